@@ -1,0 +1,156 @@
+"""The public server data sets as histories of our 14 metrics: `../shared/data` tells their columns.
+
+Columns that have a meaning go where they belong. The others are shapes without a name: they are
+laid into the remaining places, so that a model learns how servers move and not only how a few
+named metrics of a few servers do. Uptime is never made from them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from model_export.history import History
+from storage.metrics import METRIC_NAMES, METRICS
+from storage.profiles import PROFILE_NAMES
+
+__all__ = ["REAL_SETS", "RealSet", "as_named", "as_shapes", "read_set", "split"]
+
+_STEP_S = 300
+_SLOTS = tuple(i for i, m in enumerate(METRICS) if m.name != "uptime_days")
+_TOP = 80.0  # a shape's 99.5th percentile in a percentage's place: room above it to rise
+
+
+@dataclass(frozen=True, slots=True)
+class RealSet:
+    """One file: which of its columns are which metric, as `metric: (column, factor, offset)`."""
+
+    name: str
+    licence: str
+    named: Mapping[str, tuple[str, float, float]]
+
+
+REAL_SETS: tuple[RealSet, ...] = (
+    RealSet(
+        "smd",
+        "Server Machine Dataset, MIT, © 2021 NetManAIOps-SMD; © 2022 Tuan Anh Pham; © 2021 zhhlee",
+        {
+            "cpu_idle_pct": ("m00", -100.0, 100.0),
+            "mem_used_pct": ("m05", 100.0, 0.0),
+            "load_average": ("m01", 40.0, 0.0),
+            "net_in_mb_s": ("m18", 100.0, 0.0),
+            "net_out_mb_s": ("m19", 100.0, 0.0),
+            "back_close_wait": ("m22", 200.0, 0.0),
+            "front_close_wait": ("m25", 200.0, 0.0),
+            "cpu_iowait_pct": ("m14", 100.0, 0.0),
+        },
+    ),
+    RealSet("asd", "Application Server Dataset (InterFusion), MIT, © 2021 zhhlee", {}),
+    RealSet(
+        "jumpstarter",
+        "JumpStarter, MIT, © 2021 NetManAIOps",
+        {
+            "cpu_idle_pct": ("m06", 1.0, 0.0),
+            "cpu_user_pct": ("m17", 1.0, 0.0),
+            "cpu_sys_pct": ("m16", 1.0, 0.0),
+            "cpu_iowait_pct": ("m04", 1.0, 0.0),
+            "net_in_mb_s": ("m10", 1e-6, 0.0),
+            "net_out_mb_s": ("m15", 1e-6, 0.0),
+        },
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One file as it is: `values` [S, T, C] of columns `names`, gaps NaN."""
+
+    servers: tuple[str, ...]
+    names: tuple[str, ...]
+    start_s: int
+    values: NDArray[np.float32]
+    anomalous: NDArray[np.bool_]
+
+    def only(self, rows: Sequence[int]) -> "Columns":
+        """Some of the servers, by place."""
+        places = np.asarray(rows, np.int64)
+        servers = tuple(self.servers[i] for i in places)
+        return Columns(
+            servers, self.names, self.start_s, self.values[places], self.anomalous[places]
+        )
+
+
+def read_set(folder: Path, name: str) -> Columns:
+    """Read `folder`/`name`.parquet; every server ends at its own last step, aligned at the end.
+
+    Servers differ by a few steps in length; aligned ends let one cut hold out the same last days.
+    """
+    table = pq.read_table(folder / f"{name}.parquet")
+    names = tuple(c for c in table.column_names if c[0] == "m" and c[1:].isdigit())
+    hosts = np.array(table["server"].to_pylist())
+    seconds = table["ts"].cast(pa.timestamp("s")).cast(pa.int64()).to_numpy()
+    servers, rows = np.unique(hosts, return_inverse=True)
+    last = np.zeros(len(servers), np.int64)
+    np.maximum.at(last, rows, seconds)
+    start_s = int(seconds.min())
+    longest = int((last.max() - start_s) // _STEP_S) + 1
+    steps = longest - 1 - (last[rows] - seconds) // _STEP_S
+    values = np.full((len(servers), longest, len(names)), np.nan, np.float32)
+    values[rows, steps] = np.stack([table[c].to_numpy() for c in names], 1)
+    anomalous = np.zeros(values.shape[:2], np.bool_)
+    anomalous[rows, steps] = table["anomaly"].to_numpy() > 0
+    return Columns(tuple(str(s) for s in servers), names, start_s, values, anomalous)
+
+
+def split(columns: Columns) -> tuple[Columns, Columns]:
+    """Servers to learn from and servers to hold out: every fourth, from the third on."""
+    places = range(len(columns.servers))
+    held = [i for i in places if i % 4 == 2]
+    return columns.only([i for i in places if i % 4 != 2]), columns.only(held)
+
+
+def as_named(columns: Columns, real: RealSet) -> History:
+    """The columns that have a meaning, in their metrics; everything else missing."""
+    values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
+    for metric, (column, factor, offset) in real.named.items():
+        raw = columns.values[..., columns.names.index(column)]
+        slot = METRIC_NAMES.index(metric)
+        values[..., slot] = _valid(raw * factor + offset, slot)
+    return _history(columns, values, "")
+
+
+def as_shapes(columns: Columns, random: np.random.Generator | None = None) -> list[History]:
+    """All columns that move, 13 at a time in the places of the metrics; shuffled by `random`."""
+    order = np.arange(len(columns.names))
+    if random is not None:
+        order = random.permutation(order)
+    groups = [order[i : i + len(_SLOTS)] for i in range(0, len(order), len(_SLOTS))]
+    return [_shapes(columns, group, f"~{i}") for i, group in enumerate(groups)]
+
+
+def _shapes(columns: Columns, group: NDArray[np.int64], suffix: str) -> History:
+    values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
+    for slot, column in zip(_SLOTS, group, strict=False):
+        raw = columns.values[..., column]
+        top = np.nanquantile(np.abs(raw), 0.995, axis=1, keepdims=True)
+        top = np.where(top > 0, top, np.nanmax(np.abs(raw), axis=1, keepdims=True))
+        shape = raw * (_TOP / np.where(top > 0, top, 1))
+        still = np.nanmax(raw, axis=1) == np.nanmin(raw, axis=1)
+        shape[still] = np.nan  # a column that never moves teaches nothing
+        values[..., slot] = _valid(shape, slot)
+    return _history(columns, values, suffix)
+
+
+def _valid(values: NDArray[np.float32], slot: int) -> NDArray[np.float32]:
+    highest = METRICS[slot].highest
+    return np.clip(values, METRICS[slot].lowest, highest).astype(np.float32)
+
+
+def _history(columns: Columns, values: NDArray[np.float32], suffix: str) -> History:
+    generic = np.full(len(columns.servers), PROFILE_NAMES.index("generic"), np.int64)
+    servers = tuple(name + suffix for name in columns.servers)
+    return History(servers, generic, columns.start_s, values, columns.anomalous)

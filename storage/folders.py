@@ -1,0 +1,59 @@
+"""Where things lie in a data folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["Folders"]
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """The places of one data folder, all absolute; `create` makes those that are missing."""
+
+    data: Path
+
+    @classmethod
+    def at(cls, data: Path | str) -> "Folders":
+        """The folders below `data`."""
+        return cls(Path(data).absolute())
+
+    @property
+    def inbox(self) -> Path:
+        """Segments that wait for the keeper."""
+        return self.data / "inbox"
+
+    @property
+    def rejected(self) -> Path:
+        """Segments that the keeper refused, each with its reason beside it."""
+        return self.data / "rejected"
+
+    @property
+    def lake(self) -> Path:
+        """The Parquet files of the lake."""
+        return self.data / "lake"
+
+    @property
+    def catalog(self) -> Path:
+        """The lake's SQLite catalog."""
+        return self.data / "catalog.sqlite"
+
+    @property
+    def announce(self) -> Path:
+        """One file a table, touched after each commit that changed it."""
+        return self.data / "announce"
+
+    @property
+    def models(self) -> Path:
+        """The shelf: model files, of which `serving.onnx` is the one in use, when there is one."""
+        return self.data / "models"
+
+    @property
+    def settings(self) -> Path:
+        """The settings file, which need not exist."""
+        return self.data / "hoursight.toml"
+
+    def create(self) -> "Folders":
+        """Make the folders that are missing."""
+        for folder in (self.inbox, self.rejected, self.lake, self.announce, self.models):
+            folder.mkdir(parents=True, exist_ok=True)
+        return self

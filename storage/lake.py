@@ -1,0 +1,130 @@
+"""The DuckLake: how it is attached, made and brought up to date."""
+
+from pathlib import Path
+
+import duckdb
+
+from storage.folders import Folders
+from storage.schema import TABLES, Table
+
+__all__ = ["LakeMissing", "LakeUnreadable", "attach_reader", "attach_writer"]
+
+EXTENSIONS = ("ducklake", "sqlite_scanner")
+SQL = Path(__file__).parent / "sql"
+
+# The catalog waits this long for a lock before it gives up.
+BUSY_TIMEOUT_MS = 10_000
+
+LAKE_OPTIONS = {
+    "data_inlining_row_limit": "0",  # inlined rows are slower here and stored as text
+    "parquet_compression": "zstd",
+    "parquet_compression_level": "3",
+    "parquet_version": "2",
+    "target_file_size": "32MB",  # past that a merged day loses its pruning by time
+}
+
+
+class LakeMissing(Exception):
+    """There is no lake in the data folder yet."""
+
+    def __init__(self, folders: Folders) -> None:
+        super().__init__(
+            f"no lake in {folders.data}: start one with 'hoursight demo' or 'hoursight up', "
+            "or name another folder with --data"
+        )
+
+
+class LakeUnreadable(Exception):
+    """The lake is there and cannot be attached."""
+
+
+def attach_writer(folders: Folders) -> duckdb.DuckDBPyConnection:
+    """The keeper's connection: makes the lake when it is not there, and its tables and views."""
+    connection = _connect()
+    connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+    _attach(connection, folders, "")
+    for name, value in LAKE_OPTIONS.items():
+        connection.execute(f"CALL lake.set_option('{name}', '{value}')")
+    _create_tables(connection)
+    _create_views(connection)
+    return connection
+
+
+def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
+    """A read-only connection that sees each commit as it comes."""
+    if not folders.catalog.exists():
+        raise LakeMissing(folders)
+    connection = _connect()
+    try:
+        _attach(connection, folders, ", READ_ONLY")
+    except duckdb.Error as error:
+        raise LakeUnreadable(f"{folders.catalog} cannot be attached: {error}") from error
+    return connection
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    connection = duckdb.connect(":memory:")
+    for extension in EXTENSIONS:
+        load_extension(connection, extension)
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Load a DuckDB extension; on a machine's first use it is copied from its Python package."""
+    try:
+        connection.execute(f"LOAD {name}")
+    except duckdb.Error:
+        from duckdb_extensions import import_extension
+
+        import_extension(name)
+        connection.execute(f"LOAD {name}")
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, folders: Folders, option: str) -> None:
+    connection.execute(
+        f"ATTACH 'ducklake:sqlite:{_quoted(folders.catalog)}' AS lake "
+        f"(DATA_PATH '{_quoted(folders.lake)}/', META_JOURNAL_MODE 'WAL', "
+        f"META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}{option})"
+    )
+    connection.execute("USE lake")
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+    present = _names(connection, "duckdb_tables()", "table_name")
+    for table in TABLES:
+        if table.name not in present:
+            _create_table(connection, table)
+
+
+def _create_table(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    connection.execute("BEGIN")
+    for statement in table.ddl():
+        connection.execute(statement)
+    connection.execute("COMMIT")
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the views anew where their text has changed; each in order of what it builds on."""
+    known = _names(connection, "duckdb_views()", "view_name, comment")
+    for name in VIEWS:
+        text = (SQL / "views" / f"{name}.sql").read_text()
+        if (name, text) not in known:
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
+            connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
+
+
+VIEWS = ("servers", "forecast_points", "forecast_latest", "fleet_now")
+
+
+def _names(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: str
+) -> set[str | tuple[str, str]]:
+    rows = connection.execute(
+        f"SELECT {columns} FROM {source} WHERE database_name = 'lake'"
+    ).fetchall()
+    return {row[0] if len(row) == 1 else row for row in rows}

@@ -1,0 +1,101 @@
+"""The 14 metrics of a server: one table from which schemas, SQL, checks and docs derive."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["METRICS", "METRIC_NAMES", "Levels", "Metric", "metric"]
+
+
+@dataclass(frozen=True, slots=True)
+class Levels:
+    """Where a reading starts to worry an operator (`warn`) and where it hurts (`critical`)."""
+
+    warn: float
+    critical: float
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One column of the lake: its unit, the values that can be true, and what is bad about it."""
+
+    name: str
+    label: str
+    unit: str
+    kind: Literal["gauge", "rate", "count", "counter"]
+    highest: float | None
+    bad_when: Literal["high", "low"] | None
+    meaning: str
+    levels: Levels | None = None
+
+    lowest: float = 0.0
+
+    def refusal(self, value: float) -> str | None:
+        """Say why `value` cannot be a reading of this metric; None when it can."""
+        if value != value:
+            return f"{self.name}: NaN is not a reading; send NULL for a missing value"
+        if value < self.lowest or (self.highest is not None and value > self.highest):
+            return f"{self.name}: {value:g} {self.unit} lies outside {self.valid_range}"
+        if value == float("inf"):
+            return f"{self.name}: infinity is not a reading; send NULL for a missing value"
+        return None
+
+    @property
+    def valid_range(self) -> str:
+        """The values that can be true, as people write them: `0–100` or `≥ 0`."""
+        if self.highest is None:
+            return f"≥ {self.lowest:g}"
+        return f"{self.lowest:g}–{self.highest:g}"
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric("cpu_user_pct", "CPU in user space", "%", "gauge", 100, "high", "user-space CPU"),
+    Metric("cpu_sys_pct", "CPU in kernel", "%", "gauge", 100, "high", "kernel CPU"),
+    Metric(
+        "cpu_iowait_pct", "I/O wait", "%", "gauge", 100, "high",
+        "CPU idle while waiting for disk", Levels(10, 30),
+    ),
+    Metric(
+        "cpu_idle_pct", "CPU idle", "%", "gauge", 100, "low",
+        "idle CPU; people are shown CPU used = 100 − idle", Levels(10, 2),
+    ),
+    Metric(
+        "java_cpu_pct", "Java CPU", "%", "gauge", 100, "high",
+        "CPU of JVM processes, normalised by core count",
+    ),
+    Metric(
+        "mem_used_pct", "Memory used", "%", "gauge", 100, "high",
+        "RAM used: total less available", Levels(90, 98),
+    ),
+    Metric("swap_used_pct", "Swap used", "%", "gauge", 100, "high", "swap used", Levels(25, 50)),
+    Metric(
+        "disk_usage_pct", "Disk used", "%", "gauge", 100, "high",
+        "fullness of the fullest real volume", Levels(85, 95),
+    ),
+    Metric("net_in_mb_s", "Network in", "MB/s", "rate", None, "high", "inbound traffic"),
+    Metric("net_out_mb_s", "Network out", "MB/s", "rate", None, "high", "outbound traffic"),
+    Metric(
+        "back_close_wait", "CLOSE_WAIT to back ends", "sockets", "count", None, "high",
+        "CLOSE_WAIT sockets towards back ends", Levels(200, 1000),
+    ),
+    Metric(
+        "front_close_wait", "CLOSE_WAIT to clients", "sockets", "count", None, "high",
+        "CLOSE_WAIT sockets towards clients", Levels(200, 1000),
+    ),
+    Metric(
+        "load_average", "Load", "load", "gauge", None, "high",
+        "1-minute load average", Levels(8, 12),
+    ),
+    Metric("uptime_days", "Uptime", "days", "counter", None, None, "days since boot; 0 is a reboot"),
+)
+
+METRIC_NAMES: tuple[str, ...] = tuple(m.name for m in METRICS)
+
+_BY_NAME = {m.name: m for m in METRICS}
+
+
+def metric(name: str) -> Metric:
+    """The metric called `name`; KeyError names the ones there are."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise KeyError(f"no metric {name!r}; there are {', '.join(METRIC_NAMES)}") from None

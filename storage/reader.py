@@ -1,0 +1,94 @@
+"""The reading side of the lake: SQL in, Arrow out, beside the running keeper."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from storage.folders import Folders
+from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader
+
+__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
+
+
+class QueryFailed(Exception):
+    """The SQL could not be run; the message is DuckDB's own."""
+
+
+class Reader:
+    """A read-only view of one lake, safe to share between threads.
+
+    Each query sees the newest commit, and its result is fetched whole.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._cursor_lock = threading.Lock()
+
+    @classmethod
+    def open(cls, data: Path | str) -> "Reader":
+        """Open the lake in folder `data`; LakeMissing says when there is none yet."""
+        return cls(attach_reader(Folders.at(data)))
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        self._connection.close()
+
+    def query(self, sql: str, /, **parameters: Any) -> pa.Table:
+        """The result of one statement; `$name` in it stands for the parameter `name`.
+
+        Raises QueryFailed with the engine's words.
+        """
+        try:
+            return self._run(sql, parameters)
+        except duckdb.IOException as error:
+            if "No such file" not in str(error):
+                raise QueryFailed(str(error)) from error
+        except duckdb.Error as error:
+            raise QueryFailed(str(error)) from error
+        # A merge has replaced a file between planning and reading; the newer snapshot is whole.
+        try:
+            return self._run(sql, parameters)
+        except duckdb.Error as error:
+            raise QueryFailed(str(error)) from error
+
+    def named(
+        self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
+    ) -> pa.Table:
+        """The result of `storage/sql/NAME.sql`; `{piece}` in it stands for generated column lists."""
+        text = (SQL / f"{name}.sql").read_text()
+        for piece, sql in (pieces or {}).items():
+            text = text.replace("{" + piece + "}", sql)
+        return self.query(text, **parameters)
+
+    def snapshot(self) -> int:
+        """The number of the newest snapshot."""
+        return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
+
+    @contextmanager
+    def pinned(self) -> Iterator["Reader"]:
+        """A reader all of whose queries see one and the same snapshot; keep it short."""
+        cursor = self._cursor()
+        cursor.execute("BEGIN")
+        try:
+            yield Reader(cursor)
+        finally:
+            cursor.execute("ROLLBACK")
+            cursor.close()
+
+    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        cursor = self._cursor()
+        try:
+            return cursor.execute(sql, parameters or None).to_arrow_table()
+        finally:
+            cursor.close()
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._cursor_lock:
+            cursor = self._connection.cursor()
+        cursor.execute("USE lake; SET TimeZone = 'UTC'")
+        return cursor

@@ -1,0 +1,289 @@
+"""Every table of the lake, once: Arrow schemas, DDL, checks and `hoursight schema` follow from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from storage.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
+from storage.metrics import METRICS
+
+__all__ = ["TABLES", "TIMESTAMP", "Column", "Table", "table"]
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its Arrow type, what it means, and whether a row may lack it."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake.
+
+    `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
+    says which row stays when a key comes again. `time` is the column that dates a row.
+    """
+
+    name: str
+    purpose: str
+    kept: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    on_conflict: str = "first"
+    time: str = "ts"
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of a segment of this table."""
+        return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
+
+    @property
+    def by_day(self) -> bool:
+        """Whether its files are cut into days; the small tables that are kept for good are not."""
+        return self.kept != "always"
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names in order."""
+        return tuple(c.name for c in self.columns)
+
+    def ddl(self) -> Iterator[str]:
+        """The statements that make the table, laid out by day and sorted by its key."""
+        body = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in self.columns)
+        yield f"CREATE TABLE {self.name} ({body})"
+        if self.by_day:
+            days = ", ".join(f"{part}({self.time})" for part in ("year", "month", "day"))
+            yield f"ALTER TABLE {self.name} SET PARTITIONED BY ({days})"
+        yield f"ALTER TABLE {self.name} SET SORTED BY ({', '.join(self.key or (self.time,))})"
+
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    TIMESTAMP: "TIMESTAMPTZ",
+}
+
+
+def sql_type(arrow: pa.DataType) -> str:
+    """DuckDB's name for an Arrow type that a table of the lake uses."""
+    if pa.types.is_list(arrow):
+        return f"{sql_type(arrow.value_type)}[]"
+    if pa.types.is_struct(arrow):
+        fields = ", ".join(f'"{f.name}" {sql_type(f.type)}' for f in arrow)
+        return f"STRUCT({fields})"
+    return _SQL_TYPES[arrow]
+
+
+def _text(name: str, meaning: str, required: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, required)
+
+
+def _time(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, TIMESTAMP, meaning, required)
+
+
+def _float(name: str, meaning: str) -> Column:
+    return Column(name, pa.float32(), meaning)
+
+
+def _int(name: str, meaning: str) -> Column:
+    return Column(name, pa.int64(), meaning)
+
+
+_SERVER = _text("server", "host name", required=True)
+
+REASON = pa.struct([
+    pa.field("metric", pa.string()), pa.field("points", pa.float32()), pa.field("text", pa.string())
+])  # fmt: skip
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "metrics", "raw samples, about one every 5 s and server", "7 days",
+        (
+            _SERVER,
+            _time("ts", "when it was measured"),
+            *(_float(m.name, f"{m.meaning} [{m.unit}]") for m in METRICS),
+            _text("source", "the adapter function that brought it"),
+        ),
+        key=("server", "ts"),
+    ),
+    Table(
+        "metrics_5m", "roll-ups: mean, max and count of each metric in 5-minute steps", "400 days",
+        (
+            _SERVER,
+            _time("ts", "start of the step"),
+            *(
+                column
+                for m in METRICS
+                for column in (
+                    _float(f"{m.name}_mean", f"mean of {m.name} [{m.unit}]"),
+                    _float(f"{m.name}_max", f"largest {m.name} [{m.unit}]"),
+                    Column(f"{m.name}_count", pa.int16(), f"samples of {m.name}"),
+                )
+            ),
+        ),
+        key=("server", "ts"), on_conflict="last",
+    ),
+    Table(
+        "server_facts", "what is known of a server since when; the view servers shows the newest",
+        "always",
+        (
+            _SERVER,
+            _time("ts", "since when"),
+            _text("profile", "what it is for"),
+            _text("site", "where it stands"),
+            Column("cores", pa.int32(), "logical CPUs"),
+        ),
+        key=("server", "ts"),
+    ),
+    Table(
+        "forecasts", "every forecast as it was issued, one row a server and metric", "48 h in full",
+        (
+            _SERVER,
+            _text("metric", "what is forecast", required=True),
+            _time("issued_at", "start of the first step that is forecast"),
+            _time("made_at", "when the function ran"),
+            _text("model", "fingerprint of the model file"),
+            _text("state", "ok, early (from less than 24 h) or abstained", required=True),
+            _text("why", "why it is not ok, in words"),
+            Column("context_steps", pa.int16(), "5-minute steps of the 288 that had a value"),
+            *(
+                Column(name, pa.list_(pa.float32()), f"quantile {q:g}: 96 values, 5 minutes apart")
+                for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+            ),
+        ),
+        key=("server", "metric", "issued_at"), time="issued_at",
+    ),
+    Table(
+        "risks", "how bad a server is now and how bad it is going to be", "400 days",
+        (
+            _SERVER,
+            _time("issued_at", "as of when"),
+            _float("now_score", "0 to 100: the present"),
+            _float("ahead_score", "0 to 100: the forecast; NULL without one"),
+            _float("score", "the higher of the two"),
+            _text("severity", "rung of the ladder"),
+            Column("respond_within_minutes", pa.int32(), "time to act; NULL: nobody has to"),
+            *(
+                _float(f"p_breach_{lead}m", f"P(critical level is passed within {lead} minutes)")
+                for lead in LEAD_MINUTES
+            ),
+            _text("breach_metric", "the metric likeliest to pass its critical level"),
+            _time("breach_earliest", "10 % are sooner", required=False),
+            _time("breach_likely", "half are sooner", required=False),
+            _time("breach_latest", "90 % are sooner", required=False),
+            Column("reasons", pa.list_(REASON), "the three strongest reasons, strongest first"),
+        ),
+        key=("server", "issued_at"), time="issued_at",
+    ),
+    Table(
+        "runs", "ledger of function runs", "30 days",
+        (
+            _text("run_id", "one run", required=True),
+            _text("function", "which function", required=True),
+            _text("code_hash", "fingerprint of its source"),
+            _text("trigger", "what set it off"),
+            _text("window_key", "the window it was handed"),
+            _time("ts", "start"),
+            _int("input_snapshot", "the lake's snapshot that it read"),
+            _int("rows_in", "rows it was handed"),
+            _int("rows_out", "rows it returned"),
+            _float("duration_ms", "wall-clock time [ms]"),
+            _float("cpu_s", "CPU time [s]"),
+            _float("peak_rss_mb", "largest resident size of its process so far [MB]"),
+            _text("outcome", "ok, nothing or failed", required=True),
+            _text("error", "what went wrong, in words"),
+        ),
+        key=("run_id",),
+    ),
+    Table(
+        "segments", "ledger of segments: what was committed, from whom, what was refused", "30 days",
+        (
+            _text("batch_id", "one batch, committed once", required=True),
+            _text("table_name", "where its rows went"),
+            _text("function", "who wrote it"),
+            _text("code_hash", "fingerprint of the function's source"),
+            _text("window_key", "the window it was made from"),
+            _text("cursor", "where its source goes on"),
+            _int("input_snapshot", "the lake's snapshot that was read"),
+            _text("model", "fingerprint of the model used"),
+            _time("created_at", "when it was written", required=False),
+            _time("ts", "when it was committed or rejected"),
+            _time("first_ts", "its earliest row", required=False),
+            _time("last_ts", "its latest row", required=False),
+            _int("rows_in", "rows in the file"),
+            _int("rows_committed", "rows that were new"),
+            _int("rows_refused", "rows or values refused"),
+            Column("refusals", pa.list_(pa.string()), "up to 20 reasons, in words"),
+            _text("outcome", "committed or rejected", required=True),
+        ),
+        key=("batch_id",),
+    ),
+    Table(
+        "processes", "comings and goings of the system's own processes", "always",
+        (
+            _text("process", "name in the Procfile", required=True),
+            _time("ts", "when"),
+            _text("event", "started or ended", required=True),
+            _int("pid", "process id"),
+            _text("detail", "how it ended, in words"),
+        ),
+    ),
+    Table(
+        "models", "what happened to model files: serving, refused", "always",
+        (
+            _text("model", "fingerprint of the file"),
+            _time("ts", "when"),
+            _text("event", "serving or refused", required=True),
+            _text("path", "the file"),
+            _text("detail", "why, in words"),
+            _text("card", "the model's card (JSON)"),
+        ),
+    ),
+    Table(
+        "scenarios", "which scenario the simulator plays since when", "always",
+        (
+            _time("ts", "since when"),
+            _text("scenario", "healthy, mixed, degrading, critical or cascade", required=True),
+        ),
+        key=("ts",),
+    ),
+    Table(
+        "truth", "what the simulator injected; no rule and no model may read it", "always",
+        (
+            _text("incident_id", "one incident", required=True),
+            _SERVER,
+            _text("kind", "what goes wrong"),
+            _text("scenario", "under which scenario"),
+            _time("starts_at", "first effect"),
+            _time("peaks_at", "full effect"),
+            _time("ends_at", "over"),
+            Column("metrics", pa.list_(pa.string()), "the metrics it moves"),
+            _text("caused_by", "the incident that caused it"),
+        ),
+        key=("incident_id",), time="starts_at",
+    ),
+)  # fmt: skip
+
+_BY_NAME = {t.name: t for t in TABLES}
+
+
+def table(name: str) -> Table:
+    """The table called `name`; KeyError names the ones there are."""
+    try:
+        return _BY_NAME[name]
+    except KeyError:
+        raise KeyError(f"no table {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None

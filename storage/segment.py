@@ -1,0 +1,127 @@
+"""Segments: one Parquet file of rows for one table, with its cursor and provenance inside."""
+
+import json
+import os
+import uuid
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.folders import Folders
+from storage.schema import table
+
+__all__ = ["Provenance", "SegmentRefused", "newest_cursor", "provenance_of", "write"]
+
+METADATA_KEY = b"hoursight"
+VERSION = 1
+
+
+class SegmentRefused(Exception):
+    """A file in the inbox that the lake does not take; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where rows come from. A batch is committed once however often its id comes."""
+
+    table: str
+    function: str
+    created_at: datetime
+    batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    code_hash: str | None = None
+    window_key: str | None = None
+    cursor: str | None = None
+    input_snapshot: int | None = None
+    model: str | None = None
+
+    def encode(self) -> bytes:
+        """The JSON that travels in the file's metadata."""
+        fields = asdict(self) | {"created_at": self.created_at.isoformat(), "version": VERSION}
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Provenance":
+        """The reverse of `encode`; SegmentRefused names what does not fit."""
+        try:
+            fields = json.loads(text)
+            version = fields.pop("version")
+            if version != VERSION:
+                raise SegmentRefused(
+                    f"segment of version {version!r}; this program reads version {VERSION}"
+                )
+            return cls(**fields | {"created_at": datetime.fromisoformat(fields["created_at"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
+
+
+def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
+    """Put rows into the inbox: durable and whole, or not there at all.
+
+    The columns of `rows` are those of the table; ones it lacks are NULL. Raises what pyarrow says
+    when a column does not fit.
+    """
+    shaped = _shaped(rows, table(provenance.table).arrow)
+    shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
+    stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
+    name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
+    partial = folders.inbox / f"{name}.partial"
+    with partial.open("wb") as file:
+        pq.write_table(shaped, file, compression="lz4", write_statistics=False)
+        file.flush()
+        os.fsync(file.fileno())
+    final = folders.inbox / name
+    partial.rename(final)
+    sync_folder(folders.inbox)
+    return final
+
+
+def provenance_of(path: Path) -> Provenance:
+    """Where the rows of a segment come from; SegmentRefused when it is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowInvalid, OSError) as error:
+        raise SegmentRefused(f"truncated, or not a Parquet file: {error}") from error
+    if METADATA_KEY not in metadata:
+        raise SegmentRefused(
+            "a foreign Parquet file: it does not say which table and function it is for"
+        )
+    return Provenance.decode(metadata[METADATA_KEY])
+
+
+def newest_cursor(folders: Folders, function: str) -> str | None:
+    """The cursor of the function's newest segment in the inbox; None when none waits there."""
+    for path in sorted(folders.inbox.glob(f"*-{function}-*.parquet"), reverse=True):
+        try:
+            provenance = provenance_of(path)
+        except SegmentRefused:
+            continue
+        if provenance.function == function and provenance.cursor is not None:
+            return provenance.cursor
+    return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    strangers = set(rows.column_names) - set(schema.names)
+    if strangers:
+        raise ValueError(
+            f"no column {', '.join(sorted(strangers))}; there are {', '.join(schema.names)}"
+        )
+    columns = [
+        rows[f.name].cast(f.type)
+        if f.name in rows.column_names
+        else pa.nulls(rows.num_rows, f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

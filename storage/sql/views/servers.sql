@@ -1,0 +1,9 @@
+-- Every server with the newest that is known of it.
+SELECT
+    server,
+    arg_max(profile, ts) AS profile,
+    arg_max(site, ts) FILTER (site IS NOT NULL) AS site,
+    arg_max(cores, ts) FILTER (cores IS NOT NULL) AS cores,
+    min(ts) AS first_seen
+FROM server_facts
+GROUP BY server

@@ -1,0 +1,6 @@
+-- The newest forecast of each server that was issued from $start to $stop.
+SELECT server, metric, issued_at, state, {quantiles}
+FROM forecasts
+WHERE issued_at >= $start AND issued_at <= $stop
+QUALIFY issued_at = max(issued_at) OVER (PARTITION BY server)
+ORDER BY server

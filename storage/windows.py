@@ -1,0 +1,137 @@
+"""Windows: named SQL in, dense NumPy arrays out, with gaps as NaN."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
+from storage.metrics import METRIC_NAMES
+from storage.reader import Reader
+
+__all__ = [
+    "Contexts", "IssuedForecasts", "Readings", "contexts", "forecasts", "readings", "rollup",
+]  # fmt: skip
+
+Floats = npt.NDArray[np.float32]
+
+_METRIC_COLUMNS = ", ".join(f"'{name}'" for name in METRIC_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """What was measured in `steps` 5-minute steps from `start` on.
+
+    `values` is float32 [servers, steps, metrics], means, NaN where nothing was measured;
+    `profiles` and `cores` go with `servers`.
+    """
+
+    servers: tuple[str, ...]
+    profiles: tuple[str, ...]
+    cores: tuple[int | None, ...]
+    start: datetime
+    values: Floats
+
+    @property
+    def stop(self) -> datetime:
+        """The end of the last step: where a forecast starts."""
+        return self.start + self.values.shape[1] * STEP
+
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The last sample of each server: when, and float32 [servers, metrics], NaN where missing."""
+
+    servers: tuple[str, ...]
+    at: tuple[datetime, ...]
+    values: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedForecasts:
+    """The newest forecast of each server.
+
+    `quantiles` is float32 [servers, 96, metrics, 7], NaN where the model abstained.
+    """
+
+    servers: tuple[str, ...]
+    issued_at: tuple[datetime, ...]
+    quantiles: Floats
+
+
+def contexts(reader: Reader, stop: datetime, steps: int = CONTEXT_STEPS) -> Contexts:
+    """The `steps` steps before `stop` (a step's start) of every known server."""
+    start = stop - steps * STEP
+    known = reader.query("SELECT server, profile, cores FROM servers ORDER BY server")
+    servers = known["server"].to_pylist()
+    rows = reader.named("windows/contexts", start=start, stop=stop)
+    values = np.full((len(servers), steps, len(METRIC_NAMES)), np.nan, np.float32)
+    which = _positions(servers, rows["server"])
+    step = _steps_since(start, rows["ts"])
+    for i, name in enumerate(METRIC_NAMES):
+        values[which, step, i] = _floats(rows[f"{name}_mean"])
+    return Contexts(
+        tuple(servers),
+        tuple(p or "generic" for p in known["profile"].to_pylist()),
+        tuple(known["cores"].to_pylist()),
+        start,
+        values,
+    )
+
+
+def readings(reader: Reader, now: datetime, oldest: timedelta) -> Readings:
+    """The last sample of each server that has one no older than `oldest`."""
+    rows = reader.named("windows/readings", start=now - oldest, stop=now)
+    values = np.stack([_floats(rows[name]) for name in METRIC_NAMES], axis=1)
+    return Readings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
+
+
+def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
+    """The newest forecast of each server that reaches beyond `now`."""
+    columns = ", ".join(QUANTILE_COLUMNS)
+    rows = reader.named(
+        "windows/forecasts", {"quantiles": columns}, start=now - HORIZON_STEPS * STEP, stop=now
+    )
+    servers = tuple(dict.fromkeys(rows["server"].to_pylist()))
+    shape = (len(servers), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
+    quantiles = np.full(shape, np.nan, np.float32)
+    which = _positions(servers, rows["server"])
+    metric = _positions(METRIC_NAMES, rows["metric"])
+    for i, column in enumerate(QUANTILE_COLUMNS):
+        made = np.asarray(rows[column].is_valid())
+        # [rows] lists of 96 values each become [rows, 96]
+        flat = _floats(rows[column].combine_chunks().flatten()).reshape(-1, HORIZON_STEPS)
+        quantiles[which[made], :, metric[made], i] = flat
+    issued = dict(zip(rows["server"].to_pylist(), rows["issued_at"].to_pylist(), strict=True))
+    return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
+
+
+def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
+    """The steps before `until` to write anew since the commit at `cursor`, and the next cursor."""
+    columns = f"[{_METRIC_COLUMNS}]"
+    same = " AND ".join(f"held.{n}_count = steps.{n}_count" for n in METRIC_NAMES)
+    rows = reader.named(
+        "rollup", {"metrics": columns, "same_counts": same}, cursor=cursor, until=until
+    )
+    reached = reader.named("rollup_cursor", cursor=cursor, until=until)["cursor"][0].as_py()
+    return rows, reached or cursor
+
+
+def _positions(names: tuple[str, ...] | list[str], values: pa.ChunkedArray) -> npt.NDArray[np.intp]:
+    """Where each of `values` stands in `names`."""
+    index = {name: i for i, name in enumerate(names)}
+    encoded = values.combine_chunks().dictionary_encode()
+    places = np.array([index[name] for name in encoded.dictionary.to_pylist()], np.intp)
+    return places[np.asarray(encoded.indices)] if len(values) else np.zeros(0, np.intp)
+
+
+def _steps_since(start: datetime, ts: pa.ChunkedArray) -> npt.NDArray[np.intp]:
+    micros = np.asarray(ts.cast(pa.timestamp("us", "UTC")).cast(pa.int64()))
+    origin = int(start.timestamp() * 1_000_000)
+    return ((micros - origin) // int(STEP.total_seconds() * 1_000_000)).astype(np.intp)
+
+
+def _floats(column: pa.ChunkedArray | pa.Array) -> Floats:
+    return np.asarray(column.to_numpy(zero_copy_only=False), np.float32)
