@@ -13,6 +13,7 @@ from watchfiles import watch
 
 from storage.folders import Folders
 from storage.keeper import Keeper
+from storage.lake import ReadersBusy
 
 log = logging.getLogger("keeper")
 
@@ -71,6 +72,8 @@ def tidy(keeper: Keeper) -> None:
     """Maintenance may fail, say on a full disk; the next round tries again."""
     try:
         keeper.tidy(datetime.now(UTC))
+    except ReadersBusy as error:
+        log.info("merging waits for the next round: %s", error)
     except (duckdb.Error, OSError) as error:
         log.error("could not tidy up, will try again in 5 minutes: %s", error)
 

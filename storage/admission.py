@@ -1,4 +1,4 @@
-"""What the keeper lets in: each file, row and value is judged, and what is refused gets a reason."""
+"""What the keeper lets in: files, rows and values are judged, and a refusal has its reason."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.metrics import METRICS, Metric
-from storage.schema import TIMESTAMP, Table, table
+from storage.schema import TIMESTAMP, Table, UnknownTable, table
 from storage.segment import Provenance, SegmentRefused, provenance_of
 
 __all__ = ["Admitted", "admit"]
@@ -38,11 +38,12 @@ def admit(path: Path, now: datetime) -> Admitted:
     provenance = provenance_of(path)
     try:
         target = table(provenance.table)
-    except KeyError as error:
-        raise SegmentRefused(error.args[0]) from error
+    except UnknownTable as error:
+        raise SegmentRefused(str(error)) from error
     try:
         rows = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
+    except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
     judged = _Judged(_fitted(rows, target))
     judged.drop_incomplete(target)
@@ -64,6 +65,8 @@ def _fitted(rows: pa.Table, target: Table) -> pa.Table:
         raise SegmentRefused(
             f"wrong column {strangers[0]!r}: {target.name} has {', '.join(target.names)}"
         )
+    if len(set(rows.column_names)) < len(rows.column_names):
+        raise SegmentRefused("a column comes twice")
     missing = [c.name for c in target.columns if c.required and c.name not in rows.column_names]
     if missing:
         raise SegmentRefused(f"column {missing[0]!r} of {target.name} is missing")
@@ -83,21 +86,22 @@ def _column(rows: pa.Table, name: str, expected: pa.DataType) -> pa.ChunkedArray
         )
     try:
         return values.cast(expected)
-    except pa.ArrowInvalid as error:
+    except pa.ArrowException as error:
         raise SegmentRefused(f"column {name!r} does not fit {expected}: {error}") from error
 
 
 def _kin(given: pa.DataType, expected: pa.DataType) -> bool:
     """Whether values of one type can be values of the other without being reinterpreted."""
-    if pa.types.is_null(given):
+    types = pa.types
+    if types.is_null(given) or types.is_nested(expected):
         return True
-    if pa.types.is_timestamp(expected):
-        return pa.types.is_timestamp(given) and given.tz is not None
-    if pa.types.is_floating(expected) or pa.types.is_integer(expected):
-        return pa.types.is_floating(given) or pa.types.is_integer(given)
-    if pa.types.is_string(expected):
-        return pa.types.is_string(given) or pa.types.is_large_string(given)
-    return True
+    if types.is_timestamp(expected):
+        return bool(types.is_timestamp(given) and given.tz is not None)
+    if types.is_boolean(expected):
+        return bool(types.is_boolean(given))
+    if types.is_string(expected):
+        return bool(types.is_string(given) or types.is_large_string(given))
+    return bool(types.is_floating(given) or types.is_integer(given))
 
 
 class _Judged:
@@ -145,7 +149,9 @@ class _Judged:
         count = pc.sum(odd).as_py() or 0
         if count:
             example = total.filter(odd)[0].as_py()
-            self._note(f"kept, but odd: user + sys + iowait + idle is {example:.1f} in {count} rows")
+            self._note(
+                f"kept, but odd: user + sys + iowait + idle is {example:.1f} in {count} rows"
+            )
 
     def drop_empty(self, metrics: Iterable[Metric]) -> None:
         empty = None

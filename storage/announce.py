@@ -29,9 +29,7 @@ async def changes(data: Path, stop: asyncio.Event) -> AsyncIterator[frozenset[st
         yield _names(batch)
 
 
-def watch_changes(
-    data: Path, stop: threading.Event, timeout_ms: int
-) -> Iterator[frozenset[str]]:
+def watch_changes(data: Path, stop: threading.Event, timeout_ms: int) -> Iterator[frozenset[str]]:
     """The same for a thread; an empty set each `timeout_ms` in which nothing came."""
     folder = Folders.at(data).create().announce
     for batch in watch(

@@ -38,6 +38,11 @@ class Folders:
         return self.data / "catalog.sqlite"
 
     @property
+    def merge_lock(self) -> Path:
+        """Shared by readers while they read; the keeper's alone while a merge takes effect."""
+        return self.data / "merge.lock"
+
+    @property
     def announce(self) -> Path:
         """One file a table, touched after each commit that changed it."""
         return self.data / "announce"

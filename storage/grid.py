@@ -39,7 +39,7 @@ def floor_step(moment: datetime) -> datetime:
 
 
 def schema_hash() -> str:
-    """Fingerprint of what a model must agree on with the lake: metrics, grid, quantiles, profiles."""
+    """Fingerprint of what a model and the lake agree on: metrics, grid, quantiles, profiles."""
     contract = {
         "metrics": [(m.name, m.unit) for m in METRICS],
         "grid": [STEP_MINUTES, CONTEXT_STEPS, HORIZON_STEPS],

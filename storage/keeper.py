@@ -2,8 +2,8 @@
 
 import fcntl
 import os
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from storage.admission import Admitted, admit
 from storage.announce import announce
 from storage.folders import Folders
-from storage.lake import SQL, attach_writer
+from storage.lake import attach_writer, merge_guard
 from storage.profiles import profile_of
 from storage.schema import TABLES, Table, table
 from storage.segment import SegmentRefused, sync_folder
@@ -26,7 +26,7 @@ __all__ = ["Commit", "Keeper", "KeeperRunning"]
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
 
-# Files that a merge replaced stay readable for one full round of maintenance, and snapshots this long.
+# Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
 SNAPSHOT_GRACE = timedelta(minutes=15)
 
 
@@ -63,7 +63,7 @@ class Keeper:
     ) -> None:
         self._folders = folders
         self._connection = connection
-        self._lock = lock
+        self._lock = lock  # held as long as it is open
         self._known = self._column("SELECT DISTINCT server FROM server_facts")
 
     @classmethod
@@ -74,6 +74,7 @@ class Keeper:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
+            lock.close()
             raise KeeperRunning(
                 f"another keeper holds {folders.data}: stop it, or use another --data folder"
             ) from error
@@ -100,15 +101,18 @@ class Keeper:
         announce(self._folders, changed)
         return Commit(changed, len(fresh), len(admitted) - len(fresh), tuple(rejected))
 
-    def merge(self, table_name: str) -> None:
-        """Put a table's small files together; readers see the same rows before and after."""
+    def merge(self, table_name: str, patience_s: float = 2.0) -> None:
+        """Put a table's small files together; readers see the same rows before and after.
+
+        Raises ReadersBusy, and leaves all as it was, when readers leave it no gap.
+        """
         before = datetime.now(UTC)
 
         def merge() -> None:
             self._connection.execute("CALL ducklake_merge_adjacent_files('lake', ?)", [table_name])
             _sync_new_files(self._folders.lake / "main" / table_name, before)
 
-        self._transaction(merge)
+        self._transaction(merge, lambda: merge_guard(self._folders, patience_s))
 
     def tidy(self, now: datetime) -> None:
         """Remove replaced files, then let old snapshots go, then merge.
@@ -134,17 +138,20 @@ class Keeper:
                 fresh.append(each)
         return fresh
 
-    def _transaction(self, work: Callable[[], T]) -> T:
+    def _transaction(
+        self,
+        work: Callable[[], T],
+        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> T:
         self._connection.execute("BEGIN")
         try:
             result = work()
-            self._connection.execute("COMMIT")
+            with guard():
+                self._connection.execute("COMMIT")
         except BaseException:
             # A COMMIT that failed has already ended the transaction.
-            try:
+            with suppress(duckdb.TransactionException):
                 self._connection.execute("ROLLBACK")
-            except duckdb.TransactionException:
-                pass
             raise
         return result
 
@@ -159,9 +166,7 @@ class Keeper:
             if mine:
                 counts = self._insert(target, mine, began)
                 new_rows[target.name] = sum(counts)
-                committed |= {
-                    a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)
-                }
+                committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
         self._register_servers(fresh, began, new_rows)
         self._write_ledger(fresh, rejected, committed, now, began)
         return {name: count for name, count in new_rows.items() if count} | {"segments": len(fresh)}
@@ -192,9 +197,13 @@ class Keeper:
         )
         self._connection.unregister("incoming")
         known = (
-            f"FROM {target.name} WHERE {target.time} >= (SELECT min({target.time}) FROM fresh) "
-            f"AND {target.time} <= (SELECT max({target.time}) FROM fresh)"
-        ) if target.time in target.key else f"FROM {target.name}"
+            (
+                f"FROM {target.name} WHERE {target.time} >= (SELECT min({target.time}) FROM fresh) "
+                f"AND {target.time} <= (SELECT max({target.time}) FROM fresh)"
+            )
+            if target.time in target.key
+            else f"FROM {target.name}"
+        )
         keep = f"SELECT fresh.* FROM fresh ANTI JOIN (SELECT {key} {known}) USING ({key})"
         if target.on_conflict == "last":
             self._delete_keys(target, known)

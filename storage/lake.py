@@ -1,5 +1,9 @@
 """The DuckLake: how it is attached, made and brought up to date."""
 
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
@@ -7,13 +11,20 @@ import duckdb
 from storage.folders import Folders
 from storage.schema import TABLES, Table
 
-__all__ = ["LakeMissing", "LakeUnreadable", "attach_reader", "attach_writer"]
+__all__ = [
+    "VIEWS", "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_writer",
+    "merge_guard", "reading", "view_text",
+]  # fmt: skip
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
 SQL = Path(__file__).parent / "sql"
 
+# Each after those that it builds on.
+VIEWS = ("servers", "forecast_points", "forecast_latest", "fleet_now")
+
 # The catalog waits this long for a lock before it gives up.
 BUSY_TIMEOUT_MS = 10_000
+GAP_POLL_S = 0.002
 
 LAKE_OPTIONS = {
     "data_inlining_row_limit": "0",  # inlined rows are slower here and stored as text
@@ -32,6 +43,10 @@ class LakeMissing(Exception):
             f"no lake in {folders.data}: start one with 'hoursight demo' or 'hoursight up', "
             "or name another folder with --data"
         )
+
+
+class ReadersBusy(Exception):
+    """A merge found no moment without readers; it can wait for the next round."""
 
 
 class LakeUnreadable(Exception):
@@ -60,6 +75,34 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     except duckdb.Error as error:
         raise LakeUnreadable(f"{folders.catalog} cannot be attached: {error}") from error
     return connection
+
+
+@contextmanager
+def reading(folders: Folders) -> Iterator[None]:
+    """Keeps a merge from taking effect in the middle of a query or of a pinned window.
+
+    The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
+    merge deletes entries of that list: a query in between would miss rows.
+    """
+    with folders.merge_lock.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
+    """The other side of `reading`; raises ReadersBusy when readers leave no gap for so long."""
+    give_up = time.monotonic() + patience_s
+    with folders.merge_lock.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > give_up:
+                    raise ReadersBusy(f"readers left no gap of {patience_s:g} s") from error
+                time.sleep(GAP_POLL_S)
+        yield
 
 
 def _connect() -> duckdb.DuckDBPyConnection:
@@ -109,16 +152,18 @@ def _create_table(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the views anew where their text has changed; each in order of what it builds on."""
+    """Make the views anew where their text has changed."""
     known = _names(connection, "duckdb_views()", "view_name, comment")
     for name in VIEWS:
-        text = (SQL / "views" / f"{name}.sql").read_text()
+        text = view_text(name)
         if (name, text) not in known:
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
             connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
 
 
-VIEWS = ("servers", "forecast_points", "forecast_latest", "fleet_now")
+def view_text(name: str) -> str:
+    """The SQL of a view; its first line says what it shows."""
+    return (SQL / "views" / f"{name}.sql").read_text()
 
 
 def _names(

@@ -61,7 +61,7 @@ _BY_NAME = {p.name: p for p in PROFILES}
 
 
 def profile_of(server: str, stated: str | None = None) -> str:
-    """The profile of a server: by its name's pattern, else as `stated` by its record, else generic."""
+    """A server's profile: by its name's pattern, else as `stated` by its record, else generic."""
     for profile in PROFILES:
         if any(fnmatchcase(server.lower(), pattern) for pattern in profile.patterns):
             return profile.name

@@ -10,7 +10,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.folders import Folders
-from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader
+from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
 
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 
@@ -25,14 +25,17 @@ class Reader:
     Each query sees the newest commit, and its result is fetched whole.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, folders: Folders, connection: duckdb.DuckDBPyConnection) -> None:
+        self._folders = folders
         self._connection = connection
         self._cursor_lock = threading.Lock()
+        self.rows_read = 0
 
     @classmethod
     def open(cls, data: Path | str) -> "Reader":
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
-        return cls(attach_reader(Folders.at(data)))
+        folders = Folders.at(data)
+        return cls(folders, attach_reader(folders))
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -59,7 +62,7 @@ class Reader:
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
     ) -> pa.Table:
-        """The result of `storage/sql/NAME.sql`; `{piece}` in it stands for generated column lists."""
+        """The result of `storage/sql/NAME.sql`; `{piece}` in it stands for a generated list."""
         text = (SQL / f"{name}.sql").read_text()
         for piece, sql in (pieces or {}).items():
             text = text.replace("{" + piece + "}", sql)
@@ -72,18 +75,25 @@ class Reader:
     @contextmanager
     def pinned(self) -> Iterator["Reader"]:
         """A reader all of whose queries see one and the same snapshot; keep it short."""
-        cursor = self._cursor()
-        cursor.execute("BEGIN")
-        try:
-            yield Reader(cursor)
-        finally:
-            cursor.execute("ROLLBACK")
-            cursor.close()
+        with reading(self._folders):
+            try:
+                cursor = self._cursor()
+                cursor.execute("BEGIN")
+            except duckdb.Error as error:
+                raise QueryFailed(str(error)) from error
+            try:
+                yield _Pinned(self._folders, cursor)
+            finally:
+                cursor.execute("ROLLBACK")
+                cursor.close()
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         cursor = self._cursor()
         try:
-            return cursor.execute(sql, parameters or None).to_arrow_table()
+            with reading(self._folders):
+                rows = cursor.execute(sql, parameters or None).to_arrow_table()
+            self.rows_read += rows.num_rows
+            return rows
         finally:
             cursor.close()
 
@@ -92,3 +102,13 @@ class Reader:
             cursor = self._connection.cursor()
         cursor.execute("USE lake; SET TimeZone = 'UTC'")
         return cursor
+
+
+class _Pinned(Reader):
+    """Works on the one connection that holds the transaction: a new cursor would be outside it."""
+
+    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        with self._cursor_lock:
+            rows = self._connection.execute(sql, parameters or None).to_arrow_table()
+        self.rows_read += rows.num_rows
+        return rows

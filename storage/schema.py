@@ -1,4 +1,4 @@
-"""Every table of the lake, once: Arrow schemas, DDL, checks and `hoursight schema` follow from it."""
+"""Every table of the lake: Arrow schemas, DDL, checks and `hoursight schema` follow from here."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,9 +9,13 @@ import pyarrow as pa
 from storage.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.metrics import METRICS
 
-__all__ = ["TABLES", "TIMESTAMP", "Column", "Table", "table"]
+__all__ = ["TABLES", "TIMESTAMP", "Column", "Table", "UnknownTable", "sql_type", "table"]
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+
+
+class UnknownTable(LookupError):
+    """The lake has no table of that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +214,7 @@ TABLES: tuple[Table, ...] = (
         key=("run_id",),
     ),
     Table(
-        "segments", "ledger of segments: what was committed, from whom, what was refused", "30 days",
+        "segments", "ledger of segments: what was committed or refused, from whom", "30 days",
         (
             _text("batch_id", "one batch, committed once", required=True),
             _text("table_name", "where its rows went"),
@@ -282,8 +286,8 @@ _BY_NAME = {t.name: t for t in TABLES}
 
 
 def table(name: str) -> Table:
-    """The table called `name`; KeyError names the ones there are."""
+    """The table called `name`; UnknownTable names the ones there are."""
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise KeyError(f"no table {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None
+        raise UnknownTable(f"no table {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None

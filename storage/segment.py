@@ -82,7 +82,7 @@ def provenance_of(path: Path) -> Provenance:
     """Where the rows of a segment come from; SegmentRefused when it is none."""
     try:
         metadata = pq.read_schema(path).metadata or {}
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated, or not a Parquet file: {error}") from error
     if METADATA_KEY not in metadata:
         raise SegmentRefused(

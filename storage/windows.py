@@ -37,7 +37,8 @@ class Contexts:
     @property
     def stop(self) -> datetime:
         """The end of the last step: where a forecast starts."""
-        return self.start + self.values.shape[1] * STEP
+        steps = int(self.values.shape[1])
+        return self.start + steps * STEP
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,53 @@
+"""A lake in a temporary folder, with a keeper that commits when it is told to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from storage import segment
+from storage.folders import Folders
+from storage.keeper import Commit, Keeper
+from storage.reader import Reader
+from storage.schema import table
+
+NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
+
+
+@dataclass
+class House:
+    """A data folder with its keeper and a reader beside it."""
+
+    folders: Folders
+    keeper: Keeper
+    reader: Reader
+
+    def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **told: Any) -> Path:
+        """Write a segment; rows may be dicts."""
+        if isinstance(rows, list):
+            rows = pa.Table.from_pylist(rows, table(table_name).arrow)
+        provenance = segment.Provenance(
+            table=table_name, function="test", created_at=told.pop("created_at", NOW), **told
+        )
+        return segment.write(self.folders, rows, provenance)
+
+    def commit(self, now: datetime = NOW) -> Commit:
+        """Let the keeper commit what waits."""
+        return self.keeper.commit_waiting(now)
+
+    def one(self, sql: str, **parameters: Any) -> Any:
+        """The first value of a query."""
+        return self.reader.query(sql, **parameters).column(0)[0].as_py()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    keeper = Keeper.open(tmp_path)
+    reader = Reader.open(tmp_path)
+    yield House(Folders.at(tmp_path), keeper, reader)
+    reader.close()
+    keeper.close()
