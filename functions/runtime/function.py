@@ -25,6 +25,7 @@ class Batch:
     rows: Mapping[str, pa.Table] = field(default_factory=dict)
     cursor: str | None = None
     window_key: str | None = None
+    model: str | None = None
 
     @property
     def row_count(self) -> int:
@@ -36,7 +37,7 @@ class Batch:
 class Function:
     """A registered function; `call` is the Python function itself, with the arguments it names.
 
-    It may name `now` (datetime, UTC), `window` (Window), `model` (Model), `cursor` (str or None)
+    It may name `now` (datetime, UTC), `window` (Window), `shelf` (Shelf), `cursor` (str or None)
     and `settings` (the struct of its own section), and is handed those.
     """
 

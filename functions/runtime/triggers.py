@@ -48,7 +48,7 @@ _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def parse_period(text: str) -> timedelta:
-    """`"5s"`, `"1.5m"`, `"250ms"`, `"1h"`, `"1d"` as a time span; ValueError says what is expected."""
+    """`"5s"`, `"1.5m"`, `"250ms"`, `"1h"`, `"1d"` as a time span; ValueError for anything else."""
     match = _PERIOD.fullmatch(text)
     if match is None or float(match["count"]) == 0:
         raise ValueError(f"{text!r} is no period: write a number and ms, s, m, h or d, as in '5s'")

@@ -1,0 +1,333 @@
+"""The adapter of this machine's own metrics, read by psutil."""
+
+import json
+import math
+import socket
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import psutil
+import pyarrow as pa
+
+from functions.runtime.function import Batch, function
+from functions.runtime.triggers import every
+from storage.metrics import METRICS
+from storage.profiles import profile_of
+from storage.schema import table
+
+__all__ = ["Counters", "JavaScan", "Reading", "host", "read_host", "sample", "take"]
+
+CURSOR_VERSION = 1
+MAX_CURSOR_AGE_S = 600.0
+FIRST_STEP_S = 0.5
+SCAN_PAUSE_S = 9.5  # two runs of 5 s, less the runner's jitter: a scan costs more than all the rest
+BOOT_TOLERANCE_S = 5.0  # boot time is now less uptime in whole seconds, and now is disciplined
+
+# A link that carries another link's traffic would count it twice.
+VIRTUAL_LINKS = (
+    "lo", "docker", "veth", "br-", "br0", "br1", "bridge", "virbr", "vnet", "tun", "tap", "utun",
+    "wg", "bond", "team", "ifb", "dummy", "cni", "flannel", "cali", "kube", "lxc", "lxd", "vmnet",
+    "macvtap", "awdl", "llw", "isatap",
+)  # fmt: skip
+# Images are full from their first day.
+IMAGE_FILESYSTEMS = frozenset({
+    "squashfs", "overlay", "tmpfs", "devtmpfs", "iso9660", "udf", "erofs", "cramfs", "romfs",
+})  # fmt: skip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class JavaScan:
+    """A scan of the JVM processes: CPU seconds of each so far, by `pid@start`.
+
+    `new` names those that are younger than the pause between scans; `used_pct` is the share of all
+    cores they used up to this scan.
+    """
+
+    at: float
+    cpu_s: Mapping[str, float]
+    new: frozenset[str] = frozenset()
+    used_pct: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """What only grows, and so tells something only by its difference from an earlier reading.
+
+    `at` is the machine's monotonic clock and `booted_at` epoch time, both in seconds; `cpu_s` holds
+    seconds by state, `links` bytes received and sent.
+    """
+
+    at: float
+    booted_at: float
+    cpu_s: Mapping[str, float]
+    links: Mapping[str, tuple[int, int]]
+    java: JavaScan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One look at the machine: its counters, and the metrics that need no difference."""
+
+    counters: Counters
+    gauges: Mapping[str, float | None] = field(default_factory=dict)
+    cores: int | None = None
+
+
+Probe = Callable[[float | None], Reading]
+
+
+@function(on=every("5s"), writes=("metrics", "server_facts"))
+def host(now: datetime, cursor: str | None) -> Batch:
+    """This machine's own 14 metrics."""
+    return take(now, cursor, socket.gethostname().lower(), read_host, time.sleep)
+
+
+def take(
+    now: datetime, cursor: str | None, server: str, probe: Probe, pause: Callable[[float], None]
+) -> Batch:
+    """One row of metrics, and one of facts where there is no earlier reading to go on from."""
+    last, reading, fresh = _two_readings(_parsed(cursor), probe, pause)
+    values = sample(last, reading)
+    rows = {"metrics": _row("metrics", server=server, ts=now, source="host", **values)}
+    if fresh:
+        rows["server_facts"] = _row(
+            "server_facts", server=server, ts=now, profile=profile_of(server), cores=reading.cores
+        )
+    return Batch(rows, _written(_with_java(last, reading.counters, values["java_cpu_pct"])))
+
+
+def sample(before: Counters, after: Reading) -> dict[str, float | None]:
+    """All 14 metrics by name, None where this machine does not tell."""
+    counters = after.counters
+    values = {
+        **after.gauges,
+        **cpu_shares(before.cpu_s, counters.cpu_s),
+        "java_cpu_pct": java_share(before.java, counters.java, after.cores),
+        **traffic(before, counters),
+    }
+    return {m.name: _allowed(values.get(m.name), m.highest) for m in METRICS}
+
+
+def cpu_shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float | None]:
+    """User, kernel, waiting and idle CPU in percent, from seconds by state."""
+    # Linux counts guest time in user time too; idle and iowait are known to step back a little.
+    states = [name for name in after if name in before and not name.startswith("guest")]
+    spent = {name: max(0.0, after[name] - before[name]) for name in states}
+    total = sum(spent.values())
+
+    def share(*parts: str) -> float | None:
+        known = [spent[part] for part in parts if part in spent]
+        return 100 * sum(known) / total if known and total > 0 else None
+
+    return {
+        "cpu_user_pct": share("user", "nice"),
+        "cpu_sys_pct": share("system", "irq", "softirq"),
+        "cpu_iowait_pct": share("iowait"),
+        "cpu_idle_pct": share("idle"),
+    }
+
+
+def java_share(before: JavaScan | None, after: JavaScan | None, cores: int | None) -> float | None:
+    """CPU of the JVMs in percent of all cores; the last value between two scans."""
+    if after is None:
+        return before.used_pct if before else None
+    if before is None or not cores or after.at <= before.at:
+        return None
+    used = sum(
+        max(0.0, cpu_s - before.cpu_s.get(process, 0.0))
+        for process, cpu_s in after.cpu_s.items()
+        if process in before.cpu_s or process in after.new
+    )
+    return 100 * used / (after.at - before.at) / cores
+
+
+def traffic(before: Counters, after: Counters) -> dict[str, float | None]:
+    """Megabytes per second in and out over the links that both readings know."""
+    span_s = after.at - before.at
+    links = [name for name in after.links if name in before.links]
+    moved = [
+        (now[0] - then[0], now[1] - then[1])
+        for now, then in ((after.links[name], before.links[name]) for name in links)
+    ]
+    reset = any(received < 0 or sent < 0 for received, sent in moved)
+    if span_s <= 0 or not moved or reset:
+        return {"net_in_mb_s": None, "net_out_mb_s": None}
+    received, sent = (sum(column) / 1e6 / span_s for column in zip(*moved, strict=True))
+    return {"net_in_mb_s": received, "net_out_mb_s": sent}
+
+
+def read_host(scanned_at: float | None) -> Reading:
+    """Look at this machine; its processes only where the last scan (`scanned_at`) is old enough."""
+    at = time.monotonic()
+    due = scanned_at is None or not 0 <= at - scanned_at < SCAN_PAUSE_S
+    counters = Counters(
+        at=at,
+        booted_at=psutil.boot_time(),
+        cpu_s=psutil.cpu_times()._asdict(),
+        links=_told(_read_links) or {},
+        java=scan_java(at, time.time(), psutil.process_iter(["name"])) if due else None,
+    )
+    gauges = {
+        "mem_used_pct": _told(_read_memory),
+        "swap_used_pct": _told(_read_swap),
+        "disk_usage_pct": _told(_read_disk),
+        "load_average": _told(lambda: psutil.getloadavg()[0]),
+        "uptime_days": max(0.0, time.time() - counters.booted_at) / 86_400,
+        **close_wait(_told(lambda: psutil.net_connections("tcp"))),
+    }
+    return Reading(counters, gauges, psutil.cpu_count())
+
+
+def close_wait(sockets: Iterable[Any] | None) -> dict[str, float | None]:
+    """CLOSE_WAIT sockets: of clients (our end is a port that we listen on) and of back ends."""
+    if sockets is None:
+        return {"front_close_wait": None, "back_close_wait": None}
+    known = [(s.status, s.laddr.port) for s in sockets if s.laddr]
+    listening = {port for status, port in known if status == psutil.CONN_LISTEN}
+    waiting = [port for status, port in known if status == psutil.CONN_CLOSE_WAIT]
+    front = sum(port in listening for port in waiting)
+    return {"front_close_wait": float(front), "back_close_wait": float(len(waiting) - front)}
+
+
+def real_volumes(partitions: Iterable[Any]) -> list[str]:
+    """One mount point for each writable device; an image or a read-only volume cannot fill up."""
+    by_device: dict[str, str] = {}
+    for part in partitions:
+        if part.fstype not in IMAGE_FILESYSTEMS and "ro" not in part.opts.split(","):
+            by_device.setdefault(part.device, part.mountpoint)
+    return list(by_device.values())
+
+
+def scan_java(at: float, clock_s: float, processes: Iterable[Any]) -> JavaScan | None:
+    """The JVMs among `processes`; None when there are some and none of them may be read.
+
+    `at` is monotonic time and `clock_s` epoch time, both in seconds.
+    """
+    cpu_s: dict[str, float] = {}
+    new: set[str] = set()
+    denied = False
+    for process in processes:
+        if (process.info["name"] or "").lower() not in ("java", "java.exe"):
+            continue
+        try:
+            born, times = process.create_time(), process.cpu_times()
+        except psutil.Error as error:
+            denied |= isinstance(error, psutil.AccessDenied)
+            continue
+        key = f"{process.pid}@{born:.0f}"
+        cpu_s[key] = times.user + times.system
+        if clock_s - born < SCAN_PAUSE_S:
+            new.add(key)
+    return None if denied and not cpu_s else JavaScan(at, cpu_s, frozenset(new))
+
+
+def is_real_link(name: str) -> bool:
+    """Whether a network link is one of its own, neither loopback nor made of others."""
+    return not name.startswith(VIRTUAL_LINKS) and "." not in name
+
+
+def _told(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except (psutil.Error, OSError, NotImplementedError):
+        return None
+
+
+def _read_memory() -> float | None:
+    memory = psutil.virtual_memory()
+    return 100 * (memory.total - memory.available) / memory.total if memory.total else None
+
+
+def _read_swap() -> float:
+    # A machine without swap uses none of it: 0 is true there, not missing.
+    return float(psutil.swap_memory().percent)
+
+
+def _read_disk() -> float | None:
+    # In a container only the overlay is there: its root is the volume that can fill up.
+    volumes = real_volumes(psutil.disk_partitions()) or ["/"]
+    shares = [_told(partial(psutil.disk_usage, volume)) for volume in volumes]
+    return max((float(share.percent) for share in shares if share), default=None)
+
+
+def _read_links() -> dict[str, tuple[int, int]]:
+    links = psutil.net_io_counters(pernic=True)
+    return {n: (c.bytes_recv, c.bytes_sent) for n, c in links.items() if is_real_link(n)}
+
+
+def _two_readings(
+    last: Counters | None, probe: Probe, pause: Callable[[float], None]
+) -> tuple[Counters, Reading, bool]:
+    """The reading to go on from and the present one; True where the first had to be taken anew."""
+    if last:
+        reading = probe(last.java.at if last.java else None)
+        if _continues(last, reading.counters):
+            return last, reading, False
+    last = probe(None).counters
+    pause(FIRST_STEP_S)
+    return last, probe(None), True
+
+
+def _continues(before: Counters, after: Counters) -> bool:
+    same_boot = abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE_S
+    return same_boot and 0 < after.at - before.at <= MAX_CURSOR_AGE_S
+
+
+def _with_java(before: Counters, after: Counters, used_pct: float | None) -> Counters:
+    scan = after.java or before.java
+    return replace(after, java=scan and replace(scan, used_pct=used_pct))
+
+
+def _allowed(value: float | None, highest: float | None) -> float | None:
+    """`value` without what rounding, or a clock tick more or less, puts above its range."""
+    if value is None or not math.isfinite(value) or value < 0:
+        return None
+    return value if highest is None else min(value, highest)
+
+
+def _row(name: str, **values: Any) -> pa.Table:
+    return pa.Table.from_pylist([values], schema=table(name).arrow)
+
+
+def _written(counters: Counters) -> str:
+    body = asdict(counters)
+    if body["java"]:
+        del body["java"]["new"]
+    return json.dumps({"version": CURSOR_VERSION, **body}, separators=(",", ":"))
+
+
+def _parsed(cursor: str | None) -> Counters | None:
+    """The counters in a cursor; None for one that is absent, older or not ours."""
+    try:
+        body = json.loads(cursor or "")
+        if body["version"] != CURSOR_VERSION:
+            return None
+        return Counters(
+            at=_number(body["at"]),
+            booted_at=_number(body["booted_at"]),
+            cpu_s={name: _number(value) for name, value in body["cpu_s"].items()},
+            links={name: (int(a), int(b)) for name, (a, b) in body["links"].items()},
+            java=_parsed_scan(body["java"]),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return None
+
+
+def _parsed_scan(body: Any) -> JavaScan | None:
+    if body is None:
+        return None
+    used = body["used_pct"]
+    cpu_s = {name: _number(value) for name, value in body["cpu_s"].items()}
+    return JavaScan(_number(body["at"]), cpu_s, used_pct=None if used is None else _number(used))
+
+
+def _number(value: Any) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)

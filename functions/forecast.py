@@ -1,0 +1,182 @@
+"""Forecasts: the next 8 hours of each metric of each server, as quantiles, by the serving model."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.rollup import SETTLE
+from functions.runtime.function import Batch, function
+from functions.runtime.model import Model, ModelUnusable
+from functions.runtime.shelf import Shelf
+from functions.runtime.triggers import every, rows
+from functions.runtime.window import Window
+from storage.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILE_COLUMNS,
+    STEP,
+    STEP_MINUTES,
+    floor_step,
+)
+from storage.metrics import METRIC_NAMES
+from storage.schema import table
+from storage.windows import Contexts
+
+# A server silent for longer than this has no present to forecast from.
+SILENT = timedelta(minutes=30)
+
+Floats = npt.NDArray[np.float32]
+
+
+@function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
+def forecast(window: Window, shelf: Shelf) -> Batch:
+    """Forecast every server that has no forecast yet from the newest complete step."""
+    issued_at = _newest_origin(window)
+    if issued_at is None:
+        return Batch()
+    contexts = _still_to_do(window, window.contexts(issued_at, CONTEXT_STEPS))
+    if not contexts.servers:
+        return Batch()
+    try:
+        model = shelf.serving()
+    except ModelUnusable as error:
+        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": str(error)}
+        forecasts = _abstained(contexts, window.now, str(error))
+        return Batch(_with_event(window, forecasts, event), window_key=issued_at.isoformat())
+    event = {
+        "event": "serving",
+        "model": model.hash,
+        "path": str(shelf.path or "shipped"),
+        "card": json.dumps({k: v for k, v in model.card.items() if k != "fixture"}),
+    }
+    forecasts = _predicted(model, contexts, window.now)
+    return Batch(
+        _with_event(window, forecasts, event), window_key=issued_at.isoformat(), model=model.hash
+    )
+
+
+def _newest_origin(window: Window) -> datetime | None:
+    """The end of the newest complete step; None when nothing is recent enough."""
+    complete = floor_step(window.now - SETTLE)
+    newest = window.sql(
+        "SELECT max(ts) AS ts FROM metrics_5m WHERE ts >= $oldest AND ts < $stop",
+        oldest=complete - SILENT,
+        stop=complete,
+    )["ts"][0].as_py()
+    return None if newest is None else newest + STEP
+
+
+def _still_to_do(window: Window, contexts: Contexts) -> Contexts:
+    """The servers that have no forecast from this origin yet."""
+    done = window.sql(
+        "SELECT DISTINCT server FROM forecasts WHERE issued_at = $issued_at",
+        issued_at=contexts.stop,
+    )["server"].to_pylist()
+    left = [i for i, server in enumerate(contexts.servers) if server not in set(done)]
+    return Contexts(
+        tuple(contexts.servers[i] for i in left),
+        tuple(contexts.profiles[i] for i in left),
+        tuple(contexts.cores[i] for i in left),
+        contexts.start,
+        contexts.values[left],
+    )
+
+
+def _predicted(model: Model, contexts: Contexts, now: datetime) -> pa.Table:
+    silent = _silent(contexts.values)
+    values = contexts.values.copy()
+    values[silent] = np.nan
+    made = model.predict(values, contexts.start, contexts.profiles)
+    steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
+    whys = [
+        _why(state, int(count), int(of_server.max()), bool(quiet))
+        for states, of_server, quiet in zip(made.state, steps, silent, strict=True)
+        for state, count in zip(states, of_server, strict=True)
+    ]
+    return _rows(contexts, now, model.hash, made.state.reshape(-1).tolist(), whys, made.quantiles)
+
+
+def _silent(values: Floats) -> npt.NDArray[np.bool_]:
+    """Servers [n] with no value of any metric in the last half hour of the context."""
+    recent = values[:, -(SILENT // STEP) :, :]
+    return np.logical_not(np.isfinite(recent).any(axis=(1, 2)))
+
+
+def _why(state: str, steps: int, of_server: int, silent: bool) -> str | None:
+    """Why a forecast is not whole: `steps` of this metric, `of_server` of its fullest one."""
+    if state == "ok":
+        return None
+    if state == "early":
+        return f"from {_duration(steps)} of data ({steps} of {CONTEXT_STEPS} steps)"
+    if silent and of_server:
+        return f"no data for more than {_duration(SILENT // STEP)}"
+    if of_server < MIN_CONTEXT_STEPS:
+        return (
+            f"collecting, {of_server} of {CONTEXT_STEPS}: "
+            f"the first forecast needs {MIN_CONTEXT_STEPS}"
+        )
+    return f"only {steps} readings in the last 24 h: a forecast needs {MIN_CONTEXT_STEPS}"
+
+
+def _duration(steps: int) -> str:
+    hours, minutes = divmod(steps * STEP_MINUTES, 60)
+    return " ".join([f"{hours} h"] * bool(hours) + [f"{minutes} min"] * bool(minutes or not hours))
+
+
+def _abstained(contexts: Contexts, now: datetime, why: str) -> pa.Table:
+    count = len(contexts.servers) * len(METRIC_NAMES)
+    return _rows(contexts, now, None, ["abstained"] * count, [why] * count, None)
+
+
+def _rows(
+    contexts: Contexts,
+    now: datetime,
+    model: str | None,
+    states: Sequence[str],
+    whys: Sequence[str | None],
+    quantiles: Floats | None,
+) -> pa.Table:
+    """One row a server and metric; `quantiles` is [servers, 96, metrics, 7] or None."""
+    n, schema = len(contexts.servers), table("forecasts").arrow
+    count = n * len(METRIC_NAMES)
+    steps = np.isfinite(contexts.values).sum(axis=1).astype(np.int16)
+    columns = {
+        "server": np.repeat(np.array(contexts.servers, dtype=object), len(METRIC_NAMES)),
+        "metric": list(METRIC_NAMES) * n,
+        "issued_at": [contexts.stop] * count,
+        "made_at": [now] * count,
+        "model": [model] * count,
+        "state": states,
+        "why": whys,
+        "context_steps": steps.reshape(-1),
+    }
+    for i, name in enumerate(QUANTILE_COLUMNS):
+        columns[name] = _lists(None if quantiles is None else quantiles[..., i], count)
+    return pa.table(columns, schema=schema)
+
+
+def _lists(values: Floats | None, count: int) -> pa.Array:
+    """[servers, 96, metrics] as one list of 96 a row; NULL where the model abstained."""
+    if values is None:
+        return pa.nulls(count, pa.list_(pa.float32()))
+    flat = values.transpose(0, 2, 1).reshape(count, HORIZON_STEPS)
+    offsets = pa.array(np.arange(0, flat.size + 1, HORIZON_STEPS), pa.int32())
+    absent = ~np.isfinite(flat).all(axis=1)
+    return pa.ListArray.from_arrays(offsets, pa.array(flat.reshape(-1)), mask=pa.array(absent))
+
+
+def _with_event(window: Window, forecasts: pa.Table, event: dict[str, str]) -> dict[str, pa.Table]:
+    """The forecasts, and a row for people when the model's standing has changed."""
+    last = window.sql(
+        "SELECT event, model, detail FROM models ORDER BY ts DESC LIMIT 1"
+    ).to_pylist()
+    same = last and all(last[0][key] == event.get(key) for key in ("event", "model", "detail"))
+    if same:
+        return {"forecasts": forecasts}
+    rows = pa.Table.from_pylist([event | {"ts": window.now}], table("models").arrow)
+    return {"forecasts": forecasts, "models": rows}

@@ -1,0 +1,64 @@
+"""Risk: how bad each server is now, how bad it is going to be, and why."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.rules.risk import Fleet, assess
+from functions.runtime.function import function
+from functions.runtime.triggers import every, rows
+from functions.runtime.window import Window
+from storage.grid import floor_step
+from storage.schema import table
+
+# The last hour shows where a metric is heading.
+RECENT_STEPS = 12
+# A server last heard of longer ago than this has no last sample to be judged by.
+OLDEST_SAMPLE = timedelta(days=1)
+
+Floats = npt.NDArray[np.float32]
+
+
+@function(on=(rows("forecasts"), every("1m")), writes="risks")
+def risk(window: Window) -> pa.Table:
+    """Score every known server: the present from its samples, the future from its forecast."""
+    recent = window.contexts(floor_step(window.now), RECENT_STEPS)
+    samples = window.readings(OLDEST_SAMPLE)
+    issued = window.forecasts()
+    servers = recent.servers
+    sampled, forecast = _places(servers, samples.servers), _places(servers, issued.servers)
+    fleet = Fleet(
+        profiles=recent.profiles,
+        cores=recent.cores,
+        recent=recent.values,
+        latest=_taken(samples.values, sampled),
+        age_s=_ages(samples.at, sampled, window.now),
+        quantiles=_taken(issued.quantiles, forecast),
+        issued_at=[None if i < 0 else issued.issued_at[i] for i in forecast],
+    )
+    scored = assess(fleet, window.now)
+    found: list[dict[str, Any]] = [
+        each.row(server, window.now) for server, each in zip(servers, scored, strict=True)
+    ]
+    return pa.Table.from_pylist(found, table("risks").arrow)
+
+
+def _places(servers: Sequence[str], others: Sequence[str]) -> list[int]:
+    """Where each server stands in `others`; −1 when it does not."""
+    index = {name: i for i, name in enumerate(others)}
+    return [index.get(name, -1) for name in servers]
+
+
+def _taken(values: Floats, places: Sequence[int]) -> Floats:
+    """The rows of `values` at `places`, NaN where the place is −1."""
+    padded = np.concatenate([values, np.full((1, *values.shape[1:]), np.nan, np.float32)])
+    taken: Floats = padded[list(places)]
+    return taken
+
+
+def _ages(at: Sequence[datetime], places: Sequence[int], now: datetime) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if i < 0 else (now - at[i]).total_seconds() for i in places])

@@ -1,0 +1,515 @@
+"""The rule of risk: how bad each server is now, how bad it is going to be, and why. Pure.
+
+Two scores from 0 to 100 that are never mixed. *Now* follows each metric's warn and critical level,
+its trend, and CPU, memory and I/O wait being high together. *Ahead* follows from the odds that a
+metric passes its critical level, and how soon.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
+from storage.metrics import METRIC_NAMES, METRICS
+from storage.profiles import levels_for
+from storage.severity import Severity, severity_of
+
+__all__ = ["Fleet", "Reason", "Risk", "assess", "exceedance"]
+
+Floats = npt.NDArray[np.floating[Any]]
+
+# Only metrics with levels are judged; in arrays they stand in this order.
+JUDGED = tuple(m for m in METRICS if m.levels is not None)
+_NAMES = [m.name for m in JUDGED]
+_COLUMNS = [METRIC_NAMES.index(name) for name in _NAMES]
+_SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
+_CPU, _MEMORY, _IOWAIT = (
+    _NAMES.index(name) for name in ("cpu_idle_pct", "mem_used_pct", "cpu_iowait_pct")
+)
+
+SILENT_AFTER_S = 300.0
+SILENT_POINTS = 60.0  # Warning: a server whose data stopped is not healthy
+
+WARN_POINTS = 50.0
+CRITICAL_POINTS = 80.0
+# What the worst possible reading of one metric is worth. A machine that is busy, or queues, still
+# works; one without memory or disk does not.
+WORST_POINTS = {
+    "cpu_iowait_pct": 88.0,
+    "cpu_idle_pct": 85.0,
+    "mem_used_pct": 100.0,
+    "swap_used_pct": 92.0,
+    "disk_usage_pct": 100.0,
+    "back_close_wait": 92.0,
+    "front_close_wait": 92.0,
+    "load_average": 86.0,
+}
+_WORST = np.array([WORST_POINTS[name] for name in _NAMES])
+
+# A burst of seconds is normal in these: the milder of now and the last 5 minutes counts.
+_BURSTY = np.isin(_NAMES, ("cpu_iowait_pct", "cpu_idle_pct", "load_average"))
+
+TREND_POINTS = 10.0
+TREND_HOURS = 0.5
+TREND_STEPS = 4  # fewer show no trend
+JOINT_POINTS = 15.0
+JOINT_TOLD = 3.0
+
+# Odds of passing a critical level against points, when it is for the next half hour …
+ODDS_POINTS = (
+    (0.0, 0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0),
+    (0.0, 15.0, 40.0, 58.0, 75.0, 85.0, 93.0, 98.0),
+)
+# … and how much of them is left when there is more time to act.
+URGENCY = {30: 1.0, 60: 0.96, 120: 0.90, 240: 0.82, 480: 0.74}
+_URGENCY = np.array([URGENCY[lead] for lead in LEAD_MINUTES])
+LEAST_ODDS = 0.001  # no forecast is a certainty
+FORECAST_GOOD_FOR = timedelta(hours=1)
+EARLIEST, LIKELY, LATEST = 0.1, 0.5, 0.9
+
+REASONS = 3
+LEAST_REASON = 20.0  # points; less explains nothing
+
+_LABELS = {
+    "cpu_iowait_pct": "I/O wait",
+    "cpu_idle_pct": "CPU used",
+    "mem_used_pct": "memory",
+    "swap_used_pct": "swap",
+    "disk_usage_pct": "disk",
+    "back_close_wait": "CLOSE_WAIT to back ends",
+    "front_close_wait": "CLOSE_WAIT to clients",
+    "load_average": "load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is known of n servers, all in one order; NaN is missing.
+
+    `recent` [n, steps, 14] holds 5-minute means of the last half hour or hour, oldest first;
+    `latest` [n, 14] the last sample and `age_s` [n] its age in seconds (NaN: there is none).
+    `quantiles` [n, 96, 14, 7] forecasts the steps from `issued_at` on (None: no forecast).
+    """
+
+    profiles: Sequence[str]
+    cores: Sequence[int | None]
+    recent: Floats
+    latest: Floats
+    age_s: Floats
+    quantiles: Floats
+    issued_at: Sequence[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One cause of a score, in words; `metric` is None when no metric is to blame."""
+
+    metric: str | None
+    points: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Risk:
+    """How a server stands. `now_score` is None without data, `ahead_score` without a forecast.
+
+    `p_breach` goes with LEAD_MINUTES; the breach times belong to `breach_metric` and are None where
+    their odds (1, 5 and 9 in 10) are not reached within the horizon.
+    """
+
+    now_score: float | None
+    ahead_score: float | None
+    score: float
+    severity: Severity
+    p_breach: tuple[float | None, ...]
+    breach_metric: str | None
+    breach_earliest: datetime | None
+    breach_likely: datetime | None
+    breach_latest: datetime | None
+    reasons: tuple[Reason, ...]
+
+    @property
+    def respond_within_minutes(self) -> int | None:
+        """The time to act; None when nobody has to."""
+        return self.severity.respond_within_minutes
+
+    def row(self, server: str, issued_at: datetime) -> dict[str, Any]:
+        """This risk as a row of the table `risks`."""
+        return {
+            "server": server,
+            "issued_at": issued_at,
+            "now_score": self.now_score,
+            "ahead_score": self.ahead_score,
+            "score": self.score,
+            "severity": self.severity.name,
+            "respond_within_minutes": self.respond_within_minutes,
+            **{f"p_breach_{lead}m": p for lead, p in zip(LEAD_MINUTES, self.p_breach, strict=True)},
+            "breach_metric": self.breach_metric,
+            "breach_earliest": self.breach_earliest,
+            "breach_likely": self.breach_likely,
+            "breach_latest": self.breach_latest,
+            "reasons": [asdict(reason) for reason in self.reasons],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Bands:
+    """Where each judged metric hurts: all [n, judged], signed so that more is worse."""
+
+    calm: Floats
+    warn: Floats
+    critical: Floats
+    worst: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """[n] or [n, judged]; `readings` and `slopes` (per hour) signed so that more is worse."""
+
+    silent: npt.NDArray[np.bool_]
+    readings: Floats
+    slopes: Floats
+    points: Floats
+    joint: Floats
+    score: Floats
+    breached: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class _Future:
+    """Odds of a breach: `curve` [n, 96, judged] by step, `odds` and `points` [n, leads, judged]."""
+
+    curve: Floats
+    odds: Floats
+    points: Floats
+    score: Floats
+
+
+def assess(fleet: Fleet, now: datetime) -> list[Risk]:
+    """The risk of each server of `fleet`, in its order, as of `now`."""
+    bands = _bands(fleet.profiles, fleet.cores)
+    present = _look_at(fleet, bands)
+    future = _look_ahead(fleet, bands, now)
+    return [
+        _risk(_Server(i, fleet, bands, present, future, now)) for i in range(len(fleet.profiles))
+    ]
+
+
+def exceedance(quantiles: Floats, level: Floats, width: Floats) -> Floats:
+    """P(value ≥ level) from the 7 `quantiles` on the last axis; NaN where one of them is NaN.
+
+    Linear between the quantiles (crossing ones are straightened first). Beyond them the odds fall
+    by a factor e for each `width`, whatever spread the model claims: its tails are what it has
+    learned least about. So a rise of any quantile never lowers the odds.
+    """
+    top = quantiles[..., 0]
+    below = QUANTILES[0] * np.exp(np.minimum(0.0, (level - top) / width))
+    for i in range(1, len(QUANTILES)):
+        bottom, top = top, np.maximum(top, quantiles[..., i])
+        below = below + (QUANTILES[i] - QUANTILES[i - 1]) * _ramp(level, bottom, top)
+    above = np.exp(-np.maximum(0.0, (level - top) / width))
+    below = below + (1 - QUANTILES[-1]) * (1 - above)
+    odds: Floats = np.clip(1 - below, LEAST_ODDS, 1 - LEAST_ODDS)
+    return odds
+
+
+def _judged(values: Floats) -> Floats:
+    """[..., 14] metrics to [..., judged], signed so that more is worse."""
+    signed: Floats = np.asarray(values, np.float64)[..., _COLUMNS] * _SIGNS
+    return signed
+
+
+@lru_cache(maxsize=1024)
+def _band(profile: str, cores: int | None) -> Floats:
+    """Calm, warn, critical and worst reading: [4, judged], signed so that more is worse."""
+    levels = levels_for(profile, cores)
+    rows = []
+    for m in JUDGED:
+        warn, critical = levels[m.name].warn, levels[m.name].critical
+        if m.bad_when == "low":
+            rows.append((-warn - 1.5 * (warn - critical), -warn, -critical, -m.lowest))
+            continue
+        calm = max(warn - 1.5 * (critical - warn), 0.6 * warn)
+        rows.append((calm, warn, critical, 2 * critical if m.highest is None else m.highest))
+    return np.array(rows).T
+
+
+def _bands(profiles: Sequence[str], cores: Sequence[int | None]) -> _Bands:
+    rows = [_band(profile, count) for profile, count in zip(profiles, cores, strict=True)]
+    stacked = np.array(rows).reshape(len(rows), 4, len(JUDGED))
+    return _Bands(*(stacked[:, i] for i in range(4)))
+
+
+def _ramp(x: Floats, start: Floats, stop: Floats) -> Floats:
+    """0 up to `start`, 1 from `stop` on, straight between."""
+    share: Floats = np.clip((x - start) / np.maximum(stop - start, 1e-9), 0.0, 1.0)
+    return share
+
+
+def _points(readings: Floats, bands: _Bands) -> Floats:
+    """Points [n, judged] of signed readings; 0 for a missing one."""
+    points = (
+        WARN_POINTS * _ramp(readings, bands.calm, bands.warn)
+        + (CRITICAL_POINTS - WARN_POINTS) * _ramp(readings, bands.warn, bands.critical)
+        + (_WORST - CRITICAL_POINTS) * _ramp(readings, bands.critical, bands.worst)
+    )
+    known: Floats = np.nan_to_num(points)
+    return known
+
+
+def _look_at(fleet: Fleet, bands: _Bands) -> _Present:
+    recent, latest = _judged(fleet.recent), _judged(fleet.latest)
+    silent = ~(np.asarray(fleet.age_s) <= SILENT_AFTER_S) | np.isnan(fleet.latest).all(axis=1)
+    last_step = recent[:, -1] if recent.shape[1] else np.full_like(latest, np.nan)
+    milder = np.where(_BURSTY, np.fmin(latest, last_step), latest)
+    readings = np.where(np.isnan(latest) | silent[:, None], np.nan, milder)
+    slopes, sure = _slopes(recent)
+    level = _points(readings, bands)
+    soon = _points(readings + sure * TREND_HOURS, bands)
+    points = np.minimum(soon, level + TREND_POINTS)
+    joint = _joint(points)
+    score = np.minimum(100.0, points.max(axis=1) + joint)
+    return _Present(
+        silent, readings, np.where(sure > 0, slopes, 0.0), points, joint,
+        np.where(silent, np.nan, score), readings >= bands.critical,
+    )  # fmt: skip
+
+
+def _slopes(recent: Floats) -> tuple[Floats, Floats]:
+    """Slope per hour [n, judged] of `recent` [n, steps, judged], and what of its rise is sure.
+
+    Sure is what exceeds two standard errors of the straight line, so that noise is no trend.
+    """
+    seen = ~np.isnan(recent)
+    count = np.maximum(seen.sum(axis=1), 1)
+    hours = (np.arange(recent.shape[1]) * STEP_MINUTES / 60)[None, :, None]
+    x = np.where(seen, hours - (seen * hours).sum(axis=1, keepdims=True) / count[:, None], 0.0)
+    y = np.where(seen, recent, 0.0)
+    y = np.where(seen, y - y.sum(axis=1, keepdims=True) / count[:, None], 0.0)
+    spread = np.maximum((x * x).sum(axis=1), 1e-9)
+    slope = (x * y).sum(axis=1) / spread
+    left = ((y - slope[:, None] * x) ** 2).sum(axis=1) / np.maximum(count - 2, 1)
+    sure = np.maximum(slope - 2 * np.sqrt(left / spread), 0.0)
+    return slope, np.where(count >= TREND_STEPS, sure, 0.0)
+
+
+def _joint(points: Floats) -> Floats:
+    """Points [n] on top when CPU, memory and I/O wait are high together; up to JOINT_POINTS."""
+    cpu, memory, iowait = (
+        np.minimum(points[:, i] / CRITICAL_POINTS, 1.0) for i in (_CPU, _MEMORY, _IOWAIT)
+    )
+    pairs: Floats = cpu * memory + cpu * iowait + memory * iowait
+    return JOINT_POINTS / 3 * pairs
+
+
+def _look_ahead(fleet: Fleet, bands: _Bands, now: datetime) -> _Future:
+    """The odds of a breach within each lead, from the forecast.
+
+    Within a lead they are the highest odds of any of its steps, and of a server the highest of any
+    of its metrics. Neighbouring steps of one series fail together, and so do memory, swap and I/O
+    wait: then the highest is exact, and always it is the least that the odds can be. 1 − ∏(1 − p)
+    takes 96 steps of 8 metrics as independent and makes 0.5 of a healthy server's 0.001 each.
+    """
+    elapsed = np.array([_elapsed_minutes(issued, now) for issued in fleet.issued_at])
+    curve = np.stack([_odds_by_step(fleet, bands, i) for i in range(len(JUDGED))], axis=2)
+    ends = np.arange(1, HORIZON_STEPS + 1) * STEP_MINUTES
+    usable = (ends > elapsed[:, None])[:, :, None] & ~np.isnan(curve)
+    curve = np.maximum.accumulate(np.where(usable, curve, -np.inf), axis=1)
+    reach = np.nan_to_num(elapsed)[:, None] + np.array(LEAD_MINUTES)
+    last = np.clip(np.ceil(reach / STEP_MINUTES).astype(int) - 1, 0, HORIZON_STEPS - 1)
+    odds = np.take_along_axis(curve, last[:, :, None], axis=1)
+    odds = np.where(np.isinf(odds), np.nan, odds)
+    points = np.interp(odds, *ODDS_POINTS) * _URGENCY[:, None]
+    points = np.minimum(points, _WORST)  # a forecast is never worse than what it forecasts
+    return _Future(curve, odds, np.nan_to_num(points), np.fmax.reduce(points, axis=(1, 2)))
+
+
+def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
+    """Minutes since the forecast's first step began; NaN for one that is no longer good."""
+    if issued_at is None or not -STEP <= now - issued_at <= FORECAST_GOOD_FOR:
+        return float("nan")
+    return (now - issued_at) / timedelta(minutes=1)
+
+
+def _odds_by_step(fleet: Fleet, bands: _Bands, i: int) -> Floats:
+    """P(critical level is passed) in each step [n, 96] of judged metric `i`."""
+    quantiles = fleet.quantiles[:, :, _COLUMNS[i], :]
+    if _SIGNS[i] < 0:
+        quantiles = -quantiles[..., ::-1]  # the grid of quantiles mirrors itself
+    level = bands.critical[:, i : i + 1]
+    return exceedance(quantiles, level, np.maximum(level - bands.warn[:, i : i + 1], 1e-9))
+
+
+@dataclass(frozen=True, slots=True)
+class _Server:
+    """One server's place in the arrays."""
+
+    i: int
+    fleet: Fleet
+    bands: _Bands
+    present: _Present
+    future: _Future
+    now: datetime
+
+    @property
+    def issued_at(self) -> datetime:
+        """When the forecast starts; asked for only where there is one."""
+        return self.fleet.issued_at[self.i] or self.now
+
+    def odds(self) -> Floats:
+        """Odds [leads, judged], with what has happened already where there is a forecast at all."""
+        odds: Floats = self.future.odds[self.i]
+        if np.isnan(odds).all():
+            return odds
+        told: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
+        return told
+
+    def breach_at(self, metric: int | None, odds: float) -> datetime | None:
+        """When the odds that `metric` has passed its critical level reach `odds`."""
+        if metric is None:
+            return None
+        if self.present.breached[self.i, metric]:
+            return self.now
+        step = int(np.searchsorted(self.future.curve[self.i, :, metric], odds))
+        return None if step == HORIZON_STEPS else max(self.now, self.issued_at + step * STEP)
+
+
+def _risk(server: _Server) -> Risk:
+    now_score = _number(server.present.score[server.i])
+    ahead_score = _number(server.future.score[server.i])
+    score = max(SILENT_POINTS if now_score is None else now_score, ahead_score or 0.0)
+    odds = server.odds()
+    worst = _likeliest(odds)
+    at = partial(server.breach_at, worst)
+    return Risk(
+        now_score=now_score,
+        ahead_score=ahead_score,
+        score=score,
+        severity=severity_of(score),
+        p_breach=tuple(_number(p) for p in np.fmax.reduce(odds, axis=1)),
+        breach_metric=None if worst is None else _NAMES[worst],
+        breach_earliest=at(EARLIEST),
+        breach_likely=at(LIKELY),
+        breach_latest=at(LATEST),
+        reasons=_reasons(server),
+    )
+
+
+def _likeliest(odds: Floats) -> int | None:
+    """The metric with the highest odds [leads, judged], sooner ones counting more."""
+    known = np.nan_to_num(odds)
+    likely = known[-1] >= EARLIEST
+    return int(np.where(likely, known.sum(axis=0), 0.0).argmax()) if likely.any() else None
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else float(value)
+
+
+def _reasons(server: _Server) -> tuple[Reason, ...]:
+    found = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
+    found += _future_reasons(server)
+    strongest = sorted(found, key=lambda reason: -reason.points)
+    return tuple(strongest[:REASONS])
+
+
+def _silence(server: _Server) -> Iterator[Reason]:
+    if not server.present.silent[server.i]:
+        return
+    age_s = float(server.fleet.age_s[server.i])
+    if age_s != age_s:
+        yield Reason(None, SILENT_POINTS, "no data yet")
+    elif age_s <= SILENT_AFTER_S:
+        yield Reason(None, SILENT_POINTS, "samples arrive, with no reading in them")
+    else:
+        since = (server.now - timedelta(seconds=age_s)).astimezone(UTC)
+        yield Reason(None, SILENT_POINTS, f"no data since {since:%Y-%m-%d %H:%M} UTC")
+
+
+def _joint_reason(server: _Server) -> Iterator[Reason]:
+    present, i = server.present, server.i
+    if present.joint[i] < JOINT_TOLD:
+        return
+    parts = sorted((_CPU, _MEMORY, _IOWAIT), key=lambda metric: -present.points[i, metric])
+    high = [metric for metric in parts if present.points[i, metric] >= LEAST_REASON]
+    said = [f"{_label(m)} {_shown(m, present.readings[i, m])}" for m in high]
+    text = f"{', '.join(said[:-1])} and {said[-1]} together"
+    points = min(100.0, float(present.points[i, parts[0]] + present.joint[i]))
+    yield Reason(_NAMES[parts[0]], points, text)
+
+
+def _present_reasons(server: _Server) -> Iterator[Reason]:
+    points = server.present.points[server.i]
+    for metric in np.flatnonzero(points >= LEAST_REASON):
+        yield Reason(_NAMES[metric], float(points[metric]), _present_text(server, int(metric)))
+
+
+def _present_text(server: _Server, metric: int) -> str:
+    """`memory 96 % and climbing 4 points per hour; critical at 98 %`."""
+    bands, i = server.bands, server.i
+    reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
+    warn, critical = bands.warn[i, metric], bands.critical[i, metric]
+    text = f"{_label(metric)} {_shown(metric, reading)}"
+    if slope > 0 and _amount(slope) != "0":
+        points = "points " if JUDGED[metric].unit == "%" else ""
+        text += f" and climbing {_amount(slope)} {points}per hour"
+    if reading >= critical:
+        return f"{text}; past critical ({_shown(metric, critical)})"
+    if reading >= warn:
+        return f"{text}; critical at {_shown(metric, critical)}"
+    return f"{text}; warning at {_shown(metric, warn)}"
+
+
+def _future_reasons(server: _Server) -> Iterator[Reason]:
+    points = server.future.points[server.i]  # [leads, judged]
+    for metric in np.flatnonzero(points.max(axis=0) >= LEAST_REASON):
+        lead = int(points[:, metric].argmax())
+        text = _future_text(server, int(metric), lead)
+        yield Reason(_NAMES[metric], float(points[lead, metric]), text)
+
+
+def _future_text(server: _Server, metric: int, lead: int) -> str:
+    """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
+    level = _shown(metric, server.bands.critical[server.i, metric])
+    odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))
+    minutes = LEAD_MINUTES[lead]
+    span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
+    if server.present.breached[server.i, metric]:
+        return f"{odds} that {_label(metric)} is past {level} in the next {span} too"
+    text = f"{odds} that {_label(metric)} passes {level} within {span}"
+    likely = server.breach_at(metric, LIKELY)
+    if likely:
+        return f"{text}, likely around {_clock(likely)}"
+    earliest = server.breach_at(metric, EARLIEST)
+    return f"{text}, at the earliest around {_clock(earliest)}" if earliest else text
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M} UTC"
+
+
+def _odds_in_words(p: float) -> str:
+    if p >= 0.95:
+        return "almost certain"
+    return f"{round(10 * p)} in 10" if p >= 0.1 else f"1 in {round(1 / p)}"
+
+
+def _label(metric: int) -> str:
+    return _LABELS[_NAMES[metric]]
+
+
+def _shown(metric: int, signed: float) -> str:
+    """A signed reading as people see it: CPU used for idle, a per-cent sign where it is one."""
+    value = 100 + signed if metric == _CPU else signed
+    return f"{_amount(value)} %" if JUDGED[metric].unit == "%" else _amount(value)
+
+
+def _amount(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}".removesuffix(".0")

@@ -1,0 +1,43 @@
+"""What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from storage import windows
+from storage.reader import Reader
+
+__all__ = ["Window"]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A view of the lake that does not change while the function runs.
+
+    `now` is the time that the function is to believe; the arrays below end there.
+    """
+
+    reader: Reader
+    now: datetime
+
+    def sql(self, text: str, **parameters: Any) -> pa.Table:
+        """The rows of one SELECT."""
+        return self.reader.query(text, **parameters)
+
+    def contexts(self, stop: datetime, steps: int) -> windows.Contexts:
+        """The `steps` 5-minute steps before `stop` of every server."""
+        return windows.contexts(self.reader, stop, steps)
+
+    def readings(self, oldest: timedelta) -> windows.Readings:
+        """The last sample of each server that has one no older than `oldest`."""
+        return windows.readings(self.reader, self.now, oldest)
+
+    def forecasts(self) -> windows.IssuedForecasts:
+        """The newest forecast of each server."""
+        return windows.forecasts(self.reader, self.now)
+
+    def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
+        """The 5-minute steps to write anew since the commit at `cursor`, and the next cursor."""
+        return windows.rollup(self.reader, cursor, until)
