@@ -1,1 +1,247 @@
-"""Hoursight."""
+"""Hoursight's door: the command, and `connect` for notebooks.
+
+>>> lake = hoursight.connect("var")
+>>> lake.sql("select server, score from fleet_now order by score desc").to_pandas()
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from functions.runtime.function import Function
+    from functions.runtime.runner import Run
+    from storage.reader import Reader
+
+__all__ = ["Lake", "connect", "main"]
+__version__ = "0.1.0"
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+
+class Lake:
+    """A read-only door to one lake, beside the running system; needs no server."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    def sql(self, text: str, **parameters: Any) -> pa.Table:
+        """The rows of one SELECT as an Arrow table; `$name` stands for the parameter `name`."""
+        return self._reader.query(text, **parameters)
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        self._reader.close()
+
+    def __enter__(self) -> Lake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def connect(data: Path | str = "var") -> Lake:
+    """Open the lake in folder `data`; storage.reader.LakeMissing says when there is none."""
+    from storage.reader import Reader
+
+    return Lake(Reader.open(data))
+
+
+def _data_option(command: C) -> C:
+    return click.option(
+        "--data",
+        type=click.Path(path_type=Path, file_okay=False),
+        default="var",
+        show_default=True,
+        envvar="HOURSIGHT_DATA",
+        help="The data folder.",
+    )(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="hoursight")
+def cli() -> None:
+    """Tells you, hours ahead and with honest odds, which server is going to be in trouble."""
+
+
+@cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
+@_data_option
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
+@click.option("--servers", default=20, show_default=True, help="Size of a new simulated fleet.")
+@click.option("--scenario", help="What the fleet plays: see 'hoursight scenario --help'.")
+def demo(data: Path, port: int | None, servers: int, scenario: str | None) -> None:
+    """Run a simulated fleet and this host, everything on, on this machine."""
+    from scripts import launch
+
+    _check_scenario(scenario)
+    launch.run(data, port, servers, scenario, click.echo)
+
+
+@cli.command(epilog="Example: hoursight up --data /srv/hoursight")
+@_data_option
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
+def up(data: Path, port: int | None) -> None:
+    """Run the Procfile: each process alone, and started again alone when it ends."""
+    from scripts.launch import supervise
+    from storage.settings import read_settings
+
+    web = read_settings(data).web
+    supervise(data, web.host, port or web.port, click.echo)
+
+
+@cli.command(epilog="Example: hoursight scenario cascade")
+@_data_option
+@click.argument("name")
+def scenario(data: Path, name: str) -> None:
+    """Switch what the simulated fleet plays, from now on.
+
+    NAME is healthy, mixed, degrading, critical or cascade.
+    """
+    from scripts.launch import set_scenario
+
+    _check_scenario(name)
+    set_scenario(data, name)
+    click.echo(f"The simulator plays '{name}' from now on.")
+
+
+@cli.command(epilog="Example: hoursight call host --once --verbose")
+@_data_option
+@click.argument("name")
+@click.option("--once/--repeat", default=True, help="Run once, or on its schedule until Ctrl-C.")
+@click.option("--now", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="The time to believe.")
+@click.option("--verbose", is_flag=True, help="Show the rows, metric by metric.")
+@click.option("--dry-run", is_flag=True, help="Write nothing.")
+def call(
+    data: Path, name: str, once: bool, now: datetime | None, verbose: bool, dry_run: bool
+) -> None:
+    """Run the function NAME now and put its rows into the inbox."""
+    from functions.runtime.registry import find
+    from functions.runtime.runner import Runner
+    from storage.folders import Folders
+    from storage.settings import read_settings
+
+    function = find(name)
+    runner = Runner(Folders.at(data).create(), read_settings(data))
+    moment = now.replace(tzinfo=UTC) if now else None
+    while True:
+        run = runner.run(function, "command", moment, dry=dry_run)
+        runner.flush()
+        _tell_run(function, run, verbose, dry_run)
+        if once:
+            sys.exit(1 if run.error else 0)
+        _wait_for_schedule(function)
+
+
+@cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
+@_data_option
+@click.argument("statement")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+def sql(data: Path, statement: str, form: str) -> None:
+    """Run one SQL SELECT over the lake, beside the running system."""
+    from scripts.show import show_rows
+
+    with connect(data) as lake:
+        show_rows(lake.sql(statement), form)
+
+
+@cli.command(epilog="Example: hoursight schema forecasts")
+@click.argument("name", required=False)
+def schema(name: str | None) -> None:
+    """List the tables and views, or the columns of one table."""
+    from scripts.show import show_schema
+
+    show_schema(name)
+
+
+@cli.command(epilog="Example: hoursight functions")
+@_data_option
+def functions(data: Path) -> None:
+    """List the functions: what sets them off, what they write, their last run."""
+    from scripts.show import show_functions
+
+    show_functions(data)
+
+
+@cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")
+@_data_option
+def doctor(data: Path) -> None:
+    """Check everything that a forecast needs, and say what to do about what is wrong."""
+    from scripts.doctor import examine
+
+    sys.exit(0 if examine(data, click.echo) else 1)
+
+
+def main() -> None:
+    """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        click.echo(f"hoursight: {error}", err=True)
+        sys.exit(1)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was made for people: those of our own rooms are."""
+    return type(error).__module__.split(".")[0] in {"storage", "functions", "scripts", "web"}
+
+
+def _check_scenario(name: str | None) -> None:
+    from functions.simulation.incidents import SCENARIOS
+
+    if name is not None and name not in SCENARIOS:
+        raise click.BadParameter(f"{name!r} is no scenario: choose {', '.join(SCENARIOS)}")
+
+
+def _tell_run(function: Function, run: Run, verbose: bool, dry_run: bool) -> None:
+    from scripts.show import show_batch
+
+    if run.error:
+        click.echo(f"{function.name} failed: {run.error}", err=True)
+        return
+    if verbose:
+        show_batch(run.batch)
+    fate = "not written (dry run)" if dry_run else "in the inbox"
+    for name, rows in run.batch.rows.items():
+        click.echo(f"{function.name}: {rows.num_rows} rows for {name}, {fate}")
+    if not run.batch.row_count:
+        click.echo(f"{function.name}: nothing to do")
+
+
+def _wait_for_schedule(function: Function) -> None:
+    import time
+
+    from functions.runtime.triggers import Every
+
+    periods = [t for t in function.on if isinstance(t, Every)]
+    if not periods:
+        raise click.UsageError(f"{function.name} has no schedule to repeat: leave --repeat out")
+    now = datetime.now(UTC)
+    time.sleep(min((t.next_after(now) - now).total_seconds() for t in periods))
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ named metrics of a few servers do. Uptime is never made from them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -145,9 +146,9 @@ def _shapes(columns: Columns, group: NDArray[np.int64], suffix: str) -> History:
     return _history(columns, values, suffix)
 
 
-def _valid(values: NDArray[np.float32], slot: int) -> NDArray[np.float32]:
+def _valid(values: NDArray[np.floating[Any]], slot: int) -> NDArray[np.float32]:
     highest = METRICS[slot].highest
-    return np.clip(values, METRICS[slot].lowest, highest).astype(np.float32)
+    return np.asarray(np.clip(values, METRICS[slot].lowest, highest), np.float32)
 
 
 def _history(columns: Columns, values: NDArray[np.float32], suffix: str) -> History:

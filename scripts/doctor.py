@@ -1,0 +1,143 @@
+"""`hoursight doctor`: looks at everything that a forecast needs, and says what to do."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from functions.runtime.model import ModelUnusable
+from functions.runtime.shelf import Shelf
+from storage.announce import last_commit, waiting
+from storage.folders import Folders
+from storage.reader import LakeMissing, LakeUnreadable, Reader
+from storage.settings import SettingsError, read_settings
+
+__all__ = ["Finding", "examine", "findings"]
+
+LEAST_FREE_GB = 1.0
+STALE_S = 60
+BACKLOG_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; a `remedy` goes with what is not well."""
+
+    about: str
+    text: str
+    remedy: str | None = None
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing has to be done."""
+        return self.remedy is None
+
+
+def examine(data: Path, say: Callable[[str], None]) -> bool:
+    """Print all findings; true when all is well."""
+    found = list(findings(data, datetime.now(UTC)))
+    for each in found:
+        say(f"{'ok ' if each.well else 'BAD'}  {each.about}: {each.text}")
+        if each.remedy:
+            say(f"     → {each.remedy}")
+    return all(each.well for each in found)
+
+
+def findings(data: Path, now: datetime) -> Iterator[Finding]:
+    """What there is to say of one data folder."""
+    folders = Folders.at(data)
+    yield _settings(data)
+    yield _disk(folders)
+    yield _model(folders)
+    try:
+        reader = Reader.open(data)
+    except (LakeMissing, LakeUnreadable) as error:
+        yield Finding("lake", str(error), "start 'hoursight demo' or 'hoursight up' on this folder")
+        return
+    yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+    yield _keeper(data, now)
+    yield _samples(reader, now)
+    yield _forecasts(reader)
+    yield from _functions(reader)
+    reader.close()
+
+
+def _settings(data: Path) -> Finding:
+    try:
+        settings = read_settings(data)
+    except SettingsError as error:
+        return Finding("settings", str(error), "mend that key, or remove the file for the defaults")
+    on = [name for name in ("host", "simulator") if getattr(settings.sources, name).enabled]
+    return Finding("settings", f"sources: {', '.join(on) or 'none'}")
+
+
+def _disk(folders: Folders) -> Finding:
+    place = next(p for p in (folders.data, *folders.data.parents) if p.exists())
+    free_gb = shutil.disk_usage(place).free / 1e9
+    text = f"{free_gb:.1f} GB free at {place}"
+    return Finding("disk", text, None if free_gb >= LEAST_FREE_GB else "make room, or move --data")
+
+
+def _model(folders: Folders) -> Finding:
+    shelf = Shelf(folders)
+    try:
+        model = shelf.serving()
+    except ModelUnusable as error:
+        return Finding(
+            "model", f"{error} No forecasts are made.",
+            f"put a sound model at {folders.models / 'serving.onnx'}, or remove that file to go "
+            "back to the shipped one",
+        )  # fmt: skip
+    return Finding(
+        "model", f"{model.hash} ({shelf.path or 'shipped with the package'}), self-test passed"
+    )
+
+
+def _keeper(data: Path, now: datetime) -> Finding:
+    newest, backlog = last_commit(data), waiting(data)
+    if newest is None:
+        return Finding("keeper", "nothing was ever committed", "start 'hoursight up'")
+    age = (now - newest).total_seconds()
+    text = f"last commit {age:.0f} s ago, {backlog} segments wait"
+    stuck = backlog > 0 and age > BACKLOG_S
+    return Finding("keeper", text, "is the keeper running? start 'hoursight up'" if stuck else None)
+
+
+def _samples(reader: Reader, now: datetime) -> Finding:
+    rows = reader.query("SELECT server, last_seen FROM fleet_now").to_pylist()
+    newest = max((row["last_seen"] for row in rows if row["last_seen"]), default=None)
+    if newest is None:
+        return Finding("samples", "none yet", "turn a source on in hoursight.toml, start it")
+    age = (now - newest).total_seconds()
+    text = f"{len(rows)} servers, newest sample {age:.0f} s old"
+    late = age > STALE_S
+    return Finding("samples", text, "is collect running? start 'hoursight up'" if late else None)
+
+
+def _forecasts(reader: Reader) -> Finding:
+    rows = reader.query(
+        "SELECT count(*) AS servers, count(*) FILTER (forecast_state = 'ok') AS ok, "
+        "count(*) FILTER (forecast_state = 'early') AS early, "
+        "mode(forecast_why) FILTER (forecast_state = 'abstained') AS why FROM fleet_now"
+    ).to_pylist()[0]
+    text = f"{rows['ok']} of {rows['servers']} servers, {rows['early']} early"
+    if rows["ok"] + rows["early"]:
+        return Finding("forecasts", text)
+    return Finding(
+        "forecasts", text + (f": {rows['why']}" if rows["why"] else ""), "see model and samples"
+    )
+
+
+def _functions(reader: Reader) -> Iterator[Finding]:
+    rows = reader.query(
+        "SELECT function, ts, outcome, error FROM runs WHERE ts > now() - INTERVAL 1 DAY "
+        "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function"
+    )
+    for row in rows.to_pylist():
+        failed = row["outcome"] == "failed"
+        text = f"failed: {row['error']}" if failed else row["outcome"]
+        remedy = (
+            f"run 'hoursight call {row['function']} --dry-run' to see it fail" if failed else None
+        )
+        yield Finding(f"function {row['function']}", text, remedy)

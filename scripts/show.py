@@ -1,0 +1,139 @@
+"""How the command shows rows, tables, functions and runs in a terminal."""
+
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.table import Table as Grid
+
+from functions.runtime import registry
+from functions.runtime.function import Batch
+from storage.lake import VIEWS, view_text
+from storage.metrics import METRICS
+from storage.reader import LakeMissing, Reader
+from storage.schema import TABLES, sql_type, table
+from storage.settings import read_settings
+
+__all__ = ["show_batch", "show_functions", "show_rows", "show_schema"]
+
+# Rows that a pipe or a file gets are never cut to a terminal's width.
+UNBOUNDED_COLUMNS = 10_000
+VERBOSE_ROWS = 5
+
+
+def show_rows(rows: pa.Table, form: str) -> None:
+    """Print rows as a table, CSV, JSON lines or Parquet (the last for a pipe or a file)."""
+    if form == "csv":
+        pyarrow.csv.write_csv(_flat(rows), sys.stdout.buffer)
+    elif form == "json":
+        for row in rows.to_pylist():
+            print(json.dumps(row, default=_plain))
+    elif form == "parquet":
+        sys.stdout.buffer.write(_parquet(rows))
+    else:
+        _print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
+        print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
+
+
+def show_schema(name: str | None) -> None:
+    """List all tables and views, or the columns of one table."""
+    if name is None:
+        _print_grid(["table", "holds", "kept"], [[t.name, t.purpose, t.kept] for t in TABLES])
+        views = [[view, view_text(view).splitlines()[0].removeprefix("-- ")] for view in VIEWS]
+        _print_grid(["view", "holds"], views)
+    elif name in VIEWS:
+        print(view_text(name), end="")
+    else:
+        columns = table(name).columns
+        _print_grid(
+            ["column", "type", "meaning"], [[c.name, sql_type(c.type), c.meaning] for c in columns]
+        )
+
+
+def show_functions(data: Path) -> None:
+    """List the functions with their last run."""
+    last = _last_runs(data)
+    rows = []
+    for each in registry.adapters(read_settings(data)) + registry.thinkers():
+        run = last.get(each.name, {})
+        on = ", ".join(str(trigger) for trigger in each.on)
+        outcome = run.get("error") or run.get("outcome") or "not yet"
+        rows.append([each.name, on, ", ".join(each.writes), run.get("ts"), outcome, each.purpose])
+    _print_grid(["function", "on", "writes", "last run", "outcome", "purpose"], rows)
+
+
+def show_batch(batch: Batch) -> None:
+    """Print the rows of a run: samples metric by metric with their units, others as a table."""
+    for name, rows in batch.rows.items():
+        print(f"{name}: {rows.num_rows} rows")
+        if name == "metrics":
+            for sample in rows.slice(0, VERBOSE_ROWS).to_pylist():
+                _print_sample(sample)
+        else:
+            show_rows(rows.slice(0, VERBOSE_ROWS), "table")
+
+
+def _print_sample(sample: dict[str, Any]) -> None:
+    print(f"{sample['server']} at {_plain(sample['ts'])}")
+    rows = [
+        [
+            m.name,
+            "missing" if sample[m.name] is None else f"{sample[m.name]:.2f}",
+            m.unit,
+            m.meaning,
+        ]
+        for m in METRICS
+    ]
+    _print_grid(["metric", "value", "unit", "meaning"], rows)
+
+
+def _last_runs(data: Path) -> dict[str, dict[str, Any]]:
+    try:
+        reader = Reader.open(data)
+    except LakeMissing:
+        return {}
+    rows = reader.query(
+        "SELECT * FROM runs QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1"
+    )
+    return {row["function"]: row for row in rows.to_pylist()}
+
+
+def _print_grid(columns: list[str], rows: list[list[Any]]) -> None:
+    grid = Grid(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        grid.add_row(*(_text(value) for value in row))
+    width = None if sys.stdout.isatty() else UNBOUNDED_COLUMNS
+    Console(width=width, markup=False, highlight=False, emoji=False).print(grid)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else str(_plain(value))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
+    return value
+
+
+def _flat(rows: pa.Table) -> pa.Table:
+    """CSV has no lists: they become JSON."""
+    for i, field in enumerate(rows.schema):
+        if pa.types.is_nested(field.type):
+            texts = [json.dumps(v, default=_plain) for v in rows.column(i).to_pylist()]
+            rows = rows.set_column(i, field.name, pa.array(texts))
+    return rows
+
+
+def _parquet(rows: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    pq.write_table(rows, sink, compression="zstd")
+    return bytes(sink.getvalue())
