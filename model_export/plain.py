@@ -1,0 +1,82 @@
+"""Three forecasts that a window carries in itself: its own quantiles, yesterday, the last value."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from model_export.scaling import CONTEXT_BINS, HORIZON_BINS, Scaled, squash
+from storage.grid import QUANTILES
+
+__all__ = ["GATES", "PlainForecast", "plain_forecasts"]
+
+GATES = 3  # context quantiles, yesterday at the same time, last value
+_SMOOTH_BINS = 2  # yesterday is averaged over an hour and a quarter: 2 bins to either side
+_YESTERDAY_WIDTH = 0.7  # of the context's own width, a first guess that training corrects
+_NORMAL_STEPS = (1.4, 1.1, 1.23, 1.23, 1.1, 1.4)  # gaps of normal quantiles in mean deviations
+
+
+@dataclass(frozen=True, slots=True)
+class PlainForecast:
+    """Median and widths of each plain forecast, in units of the window's spread."""
+
+    LAGS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16, 31)  # bins; 31 is the last lead
+    HINTS: ClassVar[int] = 5
+
+    medians: Tensor  # [B, 32, 14, GATES]
+    widths: Tensor  # [B, 32, 14, GATES, 6] gaps between neighbouring quantiles
+    yesterday: Tensor  # [B, 32, 14] smoothed, at the same time of day
+    pace: Tensor  # [B, 14, 6] mean absolute move over each of LAGS
+    hints: Tensor  # [B, 32, 14, HINTS] what the fusion may look at beside them
+
+
+def plain_forecasts(window: Scaled) -> PlainForecast:
+    """The three forecasts of `window`, bin by bin, [B, 32, 14, …]."""
+    exact = window.bins[..., :HORIZON_BINS].transpose(1, 2)  # [B, 32, 14]
+    smooth = (window.bins @ _SMOOTHING).transpose(1, 2)  # [B, 32, 14]
+    pace = _pace(window.bins)  # [B, 14, 6]
+    reach = (pace @ _BETWEEN_LAGS).transpose(1, 2)  # [B, 32, 14]
+    newest = window.bins[..., -1]  # [B, 14]
+    centre = window.ladder[..., len(QUANTILES) // 2]  # [B, 14], 0 unless the window is empty
+    last = newest[:, None].expand(-1, HORIZON_BINS, -1)  # [B, 32, 14]
+    medians = torch.stack([centre[:, None].expand_as(last), smooth, last], -1)
+    gaps = window.ladder[..., 1:] - window.ladder[..., :-1]  # [B, 14, 6]
+    own = gaps[:, None].expand(-1, HORIZON_BINS, -1, -1)  # [B, 32, 14, 6]
+    steps = torch.tensor(_NORMAL_STEPS, dtype=reach.dtype, device=reach.device)
+    widths = torch.stack([own, _YESTERDAY_WIDTH * own, reach[..., None] * steps], -2)
+    now = window.last[:, None].expand_as(last)
+    seen = window.seen[..., :HORIZON_BINS].transpose(1, 2)
+    hints = torch.stack([squash(exact), squash(smooth), squash(last), squash(now - last), seen], -1)
+    return PlainForecast(medians, widths, smooth, pace, hints)
+
+
+def _pace(bins: Tensor) -> Tensor:
+    moves = [(bins[..., lag:] - bins[..., :-lag]).abs().mean(-1) for lag in PlainForecast.LAGS]
+    return torch.stack(moves, -1)  # [B, 14, 6]
+
+
+def _smoothing() -> Tensor:
+    """Matrix [96, 32]: mean of the context bins around the one a day before each lead."""
+    bins = torch.arange(CONTEXT_BINS)[:, None]
+    near = ((bins - torch.arange(HORIZON_BINS)).abs() <= _SMOOTH_BINS).float()
+    return near / near.sum(0)
+
+
+def _between_lags() -> Tensor:
+    """Matrix [6, 32]: linear interpolation from the measured lags to the lead of each bin."""
+    lags = torch.tensor(PlainForecast.LAGS, dtype=torch.float32)
+    matrix = torch.zeros(len(lags), HORIZON_BINS)
+    for bin_ahead in range(HORIZON_BINS):
+        lead = min(float(bin_ahead + 1), float(lags[-1]))
+        upper = int((lags >= lead).nonzero()[0])
+        lower = max(upper - 1, 0)
+        gap = float(lags[upper] - lags[lower])
+        share = (lead - float(lags[lower])) / gap if gap else 0.0
+        matrix[lower, bin_ahead] += 1 - share
+        matrix[upper, bin_ahead] += share
+    return matrix
+
+
+_SMOOTHING = _smoothing()
+_BETWEEN_LAGS = _between_lags()

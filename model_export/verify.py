@@ -1,0 +1,157 @@
+"""Compare torch and onnxruntime on windows that are hard to agree on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from model_export.card import packed
+from model_export.network import Forecaster
+from model_export.scaling import SPREAD_FLOOR, slopes
+from storage.grid import CONTEXT_STEPS
+from storage.metrics import METRICS
+from storage.profiles import PROFILE_NAMES
+
+__all__ = [
+    "BATCHES",
+    "PARITY_SIGMA",
+    "ParityError",
+    "awkward_windows",
+    "fixture",
+    "forecasting",
+    "parity",
+    "spreads",
+]
+
+BATCHES = (1, 7, 513)
+PARITY_SIGMA = 1e-4
+_FIXTURE_LEADS = slice(11, None, 12)  # the last 5 minutes of each hour: 8 of 96 leads
+
+Array = NDArray[np.float32]
+
+
+class ParityError(AssertionError):
+    """The exported graph does not compute what torch computes; the message says by how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    context: Array
+    week_minute: Array
+    profile: NDArray[np.int64]
+
+
+def awkward_windows(count: int, seed: int) -> _Inputs:
+    """`count` windows with gaps, spikes, flat series, short histories and missing metrics."""
+    random = np.random.default_rng(seed)
+    shape = (count, CONTEXT_STEPS, len(METRICS))
+    walk = random.normal(size=shape).cumsum(1) + 5 * random.normal(size=shape)
+    level = random.uniform(5, 90, (count, 1, len(METRICS)))
+    context = np.clip(level + walk * random.uniform(0.01, 2, (count, 1, 1)), 0, 100)
+    context[:, :, -1] = random.uniform(0, 400) + np.arange(CONTEXT_STEPS) / 288
+    kinds = np.arange(count) % 6
+    flat = random.random((count, len(METRICS))) < 0.2
+    context = np.where(flat[:, None], level, context)
+    spike = (kinds == 1)[:, None, None] & (random.random(shape) < 0.01)
+    context = np.where(spike, 100.0, context)
+    gaps = (kinds == 2)[:, None, None] & (random.random((count, CONTEXT_STEPS, 1)) < 0.4)
+    begin = random.integers(0, CONTEXT_STEPS - 4, (count, 1, 1))
+    short = (kinds == 3)[:, None, None] & (np.arange(CONTEXT_STEPS)[None, :, None] < begin)
+    blind = (kinds == 4)[:, None, None] & (random.random((count, 1, len(METRICS))) < 0.4)
+    context[np.broadcast_to(gaps | short | blind, shape)] = np.nan
+    # float16 and back: the same windows fit into a card, and are the same numbers there
+    return _Inputs(
+        context.astype(np.float16).astype(np.float32),
+        random.uniform(0, 10_080, count).astype(np.float32),
+        random.integers(len(PROFILE_NAMES), size=count),
+    )
+
+
+def forecasting(model: Path, batch: int = 32) -> Any:
+    """The model file as a function of (context, week_minute, profile), in batches."""
+    session = _session(model)
+
+    def forecast(context: Array, week_minute: Array, profile: NDArray[np.int64]) -> Array:
+        parts = [slice(i, i + batch) for i in range(0, len(context), batch)]
+        return np.concatenate(
+            [_run(session, context[part], week_minute[part], profile[part]) for part in parts]
+        )
+
+    return forecast
+
+
+def parity(network: Forecaster, model: Path) -> Mapping[str, float]:
+    """Largest difference for each batch size, in σ of each window; ParityError above 1e-4."""
+    session = _session(model)
+    found = {str(size): _difference(network, session, size) for size in BATCHES}
+    if max(found.values()) > PARITY_SIGMA:
+        told = ", ".join(f"batch {size}: {worst:.2e} σ" for size, worst in found.items())
+        raise ParityError(
+            f"{model}: torch and onnxruntime differ by more than {PARITY_SIGMA} σ "
+            f"({told}); the graph was not exported faithfully"
+        )
+    return found
+
+
+def spreads(context: Array) -> Array:
+    """The σ [n, 14] in which differences count: each window's deviation, floored as in scaling.
+
+    As in scaling, what uptime grows by definition is no deviation.
+    """
+    level = context - np.arange(CONTEXT_STEPS, dtype=np.float32)[:, None] * slopes().numpy()
+    known = (~np.isnan(level)).sum(1)  # [n, 14]
+    safe = np.where(known[:, None] > 0, level, 0)
+    floor = SPREAD_FLOOR * (np.abs(np.nanmean(safe, axis=1)) + SPREAD_FLOOR)
+    return np.asarray(np.maximum(np.nanstd(safe, axis=1), floor), np.float32)
+
+
+def fixture(model: Path) -> dict[str, Any]:
+    """Six windows and what the model answers, for the self-test of whoever opens the file."""
+    inputs = awkward_windows(6, seed=6)
+    answer = _run(_session(model), inputs.context, inputs.week_minute, inputs.profile)
+    return {
+        "context": packed(inputs.context.astype(np.float16)),
+        "week_minute": packed(inputs.week_minute),
+        "profile": packed(inputs.profile),
+        "leads": [_FIXTURE_LEADS.start, _FIXTURE_LEADS.step],
+        "quantiles": packed(answer[:, _FIXTURE_LEADS]),
+        "sigma": packed(spreads(inputs.context)),
+    }
+
+
+def _difference(network: Forecaster, session: onnxruntime.InferenceSession, size: int) -> float:
+    inputs = awkward_windows(size, seed=size)
+    with torch.no_grad():
+        expected = network.eval()(
+            torch.from_numpy(inputs.context),
+            torch.from_numpy(inputs.week_minute),
+            torch.from_numpy(inputs.profile),
+        ).numpy()
+    found = _run(session, inputs.context, inputs.week_minute, inputs.profile)
+    if (np.isnan(expected) != np.isnan(found)).any():
+        return float("inf")
+    sigma = spreads(inputs.context)[:, None, :, None]  # [n, 1, 14, 1]
+    # one float32 step is no difference: on a flat series at 9 it is already 1.2e-4 σ
+    beyond = np.maximum(np.abs(expected - found) - np.spacing(np.abs(expected)), 0)
+    return float(np.nanmax(beyond / sigma))
+
+
+def _session(model: Path) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+
+
+def _run(
+    session: onnxruntime.InferenceSession,
+    context: Array,
+    week_minute: Array,
+    profile: NDArray[np.int64],
+) -> Array:
+    inputs = {"context": context, "week_minute": week_minute, "profile": profile}
+    return np.asarray(session.run(None, inputs)[0])

@@ -1,0 +1,167 @@
+"""Draw training windows from histories, many at once, and vary them as fleets vary."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import IterableDataset
+
+from model_export.history import WINDOW_STEPS, History, week_minute
+from storage.grid import CONTEXT_STEPS, MIN_CONTEXT_STEPS, STEP_MINUTES
+from storage.metrics import METRICS
+from storage.profiles import PROFILE_NAMES
+
+__all__ = ["Batch", "Corpus", "Windows", "units"]
+
+_DAY = 24 * 60 // STEP_MINUTES
+_WEEK_MINUTES = 7 * 24 * 60
+_GENERIC = PROFILE_NAMES.index("generic")
+_PERCENT = np.array([m.highest == 100 for m in METRICS])
+
+
+@dataclass(frozen=True, slots=True)
+class Corpus:
+    """A history to train on, and how much: `weight` is its share of windows among all corpora.
+
+    `clock_known` is False where the time of day in the data is not the true one.
+    """
+
+    name: str
+    history: History
+    weight: float = 1.0
+    clock_known: bool = True
+    licence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B windows and the unit in which each series' error counts."""
+
+    context: Tensor  # [B, 288, 14] NaN = missing
+    target: Tensor  # [B, 96, 14] NaN = missing
+    week_minute: Tensor  # [B]
+    profile: Tensor  # [B] int64
+    unit: Tensor  # [B, 14] raw units
+
+
+@dataclass(frozen=True, slots=True)
+class Variations:
+    """How often a window is changed before it is learned from; each is a share of windows."""
+
+    short: float = 0.15  # history cut to between one hour and a day
+    gappy: float = 0.2  # one to three gaps of up to four hours
+    blind: float = 0.15  # a fifth of the metrics missing altogether
+    mirrored: float = 0.1  # a percentage turned into its rest; per metric
+    other_clock: float = 0.25  # the fleet's clock moved, where it was known
+    other_profile: float = 0.25  # the profile replaced by generic
+
+
+def units(history: History) -> NDArray[np.float32]:
+    """Mean absolute change over 24 h of each series [S, 14]: what a seasonal naive forecast errs.
+
+    Errors in these units count alike for every series, as in the score by which a model is judged.
+    """
+    values = history.values
+    lag = _DAY if history.steps > 2 * _DAY else max(history.steps // 2, 1)
+    known = ~np.isnan(values)
+    level = _mean(np.abs(values), known)  # [S, 14]
+    both = known[:, lag:] & known[:, :-lag]
+    moved = _mean(np.abs(values[:, lag:] - values[:, :-lag]), both)
+    floor = 1e-3 * (level + 1e-3)  # a series that never moves
+    return np.maximum(moved, floor).astype(np.float32)
+
+
+class Windows(IterableDataset[Batch]):
+    """An endless, seeded stream of batches drawn from several corpora."""
+
+    def __init__(
+        self,
+        corpora: Sequence[Corpus],
+        batch: int,
+        seed: int,
+        variations: Variations | None = None,
+    ) -> None:
+        short = [c.name for c in corpora if c.history.steps < WINDOW_STEPS]
+        if short or not corpora:
+            raise ValueError(
+                f"a window needs {WINDOW_STEPS} steps (32 h); too short: {', '.join(short)}"
+                if short
+                else "no history to draw windows from"
+            )
+        self.corpora = tuple(corpora)
+        self.batch = batch
+        self.seed = seed
+        self.variations = variations or Variations()
+        weights = np.array([c.weight for c in corpora])
+        self._shares = weights / weights.sum()
+        self._units = [units(c.history) for c in corpora]
+
+    def __iter__(self) -> Iterator[Batch]:
+        random = np.random.default_rng(self.seed)
+        while True:
+            yield self.draw(random)
+
+    def draw(self, random: np.random.Generator) -> Batch:
+        """One batch; the same generator state gives the same batch."""
+        counts = random.multinomial(self.batch, self._shares)
+        parts = [self._from(i, int(n), random) for i, n in enumerate(counts) if n]
+        windows, clocks, profiles, unit = (np.concatenate(p) for p in zip(*parts, strict=True))
+        _mirror(windows, self.variations, random)
+        context, target = windows[:, :CONTEXT_STEPS], windows[:, CONTEXT_STEPS:]
+        _hide(context, self.variations, random)
+        return Batch(
+            torch.from_numpy(np.ascontiguousarray(context)),
+            torch.from_numpy(np.ascontiguousarray(target)),
+            torch.from_numpy(clocks),
+            torch.from_numpy(profiles),
+            torch.from_numpy(unit),
+        )
+
+    def _from(
+        self, place: int, count: int, random: np.random.Generator
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64], NDArray[np.float32]]:
+        corpus, history = self.corpora[place], self.corpora[place].history
+        rows = random.integers(len(history.servers), size=count)
+        starts = random.integers(history.steps - WINDOW_STEPS + 1, size=count)
+        steps = starts[:, None] + np.arange(WINDOW_STEPS)  # [n, 384]
+        windows = history.values[rows[:, None], steps]  # [n, 384, 14]
+        clocks = week_minute(history.start_s + starts * (STEP_MINUTES * 60))
+        moved = random.random(count) < (self.variations.other_clock if corpus.clock_known else 1.0)
+        shift = random.integers(_WEEK_MINUTES // 60, size=count) * 60
+        clocks = np.where(moved, (clocks + shift) % _WEEK_MINUTES, clocks).astype(np.float32)
+        profiles = history.profiles[rows].copy()
+        profiles[random.random(count) < self.variations.other_profile] = _GENERIC
+        return windows, clocks, profiles, self._units[place][rows]
+
+
+def _mirror(windows: NDArray[np.float32], vary: Variations, random: np.random.Generator) -> None:
+    chosen = (random.random((len(windows), len(METRICS))) < vary.mirrored) & _PERCENT  # [n, 14]
+    mirrored = np.broadcast_to(chosen[:, None], windows.shape)
+    np.copyto(windows, 100 - windows, where=mirrored)
+
+
+def _hide(context: NDArray[np.float32], vary: Variations, random: np.random.Generator) -> None:
+    """Make gaps, short histories and missing metrics in `context` [n, 288, 14]."""
+    count = len(context)
+    steps = np.arange(CONTEXT_STEPS)
+    short = random.random(count) < vary.short
+    cuts = random.integers(CONTEXT_STEPS - MIN_CONTEXT_STEPS + 1, size=count)
+    hidden = short[:, None] & (steps < cuts[:, None])  # [n, 288]
+    for _ in range(3):
+        gappy = random.random(count) < vary.gappy / 2
+        begins = random.integers(CONTEXT_STEPS, size=count)
+        ends = begins + random.integers(1, 49, size=count)
+        hidden |= gappy[:, None] & (steps >= begins[:, None]) & (steps < ends[:, None])
+    blind = (random.random(count) < vary.blind)[:, None] & (
+        random.random((count, len(METRICS))) < 0.2
+    )  # [n, 14]
+    context[hidden[:, :, None] | blind[:, None, :]] = np.nan
+
+
+def _mean(values: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean over time [S, 14] of `values` [S, T, 14] where `known`; 0 where nothing is."""
+    total = np.where(known, values, 0).sum(1, dtype=np.float64)
+    return np.asarray(total / np.maximum(known.sum(1), 1))

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_export.train import Recipe, load_checkpoint, save_checkpoint, train, weighted_loss
+from model_export.windows import Corpus, Windows
+from tests.model_export.fleets import SMALL, fleet
+
+CORPORA = [Corpus("waves", fleet(), licence="CC0")]
+SHORT = Recipe(steps=12, batch=8, seed=5)
+
+
+def test_the_loss_is_half_the_error_of_the_median_in_units() -> None:
+    forecast = torch.zeros(1, 96, 14, 7)
+    target = torch.full((1, 96, 14), 3.0)
+    loss = weighted_loss(forecast, target, torch.full((1, 14), 6.0))
+    assert loss == pytest.approx(0.25)  # quantiles that are symmetric about .5 average to it
+
+
+def test_missing_targets_and_abstained_forecasts_do_not_count() -> None:
+    forecast, target = torch.zeros(1, 96, 14, 7), torch.ones(1, 96, 14)
+    whole = weighted_loss(forecast, target, torch.ones(1, 14))
+    forecast[:, :, 0] = float("nan")
+    target[:, 10:20] = float("nan")
+    assert weighted_loss(forecast, target, torch.ones(1, 14)) == pytest.approx(float(whole))
+
+
+def test_training_lowers_the_loss_and_tells_its_progress() -> None:
+    said: list[str] = []
+    checkpoint = train(CORPORA, Recipe(steps=120, batch=8, rate=1e-2), SMALL, say=said.append)
+    assert said[-1].startswith("step 120 of 120")
+    untrained = train(CORPORA, Recipe(steps=1, batch=8, rate=1e-9), SMALL)
+    assert _loss(checkpoint.network) < 0.8 * _loss(untrained.network)
+
+
+def test_the_same_seed_trains_the_same_weights() -> None:
+    first, second = (train(CORPORA, SHORT, SMALL).network.state_dict() for _ in range(2))
+    assert all(first[name].equal(second[name]) for name in first)
+
+
+def test_windows_and_epochs_are_counted_over_fine_tuning(tmp_path: Path) -> None:
+    first = train(CORPORA, SHORT, SMALL)
+    save_checkpoint(first, tmp_path / "a.ckpt")
+    again = train(CORPORA, SHORT, start=load_checkpoint(tmp_path / "a.ckpt"))
+    assert (first.windows_seen, again.windows_seen) == (96, 192)
+    assert again.epochs == pytest.approx(2 * first.epochs)
+
+
+def test_fine_tuning_leaves_the_old_model_as_it_was() -> None:
+    first = train(CORPORA, SHORT, SMALL)
+    before = {name: value.clone() for name, value in first.network.state_dict().items()}
+    again = train(CORPORA, SHORT, start=first).network.state_dict()
+    assert all(value.equal(before[name]) for name, value in first.network.state_dict().items())
+    assert not all(value.equal(before[name]) for name, value in again.items())
+
+
+def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
+    before = train(CORPORA, SHORT, SMALL)
+    before.network.widen([1.1, 1.2, 1.3])
+    save_checkpoint(before, tmp_path / "a.ckpt")
+    after = load_checkpoint(tmp_path / "a.ckpt")
+    weights = before.network.state_dict()
+    assert all(v.equal(weights[k]) for k, v in after.network.state_dict().items())
+    assert after.corpora[0]["licence"] == "CC0"
+
+
+def _loss(network: torch.nn.Module) -> float:
+    batch = next(iter(Windows(CORPORA, 64, 99)))
+    with torch.no_grad():
+        forecast = network.eval()(batch.context, batch.week_minute, batch.profile)
+    return float(weighted_loss(forecast, batch.target, batch.unit))

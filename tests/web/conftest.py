@@ -1,0 +1,43 @@
+"""A lake with a fleet in it, and the site over it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from litestar import Litestar
+from litestar.testing import TestClient
+
+from tests.web.lakes import Writer
+from web.app import create_app
+
+Client = TestClient[Litestar]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """The site over a fleet that no test changes."""
+    writer = Writer(tmp_path_factory.mktemp("var")).fleet()
+    with TestClient(create_app(writer.folders.data)) as client:
+        yield client
+    writer.close()
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Iterator[Writer]:
+    """A lake without rows, for the test to fill."""
+    writer = Writer(tmp_path / "var")
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def fleet(lake: Writer) -> Writer:
+    """The same lake, with the fleet of `tests.web.lakes` in it."""
+    return lake.fleet()
+
+
+@pytest.fixture
+def site(lake: Writer) -> Iterator[Client]:
+    """The site over `lake`."""
+    with TestClient(create_app(lake.folders.data)) as client:
+        yield client

@@ -1,0 +1,91 @@
+"""What holds for every page: headers, static files, the API's description, vendored files."""
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+from litestar.testing import TestClient
+
+from storage.severity import LADDER
+from tests.web.conftest import Client
+from tests.web.lakes import Server, Writer
+from web import server
+from web.app import create_app
+from web.lake import Lake
+from web.pages import STATIC
+from web.standing import RUNGS
+
+VENDOR = STATIC / "vendor"
+SUMS = (VENDOR / "SHA256SUMS").read_text().splitlines()
+
+
+@pytest.mark.parametrize("line", SUMS, ids=lambda line: line.split()[1])
+def test_a_vendored_file_is_what_was_packed(line: str) -> None:
+    digest, name = line.split()
+    assert hashlib.sha256((VENDOR / name).read_bytes()).hexdigest() == digest
+
+
+def test_every_vendored_file_has_a_sum_and_a_licence() -> None:
+    names = {line.split()[1] for line in SUMS}
+    assert {p.name for p in VENDOR.iterdir()} == names | {"SHA256SUMS"}
+    for package in ("htmx-2.0.11", "htmx-ext-sse-2.2.4", "uplot-1.6.32"):
+        assert f"{package}.LICENSE.txt" in names
+
+
+def test_nothing_is_loaded_from_elsewhere(client: Client) -> None:
+    for path in ("/", "/servers/nginx-1", "/servers/nobody"):
+        answer = client.get(path)
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        assert "unsafe" not in answer.headers["content-security-policy"]
+        assert not re.findall(r'(?:src|href)="(?:https?:)?//', answer.text)
+        assert not re.findall(r"<script(?![^>]* src=)|<style| style=| on\w+=", answer.text)
+
+
+def test_static_files_are_there_and_may_be_kept(client: Client) -> None:
+    page = client.get("/servers/nginx-1").text
+    found = re.findall(r'(?:src|href)="(/static/[^"]+)"', page)
+    assert len(found) >= 7
+    for path in found:
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "immutable" in answer.headers["cache-control"]
+
+
+def test_the_api_describes_itself_without_any_network(client: Client) -> None:
+    for path in ("/schema", "/schema/openapi.json"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert "/charts/{server}" in answer.json()["paths"]
+
+
+def test_an_unknown_page_is_a_page(client: Client) -> None:
+    answer = client.get("/nowhere")
+    assert answer.status_code == 404
+    assert "There is no such page" in answer.text
+
+
+def test_a_fault_of_the_site_is_told_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("of course")
+
+    monkeypatch.setattr(server, "read_server", broken)
+    with TestClient(create_app(tmp_path), raise_server_exceptions=False) as client:
+        answer = client.get("/servers/a")
+    assert answer.status_code == 500
+    assert "This page has failed" in answer.text
+    assert "Traceback" not in answer.text
+
+
+def test_one_page_sees_one_snapshot(lake: Writer) -> None:
+    count = "SELECT count(*) AS n FROM server_facts"
+    with Lake(lake.folders.data).snapshot() as reader:
+        before = reader.query(count)["n"][0].as_py()
+        lake.fleet([Server("late")])
+        assert reader.query(count)["n"][0].as_py() == before
+
+
+def test_each_rung_of_the_ladder_has_its_name_on_the_site() -> None:
+    assert {rung.name for rung in LADDER} <= set(RUNGS.values())

@@ -1,0 +1,143 @@
+"""The fleet page: rows, nothing yet, and what it says of each server."""
+
+import io
+import re
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+
+from litestar.testing import TestClient
+from pyarrow import csv, parquet
+
+from tests.web.conftest import Client
+from tests.web.lakes import FLEET, HOSTILE, Server, Writer
+from web.app import create_app
+
+
+def row_of(page: str, server: str) -> str:
+    """The table row of one server."""
+    rows = re.findall(r'<tr class="[a-z]+" data-server="([^"]*)">(.*?)</tr>', page, re.S)
+    return {unescape(name): unescape(body) for name, body in rows}[server]
+
+
+def order_of(page: str) -> list[str]:
+    return [unescape(name) for name in re.findall(r'data-server="([^"]*)"', page)]
+
+
+def test_servers_are_listed_worst_first_and_silence_ranks_above_watch(client: Client) -> None:
+    order = order_of(client.get("/").text)
+    assert order[:4] == ["web-07.shop", "ppdb-orders-1", "gpu-node-3", "kafka-2"]
+    assert len(order) == len(FLEET)
+
+
+def test_a_row_tells_severity_time_to_act_both_scores_and_the_breach(client: Client) -> None:
+    row = row_of(client.get("/").text, "web-07.shop")
+    assert "Imminent failure" in row
+    assert "act within 5 min" in row
+    assert re.search(r'data-label="Now"><span class="score">74<', row)
+    assert re.search(r'data-label="Ahead"><span class="score">93<', row)
+    assert "Memory used likely passes 85 % in about 2 h 10 min; earliest 50 min" in row
+    assert "98 % chance of a breach in 8 h" in row
+
+
+def test_reasons_are_in_a_details_element(client: Client) -> None:
+    row = row_of(client.get("/").text, "web-07.shop")
+    assert "<details" in row
+    assert "<b>+48</b> Memory used is 82 % and grows by 4.1 % an hour" in row
+
+
+def test_a_silent_server_is_not_healthy(client: Client) -> None:
+    row = row_of(client.get("/").text, "gpu-node-3")
+    assert "No data since" in row
+    assert '<span class="pill silent">No data</span>' in row
+    assert "was Healthy" in row
+    assert "chance of a breach" not in row
+
+
+def test_forecast_states_are_told_in_words(client: Client) -> None:
+    page = client.get("/").text
+    assert "Collecting, 5 of 288 steps" in row_of(page, "new-box")
+    assert "Early forecast from 1 h 5 min of data" in row_of(page, "fresh-box")
+    assert "No forecast: half of it is gaps" in row_of(page, "quant-eod")
+
+
+def test_readings_are_judged_by_profile(lake: Writer, site: Client) -> None:
+    hot = {"mem_used_pct": 44.0}
+    lake.fleet([
+        Server("w", "web_api", climbs=hot), Server("d", "database", climbs=hot),
+    ])  # fmt: skip
+    page = site.get("/").text
+    assert 'class="value critical"' in row_of(page, "w")
+    assert 'class="value' in row_of(page, "d")
+    assert 'class="value critical"' not in row_of(page, "d")
+
+
+def test_names_and_reasons_from_outside_are_escaped(client: Client) -> None:
+    page = client.get("/").text
+    assert "<script>alert" not in page
+    assert HOSTILE not in page
+    assert "&lt;b&gt;x&lt;/b&gt;" in page
+    assert 'href="/servers/%3Cb%3Ex%3C%2Fb%3E"' in page
+
+
+def test_gaps_break_the_small_chart(client: Client) -> None:
+    whole, broken = (
+        re.search(r'class="cpu" d="([^"]*)"', row_of(client.get("/").text, name))
+        for name in ("nginx-1", "kafka-2")
+    )
+    assert whole
+    assert broken
+    assert whole[1].count("M") == 1
+    assert broken[1].count("M") == 2
+
+
+def test_the_fleet_can_be_searched(client: Client) -> None:
+    assert order_of(client.get("/", params={"q": "KAFKA"}).text) == ["kafka-2"]
+    assert order_of(client.get("/", params={"profile": "database"}).text) == ["ppdb-orders-1"]
+    assert order_of(client.get("/", params={"severity": "silent"}).text) == ["gpu-node-3"]
+    assert "No server matches" in client.get("/", params={"q": "nothing"}).text
+
+
+def test_a_long_fleet_shows_the_worst_and_offers_the_rest(client: Client) -> None:
+    page = client.get("/", params={"show": 2}).text
+    assert order_of(page) == ["web-07.shop", "ppdb-orders-1"]
+    assert "7 more, none worse than these" in page
+
+
+def test_htmx_is_answered_with_the_board_alone(client: Client) -> None:
+    answer = client.get("/", headers={"HX-Request": "true"})
+    assert "<html" not in answer.text
+    assert order_of(answer.text)[0] == "web-07.shop"
+    assert "HX-Request" in answer.headers["vary"]
+
+
+def test_an_empty_lake_says_what_is_waited_for(site: Client) -> None:
+    answer = site.get("/")
+    assert answer.status_code == 200
+    assert "Waiting for the first samples" in answer.text
+    assert "hoursight demo" in answer.text
+
+
+def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
+    with TestClient(create_app(tmp_path / "var")) as client:
+        assert "Waiting for the first samples" in client.get("/").text
+        assert client.get("/fleet.json").status_code == 503
+        writer = Writer(tmp_path / "var").fleet(FLEET[:1])
+        assert order_of(client.get("/").text) == ["web-07.shop"]
+        writer.close()
+
+
+def test_twins_hold_the_same_servers(fleet: Writer, site: Client) -> None:
+    order = order_of(site.get("/").text)
+    rows = site.get("/fleet.json").json()
+    assert [row["server"] for row in rows] == order
+    assert rows[2]["shown_as"] == "No data"
+    table = parquet.read_table(io.BytesIO(site.get("/fleet.parquet").content))
+    assert table["server"].to_pylist() == order
+    text = csv.read_csv(io.BytesIO(site.get("/fleet.csv").content))
+    assert text["server"].to_pylist() == order
+
+
+def test_a_server_that_nobody_scored_is_not_called_healthy(lake: Writer, site: Client) -> None:
+    lake.fleet([replace(FLEET[-1], now_score=None, state=None)])
+    assert "Not scored yet" in row_of(site.get("/").text, "nginx-1")

@@ -1,0 +1,105 @@
+"""The stream of events that keeps open pages fresh."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from litestar import Litestar
+from litestar.response.sse import ServerSentEventMessage
+
+from storage.announce import announce
+from storage.folders import Folders
+from web.__main__ import Server
+from web.app import create_app
+from web.live import Live
+
+SOON = 10.0
+
+
+def run(test: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(asyncio.wait_for(test, 30))
+
+
+@asynccontextmanager
+async def watching(data: Path) -> AsyncIterator[tuple[Live, AsyncIterator[ServerSentEventMessage]]]:
+    """A watched folder and the events of one page that is open on it."""
+    live = Live(data)
+    async with live.watching(Litestar()):
+        events = live.events()
+        assert (await anext(events)).event == "hello"
+        yield live, events
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+async def announced(folders: Folders, events: AsyncIterator[Any], *tables: str) -> Any:
+    """Announce until the watcher, which starts in its own thread, has seen it."""
+    coming = asyncio.ensure_future(anext(events))
+    while not coming.done():
+        announce(folders, tables)
+        await asyncio.wait([coming], timeout=0.1)
+    return coming.result()
+
+
+def test_a_commit_is_told_with_the_names_of_its_tables(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watching(tmp_path) as (_, events):
+            message = await announced(Folders.at(tmp_path), events, "metrics", "risks")
+            assert message.event == "changed"
+            assert set(message.data.split()) <= {"metrics", "risks"}
+
+    run(test())
+
+
+def test_charts_are_told_only_when_they_would_look_different(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watching(tmp_path) as (_, events):
+            assert (await announced(Folders.at(tmp_path), events, "metrics_5m")).event == "changed"
+            assert (await asyncio.wait_for(anext(events), SOON)).event == "charts"
+
+    run(test())
+
+
+def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with watching(tmp_path) as (live, events):
+            last = asyncio.ensure_future(anext(events, None))
+            await asyncio.sleep(0)
+            live.close()
+            while await asyncio.wait_for(last, SOON) is not None:
+                last = asyncio.ensure_future(anext(events, None))
+
+    run(test())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> None:
+    app = create_app(tmp_path)
+    port = free_port()
+    config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=20)
+    server = Server(config, app.state.live)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    up = threading.Event()
+    while not server.started and thread.is_alive():
+        up.wait(0.02)
+    with httpx.stream("GET", f"http://127.0.0.1:{port}/live", timeout=SOON) as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert "content-encoding" not in stream.headers
+        lines = stream.iter_lines()
+        assert next(lines) == "event: hello"
+        server.handle_exit(15, None)
+        assert list(lines)[-1] == ""
+    thread.join(SOON)
+    assert not thread.is_alive()

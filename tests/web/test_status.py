@@ -1,0 +1,184 @@
+"""What the site says when the system itself is in trouble."""
+
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from litestar.testing import TestClient
+
+from storage.folders import Folders
+from tests.web.conftest import Client
+from tests.web.lakes import FLEET, Server, Writer
+from web.app import create_app
+from web.status import Outage, keeper_trouble
+
+NOW = datetime.now(UTC)
+LATE = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
+
+
+def event(
+    process: str, seconds_ago: float, what: str, detail: str | None = None
+) -> dict[str, object]:
+    ts = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return {"process": process, "ts": ts, "event": what, "pid": 7, "detail": detail}
+
+
+def told(model: str, seconds_ago: float, what: str) -> dict[str, object]:
+    ts = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    return {
+        "model": model, "ts": ts, "event": what, "path": "/srv/models/serving.onnx",
+        "detail": "its schema hash is 12ab, the lake's is 34cd",
+    }  # fmt: skip
+
+
+def pages(client: Client) -> Iterable[str]:
+    for path in ("/", "/servers/web-07.shop"):
+        yield client.get(path).text.replace("&#39;", "'")
+
+
+def test_a_healthy_system_shows_no_banner(client: Client) -> None:
+    for page in pages(client):
+        assert "data-trouble" not in page
+    assert "All systems run" in client.get("/").text
+
+
+def test_a_refused_model_is_told_and_no_forecast_is_drawn(fleet: Writer, site: Client) -> None:
+    fleet.insert("models", [told("a", 900, "serving"), told("b", 60, "refused")])
+    for page in pages(site):
+        assert "the model /srv/models/serving.onnx was refused" in page
+        assert "its schema hash is 12ab, the lake's is 34cd" in page
+        assert "remove the file" in page
+        assert "No forecast: the model was refused" in page
+        assert "likely passes" not in page
+    assert "_ahead" not in site.get("/").text
+    assert all(not c["ahead"] for c in site.get("/charts/web-07.shop").json()["charts"])
+
+
+def test_a_model_that_serves_again_ends_the_trouble(fleet: Writer, site: Client) -> None:
+    fleet.insert("models", [told("b", 60, "refused"), told("a", 5, "serving")])
+    assert all("data-trouble" not in page for page in pages(site))
+
+
+def test_a_process_that_is_down_is_told_with_its_remedy(fleet: Writer, site: Client) -> None:
+    fleet.insert("processes", [
+        event("collect", 300, "started"), event("collect", 20, "ended", "killed, signal 9"),
+    ])  # fmt: skip
+    for page in pages(site):
+        assert "collect is down since " in page
+        assert "(killed, signal 9)" in page
+        assert "no samples come in" in page
+
+
+def test_an_outage_that_is_over_is_told_as_history(fleet: Writer, site: Client) -> None:
+    fleet.insert("processes", [
+        event("keeper", 300, "ended", "killed, signal 9"), event("keeper", 297, "started"),
+        event("think", 99_000, "ended", "exit 1"), event("think", 98_000, "started"),
+    ])  # fmt: skip
+    for page in pages(site):
+        assert "keeper was down for 3 s at " in page
+        assert "segments waited in the inbox and nothing was lost" in page
+        assert "think" not in page.split("<footer")[0].split("<main")[1]
+        assert "data-trouble" not in page
+
+
+@pytest.mark.parametrize(
+    ("process", "missed"),
+    [
+        ("collect", "no samples came in meanwhile"),
+        ("think", "no roll-ups, forecasts and risks were made meanwhile"),
+        ("web", "this site could not be reached meanwhile"),
+        ("other", "its work waited meanwhile"),
+    ],
+)
+def test_an_outage_says_what_was_missed(process: str, missed: str) -> None:
+    began = LATE - timedelta(seconds=37)
+    outage = Outage(process, began, began + timedelta(seconds=3), "killed, signal 9")
+    assert outage.words(LATE) == (
+        f"{process} was down for 3 s at 02:11:05 UTC (killed, signal 9): {missed}"
+    )
+
+
+def inbox_of(data: Path, segments: int, committed_ago: float | None) -> Folders:
+    folders = Folders.at(data).create()
+    for i in range(segments):
+        segment = folders.inbox / f"{i}.parquet"
+        segment.touch()
+        os.utime(segment, (NOW.timestamp() - 20, NOW.timestamp() - 20))
+    if committed_ago is not None:
+        told_at = NOW.timestamp() - committed_ago
+        (folders.announce / "metrics").touch()
+        os.utime(folders.announce / "metrics", (told_at, told_at))
+    return folders
+
+
+def test_a_silent_keeper_is_told_when_segments_wait(tmp_path: Path) -> None:
+    (trouble,) = keeper_trouble(inbox_of(tmp_path, 7, 42), NOW)
+    assert trouble.headline == ("Nothing has been committed for 42 s; 7 segments wait in the inbox")
+    (trouble,) = keeper_trouble(inbox_of(tmp_path / "new", 1, None), NOW)
+    assert trouble.headline == "Nothing has ever been committed; 1 segment waits in the inbox"
+
+
+def test_a_keeper_that_commits_or_has_nothing_to_do_is_no_trouble(tmp_path: Path) -> None:
+    assert not list(keeper_trouble(inbox_of(tmp_path / "busy", 7, 4), NOW))
+    assert not list(keeper_trouble(inbox_of(tmp_path / "idle", 0, 4000), NOW))
+
+
+def test_a_silent_keeper_is_told_even_before_the_first_commit(tmp_path: Path) -> None:
+    inbox_of(tmp_path, 2, None)
+    with TestClient(create_app(tmp_path)) as client:
+        page = client.get("/").text
+    assert "Nothing has ever been committed; 2 segments wait in the inbox" in page
+    assert "Waiting for the first samples" in page
+
+
+def test_old_samples_are_not_passed_off_as_the_present(lake: Writer, site: Client) -> None:
+    lake.fleet([Server("web-07.shop", age=timedelta(seconds=130))])
+    for page in pages(site):
+        assert "The newest sample is 2 min 1" in page
+        assert "this is not the present" in page
+    ready = site.get("/readyz")
+    assert ready.status_code == 503
+    assert "2 min 1" in ready.json()["detail"]
+
+
+def test_a_lake_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.catalog.write_bytes(b"this is no database " * 400)
+    with TestClient(create_app(tmp_path)) as client:
+        answer = client.get("/")
+        as_data = client.get("/fleet.json")
+    assert answer.status_code == as_data.status_code == 503
+    assert "The lake cannot be read" in answer.text
+    assert "Traceback" not in answer.text
+    assert as_data.json()["detail"] == "The lake cannot be read"
+
+
+def test_a_lake_that_breaks_while_pages_are_open_comes_back(fleet: Writer, site: Client) -> None:
+    assert site.get("/").status_code == 200
+    hidden = fleet.folders.lake.rename(fleet.folders.data / "gone")
+    assert site.get("/").status_code == 503
+    hidden.rename(fleet.folders.lake)
+    assert site.get("/").status_code == 200
+
+
+def test_readiness_tells_the_age_of_the_newest_sample(client: Client) -> None:
+    ready = client.get("/readyz").json()
+    assert ready["status"] == "ready"
+    assert 0 < ready["age_seconds"] < 60
+    assert client.get("/healthz").text == "ok"
+
+
+def test_readiness_without_a_lake_is_503_with_words(tmp_path: Path) -> None:
+    with TestClient(create_app(tmp_path)) as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert "no lake in" in answer.json()["detail"]
+
+
+def test_the_status_as_data_names_each_trouble(lake: Writer, site: Client) -> None:
+    lake.fleet(FLEET[:1])
+    lake.insert("processes", [event("think", 20, "ended", "exit 1")])
+    status = site.get("/status.json").json()
+    assert [t["kind"] for t in status["troubles"]] == ["process-think"]

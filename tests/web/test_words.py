@@ -1,0 +1,61 @@
+"""Numbers and times in words."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from web import words
+
+NOW = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (0, "0 s"), (3, "3 s"), (60, "1 min"), (130, "2 min 10 s"), (599, "9 min 59 s"),
+        (3599, "1 h"), (3900, "1 h 5 min"), (86_400, "1 d"), (273_700, "3 d 4 h"), (-5, "0 s"),
+    ],
+)  # fmt: skip
+def test_a_span_has_two_units_at_most(seconds: float, expected: str) -> None:
+    assert words.span(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"),
+    [(-3, "less than 5 min"), (4, "less than 5 min"), (51, "50 min"), (131, "2 h 10 min")],
+)
+def test_a_time_ahead_is_as_exact_as_a_forecast(minutes: float, expected: str) -> None:
+    assert words.ahead(NOW + timedelta(minutes=minutes), NOW) == expected
+
+
+def test_a_clock_names_its_zone_and_a_far_day() -> None:
+    assert words.clock(NOW - timedelta(seconds=37), NOW) == "02:11:05 UTC"
+    assert words.clock(NOW - timedelta(days=2), NOW) == "27 Feb 02:11 UTC"
+    assert words.moment(NOW, NOW) == "02:11 UTC"
+
+
+@pytest.mark.parametrize(
+    ("share", "expected"),
+    [
+        (None, "–"),
+        (0.0, "0 %"),
+        (0.004, "< 1 %"),
+        (0.81, "81 %"),
+        (0.997, "> 99 %"),
+        (1.0, "100 %"),
+    ],
+)
+def test_a_chance_is_never_rounded_to_certainty(share: float | None, expected: str) -> None:
+    assert words.percent(share) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "expected"),
+    [
+        (None, "%", "–"), (0.0, "%", "0.0 %"), (9.96, "%", "10 %"), (83.4, "%", "83 %"),
+        (2.2, "load", "2.20"), (14.26, "load", "14.3"), (6.0, "sockets", "6"),
+        (1204.0, "sockets", "1,204"), (35.04, "MB/s", "35.0 MB/s"), (140.2, "MB/s", "140 MB/s"),
+    ],
+)  # fmt: skip
+def test_a_reading_has_few_digits(value: float | None, unit: str, expected: str) -> None:
+    assert words.reading(value, unit) == expected

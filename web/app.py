@@ -1,0 +1,133 @@
+"""The site: how its parts are put together, and how it answers when something is wrong."""
+
+import logging
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from litestar import Litestar, MediaType, Response
+from litestar.config.compression import CompressionConfig
+from litestar.datastructures import CacheControlHeader
+from litestar.di import Provide
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.static_files import create_static_files_router
+
+from web import fleet, health, server
+from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
+from web.live import Live, live
+from web.pages import STATIC, AnyRequest, page
+from web.server import UnknownServer
+from web.status import keeper_trouble
+from web.twins import FORMS, encode_json
+
+__all__ = ["create_app"]
+
+log = logging.getLogger(__name__)
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+YEAR_SECONDS = 31_536_000
+
+
+def create_app(data: Path | str) -> Litestar:
+    """The site over the lake in folder `data`, which need not be there yet."""
+    lake, pages = Lake(data), Live(Path(data))
+    app = Litestar(
+        route_handlers=[*fleet.ROUTES, *server.ROUTES, *health.ROUTES, live, _static()],
+        dependencies={
+            "lake": Provide(lambda: lake, sync_to_thread=False),
+            "live": Provide(lambda: pages, sync_to_thread=False),
+        },
+        lifespan=[pages.watching],
+        exception_handlers={
+            LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
+            UnknownServer: _unknown_server, HTTPException: _refused, Exception: _broken,
+        },
+        response_headers=HEADERS,
+        logging_config=None,  # logging is the process's own business
+        compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
+        openapi_config=OpenAPIConfig(
+            title="Hoursight", version="0.1.0",
+            render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
+        ),
+    )  # fmt: skip
+    app.state.lake, app.state.live = lake, pages
+    return app
+
+
+def _static() -> Any:
+    return create_static_files_router(
+        "/static", [STATIC],
+        cache_control=CacheControlHeader(max_age=YEAR_SECONDS, public=True, immutable=True),
+    )  # fmt: skip
+
+
+def _wants_data(request: AnyRequest) -> bool:
+    path = request.url.path
+    return path.rpartition(".")[2] in FORMS or path.startswith(("/charts/", "/readyz"))
+
+
+def _answer(
+    request: AnyRequest, name: str, status_code: int, headline: str, **context: Any
+) -> Response[Any]:
+    """The page NAME, or the headline as JSON where data was asked for."""
+    if _wants_data(request):
+        body = encode_json({"status_code": status_code, "detail": headline})
+        return Response(body, status_code=status_code, media_type=MediaType.JSON)
+    return page(
+        request, name, status_code=status_code, now=datetime.now(UTC), headline=headline,
+        **context,
+    )  # fmt: skip
+
+
+def _lake(request: AnyRequest) -> Lake:
+    lake: Lake = request.app.state.lake
+    return lake
+
+
+def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
+    folders, now = _lake(request).folders, datetime.now(UTC)
+    return _answer(
+        request, "waiting", 503 if _wants_data(request) else 200, str(error),
+        data=folders.data, troubles=tuple(keeper_trouble(folders, now)),
+    )  # fmt: skip
+
+
+def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
+    log.error("the lake cannot be read: %s", error)
+    folders, now = _lake(request).folders, datetime.now(UTC)
+    return _answer(
+        request, "trouble", 503, "The lake cannot be read", detail=str(error), data=folders.data,
+        remedy=(
+            "See whether the disk is full or gone and whether the keeper runs. If the catalog is "
+            "damaged, put back the last backup. This page tries again every 5 seconds."
+        ),
+        troubles=tuple(keeper_trouble(folders, now)),
+    )  # fmt: skip
+
+
+def _unknown_server(request: AnyRequest, error: UnknownServer) -> Response[Any]:
+    return _answer(request, "unknown", 404, str(error.detail), server=error.server, near=error.near)
+
+
+def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
+    headline = "There is no such page" if error.status_code == 404 else str(error.detail)
+    return _answer(request, "refused", error.status_code, headline)
+
+
+def _broken(request: AnyRequest, error: Exception) -> Response[Any]:
+    log.exception("%s failed", request.url.path, exc_info=error)
+    return _answer(
+        request, "trouble", 500, "This page has failed", detail=f"{type(error).__name__}: {error}",
+        data=_lake(request).folders.data, troubles=(),
+        remedy="It is a fault of the site, not of your servers; its log tells more. "
+        "The other pages and the data go on.",
+    )  # fmt: skip

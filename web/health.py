@@ -1,0 +1,56 @@
+"""What load balancers and watchdogs ask: does the site live, and is what it shows fresh?"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from litestar import MediaType, Response, get
+
+from web import words
+from web.pages import TheLake
+from web.status import status_of
+from web.twins import encode_json
+
+__all__ = ["ROUTES"]
+
+READY_SECONDS = 120
+
+
+@get("/healthz", media_type=MediaType.TEXT, summary="The process lives", sync_to_thread=False)
+def healthz() -> str:
+    """Answers as long as the process does."""
+    return "ok"
+
+
+@get("/readyz", sync_to_thread=True, summary="The data is fresh")
+def readyz(lake: TheLake) -> Response[bytes]:
+    """Age of the newest sample; 503 with words when it is stale or there is no lake."""
+    now = datetime.now(UTC)
+    with lake.snapshot() as reader:
+        newest = status_of(reader, lake.folders, now).newest_sample
+    age = None if newest is None else (now - newest).total_seconds()
+    ready = age is not None and age <= READY_SECONDS
+    return _json(
+        {
+            "status": "ready" if ready else "stale", "newest_sample": newest, "age_seconds": age,
+            "detail": f"the newest sample came {words.ago(newest, now)}",
+        },
+        200 if ready else 503,
+    )  # fmt: skip
+
+
+@get("/status.json", sync_to_thread=True, summary="How the system itself fares")
+def status(lake: TheLake) -> Response[bytes]:
+    """Troubles with their remedies, outages of the last 24 h, newest sample and commit."""
+    now = datetime.now(UTC)
+    with lake.snapshot() as reader:
+        return _json(status_of(reader, lake.folders, now), 200)
+
+
+def _json(value: Any, status_code: int) -> Response[bytes]:
+    return Response(
+        encode_json(value), status_code=status_code, media_type=MediaType.JSON,
+        headers={"Cache-Control": "no-store"},
+    )  # fmt: skip
+
+
+ROUTES = (healthz, readyz, status)

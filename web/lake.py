@@ -1,0 +1,66 @@
+"""The lake as the site sees it: opened when first asked for, and anew when it is another one."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from storage.folders import Folders
+from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+
+__all__ = ["Lake", "LakeMissing", "LakeUnreadable", "QueryFailed", "sql"]
+
+_SQL = Path(__file__).parent / "sql"
+_VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fleet_now'"
+
+
+class Lake:
+    """One lake, which may not be there yet; safe to share between threads."""
+
+    def __init__(self, data: Path | str) -> None:
+        self.folders = Folders.at(data)
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+        self._catalog: tuple[int, int] | None = None
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """A reader that stays on the newest commit; LakeMissing, LakeUnreadable or QueryFailed."""
+        try:
+            with self._opened().pinned() as reader:
+                yield reader
+        except QueryFailed:
+            self._forget()
+            raise
+
+    def _opened(self) -> Reader:
+        with self._lock:
+            catalog = self._identity()
+            if self._reader is None or catalog != self._catalog:
+                self._reader = self._open()
+                self._catalog = catalog
+            return self._reader
+
+    def _open(self) -> Reader:
+        reader = Reader.open(self.folders.data)
+        if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
+            raise LakeMissing(self.folders)  # the keeper is just making it
+        return reader
+
+    def _identity(self) -> tuple[int, int]:
+        try:
+            stat = self.folders.catalog.stat()
+        except FileNotFoundError:
+            raise LakeMissing(self.folders) from None
+        return stat.st_dev, stat.st_ino
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._reader = None
+
+
+@cache
+def sql(name: str) -> str:
+    """The statement in `web/sql/NAME.sql`."""
+    return (_SQL / f"{name}.sql").read_text()

@@ -1,0 +1,64 @@
+"""Templates, and how a page or only its fragment is answered."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from litestar import MediaType, Request, Response
+from litestar.di import NamedDependency
+
+from web import words
+from web.lake import Lake
+from web.shown import shown
+
+__all__ = ["STATIC", "AnyRequest", "TheLake", "page"]
+
+AnyRequest = Request[Any, Any, Any]
+TheLake = NamedDependency[Lake]
+
+_HERE = Path(__file__).parent
+STATIC = _HERE / "static"
+_HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+
+
+def page(
+    request: AnyRequest, name: str, *, status_code: int = 200, **context: Any
+) -> Response[str]:
+    """The page NAME.html; only its live part, `_NAME.html`, when htmx asks."""
+    part = request.headers.get("HX-Request") == "true"
+    template = _templates().get_template(f"_{name}.html" if part else f"{name}.html")
+    return Response(
+        template.render(**context),
+        media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
+    )  # fmt: skip
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals.update(words=words, shown=shown, asset=asset, server_url=server_url)
+    environment.filters["quoted"] = quoted
+    return environment
+
+
+@cache
+def asset(name: str) -> str:
+    """The address of a static file, which changes with its content."""
+    digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
+    return f"/static/{name}?v={digest}"
+
+
+def quoted(name: str) -> str:
+    """A name from outside, which may hold anything, as one part of an address."""
+    return quote(name, safe="")
+
+
+def server_url(server: str) -> str:
+    """The address of a server's page."""
+    return f"/servers/{quoted(server)}"

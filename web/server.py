@@ -1,0 +1,162 @@
+"""The page of one server: how it stands, and 24 h behind and 8 h ahead of each metric."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from typing import Any
+
+from litestar import Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from storage.grid import HORIZON_STEPS, STEP
+from storage.reader import Reader
+from web import twins
+from web.advice import next_step, worst_metric
+from web.fans import Chart, charts_of
+from web.lake import Lake, sql
+from web.pages import AnyRequest, TheLake, page
+from web.shown import shown_levels
+from web.standing import Standing, standing
+from web.status import Status, status_of
+
+__all__ = ["ROUTES", "ServerView", "UnknownServer", "read_server"]
+
+HISTORY = timedelta(hours=25)
+HORIZON = HORIZON_STEPS * STEP
+
+
+class UnknownServer(NotFoundException):
+    """No server has that name; `near` are names that come close."""
+
+    def __init__(self, server: str, near: list[str], status: Status) -> None:
+        self.server, self.near, self.status = server, near, status
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        super().__init__(f"no server is called {server!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerView:
+    """What the server page shows."""
+
+    status: Status
+    standing: Standing
+    charts: tuple[Chart, ...]
+    next_step: str
+    worst: str | None
+
+    @property
+    def act_by(self) -> datetime | None:
+        """When somebody should have acted; None when nobody has to, or it is not known."""
+        minutes = self.standing.respond_within_minutes
+        if minutes is None or self.standing.risk_at is None:
+            return None
+        return self.standing.now + timedelta(minutes=minutes)
+
+
+def read_server(lake: Lake, server: str, now: datetime) -> ServerView:
+    """One server in one snapshot; UnknownServer when there is none of that name."""
+    with lake.snapshot() as reader:
+        status = status_of(reader, lake.folders, now)
+        stands = _standing(reader, server, now, status)
+        charts = _charts(reader, stands)
+    return ServerView(status, stands, tuple(charts), next_step(stands), worst_metric(stands))
+
+
+def _standing(reader: Reader, server: str, now: datetime, status: Status) -> Standing:
+    rows = reader.query(sql("server"), server=server).to_pylist()
+    if not rows:
+        names = reader.query(sql("server_names")).column("server").to_pylist()
+        raise UnknownServer(server, _near(server, names), status)
+    stands = standing(rows[0], now)
+    return stands.without_forecast() if status.model_refused else stands
+
+
+def _near(server: str, names: list[str]) -> list[str]:
+    close = get_close_matches(server, names, n=8, cutoff=0.5)
+    holding = [name for name in names if server.lower() in name.lower()]
+    return list(dict.fromkeys([*close, *holding]))[:8]
+
+
+def _charts(reader: Reader, stands: Standing) -> list[Chart]:
+    name, now = stands.server, stands.now
+    history = reader.query(sql("history"), server=name, start=now - HISTORY)
+    latest = reader.query(sql("readings"), server=name).to_pylist()[0]
+    levels = shown_levels(stands.profile, stands.cores)
+    return _worst_first(charts_of(history, _forecast(reader, stands), latest, levels, now), stands)
+
+
+def _forecast(reader: Reader, stands: Standing) -> list[dict[str, Any]]:
+    """A row a metric; nothing when there is none that still lies ahead."""
+    issued = stands.forecast_at
+    if not stands.forecasts or issued is None or stands.now - issued > HORIZON:
+        return []
+    rows: list[dict[str, Any]] = reader.query(
+        sql("forecast"), server=stands.server, issued=issued
+    ).to_pylist()
+    return rows
+
+
+def _worst_first(charts: list[Chart], stands: Standing) -> list[Chart]:
+    """When somebody has to act, the metric that it is about comes first."""
+    if stands.respond_within_minutes is None:
+        return charts
+    worst = worst_metric(stands)
+    return sorted(charts, key=lambda chart: chart.shown.name != worst)
+
+
+def _twin(lake: Lake, server: str, form: str, now: datetime) -> Response[bytes]:
+    if form == "json":
+        view = read_server(lake, server, now)
+        return Response(twins.encode_json(_as_data(view)), media_type="application/json")
+    with lake.snapshot() as reader:
+        status = status_of(reader, lake.folders, now)
+        _standing(reader, server, now, status)
+        rows = reader.query(sql("server_points"), server=server, start=now - timedelta(hours=24))
+    return twins.answer(rows, form, server)
+
+
+def _as_data(view: ServerView) -> dict[str, Any]:
+    stands = view.standing
+    return {
+        **{name: getattr(stands, name) for name in Standing.__dataclass_fields__},
+        "score": stands.score, "severity": stands.scored_word, "no_data": stands.silent,
+        "respond_within_minutes": stands.respond_within_minutes, "next_step": view.next_step,
+        "charts": _chart_data(view),
+    }  # fmt: skip
+
+
+def _chart_data(view: ServerView) -> dict[str, Any]:
+    axis = view.charts[0].axis
+    return {
+        "start": int(axis.start.timestamp()), "now": int(axis.now.timestamp()), "step": 300,
+        "steps": axis.steps, "issued": axis.issued,
+        "charts": [chart.numbers() for chart in view.charts],
+    }  # fmt: skip
+
+
+@get("/servers/{server:path}", sync_to_thread=True, summary="One server: page or data")
+def server_page(request: AnyRequest, lake: TheLake, server: FromPath[str]) -> Response[Any]:
+    """The page; with .json, .csv or .parquet after the name the same as data."""
+    name, now = server.removeprefix("/"), datetime.now(UTC)
+    stem, _, form = name.rpartition(".")
+    if stem and form in twins.FORMS:
+        return _twin(lake, stem, form, now)
+    view = read_server(lake, name, now)
+    return page(request, "server", now=now, view=view, status=view.status)
+
+
+@get("/charts/{server:path}", sync_to_thread=True, summary="The numbers that its charts draw")
+def server_charts(lake: TheLake, server: FromPath[str]) -> Response[bytes]:
+    """Measured means and quantiles ahead of each metric on one time axis of 5-minute steps.
+
+    `measured` begins at `start`, `ahead` at step `issued`; null is a gap.
+    """
+    view = read_server(lake, server.removeprefix("/"), datetime.now(UTC))
+    return Response(
+        twins.encode_json(_chart_data(view)),
+        media_type="application/json", headers={"Cache-Control": "no-store"},
+    )  # fmt: skip
+
+
+ROUTES = (server_page, server_charts)

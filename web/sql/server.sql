@@ -1,0 +1,2 @@
+-- One server as it stands.
+SELECT * FROM fleet_now WHERE server = $server

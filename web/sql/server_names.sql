@@ -1,0 +1,2 @@
+-- The name of every server.
+SELECT server FROM servers ORDER BY server

@@ -1,0 +1,189 @@
+"""How the system itself fares: what is down, what was down, and what to do about it."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from storage import announce
+from storage.folders import Folders
+from storage.reader import Reader
+from web import words
+from web.lake import sql
+
+__all__ = ["STALE_SECONDS", "Outage", "Status", "Trouble", "keeper_trouble", "status_of"]
+
+STALE_SECONDS = 60
+SILENT_KEEPER = timedelta(seconds=30)
+# A segment that the keeper has not taken after this long is not just about to be taken.
+UNTAKEN = timedelta(seconds=5)
+MAX_OUTAGES = 5
+
+MISSED = {
+    "keeper": "segments waited in the inbox and nothing was lost",
+    "collect": "no samples came in meanwhile",
+    "think": "no roll-ups, forecasts and risks were made meanwhile",
+    "learn": "drift was not measured and no model was trained meanwhile",
+    "web": "this site could not be reached meanwhile",
+}
+MISSING = {
+    "keeper": "nothing is committed; segments wait in the inbox and nothing is lost",
+    "collect": "no samples come in",
+    "think": "roll-ups, forecasts and risks are not renewed: what you see grows old",
+    "learn": "drift is not measured and no model is trained",
+    "web": "this site was started by itself",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something an operator must know before trusting the page: what, why, and what to do."""
+
+    kind: str
+    level: Literal["critical", "warning"]
+    headline: str
+    remedy: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """A process that ended, and came back at `back_at` unless it is still down."""
+
+    process: str
+    ended_at: datetime
+    back_at: datetime | None
+    detail: str
+
+    def words(self, now: datetime) -> str:
+        """The outage in one sentence."""
+        when = words.clock(self.ended_at, now)
+        how = f" ({self.detail})" if self.detail else ""
+        if self.back_at is None:
+            return f"{self.process} is down since {when}{how}"
+        lasted = words.span((self.back_at - self.ended_at).total_seconds())
+        missed = MISSED.get(self.process, "its work waited meanwhile")
+        return f"{self.process} was down for {lasted} at {when}{how}: {missed}"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The system as of `now`."""
+
+    now: datetime
+    newest_sample: datetime | None
+    last_commit: datetime | None
+    waiting: int
+    troubles: tuple[Trouble, ...]
+    outages: tuple[Outage, ...]
+    model_refused: bool
+
+    @property
+    def outages_shown(self) -> tuple[str, ...]:
+        """The newest outages in words, and how many more there were."""
+        lines = tuple(outage.words(self.now) for outage in self.outages[:MAX_OUTAGES])
+        more = len(self.outages) - MAX_OUTAGES
+        return (*lines, f"and {more} more") if more > 0 else lines
+
+    @property
+    def word(self) -> str:
+        """The system's state in a word or two."""
+        if not self.troubles:
+            return "All systems run"
+        return "1 trouble" if len(self.troubles) == 1 else f"{len(self.troubles)} troubles"
+
+
+def status_of(reader: Reader, folders: Folders, now: datetime) -> Status:
+    """Ask the lake and the data folder how the system fares."""
+    newest = _scalar(reader, "newest_sample")
+    outages = [_outage(row) for row in reader.query(sql("outages")).to_pylist()]
+    refusal = _refusal(reader)
+    troubles = [
+        *_model_trouble(refusal),
+        *_down(outages, now),
+        *keeper_trouble(folders, now),
+        *_stale(newest, now),
+    ]
+    return Status(
+        now, newest, announce.last_commit(folders.data), announce.waiting(folders.data),
+        tuple(troubles), tuple(o for o in outages if o.back_at), refusal is not None,
+    )  # fmt: skip
+
+
+def keeper_trouble(folders: Folders, now: datetime) -> Iterator[Trouble]:
+    """Trouble when segments wait and nobody commits them; needs no lake."""
+    waiting = announce.waiting(folders.data)
+    committed = announce.last_commit(folders.data)
+    if not waiting or (committed is not None and now - committed <= SILENT_KEEPER):
+        return
+    if now - _oldest_segment(folders, now) < UNTAKEN:
+        return
+    since = words.span((now - committed).total_seconds()) if committed else ""
+    never = "Nothing has ever been committed"
+    noun = "segment waits" if waiting == 1 else "segments wait"
+    yield Trouble(
+        "keeper", "critical",
+        f"{f'Nothing has been committed for {since}' if since else never}; "
+        f"{waiting} {noun} in the inbox",
+        "See whether the process keeper runs and what it says. Nothing is lost: "
+        "the segments are committed when it is back.",
+    )  # fmt: skip
+
+
+def _oldest_segment(folders: Folders, now: datetime) -> datetime:
+    times = [now.timestamp()]
+    for segment in folders.inbox.glob("*.parquet"):
+        try:
+            times.append(segment.stat().st_mtime)
+        except FileNotFoundError:  # the keeper has just taken it
+            continue
+    return datetime.fromtimestamp(min(times), UTC)
+
+
+def _model_trouble(refusal: dict[str, Any] | None) -> Iterator[Trouble]:
+    if refusal is None:
+        return
+    yield Trouble(
+        "model", "critical",
+        f"No forecasts: the model {refusal['path'] or refusal['model'] or 'file'} was refused",
+        "Put a model that fits in its place, or remove the file so that the model shipped with "
+        "Hoursight serves. Until then every score tells the present only.",
+        refusal["detail"] or "no reason was given",
+    )  # fmt: skip
+
+
+def _down(outages: Iterable[Outage], now: datetime) -> Iterator[Trouble]:
+    for outage in outages:
+        if outage.back_at is None:
+            missing = MISSING.get(outage.process, "its work waits")
+            yield Trouble(
+                f"process-{outage.process}", "critical", outage.words(now),
+                f"Meanwhile {missing}. It is started again by itself when the system runs by "
+                "'hoursight up' or 'hoursight demo'; if it stays down, read its output there.",
+            )  # fmt: skip
+
+
+def _stale(newest: datetime | None, now: datetime) -> Iterator[Trouble]:
+    if newest is None or (now - newest).total_seconds() <= STALE_SECONDS:
+        return
+    yield Trouble(
+        "stale",
+        "warning",
+        f"The newest sample is {words.span((now - newest).total_seconds())} old "
+        f"({words.clock(newest, now)}): this is not the present",
+        "See whether the process collect runs and whether its sources answer.",
+    )
+
+
+def _refusal(reader: Reader) -> dict[str, Any] | None:
+    told: dict[str, Any] | None = reader.query(sql("model")).column("told")[0].as_py()
+    return told if told and told["event"] == "refused" else None
+
+
+def _outage(row: dict[str, Any]) -> Outage:
+    return Outage(row["process"], row["ended_at"], row["back_at"], row["detail"] or "")
+
+
+def _scalar(reader: Reader, name: str) -> datetime | None:
+    value: datetime | None = reader.query(sql(name)).column(0)[0].as_py()
+    return value
