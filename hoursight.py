@@ -186,10 +186,10 @@ def doctor(data: Path) -> None:
     sys.exit(0 if examine(data, click.echo) else 1)
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
     try:
-        cli(standalone_mode=False)
+        cli(arguments, standalone_mode=False)
     except click.exceptions.Exit as leave:
         sys.exit(leave.exit_code)
     except click.ClickException as error:

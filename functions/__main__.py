@@ -1,16 +1,14 @@
 """The processes that run functions: `python -m functions collect|think --data DIR`."""
 
 import argparse
-import logging
 import os
-import signal
-import threading
 from pathlib import Path
 
 from functions.runtime import registry
 from functions.runtime.runner import Runner
 from functions.runtime.worker import work
 from storage.folders import Folders
+from storage.process import log_plainly, until_told_to_stop
 from storage.settings import read_settings
 
 
@@ -20,10 +18,8 @@ def main() -> None:
     parser.add_argument("room", choices=("collect", "think"))
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    log_plainly()
+    stop = until_told_to_stop()
     settings = read_settings(arguments.data)
     runner = Runner(Folders.at(arguments.data).create(), settings)
     if arguments.room == "collect":

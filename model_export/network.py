@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from pytorch_forecasting import TemporalFusionTransformer
@@ -59,7 +59,7 @@ class Shape:
     dropout: float = 0.1
     transformer: bool = True  # False: the same network with the transformer's output left out
 
-    def as_dict(self) -> dict[str, float]:
+    def as_dict(self) -> dict[str, Any]:
         """The sizes by name, for the card and the checkpoint."""
         return asdict(self)
 
@@ -107,7 +107,7 @@ class Forecaster(nn.Module):
         level = context - self._slope(age)  # [B, 288, 14]
         window = scale(level)
         quantiles = self.scaled(window, week_minute, profile)  # [B, 32, 14, 7]
-        quantiles = torch.einsum("hk,bkmq->bhmq", self.expansion, quantiles)  # [B, 96, 14, 7]
+        quantiles = self._every_step(quantiles)  # [B, 96, 14, 7]
         raw = window.centre[:, None, :, None] + quantiles * window.spread[:, None, :, None]
         ahead = torch.arange(1, HORIZON_STEPS + 1, device=context.device, dtype=context.dtype)
         raw = raw + self._slope(ahead)[:, :, None]
@@ -126,6 +126,12 @@ class Forecaster(nn.Module):
         own = self.own(window, plain)  # [B, 32, 14, own_latent]
         joint = self._joint(window, plain, week_minute, profile)  # [B, 32, 14, latent]
         return cast(Tensor, self.fusion(joint, own, plain))
+
+    def _every_step(self, quantiles: Tensor) -> Tensor:
+        """From 15-minute bins [B, 32, 14, 7] to 5-minute steps [B, 96, 14, 7]."""
+        flat = quantiles.flatten(2)  # [B, 32, 98]
+        shape = (-1, HORIZON_STEPS, len(METRICS), len(QUANTILES))
+        return (cast(Tensor, self.expansion) @ flat).reshape(shape)
 
     def _slope(self, steps: Tensor) -> Tensor:
         return steps[:, None] * cast(Tensor, self.slopes)  # [steps, 14]
@@ -201,12 +207,11 @@ class _Fusion(nn.Module):
         hidden = self.layers(hidden + self.lead + self.metric)  # [B, 32, 14, fusion]
         gates, shift, stretch, extra = self.out(hidden).split([GATES, 1, _STEPS, _STEPS], -1)
         gates = (gates + self.gates).softmax(-1)  # [B, 32, 14, GATES]
-        median = (gates * plain.medians).sum(-1, keepdim=True) + shift  # [B, 32, 14, 1]
-        widths = (gates[..., None] * plain.widths).sum(-2)  # [B, 32, 14, 6]
+        median, widths = plain.blend(gates)  # [B, 32, 14, 1], [B, 32, 14, 6]
         widths = widths * (_WIDEST * (stretch / _WIDEST).tanh()).exp()
         widths = widths + 0.02 * nn.functional.softplus(extra)  # a still series may yet move
         widths = widths * cast(Tensor, self.widening)
-        quantiles: Tensor = median + widths @ cast(Tensor, self.climb)  # [B, 32, 14, 7]
+        quantiles: Tensor = median + shift + widths @ cast(Tensor, self.climb)  # [B, 32, 14, 7]
         return quantiles
 
 

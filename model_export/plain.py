@@ -25,10 +25,18 @@ class PlainForecast:
     HINTS: ClassVar[int] = 5
 
     medians: Tensor  # [B, 32, 14, GATES]
-    widths: Tensor  # [B, 32, 14, GATES, 6] gaps between neighbouring quantiles
+    own: Tensor  # [B, 1, 14, 6] gaps between neighbouring quantiles of the context
+    reach: Tensor  # [B, 32, 14, 1] mean absolute move from now to each lead
     yesterday: Tensor  # [B, 32, 14] smoothed, at the same time of day
     pace: Tensor  # [B, 14, 6] mean absolute move over each of LAGS
     hints: Tensor  # [B, 32, 14, HINTS] what the fusion may look at beside them
+
+    def blend(self, gates: Tensor) -> tuple[Tensor, Tensor]:
+        """Median [B, 32, 14, 1] and gaps [B, 32, 14, 6] mixed by `gates` [B, 32, 14, GATES]."""
+        median = (gates * self.medians).sum(-1, keepdim=True)
+        context, yesterday, last = gates.split(1, -1)  # [B, 32, 14, 1] each
+        widths = (context + _YESTERDAY_WIDTH * yesterday) * self.own
+        return median, widths + (last * self.reach) * _STEPS
 
 
 def plain_forecasts(window: Scaled) -> PlainForecast:
@@ -42,13 +50,10 @@ def plain_forecasts(window: Scaled) -> PlainForecast:
     last = newest[:, None].expand(-1, HORIZON_BINS, -1)  # [B, 32, 14]
     medians = torch.stack([centre[:, None].expand_as(last), smooth, last], -1)
     gaps = window.ladder[..., 1:] - window.ladder[..., :-1]  # [B, 14, 6]
-    own = gaps[:, None].expand(-1, HORIZON_BINS, -1, -1)  # [B, 32, 14, 6]
-    steps = torch.tensor(_NORMAL_STEPS, dtype=reach.dtype, device=reach.device)
-    widths = torch.stack([own, _YESTERDAY_WIDTH * own, reach[..., None] * steps], -2)
     now = window.last[:, None].expand_as(last)
     seen = window.seen[..., :HORIZON_BINS].transpose(1, 2)
     hints = torch.stack([squash(exact), squash(smooth), squash(last), squash(now - last), seen], -1)
-    return PlainForecast(medians, widths, smooth, pace, hints)
+    return PlainForecast(medians, gaps[:, None], reach[..., None], smooth, pace, hints)
 
 
 def _pace(bins: Tensor) -> Tensor:
@@ -78,5 +83,6 @@ def _between_lags() -> Tensor:
     return matrix
 
 
+_STEPS = torch.tensor(_NORMAL_STEPS)  # [6]
 _SMOOTHING = _smoothing()
 _BETWEEN_LAGS = _between_lags()

@@ -98,7 +98,7 @@ def _keeper(data: Path, now: datetime) -> Finding:
     newest, backlog = last_commit(data), waiting(data)
     if newest is None:
         return Finding("keeper", "nothing was ever committed", "start 'hoursight up'")
-    age = (now - newest).total_seconds()
+    age = _age_s(newest, now)
     text = f"last commit {age:.0f} s ago, {backlog} segments wait"
     stuck = backlog > 0 and age > BACKLOG_S
     return Finding("keeper", text, "is the keeper running? start 'hoursight up'" if stuck else None)
@@ -109,10 +109,15 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     newest = max((row["last_seen"] for row in rows if row["last_seen"]), default=None)
     if newest is None:
         return Finding("samples", "none yet", "turn a source on in hoursight.toml, start it")
-    age = (now - newest).total_seconds()
+    age = _age_s(newest, now)
     text = f"{len(rows)} servers, newest sample {age:.0f} s old"
     late = age > STALE_S
     return Finding("samples", text, "is collect running? start 'hoursight up'" if late else None)
+
+
+def _age_s(moment: datetime, now: datetime) -> float:
+    """Never negative: what is committed while we look is new, not from the future."""
+    return max(0.0, (now - moment).total_seconds())
 
 
 def _forecasts(reader: Reader) -> Finding:

@@ -64,7 +64,7 @@ def supervise(data: Path, host: str, port: int, say: Print, quiet: bool = False)
     """
     if not _is_free(host, port):
         raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
-    environment = {"HOURSIGHT_HOST": host, "HOURSIGHT_PORT": str(port)}
+    environment = {"HOURSIGHT_PORT": str(port)}
 
     def tell(process: str, line: str) -> None:
         if not (quiet and line.startswith("INFO")):

@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _publish(checkpoint: Checkpoint, asked: argparse.Namespace) -> None:
     now = datetime.now(UTC)
-    command = "python -m scripts.pretrain " + " ".join(
+    command = "python -m scripts.pretrain --real DIR " + " ".join(
         f"--{name} {getattr(asked, name)}" for name in ("steps", "batch", "seed")
     )
     export(checkpoint, asked.out, now, command=command)

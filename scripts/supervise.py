@@ -42,8 +42,11 @@ class Supervisor:
     `say(process, line)` is handed what the processes print and what happens to them.
     """
 
-    def __init__(self, folders: Folders, environment: dict[str, str], say: Say) -> None:
+    def __init__(
+        self, folders: Folders, environment: dict[str, str], say: Say, procfile: Path = PROCFILE
+    ) -> None:
         self._folders = folders.create()
+        self._procfile = procfile
         self._say = say
         self._stop = asyncio.Event()
         own_python = str(Path(sys.executable).parent)
@@ -60,7 +63,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.stop)
-        commands = parse_procfile(PROCFILE.read_text()).processes
+        commands = parse_procfile(self._procfile.read_text()).processes
         await asyncio.gather(*(self._keep_alive(name, line) for name, line in commands.items()))
         lock.close()
 
@@ -130,6 +133,7 @@ def _locked(folders: Folders) -> TextIO:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
+        lock.close()
         raise AlreadyRunning(
             f"{folders.data} is in use by a running hoursight: stop that one, or name another "
             "folder with --data"

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import os
-import signal
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,6 +13,7 @@ from watchfiles import watch
 from storage.folders import Folders
 from storage.keeper import Keeper
 from storage.lake import ReadersBusy
+from storage.process import log_plainly, until_told_to_stop
 
 log = logging.getLogger("keeper")
 
@@ -28,10 +28,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
     data = parser.parse_args().data
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    log_plainly()
+    stop = until_told_to_stop()
     keeper = Keeper.open(data)
     log.info("keeping %s", Folders.at(data).lake)
     keep(keeper, Folders.at(data).inbox, stop)

@@ -7,12 +7,13 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Response
 from litestar.config.compression import CompressionConfig
-from litestar.datastructures import CacheControlHeader
+from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
+from litestar.types import Message, Scope
 
 from web import fleet, health, server
 from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
@@ -51,7 +52,7 @@ def create_app(data: Path | str) -> Litestar:
             LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
             UnknownServer: _unknown_server, HTTPException: _refused, Exception: _broken,
         },
-        response_headers=HEADERS,
+        before_send=[_guarded],
         logging_config=None,  # logging is the process's own business
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
@@ -61,6 +62,14 @@ def create_app(data: Path | str) -> Litestar:
     )  # fmt: skip
     app.state.lake, app.state.live = lake, pages
     return app
+
+
+async def _guarded(message: Message, _: Scope) -> None:
+    """Every answer, also to a fault, carries the headers that keep a browser on its guard."""
+    if message["type"] == "http.response.start":
+        headers = MutableScopeHeaders.from_message(message)
+        for name, value in HEADERS.items():
+            headers[name] = value
 
 
 def _static() -> Any:
@@ -97,7 +106,7 @@ def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
     folders, now = _lake(request).folders, datetime.now(UTC)
     return _answer(
         request, "waiting", 503 if _wants_data(request) else 200, str(error),
-        data=folders.data, troubles=tuple(keeper_trouble(folders, now)),
+        data=folders.data, troubles=list(keeper_trouble(folders, now)),
     )  # fmt: skip
 
 
@@ -110,12 +119,20 @@ def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
             "See whether the disk is full or gone and whether the keeper runs. If the catalog is "
             "damaged, put back the last backup. This page tries again every 5 seconds."
         ),
-        troubles=tuple(keeper_trouble(folders, now)),
+        troubles=list(keeper_trouble(folders, now)),
     )  # fmt: skip
 
 
 def _unknown_server(request: AnyRequest, error: UnknownServer) -> Response[Any]:
-    return _answer(request, "unknown", 404, str(error.detail), server=error.server, near=error.near)
+    return _answer(
+        request,
+        "unknown",
+        404,
+        str(error.detail),
+        server=error.server,
+        near=error.near,
+        troubles=error.status.troubles,
+    )
 
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
@@ -127,7 +144,7 @@ def _broken(request: AnyRequest, error: Exception) -> Response[Any]:
     log.exception("%s failed", request.url.path, exc_info=error)
     return _answer(
         request, "trouble", 500, "This page has failed", detail=f"{type(error).__name__}: {error}",
-        data=_lake(request).folders.data, troubles=(),
+        data=_lake(request).folders.data,
         remedy="It is a fault of the site, not of your servers; its log tells more. "
         "The other pages and the data go on.",
     )  # fmt: skip

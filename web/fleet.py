@@ -178,6 +178,7 @@ def fleet_page(
     name = "fleet" if fleet.total else "waiting"
     return page(
         request, name, now=now, fleet=fleet, status=fleet.status,
+        troubles=fleet.status.troubles,
         rungs=RUNGS, profiles=PROFILE_NAMES, data=lake.folders.data,
     )  # fmt: skip
 

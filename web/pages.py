@@ -1,6 +1,7 @@
 """Templates, and how a page or only its fragment is answered."""
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from litestar.di import NamedDependency
 from web import words
 from web.lake import Lake
 from web.shown import shown
+from web.status import Trouble
 
 __all__ = ["STATIC", "AnyRequest", "TheLake", "page"]
 
@@ -25,13 +27,18 @@ _HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
 
 
 def page(
-    request: AnyRequest, name: str, *, status_code: int = 200, **context: Any
+    request: AnyRequest,
+    name: str,
+    *,
+    status_code: int = 200,
+    troubles: Sequence[Trouble] = (),
+    **context: Any,
 ) -> Response[str]:
     """The page NAME.html; only its live part, `_NAME.html`, when htmx asks."""
     part = request.headers.get("HX-Request") == "true"
     template = _templates().get_template(f"_{name}.html" if part else f"{name}.html")
     return Response(
-        template.render(**context),
+        template.render(part=part, troubles=troubles, **context),
         media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
     )  # fmt: skip
 

@@ -143,7 +143,8 @@ def server_page(request: AnyRequest, lake: TheLake, server: FromPath[str]) -> Re
     if stem and form in twins.FORMS:
         return _twin(lake, stem, form, now)
     view = read_server(lake, name, now)
-    return page(request, "server", now=now, view=view, status=view.status)
+    status = view.status
+    return page(request, "server", now=now, view=view, status=status, troubles=status.troubles)
 
 
 @get("/charts/{server:path}", sync_to_thread=True, summary="The numbers that its charts draw")

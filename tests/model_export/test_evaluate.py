@@ -36,7 +36,7 @@ def test_windows_are_the_last_days_8_hours_apart() -> None:
 
 def test_the_seasonal_naive_forecast_scores_1() -> None:
     windows = held_out_windows(fleet())
-    forecast = baselines()["seasonal naive"](windows.context)
+    forecast = baselines()["seasonal naive"](windows.context, windows.week_minute, windows.profile)
     assert score(forecast, windows).loss == pytest.approx(1.0)
     assert score(forecast, windows).error == pytest.approx(1.0)
 
@@ -83,7 +83,9 @@ def test_context_quantiles_abstain_with_the_model() -> None:
     values = history.values.copy()
     values[..., UPTIME] = np.nan
     windows = held_out_windows(replace(history, values=values))
-    forecast = baselines()["context quantiles"](windows.context)
+    forecast = baselines()["context quantiles"](
+        windows.context, windows.week_minute, windows.profile
+    )
     assert np.isnan(forecast[..., UPTIME, :]).all()
     assert not np.isnan(forecast[..., 0, :]).any()
 

@@ -1,11 +1,12 @@
 import math
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from model_export.network import Forecaster, Shape, calendar
+from model_export.network import Forecaster, calendar
 from model_export.verify import awkward_windows
 from storage.metrics import METRIC_NAMES, METRICS
 from tests.model_export.fleets import SMALL, small_network
@@ -90,7 +91,7 @@ def test_the_transformer_hears_about_every_metric() -> None:
 
 
 def test_without_the_transformer_other_metrics_do_not_matter() -> None:
-    network = Forecaster(Shape(**{**SMALL.as_dict(), "transformer": False})).eval()
+    network = Forecaster(replace(SMALL, transformer=False)).eval()
     context = torch.from_numpy(awkward_windows(1, 0).context)
     clock, profile = torch.zeros(1), torch.zeros(1, dtype=torch.long)
     with torch.no_grad():

@@ -127,14 +127,14 @@ def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
         writer.close()
 
 
-def test_twins_hold_the_same_servers(fleet: Writer, site: Client) -> None:
-    order = order_of(site.get("/").text)
-    rows = site.get("/fleet.json").json()
+def test_twins_hold_the_same_servers(client: Client) -> None:
+    order = order_of(client.get("/").text)
+    rows = client.get("/fleet.json").json()
     assert [row["server"] for row in rows] == order
     assert rows[2]["shown_as"] == "No data"
-    table = parquet.read_table(io.BytesIO(site.get("/fleet.parquet").content))
+    table = parquet.read_table(io.BytesIO(client.get("/fleet.parquet").content))
     assert table["server"].to_pylist() == order
-    text = csv.read_csv(io.BytesIO(site.get("/fleet.csv").content))
+    text = csv.read_csv(io.BytesIO(client.get("/fleet.csv").content))
     assert text["server"].to_pylist() == order
 
 

@@ -29,6 +29,7 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 @asynccontextmanager
 async def watching(data: Path) -> AsyncIterator[tuple[Live, AsyncIterator[ServerSentEventMessage]]]:
     """A watched folder and the events of one page that is open on it."""
+    Folders.at(data).create()
     live = Live(data)
     async with live.watching(Litestar()):
         events = live.events()

@@ -5,7 +5,7 @@
   const feed = document.getElementById("feed");
   if (!root || !window.uPlot) return;
 
-  const HEIGHT = 150;
+  const HEIGHT = 158;
   const QUANTILES = ["p02", "p98", "p10", "p90", "p25", "p75", "p50"];
   const plots = new Map(); // metric -> {plot, chart}
   let axis = null;
@@ -56,12 +56,14 @@
     ctx.restore();
   }
 
-  function caption(u, text, x, y, fill) {
+  // Above the plot, on either side of the line that is now.
+  function caption(u, text, side, x) {
     u.ctx.save();
     u.ctx.font = `${10.5 * devicePixelRatio}px system-ui, sans-serif`;
-    u.ctx.fillStyle = fill;
-    u.ctx.textBaseline = "top";
-    u.ctx.fillText(text, x + 4 * devicePixelRatio, y + 2 * devicePixelRatio);
+    u.ctx.fillStyle = ink.soft;
+    u.ctx.textBaseline = "bottom";
+    u.ctx.textAlign = side;
+    u.ctx.fillText(text, x + (side === "left" ? 4 : -4) * devicePixelRatio, u.bbox.top - devicePixelRatio);
     u.ctx.restore();
   }
 
@@ -74,9 +76,9 @@
       line(u, left, y, left + width, y, critical ? ink["crit-text"] : ink["warn-text"], critical ? [8, 3] : [2, 4], 1);
     }
     const x = u.valToPos(axis.now, "x", true);
-    line(u, x, top, x, top + height, ink.now, [], 1.2);
-    const ahead = plots.get(u.metric)?.chart.ahead.p50;
-    caption(u, ahead ? "forecast" : "no forecast", x, top + height - 15 * devicePixelRatio, ink.soft);
+    line(u, x, top - 12 * devicePixelRatio, x, top + height, ink.now, [], 1.2);
+    caption(u, "measured", "right", x);
+    caption(u, plots.get(u.metric)?.chart.ahead.p50 ? "forecast" : "no forecast", "left", x);
   }
 
   function readout(u) {
@@ -100,7 +102,7 @@
     const edge = { stroke: "transparent", width: 0, points: { show: false } };
     const axisStyle = { stroke: ink.soft, font: "11px system-ui, sans-serif", grid: { stroke: ink.grid, width: 1 }, ticks: { show: false } };
     return {
-      width, height: HEIGHT, padding: [6, 6, 0, 0],
+      width, height: HEIGHT, padding: [16, 6, 0, 0],
       legend: { show: false },
       cursor: { y: false, sync: { key: "fans" }, drag: { x: false, y: false }, points: { size: 6 } },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),

@@ -1,0 +1,155 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import hoursight
+from storage.folders import Folders
+from storage.metrics import METRIC_NAMES
+from tests.conftest import NOW, House
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Runs the command; gives exit code, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            hoursight.main([str(a) for a in arguments])
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        out, err = capsysbinary.readouterr()
+        return code, out.decode(errors="replace"), err.decode()
+
+    return call
+
+
+@pytest.fixture
+def filled(house: House) -> House:
+    house.put("metrics", [{"server": "ppdb001", "ts": NOW, "mem_used_pct": 61.5}])
+    house.commit()
+    return house
+
+
+QUERY = "SELECT server, ts, mem_used_pct, swap_used_pct FROM metrics"
+
+
+def test_sql_prints_a_table_with_times_in_utc(run: Run, filled: House) -> None:
+    code, out, _ = run("sql", "--data", str(filled.folders.data), QUERY)
+    assert code == 0
+    assert out.splitlines()[1].split() == ["ppdb001", "2026-05-06", "12:00:30Z", "61.5"]
+    assert out.splitlines()[2] == "1 row"
+
+
+def test_sql_prints_csv_and_json_with_missing_as_nothing(run: Run, filled: House) -> None:
+    data = str(filled.folders.data)
+    _, csv, _ = run("sql", "--data", data, "--format", "csv", QUERY)
+    assert csv.splitlines()[1].endswith(",61.5,")
+    _, text, _ = run("sql", "--data", data, "--format", "json", QUERY)
+    assert json.loads(text)["swap_used_pct"] is None
+
+
+def test_sql_prints_parquet_that_others_read(
+    filled: House, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    hoursight.main(["sql", "--data", str(filled.folders.data), "--format", "parquet", QUERY])
+    rows = pq.read_table(pa.BufferReader(capsysbinary.readouterr().out))
+    assert rows["server"].to_pylist() == ["ppdb001"]
+
+
+@pytest.mark.parametrize(
+    ("statement", "says"),
+    [("SELECT nope FROM metrics", "nope"), ("DROP TABLE metrics", "read-only")],
+)
+def test_sql_that_cannot_run_is_told_in_the_engines_words(
+    run: Run, filled: House, statement: str, says: str
+) -> None:
+    code, _, err = run("sql", "--data", str(filled.folders.data), statement)
+    assert code == 1
+    assert says in err
+    assert "Traceback" not in err
+
+
+def test_a_folder_without_a_lake_is_told_with_the_remedy(run: Run, tmp_path: Path) -> None:
+    code, _, err = run("sql", "--data", str(tmp_path), "SELECT 1")
+    assert code == 1
+    assert "start one with 'hoursight demo'" in err
+
+
+def test_schema_lists_tables_and_their_columns(run: Run) -> None:
+    assert "forecast_latest" in run("schema")[1]
+    columns = run("schema", "metrics")[1]
+    assert all(name in columns for name in METRIC_NAMES)
+    assert "there are forecasts" in run("schema", "nope")[2]
+
+
+def test_calling_the_host_shows_its_fourteen_metrics_with_units(run: Run, tmp_path: Path) -> None:
+    code, out, _ = run("call", "host", "--once", "--verbose", "--data", str(tmp_path))
+    assert code == 0
+    assert all(name in out for name in METRIC_NAMES)
+    assert len(list(Folders.at(tmp_path).inbox.glob("*.parquet"))) >= 2
+
+
+def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
+    assert run("call", "host", "--dry-run", "--data", str(tmp_path))[0] == 0
+    assert list(Folders.at(tmp_path).inbox.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["call", "nope"], "no function 'nope'; there are forecast, host"),
+        (["scenario", "nope"], "'nope' is no scenario: choose"),
+        (["demo", "--scenario", "nope"], "choose healthy"),
+        (["demo", "--port", "99999"], "99999 is not in the range"),
+    ],
+)
+def test_a_wrong_word_is_told_with_the_right_ones(
+    run: Run, tmp_path: Path, arguments: list[str], says: str
+) -> None:
+    code, _, err = run(*arguments, "--data", str(tmp_path))
+    assert code != 0
+    assert says in err
+
+
+def test_a_wrong_setting_is_told_by_file_and_key(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[web]\nport = 'eighty'\n")
+    code, _, err = run("up", "--data", str(tmp_path))
+    assert code == 1
+    assert "hoursight.toml" in err
+    assert "web.port" in err
+
+
+def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(run: Run, filled: House) -> None:
+    broken = filled.folders.models / "serving.onnx"
+    broken.write_bytes(b"\x08\x07 torn")
+    code, out, _ = run("doctor", "--data", str(filled.folders.data))
+    assert code == 1
+    line = next(line for line in out.splitlines() if "model:" in line)
+    assert line.startswith("BAD")
+    assert str(broken) in line
+    assert "remove that file to go back to the shipped one" in out
+
+
+def test_the_doctor_says_what_is_well(run: Run, filled: House) -> None:
+    out = run("doctor", "--data", str(filled.folders.data))[1]
+    assert "ok   model:" in out
+    assert "ok   lake: readable" in out
+
+
+def test_functions_are_listed_with_what_sets_them_off(run: Run, tmp_path: Path) -> None:
+    out = run("functions", "--data", str(tmp_path))[1]
+    assert "rows in metrics_5m" in out
+    assert "not yet" in out
+
+
+def test_notebooks_get_arrow(filled: House) -> None:
+    with hoursight.connect(filled.folders.data) as lake:
+        rows = lake.sql("SELECT mem_used_pct AS m FROM metrics WHERE server = $s", s="ppdb001")
+    assert rows["m"].to_pylist() == [61.5]

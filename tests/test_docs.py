@@ -1,0 +1,41 @@
+"""What the documents say is true: commands, settings, files."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import hoursight
+from storage.settings import Settings
+from tests.conftest import House
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def test_every_command_of_the_readme_exists_and_none_is_left_out() -> None:
+    named = set(re.findall(r"^\| `hoursight (\w+)", README, re.MULTILINE))
+    assert named == set(hoursight.cli.commands)
+
+
+def test_the_settings_shown_are_the_defaults() -> None:
+    shown = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert shown is not None
+    assert tomllib.loads(shown[1]) == msgspec.to_builtins(Settings())
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
+def test_every_file_that_the_readme_points_to_is_there(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("statement", re.findall(r'hoursight sql "(select [^"]+)"', README))
+def test_every_query_of_the_readme_runs(house: House, statement: str) -> None:
+    house.reader.query(statement)
+
+
+def test_no_sentence_names_a_path_of_a_machine() -> None:
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
+        assert not re.search(r"/(home|root|work)/", path.read_text()), path.name

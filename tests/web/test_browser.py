@@ -1,0 +1,195 @@
+"""The pages as a browser shows them, over the real server."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.web.lakes import FLEET, Server, Writer, risks, samples, steps
+from web import __main__ as door
+from web.app import create_app
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+PHONE = {"width": 390, "height": 844}
+SOON_MS = 15_000
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
+    pytest.mark.timeout(180),
+]
+
+Open = Callable[..., Page]
+
+
+@contextmanager
+def served(data: Path) -> Iterator[str]:
+    """The site on a free port; its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    app = create_app(data)
+    config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=5)
+    server = door.Server(config, app.state.live)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    pause = threading.Event()
+    while not server.started and thread.is_alive():
+        pause.wait(0.02)
+    yield f"http://127.0.0.1:{port}"
+    server.handle_exit(15, None)
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def writer(tmp_path: Path) -> Iterator[Writer]:
+    writer = Writer(tmp_path / "var").fleet()
+    yield writer
+    writer.close()
+
+
+@pytest.fixture
+def open_page(writer: Writer, browser: Browser) -> Iterator[Open]:
+    """Opens a page in a fresh profile; what it complains of fails the test."""
+    complaints: list[str] = []
+    with served(writer.folders.data) as address:
+
+        def open_page(path: str, **options: object) -> Page:
+            page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
+            page.set_default_timeout(SOON_MS)
+            page.on("console", lambda message: complaints.append(message.text))
+            page.on("pageerror", lambda error: complaints.append(str(error)))
+            page.goto(address + path)
+            return page
+
+        yield open_page
+        for context in browser.contexts:
+            context.close()
+    assert not complaints
+
+
+def drawn(page: Page) -> Page:
+    """The page once its charts are on canvas."""
+    expect(page.locator("section.charts")).to_have_attribute("data-drawn", "14", timeout=SOON_MS)
+    return page
+
+
+def overhang(page: Page) -> int:
+    """Pixels by which the page is wider than its window."""
+    pixels: int = page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+    return pixels
+
+
+def test_the_fleet_is_worst_first_and_live(open_page: Open) -> None:
+    page = open_page("/", viewport={"width": 1440, "height": 900})
+    names = page.locator("tr[data-server]").evaluate_all("rows => rows.map(r => r.dataset.server)")
+    assert names[:3] == ["web-07.shop", "ppdb-orders-1", "gpu-node-3"]
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    assert overhang(page) <= 0
+
+
+def test_charts_tell_measured_from_forecast(open_page: Open) -> None:
+    page = drawn(open_page("/servers/web-07.shop", viewport={"width": 1440, "height": 900}))
+    assert page.locator(".chart canvas").count() == 14
+    legend = page.locator(".legend").inner_text()
+    for words in ("measured, 24 h", "now", "forecast median", "50, 80 and 96 %"):
+        assert words in legend
+    assert overhang(page) <= 0
+
+
+@pytest.mark.parametrize("path", ["/", "/servers/web-07.shop", "/servers/%3Cb%3Ex%3C%2Fb%3E"])
+def test_a_phone_needs_no_sideways_scrolling(open_page: Open, path: str) -> None:
+    page = open_page(path, viewport=PHONE, is_mobile=True, device_scale_factor=2)
+    if path != "/":
+        drawn(page)
+    assert overhang(page) <= 0
+
+
+@pytest.mark.parametrize("path", ["/", "/servers/nginx-1"])
+def test_the_dark_scheme_is_followed(open_page: Open, path: str) -> None:
+    def lightness(page: Page) -> float:
+        rgb = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+        return sum(int(part) for part in rgb[4:-1].split(",")) / 3
+
+    assert lightness(open_page(path, color_scheme="light")) > 200
+    assert lightness(open_page(path, color_scheme="dark")) < 40
+
+
+def test_a_commit_changes_the_fleet_without_reload(open_page: Open, writer: Writer) -> None:
+    page = open_page("/")
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    page.evaluate("window.sameDocument = true")
+    page.locator("details[id='why-web-07.shop'] summary").click()
+    worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
+    now = datetime.now(UTC)
+    writer.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
+    expect(page.locator("tr[data-server]").first).to_have_attribute("data-server", "nginx-1")
+    assert page.evaluate("window.sameDocument") is True
+    assert page.locator("details[id='why-web-07.shop']").get_attribute("open") is not None
+
+
+def test_a_commit_changes_head_and_charts_without_reload(open_page: Open, writer: Writer) -> None:
+    page = drawn(open_page("/servers/new-box"))
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    expect(page.locator(".legend")).to_contain_text("Collecting, 5 of 288 steps")
+    before = int(page.locator("section.charts").get_attribute("data-renewed") or 0)
+    writer.insert("metrics_5m", steps(Server("new-box", steps=30), datetime.now(UTC)))
+    expect(page.locator(".legend")).not_to_contain_text("5 of 288", timeout=SOON_MS)
+    page.wait_for_function(
+        "n => Number(document.querySelector('section.charts').dataset.renewed) > n", arg=before
+    )
+
+
+def test_a_search_goes_on_through_live_updates(open_page: Open, writer: Writer) -> None:
+    page = open_page("/")
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    page.fill("#q", "kafka")
+    expect(page.locator("tr[data-server]")).to_have_count(1)
+    assert page.url.endswith("/?q=kafka")
+    seen = page.locator("tr[data-server] time.age").get_attribute("datetime")
+    writer.insert("metrics", samples(FLEET[3], datetime.now(UTC)))
+    expect(page.locator("tr[data-server] time.age")).not_to_have_attribute("datetime", seen or "")
+    expect(page.locator("tr[data-server]")).to_have_count(1)
+
+
+def test_ages_grow_by_themselves(open_page: Open) -> None:
+    page = open_page("/")
+    age = page.locator(".facts time.age").first
+    first = age.inner_text()
+    expect(age).not_to_have_text(first)
+    assert age.inner_text().endswith(" ago")
+
+
+def test_without_javascript_everything_is_there(open_page: Open) -> None:
+    page = open_page("/", java_script_enabled=False)
+    assert page.locator("tr[data-server]").count() == len(FLEET)
+    page.locator("a", has_text="web-07.shop").click()
+    assert page.locator(".chart svg.fan path.measured").count() == 14
+
+
+def test_a_lost_connection_is_told(browser: Browser, writer: Writer) -> None:
+    page = browser.new_context(viewport=PHONE).new_page()
+    with served(writer.folders.data) as address:
+        page.goto(address)
+        expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    expect(page.locator("#live")).to_contain_text("connection lost", timeout=SOON_MS)
+    assert overhang(page) <= 0
+    page.context.close()
