@@ -34,7 +34,7 @@ class PlainForecast:
     def blend(self, gates: Tensor) -> tuple[Tensor, Tensor]:
         """Median [B, 32, 14, 1] and gaps [B, 32, 14, 6] mixed by `gates` [B, 32, 14, GATES]."""
         median = (gates * self.medians).sum(-1, keepdim=True)
-        context, yesterday, last = gates.split(1, -1)  # [B, 32, 14, 1] each
+        context, yesterday, last = (gates[..., i : i + 1] for i in range(GATES))  # [B, 32, 14, 1]
         widths = (context + _YESTERDAY_WIDTH * yesterday) * self.own
         return median, widths + (last * self.reach) * _STEPS
 

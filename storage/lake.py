@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 
 from storage.folders import Folders
-from storage.schema import TABLES, Table
+from storage.schema import TABLES
 
 __all__ = [
     "VIEWS", "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_writer",
@@ -30,8 +30,8 @@ LAKE_OPTIONS = {
     "data_inlining_row_limit": "0",  # inlined rows are slower here and stored as text
     "parquet_compression": "zstd",
     "parquet_compression_level": "3",
-    "parquet_version": "2",
-    "target_file_size": "32MB",  # past that a merged day loses its pruning by time
+    "parquet_version": "V2",
+    "target_file_size": "32000000",  # past that a merged day loses its pruning by time
 }
 
 
@@ -58,10 +58,11 @@ def attach_writer(folders: Folders) -> duckdb.DuckDBPyConnection:
     connection = _connect()
     connection.execute("SET threads = 1; SET memory_limit = '2GB'")
     _attach(connection, folders, "")
-    for name, value in LAKE_OPTIONS.items():
-        connection.execute(f"CALL lake.set_option('{name}', '{value}')")
+    connection.execute("BEGIN")
+    _set_options(connection)
     _create_tables(connection)
     _create_views(connection)
+    connection.execute("COMMIT")
     return connection
 
 
@@ -137,18 +138,18 @@ def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
 
 
+def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
+    for option in LAKE_OPTIONS.items() - set(rows):
+        connection.execute("CALL lake.set_option(?, ?)", option)
+
+
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
     present = _names(connection, "duckdb_tables()", "table_name")
     for table in TABLES:
         if table.name not in present:
-            _create_table(connection, table)
-
-
-def _create_table(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    connection.execute("BEGIN")
-    for statement in table.ddl():
-        connection.execute(statement)
-    connection.execute("COMMIT")
+            for statement in table.ddl():
+                connection.execute(statement)
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:

@@ -140,17 +140,37 @@ class Standing:
         return self.forecast_state in ("ok", "early")
 
     @property
+    def collecting(self) -> bool:
+        """Whether it is too new for a forecast."""
+        waits = self.forecast_state in (None, "abstained")
+        return waits and self.context_steps < MIN_CONTEXT_STEPS
+
+    @property
+    def forecast_mood(self) -> str:
+        """How worrying the state of its forecast is: `early`, `abstained` or nothing."""
+        if self.collecting or self.forecast_state is None:
+            return ""
+        return "early" if self.forecast_state == "early" else "abstained"
+
+    @property
+    def breached(self) -> bool:
+        """Whether the likeliest breach has already come."""
+        if self.breach_likely is None or self.risk_at is None:
+            return False
+        return self.breach_likely <= self.risk_at
+
+    @property
     def forecast_words(self) -> str:
         """The state of its forecast, when there is something to say about it."""
         if self.forecast_state == "early":
             return f"early forecast from {self.context_words} of data"
-        if self.forecast_state == "abstained":
-            return f"no forecast: {self.forecast_why or 'the forecaster abstained'}"
         if self.forecast_state == "ok":
             return ""
-        if self.context_steps < MIN_CONTEXT_STEPS:
+        if self.collecting:
             return f"collecting, {self.context_steps} of {CONTEXT_STEPS} steps"
-        return "no forecast yet"
+        if self.forecast_state is None:
+            return "no forecast yet"
+        return f"no forecast: {self.forecast_why or 'the forecaster abstained'}"
 
     @property
     def context_words(self) -> str:
@@ -165,6 +185,8 @@ class Standing:
         what = shown(self.breach_metric)
         own = shown_levels(self.profile, self.cores).get(self.breach_metric)
         level = words.reading(own.critical, what.unit) if own else "its critical level"
+        if self.breached:
+            return f"{what.label} is past {level} now"
         if self.breach_likely is None:
             return f"{what.label} may pass {level} within {self.odds[-1].lead}{self._earliest()}"
         when = words.ahead(self.breach_likely, self.now)
@@ -181,7 +203,7 @@ class Standing:
         return replace(
             self, ahead_score=None, odds=tuple(Odds(o.minutes, None) for o in self.odds),
             breach_metric=None, breach_earliest=None, breach_likely=None, breach_latest=None,
-            forecast_state="abstained", forecast_why="the model was refused",
+            forecast_state="refused", forecast_why="the model was refused",
         )  # fmt: skip
 
 

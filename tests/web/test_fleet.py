@@ -61,6 +61,24 @@ def test_forecast_states_are_told_in_words(client: Client) -> None:
     assert "No forecast: half of it is gaps" in row_of(page, "quant-eod")
 
 
+def test_a_new_server_collects_also_when_the_forecaster_has_abstained(
+    lake: Writer, site: Client
+) -> None:
+    lake.fleet([Server("new", state="abstained", why="collecting, 2 of 288", steps=2)])
+    row = row_of(site.get("/").text, "new")
+    assert "Collecting, 2 of 288 steps" in row
+    assert "No forecast" not in row
+
+
+def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
+    lake: Writer, site: Client
+) -> None:
+    lake.fleet([Server("w", "web_api", 92.0, 92.0, breach=("back_close_wait", -2, -2, -2))])
+    row = row_of(site.get("/").text, "w")
+    assert "CLOSE_WAIT to back ends is past 1,000 now" in row
+    assert "likely passes" not in row
+
+
 def test_readings_are_judged_by_profile(lake: Writer, site: Client) -> None:
     hot = {"mem_used_pct": 44.0}
     lake.fleet([

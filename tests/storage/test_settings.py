@@ -1,0 +1,34 @@
+from pathlib import Path
+
+import pytest
+
+from storage.settings import Settings, SettingsError, read_settings, write_settings
+
+
+def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
+    assert read_settings(tmp_path) == Settings()
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    write_settings(tmp_path, Settings())
+    assert read_settings(tmp_path) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[web]\nport = 'x'", "Expected `int`, got `str` - at `$.web.port`"),
+        ("[web]\nport = 70000", "port is 70000, expected 1 to 65535"),
+        ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
+        ("[wep]\nport = 1", "unknown field `wep`"),
+        ("[web", "hoursight.toml"),
+    ],
+)
+def test_a_wrong_setting_is_told_by_file_key_and_expectation(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "hoursight.toml").write_text(text)
+    with pytest.raises(SettingsError) as told:
+        read_settings(tmp_path)
+    assert says in str(told.value)
+    assert str(tmp_path) in str(told.value)
