@@ -30,7 +30,7 @@ LAKE_OPTIONS = {
     "data_inlining_row_limit": "0",  # inlined rows are slower here and stored as text
     "parquet_compression": "zstd",
     "parquet_compression_level": "3",
-    "parquet_version": "V2",
+    "parquet_version": "2",
     "target_file_size": "32000000",  # past that a merged day loses its pruning by time
 }
 
@@ -140,7 +140,8 @@ def _quoted(path: Path) -> str:
 
 def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
-    for option in LAKE_OPTIONS.items() - set(rows):
+    held = {(name, value.removeprefix("V")) for name, value in rows}  # a version is kept as V2
+    for option in LAKE_OPTIONS.items() - held:
         connection.execute("CALL lake.set_option(?, ?)", option)
 
 
