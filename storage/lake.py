@@ -26,12 +26,13 @@ VIEWS = ("servers", "forecast_points", "forecast_latest", "fleet_now")
 BUSY_TIMEOUT_MS = 10_000
 GAP_POLL_S = 0.002
 
+# Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
-    "data_inlining_row_limit": "0",  # inlined rows are slower here and stored as text
-    "parquet_compression": "zstd",
-    "parquet_compression_level": "3",
-    "parquet_version": "2",
-    "target_file_size": "32000000",  # past that a merged day loses its pruning by time
+    "data_inlining_row_limit": ("0", "0"),  # inlined rows are slower here and stored as text
+    "parquet_compression": ("zstd", "zstd"),
+    "parquet_compression_level": ("3", "3"),
+    "parquet_version": ("2", "V2"),
+    "target_file_size": ("32MB", "32000000"),  # a larger merged day loses its pruning by time
 }
 
 
@@ -140,9 +141,10 @@ def _quoted(path: Path) -> str:
 
 def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
-    held = {(name, value.removeprefix("V")) for name, value in rows}  # a version is kept as V2
-    for option in LAKE_OPTIONS.items() - held:
-        connection.execute("CALL lake.set_option(?, ?)", option)
+    held = dict(rows)
+    for name, (given, kept) in LAKE_OPTIONS.items():
+        if held.get(name) != kept:
+            connection.execute("CALL lake.set_option(?, ?)", [name, given])
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:

@@ -5,35 +5,43 @@ its trend, and CPU, memory and I/O wait being high together. *Ahead* follows fro
 metric passes its critical level, and how soon.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from functions.rules.reasons import Reason, reasons_of
+from functions.rules.standing import (
+    CPU,
+    EARLIEST,
+    IOWAIT,
+    JUDGED,
+    LATEST,
+    LEAST_ODDS,
+    LIKELY,
+    MEMORY,
+    NAMES,
+    SILENT_AFTER_S,
+    SILENT_POINTS,
+    Bands,
+    Fleet,
+    Floats,
+    Future,
+    Present,
+    Server,
+)
 from storage.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.metrics import METRIC_NAMES
 from storage.profiles import levels_for
 from storage.severity import Severity, severity_of
 
 __all__ = ["Fleet", "Reason", "Risk", "assess", "exceedance"]
 
-Floats = npt.NDArray[np.floating[Any]]
-
-# Only metrics with levels are judged; in arrays they stand in this order.
-JUDGED = tuple(m for m in METRICS if m.levels is not None)
-_NAMES = [m.name for m in JUDGED]
-_COLUMNS = [METRIC_NAMES.index(name) for name in _NAMES]
+_COLUMNS = [METRIC_NAMES.index(name) for name in NAMES]
 _SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
-_CPU, _MEMORY, _IOWAIT = (
-    _NAMES.index(name) for name in ("cpu_idle_pct", "mem_used_pct", "cpu_iowait_pct")
-)
-
-SILENT_AFTER_S = 300.0
-SILENT_POINTS = 60.0  # Warning: a server whose data stopped is not healthy
 
 WARN_POINTS = 50.0
 CRITICAL_POINTS = 80.0
@@ -49,16 +57,15 @@ WORST_POINTS = {
     "front_close_wait": 92.0,
     "load_average": 86.0,
 }
-_WORST = np.array([WORST_POINTS[name] for name in _NAMES])
+_WORST = np.array([WORST_POINTS[name] for name in NAMES])
 
 # A burst of seconds is normal in these: the milder of now and the last 5 minutes counts.
-_BURSTY = np.isin(_NAMES, ("cpu_iowait_pct", "cpu_idle_pct", "load_average"))
+_BURSTY = np.isin(NAMES, ("cpu_iowait_pct", "cpu_idle_pct", "load_average"))
 
 TREND_POINTS = 10.0
 TREND_HOURS = 0.5
 TREND_STEPS = 4  # fewer show no trend
 JOINT_POINTS = 15.0
-JOINT_TOLD = 3.0
 
 # Odds of passing a critical level against points, when it is for the next half hour …
 ODDS_POINTS = (
@@ -68,50 +75,7 @@ ODDS_POINTS = (
 # … and how much of them is left when there is more time to act.
 URGENCY = {30: 1.0, 60: 0.96, 120: 0.90, 240: 0.82, 480: 0.74}
 _URGENCY = np.array([URGENCY[lead] for lead in LEAD_MINUTES])
-LEAST_ODDS = 0.001  # no forecast is a certainty
 FORECAST_GOOD_FOR = timedelta(hours=1)
-EARLIEST, LIKELY, LATEST = 0.1, 0.5, 0.9
-
-REASONS = 3
-LEAST_REASON = 20.0  # points; less explains nothing
-
-_LABELS = {
-    "cpu_iowait_pct": "I/O wait",
-    "cpu_idle_pct": "CPU used",
-    "mem_used_pct": "memory",
-    "swap_used_pct": "swap",
-    "disk_usage_pct": "disk",
-    "back_close_wait": "CLOSE_WAIT to back ends",
-    "front_close_wait": "CLOSE_WAIT to clients",
-    "load_average": "load",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Fleet:
-    """What is known of n servers, all in one order; NaN is missing.
-
-    `recent` [n, steps, 14] holds 5-minute means of the last half hour or hour, oldest first;
-    `latest` [n, 14] the last sample and `age_s` [n] its age in seconds (NaN: there is none).
-    `quantiles` [n, 96, 14, 7] forecasts the steps from `issued_at` on (None: no forecast).
-    """
-
-    profiles: Sequence[str]
-    cores: Sequence[int | None]
-    recent: Floats
-    latest: Floats
-    age_s: Floats
-    quantiles: Floats
-    issued_at: Sequence[datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One cause of a score, in words; `metric` is None when no metric is to blame."""
-
-    metric: str | None
-    points: float
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,46 +121,13 @@ class Risk:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Bands:
-    """Where each judged metric hurts: all [n, judged], signed so that more is worse."""
-
-    calm: Floats
-    warn: Floats
-    critical: Floats
-    worst: Floats
-
-
-@dataclass(frozen=True, slots=True)
-class _Present:
-    """[n] or [n, judged]; `readings` and `slopes` (per hour) signed so that more is worse."""
-
-    silent: npt.NDArray[np.bool_]
-    readings: Floats
-    slopes: Floats
-    points: Floats
-    joint: Floats
-    score: Floats
-    breached: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, slots=True)
-class _Future:
-    """Odds of a breach: `curve` [n, 96, judged] by step, `odds` and `points` [n, leads, judged]."""
-
-    curve: Floats
-    odds: Floats
-    points: Floats
-    score: Floats
-
-
 def assess(fleet: Fleet, now: datetime) -> list[Risk]:
     """The risk of each server of `fleet`, in its order, as of `now`."""
     bands = _bands(fleet.profiles, fleet.cores)
     present = _look_at(fleet, bands)
     future = _look_ahead(fleet, bands, now)
     return [
-        _risk(_Server(i, fleet, bands, present, future, now)) for i in range(len(fleet.profiles))
+        _risk(Server(i, fleet, bands, present, future, now)) for i in range(len(fleet.profiles))
     ]
 
 
@@ -239,10 +170,10 @@ def _band(profile: str, cores: int | None) -> Floats:
     return np.array(rows).T
 
 
-def _bands(profiles: Sequence[str], cores: Sequence[int | None]) -> _Bands:
+def _bands(profiles: Sequence[str], cores: Sequence[int | None]) -> Bands:
     rows = [_band(profile, count) for profile, count in zip(profiles, cores, strict=True)]
     stacked = np.array(rows).reshape(len(rows), 4, len(JUDGED))
-    return _Bands(*(stacked[:, i] for i in range(4)))
+    return Bands(*(stacked[:, i] for i in range(4)))
 
 
 def _ramp(x: Floats, start: Floats, stop: Floats) -> Floats:
@@ -251,7 +182,7 @@ def _ramp(x: Floats, start: Floats, stop: Floats) -> Floats:
     return share
 
 
-def _points(readings: Floats, bands: _Bands) -> Floats:
+def _points(readings: Floats, bands: Bands) -> Floats:
     """Points [n, judged] of signed readings; 0 for a missing one."""
     points = (
         WARN_POINTS * _ramp(readings, bands.calm, bands.warn)
@@ -262,7 +193,7 @@ def _points(readings: Floats, bands: _Bands) -> Floats:
     return known
 
 
-def _look_at(fleet: Fleet, bands: _Bands) -> _Present:
+def _look_at(fleet: Fleet, bands: Bands) -> Present:
     recent, latest = _judged(fleet.recent), _judged(fleet.latest)
     silent = ~(np.asarray(fleet.age_s) <= SILENT_AFTER_S) | np.isnan(fleet.latest).all(axis=1)
     last_step = recent[:, -1] if recent.shape[1] else np.full_like(latest, np.nan)
@@ -274,7 +205,7 @@ def _look_at(fleet: Fleet, bands: _Bands) -> _Present:
     points = np.minimum(soon, level + TREND_POINTS)
     joint = _joint(points)
     score = np.minimum(100.0, points.max(axis=1) + joint)
-    return _Present(
+    return Present(
         silent, readings, np.where(sure > 0, slopes, 0.0), points, joint,
         np.where(silent, np.nan, score), readings >= bands.critical,
     )  # fmt: skip
@@ -301,13 +232,13 @@ def _slopes(recent: Floats) -> tuple[Floats, Floats]:
 def _joint(points: Floats) -> Floats:
     """Points [n] on top when CPU, memory and I/O wait are high together; up to JOINT_POINTS."""
     cpu, memory, iowait = (
-        np.minimum(points[:, i] / CRITICAL_POINTS, 1.0) for i in (_CPU, _MEMORY, _IOWAIT)
+        np.minimum(points[:, i] / CRITICAL_POINTS, 1.0) for i in (CPU, MEMORY, IOWAIT)
     )
     pairs: Floats = cpu * memory + cpu * iowait + memory * iowait
     return JOINT_POINTS / 3 * pairs
 
 
-def _look_ahead(fleet: Fleet, bands: _Bands, now: datetime) -> _Future:
+def _look_ahead(fleet: Fleet, bands: Bands, now: datetime) -> Future:
     """The odds of a breach within each lead, from the forecast.
 
     Within a lead they are the highest odds of any of its steps, and of a server the highest of any
@@ -326,7 +257,7 @@ def _look_ahead(fleet: Fleet, bands: _Bands, now: datetime) -> _Future:
     odds = np.where(np.isinf(odds), np.nan, odds)
     points = np.interp(odds, *ODDS_POINTS) * _URGENCY[:, None]
     points = np.minimum(points, _WORST)  # a forecast is never worse than what it forecasts
-    return _Future(curve, odds, np.nan_to_num(points), np.fmax.reduce(points, axis=(1, 2)))
+    return Future(curve, odds, np.nan_to_num(points), np.fmax.reduce(points, axis=(1, 2)))
 
 
 def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
@@ -336,7 +267,7 @@ def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
     return (now - issued_at) / timedelta(minutes=1)
 
 
-def _odds_by_step(fleet: Fleet, bands: _Bands, i: int) -> Floats:
+def _odds_by_step(fleet: Fleet, bands: Bands, i: int) -> Floats:
     """P(critical level is passed) in each step [n, 96] of judged metric `i`."""
     quantiles = fleet.quantiles[:, :, _COLUMNS[i], :]
     if _SIGNS[i] < 0:
@@ -345,41 +276,7 @@ def _odds_by_step(fleet: Fleet, bands: _Bands, i: int) -> Floats:
     return exceedance(quantiles, level, np.maximum(level - bands.warn[:, i : i + 1], 1e-9))
 
 
-@dataclass(frozen=True, slots=True)
-class _Server:
-    """One server's place in the arrays."""
-
-    i: int
-    fleet: Fleet
-    bands: _Bands
-    present: _Present
-    future: _Future
-    now: datetime
-
-    @property
-    def issued_at(self) -> datetime:
-        """When the forecast starts; asked for only where there is one."""
-        return self.fleet.issued_at[self.i] or self.now
-
-    def odds(self) -> Floats:
-        """Odds [leads, judged], with what has happened already where there is a forecast at all."""
-        odds: Floats = self.future.odds[self.i]
-        if np.isnan(odds).all():
-            return odds
-        told: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
-        return told
-
-    def breach_at(self, metric: int | None, odds: float) -> datetime | None:
-        """When the odds that `metric` has passed its critical level reach `odds`."""
-        if metric is None:
-            return None
-        if self.present.breached[self.i, metric]:
-            return self.now
-        step = int(np.searchsorted(self.future.curve[self.i, :, metric], odds))
-        return None if step == HORIZON_STEPS else max(self.now, self.issued_at + step * STEP)
-
-
-def _risk(server: _Server) -> Risk:
+def _risk(server: Server) -> Risk:
     now_score = _number(server.present.score[server.i])
     ahead_score = _number(server.future.score[server.i])
     score = max(SILENT_POINTS if now_score is None else now_score, ahead_score or 0.0)
@@ -392,11 +289,11 @@ def _risk(server: _Server) -> Risk:
         score=score,
         severity=severity_of(score),
         p_breach=tuple(_number(p) for p in np.fmax.reduce(odds, axis=1)),
-        breach_metric=None if worst is None else _NAMES[worst],
+        breach_metric=None if worst is None else NAMES[worst],
         breach_earliest=at(EARLIEST),
         breach_likely=at(LIKELY),
         breach_latest=at(LATEST),
-        reasons=_reasons(server),
+        reasons=reasons_of(server),
     )
 
 
@@ -409,107 +306,3 @@ def _likeliest(odds: Floats) -> int | None:
 
 def _number(value: float) -> float | None:
     return None if value != value else float(value)
-
-
-def _reasons(server: _Server) -> tuple[Reason, ...]:
-    found = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
-    found += _future_reasons(server)
-    strongest = sorted(found, key=lambda reason: -reason.points)
-    return tuple(strongest[:REASONS])
-
-
-def _silence(server: _Server) -> Iterator[Reason]:
-    if not server.present.silent[server.i]:
-        return
-    age_s = float(server.fleet.age_s[server.i])
-    if age_s != age_s:
-        yield Reason(None, SILENT_POINTS, "no data yet")
-    elif age_s <= SILENT_AFTER_S:
-        yield Reason(None, SILENT_POINTS, "samples arrive, with no reading in them")
-    else:
-        since = (server.now - timedelta(seconds=age_s)).astimezone(UTC)
-        yield Reason(None, SILENT_POINTS, f"no data since {since:%Y-%m-%d %H:%M} UTC")
-
-
-def _joint_reason(server: _Server) -> Iterator[Reason]:
-    present, i = server.present, server.i
-    if present.joint[i] < JOINT_TOLD:
-        return
-    parts = sorted((_CPU, _MEMORY, _IOWAIT), key=lambda metric: -present.points[i, metric])
-    high = [metric for metric in parts if present.points[i, metric] >= LEAST_REASON]
-    said = [f"{_label(m)} {_shown(m, present.readings[i, m])}" for m in high]
-    text = f"{', '.join(said[:-1])} and {said[-1]} together"
-    points = min(100.0, float(present.points[i, parts[0]] + present.joint[i]))
-    yield Reason(_NAMES[parts[0]], points, text)
-
-
-def _present_reasons(server: _Server) -> Iterator[Reason]:
-    points = server.present.points[server.i]
-    for metric in np.flatnonzero(points >= LEAST_REASON):
-        yield Reason(_NAMES[metric], float(points[metric]), _present_text(server, int(metric)))
-
-
-def _present_text(server: _Server, metric: int) -> str:
-    """`memory 96 % and climbing 4 points per hour; critical at 98 %`."""
-    bands, i = server.bands, server.i
-    reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
-    warn, critical = bands.warn[i, metric], bands.critical[i, metric]
-    text = f"{_label(metric)} {_shown(metric, reading)}"
-    if slope > 0 and _amount(slope) != "0":
-        points = "points " if JUDGED[metric].unit == "%" else ""
-        text += f" and climbing {_amount(slope)} {points}per hour"
-    if reading >= critical:
-        return f"{text}; past critical ({_shown(metric, critical)})"
-    if reading >= warn:
-        return f"{text}; critical at {_shown(metric, critical)}"
-    return f"{text}; warning at {_shown(metric, warn)}"
-
-
-def _future_reasons(server: _Server) -> Iterator[Reason]:
-    points = server.future.points[server.i]  # [leads, judged]
-    for metric in np.flatnonzero(points.max(axis=0) >= LEAST_REASON):
-        lead = int(points[:, metric].argmax())
-        text = _future_text(server, int(metric), lead)
-        yield Reason(_NAMES[metric], float(points[lead, metric]), text)
-
-
-def _future_text(server: _Server, metric: int, lead: int) -> str:
-    """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
-    level = _shown(metric, server.bands.critical[server.i, metric])
-    odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))
-    minutes = LEAD_MINUTES[lead]
-    span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
-    if server.present.breached[server.i, metric]:
-        return f"{odds} that {_label(metric)} is past {level} in the next {span} too"
-    text = f"{odds} that {_label(metric)} passes {level} within {span}"
-    likely = server.breach_at(metric, LIKELY)
-    if likely:
-        return f"{text}, likely around {_clock(likely)}"
-    earliest = server.breach_at(metric, EARLIEST)
-    return f"{text}, at the earliest around {_clock(earliest)}" if earliest else text
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M} UTC"
-
-
-def _odds_in_words(p: float) -> str:
-    if p >= 0.95:
-        return "almost certain"
-    return f"{round(10 * p)} in 10" if p >= 0.1 else f"1 in {round(1 / p)}"
-
-
-def _label(metric: int) -> str:
-    return _LABELS[_NAMES[metric]]
-
-
-def _shown(metric: int, signed: float) -> str:
-    """A signed reading as people see it: CPU used for idle, a per-cent sign where it is one."""
-    value = 100 + signed if metric == _CPU else signed
-    return f"{_amount(value)} %" if JUDGED[metric].unit == "%" else _amount(value)
-
-
-def _amount(value: float) -> str:
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}".removesuffix(".0")

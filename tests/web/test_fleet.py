@@ -73,7 +73,8 @@ def test_a_new_server_collects_also_when_the_forecaster_has_abstained(
 def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
     lake: Writer, site: Client
 ) -> None:
-    lake.fleet([Server("w", "web_api", 92.0, 92.0, breach=("back_close_wait", -2, -2, -2))])
+    passed = ("back_close_wait", -2, -2, -2)
+    lake.fleet([Server("w", "web_api", 92.0, 92.0, odds=(0.999,) * 5, breach=passed)])
     row = row_of(site.get("/").text, "w")
     assert "CLOSE_WAIT to back ends is past 1,000 now" in row
     assert "likely passes" not in row
