@@ -1,13 +1,13 @@
 """`python -m web --data DIR`: serve the site."""
 
 import argparse
-import logging
 import os
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from storage.process import log_plainly
 from storage.settings import read_settings
 from web.app import create_app
 from web.live import Live
@@ -29,7 +29,7 @@ class Server(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop; a flag wins over the environment, that over the settings file."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    log_plainly()
     settings = read_settings(options.data).web
     port = options.port or int(os.environ.get("HOURSIGHT_PORT", settings.port))
     app = create_app(options.data)

@@ -72,7 +72,9 @@ class Chart:
     @cached_property
     def range(self) -> tuple[float, float]:
         """Lowest and highest value on the chart."""
-        return _range(self.shown, self.levels, [self.measured, *self.quantiles.values()])
+        # The outermost band may leave the chart: it would flatten everything that was measured.
+        inner = [values for name, values in self.quantiles.items() if name not in BANDS[0]]
+        return _range(self.shown, self.levels, [self.measured, *inner])
 
     @property
     def visible_levels(self) -> dict[str, float]:

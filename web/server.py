@@ -45,14 +45,6 @@ class ServerView:
     next_step: str
     worst: str | None
 
-    @property
-    def act_by(self) -> datetime | None:
-        """When somebody should have acted; None when nobody has to, or it is not known."""
-        minutes = self.standing.respond_within_minutes
-        if minutes is None or self.standing.risk_at is None:
-            return None
-        return self.standing.now + timedelta(minutes=minutes)
-
 
 def read_server(lake: Lake, server: str, now: datetime) -> ServerView:
     """One server in one snapshot; UnknownServer when there is none of that name."""

@@ -112,7 +112,7 @@
       },
       axes: [
         { ...axisStyle, size: 22, gap: 2, incrs: [6 * 3600], values: (_, ticks) => ticks.map(hour) },
-        { ...axisStyle, size: 42, gap: 4, space: 28, values: (_, ticks) => ticks.map((t) => digits(t, "").replace(/\.0$/, "")) },
+        { ...axisStyle, size: 42, gap: 4, space: 28, values: (_, ticks) => ticks.map((t) => (Math.abs(t) < 1 ? String(+t.toFixed(2)) : digits(t, "").replace(/\.0$/, ""))) },
       ],
       series: [
         {},
