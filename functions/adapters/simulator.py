@@ -81,10 +81,10 @@ def _truth(
     seed: int,
     whole: bool,
 ) -> pa.Table:
-    """What starts in this run, and at the first run also what was under way before."""
+    """What starts after `since`, up to `until`; of the `whole` also what was under way before."""
     start, stop = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until + 1, UTC)
     found = incidents(fleet, timeline, start, stop, seed)
-    return truth_rows([i for i in found if whole or i.starts_at >= start])
+    return truth_rows([i for i in found if whole or i.starts_at > start])
 
 
 def _facts(fleet: Sequence[SimulatedServer], since: datetime) -> pa.Table:

@@ -14,6 +14,9 @@ from storage.schema import table
 
 __all__ = ["Batch", "Function", "function"]
 
+# What the runner can hand out.
+ARGUMENTS = ("now", "window", "shelf", "cursor", "settings")
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -79,7 +82,10 @@ class Function:
 def function(
     *, on: Trigger | tuple[Trigger, ...], writes: str | tuple[str, ...]
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Register a Python function: `on` sets it off, `writes` names its tables of the lake."""
+    """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
+
+    Raises UnknownTable, and TypeError for an argument that no function is handed.
+    """
     triggers = on if isinstance(on, tuple) else (on,)
     tables = writes if isinstance(writes, tuple) else (writes,)
     for name in tables:
@@ -87,6 +93,13 @@ def function(
 
     def register(call: Callable[..., Any]) -> Function:
         purpose = (inspect.getdoc(call) or "").split("\n", 1)[0]
-        return Function(call.__name__, call, triggers, tables, purpose)
+        made = Function(call.__name__, call, triggers, tables, purpose)
+        strangers = [name for name in made.needs if name not in ARGUMENTS]
+        if strangers:
+            raise TypeError(
+                f"{made.name} asks for {', '.join(strangers)}: a function may ask for "
+                f"{', '.join(ARGUMENTS)}"
+            )
+        return made
 
     return register

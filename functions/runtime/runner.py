@@ -123,9 +123,8 @@ class Runner:
             return self._result(function, given), _Seen()
         with self._open_reader().pinned() as reader:
             given["window"] = Window(reader, now)
-            given["window"] = Window(reader, now)
-            snapshot = reader.snapshot()
-            return self._result(function, given), _Seen(snapshot, reader.rows_read)
+            snapshot, before = reader.snapshot(), reader.rows_read
+            return self._result(function, given), _Seen(snapshot, reader.rows_read - before)
 
     def _result(self, function: Function, given: dict[str, Any]) -> Batch:
         return function.batch(function.call(**{name: given[name] for name in function.needs}))

@@ -1,0 +1,152 @@
+"""Why a server stands as it does, in words: the strongest causes of its scores."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import numpy as np
+
+from functions.rules.standing import (
+    CPU,
+    EARLIEST,
+    IOWAIT,
+    JUDGED,
+    LIKELY,
+    MEMORY,
+    NAMES,
+    SILENT_AFTER_S,
+    SILENT_POINTS,
+    Server,
+)
+from storage.grid import LEAD_MINUTES
+
+__all__ = ["Reason", "reasons_of"]
+
+REASONS = 3
+LEAST_REASON = 20.0  # points; less explains nothing
+JOINT_TOLD = 3.0
+
+_LABELS = {
+    "cpu_iowait_pct": "I/O wait",
+    "cpu_idle_pct": "CPU used",
+    "mem_used_pct": "memory",
+    "swap_used_pct": "swap",
+    "disk_usage_pct": "disk",
+    "back_close_wait": "CLOSE_WAIT to back ends",
+    "front_close_wait": "CLOSE_WAIT to clients",
+    "load_average": "load",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One cause of a score, in words; `metric` is None when no metric is to blame."""
+
+    metric: str | None
+    points: float
+    text: str
+
+
+def reasons_of(server: Server) -> tuple[Reason, ...]:
+    """The causes of a server's scores, strongest first, at most REASONS of them."""
+    found = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
+    found += _future_reasons(server)
+    strongest = sorted(found, key=lambda reason: -reason.points)
+    return tuple(strongest[:REASONS])
+
+
+def _silence(server: Server) -> Iterator[Reason]:
+    if not server.present.silent[server.i]:
+        return
+    age_s = float(server.fleet.age_s[server.i])
+    if age_s != age_s:
+        yield Reason(None, SILENT_POINTS, "no data yet")
+    elif age_s <= SILENT_AFTER_S:
+        yield Reason(None, SILENT_POINTS, "samples arrive, with no reading in them")
+    else:
+        since = (server.now - timedelta(seconds=age_s)).astimezone(UTC)
+        yield Reason(None, SILENT_POINTS, f"no data since {since:%Y-%m-%d %H:%M} UTC")
+
+
+def _joint_reason(server: Server) -> Iterator[Reason]:
+    present, i = server.present, server.i
+    if present.joint[i] < JOINT_TOLD:
+        return
+    parts = sorted((CPU, MEMORY, IOWAIT), key=lambda metric: -present.points[i, metric])
+    high = [metric for metric in parts if present.points[i, metric] >= LEAST_REASON]
+    said = [f"{_label(m)} {_shown(m, present.readings[i, m])}" for m in high]
+    text = f"{', '.join(said[:-1])} and {said[-1]} together"
+    points = min(100.0, float(present.points[i, parts[0]] + present.joint[i]))
+    yield Reason(NAMES[parts[0]], points, text)
+
+
+def _present_reasons(server: Server) -> Iterator[Reason]:
+    points = server.present.points[server.i]
+    for metric in np.flatnonzero(points >= LEAST_REASON):
+        yield Reason(NAMES[metric], float(points[metric]), _present_text(server, int(metric)))
+
+
+def _present_text(server: Server, metric: int) -> str:
+    """`memory 96 % and climbing 4 points per hour; critical at 98 %`."""
+    bands, i = server.bands, server.i
+    reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
+    warn, critical = bands.warn[i, metric], bands.critical[i, metric]
+    text = f"{_label(metric)} {_shown(metric, reading)}"
+    if slope > 0 and _amount(slope) != "0":
+        points = "points " if JUDGED[metric].unit == "%" else ""
+        text += f" and climbing {_amount(slope)} {points}per hour"
+    if reading >= critical:
+        return f"{text}; past critical ({_shown(metric, critical)})"
+    if reading >= warn:
+        return f"{text}; critical at {_shown(metric, critical)}"
+    return f"{text}; warning at {_shown(metric, warn)}"
+
+
+def _future_reasons(server: Server) -> Iterator[Reason]:
+    points = server.future.points[server.i]  # [leads, judged]
+    for metric in np.flatnonzero(points.max(axis=0) >= LEAST_REASON):
+        lead = int(points[:, metric].argmax())
+        text = _future_text(server, int(metric), lead)
+        yield Reason(NAMES[metric], float(points[lead, metric]), text)
+
+
+def _future_text(server: Server, metric: int, lead: int) -> str:
+    """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
+    level = _shown(metric, server.bands.critical[server.i, metric])
+    odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))
+    minutes = LEAD_MINUTES[lead]
+    span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
+    if server.present.breached[server.i, metric]:
+        return f"{odds} that {_label(metric)} is past {level} in the next {span} too"
+    text = f"{odds} that {_label(metric)} passes {level} within {span}"
+    likely = server.breach_at(metric, LIKELY)
+    if likely:
+        return f"{text}, likely around {_clock(likely)}"
+    earliest = server.breach_at(metric, EARLIEST)
+    return f"{text}, at the earliest around {_clock(earliest)}" if earliest else text
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%H:%M} UTC"
+
+
+def _odds_in_words(p: float) -> str:
+    if p >= 0.95:
+        return "almost certain"
+    return f"{round(10 * p)} in 10" if p >= 0.1 else f"1 in {round(1 / p)}"
+
+
+def _label(metric: int) -> str:
+    return _LABELS[NAMES[metric]]
+
+
+def _shown(metric: int, signed: float) -> str:
+    """A signed reading as people see it: CPU used for idle, a per-cent sign where it is one."""
+    value = 100 + signed if metric == CPU else signed
+    return f"{_amount(value)} %" if JUDGED[metric].unit == "%" else _amount(value)
+
+
+def _amount(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}".removesuffix(".0")

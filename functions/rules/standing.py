@@ -1,0 +1,112 @@
+"""How each server stands: what is known of a fleet, and where each judged metric is and may go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.grid import HORIZON_STEPS, STEP
+from storage.metrics import METRICS
+
+Floats = npt.NDArray[np.floating[Any]]
+
+# Only metrics with levels are judged; in arrays they stand in this order.
+JUDGED = tuple(m for m in METRICS if m.levels is not None)
+NAMES = [m.name for m in JUDGED]
+CPU, MEMORY, IOWAIT = (
+    NAMES.index(name) for name in ("cpu_idle_pct", "mem_used_pct", "cpu_iowait_pct")
+)
+
+SILENT_AFTER_S = 300.0
+SILENT_POINTS = 60.0  # Warning: a server whose data stopped is not healthy
+
+LEAST_ODDS = 0.001  # no forecast is a certainty
+EARLIEST, LIKELY, LATEST = 0.1, 0.5, 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """What is known of n servers, all in one order; NaN is missing.
+
+    `recent` [n, steps, 14] holds 5-minute means of the last half hour or hour, oldest first;
+    `latest` [n, 14] the last sample and `age_s` [n] its age in seconds (NaN: there is none).
+    `quantiles` [n, 96, 14, 7] forecasts the steps from `issued_at` on (None: no forecast).
+    """
+
+    profiles: Sequence[str]
+    cores: Sequence[int | None]
+    recent: Floats
+    latest: Floats
+    age_s: Floats
+    quantiles: Floats
+    issued_at: Sequence[datetime | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Bands:
+    """Where each judged metric hurts: all [n, judged], signed so that more is worse."""
+
+    calm: Floats
+    warn: Floats
+    critical: Floats
+    worst: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """[n] or [n, judged]; `readings` and `slopes` (per hour) signed so that more is worse."""
+
+    silent: npt.NDArray[np.bool_]
+    readings: Floats
+    slopes: Floats
+    points: Floats
+    joint: Floats
+    score: Floats
+    breached: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Future:
+    """Odds of a breach: `curve` [n, 96, judged] by step, `odds` and `points` [n, leads, judged]."""
+
+    curve: Floats
+    odds: Floats
+    points: Floats
+    score: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One server's place in the arrays."""
+
+    i: int
+    fleet: Fleet
+    bands: Bands
+    present: Present
+    future: Future
+    now: datetime
+
+    @property
+    def issued_at(self) -> datetime:
+        """When the forecast starts; asked for only where there is one."""
+        return self.fleet.issued_at[self.i] or self.now
+
+    def odds(self) -> Floats:
+        """Odds [leads, judged], with what has happened already where there is a forecast at all."""
+        odds: Floats = self.future.odds[self.i]
+        if np.isnan(odds).all():
+            return odds
+        told: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
+        return told
+
+    def breach_at(self, metric: int | None, odds: float) -> datetime | None:
+        """When the odds that `metric` has passed its critical level reach `odds`."""
+        if metric is None:
+            return None
+        if self.present.breached[self.i, metric]:
+            return self.now
+        step = int(np.searchsorted(self.future.curve[self.i, :, metric], odds))
+        return None if step == HORIZON_STEPS else max(self.now, self.issued_at + step * STEP)

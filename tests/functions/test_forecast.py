@@ -1,0 +1,213 @@
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from functions.forecast import forecast
+from functions.runtime.model import SHIPPED
+from functions.runtime.runner import Run, Runner
+from functions.simulation.fleet import SimulatedServer, make_fleet
+from functions.simulation.series import simulate
+from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
+from storage.metrics import METRIC_NAMES
+from storage.schema import table
+from storage.settings import Settings
+from tests.conftest import NOW, House
+from tests.functions.lakes import house_at
+
+ORIGIN = floor_step(NOW)
+FLEET = make_fleet(20, seed=7)
+
+# Beside the fleet, servers of which less is known.
+NEW, YOUNG, SILENT, DISKLESS = (
+    SimulatedServer(name, "generic", 4, "paris") for name in ("new", "young", "silent", "diskless")
+)
+
+
+def steps(
+    *servers: SimulatedServer, count: int = CONTEXT_STEPS, until: datetime = ORIGIN
+) -> pa.Table:
+    """The `count` 5-minute steps that end at `until`, as the roll-up would have made them."""
+    stop = int(until.timestamp())
+    moments = np.arange(stop - count * 300, stop, 300, dtype=np.int64)
+    values = simulate(servers, moments, [], seed=7).reshape(-1, len(METRIC_NAMES))
+    columns: dict[str, Any] = {
+        "server": np.repeat(np.array([s.name for s in servers], dtype=object), count),
+        "ts": pa.array(np.tile(moments, len(servers)) * 1_000_000, pa.timestamp("us", "UTC")),
+    }
+    for name, of_metric in zip(METRIC_NAMES, values.T, strict=True):
+        columns |= {f"{name}_mean": of_metric, f"{name}_max": of_metric}
+        columns[f"{name}_count"] = np.full(len(of_metric), 60, np.int16)
+    return pa.table(columns, schema=table("metrics_5m").arrow)
+
+
+def without_disk(rows: pa.Table) -> pa.Table:
+    place = rows.column_names.index("disk_usage_pct_mean")
+    return rows.set_column(place, "disk_usage_pct_mean", pa.nulls(len(rows), pa.float32()))
+
+
+def know(house: House, *servers: SimulatedServer) -> None:
+    facts = [{"server": s.name, "ts": NOW, "profile": s.profile, "cores": 4} for s in servers]
+    house.put("server_facts", facts)
+
+
+def run(house: House, now: datetime = NOW) -> Run:
+    """One run of a process that has just started, and the keeper's commit of it."""
+    made = Runner(house.folders, Settings()).run(forecast, "test", now)
+    assert made.error is None
+    house.commit(now)
+    return made
+
+
+@pytest.fixture(scope="module")
+def forecasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A lake in which the fleet and the odd servers were forecast once; it is only read."""
+    with house_at(tmp_path_factory.mktemp("forecasted")) as house:
+        know(house, *FLEET, NEW, YOUNG, SILENT, DISKLESS)
+        house.put("metrics_5m", steps(*FLEET))
+        house.put("metrics_5m", steps(NEW, count=5))
+        house.put("metrics_5m", steps(YOUNG, count=13))
+        house.put("metrics_5m", steps(SILENT, until=ORIGIN - timedelta(minutes=35)))
+        house.put("metrics_5m", without_disk(steps(DISKLESS)))
+        house.commit()
+        run(house)
+        yield house
+
+
+def rows_of(house: House, server: SimulatedServer) -> list[dict[str, Any]]:
+    rows = house.reader.query("SELECT * FROM forecasts WHERE server = $server", server=server.name)
+    found: list[dict[str, Any]] = rows.to_pylist()
+    return found
+
+
+def states_of(house: House, server: SimulatedServer) -> dict[tuple[str, str | None], int]:
+    """How often each state and its reason come among the server's 14 rows."""
+    return Counter((row["state"], row["why"]) for row in rows_of(house, server))
+
+
+def test_each_server_of_the_fleet_has_a_row_a_metric(forecasted: House) -> None:
+    for server in FLEET:
+        rows = rows_of(forecasted, server)
+        assert sorted(row["metric"] for row in rows) == sorted(METRIC_NAMES)
+        assert {row["context_steps"] for row in rows} == {CONTEXT_STEPS}
+
+
+def test_a_server_with_a_whole_day_is_forecast_without_reserve(forecasted: House) -> None:
+    for server in FLEET:
+        assert states_of(forecasted, server) == {("ok", None): 14}
+
+
+def test_quantiles_are_in_order_over_the_whole_horizon(forecasted: House) -> None:
+    for row in rows_of(forecasted, FLEET[0]):
+        quantiles = np.array([row[name] for name in QUANTILE_COLUMNS])
+        assert quantiles.shape == (7, HORIZON_STEPS)
+        assert (np.diff(quantiles, axis=0) >= 0).all()
+
+
+def test_the_first_step_starts_where_the_context_ends(forecasted: House) -> None:
+    rows = forecasted.reader.query(
+        "SELECT min(ts) AS first, max(ts) AS last, min(issued_at) AS issued FROM forecast_points"
+    ).to_pylist()[0]
+    assert rows["first"] == rows["issued"] == ORIGIN
+    assert rows["last"] == ORIGIN + timedelta(hours=8) - STEP
+
+
+def test_a_forecast_names_its_model_and_when_it_was_made(forecasted: House) -> None:
+    model = forecasted.one("SELECT model FROM models WHERE event = 'serving'")
+    for row in rows_of(forecasted, FLEET[0]):
+        assert (row["model"], row["made_at"]) == (model, NOW)
+
+
+def test_a_server_with_five_steps_is_still_collecting(forecasted: House) -> None:
+    why = "collecting, 5 of 288: the first forecast needs 12"
+    assert states_of(forecasted, NEW) == {("abstained", why): 14}
+    assert {row["p50"] for row in rows_of(forecasted, NEW)} == {None}
+
+
+def test_a_server_with_an_hour_has_an_early_forecast_that_says_so(forecasted: House) -> None:
+    why = "from 1 h 5 min of data (13 of 288 steps)"
+    assert states_of(forecasted, YOUNG) == {("early", why): 14}
+    assert all(len(row["p50"]) == HORIZON_STEPS for row in rows_of(forecasted, YOUNG))
+
+
+def test_a_silent_server_is_not_forecast_and_that_is_said(forecasted: House) -> None:
+    assert states_of(forecasted, SILENT) == {("abstained", "no data for more than 30 min"): 14}
+    assert {row["p50"] for row in rows_of(forecasted, SILENT)} == {None}
+
+
+def test_a_metric_never_measured_is_abstained_from_alone(forecasted: House) -> None:
+    why = "only 0 readings in the last 24 h: a forecast needs 12"
+    assert states_of(forecasted, DISKLESS) == {("ok", None): 13, ("abstained", why): 1}
+    absent = [row["metric"] for row in rows_of(forecasted, DISKLESS) if row["p50"] is None]
+    assert absent == ["disk_usage_pct"]
+
+
+def test_the_same_origin_is_not_forecast_twice(house: House) -> None:
+    know(house, YOUNG, NEW)
+    house.put("metrics_5m", steps(YOUNG, count=13))
+    house.commit()
+    assert run(house).batch.row_count == 2 * 14 + 1
+    assert run(house, NOW + timedelta(minutes=1)).outcome == "nothing"
+
+
+def test_a_server_that_came_late_is_forecast_from_the_same_origin(house: House) -> None:
+    for server in (YOUNG, NEW):
+        know(house, server)
+        house.put("metrics_5m", steps(server, count=13))
+        house.commit()
+        rows = run(house).batch.rows["forecasts"]
+        assert set(rows["server"].to_pylist()) == {server.name}
+
+
+def test_the_next_step_brings_the_next_forecast(house: House) -> None:
+    know(house, YOUNG)
+    for later in (timedelta(0), STEP):
+        house.put("metrics_5m", steps(YOUNG, count=13, until=ORIGIN + later))
+        house.commit(NOW + later)
+        made = run(house, NOW + later)
+        assert made.batch.window_key == (ORIGIN + later).isoformat()
+    assert house.one("SELECT count(*) FROM models") == 1
+
+
+def test_when_nothing_is_recent_nothing_is_forecast(house: House) -> None:
+    assert run(house).outcome == "nothing"
+    know(house, YOUNG)
+    house.put("metrics_5m", steps(YOUNG, until=ORIGIN - timedelta(minutes=35)))
+    house.commit()
+    assert run(house).outcome == "nothing"
+
+
+@pytest.fixture
+def broken(house: House) -> House:
+    """A lake that is ready to be forecast, with a model that broke off on its way."""
+    know(house, YOUNG)
+    house.put("metrics_5m", steps(YOUNG, count=13))
+    house.commit()
+    (house.folders.models / "serving.onnx").write_bytes(SHIPPED.read_bytes()[:1000])
+    return house
+
+
+def test_with_an_unusable_model_all_abstain_with_the_reason(broken: House) -> None:
+    run(broken)
+    rows = rows_of(broken, YOUNG)
+    assert len(rows) == 14
+    assert {row["state"] for row in rows} == {"abstained"}
+    assert all("serving.onnx: truncated" in row["why"] for row in rows)
+    assert {row[name] for row in rows for name in ("model", *QUANTILE_COLUMNS)} == {None}
+
+
+def test_a_refused_model_is_told_once_and_again_when_it_is_mended(broken: House) -> None:
+    run(broken)
+    broken.put("metrics_5m", steps(YOUNG, count=14, until=ORIGIN + STEP))
+    broken.commit(NOW + STEP)
+    assert run(broken, NOW + STEP).batch.row_count == 14
+    (broken.folders.models / "serving.onnx").unlink()
+    broken.put("metrics_5m", steps(YOUNG, count=15, until=ORIGIN + 2 * STEP))
+    broken.commit(NOW + 2 * STEP)
+    run(broken, NOW + 2 * STEP)
+    events = broken.reader.query("SELECT event FROM models ORDER BY ts")["event"].to_pylist()
+    assert events == ["refused", "serving"]
