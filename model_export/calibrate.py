@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model_export.evaluate import Array, Windows, covered
 from model_export.network import PAIRS, Forecaster
+from model_export.verify import unexported
 from storage.grid import QUANTILES
 
 __all__ = ["calibrate"]
@@ -17,7 +17,7 @@ _HALVINGS = 12  # of [0.5, 2]: to within 0.0004
 _NARROWEST, _WIDEST = 0.5, 2.0
 
 
-def calibrate(network: Forecaster, sets: Sequence[Windows], batch: int = 64) -> tuple[float, ...]:
+def calibrate(network: Forecaster, sets: Sequence[Windows]) -> tuple[float, ...]:
     """Set the factors on the gaps between quantiles, and return them, from the middle outwards.
 
     From the inside out, each pair of gaps gets the factor with which the band that it closes
@@ -25,7 +25,8 @@ def calibrate(network: Forecaster, sets: Sequence[Windows], batch: int = 64) -> 
     be days that were not trained on, and not the ones by which the model will be judged.
     """
     network.widen([1.0] * PAIRS)
-    forecasts = [_forecasts(network, windows, batch) for windows in sets]
+    ask = unexported(network)
+    forecasts = [ask(part.context, part.week_minute, part.profile) for part in sets]
     factors: list[float] = []
     for _pair in range(PAIRS):
         low, high = _NARROWEST, _WIDEST
@@ -60,17 +61,3 @@ def _reach(forecast: Array, factors: Sequence[float], side: int) -> NDArray[np.f
         for i, factor in enumerate(factors)
     ]
     return np.asarray(sum(gaps), np.float32)
-
-
-def _forecasts(network: Forecaster, windows: Windows, batch: int) -> Array:
-    parts = [slice(i, i + batch) for i in range(0, len(windows.context), batch)]
-    with torch.no_grad():
-        found = [
-            network(
-                torch.from_numpy(windows.context[part]),
-                torch.from_numpy(windows.week_minute[part]),
-                torch.from_numpy(windows.profile[part]),
-            ).numpy()
-            for part in parts
-        ]
-    return np.concatenate(found)

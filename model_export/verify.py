@@ -1,6 +1,6 @@
 """Compare torch and onnxruntime on windows that are hard to agree on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ __all__ = [
     "forecasting",
     "parity",
     "spreads",
+    "unexported",
 ]
 
 BATCHES = (1, 7, 513)
@@ -72,7 +73,7 @@ def awkward_windows(count: int, seed: int) -> _Inputs:
     )
 
 
-def forecasting(model: Path, batch: int = 32) -> Any:
+def forecasting(model: Path, batch: int = 32) -> Callable[..., Array]:
     """The model file as a function of (context, week_minute, profile), in batches."""
     session = _session(model)
 
@@ -81,6 +82,19 @@ def forecasting(model: Path, batch: int = 32) -> Any:
         return np.concatenate(
             [_run(session, context[part], week_minute[part], profile[part]) for part in parts]
         )
+
+    return forecast
+
+
+def unexported(network: Forecaster, batch: int = 64) -> Callable[..., Array]:
+    """A network in torch as a function of (context, week_minute, profile), in batches."""
+    network.eval()
+
+    def forecast(context: Array, week_minute: Array, profile: NDArray[np.int64]) -> Array:
+        inputs = [torch.from_numpy(values) for values in (context, week_minute, profile)]
+        parts = zip(*(values.split(batch) for values in inputs), strict=True)
+        with torch.no_grad():
+            return np.concatenate([network(*part).numpy() for part in parts])
 
     return forecast
 

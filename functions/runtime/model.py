@@ -190,15 +190,18 @@ def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any
     told = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
     if told is None:
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
-    card: Mapping[str, Any] = json.loads(told)
+    try:
+        card: Mapping[str, Any] = json.loads(told)
+    except ValueError as error:
+        raise ModelUnusable(f"{path}: its card cannot be read ({error}); {_REMEDY}") from error
     if card.get("contract") != CONTRACT:
         raise ModelUnusable(
             f"{path}: made for contract {card.get('contract')}, this program has {CONTRACT}; "
             f"{_REMEDY}"
         )
-    if card["schema_hash"] != schema_hash():
+    if card.get("schema_hash") != schema_hash():
         raise ModelUnusable(
-            f"{path}: made for schema {card['schema_hash']}, this program has {schema_hash()} "
+            f"{path}: made for schema {card.get('schema_hash')}, this program has {schema_hash()} "
             f"(metrics, grid, quantiles or profiles differ); {_REMEDY}"
         )
     return card
