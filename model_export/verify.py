@@ -92,9 +92,9 @@ def unexported(network: Forecaster, batch: int = 64) -> Callable[..., Array]:
 
     def forecast(context: Array, week_minute: Array, profile: NDArray[np.int64]) -> Array:
         inputs = [torch.from_numpy(values) for values in (context, week_minute, profile)]
-        parts = zip(*(values.split(batch) for values in inputs), strict=True)
+        parts = [slice(i, i + batch) for i in range(0, len(context), batch)]
         with torch.no_grad():
-            return np.concatenate([network(*part).numpy() for part in parts])
+            return np.concatenate([network(*(v[part] for v in inputs)).numpy() for part in parts])
 
     return forecast
 

@@ -18,6 +18,9 @@ SILENT_SECONDS = STEP_MINUTES * 60
 # Slug and word of each rung, worst first; where silence and the unknown rank among them.
 _SILENT_RANK = 59.9
 _UNSCORED_RANK = 29.9
+
+# What a single metric at its critical level scores.
+CRITICAL_SCORE = 80
 RUNGS: dict[str, str] = {
     "imminent": "Imminent failure", "critical": "Critical", "danger": "Danger",
     "warning": "Warning", "silent": "No data", "degrading": "Degrading", "watch": "Watch",
@@ -154,10 +157,10 @@ class Standing:
 
     @property
     def breached(self) -> bool:
-        """Whether the likeliest breach has already come."""
-        if self.breach_likely is None or self.risk_at is None:
+        """Whether the likeliest breach has come: the present says so too, not the forecast alone."""
+        if self.breach_likely is None or self.risk_at is None or self.now_score is None:
             return False
-        return self.breach_likely <= self.risk_at
+        return self.breach_likely <= self.risk_at and self.now_score >= CRITICAL_SCORE
 
     @property
     def forecast_words(self) -> str:

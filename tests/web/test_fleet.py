@@ -80,6 +80,14 @@ def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
     assert "likely passes" not in row
 
 
+def test_a_server_that_has_recovered_since_its_forecast_is_not_told_to_be_past_its_level(
+    lake: Writer, site: Client
+) -> None:
+    passed = ("back_close_wait", -2, -2, -2)
+    lake.fleet([Server("w", "web_api", 39.0, 92.0, odds=(0.99,) * 5, breach=passed)])
+    assert "likely passes 1,000 in less than 5 min" in row_of(site.get("/").text, "w")
+
+
 def test_readings_are_judged_by_profile(lake: Writer, site: Client) -> None:
     hot = {"mem_used_pct": 44.0}
     lake.fleet([
