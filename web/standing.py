@@ -157,7 +157,7 @@ class Standing:
 
     @property
     def breached(self) -> bool:
-        """Whether the likeliest breach has come: the present says so too, not the forecast alone."""
+        """Whether the likeliest breach has come: the present has to say so too."""
         if self.breach_likely is None or self.risk_at is None or self.now_score is None:
             return False
         return self.breach_likely <= self.risk_at and self.now_score >= CRITICAL_SCORE
