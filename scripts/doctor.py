@@ -85,7 +85,7 @@ def _model(folders: Folders) -> Finding:
         model = shelf.serving()
     except ModelUnusable as error:
         return Finding(
-            "model", f"{error} No forecasts are made.",
+            "model", f"{error}. No forecasts are made.",
             f"put a sound model at {folders.models / 'serving.onnx'}, or remove that file to go "
             "back to the shipped one",
         )  # fmt: skip

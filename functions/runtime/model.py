@@ -170,7 +170,7 @@ class Model:
             )
 
 
-_REMEDY = "train and export it again (hoursight train), or use the shipped model"
+_REMEDY = "train and export it again (python -m model_export), or use the shipped model"
 
 
 def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
