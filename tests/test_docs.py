@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 import hoursight
+from functions.runtime.model import Model
 from storage.settings import Settings
 from tests.conftest import House
 
@@ -39,3 +40,11 @@ def test_every_query_of_the_readme_runs(house: House, statement: str) -> None:
 def test_no_sentence_names_a_path_of_a_machine() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         assert not re.search(r"/(home|root|work)/", path.read_text()), path.name
+
+
+def test_the_scores_shown_are_those_in_the_card_of_the_shipped_model() -> None:
+    shown = (ROOT / "docs" / "accuracy.md").read_text()
+    for name, parts in Model.open().card["scores"].items():
+        if name != "simulator, per metric":
+            row = " | ".join(f"{score:.3f}".removeprefix("0") for score in parts["model"])
+            assert f"| {row} |" in shown, name
