@@ -44,7 +44,7 @@ def show_rows(rows: pa.Table, form: str) -> None:
 def show_schema(name: str | None) -> None:
     """List all tables and views, or the columns of one table."""
     if name is None:
-        _print_grid(["table", "holds", "kept"], [[t.name, t.purpose, t.kept] for t in TABLES])
+        _print_grid(["table", "holds", "kept"], [[t.name, t.purpose, t.kept_text] for t in TABLES])
         views = [[view, view_text(view).splitlines()[0].removeprefix("-- ")] for view in VIEWS]
         _print_grid(["view", "holds"], views)
     elif name in VIEWS:
