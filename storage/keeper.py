@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from storage import upkeep
 from storage.admission import Admitted, admit
 from storage.announce import announce
+from storage.crash import reach
 from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
 from storage.folders import Folders
@@ -110,17 +111,22 @@ class Keeper:
             return Commit({})
         self._follow_settings()
         admitted, rejected = _judge(paths, now, self._writer.schema)
+        reach("segments judged")
         fresh = self._unseen(admitted)
         moment = self._moment(now)
         changed = self._writer.transaction(lambda: self._insert_all(fresh, rejected, moment))
+        reach("committed")
         self._last = moment
         for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
             self._known |= _servers(segment)
         self._put_aside(rejected)
+        reach("rejected put aside")
         self._forget([s for d in _of(fresh, "deletions") for s in _servers(d)])
         for segment in admitted:
             segment.path.unlink(missing_ok=True)
+            reach("segment removed")
         announce(self._folders, changed)
+        reach("announced")
         return Commit(changed, len(fresh), len(admitted) - len(fresh), tuple(rejected))
 
     def merge(self, table_name: str, patience_s: float = upkeep.PATIENCE_S) -> None:
@@ -192,8 +198,11 @@ class Keeper:
                 )
                 new_rows[target.name] = sum(counts)
                 committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
+                reach("rows inserted")
         self._register_servers(fresh, began, new_rows)
+        reach("servers registered")
         self._write_ledger(fresh, rejected, committed, now, began)
+        reach("ledger written")
         # Last, so that nothing of this commit is left of a server that goes.
         for segment in _of(fresh, "deletions"):
             delete_servers(self._writer, segment.rows, began)

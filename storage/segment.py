@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.crash import reach
 from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.settings import schema_of
@@ -84,8 +85,11 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
         with partial.open("wb") as file:
             pq.write_table(shaped, file, compression="lz4", write_statistics=False)
             file.flush()
+            reach("segment written")
             os.fsync(file.fileno())
+        reach("segment synced")
         partial.rename(final)
+        reach("segment renamed")
         sync_folder(folders.inbox)
     except OSError as error:
         with suppress(OSError):

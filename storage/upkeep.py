@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from storage.crash import reach
 from storage.deletion import rewrite_after_deletions
 from storage.lake import SQL, merge_guard
 from storage.schema import Table, rolled_up
@@ -48,18 +49,22 @@ def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None
     def work() -> None:
         writer.run("CALL ducklake_merge_adjacent_files('lake', $name)", name=target.name)
         writer.sync(target, before)
+        reach("files merged")
 
     writer.transaction(work, lambda: merge_guard(writer.folders, patience_s))
+    reach("merge committed")
 
 
 def _clean_up(writer: Writer) -> None:
     writer.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    reach("files cleaned up")
 
 
 def _expire(writer: Writer, now: datetime) -> None:
     writer.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
     )
+    reach("snapshots expired")
 
 
 def _expired_days(writer: Writer, target: Table, now: datetime) -> Iterator[Slice]:

@@ -11,6 +11,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.crash import reach
 from storage.folders import Folders
 from storage.lake import attach_writer, evolve
 from storage.schema import Schema, Table
@@ -61,6 +62,7 @@ class Writer:
         try:
             result = work()
             with guard():
+                reach("about to commit")
                 self.run("COMMIT")
         except BaseException:
             # A COMMIT that failed has already ended the transaction.
