@@ -19,6 +19,7 @@ from storage.crash import reach
 from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
 from storage.folders import Folders
+from storage.ledger import Batches, Newest, distinct
 from storage.profiles import profile_of
 from storage.schema import Schema, Table, table
 from storage.segment import SegmentRefused
@@ -70,6 +71,8 @@ class Keeper:
         self._settings_read = _changed_at(writer.folders.settings)
         self._known = writer.column("SELECT DISTINCT server FROM server_facts")
         self._last: datetime | None = writer.value("SELECT max(ts) FROM segments")
+        self._batches = Batches(writer)
+        self._newest = Newest(writer)
 
     @classmethod
     def open(cls, data: Path | str) -> "Keeper":
@@ -117,8 +120,7 @@ class Keeper:
         changed = self._writer.transaction(lambda: self._insert_all(fresh, rejected, moment))
         reach("committed")
         self._last = moment
-        for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
-            self._known |= _servers(segment)
+        self._remember(fresh)
         self._put_aside(rejected)
         reach("rejected put aside")
         self._forget([s for d in _of(fresh, "deletions") for s in _servers(d)])
@@ -167,15 +169,22 @@ class Keeper:
         """
         return now if self._last is None else max(now, self._last + INSTANT)
 
+    def _remember(self, fresh: Sequence[Admitted]) -> None:
+        self._batches.add(each.provenance.batch_id for each in fresh)
+        for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
+            self._known |= _servers(segment)
+        for segment in _of(fresh, "metrics"):
+            self._newest.add(segment.rows)
+
     def _forget(self, servers: Sequence[str]) -> None:
         if servers:
             forget_rejected(self._folders, servers)
             self._known -= set(servers)
+            self._newest.forget(servers)
 
     def _unseen(self, admitted: Sequence[Admitted]) -> list[Admitted]:
         """Those whose batch the ledger does not have, each batch once."""
-        ids = [a.provenance.batch_id for a in admitted]
-        seen = self._writer.column("SELECT batch_id FROM segments WHERE batch_id IN $ids", ids=ids)
+        seen = self._batches.known(a.provenance for a in admitted)
         fresh = []
         for each in admitted:
             if each.provenance.batch_id not in seen:
@@ -214,7 +223,7 @@ class Keeper:
             a.rows.append_column("_batch", pa.array([i] * a.rows.num_rows, pa.int32()))
             for i, a in enumerate(segments)
         )
-        if target.key:
+        if target.key and not self._is_new(target, incoming):
             incoming = self._without_repeats(target, incoming)
         rows = incoming.drop_columns("_batch")
         if rows.num_rows:
@@ -222,6 +231,11 @@ class Keeper:
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
         return [counts.get(i, 0) for i in range(len(segments))]
+
+    def _is_new(self, target: Table, incoming: pa.Table) -> bool:
+        """Whether no row can be a repetition: the everyday case, told without asking the lake."""
+        later = target.name == "metrics" and self._newest.all_later(incoming)
+        return later and distinct(incoming, target.key)
 
     def _without_repeats(self, target: Table, incoming: pa.Table) -> pa.Table:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
@@ -259,15 +273,16 @@ class Keeper:
         self, fresh: Sequence[Admitted], began: datetime, new_rows: dict[str, int]
     ) -> None:
         """A server that nobody has told us about is known by its name's pattern."""
+        samples = _of(fresh, "metrics")
         told = {server for a in _of(fresh, "server_facts") for server in _servers(a)}
+        if {server for a in samples for server in _servers(a)} <= told | self._known:
+            return
         first: dict[str, datetime] = {}
-        for segment in _of(fresh, "metrics"):
+        for segment in samples:
             seen = segment.rows.group_by("server").aggregate([("ts", "min")])
             for server, ts in zip(*(c.to_pylist() for c in seen.columns), strict=True):
                 first[server] = min(ts, first.get(server, ts))
         unknown = sorted(set(first) - told - self._known)
-        if not unknown:
-            return
         facts = table("server_facts")
         rows = pa.Table.from_pylist(
             [{"server": s, "ts": first[s], "profile": profile_of(s)} for s in unknown], facts.arrow
@@ -283,10 +298,7 @@ class Keeper:
         now: datetime,
         began: datetime,
     ) -> None:
-        known = self._writer.column(
-            "SELECT batch_id FROM segments WHERE batch_id IN $ids",
-            ids=[each.path.name for each in rejected],
-        )
+        known = self._batches.in_lake([each.path.name for each in rejected])
         entries = [_entry(a, committed[a.provenance.batch_id], now) for a in fresh]
         entries += [_rejection(r, now) for r in rejected if r.path.name not in known]
         if entries:
