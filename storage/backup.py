@@ -30,7 +30,7 @@ from storage.folders import Folders
 from storage.lake import LakeMissing, LakeUnreadable, attach_still
 from storage.segment import sync_folder
 
-__all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "restore"]
+__all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "drop_abandoned", "restore"]
 
 FORMAT = 1
 LABEL, MANIFEST = "hoursight.json", "manifest.json"
@@ -158,12 +158,17 @@ def restore(archive: Path, data: Path | str, tell: Tell | None = None) -> Manife
     return manifest
 
 
+def drop_abandoned(folders: Folders) -> None:
+    """Remove the links of backups that were killed: they would keep replaced files on the disk."""
+    for left in folders.staging.glob("*"):
+        if not Path("/proc", left.name.partition("-")[0]).exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
 @contextmanager
 def _staged(folders: Folders) -> Iterator[Folders]:
     """A data folder of links to all that a backup holds, and a catalog of its own."""
-    for left in folders.staging.glob("*"):  # by a backup that was killed
-        if not Path("/proc", left.name.partition("-")[0]).exists():
-            shutil.rmtree(left, ignore_errors=True)
+    drop_abandoned(folders)
     place = folders.staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
         yield _stage_patiently(folders, place)

@@ -1,12 +1,16 @@
 """What the keeper does to the lake between commits: files merged, old rows and files let go."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+from storage.backup import drop_abandoned
 from storage.crash import reach
 from storage.deletion import rewrite_after_deletions
+from storage.folders import Folders
 from storage.lake import SQL, merge_guard
 from storage.schema import Table, rolled_up
 from storage.writer import Writer
@@ -18,6 +22,7 @@ log = logging.getLogger("keeper")
 # Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
 SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
+ABANDONED_S = 3600.0
 DAY = timedelta(days=1)
 
 Slice = Callable[[], None]
@@ -30,6 +35,7 @@ def slices(writer: Writer, now: datetime) -> Iterator[Slice]:
     this order a file that is replaced outlives one full round, so that no reader that planned with
     it finds it gone.
     """
+    yield partial(_sweep, writer.folders)
     yield partial(_clean_up, writer)
     yield partial(_expire, writer, now)
     for each in writer.schema.tables:
@@ -53,6 +59,15 @@ def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None
 
     writer.transaction(work, lambda: merge_guard(writer.folders, patience_s))
     reach("merge committed")
+
+
+def _sweep(folders: Folders) -> None:
+    """Remove what processes that were killed have left half done."""
+    drop_abandoned(folders)
+    for path in folders.inbox.glob("*.partial"):
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED_S:
+                path.unlink()
 
 
 def _clean_up(writer: Writer) -> None:

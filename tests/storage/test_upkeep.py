@@ -1,3 +1,5 @@
+import os
+import subprocess
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -76,6 +78,20 @@ def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: Hous
     for _ in range(3):
         house.keeper.tidy(NOW + 300 * DAY)
     assert {p.parent.name for p in folder.rglob("*.parquet")} == {f"day={NOW.day}"}
+
+
+def test_what_killed_processes_left_half_done_is_swept_up(house: House) -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    stale, fresh = (house.folders.inbox / f"{name}.parquet.partial" for name in ("old", "new"))
+    for path in (stale, fresh):
+        path.touch()
+    os.utime(stale, (0, 0))
+    (house.folders.staging / f"{ended.pid}-x" / "lake").mkdir(parents=True)
+    (house.folders.staging / f"{os.getpid()}-x").mkdir()
+    house.keeper.tidy(NOW)
+    assert list(house.folders.inbox.iterdir()) == [fresh]
+    assert [p.name for p in house.folders.staging.iterdir()] == [f"{os.getpid()}-x"]
 
 
 def test_retention_is_set_by_the_settings(tmp_path: Path) -> None:
