@@ -39,8 +39,9 @@ def test_a_batch_is_known_after_a_restart(house: House) -> None:
 
 
 def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: House) -> None:
-    house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}], batch_id="old")
-    house.commit(NOW - timedelta(days=9))
+    then = NOW - timedelta(days=9)
+    house.put("scenarios", [{"ts": then, "scenario": "healthy"}], batch_id="old", created_at=then)
+    house.commit(then)
     house.put("scenarios", [{"ts": NOW, "scenario": "mixed"}], batch_id="new")
     house.commit(NOW)
     batches = Batches(writer_of(house))
