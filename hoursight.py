@@ -160,12 +160,14 @@ def sql(data: Path, statement: str, form: str) -> None:
 
 
 @cli.command(epilog="Example: hoursight schema forecasts")
+@_data_option
 @click.argument("name", required=False)
-def schema(name: str | None) -> None:
+def schema(data: Path, name: str | None) -> None:
     """List the tables and views, or the columns of one table."""
     from scripts.show import show_schema
+    from storage.settings import read_settings
 
-    show_schema(name)
+    show_schema(name, read_settings(data).schema())
 
 
 @cli.command(epilog="Example: hoursight functions")
@@ -175,6 +177,45 @@ def functions(data: Path) -> None:
     from scripts.show import show_functions
 
     show_functions(data)
+
+
+@cli.command(epilog="Example: hoursight backup /srv/backups/monday.tar")
+@_data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(data: Path, file: Path) -> None:
+    """Write all that there is into FILE, while everything runs."""
+    from scripts.safety import take_backup
+
+    take_backup(data, file, click.echo)
+
+
+@cli.command(epilog="Example: hoursight restore /srv/backups/monday.tar --data /srv/again")
+@_data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+def restore(data: Path, file: Path) -> None:
+    """Make a new data folder from the backup FILE, and verify every row of it."""
+    from scripts.safety import put_back
+
+    put_back(file, data, click.echo)
+
+
+@cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")
+@_data_option
+@click.argument("server")
+@click.option("--why", help="Is written down with the deletion.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
+    """Delete all rows of SERVER from every table, and its name from every file.
+
+    Stop its source first: with its next sample it is known again. Backups made before still have
+    it.
+    """
+    from scripts.safety import count_rows, delete_server
+
+    rows = count_rows(data, server)
+    if not yes:
+        click.confirm(f"Delete {rows:,} rows of {server} for good?", abort=True)
+    delete_server(data, server, why, click.echo)
 
 
 @cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")

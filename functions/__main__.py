@@ -2,11 +2,17 @@
 
 import argparse
 import os
+import threading
 from pathlib import Path
 
 from functions.runtime import registry
+from functions.runtime.door import Door
+from functions.runtime.isolation import Isolate, Nursery
 from functions.runtime.runner import Runner
-from functions.runtime.worker import work
+from functions.runtime.users import Users
+from functions.runtime.watch import LakeNews
+from functions.runtime.worker import Resident, work
+from storage.calls import answering
 from storage.folders import Folders
 from storage.process import log_plainly, until_told_to_stop
 from storage.settings import read_settings
@@ -23,9 +29,36 @@ def main() -> None:
     settings = read_settings(arguments.data)
     runner = Runner(Folders.at(arguments.data).create(), settings)
     if arguments.room == "collect":
-        work(runner, registry.adapters(settings), stop, watch_lake=False)
+        collect(runner, stop)
     else:
+        think(runner, stop)
+
+
+def collect(runner: Runner, stop: threading.Event) -> None:
+    """Run the adapters, each in a process of its own."""
+    nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
+    residents = [
+        Resident(runner, Isolate(nursery, source), news)
+        for source in registry.adapter_sources(runner.settings)
+    ]
+    for resident in residents:
+        resident.start()
+    stop.wait()
+    for resident in residents:
+        resident.stop()
+    runner.flush()
+
+
+def think(runner: Runner, stop: threading.Event) -> None:
+    """Run our functions that make rows out of rows, the user's own, and what is called for."""
+    nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
+    users = Users(runner, nursery, news)
+    watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
+    watcher.start()
+    with answering(runner.folders, Door(runner, nursery, users).answer):
         work(runner, registry.thinkers(), stop, watch_lake=True)
+    watcher.join()
+    runner.flush()
 
 
 if __name__ == "__main__":

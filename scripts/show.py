@@ -17,7 +17,7 @@ from functions.runtime.function import Batch
 from storage.lake import VIEWS, view_text
 from storage.metrics import METRICS
 from storage.reader import LakeMissing, Reader
-from storage.schema import TABLES, sql_type, table
+from storage.schema import Schema, sql_type
 from storage.settings import read_settings
 
 __all__ = ["show_batch", "show_functions", "show_rows", "show_schema"]
@@ -41,16 +41,18 @@ def show_rows(rows: pa.Table, form: str) -> None:
         print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
 
 
-def show_schema(name: str | None) -> None:
+def show_schema(name: str | None, schema: Schema) -> None:
     """List all tables and views, or the columns of one table."""
     if name is None:
-        _print_grid(["table", "holds", "kept"], [[t.name, t.purpose, t.kept] for t in TABLES])
+        _print_grid(
+            ["table", "holds", "kept"], [[t.name, t.purpose, t.kept_text] for t in schema.tables]
+        )
         views = [[view, view_text(view).splitlines()[0].removeprefix("-- ")] for view in VIEWS]
         _print_grid(["view", "holds"], views)
     elif name in VIEWS:
         print(view_text(name), end="")
     else:
-        columns = table(name).columns
+        columns = schema.table(name).columns
         _print_grid(
             ["column", "type", "meaning"], [[c.name, sql_type(c.type), c.meaning] for c in columns]
         )

@@ -3,21 +3,27 @@
 import argparse
 import logging
 import os
+import sys
 import threading
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 from watchfiles import watch
 
+from storage.disk import disk_trouble
 from storage.folders import Folders
-from storage.keeper import Keeper
+from storage.keeper import FolderUnwritable, Keeper, KeeperRunning
 from storage.lake import ReadersBusy
 from storage.process import log_plainly, until_told_to_stop
+from storage.settings import SettingsError
+from storage.upkeep import Slice
 
 log = logging.getLogger("keeper")
 
-TIDY_EVERY = timedelta(minutes=5)
+UPKEEP_EVERY_S = 300.0
 # Without news from the watcher the inbox is looked at this often all the same.
 LOOK_EVERY_MS = 1_000
 RETRY_AFTER_S = 2.0
@@ -30,33 +36,40 @@ def main() -> None:
     data = parser.parse_args().data
     log_plainly()
     stop = until_told_to_stop()
-    keeper = Keeper.open(data)
+    try:
+        keeper = Keeper.open(data)
+    except (KeeperRunning, FolderUnwritable, SettingsError) as error:
+        sys.exit(f"ERROR {error}")
     log.info("keeping %s", Folders.at(data).lake)
-    keep(keeper, Folders.at(data).inbox, stop)
+    keep(keeper, Folders.at(data), stop)
     keeper.close()
 
 
-def keep(keeper: Keeper, inbox: Path, stop: threading.Event) -> None:
-    """Commit as segments come and tidy up now and then, until `stop` is set."""
-    tidied = datetime.now(UTC)
-    drain(keeper, stop)
+def keep(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
+    """Commit as segments come, with a piece of maintenance between, until `stop` is set."""
+    # Of monotonic time: the clock may be set while we run.
+    upkept = time.monotonic()
+    pieces: Iterator[Slice] = iter(())
+    drain(keeper, folders, stop)
     for _ in watch(
-        inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
+        folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        drain(keeper, stop)
-        if datetime.now(UTC) - tidied >= TIDY_EVERY:
-            tidied = datetime.now(UTC)
-            tidy(keeper)
+        drain(keeper, folders, stop)
+        if time.monotonic() - upkept >= UPKEEP_EVERY_S:
+            upkept = time.monotonic()
+            pieces = iter(keeper.upkeep(datetime.now(UTC)))
+        look_after(pieces, folders, stop)
 
 
-def drain(keeper: Keeper, stop: threading.Event) -> None:
+def drain(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
     """Commit until the inbox is empty; what cannot be committed now stays there for later."""
     while not stop.is_set():
         try:
             done = keeper.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
-            log.error("nothing was committed, the segments stay in the inbox: %s", error)
+            reason = disk_trouble(folders.lake, error) or error
+            log.error("nothing was committed, the segments stay in the inbox: %s", reason)
             stop.wait(RETRY_AFTER_S)
             return
         for each in done.rejected:
@@ -66,14 +79,19 @@ def drain(keeper: Keeper, stop: threading.Event) -> None:
         log.info("%s", ", ".join(f"{count} {name}" for name, count in done.rows.items()))
 
 
-def tidy(keeper: Keeper) -> None:
-    """Maintenance may fail, say on a full disk; the next round tries again."""
+def look_after(pieces: Iterable[Slice], folders: Folders, stop: threading.Event) -> None:
+    """Do the next piece of maintenance; it may fail, and the next round tries again."""
+    if stop.is_set():
+        return
     try:
-        keeper.tidy(datetime.now(UTC))
+        for piece in pieces:
+            piece()
+            return
     except ReadersBusy as error:
         log.info("merging waits for the next round: %s", error)
     except (duckdb.Error, OSError) as error:
-        log.error("could not tidy up, will try again in 5 minutes: %s", error)
+        reason = disk_trouble(folders.lake, error) or error
+        log.error("maintenance waits for the next round, in 5 minutes: %s", reason)
 
 
 if __name__ == "__main__":

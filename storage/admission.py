@@ -9,13 +9,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage.metrics import METRICS, Metric
-from storage.schema import TIMESTAMP, Table, UnknownTable, table
+from storage.metrics import Metric
+from storage.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 from storage.segment import Provenance, SegmentRefused, provenance_of
 
 __all__ = ["Admitted", "admit"]
 
 MAX_FUTURE = timedelta(minutes=5)
+# A clock that was set back leaves segments behind that seem to come from the future.
+MAX_CLOCK_JUMP = timedelta(days=1)
 MAX_REASONS = 20
 CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
 CPU_SUM_EXPECTED = (90.0, 105.0)
@@ -33,11 +35,16 @@ class Admitted:
     reasons: tuple[str, ...]
 
 
-def admit(path: Path, now: datetime) -> Admitted:
-    """Read and judge one file of the inbox; SegmentRefused when none of it can be taken."""
+def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
+    """Read and judge one file of the inbox; SegmentRefused when none of it can be taken.
+
+    What was no future when the segment was written is none later: this host's clock may have been
+    set back since.
+    """
     provenance = provenance_of(path)
+    _check_clock(provenance.created_at, now)
     try:
-        target = table(provenance.table)
+        target = schema.table(provenance.table)
     except UnknownTable as error:
         raise SegmentRefused(str(error)) from error
     try:
@@ -48,14 +55,23 @@ def admit(path: Path, now: datetime) -> Admitted:
     judged = _Judged(_fitted(rows, target))
     judged.drop_incomplete(target)
     if target.name == "metrics":
-        judged.drop_future(now)
-        judged.drop_impossible(METRICS)
+        judged.drop_future(max(now, provenance.created_at))
+        judged.drop_impossible(schema.metrics)
         judged.derive_idle()
         judged.flag_cpu_sums()
-        judged.drop_empty(METRICS)
+        judged.drop_empty(schema.metrics)
     return Admitted(
         path, provenance, judged.rows, rows.num_rows, judged.refused, tuple(judged.reasons)
     )
+
+
+def _check_clock(created_at: datetime, now: datetime) -> None:
+    if created_at - now > MAX_CLOCK_JUMP:
+        raise SegmentRefused(
+            f"written at {created_at.isoformat(timespec='seconds')}, and here it is "
+            f"{now.isoformat(timespec='seconds')}: set this host's clock, then move the file back "
+            "to the inbox"
+        )
 
 
 def _fitted(rows: pa.Table, target: Table) -> pa.Table:

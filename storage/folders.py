@@ -53,6 +53,21 @@ class Folders:
         return self.data / "models"
 
     @property
+    def staging(self) -> Path:
+        """Where a backup gathers links to what it is going to hold."""
+        return self.data / "staging"
+
+    @property
+    def functions(self) -> Path:
+        """The user's own functions, one file each."""
+        return self.data / "functions"
+
+    @property
+    def calls(self) -> Path:
+        """The socket on which a running system takes calls of its functions."""
+        return self.data / "calls.sock"
+
+    @property
     def settings(self) -> Path:
         """The settings file, which need not exist."""
         return self.data / "hoursight.toml"

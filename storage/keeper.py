@@ -1,40 +1,46 @@
 """The keeper: the only process that writes the lake, and all that it promises about rows."""
 
 import fcntl
-import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+import logging
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import TextIO
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage import upkeep
 from storage.admission import Admitted, admit
 from storage.announce import announce
+from storage.crash import reach
+from storage.deletion import delete_servers, forget_rejected
+from storage.disk import disk_trouble
 from storage.folders import Folders
-from storage.lake import attach_writer, merge_guard
+from storage.ledger import Batches, Newest, distinct
 from storage.profiles import profile_of
-from storage.schema import TABLES, Table, table
-from storage.segment import SegmentRefused, sync_folder
+from storage.schema import Schema, Table, table
+from storage.segment import SegmentRefused
+from storage.settings import SettingsError, read_settings
+from storage.writer import Writer
 
-__all__ = ["Commit", "Keeper", "KeeperRunning"]
+__all__ = ["Commit", "FolderUnwritable", "Keeper", "KeeperRunning"]
+
+log = logging.getLogger("keeper")
 
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
-
-# Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
-SNAPSHOT_GRACE = timedelta(minutes=15)
-
-
-T = TypeVar("T")
+INSTANT = timedelta(microseconds=1)
 
 
 class KeeperRunning(Exception):
     """Another keeper holds this data folder."""
+
+
+class FolderUnwritable(Exception):
+    """The data folder cannot be written; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +64,28 @@ class Commit:
 class Keeper:
     """Commits what lies in the inbox, each batch exactly once, and looks after the lake's files."""
 
-    def __init__(
-        self, folders: Folders, connection: duckdb.DuckDBPyConnection, lock: TextIO
-    ) -> None:
-        self._folders = folders
-        self._connection = connection
+    def __init__(self, writer: Writer, lock: TextIO) -> None:
+        self._writer = writer
+        self._folders = writer.folders
         self._lock = lock  # held as long as it is open
-        self._known = self._column("SELECT DISTINCT server FROM server_facts")
+        self._settings_read = _changed_at(writer.folders.settings)
+        self._known = writer.column("SELECT DISTINCT server FROM server_facts")
+        self._last: datetime | None = writer.value("SELECT max(ts) FROM segments")
+        self._batches = Batches(writer)
+        self._newest = Newest(writer)
 
     @classmethod
     def open(cls, data: Path | str) -> "Keeper":
-        """Take charge of a data folder; KeeperRunning when another process has."""
-        folders = Folders.at(data).create()
-        lock = (folders.data / "keeper.lock").open("w")
+        """Take charge of a data folder and bring its lake up to the settings.
+
+        Raises KeeperRunning when another process has it, FolderUnwritable, and SettingsError.
+        """
+        folders, schema = Folders.at(data), read_settings(data).schema()
+        try:
+            lock = (folders.create().data / "keeper.lock").open("w")
+        except OSError as error:
+            trouble = disk_trouble(folders.data, error) or str(error)
+            raise FolderUnwritable(f"no keeper for {folders.data}: {trouble}") from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -78,11 +93,18 @@ class Keeper:
             raise KeeperRunning(
                 f"another keeper holds {folders.data}: stop it, or use another --data folder"
             ) from error
-        return cls(folders, attach_writer(folders), lock)
+        try:
+            return cls(Writer(folders, schema), lock)
+        except duckdb.Error as error:
+            lock.close()
+            known = disk_trouble(folders.data)
+            if known is None:
+                raise
+            raise FolderUnwritable(f"no keeper for {folders.data}: {known}") from error
 
     def close(self) -> None:
         """Let go of the lake and of the folder."""
-        self._connection.close()
+        self._writer.close()
         self._lock.close()
 
     def commit_waiting(self, now: datetime) -> Commit:
@@ -90,47 +112,79 @@ class Keeper:
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
             return Commit({})
-        admitted, rejected = _judge(paths, now)
+        self._follow_settings()
+        admitted, rejected = _judge(paths, now, self._writer.schema)
+        reach("segments judged")
         fresh = self._unseen(admitted)
-        changed = self._transaction(lambda: self._insert_all(fresh, rejected, now))
-        for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
-            self._known |= _servers(segment)
+        moment = self._moment(now)
+        changed = self._writer.transaction(lambda: self._insert_all(fresh, rejected, moment))
+        reach("committed")
+        self._last = moment
+        self._remember(fresh)
         self._put_aside(rejected)
+        reach("rejected put aside")
+        self._forget([s for d in _of(fresh, "deletions") for s in _servers(d)])
         for segment in admitted:
             segment.path.unlink(missing_ok=True)
+            reach("segment removed")
         announce(self._folders, changed)
+        reach("announced")
         return Commit(changed, len(fresh), len(admitted) - len(fresh), tuple(rejected))
 
-    def merge(self, table_name: str, patience_s: float = 2.0) -> None:
-        """Put a table's small files together; readers see the same rows before and after.
+    def merge(self, table_name: str, patience_s: float = upkeep.PATIENCE_S) -> None:
+        """Put a table's small files together; raises ReadersBusy when readers leave it no gap."""
+        upkeep.merge(self._writer, self._writer.schema.table(table_name), patience_s)
 
-        Raises ReadersBusy, and leaves all as it was, when readers leave it no gap.
+    def upkeep(self, now: datetime) -> Iterable[upkeep.Slice]:
+        """One round of maintenance in short pieces, to be called in turn; commits may come between.
+
+        A piece that fails, with ReadersBusy or as a full disk makes it, leaves all as it was.
         """
-        before = datetime.now(UTC)
-
-        def merge() -> None:
-            self._connection.execute("CALL ducklake_merge_adjacent_files('lake', ?)", [table_name])
-            _sync_new_files(self._folders.lake / "main" / table_name, before)
-
-        self._transaction(merge, lambda: merge_guard(self._folders, patience_s))
+        return upkeep.slices(self._writer, now)
 
     def tidy(self, now: datetime) -> None:
-        """Remove replaced files, then let old snapshots go, then merge.
+        """A whole round of maintenance at once."""
+        for piece in self.upkeep(now):
+            piece()
 
-        In this order a file that a merge replaces outlives one full round, so that no reader that
-        planned with it finds it gone.
+    def _follow_settings(self) -> None:
+        """Take up metrics and retention that were set while it runs."""
+        changed_at = _changed_at(self._folders.settings)
+        if changed_at == self._settings_read:
+            return
+        self._settings_read = changed_at
+        try:
+            schema = read_settings(self._folders.data).schema()
+        except SettingsError as error:
+            log.warning("going on with the settings from before: %s", error)
+            return
+        if schema != self._writer.schema:
+            self._writer.evolve(schema)
+            log.info("the settings changed: %d metrics", len(schema.metrics))
+
+    def _moment(self, now: datetime) -> datetime:
+        """When a commit is said to be: later than the last also when the clock was set back.
+
+        Who goes on from the last commit that was read, such as the roll-up, would miss it else.
         """
-        self._connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
-        self._connection.execute(
-            "CALL ducklake_expire_snapshots('lake', older_than => ?)", [now - SNAPSHOT_GRACE]
-        )
-        for each in TABLES:
-            self.merge(each.name)
+        return now if self._last is None else max(now, self._last + INSTANT)
+
+    def _remember(self, fresh: Sequence[Admitted]) -> None:
+        self._batches.add(each.provenance.batch_id for each in fresh)
+        for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
+            self._known |= _servers(segment)
+        for segment in _of(fresh, "metrics"):
+            self._newest.add(segment.rows)
+
+    def _forget(self, servers: Sequence[str]) -> None:
+        if servers:
+            forget_rejected(self._folders, servers)
+            self._known -= set(servers)
+            self._newest.forget(servers)
 
     def _unseen(self, admitted: Sequence[Admitted]) -> list[Admitted]:
         """Those whose batch the ledger does not have, each batch once."""
-        ids = [a.provenance.batch_id for a in admitted]
-        seen = self._column("SELECT batch_id FROM segments WHERE batch_id IN $ids", ids=ids)
+        seen = self._batches.known(a.provenance for a in admitted)
         fresh = []
         for each in admitted:
             if each.provenance.batch_id not in seen:
@@ -138,37 +192,29 @@ class Keeper:
                 fresh.append(each)
         return fresh
 
-    def _transaction(
-        self,
-        work: Callable[[], T],
-        guard: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> T:
-        self._connection.execute("BEGIN")
-        try:
-            result = work()
-            with guard():
-                self._connection.execute("COMMIT")
-        except BaseException:
-            # A COMMIT that failed has already ended the transaction.
-            with suppress(duckdb.TransactionException):
-                self._connection.execute("ROLLBACK")
-            raise
-        return result
-
     def _insert_all(
         self, fresh: Sequence[Admitted], rejected: Sequence[Rejected], now: datetime
     ) -> dict[str, int]:
         began = datetime.now(UTC)
         new_rows: dict[str, int] = {}
         committed: dict[str, int] = {}
-        for target in TABLES:
+        for target in self._writer.schema.tables:
             mine = [a for a in fresh if a.provenance.table == target.name]
             if mine:
-                counts = self._insert(target, mine, began)
+                asked = target.name == "deletions"
+                counts = (
+                    [m.rows.num_rows for m in mine] if asked else self._insert(target, mine, began)
+                )
                 new_rows[target.name] = sum(counts)
                 committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
+                reach("rows inserted")
         self._register_servers(fresh, began, new_rows)
+        reach("servers registered")
         self._write_ledger(fresh, rejected, committed, now, began)
+        reach("ledger written")
+        # Last, so that nothing of this commit is left of a server that goes.
+        for segment in _of(fresh, "deletions"):
+            delete_servers(self._writer, segment.rows, began)
         return {name: count for name, count in new_rows.items() if count} | {"segments": len(fresh)}
 
     def _insert(self, target: Table, segments: Sequence[Admitted], began: datetime) -> list[int]:
@@ -177,25 +223,29 @@ class Keeper:
             a.rows.append_column("_batch", pa.array([i] * a.rows.num_rows, pa.int32()))
             for i, a in enumerate(segments)
         )
-        if target.key:
+        if target.key and not self._is_new(target, incoming):
             incoming = self._without_repeats(target, incoming)
         rows = incoming.drop_columns("_batch")
         if rows.num_rows:
-            self._append(target, rows, began)
+            self._writer.append(target, rows, began)
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
         return [counts.get(i, 0) for i in range(len(segments))]
+
+    def _is_new(self, target: Table, incoming: pa.Table) -> bool:
+        """Whether no row can be a repetition: the everyday case, told without asking the lake."""
+        later = target.name == "metrics" and self._newest.all_later(incoming)
+        return later and distinct(incoming, target.key)
 
     def _without_repeats(self, target: Table, incoming: pa.Table) -> pa.Table:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
         key = ", ".join(target.key)
         order = "_batch" if target.on_conflict == "first" else "_batch DESC"
-        self._connection.register("incoming", incoming)
-        self._connection.execute(
-            "CREATE OR REPLACE TEMP TABLE fresh AS FROM incoming "
-            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
-        )
-        self._connection.unregister("incoming")
+        self._writer.stage(
+            "fresh", incoming,
+            "FROM incoming "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1",
+        )  # fmt: skip
         known = (
             (
                 f"FROM {target.name} WHERE {target.time} >= (SELECT min({target.time}) FROM fresh) "
@@ -208,44 +258,36 @@ class Keeper:
         if target.on_conflict == "last":
             self._delete_keys(target, known)
             keep = "FROM fresh"
-        return self._connection.execute(f"{keep} ORDER BY {key}").to_arrow_table()
+        return self._writer.run(f"{keep} ORDER BY {key}").to_arrow_table()
 
     def _delete_keys(self, target: Table, known: str) -> None:
         key = ", ".join(target.key)
         held = f"SELECT {key} {known}"
         again = f"SELECT 1 FROM fresh SEMI JOIN ({held}) USING ({key}) LIMIT 1"
         # A DELETE writes a file of its own, so it is made only when there is something to delete.
-        if self._connection.execute(again).fetchone():
+        if self._writer.value(again):
             equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
-            self._connection.execute(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
-
-    def _append(self, target: Table, rows: pa.Table, began: datetime) -> None:
-        self._connection.register("incoming", rows)
-        self._connection.execute(f"INSERT INTO {target.name} BY NAME FROM incoming")
-        self._connection.unregister("incoming")
-        # DuckLake does not sync its Parquet before COMMIT (version 1.5.5).
-        folder = self._folders.lake / "main" / target.name
-        for place in _places(folder, target, rows):
-            _sync_new_files(place, began)
+            self._writer.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
 
     def _register_servers(
         self, fresh: Sequence[Admitted], began: datetime, new_rows: dict[str, int]
     ) -> None:
         """A server that nobody has told us about is known by its name's pattern."""
+        samples = _of(fresh, "metrics")
         told = {server for a in _of(fresh, "server_facts") for server in _servers(a)}
+        if {server for a in samples for server in _servers(a)} <= told | self._known:
+            return
         first: dict[str, datetime] = {}
-        for segment in _of(fresh, "metrics"):
+        for segment in samples:
             seen = segment.rows.group_by("server").aggregate([("ts", "min")])
             for server, ts in zip(*(c.to_pylist() for c in seen.columns), strict=True):
                 first[server] = min(ts, first.get(server, ts))
         unknown = sorted(set(first) - told - self._known)
-        if not unknown:
-            return
         facts = table("server_facts")
         rows = pa.Table.from_pylist(
             [{"server": s, "ts": first[s], "profile": profile_of(s)} for s in unknown], facts.arrow
         )
-        self._append(facts, rows, began)
+        self._writer.append(facts, rows, began)
         new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
 
     def _write_ledger(
@@ -256,15 +298,12 @@ class Keeper:
         now: datetime,
         began: datetime,
     ) -> None:
-        known = self._column(
-            "SELECT batch_id FROM segments WHERE batch_id IN $ids",
-            ids=[each.path.name for each in rejected],
-        )
+        known = self._batches.in_lake([each.path.name for each in rejected])
         entries = [_entry(a, committed[a.provenance.batch_id], now) for a in fresh]
         entries += [_rejection(r, now) for r in rejected if r.path.name not in known]
         if entries:
             ledger = table("segments")
-            self._append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
+            self._writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
 
     def _put_aside(self, rejected: Sequence[Rejected]) -> None:
         for each in rejected:
@@ -272,17 +311,15 @@ class Keeper:
             aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
             each.path.rename(aside)
 
-    def _column(self, sql: str, **parameters: object) -> set[str]:
-        rows = self._connection.execute(sql, parameters or None).fetchall()
-        return {row[0] for row in rows}
 
-
-def _judge(paths: Iterable[Path], now: datetime) -> tuple[list[Admitted], list[Rejected]]:
+def _judge(
+    paths: Iterable[Path], now: datetime, schema: Schema
+) -> tuple[list[Admitted], list[Rejected]]:
     admitted: list[Admitted] = []
     rejected: list[Rejected] = []
     for path in paths:
         try:
-            admitted.append(admit(path, now))
+            admitted.append(admit(path, now, schema))
         except SegmentRefused as error:
             rejected.append(Rejected(path, str(error)))
     return admitted, rejected
@@ -330,20 +367,9 @@ def _rejection(rejected: Rejected, now: datetime) -> dict[str, object]:
     }
 
 
-def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
-    """The folders into which DuckLake puts these rows."""
-    if not target.by_day:
-        return {folder}
-    days = pc.unique(pc.strftime(rows[target.time], "year=%Y/month=%-m/day=%-d")).to_pylist()
-    return {folder / day for day in days}
-
-
-def _sync_new_files(folder: Path, since: datetime) -> None:
-    # A file system's clock may lag a little behind the system's.
-    newest = since.timestamp() - 1
-    for path in folder.rglob("*.parquet"):
-        if path.stat().st_mtime >= newest:
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
-            sync_folder(path.parent)
+def _changed_at(path: Path) -> int | None:
+    """When a file was last changed [ns since 1970]; None when it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -3,17 +3,19 @@
 import fcntl
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
+from storage.disk import disk_trouble
 from storage.folders import Folders
-from storage.schema import TABLES
+from storage.schema import STOCK, Schema
 
 __all__ = [
-    "VIEWS", "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_writer",
-    "merge_guard", "reading", "view_text",
+    "VIEWS", "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_still",
+    "attach_writer", "evolve", "merge_guard", "reading", "view_text",
 ]  # fmt: skip
 
 EXTENSIONS = ("ducklake", "sqlite_scanner")
@@ -24,6 +26,7 @@ VIEWS = ("servers", "forecast_points", "forecast_latest", "fleet_now")
 
 # The catalog waits this long for a lock before it gives up.
 BUSY_TIMEOUT_MS = 10_000
+WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
 
 # Each as it is given, and as DuckLake keeps it.
@@ -54,23 +57,44 @@ class LakeUnreadable(Exception):
     """The lake is there and cannot be attached."""
 
 
-def attach_writer(folders: Folders) -> duckdb.DuckDBPyConnection:
-    """The keeper's connection: makes the lake when it is not there, and its tables and views."""
+def attach_writer(folders: Folders, schema: Schema = STOCK) -> duckdb.DuckDBPyConnection:
+    """The keeper's connection: makes the lake when it is not there, its tables, columns, views."""
     connection = _connect()
     connection.execute("SET threads = 1; SET memory_limit = '2GB'")
-    _attach(connection, folders, "")
-    connection.execute("BEGIN")
-    _set_options(connection)
-    _create_tables(connection)
-    _create_views(connection)
-    connection.execute("COMMIT")
+    _attach(connection, folders, WAL)
+    evolve(connection, schema)
     return connection
+
+
+def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Bring the lake up to `schema`: what it lacks is added, what it has besides stays."""
+    connection.execute("BEGIN")
+    try:
+        _set_options(connection)
+        _create_tables(connection, schema)
+        _create_views(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(duckdb.TransactionException):
+            connection.execute("ROLLBACK")
+        raise
 
 
 def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     """A read-only connection that sees each commit as it comes."""
     if not folders.catalog.exists():
         raise LakeMissing(folders)
+    connection = _connect()
+    try:
+        _attach(connection, folders, f"{WAL}, READ_ONLY")
+    except duckdb.Error as error:
+        trouble = disk_trouble(folders.data) or error
+        raise LakeUnreadable(f"{folders.catalog} cannot be attached: {trouble}") from error
+    return connection
+
+
+def attach_still(folders: Folders) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to a copy of a lake that nobody writes; nothing is changed by it."""
     connection = _connect()
     try:
         _attach(connection, folders, ", READ_ONLY")
@@ -129,7 +153,8 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
 def _attach(connection: duckdb.DuckDBPyConnection, folders: Folders, option: str) -> None:
     connection.execute(
         f"ATTACH 'ducklake:sqlite:{_quoted(folders.catalog)}' AS lake "
-        f"(DATA_PATH '{_quoted(folders.lake)}/', META_JOURNAL_MODE 'WAL', "
+        # The catalog names files relative to the folder, which may have been moved or restored.
+        f"(DATA_PATH '{_quoted(folders.lake)}/', OVERRIDE_DATA_PATH true, "
         f"META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}{option})"
     )
     connection.execute("USE lake")
@@ -147,12 +172,17 @@ def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute("CALL lake.set_option(?, ?)", [name, given])
 
 
-def _create_tables(connection: duckdb.DuckDBPyConnection) -> None:
+def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
     present = _names(connection, "duckdb_tables()", "table_name")
-    for table in TABLES:
+    columns = _names(connection, "duckdb_columns()", "table_name, column_name")
+    for table in schema.tables:
         if table.name not in present:
             for statement in table.ddl():
                 connection.execute(statement)
+            continue
+        for column in table.columns:
+            if (table.name, column.name) not in columns:
+                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.ddl}")
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
@@ -170,9 +200,7 @@ def view_text(name: str) -> str:
     return (SQL / "views" / f"{name}.sql").read_text()
 
 
-def _names(
-    connection: duckdb.DuckDBPyConnection, source: str, columns: str
-) -> set[str | tuple[str, str]]:
+def _names(connection: duckdb.DuckDBPyConnection, source: str, columns: str) -> set[Any]:
     rows = connection.execute(
         f"SELECT {columns} FROM {source} WHERE database_name = 'lake'"
     ).fetchall()

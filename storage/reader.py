@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
 
@@ -26,7 +27,7 @@ class Reader:
     """
 
     def __init__(self, folders: Folders, connection: duckdb.DuckDBPyConnection) -> None:
-        self._folders = folders
+        self.folders = folders
         self._connection = connection
         self._cursor_lock = threading.Lock()
         self.rows_read = 0
@@ -50,14 +51,14 @@ class Reader:
             return self._run(sql, parameters)
         except duckdb.IOException as error:
             if "No such file" not in str(error):
-                raise QueryFailed(str(error)) from error
+                raise self._failed(error) from error
         except duckdb.Error as error:
-            raise QueryFailed(str(error)) from error
+            raise self._failed(error) from error
         # A merge has replaced a file between planning and reading; the newer snapshot is whole.
         try:
             return self._run(sql, parameters)
         except duckdb.Error as error:
-            raise QueryFailed(str(error)) from error
+            raise self._failed(error) from error
 
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
@@ -75,22 +76,27 @@ class Reader:
     @contextmanager
     def pinned(self) -> Iterator["Reader"]:
         """A reader all of whose queries see one and the same snapshot; keep it short."""
-        with reading(self._folders):
+        with reading(self.folders):
             try:
                 cursor = self._cursor()
                 cursor.execute("BEGIN")
             except duckdb.Error as error:
                 raise QueryFailed(str(error)) from error
             try:
-                yield _Pinned(self._folders, cursor)
+                yield _Pinned(self.folders, cursor)
             finally:
                 cursor.execute("ROLLBACK")
                 cursor.close()
 
+    def _failed(self, error: duckdb.Error) -> QueryFailed:
+        # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
+        trouble = disk_trouble(self.folders.data) if "disk" in str(error) else None
+        return QueryFailed(trouble or str(error))
+
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         cursor = self._cursor()
         try:
-            with reading(self._folders):
+            with reading(self.folders):
                 rows = cursor.execute(sql, parameters or None).to_arrow_table()
             self.rows_read += rows.num_rows
             return rows

@@ -1,17 +1,23 @@
 """Every table of the lake: Arrow schemas, DDL, checks and `hoursight schema` follow from here."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 
 import pyarrow as pa
 
 from storage.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
-from storage.metrics import METRICS
+from storage.metrics import METRICS, Metric
 
-__all__ = ["TABLES", "TIMESTAMP", "Column", "Table", "UnknownTable", "sql_type", "table"]
+__all__ = [
+    "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable", "kept_text",
+    "rolled_up", "sql_type", "table", "tailored",
+]  # fmt: skip
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
+ALWAYS = None
+TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 
 
 class UnknownTable(LookupError):
@@ -20,12 +26,19 @@ class UnknownTable(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its Arrow type, what it means, and whether a row may lack it."""
+    """A column: its Arrow type, what it means, whether a row must have it, and whether it is
+    `prose`, whose sentences may name servers."""
 
     name: str
     type: pa.DataType
     meaning: str
     required: bool = False
+    prose: bool = False
+
+    @property
+    def ddl(self) -> str:
+        """Its name and type in SQL."""
+        return f'"{self.name}" {sql_type(self.type)}'
 
 
 @dataclass(frozen=True)
@@ -33,16 +46,19 @@ class Table:
     """A table of the lake.
 
     `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
-    says which row stays when a key comes again. `time` is the column that dates a row.
+    says which row stays when a key comes again. `time` is the column that dates a row. Rows older
+    than `kept` go (None: never), a whole day at a time: the files of a table that is not kept for
+    good are cut into days.
     """
 
     name: str
     purpose: str
-    kept: str
+    kept: timedelta | None
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     on_conflict: str = "first"
     time: str = "ts"
+    by_day: bool = True
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -50,9 +66,9 @@ class Table:
         return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
 
     @property
-    def by_day(self) -> bool:
-        """Whether its files are cut into days; the small tables that are kept for good are not."""
-        return self.kept != "always"
+    def kept_text(self) -> str:
+        """How long rows are kept, as the settings write it."""
+        return kept_text(self.kept)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +77,7 @@ class Table:
 
     def ddl(self) -> Iterator[str]:
         """The statements that make the table, laid out by day and sorted by its key."""
-        body = ", ".join(f'"{c.name}" {sql_type(c.type)}' for c in self.columns)
+        body = ", ".join(c.ddl for c in self.columns)
         yield f"CREATE TABLE {self.name} ({body})"
         if self.by_day:
             days = ", ".join(f"{part}({self.time})" for part in ("year", "month", "day"))
@@ -95,6 +111,10 @@ def _text(name: str, meaning: str, required: bool = False) -> Column:
     return Column(name, pa.string(), meaning, required)
 
 
+def _prose(name: str, meaning: str, kind: pa.DataType = pa.string()) -> Column:  # noqa: B008 - a value
+    return Column(name, kind, meaning, prose=True)
+
+
 def _time(name: str, meaning: str, required: bool = True) -> Column:
     return Column(name, TIMESTAMP, meaning, required)
 
@@ -107,43 +127,58 @@ def _int(name: str, meaning: str) -> Column:
     return Column(name, pa.int64(), meaning)
 
 
+def _samples(metrics: Sequence[Metric]) -> Iterator[Column]:
+    for m in metrics:
+        yield _float(m.name, f"{m.meaning} [{m.unit}]")
+
+
+def _steps(metrics: Sequence[Metric]) -> Iterator[Column]:
+    for m in metrics:
+        yield _float(f"{m.name}_mean", f"mean of {m.name} [{m.unit}]")
+        yield _float(f"{m.name}_max", f"largest {m.name} [{m.unit}]")
+        yield Column(f"{m.name}_count", pa.int16(), f"samples of {m.name}")
+
+
+def kept_text(kept: timedelta | None) -> str:
+    """`7d`, `36h` or `always`."""
+    if kept is None:
+        return "always"
+    hours = round(kept.total_seconds() / 3600)
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
+
+
 _SERVER = _text("server", "host name", required=True)
 
 REASON = pa.struct([
     pa.field("metric", pa.string()), pa.field("points", pa.float32()), pa.field("text", pa.string())
 ])  # fmt: skip
 
+GONE = pa.struct([pa.field("table", pa.string()), pa.field("rows", pa.int64())])
+
 TABLES: tuple[Table, ...] = (
     Table(
-        "metrics", "raw samples, about one every 5 s and server", "7 days",
+        "metrics", "raw samples, about one every 5 s and server", WEEK,
         (
             _SERVER,
             _time("ts", "when it was measured"),
-            *(_float(m.name, f"{m.meaning} [{m.unit}]") for m in METRICS),
+            *_samples(METRICS),
             _text("source", "the adapter function that brought it"),
         ),
         key=("server", "ts"),
     ),
     Table(
-        "metrics_5m", "roll-ups: mean, max and count of each metric in 5-minute steps", "400 days",
+        "metrics_5m", "roll-ups: mean, max and count of each metric in 5-minute steps",
+        THIRTEEN_MONTHS,
         (
             _SERVER,
             _time("ts", "start of the step"),
-            *(
-                column
-                for m in METRICS
-                for column in (
-                    _float(f"{m.name}_mean", f"mean of {m.name} [{m.unit}]"),
-                    _float(f"{m.name}_max", f"largest {m.name} [{m.unit}]"),
-                    Column(f"{m.name}_count", pa.int16(), f"samples of {m.name}"),
-                )
-            ),
+            *_steps(METRICS),
         ),
         key=("server", "ts"), on_conflict="last",
     ),
     Table(
         "server_facts", "what is known of a server since when; the view servers shows the newest",
-        "always",
+        ALWAYS,
         (
             _SERVER,
             _time("ts", "since when"),
@@ -152,9 +187,10 @@ TABLES: tuple[Table, ...] = (
             Column("cores", pa.int32(), "logical CPUs"),
         ),
         key=("server", "ts"),
+        by_day=False,
     ),
     Table(
-        "forecasts", "every forecast as it was issued, one row a server and metric", "48 h in full",
+        "forecasts", "every forecast as it was issued, one row a server and metric", TWO_DAYS,
         (
             _SERVER,
             _text("metric", "what is forecast", required=True),
@@ -162,7 +198,7 @@ TABLES: tuple[Table, ...] = (
             _time("made_at", "when the function ran"),
             _text("model", "fingerprint of the model file"),
             _text("state", "ok, early (from less than 24 h) or abstained", required=True),
-            _text("why", "why it is not ok, in words"),
+            _prose("why", "why it is not ok, in words"),
             Column("context_steps", pa.int16(), "5-minute steps of the 288 that had a value"),
             *(
                 Column(name, pa.list_(pa.float32()), f"quantile {q:g}: 96 values, 5 minutes apart")
@@ -172,7 +208,7 @@ TABLES: tuple[Table, ...] = (
         key=("server", "metric", "issued_at"), time="issued_at",
     ),
     Table(
-        "risks", "how bad a server is now and how bad it is going to be", "400 days",
+        "risks", "how bad a server is now and how bad it is going to be", THIRTEEN_MONTHS,
         (
             _SERVER,
             _time("issued_at", "as of when"),
@@ -189,12 +225,12 @@ TABLES: tuple[Table, ...] = (
             _time("breach_earliest", "10 % are sooner", required=False),
             _time("breach_likely", "half are sooner", required=False),
             _time("breach_latest", "90 % are sooner", required=False),
-            Column("reasons", pa.list_(REASON), "the three strongest reasons, strongest first"),
+            _prose("reasons", "the three strongest reasons, strongest first", pa.list_(REASON)),
         ),
         key=("server", "issued_at"), time="issued_at",
     ),
     Table(
-        "runs", "ledger of function runs", "30 days",
+        "runs", "ledger of function runs", MONTH,
         (
             _text("run_id", "one run", required=True),
             _text("function", "which function", required=True),
@@ -209,12 +245,12 @@ TABLES: tuple[Table, ...] = (
             _float("cpu_s", "CPU time [s]"),
             _float("peak_rss_mb", "largest resident size of its process so far [MB]"),
             _text("outcome", "ok, nothing or failed", required=True),
-            _text("error", "what went wrong, in words"),
+            _prose("error", "what went wrong, in words"),
         ),
         key=("run_id",),
     ),
     Table(
-        "segments", "ledger of segments: what was committed or refused, from whom", "30 days",
+        "segments", "ledger of segments: what was committed or refused, from whom", MONTH,
         (
             _text("batch_id", "one batch, committed once", required=True),
             _text("table_name", "where its rows went"),
@@ -225,48 +261,61 @@ TABLES: tuple[Table, ...] = (
             _int("input_snapshot", "the lake's snapshot that was read"),
             _text("model", "fingerprint of the model used"),
             _time("created_at", "when it was written", required=False),
-            _time("ts", "when it was committed or rejected"),
+            _time("ts", "when it was committed or rejected; no two commits are the same"),
             _time("first_ts", "its earliest row", required=False),
             _time("last_ts", "its latest row", required=False),
             _int("rows_in", "rows in the file"),
             _int("rows_committed", "rows that were new"),
             _int("rows_refused", "rows or values refused"),
-            Column("refusals", pa.list_(pa.string()), "up to 20 reasons, in words"),
+            _prose("refusals", "up to 20 reasons, in words", pa.list_(pa.string())),
             _text("outcome", "committed or rejected", required=True),
         ),
         key=("batch_id",),
     ),
     Table(
-        "processes", "comings and goings of the system's own processes", "always",
+        "processes", "comings and goings of the system's own processes", ALWAYS,
         (
             _text("process", "name in the Procfile", required=True),
             _time("ts", "when"),
             _text("event", "started or ended", required=True),
             _int("pid", "process id"),
-            _text("detail", "how it ended, in words"),
+            _prose("detail", "how it ended, in words"),
         ),
+        by_day=False,
     ),
     Table(
-        "models", "what happened to model files: serving, refused", "always",
+        "models", "what happened to model files: serving, refused", ALWAYS,
         (
             _text("model", "fingerprint of the file"),
             _time("ts", "when"),
             _text("event", "serving or refused", required=True),
             _text("path", "the file"),
-            _text("detail", "why, in words"),
+            _prose("detail", "why, in words"),
             _text("card", "the model's card (JSON)"),
         ),
+        by_day=False,
     ),
     Table(
-        "scenarios", "which scenario the simulator plays since when", "always",
+        "deletions", "servers that were deleted with all their rows, by a person", ALWAYS,
+        (
+            _text("server", "its name when asked, its fingerprint once it is done", required=True),
+            _time("ts", "when it was asked"),
+            _prose("why", "in the words of who asked"),
+            Column("went", pa.list_(GONE), "how many rows went from which table"),
+        ),
+        by_day=False,
+    ),
+    Table(
+        "scenarios", "which scenario the simulator plays since when", ALWAYS,
         (
             _time("ts", "since when"),
             _text("scenario", "healthy, mixed, degrading, critical or cascade", required=True),
         ),
         key=("ts",),
+        by_day=False,
     ),
     Table(
-        "truth", "what the simulator injected; no rule and no model may read it", "always",
+        "truth", "what the simulator injected; no rule and no model may read it", ALWAYS,
         (
             _text("incident_id", "one incident", required=True),
             _SERVER,
@@ -279,15 +328,49 @@ TABLES: tuple[Table, ...] = (
             _text("caused_by", "the incident that caused it"),
         ),
         key=("incident_id",), time="starts_at",
+        by_day=False,
     ),
 )  # fmt: skip
 
-_BY_NAME = {t.name: t for t in TABLES}
+
+def rolled_up(metrics: Iterable[str]) -> str:
+    """SQL: whether the roll-up `held` was made from as many samples as `steps` counts."""
+    return " AND ".join(f"coalesce(held.{m}_count, 0) >= steps.{m}_count" for m in metrics)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one data folder: the stock ones, with what its settings add and change."""
+
+    metrics: tuple[Metric, ...] = METRICS
+    tables: tuple[Table, ...] = TABLES
+
+    def table(self, name: str) -> Table:
+        """The table called `name`; UnknownTable names the ones there are."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(sorted(self._by_name))
+            raise UnknownTable(f"no table {name!r}; there are {known}") from None
+
+    @cached_property
+    def _by_name(self) -> dict[str, Table]:
+        return {t.name: t for t in self.tables}
+
+
+STOCK = Schema()
+
+
+def tailored(own: Sequence[Metric], kept: Mapping[str, timedelta | None]) -> Schema:
+    """The stock schema with a data folder's own metrics, and how long its tables are kept."""
+    more = {"metrics": tuple(_samples(own)), "metrics_5m": tuple(_steps(own))}
+    tables = (
+        replace(t, columns=t.columns + more.get(t.name, ()), kept=kept.get(t.name, t.kept))
+        for t in TABLES
+    )
+    return Schema((*METRICS, *own), tuple(tables))
 
 
 def table(name: str) -> Table:
-    """The table called `name`; UnknownTable names the ones there are."""
-    try:
-        return _BY_NAME[name]
-    except KeyError:
-        raise UnknownTable(f"no table {name!r}; there are {', '.join(sorted(_BY_NAME))}") from None
+    """The stock table called `name`; UnknownTable names the ones there are."""
+    return STOCK.table(name)

@@ -3,6 +3,7 @@
 import json
 import os
 import uuid
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,13 +11,21 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.crash import reach
+from storage.disk import disk_trouble
 from storage.folders import Folders
-from storage.schema import table
+from storage.settings import schema_of
 
-__all__ = ["Provenance", "SegmentRefused", "newest_cursor", "provenance_of", "write"]
+__all__ = [
+    "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
+]  # fmt: skip
 
 METADATA_KEY = b"hoursight"
 VERSION = 1
+
+
+class SegmentNotWritten(OSError):
+    """Rows did not reach the inbox; the message says why. Nothing of them was left there."""
 
 
 class SegmentRefused(Exception):
@@ -52,7 +61,10 @@ class Provenance:
                 raise SegmentRefused(
                     f"segment of version {version!r}; this program reads version {VERSION}"
                 )
-            return cls(**fields | {"created_at": datetime.fromisoformat(fields["created_at"])})
+            created_at = datetime.fromisoformat(fields["created_at"])
+            if created_at.tzinfo is None:
+                raise SegmentRefused(f"its created_at {created_at} has no time zone")
+            return cls(**fields | {"created_at": created_at})
         except (ValueError, TypeError, KeyError) as error:
             raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
 
@@ -61,20 +73,29 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     """Put rows into the inbox: durable and whole, or not there at all.
 
     The columns of `rows` are those of the table; ones it lacks are NULL. Raises what pyarrow says
-    when a column does not fit.
+    when a column does not fit, and SegmentNotWritten when the disk does not take it.
     """
-    shaped = _shaped(rows, table(provenance.table).arrow)
+    shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
     shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
     stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
     name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
     partial = folders.inbox / f"{name}.partial"
-    with partial.open("wb") as file:
-        pq.write_table(shaped, file, compression="lz4", write_statistics=False)
-        file.flush()
-        os.fsync(file.fileno())
     final = folders.inbox / name
-    partial.rename(final)
-    sync_folder(folders.inbox)
+    try:
+        with partial.open("wb") as file:
+            pq.write_table(shaped, file, compression="lz4", write_statistics=False)
+            file.flush()
+            reach("segment written")
+            os.fsync(file.fileno())
+        reach("segment synced")
+        partial.rename(final)
+        reach("segment renamed")
+        sync_folder(folders.inbox)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        trouble = disk_trouble(folders.inbox, error) or str(error)
+        raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
     return final
 
 

@@ -10,14 +10,14 @@ import pyarrow as pa
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
 from storage.metrics import METRIC_NAMES
 from storage.reader import Reader
+from storage.schema import STOCK, rolled_up
+from storage.settings import schema_of
 
 __all__ = [
     "Contexts", "IssuedForecasts", "Readings", "contexts", "forecasts", "readings", "rollup",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
-
-_METRIC_COLUMNS = ", ".join(f"'{name}'" for name in METRIC_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +110,28 @@ def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
 
 
 def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
-    """The steps before `until` to write anew since the commit at `cursor`, and the next cursor."""
-    columns = f"[{_METRIC_COLUMNS}]"
-    same = " AND ".join(f"held.{n}_count = steps.{n}_count" for n in METRIC_NAMES)
-    rows = reader.named(
-        "rollup", {"metrics": columns, "same_counts": same}, cursor=cursor, until=until
-    )
+    """The steps before `until` to write anew since the commit at `cursor`, and the next cursor.
+
+    Of the 14 metrics and the settings' own. A step is left as it is held when that was made from
+    as many samples: of old steps the raw samples are gone, and a late one alone is not the mean.
+    """
+    names = _measured(reader)
+    pieces = {
+        "metrics": "[" + ", ".join(f"'{name}'" for name in names) + "]",
+        "held_counts": rolled_up(names),
+    }
+    rows = reader.named("rollup", pieces, cursor=cursor, until=until)
     reached = reader.named("rollup_cursor", cursor=cursor, until=until)["cursor"][0].as_py()
     return rows, reached or cursor
+
+
+def _measured(reader: Reader) -> tuple[str, ...]:
+    """The metrics of the settings that the keeper has made columns for."""
+    schema = schema_of(reader.folders)
+    if schema.metrics == STOCK.metrics:
+        return METRIC_NAMES
+    held = set(reader.query("SELECT * FROM metrics_5m LIMIT 0").column_names)
+    return tuple(m.name for m in schema.metrics if f"{m.name}_count" in held)
 
 
 def _positions(names: tuple[str, ...] | list[str], values: pa.ChunkedArray) -> npt.NDArray[np.intp]:

@@ -46,8 +46,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
-    keeper = Keeper.open(tmp_path)
-    reader = Reader.open(tmp_path)
-    yield House(Folders.at(tmp_path), keeper, reader)
-    reader.close()
-    keeper.close()
+    house = House(Folders.at(tmp_path), Keeper.open(tmp_path), Reader.open(tmp_path))
+    yield house
+    house.reader.close()
+    house.keeper.close()

@@ -86,7 +86,7 @@ def test_schema_lists_tables_and_their_columns(run: Run) -> None:
     assert "forecast_latest" in run("schema")[1]
     columns = run("schema", "metrics")[1]
     assert all(name in columns for name in METRIC_NAMES)
-    assert "there are forecasts" in run("schema", "nope")[2]
+    assert "there are deletions, forecasts" in run("schema", "nope")[2]
 
 
 def test_calling_the_host_shows_its_fourteen_metrics_with_units(run: Run, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from web import fleet, health, server
+from web import calls, fleet, health, server
 from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
 from web.live import Live, live
 from web.pages import STATIC, AnyRequest, page
@@ -42,7 +42,9 @@ def create_app(data: Path | str) -> Litestar:
     """The site over the lake in folder `data`, which need not be there yet."""
     lake, pages = Lake(data), Live(Path(data))
     app = Litestar(
-        route_handlers=[*fleet.ROUTES, *server.ROUTES, *health.ROUTES, live, _static()],
+        route_handlers=[
+            *fleet.ROUTES, *server.ROUTES, *health.ROUTES, *calls.ROUTES, live, _static(),
+        ],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "live": Provide(lambda: pages, sync_to_thread=False),
@@ -81,7 +83,7 @@ def _static() -> Any:
 
 def _wants_data(request: AnyRequest) -> bool:
     path = request.url.path
-    return path.rpartition(".")[2] in FORMS or path.startswith(("/charts/", "/readyz"))
+    return path.rpartition(".")[2] in FORMS or path.startswith(("/charts/", "/readyz", "/api/"))
 
 
 def _answer(

@@ -27,7 +27,10 @@ MAX_ROWS = 250_000
 Timeline = Sequence[tuple[datetime, str]]
 
 
-@function(on=every("5s"), writes=("metrics", "server_facts", "truth"))
+@function(
+    on=every("5s"), writes=("metrics", "server_facts", "truth"),
+    deadline="2m", memory_mb=1024,  # its first run plays days
+)  # fmt: skip
 def simulator(
     window: Window, now: datetime, cursor: str | None, settings: SimulatorSettings
 ) -> Batch:

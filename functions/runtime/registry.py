@@ -2,14 +2,16 @@
 
 import importlib
 import pkgutil
+from collections.abc import Iterable
 from functools import cache
 
 import functions
 import functions.adapters
-from functions.runtime.function import Function
+from functions.runtime.function import Function, functions_in
+from functions.runtime.wire import Source
 from storage.settings import Settings
 
-__all__ = ["UnknownFunction", "adapters", "find", "thinkers"]
+__all__ = ["UnknownFunction", "adapter_sources", "adapters", "everything", "find", "thinkers"]
 
 
 class UnknownFunction(Exception):
@@ -22,19 +24,36 @@ def adapters(settings: Settings) -> list[Function]:
     return [f for f in found if getattr(settings.sources, f.name).enabled]
 
 
+def adapter_sources(settings: Settings) -> list[Source]:
+    """The same, each named as the module that holds it: here nothing of theirs is imported."""
+    names = (module.name for module in pkgutil.iter_modules(functions.adapters.__path__))
+    return [
+        Source(module=f"functions.adapters.{name}")
+        for name in names
+        if getattr(settings.sources, name, None) and getattr(settings.sources, name).enabled
+    ]
+
+
 def thinkers() -> list[Function]:
     """The functions that make rows out of rows."""
     return _in_package("functions", tuple(functions.__path__))
 
 
-def find(name: str) -> Function:
-    """The function called `name`, turned on or not; UnknownFunction names the ones there are."""
-    everything = thinkers() + _in_package("functions.adapters", tuple(functions.adapters.__path__))
-    for each in everything:
+def find(name: str, also: Iterable[str] = ()) -> Function:
+    """The function of ours called `name`, turned on or not.
+
+    UnknownFunction names the ones there are, and the ones that there are `also`.
+    """
+    for each in everything():
         if each.name == name:
             return each
-    known = ", ".join(sorted(f.name for f in everything))
+    known = ", ".join(sorted([*(f.name for f in everything()), *also]))
     raise UnknownFunction(f"no function {name!r}; there are {known}")
+
+
+def everything() -> list[Function]:
+    """All functions of ours, turned on or not."""
+    return thinkers() + _in_package("functions.adapters", tuple(functions.adapters.__path__))
 
 
 @cache
@@ -44,4 +63,4 @@ def _in_package(package: str, path: tuple[str, ...]) -> list[Function]:
         for module in pkgutil.iter_modules(path)
         if not module.ispkg and not module.name.startswith("_")
     )
-    return [f for module in modules for f in vars(module).values() if isinstance(f, Function)]
+    return [f for module in modules for f in functions_in(module)]

@@ -1,33 +1,26 @@
 """Runs one function: hands it what it names, puts its rows in the inbox, keeps the ledger."""
 
-import resource
+import logging
 import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
-from functions.runtime.function import Batch, Function
-from functions.runtime.shelf import Shelf
-from functions.runtime.window import Window
+from functions.runtime.function import Batch, Declared
+from functions.runtime.hands import Answer, Asked, Cost, Hands, InPlace, Meter, Stopped, in_words
+from functions.runtime.ledger import FAILURES, Ledger
+from functions.runtime.wire import Source
 from storage import segment
 from storage.folders import Folders
-from storage.reader import LakeMissing, Reader
 from storage.schema import table
 from storage.settings import Settings
 
 __all__ = ["Run", "Runner"]
 
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What a run was handed of the lake."""
-
-    snapshot: int | None = None
-    rows: int = 0
+log = logging.getLogger("functions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +33,7 @@ class Run:
 
     @property
     def outcome(self) -> str:
-        """`ok`, `nothing` or `failed`."""
+        """How it ended: `ok`, `nothing`, or one of the ways to fail that `runs` knows."""
         return str(self.entry["outcome"])
 
     @property
@@ -49,9 +42,20 @@ class Run:
         error: str | None = self.entry["error"]
         return error
 
+    @property
+    def waits(self) -> bool:
+        """Whether there was only nothing to run on yet, or the system stops: that is no news."""
+        lake_missing = (self.error or "").startswith("LakeMissing: ")
+        return self.outcome == "stopped" or lake_missing
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether the function itself is to blame."""
+        return self.outcome in FAILURES and not self.waits
+
 
 class Runner:
-    """Runs functions against one data folder."""
+    """Runs functions against one data folder; may be shared between threads."""
 
     def __init__(
         self,
@@ -60,76 +64,86 @@ class Runner:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.folders = folders
-        self._settings = settings
-        self._clock = clock
-        self._shelf = Shelf(folders)
-        self._reader: Reader | None = None
+        self.settings = settings
+        self.clock = clock
+        self._in_place = InPlace(folders, settings)
         self._cursors: dict[str, str] = {}
-        self._entries: list[dict[str, Any]] = []
+        self.ledger = Ledger(folders, clock, self._in_place.reader)
 
     def run(
-        self, function: Function, trigger: str, now: datetime | None = None, dry: bool = False
+        self,
+        function: Declared,
+        trigger: str,
+        now: datetime | None = None,
+        dry: bool = False,
+        *,
+        hands: Hands | None = None,
+        paths: tuple[Path, ...] = (),
+        body: Any = None,
     ) -> Run:
         """Run a function once, as of `now`; its rows become segments unless it is `dry`.
 
-        What the function raises becomes the run's error: one function cannot hurt the rest.
+        Without `hands` it is called in this process. What it raises becomes the run's error: one
+        function cannot hurt the rest.
         """
-        now = now or self._clock()
-        began = time.perf_counter()
-        cpu_before = time.process_time()
-        batch, error, seen = Batch(), None, _Seen()
+        now = now or self.clock()
+        began, meter = time.perf_counter(), Meter()
+        told = {"trigger": trigger, "ts": now}
         try:
-            batch, seen = self._call(function, now)
-            if not dry:
-                self._write(function, batch, seen.snapshot, now)
+            cursor = self._cursor(function.name) if "cursor" in function.needs else None
+            answer = (hands or self._in_place).call(function, Asked(now, cursor, paths, body))
+            error = None if dry else self._put_away(function, answer, now)
+            outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
+        except Stopped as stopped:
+            answer, outcome, error = (
+                Answer(Batch(), cost=stopped.cost),
+                stopped.outcome,
+                str(stopped),
+            )
         except Exception as raised:  # a function is foreign code and may raise anything
-            error = f"{type(raised).__name__}: {raised}"
+            answer, outcome, error = Answer(Batch()), "failed", in_words(raised)
+        told |= {"outcome": outcome, "error": error}
+        took_ms = 1000 * (time.perf_counter() - began)
+        run = Run(
+            function.name, answer.batch,
+            told | _entry(function, answer, answer.cost or meter.cost(), took_ms),
+        )  # fmt: skip
+        if not dry and not run.waits:
+            self.ledger.enter(run.entry)
+        return run
+
+    def failed_to_load(self, source: Source, error: str) -> None:
+        """Enter into the ledger that a source cannot be loaded, and why."""
+        log.error("%s cannot be loaded: %s", source.name, error)
+        self._note(source.name, source.code_hash, "its source", "failed", error)
+
+    def revive(self, function: Declared) -> None:
+        """Let a parked function run again: whoever runs it finds this in the ledger."""
+        self._note(function.name, function.code_hash, "command", "revived", None)
+
+    def _note(
+        self, name: str, code_hash: str | None, trigger: str, outcome: str, error: str | None
+    ) -> None:
         entry = {
-            "run_id": uuid.uuid4().hex,
-            "function": function.name,
-            "code_hash": function.code_hash,
-            "trigger": trigger,
-            "window_key": batch.window_key,
-            "ts": now,
-            "input_snapshot": seen.snapshot,
-            "rows_in": seen.rows,
-            "rows_out": batch.row_count,
-            "duration_ms": 1000 * (time.perf_counter() - began),
-            "cpu_s": time.process_time() - cpu_before,
-            "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            "outcome": "failed" if error else ("ok" if batch.row_count else "nothing"),
-            "error": error,
-        }
-        if not dry:
-            self._entries.append(entry)
-        return Run(function.name, batch, entry)
+            "run_id": uuid.uuid4().hex, "function": name, "code_hash": code_hash,
+            "trigger": trigger, "ts": self.clock(), "outcome": outcome, "error": error,
+        }  # fmt: skip
+        self.ledger.enter(dict.fromkeys(table("runs").names) | entry)
+        self.flush()
 
     def flush(self) -> None:
         """Put the ledger of the runs so far into the inbox."""
-        if not self._entries:
-            return
-        rows = pa.Table.from_pylist(self._entries, table("runs").arrow)
-        told = segment.Provenance(table="runs", function="runner", created_at=self._clock())
-        segment.write(self.folders, rows, told)
-        self._entries.clear()
+        self.ledger.flush()
 
-    def _call(self, function: Function, now: datetime) -> tuple[Batch, "_Seen"]:
-        given: dict[str, Any] = {"now": now, "shelf": self._shelf}
-        if "settings" in function.needs:
-            given["settings"] = getattr(self._settings.sources, function.name)
-        if "cursor" in function.needs:
-            given["cursor"] = self._cursor(function.name)
-        if "window" not in function.needs:
-            return self._result(function, given), _Seen()
-        with self._open_reader().pinned() as reader:
-            given["window"] = Window(reader, now)
-            snapshot, before = reader.snapshot(), reader.rows_read
-            return self._result(function, given), _Seen(snapshot, reader.rows_read - before)
+    def _put_away(self, function: Declared, answer: Answer, now: datetime) -> str | None:
+        """Write the segments; in words what the disk said when it did not take them."""
+        try:
+            self._write(function, answer.batch, answer.snapshot, now)
+        except OSError as error:
+            return in_words(error)
+        return None
 
-    def _result(self, function: Function, given: dict[str, Any]) -> Batch:
-        return function.batch(function.call(**{name: given[name] for name in function.needs}))
-
-    def _write(self, function: Function, batch: Batch, snapshot: int | None, now: datetime) -> None:
+    def _write(self, function: Declared, batch: Batch, snapshot: int | None, now: datetime) -> None:
         """One segment a table; the main table's comes last and alone carries the cursor."""
         main = function.writes[0]
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
@@ -160,8 +174,10 @@ class Runner:
         return self._cursors[name]
 
     def _committed_cursor(self, name: str) -> str | None:
+        from storage.reader import LakeMissing
+
         try:
-            reader = self._open_reader()
+            reader = self._in_place.reader()
         except LakeMissing:
             return None
         rows = reader.query(
@@ -171,7 +187,17 @@ class Runner:
         )
         return rows["cursor"][0].as_py() if rows.num_rows else None
 
-    def _open_reader(self) -> Reader:
-        if self._reader is None:
-            self._reader = Reader.open(self.folders.data)
-        return self._reader
+
+def _entry(function: Declared, answer: Answer, cost: Cost, took_ms: float) -> dict[str, Any]:
+    return {
+        "run_id": uuid.uuid4().hex,
+        "function": function.name,
+        "code_hash": function.code_hash,
+        "window_key": answer.batch.window_key,
+        "input_snapshot": answer.snapshot,
+        "rows_in": answer.rows_in,
+        "rows_out": answer.batch.row_count,
+        "duration_ms": took_ms,
+        "cpu_s": cost.cpu_s,
+        "peak_rss_mb": cost.peak_rss_mb,
+    }

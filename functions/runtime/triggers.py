@@ -1,14 +1,19 @@
-"""What sets a function off: frozen data, judged by the runner against the time and the commits."""
+"""What sets a function off: frozen data, judged by the schedule against time, commits and files."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-__all__ = ["Every", "Rows", "Trigger", "every", "rows"]
+import msgspec
+
+from functions.runtime.cron import parse_cron
+
+__all__ = [
+    "Cron", "Every", "Files", "Request", "Rows", "Trigger", "cron", "every", "files",
+    "parse_period", "request", "rows",
+]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Every:
+class Every(msgspec.Struct, frozen=True, tag="every"):
     """At each full period of the clock: `every("5m")` at :00, :05, :10 …"""
 
     period: timedelta
@@ -30,8 +35,24 @@ class Every:
         return f"every {self.period.total_seconds():g} s"
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
+class Cron(msgspec.Struct, frozen=True, tag="cron"):
+    """At the moments that five cron fields name, in UTC: `cron("30 2 * * mon-fri")`."""
+
+    text: str
+
+    def due(self, now: datetime, last: datetime) -> bool:
+        """Whether such a moment has come since the last run."""
+        return parse_cron(self.text).next_after(last) <= now
+
+    def next_after(self, now: datetime) -> datetime:
+        """The next such moment."""
+        return parse_cron(self.text).next_after(now)
+
+    def __str__(self) -> str:
+        return f"cron {self.text}"
+
+
+class Rows(msgspec.Struct, frozen=True, tag="rows"):
     """New committed rows in `table`, at most once in `pause`."""
 
     table: str
@@ -41,10 +62,29 @@ class Rows:
         return f"rows in {self.table}"
 
 
-Trigger = Every | Rows
+class Files(msgspec.Struct, frozen=True, tag="files"):
+    """New or changed files; a pattern that is not absolute starts at the data folder."""
+
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"files {self.pattern}"
+
+
+class Request(msgspec.Struct, frozen=True, tag="request"):
+    """`POST /api/v1/functions/NAME`, where `path` may take the place of the function's name."""
+
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"request {self.path}".rstrip()
+
+
+Trigger = Every | Cron | Rows | Files | Request
 
 _PERIOD = re.compile(r"(?P<count>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def parse_period(text: str) -> timedelta:
@@ -60,6 +100,29 @@ def every(period: str) -> Every:
     return Every(parse_period(period))
 
 
+def cron(text: str) -> Cron:
+    """Run at the moments of a cron line: minute, hour, day, month and weekday, in UTC."""
+    parse_cron(text)
+    return Cron(text)
+
+
 def rows(table: str, pause: str | None = None) -> Rows:
     """Run after each commit that changed `table`, at most once in `pause`."""
     return Rows(table, parse_period(pause) if pause else timedelta(0))
+
+
+def files(pattern: str) -> Files:
+    """Run when files that match `pattern` come or change; they are handed over as `paths`.
+
+    `*` stands for anything in a name, `**` for any folders in between.
+    """
+    if not pattern.strip("/"):
+        raise ValueError(f"{pattern!r} names no files: write a pattern such as 'drop/*.csv'")
+    return Files(pattern)
+
+
+def request(path: str = "") -> Request:
+    """Run when asked over HTTP; the JSON that was sent is handed over as `body`."""
+    if path and not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is no path: write one word of letters, digits, '-', '_', '.'")
+    return Request(path)

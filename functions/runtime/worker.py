@@ -1,143 +1,147 @@
-"""The loop of a process: waits for the clock and for commits, and runs what is due."""
+"""The loops of a process: each waits for the clock, commits and files, and runs what is due.
+
+Ours share one loop. A source that lives in another process has a loop of its own, a `Resident`, so
+that nobody waits for it.
+"""
 
 import logging
-import random
 import threading
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
 
-from functions.runtime.function import Function
-from functions.runtime.runner import Runner
-from functions.runtime.triggers import Every, Rows
-from storage.announce import watch_changes
-from storage.folders import Folders
-from storage.reader import LakeMissing
+from functions.runtime.function import Declared
+from functions.runtime.hands import Stopped
+from functions.runtime.isolation import Isolate, LoadFailed
+from functions.runtime.runner import Run, Runner
+from functions.runtime.schedule import BACK_OFF_S, LONGEST_WAIT_S, Schedule
+from functions.runtime.triggers import Files
+from functions.runtime.watch import LakeNews, Mailbox, tell_of_files
 
-__all__ = ["Schedule", "work"]
+__all__ = ["BACK_OFF_S", "Lane", "Resident", "Schedule", "work"]
 
 log = logging.getLogger("functions")
 
-FLUSH_EVERY = timedelta(seconds=15)
-LONGEST_WAIT_S = 1.0
-BACK_OFF_S = (1, 2, 4, 8, 16, 30, 60)
+
+class Lane:
+    """Runs some functions in turn as they become due."""
+
+    def __init__(self, runner: Runner, schedules: Sequence[Schedule], mailbox: Mailbox) -> None:
+        self._runner = runner
+        self._schedules = schedules
+        self._mailbox = mailbox
+
+    def keep_going(self, stop: threading.Event) -> None:
+        """Go on until `stop` is set; who sets it may post to the mailbox to be heard at once."""
+        while not stop.is_set():
+            tables, paths = self._mailbox.take()
+            for schedule in self._schedules:
+                schedule.note(tables, paths)
+                if schedule.parked and "runs" in tables:
+                    self._look_for_revival(schedule)
+                if not stop.is_set():
+                    _run_if_due(self._runner, schedule)
+            self._runner.ledger.flush_now_and_then()
+            now = self._runner.clock()
+            pause = min([LONGEST_WAIT_S, *(s.wait_s(now) for s in self._schedules)])
+            self._mailbox.arrived.wait(max(0.0, pause))
+
+    def _look_for_revival(self, schedule: Schedule) -> None:
+        if not self._runner.ledger.standing(schedule.function).parked:
+            log.info("%s runs again", schedule.function.name)
+            schedule.revive()
 
 
-@dataclass
-class Schedule:
-    """When one function is due: its triggers, what changed, and how long it has to wait."""
+class Resident:
+    """A source that lives in a child: the thread that runs its functions when they are due."""
 
-    function: Function
-    last: datetime | None = None
-    changed: set[str] = field(default_factory=set)
-    not_before: datetime | None = None
-    failures: int = 0
+    def __init__(self, runner: Runner, isolate: Isolate, news: LakeNews) -> None:
+        self.isolate = isolate
+        self._runner = runner
+        self._news = news
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True, name=isolate.source.name)
 
-    def __post_init__(self) -> None:
-        # While the process was down commits may have come: look once at the start.
-        self.changed = {t.table for t in self.function.on if isinstance(t, Rows)}
+    def start(self) -> None:
+        """Load the source if that is still to be done, and run what it declares."""
+        self._thread.start()
 
-    def note(self, tables: Iterable[str]) -> None:
-        """Remember which tables changed."""
-        mine = {t.table for t in self.function.on if isinstance(t, Rows)}
-        self.changed |= mine & set(tables)
+    def stop(self) -> None:
+        """End it at once, also in the middle of a run: what that would have brought comes again."""
+        self._stop.set()
+        self._mailbox.post()
+        self.isolate.close()
+        self._thread.join()
 
-    def due(self, now: datetime) -> str | None:
-        """What sets the function off now, in words; None when nothing does."""
-        if self.not_before is not None and now < self.not_before:
-            return None
-        for trigger in self.function.on:
-            if isinstance(trigger, Every) and trigger.due(now, self.last):
-                return str(trigger)
-            if isinstance(trigger, Rows) and self._rows_due(trigger, now):
-                return str(trigger)
-        return None
+    def _live(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.isolate.load()
+                break
+            except LoadFailed as error:
+                self._runner.failed_to_load(self.isolate.source, str(error))
+                self._stop.wait(BACK_OFF_S[-1])
+            except Stopped:
+                return
+        self._news.subscribe(self._mailbox)
+        schedules = [self._schedule(function) for function in self.isolate.functions]
+        Lane(self._runner, schedules, self._mailbox).keep_going(self._stop)
+        self._news.leave(self._mailbox)
 
-    def _rows_due(self, trigger: Rows, now: datetime) -> bool:
-        rested = self.last is None or now - self.last >= trigger.pause
-        return rested and trigger.table in self.changed
-
-    def ran(self, now: datetime, failed: bool) -> None:
-        """A run is over: after a failure the next one waits, longer each time, with jitter."""
-        self.last = now
-        self.failures = self.failures + 1 if failed else 0
-        if failed:
-            step = BACK_OFF_S[min(self.failures, len(BACK_OFF_S)) - 1]
-            self.not_before = now + timedelta(seconds=step * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
-        else:
-            self.not_before = None
-
-    def wait_s(self, now: datetime) -> float:
-        """Seconds until the clock may make it due."""
-        nexts = [t.next_after(now) for t in self.function.on if isinstance(t, Every)]
-        return min(((n - now).total_seconds() for n in nexts), default=LONGEST_WAIT_S)
+    def _schedule(self, function: Declared) -> Schedule:
+        schedule = Schedule(function, self.isolate)
+        standing = self._runner.ledger.standing(function)
+        schedule.resume(standing)
+        for trigger in function.on:
+            if isinstance(trigger, Files):
+                threading.Thread(
+                    target=tell_of_files, daemon=True, name=f"files of {function.name}",
+                    args=(
+                        self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox,
+                        self._stop,
+                    ),
+                ).start()  # fmt: skip
+        return schedule
 
 
 def work(
-    runner: Runner, functions: Iterable[Function], stop: threading.Event, watch_lake: bool
+    runner: Runner, functions: Iterable[Declared], stop: threading.Event, watch_lake: bool
 ) -> None:
-    """Run the functions as they become due, until `stop` is set."""
-    schedules = [Schedule(f) for f in functions]
-    news = _News(runner.folders, stop) if watch_lake else None
-    flushed = datetime.now(UTC)
-    while not stop.is_set():
-        now = datetime.now(UTC)
-        tables = news.take() if news else ()
-        for schedule in schedules:
-            schedule.note(tables)
-            _run_if_due(runner, schedule)
-        if now - flushed >= FLUSH_EVERY:
-            runner.flush()
-            flushed = now
-        now = datetime.now(UTC)
-        pause = max(0.0, min([LONGEST_WAIT_S, *(s.wait_s(now) for s in schedules)]))
-        (news.arrived if news else stop).wait(pause)
+    """Run functions in this process as they become due, until `stop` is set."""
+    mailbox = Mailbox()
+    if watch_lake:
+        LakeNews(runner.folders, stop).subscribe(mailbox)
+    Lane(runner, [Schedule(f) for f in functions], mailbox).keep_going(stop)
     runner.flush()
 
 
 def _run_if_due(runner: Runner, schedule: Schedule) -> None:
-    now = datetime.now(UTC)
+    now = runner.clock()
     trigger = schedule.due(now)
     if trigger is None:
         return
-    before, schedule.changed = schedule.changed, set()
-    run = runner.run(schedule.function, trigger, now)
-    schedule.ran(now, run.outcome == "failed")
-    if run.outcome == "failed":
-        schedule.changed |= before
-        if not _waits_for_lake(run.error):
-            log.error("%s failed: %s", run.function, run.error)
-            runner.flush()
-    elif run.outcome == "ok":
-        log.info(
-            "%s: %d rows in %.0f ms", run.function, run.batch.row_count, run.entry["duration_ms"]
-        )
+    tables, paths = schedule.take()
+    run = runner.run(
+        schedule.function, trigger, now, hands=schedule.hands, paths=tuple(sorted(paths))
+    )
+    if run.outcome in ("ok", "nothing"):
+        schedule.ran(now, failed=False)
+        _tell(run, schedule)
+        if paths:
+            runner.flush()  # after a restart only newer files are handed over
+        return
+    schedule.note(tables)
+    schedule.paths |= paths
+    schedule.ran(now, failed=True, fault=run.is_fault)
+    if not run.waits:
+        _tell(run, schedule)
+        runner.flush()
 
 
-def _waits_for_lake(error: str | None) -> bool:
-    return (error or "").startswith(LakeMissing.__name__)
-
-
-class _News:
-    """Which tables changed since they were last taken, gathered by a thread."""
-
-    def __init__(self, folders: Folders, stop: threading.Event) -> None:
-        self.arrived = threading.Event()
-        self._lock = threading.Lock()
-        self._tables: set[str] = set()
-        self._folders = folders
-        self._stop = stop
-        threading.Thread(target=self._gather, daemon=True, name="news").start()
-
-    def take(self) -> set[str]:
-        with self._lock:
-            tables, self._tables = self._tables, set()
-            self.arrived.clear()
-        return tables
-
-    def _gather(self) -> None:
-        for tables in watch_changes(self._folders.data, self._stop, timeout_ms=1000):
-            if tables:
-                with self._lock:
-                    self._tables |= tables
-                    self.arrived.set()
+def _tell(run: Run, schedule: Schedule) -> None:
+    if run.error:
+        log.error("%s %s: %s", run.function, run.outcome, run.error)
+        if schedule.parked:
+            log.error("%s is parked and tried again every 10 minutes", run.function)
+    elif run.batch.row_count:
+        took_ms = run.entry["duration_ms"]
+        log.info("%s: %d rows in %.0f ms", run.function, run.batch.row_count, took_ms)

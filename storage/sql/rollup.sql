@@ -1,4 +1,4 @@
--- Complete 5-minute steps that samples committed after $cursor touched, where they changed anything.
+-- Complete 5-minute steps that samples committed after $cursor touched, where there are more samples now.
 WITH touched AS (
     SELECT time_bucket(INTERVAL 5 MINUTE, min(first_ts)) AS start
     FROM segments
@@ -19,5 +19,5 @@ FROM steps
 ANTI JOIN metrics_5m AS held ON
     held.server = steps.server AND held.ts = steps.ts
     AND held.ts >= (SELECT start FROM touched)
-    AND {same_counts}
+    AND {held_counts}
 ORDER BY server, ts

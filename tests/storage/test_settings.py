@@ -22,6 +22,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
         ("[wep]\nport = 1", "unknown field `wep`"),
         ("[web", "hoursight.toml"),
+        ("[[metrics]]\nname = 'GPU %'", "name is 'GPU %', expected small letters"),
+        ("[[metrics]]\nname = 'mem_used_pct'", "'mem_used_pct', which is taken"),
+        ("[[metrics]]\nname = 'gpu_max'", "not ending in _mean, _max, _count"),
+        ("[[metrics]]\nname = 'gpu'\nwarn = 9", "has one of warn and critical"),
+        ("[[metrics]]\nname = 'gpu'\n[[metrics]]\nname = 'gpu'", "a name twice"),
+        ("[retention]\nmetrics = '7 weeks'", "retention.metrics is '7 weeks', expected '7d'"),
+        ("[retention]\nmetrics = '2h'", "a day at least"),
+        ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
 def test_a_wrong_setting_is_told_by_file_key_and_expectation(

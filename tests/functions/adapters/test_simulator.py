@@ -31,7 +31,7 @@ class Simulated:
 
     def restart(self, servers: int = 3, history: timedelta = HISTORY) -> None:
         self.settings = SimulatorSettings(True, servers, SEED, history / timedelta(days=1))
-        settings = Settings(SourceSettings(simulator=self.settings))
+        settings = Settings(sources=SourceSettings(simulator=self.settings))
         self.runner = Runner(self.house.folders, settings)
 
     def run(self, now: datetime) -> Run:

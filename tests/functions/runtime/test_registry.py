@@ -6,7 +6,7 @@ from storage.settings import HostSettings, Settings, SimulatorSettings, SourceSe
 
 def turned_on(host: bool, simulator: bool) -> list[str]:
     sources = SourceSettings(HostSettings(host), SimulatorSettings(simulator))
-    return [each.name for each in registry.adapters(Settings(sources))]
+    return [each.name for each in registry.adapters(Settings(sources=sources))]
 
 
 def test_the_functions_of_the_folder_are_found_once_each() -> None:

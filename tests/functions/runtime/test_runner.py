@@ -87,7 +87,7 @@ def test_an_adapter_is_handed_its_own_settings(folders: Folders) -> None:
         return Batch()
 
     mine = SimulatorSettings(servers=3)
-    settings = Settings(SourceSettings(simulator=mine))
+    settings = Settings(sources=SourceSettings(simulator=mine))
     runner_of(folders, settings).run(made(simulator), "test")
     assert handed == [mine]
 

@@ -1,0 +1,168 @@
+"""The user's own functions: files of a folder, live as they are saved, the last good version kept.
+
+A file is loaded in a child only. What was loaded last is kept beside it under `.last-good`, so that
+a file with an error in it leaves the good version running, also over a restart.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+import msgspec
+from watchfiles import watch
+
+from functions.runtime import registry
+from functions.runtime.function import Declared, hash_of
+from functions.runtime.isolation import Isolate, LoadFailed, Nursery
+from functions.runtime.runner import Runner
+from functions.runtime.watch import LakeNews
+from functions.runtime.wire import Source
+from functions.runtime.worker import Resident
+from storage.folders import Folders
+
+__all__ = ["LastGood", "Users", "loaded", "sources"]
+
+log = logging.getLogger("functions")
+
+LOOK_EVERY_MS = 1000
+DEBOUNCE_MS = 50
+
+
+class Good(msgspec.Struct, frozen=True):
+    """A text that could be loaded, and what it declares."""
+
+    text: bytes
+    functions: tuple[Declared, ...]
+
+
+class LastGood:
+    """The last version of each file that could be loaded."""
+
+    def __init__(self, folders: Folders) -> None:
+        self._folder = folders.functions / ".last-good"
+
+    def save(self, name: str, good: Good) -> None:
+        """Keep a version; whole or not at all."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        partial = self._folder / f"{name}.partial"
+        partial.write_bytes(msgspec.json.encode(good))
+        partial.rename(self._folder / f"{name}.json")
+
+    def load(self, name: str) -> Good | None:
+        """The version that was kept; None when there is none."""
+        with suppress(OSError, msgspec.DecodeError):
+            return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=Good)
+        return None
+
+    def forget(self, present: Iterable[str]) -> None:
+        """Drop what belongs to none of the files that are there."""
+        gone = {path.stem: path for path in self._folder.glob("*.json")}
+        for name in gone.keys() - set(present):
+            gone[name].unlink(missing_ok=True)
+
+
+def sources(folders: Folders) -> dict[str, Source]:
+    """The files of the folder by name: not those of `_helpers`, tests and what is still empty."""
+    found = {}
+    for path in sorted(folders.functions.glob("*.py")):
+        with suppress(OSError):  # gone, or not for us
+            text = path.read_bytes()
+            if text.strip() and not path.name.startswith(("_", "test_")):
+                found[path.stem] = Source(path=str(path), text=text)
+    return found
+
+
+def loaded(folders: Folders, nursery: Nursery, source: Source, taken: Mapping[str, str]) -> Isolate:
+    """A source in a child, and kept as good; LoadFailed when it is not.
+
+    `taken` tells whose the names are that are taken already.
+    """
+    isolate = Isolate(nursery, source).load()
+    for each in isolate.functions:
+        if taken.get(each.name, source.name) != source.name:
+            isolate.close()
+            raise LoadFailed(
+                f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
+                "another name"
+            )
+    LastGood(folders).save(source.name, Good(source.text, isolate.functions))
+    return isolate
+
+
+class Users:
+    """Runs the user's functions, and puts the new version in place of the old when one is saved."""
+
+    def __init__(self, runner: Runner, nursery: Nursery, news: LakeNews) -> None:
+        self._runner = runner
+        self._folders = runner.folders
+        self._nursery = nursery
+        self._news = news
+        self._good = LastGood(self._folders)
+        self._stamps: dict[str, str] = {}
+        self.residents: dict[str, Resident] = {}
+
+    def keep_watch(self, stop: threading.Event) -> None:
+        """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
+        self._folders.functions.mkdir(exist_ok=True)
+        self.look()
+        for _ in watch(
+            self._folders.functions, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS,
+            rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
+            watch_filter=None, recursive=False,
+        ):  # fmt: skip
+            if not stop.is_set():
+                self.look()  # also when nothing is told: the watch begins after the first look
+        for resident in self.residents.values():
+            resident.stop()
+
+    def look(self) -> None:
+        """Take up what is new in the folder, and let go of what has gone."""
+        found = sources(self._folders)
+        helpers = b"".join(p.read_bytes() for p in sorted(self._folders.functions.glob("_*.py")))
+        for name in self.residents.keys() - found.keys():
+            log.info("%s is gone", name)
+            self.residents.pop(name).stop()
+        for name in self._stamps.keys() - found.keys():
+            del self._stamps[name]
+        self._good.forget(found)
+        for name, source in found.items():
+            stamp = hash_of(helpers + source.text)
+            if self._stamps.get(name) != stamp:
+                self._stamps[name] = stamp
+                self._renew(source)
+
+    def functions(self) -> list[tuple[Declared, Isolate]]:
+        """What runs now, and the hands that it lives in."""
+        isolates = [resident.isolate for resident in list(self.residents.values())]
+        return [(function, isolate) for isolate in isolates for function in isolate.functions]
+
+    def _renew(self, source: Source) -> None:
+        try:
+            isolate = loaded(self._folders, self._nursery, source, self._taken())
+        except LoadFailed as error:
+            self._runner.failed_to_load(source, str(error))
+            self._keep_good(source)
+            return
+        self._install(isolate)
+
+    def _keep_good(self, source: Source) -> None:
+        """Leave the last good version running, or start it when this process runs none yet."""
+        good = self._good.load(source.name)
+        if source.name not in self.residents and good is not None:
+            with suppress(LoadFailed):
+                self._install(
+                    Isolate(self._nursery, Source(path=source.path, text=good.text)).load()
+                )
+
+    def _install(self, isolate: Isolate) -> None:
+        name = isolate.source.name
+        if name in self.residents:
+            self.residents.pop(name).stop()
+        self.residents[name] = Resident(self._runner, isolate, self._news)
+        self.residents[name].start()
+        log.info("%s is live: %s", name, ", ".join(f.name for f in isolate.functions))
+
+    def _taken(self) -> dict[str, str]:
+        ours = {function.name: "hoursight" for function in registry.everything()}
+        return ours | {function.name: isolate.source.name for function, isolate in self.functions()}

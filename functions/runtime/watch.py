@@ -1,0 +1,135 @@
+"""What happens outside while a process waits: commits and files, told to those whom it concerns."""
+
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from itertools import takewhile
+from pathlib import Path
+
+from watchfiles import watch
+
+from storage.announce import watch_changes
+from storage.folders import Folders
+
+__all__ = ["LakeNews", "Mailbox", "matching", "tell_of_files"]
+
+LOOK_EVERY_MS = 1000
+# What is written in one go is told as one.
+DEBOUNCE_MS = 50
+
+
+class Mailbox:
+    """What one loop has been told since it last looked."""
+
+    def __init__(self) -> None:
+        self.arrived = threading.Event()
+        self._lock = threading.Lock()
+        self._tables: set[str] = set()
+        self._paths: dict[str, set[Path]] = {}
+
+    def post(
+        self, tables: Iterable[str] = (), paths: Mapping[str, set[Path]] | None = None
+    ) -> None:
+        """Tell of tables that changed, and of files by the pattern that they match."""
+        with self._lock:
+            self._tables |= set(tables)
+            for pattern, found in (paths or {}).items():
+                self._paths.setdefault(pattern, set()).update(found)
+            self.arrived.set()
+
+    def take(self) -> tuple[set[str], dict[str, set[Path]]]:
+        """What came, once."""
+        with self._lock:
+            taken = self._tables, self._paths
+            self._tables, self._paths = set(), {}
+            self.arrived.clear()
+        return taken
+
+
+class LakeNews:
+    """Passes the keeper's announcements on to any number of mailboxes."""
+
+    def __init__(self, folders: Folders, stop: threading.Event) -> None:
+        self._folders = folders
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._mailboxes: set[Mailbox] = set()
+        threading.Thread(target=self._gather, daemon=True, name="news").start()
+
+    def subscribe(self, mailbox: Mailbox) -> None:
+        """Tell this one too from now on."""
+        with self._lock:
+            self._mailboxes.add(mailbox)
+
+    def leave(self, mailbox: Mailbox) -> None:
+        """Tell it no more."""
+        with self._lock:
+            self._mailboxes.discard(mailbox)
+
+    def _gather(self) -> None:
+        for tables in watch_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
+            if tables:
+                with self._lock:
+                    for mailbox in self._mailboxes:
+                        mailbox.post(tables)
+
+
+def tell_of_files(
+    folders: Folders,
+    pattern: str,
+    since: datetime | None,
+    mailbox: Mailbox,
+    stop: threading.Event,
+) -> None:
+    """Post the files that match and are newer than `since`, then those that come or change."""
+    known = {p: at for p, at in matching(folders, pattern).items() if since and at <= _ns(since)}
+    for _ in _looks(folders, pattern, stop):
+        found = matching(folders, pattern)
+        fresh = {path for path, at in found.items() if known.get(path) != at}
+        known = found
+        if fresh:
+            mailbox.post(paths={pattern: fresh})
+
+
+def matching(folders: Folders, pattern: str) -> dict[Path, int]:
+    """The files that match, and when each last changed or came under its name [ns since 1970]."""
+    base, rest = _parted(folders, pattern)
+    stamps = {}
+    for path in base.glob(rest):
+        try:
+            if path.is_file():
+                stamps[path] = path.stat().st_ctime_ns  # a move keeps the time of its content
+        except OSError:  # gone meanwhile
+            continue
+    return stamps
+
+
+def _parted(folders: Folders, pattern: str) -> tuple[Path, str]:
+    """The folder below which everything lies that can match, and the rest of the pattern."""
+    root = Path("/") if pattern.startswith("/") else folders.data
+    parts = pattern.strip("/").split("/")
+    fixed = list(takewhile(lambda part: not set(part) & set("*?["), parts[:-1]))
+    return root.joinpath(*fixed), "/".join(parts[len(fixed) :])
+
+
+def _looks(folders: Folders, pattern: str, stop: threading.Event) -> Iterator[None]:
+    """One at once, and one whenever something may have changed, at the latest after a second."""
+    base, rest = _parted(folders, pattern)
+    if base.is_relative_to(folders.data):
+        base.mkdir(parents=True, exist_ok=True)
+    yield
+    while not stop.is_set():
+        try:
+            for _ in watch(
+                base, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS, watch_filter=None,
+                rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
+                recursive="/" in rest,
+            ):  # fmt: skip
+                yield
+        except OSError:  # the folder is not there, or no more
+            stop.wait(LOOK_EVERY_MS / 1000)
+            yield
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)

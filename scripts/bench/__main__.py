@@ -1,0 +1,43 @@
+"""`python -m scripts.bench store [--servers N] [--hours H] [--json FILE]`."""
+
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+import duckdb
+import pyarrow as pa
+
+from scripts.bench.measure import show, write_json
+
+
+@click.group()
+def bench() -> None:
+    """Measure, beside a limit or a peer in the same run."""
+
+
+@bench.command(epilog="Example: python -m scripts.bench store --servers 1000 --hours 24")
+@click.option("--servers", default=1000, show_default=True)
+@click.option("--hours", default=24.0, show_default=True)
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+def store(servers: int, hours: float, path: Path | None) -> None:
+    """The store: append, commit, bulk, bytes, queries, late data, visibility."""
+    from scripts.bench.store import figures
+
+    found = []
+    for figure in figures(servers, hours):
+        click.echo(f"{figure.name}: {figure.value:.3g} {figure.unit}")
+        found.append(figure)
+    show(found)
+    if path is not None:
+        about = {"servers": servers, "hours": hours, "at": datetime.now(UTC).isoformat()}
+        versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
+        write_json(found, path, about | versions | {"python": platform.python_version(),
+                                                    "cores": os.cpu_count()})  # fmt: skip
+
+
+if __name__ == "__main__":
+    bench()

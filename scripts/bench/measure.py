@@ -1,0 +1,104 @@
+"""One figure and what it is held against."""
+
+import json
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+__all__ = ["Figure", "interleaved", "quantile", "show", "stopwatch", "write_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What was measured, against which peer, and what it has to reach.
+
+    `ratio` is ours ÷ the peer's; `goal` bounds `held` ("ratio" or "value") from above, or from
+    below when `at_least`.
+    """
+
+    name: str
+    value: float
+    unit: str
+    goal: float
+    peer: str = ""
+    peer_value: float | None = None
+    held: str = "value"
+    at_least: bool = False
+
+    @property
+    def ratio(self) -> float | None:
+        """Ours over the peer's."""
+        return self.value / self.peer_value if self.peer_value else None
+
+    @property
+    def met(self) -> bool:
+        """Whether the goal is reached."""
+        held = self.ratio if self.held == "ratio" else self.value
+        if held is None:
+            return False
+        return held >= self.goal if self.at_least else held <= self.goal
+
+    @property
+    def goal_text(self) -> str:
+        """The goal as people write it: `≤ 1.2 ×`."""
+        unit = "×" if self.held == "ratio" else self.unit
+        return f"{'≥' if self.at_least else '≤'} {self.goal:g} {unit}"
+
+
+@contextmanager
+def stopwatch() -> Iterator[Callable[[], float]]:
+    """Milliseconds since it was started."""
+    began = time.perf_counter()
+    yield lambda: 1000 * (time.perf_counter() - began)
+
+
+def interleaved(
+    ours: Callable[[], object], peers: Callable[[], object], rounds: int
+) -> tuple[list[float], list[float]]:
+    """Time two things in turn, so that a noisy machine is noisy for both [ms]."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for work, into in zip((ours, peers), times, strict=True):
+            with stopwatch() as elapsed:
+                work()
+                into.append(elapsed())
+    return times
+
+
+def quantile(values: Sequence[float], q: float) -> float:
+    """The q-quantile of a sample."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
+
+
+def median(values: Sequence[float]) -> float:
+    """The median of a sample."""
+    return statistics.median(values)
+
+
+def show(figures: Sequence[Figure]) -> None:
+    """The table at the end of a run."""
+    grid = Table("what", "measured", "peer", "ratio", "goal", "", box=None, header_style="bold")
+    for each in figures:
+        peer = f"{each.peer} {each.peer_value:.3g}" if each.peer_value is not None else ""
+        ratio = "" if each.ratio is None else f"{each.ratio:.2f} ×"
+        mark = "reached" if each.met else "MISSED"
+        measured = f"{each.value:.3g} {each.unit}"
+        grid.add_row(each.name, measured, peer, ratio, each.goal_text, mark)
+    Console(width=150).print(grid)
+    missed = sum(not each.met for each in figures)
+    click.echo(f"{len(figures)} figures, {missed} missed their goal")
+
+
+def write_json(figures: Sequence[Figure], path: Path, about: dict[str, object]) -> None:
+    """All figures and the circumstances, for machines."""
+    rows = [asdict(each) | {"ratio": each.ratio, "met": each.met} for each in figures]
+    path.write_text(json.dumps({"about": about, "figures": rows}, indent=1) + "\n")
+    click.echo(f"written to {path}")

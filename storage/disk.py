@@ -1,0 +1,30 @@
+"""What keeps a disk from being written, in words that name the remedy."""
+
+import errno
+import os
+from pathlib import Path
+
+__all__ = ["disk_trouble"]
+
+LEAST_FREE_BYTES = 1 << 20
+
+
+def disk_trouble(place: Path, error: Exception | None = None) -> str | None:
+    """Why nothing can be written at `place` (after `error`), with the remedy; None when it can."""
+    code = error.errno if isinstance(error, OSError) else None
+    try:
+        disk = os.statvfs(place)
+    except OSError as gone:
+        return (
+            f"{place} cannot be reached ({gone.strerror}): mount its disk, or name another --data"
+        )
+    if code == errno.EROFS or disk.f_flag & os.ST_RDONLY:
+        return f"the disk of {place} is read-only: mount it read-write, or name another --data"
+    full = disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or (
+        disk.f_files > 0 and not disk.f_favail
+    )
+    if code in (errno.ENOSPC, errno.EDQUOT) or full:
+        return f"the disk of {place} is full: make room there, and it goes on by itself"
+    if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
+        return f"this user may not write to {place}: give it the right, or name another --data"
+    return None

@@ -1,0 +1,88 @@
+"""What the keeper remembers of the lake, so that an everyday commit need not ask it."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+import pyarrow as pa
+
+from storage.segment import Provenance
+from storage.writer import Writer
+
+__all__ = ["Batches", "Newest"]
+
+REMEMBERED = timedelta(days=3)
+# A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
+CLOCK_MARGIN = timedelta(days=1)
+MAX_REMEMBERED = 500_000
+
+
+class Batches:
+    """Which batches were committed: recent ones from memory, older ones from the lake."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._load()
+
+    def known(self, batches: Iterable[Provenance]) -> set[str]:
+        """Those ids among `batches` that were committed."""
+        batches = list(batches)
+        old = [b.batch_id for b in batches if b.created_at < self._since + CLOCK_MARGIN]
+        found = {b.batch_id for b in batches} & self._recent
+        return found | self.in_lake(old) if old else found
+
+    def in_lake(self, ids: list[str]) -> set[str]:
+        """Those of `ids` that stand in the ledger, asked of the lake itself."""
+        if not ids:
+            return set()
+        return self._writer.column("SELECT batch_id FROM segments WHERE batch_id IN $ids", ids=ids)
+
+    def add(self, ids: Iterable[str]) -> None:
+        """These were committed now."""
+        self._recent |= set(ids)
+        if len(self._recent) > MAX_REMEMBERED:
+            self._load()
+
+    def _load(self) -> None:
+        newest = self._writer.value("SELECT max(ts) FROM segments")
+        self._since: datetime = (newest or self._writer.value("SELECT now()")) - REMEMBERED
+        self._recent: set[str] = self._writer.column(
+            "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
+        )
+
+
+class Newest:
+    """The newest sample of each server: what comes later cannot be there already."""
+
+    def __init__(self, writer: Writer) -> None:
+        rows = writer.run(
+            "SELECT server, epoch_us(max(ts)) FROM metrics "
+            "WHERE ts >= (SELECT max(ts) FROM metrics) - INTERVAL 1 DAY GROUP BY server"
+        ).fetchall()
+        self._at: dict[str, int] = dict(rows)
+
+    def all_later(self, rows: pa.Table) -> bool:
+        """Whether each of these samples is later than all that the lake has of its server."""
+        never = 1 << 63
+        return all(first > self._at.get(server, never) for server, first, _ in _spans(rows))
+
+    def add(self, rows: pa.Table) -> None:
+        """These are in the lake now."""
+        for server, _, last in _spans(rows):
+            self._at[server] = max(last, self._at.get(server, last))
+
+    def forget(self, servers: Iterable[str]) -> None:
+        """Nothing is known of these any more."""
+        for server in servers:
+            self._at.pop(server, None)
+
+
+def _spans(rows: pa.Table) -> Iterable[tuple[str, int, int]]:
+    """Each server with its first and last time in `rows` [µs since 1970]."""
+    times = rows.select(["server"]).append_column("ts", rows["ts"].cast(pa.int64()))
+    spans = times.group_by("server").aggregate([("ts", "min"), ("ts", "max")])
+    return zip(*(spans[name].to_pylist() for name in ("server", "ts_min", "ts_max")), strict=True)
+
+
+def distinct(rows: pa.Table, key: Iterable[str]) -> bool:
+    """Whether no two rows have the same key."""
+    return bool(rows.group_by(list(key)).aggregate([]).num_rows == rows.num_rows)

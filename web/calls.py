@@ -1,0 +1,58 @@
+"""Functions over HTTP: the site hands a call to the running system and passes its answer on."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import msgspec
+from litestar import MediaType, Response, post
+from litestar.exceptions import ClientException, PermissionDeniedException
+from litestar.params import FromPath, FromQuery
+
+from storage.calls import NobodyThere, ask
+from web.pages import AnyRequest, TheLake
+
+__all__ = ["ROUTES"]
+
+
+@post("/api/v1/functions/{name:str}", status_code=200, summary="Run a function and get its rows")
+async def call(
+    request: AnyRequest,
+    lake: TheLake,
+    name: FromPath[str],
+    now: FromQuery[datetime | None] = None,
+    dry_run: FromQuery[bool] = False,
+) -> Response[bytes]:
+    """The JSON that is sent is the function's `body`; the answer has its rows by table.
+
+    404: no such function; 500: it failed, `error` says why; 504: it was stopped at its deadline;
+    503: nothing runs that could take the call.
+    """
+    _check_origin(request)
+    question = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
+    try:
+        status, answer = await ask(lake.folders.data, msgspec.json.encode(question))
+    except NobodyThere as error:
+        status, answer = 503, msgspec.json.encode({"error": str(error)})
+    return Response(
+        answer, status_code=status, media_type=MediaType.JSON,
+        headers={"Cache-Control": "no-store"},
+    )  # fmt: skip
+
+
+def _check_origin(request: AnyRequest) -> None:
+    """A page of somebody else's, open in the browser of one of ours, may not run functions."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        raise PermissionDeniedException(f"calls from pages of {origin} are not taken")
+
+
+async def _body(request: AnyRequest) -> Any:
+    sent = await request.body()
+    try:
+        return msgspec.json.decode(sent) if sent.strip() else None
+    except msgspec.DecodeError as error:
+        raise ClientException(f"the body is no JSON: {error}") from error
+
+
+ROUTES = (call,)
