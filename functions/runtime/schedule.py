@@ -35,6 +35,7 @@ class Schedule:
     failures: int = 0
     faults: int = 0
     _began: datetime | None = None
+    _looked: datetime | None = None
 
     def __post_init__(self) -> None:
         # While the process was down commits may have come: look once at the start.
@@ -74,6 +75,7 @@ class Schedule:
     def due(self, now: datetime) -> str | None:
         """What sets the function off now, in words; None when nothing does."""
         self._began = self._began or now
+        self._follow_clock(now)
         if self.not_before is not None and now < self.not_before:
             return None
         for trigger in self.function.on:
@@ -86,6 +88,13 @@ class Schedule:
             if isinstance(trigger, Files) and self.paths:
                 return str(trigger)
         return None
+
+    def _follow_clock(self, now: datetime) -> None:
+        """A clock that was set back must not keep a function waiting until it has caught up."""
+        if self._looked is not None and now < self._looked:
+            self.last = self.not_before = None
+            self._began = now
+        self._looked = now
 
     def _rows_due(self, trigger: Rows, now: datetime) -> bool:
         rested = self.last is None or now - self.last >= trigger.pause

@@ -56,6 +56,18 @@ def test_after_a_run_the_clock_makes_it_due_again() -> None:
     assert schedule.due(after(minutes=5)) == "every 300 s"
 
 
+@pytest.mark.parametrize("trigger", [CLOCK, METRICS], ids=str)
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_clock_that_is_set_back_keeps_no_function_waiting(trigger: Trigger, failed: bool) -> None:
+    schedule = Schedule(made(trigger))
+    assert schedule.due(NOON)
+    ran(schedule, NOON, failed)
+    schedule.note(["metrics"])
+    assert schedule.due(after(hours=-1)) == str(trigger)
+    ran(schedule, after(hours=-1))
+    assert schedule.due(after(hours=-1, seconds=1)) is None
+
+
 def test_after_a_run_rows_make_it_due_again() -> None:
     schedule = Schedule(made(METRICS))
     ran(schedule, NOON)
