@@ -1,4 +1,4 @@
-"""Hoursight's door: the command, and `connect` for notebooks.
+"""Hoursight's door: the command, and `connect` and `call` for notebooks.
 
 >>> lake = hoursight.connect("var")
 >>> lake.sql("select server, score from fleet_now order by score desc").to_pandas()
@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,11 +17,9 @@ import click
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from functions.runtime.function import Function
-    from functions.runtime.runner import Run
     from storage.reader import Reader
 
-__all__ = ["Lake", "connect", "main"]
+__all__ = ["Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -53,6 +51,23 @@ def connect(data: Path | str = "var") -> Lake:
     from storage.reader import Reader
 
     return Lake(Reader.open(data))
+
+
+def call(
+    data: Path | str,
+    name: str,
+    now: datetime | None = None,
+    *,
+    body: Any = None,
+    files: Sequence[Path | str] = (),
+    dry_run: bool = False,
+) -> dict[str, pa.Table]:
+    """Run a function as `hoursight call` does; its rows by table. Raises CallFailed."""
+    from scripts.call import roster_of
+
+    paths = tuple(Path(file).absolute() for file in files)
+    run = roster_of(Path(data)).call(name, now, dry=dry_run, paths=paths, body=body)
+    return dict(run.batch.rows)
 
 
 def _data_option(command: C) -> C:
@@ -112,32 +127,23 @@ def scenario(data: Path, name: str) -> None:
     click.echo(f"The simulator plays '{name}' from now on.")
 
 
-@cli.command(epilog="Example: hoursight call host --once --verbose")
+@cli.command("call", epilog="Example: hoursight call host --once --verbose")
 @_data_option
 @click.argument("name")
 @click.option("--once/--repeat", default=True, help="Run once, or on its schedule until Ctrl-C.")
 @click.option("--now", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="The time to believe.")
+@click.option("--body", help="JSON to hand over, as a request does.")
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path, resolve_path=True),
+    help="A file to hand over; may be given several times.",
+)  # fmt: skip
 @click.option("--verbose", is_flag=True, help="Show the rows, metric by metric.")
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
-def call(
-    data: Path, name: str, once: bool, now: datetime | None, verbose: bool, dry_run: bool
-) -> None:
+def call_command(data: Path, name: str, now: datetime | None, **options: Any) -> None:
     """Run the function NAME now and put its rows into the inbox."""
-    from functions.runtime.registry import find
-    from functions.runtime.runner import Runner
-    from storage.folders import Folders
-    from storage.settings import read_settings
+    from scripts.call import call_and_tell
 
-    function = find(name)
-    runner = Runner(Folders.at(data).create(), read_settings(data))
-    moment = now.replace(tzinfo=UTC) if now else None
-    while True:
-        run = runner.run(function, "command", moment, dry=dry_run)
-        runner.flush()
-        _tell_run(function, run, verbose, dry_run)
-        if once:
-            sys.exit(1 if run.error else 0)
-        _wait_for_schedule(function)
+    sys.exit(0 if call_and_tell(data, name, now, click.echo, **options) else 1)
 
 
 @cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
@@ -170,13 +176,83 @@ def schema(data: Path, name: str | None) -> None:
     show_schema(name, read_settings(data).schema())
 
 
-@cli.command(epilog="Example: hoursight functions")
+@cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")
 @_data_option
-def functions(data: Path) -> None:
-    """List the functions: what sets them off, what they write, their last run."""
-    from scripts.show import show_functions
+@click.pass_context
+def functions(context: click.Context, data: Path) -> None:
+    """List the functions, show their runs, tell why one failed, make a new one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_functions, data=data)
 
-    show_functions(data)
+
+def _given_before() -> Path:
+    """The --data that stands before the subcommand."""
+    parent = click.get_current_context().parent
+    assert parent is not None
+    return Path(parent.params["data"])
+
+
+_functions_data_option = click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False), default=_given_before,
+    help="The data folder.",
+)  # fmt: skip
+
+
+@functions.command("list", epilog="Example: hoursight functions list")
+@_functions_data_option
+def list_functions(data: Path) -> None:
+    """List the functions: what sets them off, what they write, how they fare."""
+    from scripts.call import roster_of
+    from scripts.functions_view import show_functions
+
+    show_functions(roster_of(data))
+
+
+@functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
+@_functions_data_option
+@click.argument("name", required=False)
+@click.option("--last", default=20, show_default=True, help="How many.")
+def show_runs(data: Path, name: str | None, last: int) -> None:
+    """List the newest runs, of the function NAME or of all."""
+    from scripts import functions_view
+
+    functions_view.show_runs(data, name, last)
+
+
+@functions.command(epilog="Example: hoursight functions why host")
+@_functions_data_option
+@click.argument("name")
+def why(data: Path, name: str) -> None:
+    """Tell in words how the function NAME last failed, what happens next and what to do."""
+    from scripts import functions_view
+    from scripts.call import roster_of
+
+    for line in functions_view.why(roster_of(data), name):
+        click.echo(line)
+
+
+@functions.command(epilog="Example: hoursight functions new disk_of_nas")
+@_functions_data_option
+@click.argument("name")
+def new(data: Path, name: str) -> None:
+    """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
+    from scripts.call import roster_of
+    from scripts.functions_view import make_new
+
+    for path in make_new(roster_of(data), name):
+        click.echo(f"wrote {path}")
+    click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
+
+
+@functions.command(epilog="Example: hoursight functions revive host")
+@_functions_data_option
+@click.argument("name")
+def revive(data: Path, name: str) -> None:
+    """Let the parked function NAME run again at once."""
+    from scripts import functions_view
+    from scripts.call import roster_of
+
+    click.echo(functions_view.revive(roster_of(data), name))
 
 
 @cli.command(epilog="Example: hoursight backup /srv/backups/monday.tar")
@@ -255,33 +331,6 @@ def _check_scenario(name: str | None) -> None:
 
     if name is not None and name not in SCENARIOS:
         raise click.BadParameter(f"{name!r} is no scenario: choose {', '.join(SCENARIOS)}")
-
-
-def _tell_run(function: Function, run: Run, verbose: bool, dry_run: bool) -> None:
-    from scripts.show import show_batch
-
-    if run.error:
-        click.echo(f"{function.name} failed: {run.error}", err=True)
-        return
-    if verbose:
-        show_batch(run.batch)
-    fate = "not written (dry run)" if dry_run else "in the inbox"
-    for name, rows in run.batch.rows.items():
-        click.echo(f"{function.name}: {rows.num_rows} rows for {name}, {fate}")
-    if not run.batch.row_count:
-        click.echo(f"{function.name}: nothing to do")
-
-
-def _wait_for_schedule(function: Function) -> None:
-    import time
-
-    from functions.runtime.triggers import Every
-
-    periods = [t for t in function.on if isinstance(t, Every)]
-    if not periods:
-        raise click.UsageError(f"{function.name} has no schedule to repeat: leave --repeat out")
-    now = datetime.now(UTC)
-    time.sleep(min((t.next_after(now) - now).total_seconds() for t in periods))
 
 
 if __name__ == "__main__":

@@ -140,9 +140,7 @@ def _functions(reader: Reader) -> Iterator[Finding]:
         "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function"
     )
     for row in rows.to_pylist():
-        failed = row["outcome"] == "failed"
-        text = f"failed: {row['error']}" if failed else row["outcome"]
-        remedy = (
-            f"run 'hoursight call {row['function']} --dry-run' to see it fail" if failed else None
-        )
+        failed = row["error"] is not None
+        text = f"{row['outcome']}: {row['error']}" if failed else row["outcome"]
+        remedy = f"see 'hoursight functions why {row['function']}'" if failed else None
         yield Finding(f"function {row['function']}", text, remedy)

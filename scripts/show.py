@@ -3,7 +3,6 @@
 import json
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,15 +11,12 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table as Grid
 
-from functions.runtime import registry
 from functions.runtime.function import Batch
 from storage.lake import VIEWS, view_text
 from storage.metrics import METRICS
-from storage.reader import LakeMissing, Reader
 from storage.schema import Schema, sql_type
-from storage.settings import read_settings
 
-__all__ = ["show_batch", "show_functions", "show_rows", "show_schema"]
+__all__ = ["moment", "print_grid", "show_batch", "show_rows", "show_schema"]
 
 # Rows that a pipe or a file gets are never cut to a terminal's width.
 UNBOUNDED_COLUMNS = 10_000
@@ -37,37 +33,25 @@ def show_rows(rows: pa.Table, form: str) -> None:
     elif form == "parquet":
         sys.stdout.buffer.write(_parquet(rows))
     else:
-        _print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
+        print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
         print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
 
 
 def show_schema(name: str | None, schema: Schema) -> None:
     """List all tables and views, or the columns of one table."""
     if name is None:
-        _print_grid(
+        print_grid(
             ["table", "holds", "kept"], [[t.name, t.purpose, t.kept_text] for t in schema.tables]
         )
         views = [[view, view_text(view).splitlines()[0].removeprefix("-- ")] for view in VIEWS]
-        _print_grid(["view", "holds"], views)
+        print_grid(["view", "holds"], views)
     elif name in VIEWS:
         print(view_text(name), end="")
     else:
         columns = schema.table(name).columns
-        _print_grid(
+        print_grid(
             ["column", "type", "meaning"], [[c.name, sql_type(c.type), c.meaning] for c in columns]
         )
-
-
-def show_functions(data: Path) -> None:
-    """List the functions with their last run."""
-    last = _last_runs(data)
-    rows = []
-    for each in registry.adapters(read_settings(data)) + registry.thinkers():
-        run = last.get(each.name, {})
-        on = ", ".join(str(trigger) for trigger in each.on)
-        outcome = run.get("error") or run.get("outcome") or "not yet"
-        rows.append([each.name, on, ", ".join(each.writes), run.get("ts"), outcome, each.purpose])
-    _print_grid(["function", "on", "writes", "last run", "outcome", "purpose"], rows)
 
 
 def show_batch(batch: Batch) -> None:
@@ -86,27 +70,17 @@ def _print_sample(sample: dict[str, Any]) -> None:
     rows = [
         [
             m.name,
-            "missing" if sample[m.name] is None else f"{sample[m.name]:.2f}",
+            "missing" if sample.get(m.name) is None else f"{sample[m.name]:.2f}",
             m.unit,
             m.meaning,
         ]
         for m in METRICS
     ]
-    _print_grid(["metric", "value", "unit", "meaning"], rows)
+    print_grid(["metric", "value", "unit", "meaning"], rows)
 
 
-def _last_runs(data: Path) -> dict[str, dict[str, Any]]:
-    try:
-        reader = Reader.open(data)
-    except LakeMissing:
-        return {}
-    rows = reader.query(
-        "SELECT * FROM runs QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1"
-    )
-    return {row["function"]: row for row in rows.to_pylist()}
-
-
-def _print_grid(columns: list[str], rows: list[list[Any]]) -> None:
+def print_grid(columns: list[str], rows: list[list[Any]]) -> None:
+    """Print rows in columns; into a pipe they go uncut."""
     grid = Grid(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*(_text(value) for value in row))
@@ -120,10 +94,13 @@ def _text(value: Any) -> str:
     return "" if value is None else str(_plain(value))
 
 
+def moment(at: datetime) -> str:
+    """A time as people read it, in UTC."""
+    return at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
+
+
 def _plain(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
-    return value
+    return moment(value) if isinstance(value, datetime) else value
 
 
 def _flat(rows: pa.Table) -> pa.Table:

@@ -1,0 +1,90 @@
+"""`hoursight call`: run a function and tell what came of it."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from functions.runtime.function import Declared
+from functions.runtime.hands import Hands
+from functions.runtime.roster import Roster
+from functions.runtime.runner import Run, Runner
+from functions.runtime.triggers import Cron, Every
+from scripts.show import show_batch
+from storage.folders import Folders
+from storage.settings import read_settings
+
+__all__ = ["NotCalled", "call_and_tell", "roster_of"]
+
+Say = Callable[..., Any]
+
+
+class NotCalled(Exception):
+    """A call that cannot be made as it was asked for; the message says why."""
+
+
+def roster_of(data: Path) -> Roster:
+    """The functions of a data folder."""
+    return Roster(Runner(Folders.at(data).create(), read_settings(data)))
+
+
+def call_and_tell(
+    data: Path,
+    name: str,
+    now: datetime | None,
+    say: Say,
+    *,
+    once: bool,
+    body: str | None,
+    files: tuple[Path, ...],
+    verbose: bool,
+    dry_run: bool,
+) -> bool:
+    """Run a function once, or on its schedule for ever; whether it went well."""
+    roster, sent = roster_of(data), _parsed(body)
+    known = roster.find(name)
+    moment = now.replace(tzinfo=UTC) if now else None
+    with roster.at_hand(known) as hands:
+        while True:
+            run = roster.runner.run(
+                known.function, "command", moment, dry_run, hands=hands, paths=files, body=sent
+            )
+            roster.runner.flush()
+            _tell(run, hands, say, verbose, dry_run)
+            if once:
+                return run.error is None
+            _wait_for_schedule(known.function)
+
+
+def _parsed(body: str | None) -> Any:
+    try:
+        return None if body is None else msgspec.json.decode(body)
+    except msgspec.DecodeError as error:
+        raise NotCalled(f"--body {body!r} is no JSON: {error}") from error
+
+
+def _tell(run: Run, hands: Hands | None, say: Say, verbose: bool, dry_run: bool) -> None:
+    printed = getattr(hands, "printed", "").rstrip()
+    if printed:
+        say(printed, err=True)
+    if run.error:
+        say(f"{run.function} {run.outcome}: {run.error}", err=True)
+        return
+    if verbose:
+        show_batch(run.batch)
+    fate = "not written (dry run)" if dry_run else "in the inbox"
+    for name, rows in run.batch.rows.items():
+        say(f"{run.function}: {rows.num_rows} rows for {name}, {fate}")
+    if not run.batch.row_count:
+        say(f"{run.function}: nothing to do")
+
+
+def _wait_for_schedule(function: Declared) -> None:
+    clocks = [t for t in function.on if isinstance(t, Every | Cron)]
+    if not clocks:
+        raise NotCalled(f"{function.name} has no schedule to repeat: leave --repeat out")
+    now = datetime.now(UTC)
+    time.sleep(min((t.next_after(now) - now).total_seconds() for t in clocks))

@@ -1,0 +1,193 @@
+"""What `hoursight functions` shows and does: the list, the runs, why one failed, a new one."""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from functions.runtime import registry
+from functions.runtime.ledger import FAILURES, PARDONED, REVIVAL, Standing, standing_of
+from functions.runtime.roster import Known, Roster
+from functions.runtime.schedule import BACK_OFF_S
+from functions.runtime.triggers import Request
+from scripts.show import moment, print_grid
+from storage.reader import Reader
+
+__all__ = ["make_new", "revive", "show_functions", "show_runs", "why"]
+
+TEMPLATES = Path(__file__).parent / "templates"
+NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+
+REMEDIES = {
+    "failed": "mend {where}: it is live as soon as it is saved. "
+    "'hoursight call {name} --dry-run' runs it alone",
+    "crashed": "its process died under it: look for native code, os._exit and signals in {where}. "
+    "'hoursight call {name} --dry-run' runs it alone",
+    "timed out": "make it faster, hand it less at a time (a cursor), or give it longer: "
+    "@function(deadline=…) in {where}",
+    "out of memory": "work in pieces or on less (SQL can do sums), or give it more: "
+    "@function(memory_mb=…) in {where}",
+    "unreachable": "see whether its source answers; it goes on by itself when it does",
+    "not written": "see 'hoursight doctor' for what keeps the disk from being written; "
+    "it goes on by itself",
+}
+
+
+class NotMade(Exception):
+    """A new function cannot be made; the message says why."""
+
+
+def show_functions(roster: Roster) -> None:
+    """List the functions: what sets them off, what they write, how they fare."""
+    known, broken = roster.known()
+    rows = []
+    for each in known:
+        runs = _runs(roster, each)
+        on = ", ".join(str(trigger) for trigger in each.function.on)
+        last = runs[0]["ts"] if runs else None
+        writes = ", ".join(each.function.writes)
+        rows.append([
+            each.function.name, on, writes, last, _state(each, runs), each.function.purpose,
+        ])  # fmt: skip
+    for name, error in broken.items():
+        rows.append([name, "", "", None, f"cannot be loaded: {error}", ""])
+    print_grid(["function", "on", "writes", "last run", "state", "purpose"], rows)
+
+
+def show_runs(data: Path, name: str | None, last: int) -> None:
+    """The newest runs of one function or of all, from the ledger."""
+    reader = Reader.open(data)
+    rows = reader.query(
+        "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
+        "round(peak_rss_mb) AS mb, error FROM runs "
+        "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
+        name=name, last=last,
+    )  # fmt: skip
+    reader.close()
+    print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
+
+
+def why(roster: Roster, name: str) -> Iterator[str]:
+    """Lines that tell how a function last failed, what happens next, and what to do."""
+    known, broken = roster.known()
+    found = [k for k in known if name in (k.function.name, k.source and k.source.name)]
+    if not found:
+        runs = roster.runner.ledger.runs(name)
+        if name not in broken and not runs:
+            roster.find(name)  # says which there are
+        yield from _failure(name, None, runs)
+        return
+    each = found[0]
+    runs = _runs(roster, each)
+    on = ", ".join(str(trigger) for trigger in each.function.on)
+    yield f"{each.function.name} ({on}): {each.function.purpose or 'no docstring'}"
+    yield from _failure(each.function.name, each, runs)
+
+
+def revive(roster: Roster, name: str) -> str:
+    """Let a parked function run again; says what that means."""
+    function = roster.find(name).function
+    if not roster.runner.ledger.standing(function).parked:
+        return f"{name} is not parked: it runs whenever it is due"
+    roster.runner.revive(function)
+    return f"{name} runs again when it is due, as soon as the running system has heard of it"
+
+
+def make_new(roster: Roster, name: str) -> list[Path]:
+    """Write a new function and its test into the user's folder."""
+    if not NAME.fullmatch(name):
+        raise NotMade(f"{name!r} is no name: write small letters, digits and '_', a letter first")
+    folders = roster.runner.folders
+    paths = [folders.functions / f"{name}.py", folders.functions / f"test_{name}.py"]
+    known, _ = roster.known()
+    if any(path.exists() for path in paths) or name in {
+        *(k.function.name for k in known), *(f.name for f in registry.everything()),
+    }:  # fmt: skip
+        raise NotMade(f"there is a function {name!r} already: choose another name")
+    folders.functions.mkdir(parents=True, exist_ok=True)
+    for path, template in zip(paths, ("function.py.txt", "test_function.py.txt"), strict=True):
+        path.write_text((TEMPLATES / template).read_text().replace("NAME", name))
+    return paths
+
+
+def _runs(roster: Roster, known: Known) -> list[dict[str, Any]]:
+    """Its newest runs, and the times when its file could not be loaded."""
+    ledger = roster.runner.ledger
+    names = {known.function.name}
+    if known.source and known.source.path:
+        names.add(known.source.name)
+    runs = [run for name in names for run in ledger.runs(name)]
+    return sorted(runs, key=lambda run: run["ts"], reverse=True)
+
+
+def _state(known: Known, runs: Sequence[dict[str, Any]]) -> str:
+    standing = standing_of(known.function.code_hash, runs)
+    last = next((r for r in runs if r["code_hash"] == known.function.code_hash), None)
+    if known.trouble:
+        return f"its last good version runs: {known.trouble}"
+    if last is None:
+        return "not yet"
+    if standing.parked and known.source:
+        return f"parked: {last['error']}"
+    if last["error"] and last["outcome"] in FAILURES | PARDONED:
+        return f"{last['outcome']}: {last['error']}"
+    return str(last["outcome"])
+
+
+def _failure(name: str, known: Known | None, runs: Sequence[dict[str, Any]]) -> Iterator[str]:
+    failed = next((run for run in runs if run["outcome"] in FAILURES | PARDONED), None)
+    if failed is None:
+        since = f"the last {len(runs)} runs went well" if runs else "it has not run yet"
+        yield f"{name} has not failed: {since}"
+        return
+    yield _line("failed", f"{moment(failed['ts'])}, set off by {failed['trigger']}")
+    took = failed["duration_ms"]
+    yield _line("outcome", failed["outcome"] + (f" after {took / 1000:.3g} s" if took else ""))
+    yield _line("error", str(failed["error"]))
+    if failed["peak_rss_mb"]:
+        memory, cpu = failed["peak_rss_mb"], failed["cpu_s"]
+        yield _line("took", f"{memory:.0f} MB at its peak, {cpu:.2g} s of CPU")
+    yield _line("next", _next(known, failed, runs))
+    yield _line("to do", _remedy(name, known, failed))
+
+
+def _next(known: Known | None, failed: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
+    """What the system does by itself."""
+    if known is None:
+        return "nothing runs: there is no version of it that could be loaded"
+    if failed["trigger"] == "its source" and known.trouble:
+        return "its last good version runs on until the file is mended"
+    newer = [run for run in runs if run["ts"] > failed["ts"]]
+    well = sum(run["outcome"] in ("ok", "nothing") for run in newer)
+    if well:
+        return f"nothing: it went well {well} time{'s' if well > 1 else ''} since"
+    standing = standing_of(known.function.code_hash, runs)
+    return _retry(known, standing, failed["ts"])
+
+
+def _retry(known: Known, standing: Standing, failed_at: datetime) -> str:
+    name = known.function.name
+    if all(isinstance(trigger, Request) for trigger in known.function.on):
+        return "it runs when it is next asked for"
+    if standing.failures == 0:
+        return "it runs when it is next due"
+    if standing.parked and known.source:
+        return (
+            f"parked after {standing.failures} failures in a row: it is tried again about "
+            f"{moment(failed_at + REVIVAL)}, at once when its source changes, or after "
+            f"'hoursight functions revive {name}'"
+        )
+    step = BACK_OFF_S[min(standing.failures, len(BACK_OFF_S)) - 1]
+    return f"it is tried again about {moment(failed_at + timedelta(seconds=step))}"
+
+
+def _remedy(name: str, known: Known | None, failed: dict[str, Any]) -> str:
+    where = f"{name}.py"
+    if known is not None:
+        where = (known.source and known.source.path) or "its module in the folder functions"
+    return REMEDIES[failed["outcome"]].format(name=name, where=where)
+
+
+def _line(label: str, text: str) -> str:
+    return f"{label:8} {text}"

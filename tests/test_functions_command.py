@@ -1,0 +1,181 @@
+"""`hoursight functions`: the list, the runs, why one failed, a new one, a parked one."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import hoursight
+from functions.runtime.hands import Answer, Stopped
+from functions.runtime.roster import Roster
+from functions.runtime.runner import Runner
+from scripts.functions_view import why
+from storage.settings import Settings
+from tests.conftest import NOW, House
+from tests.functions.runtime.scenes import save
+
+Run = Callable[..., tuple[int, str, str]]
+
+CASES = """
+SHORT = dict(on=every("1m"), writes="server_facts", deadline="1s", memory_mb=250)
+
+@function(**SHORT)
+def good(now): return facts(now)
+@function(**SHORT)
+def raises(): return {}["key"]
+@function(**SHORT)
+def crashes(): os._exit(3)
+@function(**SHORT)
+def hangs():
+    while True: time.sleep(60)
+@function(**SHORT)
+def leaks():
+    held = []
+    while True: held.append(os.urandom(1000) * 1000)
+"""
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], house: House) -> Run:
+    """Runs the command on the house's folder; gives exit code, output and errors."""
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        code = 0
+        try:
+            hoursight.main([*arguments, "--data", str(house.folders.data)])
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "error", "remedy"),
+    [
+        ("raises", "failed after", r"KeyError: 'key' (line", "mend"),
+        ("crashes", "crashed after", "its process ended with exit code 3", "os._exit"),
+        ("hangs", "timed out after", "it still ran at its deadline of 1 s; it was at", "deadline="),
+        ("leaks", "out of memory after", "more than the 250 MB that it may", "memory_mb="),
+    ],
+)
+def test_why_tells_when_how_and_what_to_do(
+    run: Run, house: House, name: str, outcome: str, error: str, remedy: str
+) -> None:
+    path = save(house.folders, "cases", CASES)
+    assert run("call", name)[0] == 1
+    code, out, _ = run("functions", "why", name)
+    lines = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert lines["failed"].endswith("set off by command")
+    assert lines["outcome"].startswith(outcome)
+    assert error in lines["error"]
+    assert remedy in out
+    assert str(path) in out
+
+
+def test_why_of_a_function_that_is_well_says_so(run: Run, house: House) -> None:
+    save(house.folders, "cases", CASES)
+    assert "it has not run yet" in run("functions", "why", "good")[1]
+    run("call", "good")
+    assert "the last 1 runs went well" in run("functions", "why", "good")[1]
+    assert "there are crashes, forecast, good" in run("functions", "why", "nobody")[2]
+
+
+class Failing:
+    def call(self, *_: object) -> Answer:
+        raise Stopped("crashed", "its process was killed by signal 11 (SIGSEGV)")
+
+
+@pytest.fixture
+def parked(house: House) -> Roster:
+    """A roster with a function that has failed five times in a row."""
+    save(house.folders, "cases", CASES)
+    roster = Roster(Runner(house.folders, Settings(), clock=lambda: NOW))
+    function = roster.find("good").function
+    for i in range(5):
+        roster.runner.run(function, "t", NOW - timedelta(seconds=10 - i), hands=Failing())
+    roster.runner.flush()
+    return roster
+
+
+def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Roster) -> None:
+    assert "parked: its process was killed" in run("functions", "list")[1]
+    told = "\n".join(why(parked, "good"))
+    assert "parked after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z" in told
+    assert "'hoursight functions revive good'" in told
+    assert "good runs again" in run("functions", "revive", "good")[1]
+    assert "parked" not in run("functions")[1]
+    assert "good is not parked" in run("functions", "revive", "good")[1]
+
+
+def test_a_changed_source_is_no_longer_parked(run: Run, house: House, parked: Roster) -> None:
+    assert parked.known()[0]
+    save(house.folders, "cases", CASES + "# mended\n")
+    assert "parked" not in run("functions")[1]
+
+
+def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(run: Run, house: House) -> None:
+    save(house.folders, "broken", "def f(:\n")
+    assert "cannot be loaded: SyntaxError" in run("functions")[1]
+    code, _, err = run("call", "broken")
+    assert (code, "SyntaxError" in err) == (1, True)
+    save(house.folders, "cases", CASES)
+    run("functions")
+    save(house.folders, "cases", CASES + "1 / 0\n")
+    assert "its last good version runs: ZeroDivisionError" in run("functions")[1]
+    assert run("call", "good")[0] == 0
+
+
+def test_runs_lists_the_ledger(run: Run, house: House) -> None:
+    save(house.folders, "cases", CASES)
+    run("call", "good")
+    run("call", "raises")
+    house.commit(datetime.now(UTC))
+    assert "server_facts" not in run("functions", "runs", "raises")[1]
+    out = run("functions", "runs", "--last", "2")[1]
+    assert [line.split()[2] for line in out.splitlines()[1:]] == ["raises", "good"]
+
+
+def test_a_new_function_runs_and_its_test_passes_as_they_are(run: Run, house: House) -> None:
+    code, out, _ = run("functions", "new", "spare_disk")
+    assert code == 0
+    assert "spare_disk.py" in out
+    assert "nothing to do" in run("call", "spare_disk")[1]
+    body = '{"server": "web1", "mem_used_pct": 61.5}'
+    assert "1 rows for metrics" in run("call", "spare_disk", "--body", body, "--verbose")[1]
+    house.commit(datetime.now(UTC))
+    assert house.one("SELECT mem_used_pct FROM metrics WHERE server = 'web1'") == 61.5
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."],
+        cwd=house.folders.functions, capture_output=True, text=True,
+    )  # fmt: skip
+    assert tested.returncode == 0, tested.stdout
+    assert "2 passed" in tested.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("forecast", "there is a function 'forecast' already"),
+        ("simulator", "there is a function 'simulator' already"),
+        ("No-Name", "'No-Name' is no name"),
+        ("../up", "is no name"),
+    ],
+)
+def test_a_name_that_will_not_do_is_told(run: Run, name: str, says: str) -> None:
+    code, _, err = run("functions", "new", name)
+    assert (code, says in err) == (1, True)
+
+
+def test_the_folder_may_stand_before_the_word(tmp_path: Path) -> None:
+    hoursight.main(["functions", "--data", str(tmp_path), "new", "mine"])
+    assert (tmp_path / "functions" / "mine.py").exists()
+
+
+def test_wrong_json_is_told(run: Run, house: House) -> None:
+    save(house.folders, "cases", CASES)
+    assert "--body '{' is no JSON" in run("call", "good", "--body", "{")[2]
