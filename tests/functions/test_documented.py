@@ -1,0 +1,93 @@
+"""The examples of docs/functions.md do what they say."""
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+import hoursight
+from functions.runtime import ledger, schedule
+from functions.runtime.function import ARGUMENTS, Declared
+from tests.conftest import NOW, House
+
+TEXT = (Path(__file__).parents[2] / "docs" / "functions.md").read_text()
+EXAMPLES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", TEXT, re.DOTALL))
+
+
+def put(house: House, name: str) -> None:
+    house.folders.functions.mkdir(exist_ok=True)
+    (house.folders.functions / f"{name}.py").write_text(EXAMPLES[name])
+
+
+def group(folder: Path, memory: str, limit: str, cpu_s: float) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "memory.current").write_text(memory)
+    (folder / "memory.max").write_text(f"{limit}\n")
+    (folder / "cpu.stat").write_text(f"usage_usec {int(cpu_s * 1e6)}\nuser_usec 1\n")
+
+
+def test_there_are_three_examples() -> None:
+    assert set(EXAMPLES) == {"services", "csv_drop", "busy_java"}
+
+
+def test_each_service_is_a_server(
+    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SERVICE_GROUPS", str(tmp_path / "groups"))
+    put(house, "services")
+    group(tmp_path / "groups" / "web.service", "300", "400", 100)
+    group(tmp_path / "groups" / "free.service", "300", "max", 100)
+    hoursight.call(house.folders.data, "services", NOW)
+    house.commit()
+    group(tmp_path / "groups" / "web.service", "200", "400", 105)
+    hoursight.call(house.folders.data, "services", NOW + timedelta(seconds=10))
+    house.commit(NOW + timedelta(seconds=10))
+    found = house.reader.query("SELECT * FROM metrics ORDER BY ts").to_pylist()
+    assert [row["mem_used_pct"] for row in found] == [75, 50]
+    assert found[0]["cpu_user_pct"] is None
+    assert 0 < found[1]["cpu_user_pct"] <= 50
+    assert all(row["server"].endswith("-web") for row in found)
+
+
+def test_csv_files_become_samples(house: House) -> None:
+    put(house, "csv_drop")
+    paths = [house.folders.data / f"{name}.csv" for name in "ab"]
+    paths[0].write_text("server,ts,mem_used_pct\na,2026-05-06T12:00:00Z,40\n")
+    paths[1].write_text("server,ts,load_average\nb,2026-05-06T12:00:05Z,1.5\n")
+    for _ in range(2):  # handed over again
+        rows = hoursight.call(house.folders.data, "csv_drop", NOW, files=paths)
+        house.commit()
+    assert rows["metrics"].num_rows == 2
+    assert house.one("SELECT count(*) FROM metrics") == 2
+    assert house.one("SELECT load_average FROM metrics WHERE server = 'b'") == 1.5
+
+
+def test_busy_java_makes_a_web_api_server(house: House) -> None:
+    put(house, "busy_java")
+    house.put("server_facts", [
+        {"server": s, "ts": NOW - timedelta(days=2), "profile": p, "site": "x", "cores": 8}
+        for s, p in (("thing1", "generic"), ("thing2", "generic"), ("ppdb1", "database"))
+    ])  # fmt: skip
+    ts = NOW - timedelta(minutes=10)
+    busy = [("thing1", 40.0), ("thing2", 1.0), ("ppdb1", 40.0)]
+    house.put("metrics_5m", [{"server": s, "ts": ts, "java_cpu_pct_mean": v} for s, v in busy])
+    house.commit()
+    hoursight.call(house.folders.data, "busy_java", NOW)
+    house.commit()
+    changed = house.reader.query(
+        "SELECT server, profile, site, cores FROM server_facts WHERE ts = $now", now=NOW
+    )
+    assert changed.to_pylist() == [
+        {"server": "thing1", "profile": "web_api", "site": "x", "cores": 8}
+    ]
+
+
+def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
+    defaults = Declared("f", (), (), "", (), "")
+    assert f"`deadline` ({defaults.deadline.seconds} s when nothing is said)" in TEXT
+    assert f"`memory_mb` ({defaults.memory_mb})" in TEXT
+    assert (5, timedelta(minutes=10)) == (ledger.PARKED_AFTER, ledger.REVIVAL)
+    assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
+    told = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
+    assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours
