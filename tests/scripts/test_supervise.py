@@ -2,6 +2,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from scripts.supervise import AlreadyRunning, Supervisor
 from storage.folders import Folders
 from storage.keeper import Keeper
 from storage.reader import Reader
-from tests.conftest import NOW
 
 PROCFILE = "first: echo up $$; exec sleep 100\nsecond: echo up $$; exec sleep 100\n"
 
@@ -40,7 +40,7 @@ class Scene:
 
     def events(self) -> list[tuple[str, str, str | None]]:
         keeper = Keeper.open(self.folders.data)
-        keeper.commit_waiting(NOW)
+        keeper.commit_waiting(datetime.now(UTC))
         keeper.close()
         reader = Reader.open(self.folders.data)
         rows = reader.query("SELECT process, event, detail FROM processes ORDER BY ts").to_pylist()
