@@ -1,4 +1,4 @@
-"""Hoursight's door: the command, and `connect` and `call` for notebooks.
+"""Hoursight's door: the command, and `connect`, `call` and `Forecaster` for notebooks.
 
 >>> lake = hoursight.connect("var")
 >>> lake.sql("select server, score from fleet_now order by score desc").to_pandas()
@@ -17,9 +17,10 @@ import click
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from functions.runtime.model import Forecaster
     from storage.reader import Reader
 
-__all__ = ["Lake", "call", "connect", "main"]
+__all__ = ["Forecaster", "Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -68,6 +69,15 @@ def call(
     paths = tuple(Path(file).absolute() for file in files)
     run = roster_of(Path(data)).call(name, now, dry=dry_run, paths=paths, body=body)
     return dict(run.batch.rows)
+
+
+def __getattr__(name: str) -> Any:
+    """`hoursight.Forecaster`, loaded when it is asked for: most commands need no model."""
+    if name == "Forecaster":
+        from functions.runtime.model import Forecaster
+
+        return Forecaster
+    raise AttributeError(f"module 'hoursight' has no attribute {name!r}")
 
 
 def _data_option(command: C) -> C:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from functions.rollup import SETTLE
 from functions.runtime.function import Batch, function
-from functions.runtime.model import Model, ModelUnusable
+from functions.runtime.model import Forecaster, ModelUnusable
 from functions.runtime.shelf import Shelf
 from functions.runtime.triggers import every, rows
 from functions.runtime.window import Window
@@ -87,7 +87,7 @@ def _still_to_do(window: Window, contexts: Contexts) -> Contexts:
     )
 
 
-def _predicted(model: Model, contexts: Contexts, now: datetime) -> pa.Table:
+def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
     silent = _silent(contexts.values)
     values = contexts.values.copy()
     values[silent] = np.nan

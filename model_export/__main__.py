@@ -16,12 +16,12 @@ from typing import Any
 
 from model_export.calibrate import calibrate
 from model_export.card import read_card
-from model_export.evaluate import HELD_OUT_STEPS, evaluate, held_out_windows
 from model_export.export import SHIPPED, export
-from model_export.history import WINDOW_STEPS, History, HistoryError, load
 from model_export.train import Recipe, load_checkpoint, save_checkpoint, train
 from model_export.verify import ParityError, forecasting, parity
 from model_export.windows import Corpus
+from storage.history import WINDOW_STEPS, History, HistoryError, load
+from storage.scoring import HELD_OUT_STEPS, evaluate, held_out_windows
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.evaluate import Array, Windows, covered
 from model_export.network import PAIRS, Forecaster
 from model_export.verify import unexported
 from storage.grid import QUANTILES
+from storage.scoring import Array, Windows, covered
 
 __all__ = ["calibrate"]
 

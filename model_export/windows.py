@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from model_export.history import WINDOW_STEPS, History, week_minute
 from storage.grid import CONTEXT_STEPS, MIN_CONTEXT_STEPS, STEP_MINUTES
+from storage.history import WINDOW_STEPS, History, week_minute
 from storage.metrics import METRICS
 from storage.profiles import PROFILE_NAMES
 

@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
 from model_export.calibrate import calibrate
-from model_export.evaluate import (
+from model_export.export import SHIPPED, export
+from model_export.network import Shape
+from model_export.train import Checkpoint, Recipe, load_checkpoint, save_checkpoint, train
+from model_export.verify import forecasting, unexported
+from model_export.windows import Corpus
+from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
+from storage.grid import STEP_MINUTES
+from storage.history import History
+from storage.metrics import METRIC_NAMES
+from storage.profiles import PROFILE_NAMES
+from storage.scoring import (
     HELD_OUT_STEPS,
     Array,
     Forecasting,
@@ -33,16 +43,6 @@ from model_export.evaluate import (
     score,
     score_by_metric,
 )
-from model_export.export import SHIPPED, export
-from model_export.history import History
-from model_export.network import Shape
-from model_export.train import Checkpoint, Recipe, load_checkpoint, save_checkpoint, train
-from model_export.verify import forecasting, unexported
-from model_export.windows import Corpus
-from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
-from storage.grid import STEP_MINUTES
-from storage.metrics import METRIC_NAMES
-from storage.profiles import PROFILE_NAMES
 
 SHUFFLES = 3  # ways in which nameless columns are laid into the metrics' places
 SIMULATED_SERVERS, SIMULATED_DAYS = 100, 21

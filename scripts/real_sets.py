@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model_export.history import History
+from storage.history import History
 from storage.metrics import METRIC_NAMES, METRICS
 from storage.profiles import PROFILE_NAMES
 

@@ -53,6 +53,12 @@ class Folders:
         return self.data / "models"
 
     @property
+    def own_model(self) -> Path | None:
+        """The model in use, also when it cannot be read; None when there is none of its own."""
+        own = self.models / "serving.onnx"
+        return own if own.exists() or own.is_symlink() else None
+
+    @property
     def staging(self) -> Path:
         """Where a backup gathers links to what it is going to hold."""
         return self.data / "staging"

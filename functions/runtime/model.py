@@ -1,7 +1,7 @@
-"""Open a model file, check that it fits and still computes what it did, and forecast with it.
+"""The one door to the model: open a file, check that it fits and still computes what it did, ask.
 
-    Model.open(path)        the shipped model when no path is given; ModelUnusable says why not
-    model.predict(...)      a Forecast: quantiles, and per metric how far it can be trusted
+    Forecaster.open(path)      a file, a data folder, or what serves; ModelUnusable says why not
+    forecaster.predict(...)    a Forecast: quantiles, and per metric how far it can be trusted
 
 onnxruntime and NumPy are all this needs. Scaling, gaps and ranges are inside the model.
 """
@@ -9,6 +9,7 @@ onnxruntime and NumPy are all this needs. Scaling, gaps and ranges are inside th
 import base64
 import hashlib
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     NotImplemented as NotSupported,
 )
 
+from storage.folders import Folders
 from storage.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -42,7 +44,7 @@ from storage.grid import (
 from storage.metrics import METRIC_NAMES
 from storage.profiles import PROFILE_NAMES
 
-__all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Model", "ModelUnusable", "State"]
+__all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Forecaster", "ModelUnusable", "State"]
 
 SHIPPED = Path(__file__).parents[2] / "model_export" / "shipped" / "tft.onnx"
 CARD_KEY = "hoursight_card"
@@ -80,7 +82,7 @@ class Forecast:
     state: NDArray[np.str_]  # [n, 14] values of State
 
 
-class Model:
+class Forecaster:
     """One model file in memory; `predict` may be called from several threads."""
 
     def __init__(self, path: Path, content: bytes) -> None:
@@ -92,30 +94,38 @@ class Model:
         self._fallback = self._places[self.card["profile_fallback"]]
 
     @classmethod
-    def open(cls, path: Path | None = None) -> "Model":
-        """The model at `path`, or the one that came with the package; raises ModelUnusable."""
-        path = path or SHIPPED
+    def open(cls, path: Path | str | None = None) -> "Forecaster":
+        """The model at `path`: a model file, or a data folder, for the model that serves there.
+
+        Without a path it is the model of the usual data folder (`HOURSIGHT_DATA`, else `var`).
+        A folder without a model of its own is served by the one that came with the package.
+        Raises ModelUnusable.
+        """
+        path = _file(path)
         try:
             content = path.read_bytes()
         except OSError as error:
             raise ModelUnusable(
                 f"{path}: cannot be read ({error.strerror}); name a model that exists, "
-                "or leave the path out to use the shipped one"
+                "or leave the path out for the one that serves"
             ) from error
         model = cls(path, content)
         model._self_test()
         return model
 
-    def predict(self, context: Floats, start: datetime, profiles: Sequence[str] | Ints) -> Forecast:
-        """Forecast the 8 h after `context` [n, 288, 14]; NaN is missing, the oldest step first.
+    def predict(
+        self, context: Floats, start: datetime, profile: str | Sequence[str] | Sequence[int] | Ints
+    ) -> Forecast:
+        """Forecast the 8 h after `context`: [n, 288, 14] of the metrics, in raw units.
 
-        `start` is the time, with a zone, of the first context step. `profiles` are names or
-        places in PROFILE_NAMES; an unknown one counts as generic.
-        Raises ValueError for a context of another shape or a time without a zone.
+        The oldest step comes first, NaN is missing, an infinity too; a shorter history has NaN in
+        front. `start` is the time, with a zone, of the first step. `profile` is a name, or a
+        number from storage.profiles.PROFILE_NAMES, for each server, or one name for all; an
+        unknown one counts as generic. Raises ValueError, which tells what is wrong and the remedy.
         """
         readings = _readings(context)
         clock = np.array([_week_minute(start)], np.float32)
-        places = self._profile_places(profiles, len(readings))
+        places = self._profile_places(profile, len(readings))
         quantiles = self._run_all(readings, clock, places)
         return Forecast(quantiles, _states(readings))
 
@@ -141,13 +151,18 @@ class Model:
         inputs = {"context": context, "week_minute": clock, "profile": places}
         return np.asarray(self._session.run(["quantiles"], inputs)[0], np.float32)
 
-    def _profile_places(self, profiles: Sequence[str] | Ints, count: int) -> Ints:
-        if len(profiles) != count:
-            raise ValueError(f"{len(profiles)} profiles for {count} servers; one each is needed")
-        if isinstance(profiles, np.ndarray) and profiles.dtype.kind in "iu":
-            known = (profiles >= 0) & (profiles < len(PROFILE_NAMES))
-            return np.where(known, profiles, self._fallback).astype(np.int64)
-        return np.array([self._places.get(str(p), self._fallback) for p in profiles], np.int64)
+    def _profile_places(
+        self, profile: str | Sequence[str] | Sequence[int] | Ints, count: int
+    ) -> Ints:
+        told = np.asarray([profile] * count if isinstance(profile, str) else profile)
+        if told.shape != (count,):
+            raise ValueError(f"{told.shape} profiles for {count} servers; one each is needed")
+        if told.dtype.kind in "iu":
+            known = (told >= 0) & (told < len(PROFILE_NAMES))
+            return np.where(known, told, self._fallback).astype(np.int64)
+        if count and told.dtype.kind not in "UTO":
+            raise ValueError(f"profiles are {told.dtype}; names or whole numbers are needed")
+        return np.array([self._places.get(str(name), self._fallback) for name in told], np.int64)
 
     def _self_test(self) -> None:
         """Compare the answers to the card's windows with the answers in the card."""
@@ -171,6 +186,13 @@ class Model:
 
 
 _REMEDY = "train and export it again (python -m model_export), or use the shipped model"
+
+
+def _file(path: Path | str | None) -> Path:
+    place = Path(path or os.environ.get("HOURSIGHT_DATA", "var"))
+    if path and not place.is_dir():
+        return place
+    return Folders.at(place).own_model or SHIPPED
 
 
 def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
@@ -213,11 +235,18 @@ def _unpacked(told: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _readings(context: Floats) -> Floats:
-    """`context` as float32; an infinity is no reading. ValueError when the shape is another."""
+    """`context` as float32; an infinity is no reading. ValueError when it cannot be one."""
+    given = np.asarray(context)
     expected = (CONTEXT_STEPS, len(METRIC_NAMES))
-    if context.ndim != 3 or context.shape[1:] != expected:
-        raise ValueError(f"context has shape {context.shape}; (servers, 288, 14) is needed")
-    readings = np.ascontiguousarray(context, np.float32)
+    if given.ndim != 3 or given.shape[1:] != expected:
+        raise ValueError(
+            f"context has shape {given.shape}; (servers, 288, 14) is needed: "
+            "5-minute steps, with NaN in front of a shorter history"
+        )
+    if given.dtype.kind not in "fiu":
+        raise ValueError(f"context holds {given.dtype}; float32 is needed, NaN for what is missing")
+    with np.errstate(over="ignore"):  # beyond float32 is beyond any reading
+        readings = np.ascontiguousarray(given, np.float32)
     infinite = np.isinf(readings)
     return np.where(infinite, np.float32(np.nan), readings) if infinite.any() else readings
 
@@ -232,5 +261,5 @@ def _states(readings: Floats) -> NDArray[np.str_]:
 def _week_minute(start: datetime) -> float:
     """Minutes after Monday 00:00 UTC; the model makes its calendar of them."""
     if start.tzinfo is None:
-        raise ValueError(f"{start} has no zone; the model's calendar is in UTC")
+        raise ValueError(f"start {start} has no zone; the model's calendar is in UTC")
     return (start.astimezone(UTC).timestamp() - _MONDAY_S) % _WEEK_S / 60

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from functions.runtime.model import Model
+from functions.runtime.model import SHIPPED, Forecaster
 from storage.folders import Folders
 
 __all__ = ["Shelf"]
@@ -16,19 +16,19 @@ class Shelf:
     """
 
     def __init__(self, folders: Folders) -> None:
-        self._own = folders.models / "serving.onnx"
-        self._opened: tuple[tuple[str, int], Model] | None = None
+        self._folders = folders
+        self._opened: tuple[tuple[str, int], Forecaster] | None = None
 
     @property
     def path(self) -> Path | None:
         """The file in use; None for the shipped one."""
-        return self._own if self._own.exists() or self._own.is_symlink() else None
+        return self._folders.own_model
 
-    def serving(self) -> Model:
+    def serving(self) -> Forecaster:
         """The model to forecast with; ModelUnusable says in words why there is none."""
         path = self.path
         stamp = (str(path), path.stat().st_mtime_ns if path and path.exists() else 0)
         if self._opened is None or self._opened[0] != stamp:
             self._opened = None
-            self._opened = (stamp, Model.open(path))
+            self._opened = (stamp, Forecaster.open(path or SHIPPED))
         return self._opened[1]

@@ -2,8 +2,8 @@ import numpy as np
 import torch
 
 from model_export.calibrate import calibrate
-from model_export.evaluate import covered, held_out_windows
 from storage.grid import QUANTILES
+from storage.scoring import covered, held_out_windows
 from tests.model_export.fleets import fleet, small_network
 
 

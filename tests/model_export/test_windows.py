@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.history import WINDOW_STEPS
 from model_export.windows import Batch, Corpus, Variations, Windows, units
+from storage.history import WINDOW_STEPS
 from storage.metrics import METRIC_NAMES
 from tests.model_export.fleets import fleet
 

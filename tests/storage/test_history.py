@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from model_export.history import HistoryError, load, week_minute
+from storage.history import HistoryError, load, week_minute
 from storage.metrics import METRIC_NAMES
 from storage.profiles import PROFILE_NAMES
 

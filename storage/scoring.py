@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.history import History, week_minute
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
+from storage.history import History, week_minute
 from storage.metrics import METRIC_NAMES
 
 __all__ = [

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model_export.evaluate import (
+from storage.metrics import METRIC_NAMES
+from storage.scoring import (
     ORIGINS,
     Array,
     baselines,
@@ -13,8 +14,7 @@ from model_export.evaluate import (
     score,
     score_by_metric,
 )
-from storage.metrics import METRIC_NAMES
-from tests.model_export.fleets import fleet
+from tests.storage.fleets import fleet
 
 UPTIME = METRIC_NAMES.index("uptime_days")
 
