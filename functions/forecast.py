@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from functions.rollup import SETTLE
 from functions.runtime.function import Batch, function
-from functions.runtime.model import Forecaster, ModelUnusable
+from functions.runtime.model import Forecast, Forecaster, ModelUnusable
 from functions.runtime.shelf import Shelf
 from functions.runtime.triggers import every, rows
 from functions.runtime.window import Window
@@ -88,20 +88,27 @@ def _still_to_do(window: Window, contexts: Contexts) -> Contexts:
 
 
 def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
-    silent = _silent(contexts.values)
-    values = contexts.values.copy()
-    values[silent] = np.nan
-    made = model.predict(values, contexts.start, contexts.profiles)
+    quiet = silent(contexts.values)
+    made = predict(model, contexts.values, contexts.start, contexts.profiles)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
     whys = [
-        _why(state, int(count), int(of_server.max()), bool(quiet))
-        for states, of_server, quiet in zip(made.state, steps, silent, strict=True)
+        _why(state, int(count), int(of_server.max()), bool(hushed))
+        for states, of_server, hushed in zip(made.state, steps, quiet, strict=True)
         for state, count in zip(states, of_server, strict=True)
     ]
     return _rows(contexts, now, model.hash, made.state.reshape(-1).tolist(), whys, made.quantiles)
 
 
-def _silent(values: Floats) -> npt.NDArray[np.bool_]:
+def predict(
+    model: Forecaster, values: Floats, start: datetime, profiles: Sequence[str] | Sequence[int]
+) -> Forecast:
+    """What users are served: the model's forecast, and none for a server that has gone silent."""
+    heard = values.copy()
+    heard[silent(values)] = np.nan
+    return model.predict(heard, start, profiles)
+
+
+def silent(values: Floats) -> npt.NDArray[np.bool_]:
     """Servers [n] with no value of any metric in the last half hour of the context."""
     recent = values[:, -(SILENT // STEP) :, :]
     return np.logical_not(np.isfinite(recent).any(axis=(1, 2)))

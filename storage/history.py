@@ -6,24 +6,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, STEP_MINUTES
+from storage import windows
+from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, STEP, STEP_MINUTES
 from storage.metrics import METRIC_NAMES
 from storage.profiles import PROFILE_NAMES, profile_of
+from storage.reader import Reader
+from storage.samples import HistoryError, Samples, read_samples
 
-__all__ = ["WINDOW_STEPS", "History", "HistoryError", "load", "week_minute"]
+__all__ = [
+    "WINDOW_STEPS", "History", "HistoryError", "Loaded", "from_lake", "load", "read", "week_minute",
+]  # fmt: skip
 
 WINDOW_STEPS = CONTEXT_STEPS + HORIZON_STEPS
 _STEP_S = STEP_MINUTES * 60
 _MONDAY_S = 4 * 86_400  # 1970-01-05, the first Monday of the epoch
-
-
-class HistoryError(ValueError):
-    """A history that cannot be read; the message names the file and the remedy."""
+_LARGEST_BYTES = 4_000_000_000  # of one array; a single wrong year asks for more
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +60,13 @@ class History:
             anomalous=None if self.anomalous is None else self.anomalous[places],
         )
 
+    def last(self, steps: int) -> "History":
+        """The last `steps` steps, or all when there are fewer."""
+        left_out = max(self.steps - steps, 0)
+        marks = None if self.anomalous is None else self.anomalous[:, left_out:]
+        start_s = self.start_s + left_out * _STEP_S
+        return replace(self, start_s=start_s, values=self.values[:, left_out:], anomalous=marks)
+
     def before(self, step: int) -> "History":
         """The history up to (not including) `step`; negative counts from the end."""
         marks = None if self.anomalous is None else self.anomalous[:, :step]
@@ -73,51 +79,81 @@ def week_minute(start_s: int | NDArray[np.int64]) -> NDArray[np.float32]:
     return (seconds / 60).astype(np.float32)
 
 
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A history out of files, and what of them is not in it."""
+
+    history: History
+    ignored: tuple[str, ...]  # columns that are none of ours
+    refused: int  # rows and values
+    reasons: tuple[str, ...]
+
+
 def load(paths: Iterable[Path]) -> History:
-    """Read Parquet files with `ts`, `server`, optionally `profile`, and any of the 14 metrics.
+    """The history in files; `read` tells as well what was left out."""
+    return read(paths).history
 
-    Time stamps fall into their 5-minute step; of two rows in one step the later row counts.
-    Raises HistoryError when a file lacks `ts` or `server`, or none has a metric.
+
+def read(paths: Iterable[Path]) -> Loaded:
+    """Read Parquet or CSV files: `ts`, `server`, optionally `profile`, any of the 14 metrics.
+
+    Readings of any cadence become means of 5-minute steps. Raises HistoryError when nothing is
+    left, a file lacks a column that is needed or cannot be read.
     """
-    table = pa.concat_tables([_read(path) for path in paths], promote_options="permissive")
-    names = pc.unique(table["server"]).to_pylist()
-    servers = tuple(sorted(names))
-    place = {name: i for i, name in enumerate(servers)}
-    rows = np.fromiter((place[s] for s in table["server"].to_pylist()), np.int64)
-    seconds = table["ts"].cast(pa.timestamp("s"), safe=False).cast(pa.int64()).to_numpy()
-    start_s = int(seconds.min()) // _STEP_S * _STEP_S
-    steps = (seconds - start_s) // _STEP_S
-    values = np.full((len(servers), int(steps.max()) + 1, len(METRIC_NAMES)), np.nan, np.float32)
-    for column, name in enumerate(METRIC_NAMES):
-        if name in table.column_names:
-            values[rows, steps, column] = table[name].to_numpy()
-    return History(servers, _profiles(servers, table, rows), start_s, values)
-
-
-def _read(path: Path) -> pa.Table:
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise HistoryError(f"{path}: not a readable Parquet file ({error})") from error
-    missing = {"ts", "server"} - set(table.column_names)
-    if missing or not set(METRIC_NAMES) & set(table.column_names):
-        found = ", ".join(table.column_names)
+    samples = read_samples(paths)
+    servers, rows = np.unique(samples.servers, return_inverse=True)
+    first_s, last_s = int(samples.seconds.min()), int(samples.seconds.max())
+    start_s = first_s // _STEP_S * _STEP_S
+    steps = (last_s - start_s) // _STEP_S + 1
+    if len(servers) * steps * len(METRIC_NAMES) * 4 > _LARGEST_BYTES:
         raise HistoryError(
-            f"{path}: a history needs the columns ts, server and at least one metric "
-            f"({METRIC_NAMES[0]}, …); this file has {found}"
+            f"{len(servers)} servers from {_said(first_s)} to {_said(last_s)} are too much for one "
+            "history: is a time wrong? Else give fewer days or servers"
         )
-    wanted = ("ts", "server", "profile", *METRIC_NAMES)
-    table = table.select([name for name in wanted if name in table.column_names])
-    return table.set_column(1, "server", table["server"].cast(pa.string()))
+    cells = rows * steps + (samples.seconds - start_s) // _STEP_S
+    values = np.stack([_means(cells, v, len(servers) * steps) for v in samples.values.T], -1)
+    names = tuple(str(server) for server in servers)
+    history = History(
+        names,
+        _profiles(names, samples),
+        start_s,
+        values.reshape(len(servers), steps, len(METRIC_NAMES)),
+    )
+    return Loaded(history, samples.ignored, samples.refused, samples.reasons)
 
 
-def _profiles(
-    servers: Sequence[str], table: pa.Table, rows: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    stated: Mapping[str, str] = {}
-    if "profile" in table.column_names:
-        first = np.unique(rows, return_index=True)[1]
-        said = table["profile"].take(pa.array(first)).to_pylist()
-        stated = {name: kind for name, kind in zip(servers, said, strict=True) if kind}
+def from_lake(reader: Reader, steps: int) -> History:
+    """The last `steps` steps of every server of a lake; HistoryError when it has none yet."""
+    span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
+    if span["first"] is None:
+        raise HistoryError(
+            "the lake has no complete 5-minute step yet: let the system run, or name files"
+        )
+    there = (span["last"] - span["first"]) // STEP + 1
+    found = windows.contexts(reader, span["last"] + STEP, min(steps, there))
+    profiles = np.array(
+        [
+            PROFILE_NAMES.index(profile_of(s, p))
+            for s, p in zip(found.servers, found.profiles, strict=True)
+        ],
+        np.int64,
+    )
+    return History(found.servers, profiles, int(found.start.timestamp()), found.values)
+
+
+def _means(cells: NDArray[np.int64], values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """Mean of the values that share a cell [size]; NaN where there is none."""
+    known = ~np.isnan(values)
+    sums = np.bincount(cells[known], values[known], size)
+    counts = np.bincount(cells[known], minlength=size)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
+
+
+def _profiles(servers: Sequence[str], samples: Samples) -> NDArray[np.int64]:
+    stated: Mapping[str, str] = dict(zip(*samples.profiles, strict=True))
     kinds = [profile_of(name, stated.get(name)) for name in servers]
     return np.array([PROFILE_NAMES.index(kind) for kind in kinds], np.int64)
+
+
+def _said(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="minutes")[:16]

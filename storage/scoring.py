@@ -1,51 +1,64 @@
-"""How good a model is on servers and days it never saw, next to forecasts that cost nothing."""
+"""How good forecasts are on windows of a history, next to those that cost nothing.
 
-from collections.abc import Callable, Mapping
+held_out_windows(history)      windows at origins 8 h apart, up to the end
+tally(forecast, windows, …)    what a forecast missed, by window, lead and metric
+relative(tally, naive, …)      the same as a share of what the value 24 h before misses
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
-from storage.history import History, week_minute
+from storage.baselines import SEASONAL, Array, Forecasting, baselines
+from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
+from storage.history import WINDOW_STEPS, History, week_minute
 from storage.metrics import METRIC_NAMES
 
 __all__ = [
-    "HELD_OUT_STEPS",
-    "ORIGINS",
-    "Forecasting",
-    "Score",
-    "SeriesScores",
-    "Windows",
-    "baselines",
-    "covered",
-    "evaluate",
-    "geometric",
-    "held_out_windows",
-    "score",
-    "score_by_metric",
-]
+    "HELD_OUT_STEPS", "ORIGINS", "Array", "Forecasting", "Score", "SeriesScores", "Tally",
+    "Windows", "baselines", "comparable", "covered", "evaluate", "geometric", "held_out_windows",
+    "relative", "score", "score_by_metric", "summed", "tally",
+]  # fmt: skip
 
 ORIGINS = 14  # forecasts per server, a horizon (8 h) apart: the last 4.7 days
 HELD_OUT_STEPS = ORIGINS * HORIZON_STEPS
 _SCORED = (0.1, 0.5, 0.9)  # quantiles in the score, as the published comparisons use them
 _SMALLEST = 1e-9  # a series on which the naive forecast errs no more than this is left out
 _BEST = 1e-3  # of the naive loss: one series that is nearly still must not decide a mean
-
-Array = NDArray[np.float32]
-Forecasting = Callable[[Array, Array, NDArray[np.int64]], Array]
-"""(context [n, 288, 14], week_minute [n], profile [n]) to quantiles [n, 96, 14, 7]."""
+_MEDIAN = QUANTILES.index(0.5)
+# The first step of each lead bucket: it reaches to its own lead from the one before.
+_BUCKETS = np.array([0, *(lead // STEP_MINUTES for lead in LEAD_MINUTES[:-1])])
 
 
 @dataclass(frozen=True, slots=True)
 class Windows:
-    """The windows of S servers at `ORIGINS` origins each, n = S * ORIGINS, server by server."""
+    """The windows of S servers at `origins` origins each, n = S * origins, server by server."""
 
     context: Array  # [n, 288, 14]
     target: Array  # [n, 96, 14]
     week_minute: Array  # [n]
     profile: NDArray[np.int64]  # [n]
     anomalous: NDArray[np.bool_]  # [n] a labelled anomaly in context or target
+    origins: int = ORIGINS
+
+    @property
+    def yesterday(self) -> Array:
+        """The values 24 h before the targets [n, 96, 14]."""
+        return self.context[:, :HORIZON_STEPS]
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Sums over targets, each [n, 5, 14]: by window, lead bucket (LEAD_MINUTES) and metric."""
+
+    loss: NDArray[np.float64]  # pinball at .1, .5 and .9
+    error: NDArray[np.float64]  # pinball at .5: half the absolute error
+    inside: NDArray[np.float64]  # targets inside the 80 % band
+    inside_96: NDArray[np.float64]
+    count: NDArray[np.float64]  # targets
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +67,9 @@ class Score:
 
     loss: float  # weighted quantile loss, geometric mean over series
     error: float  # absolute error of the median, the same way
-    inside: float  # share of targets inside the 80 % band
+    inside: float  # share of targets inside the 80 % band, mean over series
     series: int
+    inside_96: float = float("nan")
 
     def __str__(self) -> str:
         return f"{self.loss:.3f} (median {self.error:.3f}, inside 80 % {self.inside:.3f})"
@@ -68,24 +82,44 @@ class SeriesScores:
     loss: NDArray[np.float64]  # [S, 14]
     error: NDArray[np.float64]  # [S, 14]
     inside: NDArray[np.float64]  # [S, 14]
+    inside_96: NDArray[np.float64]  # [S, 14]
+
+    def over(self, metrics: Iterable[int] | None = None) -> Score:
+        """One score of all series, or of those of some metrics."""
+        places = slice(None) if metrics is None else list(metrics)
+        loss, error, inside, wide = (
+            getattr(self, name)[:, places] for name in SeriesScores.__slots__
+        )
+        told = ~np.isnan(loss)
+        shares = [float(x[told].mean()) if told.any() else float("nan") for x in (inside, wide)]
+        return Score(
+            geometric(loss[told]), geometric(error[told]), shares[0], int(told.sum()), shares[1]
+        )
 
 
-def held_out_windows(*histories: History) -> Windows:
-    """The last 4.7 days of every server of `histories`, from 14 origins 8 h apart."""
-    parts = [_last_days(history) for history in histories]
-    columns = ([getattr(part, name) for part in parts] for name in Windows.__slots__)
-    return Windows(*(np.concatenate(column) for column in columns))
+def held_out_windows(*histories: History, origins: int = ORIGINS) -> Windows:
+    """The last `origins` times 8 h of every server of `histories`, each forecast 8 h ahead."""
+    parts = [_last_days(history, origins) for history in histories]
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    return Windows(
+        joined("context"), joined("target"), joined("week_minute"), joined("profile"),
+        joined("anomalous"), origins,
+    )  # fmt: skip
 
 
-def _last_days(history: History) -> Windows:
-    ends = [history.steps - HORIZON_STEPS * back for back in range(ORIGINS - 1, -1, -1)]
-    starts = np.array(ends) - CONTEXT_STEPS - HORIZON_STEPS
+def _last_days(history: History, origins: int) -> Windows:
+    ends = history.steps - HORIZON_STEPS * np.arange(origins - 1, -1, -1)
+    starts = ends - WINDOW_STEPS
     if starts[0] < 0:
         raise ValueError(
-            f"evaluation needs {HELD_OUT_STEPS + CONTEXT_STEPS} steps; there are {history.steps}"
+            f"evaluation needs {origins * HORIZON_STEPS + CONTEXT_STEPS} steps; "
+            f"there are {history.steps}"
         )
-    steps = starts[:, None] + np.arange(CONTEXT_STEPS + HORIZON_STEPS)  # [14, 384]
-    windows = history.values[:, steps].reshape(-1, steps.shape[1], len(METRIC_NAMES))
+    steps = starts[:, None] + np.arange(WINDOW_STEPS)  # [origins, 384]
+    windows = history.values[:, steps].reshape(-1, WINDOW_STEPS, len(METRIC_NAMES))
     clock = week_minute(history.start_s + starts * (STEP_MINUTES * 60))
     marks = np.zeros(len(windows), np.bool_)
     if history.anomalous is not None:
@@ -94,46 +128,77 @@ def _last_days(history: History) -> Windows:
         windows[:, :CONTEXT_STEPS],
         windows[:, CONTEXT_STEPS:],
         np.tile(clock, len(history.servers)),
-        np.repeat(history.profiles, ORIGINS),
+        np.repeat(history.profiles, origins),
         marks,
+        origins,
     )
 
 
-def baselines() -> Mapping[str, Forecasting]:
-    """Forecasts that need no training, in the form of a model's."""
-    return {
-        "seasonal naive": lambda context, *_: _point(context[:, :HORIZON_STEPS]),
-        "last value": lambda context, *_: _point(_newest(context).repeat(HORIZON_STEPS, 1)),
-        "context quantiles": _context_quantiles,
-    }
+def comparable(windows: Windows, *forecasts: Array) -> NDArray[np.bool_]:
+    """Which targets count [n, 96, 14]: observed, yesterday too, and forecast by all."""
+    known = ~(np.isnan(windows.target) | np.isnan(windows.yesterday))
+    for forecast in forecasts:
+        known &= ~np.isnan(forecast[..., 0])
+    return known
+
+
+def tally(forecast: Array, windows: Windows, known: NDArray[np.bool_]) -> Tally:
+    """What `forecast` [n, 96, 14, 7] misses of the targets that are `known`."""
+    losses = [_pinball(forecast[..., QUANTILES.index(q)], windows.target, q) for q in _SCORED]
+    return Tally(
+        _by_lead(np.sum(losses, axis=0), known),
+        _by_lead(losses[_SCORED.index(0.5)], known),
+        _by_lead(_within(forecast, windows.target, _MEDIAN - 2, _MEDIAN + 2), known),
+        _by_lead(_within(forecast, windows.target, _MEDIAN - 3, _MEDIAN + 3), known),
+        _by_lead(np.ones_like(known), known),
+    )
+
+
+def relative(
+    tally: Tally,
+    naive: Tally,
+    origins: int,
+    chosen: NDArray[np.bool_] | None = None,
+    lead: int | None = None,
+) -> SeriesScores:
+    """What was missed as a share of what `naive` missed of the same targets.
+
+    Of all windows or the `chosen` [n], over the horizon or in one `lead` bucket (a place in
+    LEAD_MINUTES). A series on which `naive` makes no error has NaN.
+    """
+
+    def sums(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        of_window = values.sum(1) if lead is None else values[:, lead]  # [n, 14]
+        if chosen is not None:
+            of_window = np.where(chosen[:, None], of_window, 0)
+        return np.asarray(of_window.reshape(-1, origins, len(METRIC_NAMES)).sum(1))  # [S, 14]
+
+    loss = _ratio(sums(tally.loss), sums(naive.loss))
+    error = _ratio(sums(tally.error), sums(naive.error))
+    counts = np.where(np.isnan(loss), np.nan, np.maximum(sums(tally.count), 1))
+    return SeriesScores(loss, error, sums(tally.inside) / counts, sums(tally.inside_96) / counts)
+
+
+def summed(parts: Iterable[Tally]) -> Tally:
+    """The tallies of several lots of windows as one."""
+    columns = ([getattr(part, name) for name in Tally.__slots__] for part in parts)
+    return Tally(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
 def score(forecast: Array, windows: Windows, chosen: NDArray[np.bool_] | None = None) -> Score:
     """Score `forecast` [n, 96, 14, 7] over all series, or over the `chosen` [n] windows."""
-    by = score_by_metric(forecast, windows, chosen)
-    told = ~np.isnan(by.loss)
-    return Score(
-        geometric(by.loss[told]),
-        geometric(by.error[told]),
-        float(by.inside[told].mean()) if told.any() else float("nan"),
-        int(told.sum()),
-    )
+    return score_by_metric(forecast, windows, chosen).over()
 
 
 def score_by_metric(
     forecast: Array, windows: Windows, chosen: NDArray[np.bool_] | None = None
 ) -> SeriesScores:
     """The same for each series; one whose seasonal naive forecast makes no error has NaN."""
-    known = _scored(forecast, windows, chosen)
-    naive = windows.context[:, :HORIZON_STEPS]
-    levels = [QUANTILES.index(q) for q in _SCORED]
-    losses = [_pinball(forecast[..., i], windows.target, QUANTILES[i]) for i in levels]
-    naive_losses = [_pinball(naive, windows.target, q) for q in _SCORED]
-    median = QUANTILES.index(0.5)
-    loss = _ratio(sum(losses, np.zeros_like(naive)), sum(naive_losses, np.zeros_like(naive)), known)
-    error = _ratio(losses[_SCORED.index(0.5)], naive_losses[_SCORED.index(0.5)], known)
-    inside = covered(forecast, windows, median - 2, median + 2, chosen)
-    return SeriesScores(loss, error, np.where(np.isnan(loss), np.nan, inside))
+    known = comparable(windows, forecast)
+    naive = baselines()[SEASONAL](windows.context, windows.week_minute, windows.profile)
+    return relative(
+        tally(forecast, windows, known), tally(naive, windows, known), windows.origins, chosen
+    )
 
 
 def covered(
@@ -144,10 +209,13 @@ def covered(
     chosen: NDArray[np.bool_] | None = None,
 ) -> NDArray[np.float64]:
     """Share of targets between two quantiles (places in QUANTILES) for each series [S, 14]."""
-    known = _scored(forecast, windows, chosen)
-    within = (windows.target >= forecast[..., low]) & (windows.target <= forecast[..., high])
-    counts = _by_series(known.astype(np.float32), known)
-    return _by_series(within.astype(np.float32), known) / np.where(counts > 0, counts, np.nan)
+    known = comparable(windows, forecast)
+    if chosen is not None:
+        known &= chosen[:, None, None]
+    shape = (-1, windows.origins * HORIZON_STEPS, len(METRIC_NAMES))
+    counts = known.reshape(shape).sum(1)
+    within = (known & _within(forecast, windows.target, low, high)).reshape(shape).sum(1)
+    return np.asarray(within / np.where(counts > 0, counts, np.nan))
 
 
 def evaluate(forecasting: Forecasting, *histories: History) -> Mapping[str, Score]:
@@ -160,51 +228,26 @@ def evaluate(forecasting: Forecasting, *histories: History) -> Mapping[str, Scor
     return scores
 
 
-def _pinball(forecast: Array, target: Array, level: float) -> Array:
-    miss = target - forecast
-    return np.asarray(np.maximum(level * miss, (level - 1) * miss), np.float32)
-
-
-def _scored(
-    forecast: Array, windows: Windows, chosen: NDArray[np.bool_] | None
-) -> NDArray[np.bool_]:
-    """Which targets count [n, 96, 14]: those that were observed, yesterday too, and forecast."""
-    naive = windows.context[:, :HORIZON_STEPS]
-    known = ~(np.isnan(windows.target) | np.isnan(naive) | np.isnan(forecast[..., 0]))
-    return known if chosen is None else known & chosen[:, None, None]
-
-
-def _ratio(loss: Array, naive: Array, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    above, below = _by_series(loss, known), _by_series(naive, known)
-    moves = below > _SMALLEST
-    return np.where(moves, np.maximum(above / np.where(moves, below, 1), _BEST), np.nan)
-
-
-def _by_series(values: Array, known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Sums over origins and steps: [n, 96, 14] to [S, 14]."""
-    sums = np.where(known, values, 0).sum(1, dtype=np.float64)  # [n, 14]
-    return np.asarray(sums.reshape(-1, ORIGINS, len(METRIC_NAMES)).sum(1))
-
-
 def geometric(ratios: NDArray[np.float64]) -> float:
     """Geometric mean; NaN of nothing."""
     return float(np.exp(np.log(ratios).mean())) if ratios.size else float("nan")
 
 
-def _point(values: Array) -> Array:
-    return np.repeat(values[..., None], len(QUANTILES), -1)
+def _pinball(forecast: Array, target: Array, level: float) -> Array:
+    miss = target - forecast
+    return np.asarray(np.maximum(level * miss, (level - 1) * miss), np.float32)
 
 
-def _newest(context: Array) -> Array:
-    """The newest reading of each metric [n, 1, 14]; NaN where there is none."""
-    back = (~np.isnan(context[:, ::-1])).argmax(1)  # [n, 14]
-    place = (CONTEXT_STEPS - 1 - back)[:, None]
-    return np.asarray(np.take_along_axis(context, place, 1))
+def _within(forecast: Array, target: Array, low: int, high: int) -> NDArray[np.bool_]:
+    return np.asarray((target >= forecast[..., low]) & (target <= forecast[..., high]))
 
 
-def _context_quantiles(context: Array, *_: object) -> Array:
-    enough = (~np.isnan(context)).sum(1) >= MIN_CONTEXT_STEPS  # [n, 14]
-    safe = np.where(enough[:, None], context, 0)
-    found = np.nanquantile(safe, QUANTILES, axis=1).astype(np.float32)  # [7, n, 14]
-    found = np.where(enough, found, np.float32(np.nan)).transpose(1, 2, 0)  # [n, 14, 7]
-    return found[:, None].repeat(HORIZON_STEPS, 1)
+def _by_lead(values: NDArray[np.generic], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Sums of the known values over the steps of each lead bucket: [n, 96, 14] to [n, 5, 14]."""
+    counted = np.where(known, values, 0)
+    return np.asarray(np.add.reduceat(counted, _BUCKETS, axis=1, dtype=np.float64))
+
+
+def _ratio(loss: NDArray[np.float64], naive: NDArray[np.float64]) -> NDArray[np.float64]:
+    moves = naive > _SMALLEST
+    return np.where(moves, np.maximum(loss / np.where(moves, naive, 1), _BEST), np.nan)
