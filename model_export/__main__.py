@@ -44,7 +44,7 @@ def _train(asked: argparse.Namespace) -> None:
     start = load_checkpoint(asked.start) if asked.start else None
     recipe = Recipe(asked.steps, asked.batch, asked.rate, seed=asked.seed, threads=asked.threads)
     corpus = Corpus("history", learned, clock_known=not asked.clock_unknown)
-    checkpoint = train([corpus], recipe, start=start, say=_say)
+    checkpoint = train([corpus], recipe, start=start, say=_progress)
     if learned is not history:
         calibrate(checkpoint.network, [held_out_windows(history)])
     save_checkpoint(checkpoint, asked.out)
@@ -78,6 +78,11 @@ def _history(places: Sequence[Path]) -> History:
     if not files:
         raise HistoryError(f"{', '.join(map(str, places))}: no Parquet file there")
     return load(files)
+
+
+def _progress(done: int, total: int, loss: float, left_s: float) -> None:
+    if done % 200 == 0 or done == total:
+        _say(f"step {done} of {total}  loss {loss:.4f}  {left_s / 60:.1f} min left")
 
 
 def _say(line: str) -> None:

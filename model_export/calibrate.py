@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from model_export.network import PAIRS, Forecaster
@@ -24,7 +25,7 @@ def calibrate(network: Forecaster, sets: Sequence[Windows]) -> tuple[float, ...]
     (50, 80, 96 %) holds its share of targets: the mean over series, then over `sets`. These must
     be days that were not trained on, and not the ones by which the model will be judged.
     """
-    network.widen([1.0] * PAIRS)
+    network.widen(torch.ones(1))
     ask = unexported(network)
     forecasts = [ask(part.context, part.week_minute, part.profile) for part in sets]
     factors: list[float] = []
@@ -37,7 +38,7 @@ def calibrate(network: Forecaster, sets: Sequence[Windows]) -> tuple[float, ...]
             else:
                 high = middle
         factors.append(low)
-    network.widen(factors)
+    network.widen(torch.tensor([*reversed(factors), *factors]))
     return tuple(factors)
 
 

@@ -7,7 +7,6 @@ that an untrained network already makes that plain forecast.
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, cast
 
@@ -42,6 +41,7 @@ _STEPS = len(QUANTILES) - 1  # gaps between neighbouring quantiles
 _OBSERVED = "observed_share"
 _CLOCK = ("day_sin", "day_cos", "week_sin", "week_cos")
 _WIDEST = 3.0  # a gap between quantiles may be e^3 times its plain width, or that much less
+_ALONE = 0.25  # share of training windows without the transformer: each part must stand alone
 _MINUTES_PER_DAY, _MINUTES_PER_WEEK = 1440, 10080
 
 
@@ -115,10 +115,9 @@ class Forecaster(nn.Module):
         known = enough(window.observed)[:, None, :, None]  # [B, 1, 14, 1]
         return torch.where(known, raw, torch.full_like(raw, float("nan")))
 
-    def widen(self, factors: Sequence[float]) -> None:
-        """Stretch the gaps between quantiles; one factor per pair of gaps, from the middle out."""
-        pairs = torch.tensor(factors)
-        cast(Tensor, self.fusion.widening).copy_(torch.cat([pairs.flip(0), pairs]))
+    def widen(self, factors: Tensor) -> None:
+        """Stretch the gaps between quantiles, lowest gap first; in a form that fits [32, 14, 6]."""
+        cast(Tensor, self.fusion.widening).copy_(factors)
 
     def scaled(self, window: Scaled, week_minute: Tensor, profile: Tensor) -> Tensor:
         """Quantiles [B, 32, 14, 7] in units of each window's spread, in order."""
@@ -146,6 +145,8 @@ class Forecaster(nn.Module):
         clock = calendar(week_minute).expand(batch, -1, -1)  # [B, 128, 4]
         inputs = _transformer_inputs(window, plain, clock, profile)
         found: Tensor = self.transformer(inputs).prediction  # [B, 32, 14 * latent]
+        if self.training:
+            found = found * (torch.rand(batch, 1, 1, device=found.device) >= _ALONE)
         return found.reshape(shape)
 
 
@@ -200,7 +201,8 @@ class _Fusion(nn.Module):
         nn.init.zeros_(self.out.bias)
         self.gates = nn.Parameter(_first_gates())
         self.register_buffer("climb", _climb(), persistent=False)
-        self.register_buffer("widening", torch.ones(_STEPS))  # set by calibration, see train
+        # set by calibration, which comes after training
+        self.register_buffer("widening", torch.ones(HORIZON_BINS, len(METRICS), _STEPS))
 
     def forward(self, joint: Tensor, own: Tensor, plain: PlainForecast) -> Tensor:
         hidden = self.joint(joint) + self.rest(torch.cat([own, plain.hints], -1))

@@ -1,37 +1,69 @@
-"""Train the forecaster on windows of history, with Lightning's loop."""
+"""Train the forecaster on windows of history, with Lightning's loop.
 
+Weights are averaged over the last steps. A training can be taken up again where it was killed,
+and the same seed and steps give the same weights, killed or not.
+"""
+
+import math
+import os
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import lightning.pytorch as lightning
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from model_export.network import PAIRS, Forecaster, Shape
+from model_export.network import Forecaster, Shape
 from model_export.windows import Batch, Corpus, Windows
 from storage.grid import QUANTILES
 
-__all__ = ["Checkpoint", "Recipe", "load_checkpoint", "save_checkpoint", "train", "weighted_loss"]
+__all__ = [
+    "Checkpoint",
+    "Recipe",
+    "ResumeError",
+    "Watch",
+    "load_checkpoint",
+    "save_checkpoint",
+    "train",
+    "weighted_loss",
+]
+
+KEEP_EVERY_S = 30.0  # of training may be lost to a kill
+
+
+class ResumeError(ValueError):
+    """Progress that cannot be taken up; the message names the file, what differs and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast to learn."""
+    """How long and how fast to learn: `steps`, or as many as there are in `minutes`."""
 
     steps: int = 6000
     batch: int = 64
     rate: float = 2e-3  # 3e-3 over-fitted in the prototypes' fine-tuning
-    warmup: float = 0.05  # share of steps until the full rate
+    warmup: float = 0.05  # share of the time until the full rate, which falls as a cosine then
     decay: float = 1e-2
     clip: float = 1.0
+    average: float = 0.998  # the result is the mean of some 500 steps' weights
     seed: int = 0
     threads: int = 1
+    minutes: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Stop early: `judge` a network each `every` steps, give up after `patience` without better."""
+
+    judge: Callable[[Forecaster], float]
+    every: int
+    patience: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,36 +77,60 @@ class Checkpoint:
     seed: int
 
 
+class Progress(Protocol):
+    """What is told of a training: steps done, of how many, the mean loss lately, time left."""
+
+    def __call__(self, done: int, total: int, loss: float, left_s: float, /) -> None: ...
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a training is: all that changes while it runs, beside the optimiser."""
+
+    network: Forecaster
+    average: Forecaster
+    step: int = 0
+    spent_s: float = 0.0
+    judged: list[tuple[int, float]] = field(default_factory=list)  # step, loss
+    best: dict[str, Tensor] | None = None  # weights of the lowest judged loss
+    optimiser: dict[str, Any] | None = None
+
+
 def train(
     corpora: Sequence[Corpus],
     recipe: Recipe,
     shape: Shape | None = None,
     start: Checkpoint | None = None,
-    say: Callable[[str], None] | None = None,
+    say: Progress | None = None,
+    watch: Watch | None = None,
+    keep: Path | None = None,
 ) -> Checkpoint:
     """Train on `corpora`, from `start` where one is given; the same seed gives the same weights.
 
-    `say` is told the progress every 200 steps. An epoch is as many windows as the corpora have
-    steps to start one from.
+    Progress is kept in the file `keep` and taken up from there; ResumeError when it is another
+    training's. An epoch is as many windows as the corpora have steps to start one from.
     """
     torch.set_num_threads(recipe.threads)
     lightning.seed_everything(recipe.seed, verbose=False)
     network = deepcopy(start.network) if start else Forecaster(shape)
-    network.train().widen([1.0] * PAIRS)  # calibration comes after training
-    windows = Windows(corpora, recipe.batch, recipe.seed)
-    loader = DataLoader(windows, batch_size=None, num_workers=0)
-    with warnings.catch_warnings():
-        # of Lightning's own calls into torch, and its advice on workers: batches come ready-made
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        _trainer(recipe, say).fit(_Learning(network, recipe), loader)
-    seen = recipe.steps * recipe.batch
+    network.train().widen(torch.ones(1))  # calibration comes after training
+    course = _Course(network, deepcopy(network))
+    told = tuple(_told(c) for c in corpora)
+    identity = {"recipe": asdict(recipe), "corpora": list(told), "weights": _sum(network)}
+    if keep and keep.exists():
+        _take_up(course, keep, identity)
+    learning = _Learning(course, recipe, watch, say, keep, identity)
+    if not learning.finished:
+        _fit(learning, corpora, recipe)
+    if course.best is not None:
+        course.average.load_state_dict(course.best)
+    seen = course.step * recipe.batch
     places = sum(int(c.history.values.shape[0]) * c.history.steps for c in corpora)
     return Checkpoint(
-        network.eval(),
+        course.average.cpu().eval(),
         seen + (start.windows_seen if start else 0),
         seen / places + (start.epochs if start else 0.0),
-        tuple(_told(c) for c in corpora),
+        told,
         recipe.seed,
     )
 
@@ -101,80 +157,198 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "corpora": list(checkpoint.corpora),
         "seed": checkpoint.seed,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.save(told, path)
+    _write(told, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote."""
     told = torch.load(path, weights_only=True)
     network = Forecaster(Shape(**told["shape"]))
-    network.load_state_dict(told["weights"])
+    weights = told["weights"]
+    # one factor per gap, as files of before had them, stands for all leads and metrics
+    weights["fusion.widening"] = weights["fusion.widening"].expand_as(network.fusion.widening)
+    network.load_state_dict(weights)
     return Checkpoint(
         network.eval(), told["windows_seen"], told["epochs"], tuple(told["corpora"]), told["seed"]
     )
 
 
+def _write(told: Mapping[str, Any], path: Path) -> None:
+    """Put a file there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(path.name + ".draft")
+    torch.save(told, draft)
+    os.replace(draft, path)
+
+
+def _take_up(course: _Course, keep: Path, identity: Mapping[str, Any]) -> None:
+    told = torch.load(keep, weights_only=True)
+    differing = [name for name, value in identity.items() if told["identity"][name] != value]
+    if differing:
+        raise ResumeError(
+            f"{keep}: the training kept there has another {' and '.join(differing)}; "
+            "ask for the same, or remove the file to begin anew"
+        )
+    course.network.load_state_dict(told["network"])
+    course.average.load_state_dict(told["average"])
+    course.step, course.spent_s = told["step"], told["spent_s"]
+    course.judged = [tuple(pair) for pair in told["judged"]]
+    course.best, course.optimiser = told["best"], told["optimiser"]
+
+
 class _Learning(lightning.LightningModule):
-    def __init__(self, network: Forecaster, recipe: Recipe) -> None:
+    """One training as Lightning sees it: it counts steps anew when resumed, the course does not."""
+
+    def __init__(
+        self,
+        course: _Course,
+        recipe: Recipe,
+        watch: Watch | None,
+        say: Progress | None,
+        keep: Path | None,
+        identity: Mapping[str, Any],
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.course = course
+        self.network = course.network
         self.recipe = recipe
+        self.watch = watch
+        self.say = say
+        self.keep = keep
+        self.identity = identity
+        self.losses: list[float] = []
+        self.since = self.kept = time.monotonic()
+
+    @property
+    def done(self) -> float:
+        """Share of the training that is over, by steps or by time."""
+        if self.recipe.minutes is not None:
+            return min(self.course.spent_s / (self.recipe.minutes * 60), 1.0)
+        return self.course.step / self.recipe.steps
+
+    @property
+    def finished(self) -> bool:
+        """Whether time is up, or the watch has lost its patience."""
+        return self.done >= 1 or self._hopeless()
+
+    def on_train_batch_start(self, *_: Any) -> None:
+        for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # there is one
+            group["lr"] = self.recipe.rate * _pace(self.done, self.recipe.warmup)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.course.step)  # dropout, resumed alike
         forecast = self.network(batch.context, batch.week_minute, batch.profile)
         return weighted_loss(forecast, batch.target, batch.unit)
 
+    def on_train_batch_end(self, outputs: Any, *_: Any) -> None:
+        course, now = self.course, time.monotonic()
+        course.step += 1
+        course.spent_s += now - self.since
+        self.since = now
+        self.losses.append(float(outputs["loss"]))
+        _lean(course, self.recipe.average)
+        if self.watch and (course.step % self.watch.every == 0 or self.done >= 1):
+            self._judge(self.watch)
+        over = self.finished
+        self.trainer.should_stop = over
+        self._tell(over)
+        if self.keep and (over or now - self.kept > KEEP_EVERY_S):
+            self._keep(self.keep)
+
     def configure_optimizers(self) -> Any:
-        recipe = self.recipe
-        optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=recipe.rate, weight_decay=recipe.decay
+        optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=self.recipe.rate, weight_decay=self.recipe.decay
         )
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, recipe.rate, total_steps=recipe.steps, pct_start=recipe.warmup
-        )
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
-        }
+        if self.course.optimiser is not None:
+            optimiser.load_state_dict(self.course.optimiser)
+        return optimiser
 
     def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
         moved = {name: getattr(batch, name).to(device) for name in Batch.__slots__}
         return replace(batch, **moved)
 
+    def on_fit_start(self) -> None:
+        self.course.average.to(self.device)
 
-class _Progress(lightning.Callback):
-    """A line every 200 steps: steps done, loss since the last line, time left."""
+    def _judge(self, watch: Watch) -> None:
+        course = self.course
+        loss = watch.judge(course.average.eval())
+        if loss < min((known for _, known in course.judged), default=math.inf):
+            course.best = {k: v.detach().clone() for k, v in course.average.state_dict().items()}
+        course.judged.append((course.step, loss))
 
-    EVERY = 200
+    def _hopeless(self) -> bool:
+        judged = self.course.judged
+        if not self.watch or not judged:
+            return False
+        best = min(range(len(judged)), key=lambda i: judged[i][1])
+        return len(judged) - 1 - best >= self.watch.patience
 
-    def __init__(self, say: Callable[[str], None]) -> None:
-        self.say = say
-        self.began = time.monotonic()
-        self.losses: list[float] = []
+    def _tell(self, over: bool) -> None:
+        if self.say and (over or self.course.step % 20 == 0):
+            step, done = self.course.step, self.done
+            total = step if over else max(round(step / done), step)
+            left_s = 0.0 if over else self.course.spent_s * (1 - done) / done
+            self.say(step, total, sum(self.losses) / len(self.losses), left_s)
+            self.losses.clear()
 
-    def on_train_batch_end(self, trainer: Any, _module: Any, outputs: Any, *_: Any) -> None:
-        self.losses.append(float(outputs["loss"]))
-        done, total = trainer.global_step, trainer.max_steps
-        if done % self.EVERY and done != total:
-            return
-        left_s = (time.monotonic() - self.began) / done * (total - done)
-        mean = sum(self.losses) / len(self.losses)
-        self.say(f"step {done} of {total}  loss {mean:.4f}  {left_s / 60:.1f} min left")
-        self.losses.clear()
+    def _keep(self, path: Path) -> None:
+        course = self.course
+        self.kept = time.monotonic()
+        told = {
+            "identity": dict(self.identity),
+            "network": course.network.state_dict(),
+            "average": course.average.state_dict(),
+            "step": course.step,
+            "spent_s": course.spent_s,
+            "judged": course.judged,
+            "best": course.best,
+            "optimiser": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
+        }
+        _write(told, path)
 
 
-def _trainer(recipe: Recipe, say: Callable[[str], None] | None) -> lightning.Trainer:
-    return lightning.Trainer(
-        max_steps=recipe.steps,
-        accelerator="cpu",
+def _pace(done: float, warmup: float) -> float:
+    """The learning rate's share of its highest: up in a straight line, down as a cosine."""
+    if done < warmup:
+        return max(done / warmup, 0.04)
+    return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
+
+
+def _lean(course: _Course, share: float) -> None:
+    """Move the average towards the network; it keeps `share` of itself, less in the first steps."""
+    share = min(share, course.step / (course.step + 9))
+    pairs = zip(course.average.parameters(), course.network.parameters(), strict=True)
+    with torch.no_grad():
+        for mean, now in pairs:
+            mean.lerp_(now, 1 - share)
+
+
+def _fit(learning: _Learning, corpora: Sequence[Corpus], recipe: Recipe) -> None:
+    windows = Windows(corpora, recipe.batch, recipe.seed, first=learning.course.step)
+    loader = DataLoader(windows, batch_size=None, num_workers=0)
+    trainer = lightning.Trainer(
+        max_steps=-1,
+        accelerator="gpu" if torch.cuda.is_available() else "cpu",
+        devices=1,
         gradient_clip_val=recipe.clip,
-        callbacks=[_Progress(say)] if say else [],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
+    with warnings.catch_warnings():
+        # of Lightning's own calls into torch, and its advice: batches come ready-made, and the
+        # training ends itself
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*max_epochs.*")
+        trainer.fit(learning, loader)
+
+
+def _sum(network: Forecaster) -> float:
+    """A number by which one start is told from another."""
+    return float(sum(p.detach().double().abs().sum() for p in network.parameters()))
 
 
 def _told(corpus: Corpus) -> dict[str, Any]:

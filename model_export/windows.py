@@ -1,5 +1,6 @@
 """Draw training windows from histories, many at once, and vary them as fleets vary."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,13 +21,15 @@ _DAY = 24 * 60 // STEP_MINUTES
 _WEEK_MINUTES = 7 * 24 * 60
 _GENERIC = PROFILE_NAMES.index("generic")
 _PERCENT = np.array([m.highest == 100 for m in METRICS])
+_MOVABLE = np.array([i for i, m in enumerate(METRICS) if m.kind != "counter"])
 
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
     """A history to train on, and how much: `weight` is its share of windows among all corpora.
 
-    `clock_known` is False where the time of day in the data is not the true one.
+    `clock_known` is False where the time of day in the data is not the true one; `nameless` is
+    True where which series lies in which metric's place means nothing.
     """
 
     name: str
@@ -34,6 +37,7 @@ class Corpus:
     weight: float = 1.0
     clock_known: bool = True
     licence: str = ""
+    nameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +57,11 @@ class Variations:
 
     short: float = 0.15  # history cut to between one hour and a day
     gappy: float = 0.2  # one to three gaps of up to four hours
-    blind: float = 0.15  # a fifth of the metrics missing altogether
+    blind: float = 0.35  # any number of metrics missing altogether: few fleets have all 14
     mirrored: float = 0.1  # a percentage turned into its rest; per metric
     other_clock: float = 0.25  # the fleet's clock moved, where it was known
     other_profile: float = 0.25  # the profile replaced by generic
+    mixed: float = 0.2  # of nameless ones: laid over another one of the same corpus
 
 
 def units(history: History) -> NDArray[np.float32]:
@@ -75,7 +80,10 @@ def units(history: History) -> NDArray[np.float32]:
 
 
 class Windows(IterableDataset[Batch]):
-    """An endless, seeded stream of batches drawn from several corpora."""
+    """An endless, seeded stream of batches drawn from several corpora, from the `first` on.
+
+    Each batch has dice of its own, so that a stream taken up again in the middle is the same.
+    """
 
     def __init__(
         self,
@@ -83,6 +91,7 @@ class Windows(IterableDataset[Batch]):
         batch: int,
         seed: int,
         variations: Variations | None = None,
+        first: int = 0,
     ) -> None:
         short = [c.name for c in corpora if c.history.steps < WINDOW_STEPS]
         if short or not corpora:
@@ -94,15 +103,15 @@ class Windows(IterableDataset[Batch]):
         self.corpora = tuple(corpora)
         self.batch = batch
         self.seed = seed
+        self.first = first
         self.variations = variations or Variations()
         weights = np.array([c.weight for c in corpora])
         self._shares = weights / weights.sum()
         self._units = [units(c.history) for c in corpora]
 
     def __iter__(self) -> Iterator[Batch]:
-        random = np.random.default_rng(self.seed)
-        while True:
-            yield self.draw(random)
+        for place in itertools.count(self.first):
+            yield self.draw(np.random.default_rng((self.seed, place)))
 
     def draw(self, random: np.random.Generator) -> Batch:
         """One batch; the same generator state gives the same batch."""
@@ -128,13 +137,43 @@ class Windows(IterableDataset[Batch]):
         starts = random.integers(history.steps - WINDOW_STEPS + 1, size=count)
         steps = starts[:, None] + np.arange(WINDOW_STEPS)  # [n, 384]
         windows = history.values[rows[:, None], steps]  # [n, 384, 14]
+        unit = self._units[place][rows]
+        if corpus.nameless:
+            _mix(windows, unit, self.variations, random)
+            _move(windows, unit, random)
         clocks = week_minute(history.start_s + starts * (STEP_MINUTES * 60))
         moved = random.random(count) < (self.variations.other_clock if corpus.clock_known else 1.0)
         shift = random.integers(_WEEK_MINUTES // 60, size=count) * 60
         clocks = np.where(moved, (clocks + shift) % _WEEK_MINUTES, clocks).astype(np.float32)
         profiles = history.profiles[rows].copy()
         profiles[random.random(count) < self.variations.other_profile] = _GENERIC
-        return windows, clocks, profiles, self._units[place][rows]
+        return windows, clocks, profiles, unit
+
+
+def _mix(
+    windows: NDArray[np.float32],
+    unit: NDArray[np.float32],
+    vary: Variations,
+    random: np.random.Generator,
+) -> None:
+    """Lay some windows [n, 384, 14] over the one after them, weighted; their units go along."""
+    share = random.uniform(0.2, 0.8, (len(windows), 1)).astype(np.float32)
+    share[random.random(len(windows)) >= vary.mixed] = 1.0
+    both = np.roll(windows, -1, axis=0) * (1 - share[:, None]) + windows * share[:, None]
+    counter = ~np.isin(np.arange(len(METRICS)), _MOVABLE)
+    alone = np.isnan(both) | (share[:, None] == 1.0) | counter
+    np.copyto(windows, both, where=~alone)
+    np.copyto(unit, np.roll(unit, -1, axis=0) * (1 - share) + unit * share, where=~alone.all(1))
+
+
+def _move(
+    windows: NDArray[np.float32], unit: NDArray[np.float32], random: np.random.Generator
+) -> None:
+    """Lay the series of each window [n, 384, 14] into other metrics' places; uptime stays."""
+    places = np.tile(np.arange(len(METRICS)), (len(windows), 1))
+    places[:, _MOVABLE] = random.permuted(places[:, _MOVABLE], axis=1)  # [n, 14]
+    windows[:] = np.take_along_axis(windows, places[:, None], 2)
+    unit[:] = np.take_along_axis(unit, places, 1)
 
 
 def _mirror(windows: NDArray[np.float32], vary: Variations, random: np.random.Generator) -> None:
@@ -155,9 +194,9 @@ def _hide(context: NDArray[np.float32], vary: Variations, random: np.random.Gene
         begins = random.integers(CONTEXT_STEPS, size=count)
         ends = begins + random.integers(1, 49, size=count)
         hidden |= gappy[:, None] & (steps >= begins[:, None]) & (steps < ends[:, None])
-    blind = (random.random(count) < vary.blind)[:, None] & (
-        random.random((count, len(METRICS))) < 0.2
-    )  # [n, 14]
+    some = random.random(count) < vary.blind
+    missing = random.uniform(0, 0.95, (count, 1))  # share of metrics
+    blind = some[:, None] & (random.random((count, len(METRICS))) < missing)  # [n, 14]
     context[hidden[:, :, None] | blind[:, None, :]] = np.nan
 
 

@@ -125,21 +125,28 @@ def as_named(columns: Columns, real: RealSet) -> History:
 
 
 def as_shapes(columns: Columns, random: np.random.Generator | None = None) -> list[History]:
-    """All columns that move, 13 at a time in the places of the metrics; shuffled by `random`."""
-    order = np.arange(len(columns.names))
+    """All columns that move, 13 at a time in the places of the metrics.
+
+    With `random` they are shuffled, and half of them bent: small moves grow or shrink beside large.
+    """
+    order, bends = np.arange(len(columns.names)), np.ones(len(columns.names))
     if random is not None:
         order = random.permutation(order)
+        bends = np.exp(random.normal(0, 0.5, len(order)) * (random.random(len(order)) < 0.5))
     groups = [order[i : i + len(_SLOTS)] for i in range(0, len(order), len(_SLOTS))]
-    return [_shapes(columns, group, f"~{i}") for i, group in enumerate(groups)]
+    return [_shapes(columns, group, bends, f"~{i}") for i, group in enumerate(groups)]
 
 
-def _shapes(columns: Columns, group: NDArray[np.int64], suffix: str) -> History:
+def _shapes(
+    columns: Columns, group: NDArray[np.int64], bends: NDArray[np.float64], suffix: str
+) -> History:
     values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
     for slot, column in zip(_SLOTS, group, strict=False):
         raw = columns.values[..., column]
         top = np.nanquantile(np.abs(raw), 0.995, axis=1, keepdims=True)
         top = np.where(top > 0, top, np.nanmax(np.abs(raw), axis=1, keepdims=True))
-        shape = raw * (_TOP / np.where(top > 0, top, 1))
+        shape = raw / np.where(top > 0, top, 1)
+        shape = np.sign(shape) * np.abs(shape) ** bends[column] * _TOP
         still = np.nanmax(raw, axis=1) == np.nanmin(raw, axis=1)
         shape[still] = np.nan  # a column that never moves teaches nothing
         values[..., slot] = _valid(shape, slot)

@@ -112,7 +112,20 @@ def test_the_calendar_turns_once_a_day_and_once_a_week() -> None:
 def test_widening_stretches_bands_around_the_same_median() -> None:
     network = small_network()
     _, plain = forecast(network)
-    network.widen([1.0, 2.0, 1.0])
+    network.widen(torch.tensor([1.0, 2.0, 1.0, 1.0, 2.0, 1.0]))
     _, wide = forecast(network)
     assert torch.equal(plain[..., 3].nan_to_num(), wide[..., 3].nan_to_num())
     assert (wide[..., 5] - wide[..., 1]).nanmean() > (plain[..., 5] - plain[..., 1]).nanmean()
+
+
+def test_bands_are_widened_metric_by_metric_and_lead_by_lead() -> None:
+    network = small_network()
+    _, plain = forecast(network)
+    factors = torch.ones(32, 14, 6)
+    factors[16:, 4] = 2.0
+    network.widen(factors)
+    _, wide = forecast(network)
+    moved = (wide != plain).any(-1) & ~torch.isnan(wide[..., 0])  # [B, 96, 14]
+    assert moved[:, 49:, 4].any()
+    moved[:, 47:, 4] = False  # the step before bin 16 lies between it and its neighbour
+    assert not moved.any()

@@ -1,9 +1,18 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from model_export.train import Recipe, load_checkpoint, save_checkpoint, train, weighted_loss
+from model_export.train import (
+    Recipe,
+    ResumeError,
+    Watch,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+    weighted_loss,
+)
 from model_export.windows import Corpus, Windows
 from tests.model_export.fleets import SMALL, fleet
 
@@ -27,9 +36,10 @@ def test_missing_targets_and_abstained_forecasts_do_not_count() -> None:
 
 
 def test_training_lowers_the_loss_and_tells_its_progress() -> None:
-    said: list[str] = []
-    checkpoint = train(CORPORA, Recipe(steps=120, batch=8, rate=1e-2), SMALL, say=said.append)
-    assert said[-1].startswith("step 120 of 120")
+    said: list[tuple[float, ...]] = []
+    recipe = Recipe(steps=120, batch=8, rate=1e-2, average=0.9)
+    checkpoint = train(CORPORA, recipe, SMALL, say=lambda *told: said.append(told))
+    assert [told[:2] for told in said] == [(20 * i, 120) for i in range(1, 7)]
     untrained = train(CORPORA, Recipe(steps=1, batch=8, rate=1e-9), SMALL)
     assert _loss(checkpoint.network) < 0.8 * _loss(untrained.network)
 
@@ -57,12 +67,51 @@ def test_fine_tuning_leaves_the_old_model_as_it_was() -> None:
 
 def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     before = train(CORPORA, SHORT, SMALL)
-    before.network.widen([1.1, 1.2, 1.3])
+    before.network.widen(torch.rand(32, 14, 6))
     save_checkpoint(before, tmp_path / "a.ckpt")
     after = load_checkpoint(tmp_path / "a.ckpt")
     weights = before.network.state_dict()
     assert all(v.equal(weights[k]) for k, v in after.network.state_dict().items())
     assert after.corpora[0]["licence"] == "CC0"
+
+
+def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_export.train.KEEP_EVERY_S", 0.0)
+    kept, noisy = tmp_path / "a.progress", replace(SMALL, dropout=0.2)
+    whole = train(CORPORA, SHORT, noisy).network.state_dict()
+    with pytest.raises(_Killed):
+        train(CORPORA, SHORT, noisy, watch=Watch(_killed, 7, 9), keep=kept)
+    resumed = train(CORPORA, SHORT, noisy, keep=kept).network.state_dict()
+    assert torch.load(kept, weights_only=True)["step"] == 12
+    assert all(whole[name].equal(resumed[name]) for name in whole)
+
+
+class _Killed(Exception):
+    pass
+
+
+def _killed(_: torch.nn.Module) -> float:
+    raise _Killed
+
+
+def test_kept_progress_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(CORPORA, SHORT, SMALL, keep=tmp_path / "a.progress")
+    with pytest.raises(ResumeError, match="another recipe"):
+        train(CORPORA, replace(SHORT, seed=6), SMALL, keep=tmp_path / "a.progress")
+
+
+def test_training_stops_when_it_gets_worse_and_gives_the_best_weights() -> None:
+    judged: list[dict[str, torch.Tensor]] = []
+
+    def judge(network: torch.nn.Module) -> float:
+        judged.append({k: v.clone() for k, v in network.state_dict().items()})
+        return (3.0, 1.0, 2.0, 2.5)[len(judged) - 1]
+
+    found = train(CORPORA, replace(SHORT, steps=99), SMALL, watch=Watch(judge, 2, 2))
+    assert (len(judged), found.windows_seen) == (4, 8 * 8)
+    assert all(v.equal(judged[1][k]) for k, v in found.network.state_dict().items())
 
 
 def _loss(network: torch.nn.Module) -> float:

@@ -7,7 +7,7 @@ from storage.history import WINDOW_STEPS
 from storage.metrics import METRIC_NAMES
 from tests.model_export.fleets import fleet
 
-PLAIN = Variations(0, 0, 0, 0, 0, 0)
+PLAIN = Variations(0, 0, 0, 0, 0, 0, 0)
 
 
 def drawn(corpus: Corpus, variations: Variations, count: int = 64) -> Batch:
@@ -52,11 +52,31 @@ def test_short_histories_keep_at_least_an_hour() -> None:
 
 
 def test_mirroring_keeps_percentages_and_leaves_the_others() -> None:
-    batch = drawn(Corpus("a", fleet()), Variations(0, 0, 0, 1.0, 0, 0))
+    batch = drawn(Corpus("a", fleet()), Variations(0, 0, 0, 1.0, 0, 0, 0))
     plain = drawn(Corpus("a", fleet()), PLAIN)
     assert torch.allclose(batch.target[..., 0], 100 - plain.target[..., 0], atol=1e-4)
     place = METRIC_NAMES.index("net_in_mb_s")
     assert batch.target[..., place].equal(plain.target[..., place])
+
+
+def test_nameless_series_change_places_and_keep_their_units() -> None:
+    history = fleet()
+    history.values[:] = np.arange(1, 15) + 0 * history.values  # each place its own number
+    batch = drawn(Corpus("a", history, nameless=True), PLAIN)
+    assert (batch.target.sort(-1).values == torch.arange(1.0, 15)).all()
+    assert (batch.target[..., -1] == 14).all()  # uptime stays
+    assert len(batch.target[:, 0].unique(dim=0)) > 60
+    assert torch.allclose(batch.unit, 1e-3 * (batch.target[:, 0] + 1e-3))
+
+
+def test_mixed_windows_lie_between_their_two() -> None:
+    history = fleet(servers=2)
+    history.values[0], history.values[1] = 10.0, 20.0
+    varied = Variations(0, 0, 0, 0, 0, 0, mixed=1.0)
+    target = drawn(Corpus("a", history, nameless=True), varied).target
+    assert ((target >= 10) & (target <= 20)).all()
+    assert ((target[..., 0] > 10) & (target[..., 0] < 20)).any()
+    assert target[..., -1].unique().tolist() == [10.0, 20.0]  # uptime is never mixed
 
 
 def test_units_are_the_error_of_yesterdays_forecast() -> None:
