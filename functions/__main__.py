@@ -9,7 +9,7 @@ from functions.runtime import registry
 from functions.runtime.door import Door
 from functions.runtime.isolation import Isolate, Nursery
 from functions.runtime.runner import Runner
-from functions.runtime.users import Users
+from functions.runtime.users import SOURCES, Users
 from functions.runtime.watch import LakeNews
 from functions.runtime.worker import Resident, work
 from storage.calls import answering
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def collect(runner: Runner, stop: threading.Event) -> None:
-    """Run the adapters, each in a process of its own."""
+    """Run the adapters and the source files, each in a process of its own."""
     nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
     residents = [
         Resident(runner, Isolate(nursery, source), news)
@@ -43,7 +43,7 @@ def collect(runner: Runner, stop: threading.Event) -> None:
     ]
     for resident in residents:
         resident.start()
-    stop.wait()
+    Users(runner, nursery, news, SOURCES).keep_watch(stop)
     for resident in residents:
         resident.stop()
     runner.flush()

@@ -351,8 +351,8 @@ def _entry(admitted: Admitted, committed: int, now: datetime) -> dict[str, objec
         "last_ts": span["max"],
         "rows_in": admitted.rows_in,
         "rows_committed": committed,
-        "rows_refused": admitted.refused,
-        "refusals": list(admitted.reasons),
+        "rows_refused": told.refused + admitted.refused,
+        "refusals": [*told.reasons, *admitted.reasons],
         "outcome": "committed",
     }
 

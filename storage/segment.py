@@ -45,6 +45,9 @@ class Provenance:
     cursor: str | None = None
     input_snapshot: int | None = None
     model: str | None = None
+    # What the function itself had to leave out: how much, and why in words.
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """The JSON that travels in the file's metadata."""
@@ -64,7 +67,8 @@ class Provenance:
             created_at = datetime.fromisoformat(fields["created_at"])
             if created_at.tzinfo is None:
                 raise SegmentRefused(f"its created_at {created_at} has no time zone")
-            return cls(**fields | {"created_at": created_at})
+            reasons = tuple(fields.get("reasons", ()))
+            return cls(**fields | {"created_at": created_at, "reasons": reasons})
         except (ValueError, TypeError, KeyError) as error:
             raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
 

@@ -56,7 +56,7 @@ def main() -> None:
         return
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
     hands = InPlace(Folders.at(first.data), settings)
-    loaded, found = _load(first.source)
+    loaded, found = _load(first.source, hands)
     line.sendall(packed(loaded))
     while isinstance(message := _next(line), Call):
         called, blobs = _call(hands, found[message.name], message)
@@ -78,20 +78,24 @@ def _next(line: socket.socket) -> Message | None:
     return None
 
 
-def _load(source: Source) -> tuple[Loaded, Mapping[str, Function]]:
+def _load(source: Source, hands: InPlace) -> tuple[Loaded, Mapping[str, Function]]:
     try:
-        found = load(source)
+        found = load(source, hands.folders, hands.settings)
     except (Exception, SystemExit) as error:  # whatever a source does while it is imported
         return Loaded(error=_told(error, source.path)), {}
     return Loaded(tuple(f.declared() for f in found)), {f.name: f for f in found}
 
 
-def load(source: Source) -> list[Function]:
+def load(source: Source, folders: Folders, settings: Settings) -> list[Function]:
     """The functions of a source; raises whatever its code does, and ImportError for none."""
     if source.module is not None:
         return functions_in(importlib.import_module(source.module))
     assert source.path is not None
     path = Path(source.path)
+    if path.suffix == ".toml":
+        from functions.sources.draw import source_function
+
+        return [source_function(path.stem, source.text, folders, settings)]
     module = ModuleType(f"users.{path.stem}")  # a file may have any name, also one of ours
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
@@ -124,7 +128,8 @@ def _call(hands: InPlace, function: Function, message: Call) -> tuple[Called, li
     called = Called(
         message.number, cost.cpu_s, cost.peak_rss_mb,
         tables=tuple(batch.rows), cursor=batch.cursor, window_key=batch.window_key,
-        model=batch.model, snapshot=answer.snapshot, rows_in=answer.rows_in,
+        model=batch.model, snapshot=answer.snapshot, rows_in=answer.rows_in, more=batch.more,
+        refused=batch.refused, reasons=batch.reasons,
     )  # fmt: skip
     return called, blobs
 

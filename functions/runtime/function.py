@@ -33,13 +33,17 @@ class Unreachable(Exception):
 class Batch:
     """What a run brings: rows for each table, and where its source goes on (`cursor`).
 
-    An adapter that found nothing returns `Batch()`.
+    An adapter that found nothing returns `Batch()`. With `more` it is called again at once. What it
+    had to leave out is `refused`, in number, for `reasons` in words.
     """
 
     rows: Mapping[str, pa.Table] = field(default_factory=dict)
     cursor: str | None = None
     window_key: str | None = None
     model: str | None = None
+    more: bool = False
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
 
     @property
     def row_count(self) -> int:

@@ -68,8 +68,8 @@ class InPlace:
     """Calls functions in this very process; may be shared between threads."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
-        self._folders = folders
-        self._settings = settings
+        self.folders = folders
+        self.settings = settings
         self._lock = threading.Lock()
         self._reader: Reader | None = None
         self._shelf: Any = None
@@ -99,7 +99,7 @@ class InPlace:
 
         with self._lock:
             if self._reader is None:
-                self._reader = Reader.open(self._folders.data)
+                self._reader = Reader.open(self.folders.data)
             return self._reader
 
     def _open_shelf(self) -> Any:
@@ -107,11 +107,11 @@ class InPlace:
 
         with self._lock:
             if self._shelf is None:
-                self._shelf = Shelf(self._folders)
+                self._shelf = Shelf(self.folders)
             return self._shelf
 
     def _section(self, name: str) -> Any:
-        section = getattr(self._settings.sources, name, None)
+        section = getattr(self.settings.sources, name, None)
         if section is None:
             raise TypeError(f"{name} asks for settings, and [sources.{name}] is no section of them")
         return section

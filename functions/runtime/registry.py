@@ -6,10 +6,9 @@ from collections.abc import Iterable
 from functools import cache
 
 import functions
-import functions.adapters
 from functions.runtime.function import Function, functions_in
 from functions.runtime.wire import Source
-from storage.settings import Settings
+from storage.settings import Settings, SourceSettings
 
 __all__ = ["UnknownFunction", "adapter_sources", "adapters", "everything", "find", "thinkers"]
 
@@ -20,17 +19,16 @@ class UnknownFunction(Exception):
 
 def adapters(settings: Settings) -> list[Function]:
     """The adapters that the settings turn on."""
-    found = _in_package("functions.adapters", tuple(functions.adapters.__path__))
-    return [f for f in found if getattr(settings.sources, f.name).enabled]
+    return [f for f in _stock_adapters() if getattr(settings.sources, f.name).enabled]
 
 
 def adapter_sources(settings: Settings) -> list[Source]:
     """The same, each named as the module that holds it: here nothing of theirs is imported."""
-    names = (module.name for module in pkgutil.iter_modules(functions.adapters.__path__))
+    names = SourceSettings.__struct_fields__
     return [
         Source(module=f"functions.adapters.{name}")
         for name in names
-        if getattr(settings.sources, name, None) and getattr(settings.sources, name).enabled
+        if getattr(settings.sources, name).enabled
     ]
 
 
@@ -53,7 +51,15 @@ def find(name: str, also: Iterable[str] = ()) -> Function:
 
 def everything() -> list[Function]:
     """All functions of ours, turned on or not."""
-    return thinkers() + _in_package("functions.adapters", tuple(functions.adapters.__path__))
+    return thinkers() + _stock_adapters()
+
+
+def _stock_adapters() -> list[Function]:
+    """Those of the settings; the modules of source files hold no function, and their clients are
+    loaded by the child that needs them."""
+    names = SourceSettings.__struct_fields__
+    modules = (importlib.import_module(f"functions.adapters.{name}") for name in names)
+    return [f for module in modules for f in functions_in(module)]
 
 
 @cache

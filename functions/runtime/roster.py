@@ -11,7 +11,14 @@ from functions.runtime import registry
 from functions.runtime.function import Declared, Function
 from functions.runtime.isolation import Isolate, LoadFailed, Nursery
 from functions.runtime.runner import Run, Runner
-from functions.runtime.users import LastGood, loaded, sources
+from functions.runtime.users import (
+    FUNCTIONS,
+    SOURCES,
+    LastGood,
+    Place,
+    loaded,
+    taken_names,
+)
 from functions.runtime.wire import Source
 
 __all__ = ["CallFailed", "Known", "Roster"]
@@ -91,15 +98,20 @@ class Roster:
         return run
 
     def _users(self) -> tuple[list[Known], dict[str, str]]:
-        folders, good_ones = self.runner.folders, LastGood(self.runner.folders)
-        taken = {each.name: "hoursight" for each in registry.everything()}
         running: list[Known] = []
         broken: dict[str, str] = {}
-        for name, source in sources(folders).items():
+        for place in (FUNCTIONS, SOURCES):
+            self._look_at(place, running, broken)
+        return running, broken
+
+    def _look_at(self, place: Place, running: list[Known], broken: dict[str, str]) -> None:
+        folders = self.runner.folders
+        good_ones, taken = LastGood(folders, place), taken_names(folders, place)
+        for name, source in place.sources(folders).items():
             good, trouble = good_ones.load(name), None
             if good is None or good.text != source.text:
                 try:
-                    loaded(folders, self._nursery, source, taken).close()
+                    loaded(folders, self._nursery, source, taken, place).close()
                 except LoadFailed as error:
                     trouble = str(error)
                 good = good_ones.load(name)
@@ -109,7 +121,6 @@ class Roster:
             held = Source(path=source.path, text=good.text)
             running += [Known(function, held, trouble) for function in good.functions]
             taken |= {function.name: name for function in good.functions}
-        return running, broken
 
 
 def _adapter(function: Function) -> Known:

@@ -147,7 +147,7 @@ class Runner:
         """One segment a table; the main table's comes last and alone carries the cursor."""
         main = function.writes[0]
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
-        if batch.cursor is not None:
+        if batch.cursor is not None or batch.refused:
             rows.setdefault(main, table(main).arrow.empty_table())
         for name in sorted(rows, key=lambda name: name == main):
             told = segment.Provenance(
@@ -159,6 +159,8 @@ class Runner:
                 cursor=batch.cursor if name == main else None,
                 input_snapshot=snapshot,
                 model=batch.model,
+                refused=batch.refused if name == main else 0,
+                reasons=batch.reasons if name == main else (),
             )
             segment.write(self.folders, rows[name], told)
         if batch.cursor is not None:

@@ -34,6 +34,7 @@ class Schedule:
     not_before: datetime | None = None
     failures: int = 0
     faults: int = 0
+    more: bool = False
     _began: datetime | None = None
     _looked: datetime | None = None
 
@@ -78,6 +79,8 @@ class Schedule:
         self._follow_clock(now)
         if self.not_before is not None and now < self.not_before:
             return None
+        if self.more:
+            return "more to fetch"
         for trigger in self.function.on:
             if isinstance(trigger, Every) and trigger.due(now, self.last):
                 return str(trigger)
@@ -100,11 +103,13 @@ class Schedule:
         rested = self.last is None or now - self.last >= trigger.pause
         return rested and trigger.table in self.changed
 
-    def ran(self, now: datetime, failed: bool, fault: bool = True) -> None:
+    def ran(self, now: datetime, failed: bool, fault: bool = True, more: bool = False) -> None:
         """A run is over: after a failure it is tried again, later each time, with jitter.
 
-        It is no `fault` of the function when its source or the disk did not answer.
+        It is no `fault` of the function when its source or the disk did not answer. When it left
+        `more` behind it is due again at once.
         """
+        self.more = more
         if not failed:
             self.last = now
             self.revive()
@@ -120,4 +125,6 @@ class Schedule:
         nexts = [t.next_after(now) for t in self.function.on if isinstance(t, Every | Cron)]
         if self.not_before is not None and self.not_before > now:
             nexts = [self.not_before]
+        elif self.more:
+            return 0.0
         return min(((n - now).total_seconds() for n in nexts), default=LONGEST_WAIT_S)

@@ -1,4 +1,4 @@
-"""The user's own functions: files of a folder, live as they are saved, the last good version kept.
+"""What a user saves is live: functions and sources, files of a folder, the last good version kept.
 
 A file is loaded in a child only. What was loaded last is kept beside it under `.last-good`, so that
 a file with an error in it leaves the good version running, also over a restart.
@@ -6,8 +6,11 @@ a file with an error in it leaves the good version running, also over a restart.
 
 import logging
 import threading
+import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 from watchfiles import watch
@@ -21,7 +24,7 @@ from functions.runtime.wire import Source
 from functions.runtime.worker import Resident
 from storage.folders import Folders
 
-__all__ = ["LastGood", "Users", "loaded", "sources"]
+__all__ = ["FUNCTIONS", "SOURCES", "LastGood", "Place", "Users", "loaded", "taken_names"]
 
 log = logging.getLogger("functions")
 
@@ -36,11 +39,44 @@ class Good(msgspec.Struct, frozen=True):
     functions: tuple[Declared, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A folder that is watched, and what its files end in."""
+
+    folder: str
+    suffix: str
+
+    def at(self, folders: Folders) -> Path:
+        """Where it lies."""
+        return folders.data / self.folder
+
+    def sources(self, folders: Folders) -> dict[str, Source]:
+        """Its files by name: not helpers (`_*`), tests, what is empty and what is turned off."""
+        found = {}
+        for path in sorted(self.at(folders).glob(f"*{self.suffix}")):
+            with suppress(OSError):  # gone, or not for us
+                text = path.read_bytes()
+                if text.strip() and not path.name.startswith(("_", "test_")) and self._on(text):
+                    found[path.stem] = Source(path=str(path), text=text)
+        return found
+
+    def _on(self, text: bytes) -> bool:
+        if self.suffix != ".toml":
+            return True
+        with suppress(ValueError):  # its error is told by whoever loads it
+            return tomllib.loads(text.decode()).get("enabled", True) is not False
+        return True
+
+
+FUNCTIONS = Place("functions", ".py")
+SOURCES = Place("sources", ".toml")
+
+
 class LastGood:
     """The last version of each file that could be loaded."""
 
-    def __init__(self, folders: Folders) -> None:
-        self._folder = folders.functions / ".last-good"
+    def __init__(self, folders: Folders, place: Place = FUNCTIONS) -> None:
+        self._folder = place.at(folders) / ".last-good"
 
     def save(self, name: str, good: Good) -> None:
         """Keep a version; whole or not at all."""
@@ -55,6 +91,12 @@ class LastGood:
             return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=Good)
         return None
 
+    def names(self) -> dict[str, str]:
+        """The functions of all versions that were kept, and the file of each."""
+        files = [path.stem for path in self._folder.glob("*.json")]
+        kept = {name: good for name in files if (good := self.load(name))}
+        return {f.name: name for name, good in kept.items() for f in good.functions}
+
     def forget(self, present: Iterable[str]) -> None:
         """Drop what belongs to none of the files that are there."""
         gone = {path.stem: path for path in self._folder.glob("*.json")}
@@ -62,18 +104,10 @@ class LastGood:
             gone[name].unlink(missing_ok=True)
 
 
-def sources(folders: Folders) -> dict[str, Source]:
-    """The files of the folder by name: not those of `_helpers`, tests and what is still empty."""
-    found = {}
-    for path in sorted(folders.functions.glob("*.py")):
-        with suppress(OSError):  # gone, or not for us
-            text = path.read_bytes()
-            if text.strip() and not path.name.startswith(("_", "test_")):
-                found[path.stem] = Source(path=str(path), text=text)
-    return found
-
-
-def loaded(folders: Folders, nursery: Nursery, source: Source, taken: Mapping[str, str]) -> Isolate:
+def loaded(
+    folders: Folders, nursery: Nursery, source: Source, taken: Mapping[str, str],
+    place: Place = FUNCTIONS,
+) -> Isolate:  # fmt: skip
     """A source in a child, and kept as good; LoadFailed when it is not.
 
     `taken` tells whose the names are that are taken already.
@@ -86,28 +120,44 @@ def loaded(folders: Folders, nursery: Nursery, source: Source, taken: Mapping[st
                 f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
                 "another name"
             )
-    LastGood(folders).save(source.name, Good(source.text, isolate.functions))
+    LastGood(folders, place).save(source.name, Good(source.text, isolate.functions))
     return isolate
 
 
-class Users:
-    """Runs the user's functions, and puts the new version in place of the old when one is saved."""
+def taken_names(folders: Folders, place: Place) -> dict[str, str]:
+    """Names that no file of `place` may use, and whose they are: ours, and the other place's."""
+    ours = {function.name: "hoursight" for function in registry.everything()}
+    other = SOURCES if place == FUNCTIONS else FUNCTIONS
+    present = other.sources(folders)
+    others = LastGood(folders, other).names()
+    return ours | {
+        name: f"{other.folder}/{file}{other.suffix}" for name, file in others.items()
+        if file in present
+    }  # fmt: skip
 
-    def __init__(self, runner: Runner, nursery: Nursery, news: LakeNews) -> None:
+
+class Users:
+    """Runs the user's files, and puts the new version in place of the old when one is saved."""
+
+    def __init__(
+        self, runner: Runner, nursery: Nursery, news: LakeNews, place: Place = FUNCTIONS
+    ) -> None:
+        self._place = place
         self._runner = runner
         self._folders = runner.folders
         self._nursery = nursery
         self._news = news
-        self._good = LastGood(self._folders)
+        self._good = LastGood(self._folders, place)
         self._stamps: dict[str, str] = {}
         self.residents: dict[str, Resident] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
         """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
-        self._folders.functions.mkdir(exist_ok=True)
+        folder = self._place.at(self._folders)
+        folder.mkdir(exist_ok=True)
         self.look()
         for _ in watch(
-            self._folders.functions, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS,
+            folder, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS,
             rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
             watch_filter=None, recursive=False,
         ):  # fmt: skip
@@ -118,8 +168,9 @@ class Users:
 
     def look(self) -> None:
         """Take up what is new in the folder, and let go of what has gone."""
-        found = sources(self._folders)
-        helpers = b"".join(p.read_bytes() for p in sorted(self._folders.functions.glob("_*.py")))
+        found = self._place.sources(self._folders)
+        helpers = sorted(self._place.at(self._folders).glob("_*.py"))
+        shared = b"".join(path.read_bytes() for path in helpers)
         for name in self.residents.keys() - found.keys():
             log.info("%s is gone", name)
             self.residents.pop(name).stop()
@@ -127,7 +178,7 @@ class Users:
             del self._stamps[name]
         self._good.forget(found)
         for name, source in found.items():
-            stamp = hash_of(helpers + source.text)
+            stamp = hash_of(shared + source.text)
             if self._stamps.get(name) != stamp:
                 self._stamps[name] = stamp
                 self._renew(source)
@@ -139,7 +190,7 @@ class Users:
 
     def _renew(self, source: Source) -> None:
         try:
-            isolate = loaded(self._folders, self._nursery, source, self._taken())
+            isolate = loaded(self._folders, self._nursery, source, self._taken(), self._place)
         except LoadFailed as error:
             self._runner.failed_to_load(source, str(error))
             self._keep_good(source)
@@ -164,5 +215,7 @@ class Users:
         log.info("%s is live: %s", name, ", ".join(f.name for f in isolate.functions))
 
     def _taken(self) -> dict[str, str]:
-        ours = {function.name: "hoursight" for function in registry.everything()}
-        return ours | {function.name: isolate.source.name for function, isolate in self.functions()}
+        others = taken_names(self._folders, self._place)
+        return others | {
+            function.name: isolate.source.name for function, isolate in self.functions()
+        }

@@ -85,6 +85,9 @@ class Called(msgspec.Struct, frozen=True, tag="called"):
     model: str | None = None
     snapshot: int | None = None
     rows_in: int = 0
+    more: bool = False
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
 
 
 Message = Load | Call | Loaded | Called
@@ -154,7 +157,10 @@ def batch_of(called: Called, blobs: Sequence[bytes]) -> Batch:
             each.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise NoMessage(f"its rows cannot be read: {error}") from error
-    return Batch(rows, called.cursor, called.window_key, called.model)
+    return Batch(
+        rows, called.cursor, called.window_key, called.model, called.more, called.refused,
+        called.reasons,
+    )  # fmt: skip
 
 
 def _stream(rows: pa.Table) -> bytes:

@@ -124,7 +124,7 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
         schedule.function, trigger, now, hands=schedule.hands, paths=tuple(sorted(paths))
     )
     if run.outcome in ("ok", "nothing"):
-        schedule.ran(now, failed=False)
+        schedule.ran(now, failed=False, more=run.batch.more)
         _tell(run, schedule)
         if paths:
             runner.flush()  # after a restart only newer files are handed over

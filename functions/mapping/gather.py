@@ -1,0 +1,87 @@
+"""Documents that tell one part of a server each: gathered into rows by spans of the clock."""
+
+from collections.abc import Callable
+from collections.abc import Mapping as Dict
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from functions.mapping.mapper import ITEM
+from functions.mapping.mapping import Mapping
+from functions.runtime.triggers import parse_period
+from storage.schema import TIMESTAMP
+
+__all__ = ["Gathering"]
+
+_SPAN = "span"
+
+
+class Gathering:
+    """The documents of the spans that are not over yet.
+
+    What comes for a span that is over still becomes a row, at its own time, so that it is neither
+    lost nor taken for the row that was written already.
+    """
+
+    def __init__(self, mapping: Mapping) -> None:
+        assert mapping.period is not None
+        self._period_us = mapping.period // timedelta(microseconds=1)
+        self._settle_us = parse_period(mapping.settle) // timedelta(microseconds=1)
+        self._combine = {n: fields[0].combine for n, fields in mapping.entries.items()}
+        self._open: list[pa.Table] = []
+        self._over_us = 0
+
+    @property
+    def oldest_us(self) -> int | None:
+        """Start of the oldest span that is open; None when none is."""
+        oldest = [pc.min(rows["ts"].cast(pa.int64())).as_py() for rows in self._open]
+        return min(oldest) // self._period_us * self._period_us if oldest else None
+
+    def add(self, rows: pa.Table) -> None:
+        """Take rows of a mapper."""
+        times = rows["ts"].cast(pa.int64()).to_numpy()
+        spans = times // self._period_us * self._period_us
+        spans = np.where(spans < self._over_us, times, spans)
+        if rows.num_rows:
+            self._open.append(rows.append_column(_SPAN, pa.array(spans, pa.int64())))
+
+    def take(self, until_us: int) -> pa.Table | None:
+        """The rows of the spans that were over at that time, `settle` past their end."""
+        over_us = (until_us - self._settle_us) // self._period_us * self._period_us
+        self._over_us = max(self._over_us, over_us)
+        return self._take(lambda rows: pc.less(rows[_SPAN], self._over_us))
+
+    def take_all(self) -> pa.Table | None:
+        """The rows of all spans: nothing more comes for them."""
+        return self._take(lambda rows: pc.is_valid(rows[_SPAN]))
+
+    def _take(self, which: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table | None:
+        if not self._open:
+            return None
+        rows = pa.concat_tables(self._open, promote_options="default")
+        over = which(rows)
+        rest = rows.filter(pc.invert(over))
+        self._open = [rest] if rest.num_rows else []
+        return _combined(rows.filter(over), self._combine)
+
+
+def _combined(rows: pa.Table, combine: Dict[str, str]) -> pa.Table:
+    """One row a server and span: of each item the mean, of the items what the mapping says."""
+    metrics = [name for name in rows.column_names if name in combine]
+    if not rows.num_rows:
+        return rows.select(["server", "ts", *metrics, "source"])
+    by = ["server", _SPAN, "source"]
+    items = rows.group_by([*by, ITEM]).aggregate([(name, "mean") for name in metrics])
+    options = pc.ScalarAggregateOptions(skip_nulls=True, min_count=1)
+    whole = items.group_by(by).aggregate(
+        [(f"{name}_mean", combine[name], options) for name in metrics]
+    )
+    columns = {
+        "server": whole["server"],
+        "ts": whole[_SPAN].cast(TIMESTAMP),
+        **{n: whole[f"{n}_mean_{combine[n]}"].cast(pa.float32()) for n in metrics},
+        "source": whole["source"],
+    }
+    return pa.table(columns)

@@ -1,0 +1,356 @@
+"""Documents to rows, a column at a time: what a mapping says, carried out."""
+
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.mapping.columns import Column, Columns, first_of
+from functions.mapping.counters import Counters
+from functions.mapping.mapping import Field, Mapping, Text
+from functions.mapping.numbers import Floats, floats, reduced
+from functions.mapping.refusals import Refusals
+from functions.mapping.times import MISSING, micros
+from functions.mapping.units import UNITS, scale
+from storage.metrics import METRICS, Metric
+from storage.profiles import profile_of
+from storage.schema import TIMESTAMP, table
+
+__all__ = ["ITEM", "Mapped", "Mapper"]
+
+SHOWN_LENGTH = 60
+ITEM = "item"
+_NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
+
+Micros = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """Rows of metrics (with the column `item` where documents are gathered) and of facts."""
+
+    rows: pa.Table
+    facts: pa.Table
+    refusals: Refusals
+
+
+@dataclass
+class _Records:
+    """The usable documents of a page: their servers and times, and what was refused."""
+
+    columns: Columns
+    servers: list[str]
+    times: Micros
+    refusals: Refusals
+    items: list[str | None] = field(default_factory=list)
+    cores: Floats = field(default_factory=lambda: np.empty(0))
+
+
+class Mapper:
+    """Carries out one mapping; remembers what is known of servers, and counters' last readings."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        source: str,
+        site: str | None = None,
+        metrics: Sequence[Metric] = METRICS,
+        counters: Counters | None = None,
+    ) -> None:
+        self.mapping = mapping
+        self.counters = counters or Counters()
+        self._source = source
+        self._site = site
+        self._metrics = {m.name: m for m in metrics}
+        self._known: dict[str, dict[str, Any]] = {}
+        self._told: dict[str, tuple[Any, ...]] = {}
+        each = (f.each for fields in mapping.entries.values() for f in fields)
+        self._each = tuple(dict.fromkeys(path for path in each if path))
+
+    def map(self, documents: Sequence[Dict[str, Any]]) -> Mapped:
+        """The rows of a page of documents."""
+        records = self._records(documents)
+        facts = self._facts(records)
+        values = {
+            name: self._metric(records, self._metrics[name], fields)
+            for name, fields in self.mapping.entries.items()
+        }
+        rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
+        empty = len(records.servers) - rows.num_rows
+        if empty and self.mapping.gather is None:
+            records.refusals.add(
+                "document", "has no metric that could be used",
+                "name its fields in mapping.metrics", "one of " + records.servers[0], empty,
+            )  # fmt: skip
+        if self.mapping.gather is None:
+            rows = rows.drop_columns([ITEM])
+        return Mapped(rows, facts, records.refusals)
+
+    def _records(self, documents: Sequence[Dict[str, Any]]) -> _Records:
+        columns, refusals = Columns(documents), Refusals()
+        servers, times = self._servers(columns), self._times(columns, len(documents), refusals)
+        usable = [
+            i
+            for i, server in enumerate(servers or ())
+            if server is not None and times[i] != MISSING
+        ]
+        if len(usable) < len(documents):
+            self._refuse_records(columns, documents, servers, refusals)
+            columns = Columns([documents[i] for i in usable])
+            servers, times = [servers[i] for i in usable] if servers else [], times[usable]
+        records = _Records(columns, servers or [], times, refusals)
+        count = len(records.servers)
+        items = first_of(map(columns.get, self._each), lambda v: isinstance(v, str))
+        records.items = items or [None] * count
+        return records
+
+    def _servers(self, columns: Columns) -> Column | None:
+        return _texts(columns, self.mapping.server)
+
+    def _times(self, columns: Columns, count: int, refusals: Refusals) -> Micros:
+        time = self.mapping.time
+        assert time is not None
+        column = first_of(map(columns.get, time.fields), lambda v: v is not None)
+        if column is None:
+            return np.full(count, MISSING)
+
+        def refuse(_: int, value: Any, what: str, remedy: str) -> None:
+            refusals.add(f"time (field {' or '.join(time.fields)})", what, remedy, _shown(value))
+
+        return micros(column, time, refuse)
+
+    def _refuse_records(
+        self,
+        columns: Columns,
+        documents: Sequence[Dict[str, Any]],
+        servers: Column | None,
+        refusals: Refusals,
+    ) -> None:
+        """Say which documents have no server or no time; a time that is wrong was told already."""
+        assert self.mapping.time is not None
+        parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
+        for i, document in enumerate(documents):
+            lacks = []
+            if servers is None or servers[i] is None:
+                lacks.append("server")
+            if given is None or given[i] is None:
+                lacks.append("time")
+            for part in lacks:
+                refusals.add(
+                    f"{part} (field {' or '.join(parts[part])})", "missing",
+                    f"name the field that has it in mapping.{part}.field",
+                    "a document with " + _shown(", ".join(map(str, document))),
+                )  # fmt: skip
+
+    def _facts(self, records: _Records) -> pa.Table:
+        """A row for each server of which something new is known."""
+        self._learn_cores(records)
+        for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
+            column = _texts(records.columns, text) if text.fields else None
+            if column is not None:
+                for server, value in zip(records.servers, column, strict=True):
+                    if value is not None:
+                        self._known.setdefault(server, {})[name] = value
+        order = range(len(records.servers) - 1, -1, -1)
+        first = dict(zip(reversed(records.servers), order, strict=True))
+        rows = []
+        for server, i in first.items():
+            known = self._known.get(server, {})
+            told = (
+                profile_of(server, known.get("profile")), known.get("site", self._site),
+                known.get("cores"),
+            )  # fmt: skip
+            if self._told.get(server) != told:
+                self._told[server] = told
+                rows.append((server, int(records.times[i]), *told))
+        return _facts_table(rows)
+
+    def _learn_cores(self, records: _Records) -> None:
+        count = len(records.servers)
+        records.cores = np.full(count, np.nan)
+        rule = self.mapping.cores
+        for path in rule.fields:
+            column = records.columns.get(path)
+            if column is None:
+                continue
+            found = floats(column, partial(self._refuse_cores, records, path), percent=False)
+            records.cores = np.where(np.isnan(records.cores), found, records.cores)
+        records.cores[~(records.cores >= 1)] = np.nan
+        for i in np.flatnonzero(~np.isnan(records.cores)):
+            self._known.setdefault(records.servers[i], {})["cores"] = int(records.cores[i])
+        for i in np.flatnonzero(np.isnan(records.cores)):
+            known = self._known.setdefault(records.servers[i], {})
+            if rule.number is not None:
+                known.setdefault("cores", rule.number)
+            records.cores[i] = known.get("cores", np.nan)
+
+    @staticmethod
+    def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
+        records.refusals.add(
+            f"cores (field {path})", "is no number", "name a field with a number in mapping.cores",
+            f"{_shown(value)} of {records.servers[i]}",
+        )  # fmt: skip
+
+    def _metric(self, records: _Records, metric: Metric, fields: Sequence[Field]) -> Floats | None:
+        """The values of one metric: of its entries the first that has one, document by document."""
+        found: Floats | None = None
+        for index, entry in enumerate(fields):
+            values = self._entry(records, metric, entry, f"{metric.name}.{index}")
+            if values is not None:
+                found = values if found is None else np.where(np.isnan(found), values, found)
+        return found
+
+    def _entry(
+        self, records: _Records, metric: Metric, entry: Field, counter: str
+    ) -> Floats | None:
+        values = _numbers(records, metric, entry, entry.fields)
+        if values is None:
+            return None
+        if entry.of is not None:
+            whole = _numbers(records, metric, entry, (entry.of,))
+            if whole is None:
+                return None
+            values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
+        if entry.except_:
+            values = np.where(_matches(records.items, entry.except_), np.nan, values)
+        if entry.counter:
+            values = self.counters.rates(
+                counter, records.servers, records.items, records.times, values
+            )
+        values = values * scale(metric, entry.unit, entry.counter)
+        if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
+            values = _by_cores(records, metric, values)
+        return _in_range(records, metric, entry, values)
+
+
+def _numbers(
+    records: _Records, metric: Metric, entry: Field, paths: Sequence[str]
+) -> Floats | None:
+    found: Floats | None = None
+    for path in paths:
+        column = records.columns.get(path)
+        if column is None:
+            continue
+
+        def refuse(i: int, value: Any, path: str = path) -> None:
+            records.refusals.add(
+                f"{metric.name} (field {path})", "is no number",
+                "send a number, and leave it out or null when it is missing",
+                f"{_shown(value)} of {records.servers[i]}",
+            )  # fmt: skip
+
+        percent = metric.unit == "%" and not entry.counter
+        if entry.take is not None:
+            values = reduced(column, entry.take, refuse, percent)
+        else:
+            values = floats(column, refuse, percent)
+        found = values if found is None else np.where(np.isnan(found), values, found)
+    return found
+
+
+def _by_cores(records: _Records, metric: Metric, values: Floats) -> Floats:
+    unknown = ~np.isnan(values) & np.isnan(records.cores)
+    count = int(unknown.sum())
+    if count:
+        records.refusals.add(
+            metric.name, "is a sum over cores, and how many there are is not known",
+            "name their field in mapping.cores, or their number",
+            records.servers[int(np.argmax(unknown))], count,
+        )  # fmt: skip
+    divided: Floats = values / records.cores
+    return divided
+
+
+def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
+    """`values` without those that cannot be true, which are refused."""
+    highest = metric.highest if metric.highest is not None else 3.4e38
+    with np.errstate(invalid="ignore"):
+        wrong = (values < metric.lowest) | (values > highest * (1 + 1e-6))
+    if wrong.any():
+        i = int(np.argmax(wrong))
+        records.refusals.add(
+            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit})",
+            f"lies outside {metric.valid_range}",
+            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
+            f"{values[i]:g} {metric.unit} of {records.servers[i]}", int(wrong.sum()),
+        )  # fmt: skip
+        return np.where(wrong, np.nan, values)
+    return np.minimum(values, highest)  # what rounding put above the range
+
+
+def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
+    known = {
+        item: any(fnmatchcase(item, pattern) for pattern in patterns)
+        for item in set(items) if item is not None
+    }  # fmt: skip
+    return np.array([known.get(item, False) if item else False for item in items], bool)
+
+
+def _texts(columns: Columns, text: Text) -> Column | None:
+    """The first text of its fields in each document."""
+    if text.prefix:
+        found = first_of(
+            ([_tag(v, text.prefix) for v in column] if column else None
+             for column in map(columns.get, text.fields)),
+            lambda v: v is not None,
+        )  # fmt: skip
+    else:
+        found = first_of(
+            map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
+        )
+    if found is None:
+        return None
+    if not set(map(type, found)) <= {str, type(None)}:
+        found = [None if v is None or isinstance(v, bool) else str(v) for v in found]
+    return [text.values.get(v, v) for v in found] if text.values else found
+
+
+def _tag(value: Any, prefix: str) -> str | None:
+    for each in value if isinstance(value, list) else (value,):
+        if isinstance(each, str) and each.startswith(prefix) and len(each) > len(prefix):
+            return each[len(prefix) :]
+    return None
+
+
+def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:
+    """The rows that have a value at all."""
+    count = len(records.servers)
+    some = np.zeros(count, bool)
+    columns: dict[str, Any] = {
+        "server": pa.array(records.servers, pa.string()),
+        "ts": pa.array(records.times, pa.int64()).cast(TIMESTAMP),
+    }
+    for name, column in values.items():
+        absent = np.isnan(column)
+        some |= ~absent
+        columns[name] = pa.array(column.astype(np.float32), pa.float32(), mask=absent)
+    columns["source"] = pa.array([source], pa.string()).take(pa.array(np.zeros(count, np.int64)))
+    columns[ITEM] = pa.array(records.items, pa.string())
+    rows = pa.table(columns)
+    return rows if some.all() else rows.filter(pa.array(some))
+
+
+def _facts_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
+    columns = list(zip(*rows, strict=True)) or [()] * 5
+    schema = table("server_facts").arrow
+    servers, times, profiles, sites, cores = (list(column) for column in columns)
+    return pa.Table.from_arrays(
+        [
+            pa.array(servers, pa.string()), pa.array(times, pa.int64()).cast(TIMESTAMP),
+            pa.array(profiles, pa.string()), pa.array(sites, pa.string()),
+            pa.array(cores, pa.int32()),
+        ],
+        schema=schema,
+    )  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"

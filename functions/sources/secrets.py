@@ -1,0 +1,38 @@
+"""Secrets: from the environment or from files, never from the source file itself."""
+
+import os
+from pathlib import Path
+
+from functions.mapping.strict import SourceWrong
+
+__all__ = ["secret"]
+
+
+def secret(key: str, env: str | None, file: str | None) -> str | None:
+    """What the variable named by `KEY_env` or the file named by `KEY_file` holds; None for neither.
+
+    Raises SourceWrong.
+    """
+    if env and file:
+        raise SourceWrong(f"connection has both {key}_env and {key}_file: leave one of them out")
+    if env:
+        if not os.environ.get(env):
+            raise SourceWrong(
+                f"connection.{key}_env names the variable {env!r}, which is not set: set it where "
+                f"Hoursight is started, or put the secret into a file and write {key}_file"
+            )
+        return os.environ[env]
+    return _from_file(key, Path(file)) if file else None
+
+
+def _from_file(key: str, path: Path) -> str:
+    try:
+        text = path.read_text().rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceWrong(
+            f"connection.{key}_file is '{path}', which cannot be read ({error}): name a file that "
+            "holds the secret and nothing else"
+        ) from error
+    if not text:
+        raise SourceWrong(f"connection.{key}_file is '{path}', which is empty")
+    return text
