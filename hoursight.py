@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -168,11 +169,13 @@ def call_command(data: Path, name: str, now: datetime | None, **options: Any) ->
     help="How to print the rows.",
 )
 def sql(data: Path, statement: str, form: str) -> None:
-    """Run one SQL SELECT over the lake, beside the running system."""
+    """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it."""
+    from scripts.progress import rows_of
     from scripts.show import show_rows
+    from storage.reader import Reader
 
-    with connect(data) as lake:
-        show_rows(lake.sql(statement), form)
+    with closing(Reader.open(data)) as reader:
+        show_rows(rows_of(reader, statement), form)
 
 
 @cli.command(epilog="Example: hoursight schema forecasts")

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from functions.runtime.function import Batch
-from storage.lake import VIEWS, view_text
 from storage.metrics import METRICS
 from storage.schema import Schema, sql_type
+from storage.views import VIEWS
 
 __all__ = ["moment", "print_grid", "show_batch", "show_rows", "show_schema"]
 
@@ -38,20 +38,19 @@ def show_rows(rows: pa.Table, form: str) -> None:
 
 
 def show_schema(name: str | None, schema: Schema) -> None:
-    """List all tables and views, or the columns of one table."""
+    """List all tables and views, or the columns of one of them."""
     if name is None:
         print_grid(
             ["table", "holds", "kept"], [[t.name, t.purpose, t.kept_text] for t in schema.tables]
         )
-        views = [[view, view_text(view).splitlines()[0].removeprefix("-- ")] for view in VIEWS]
-        print_grid(["view", "holds"], views)
-    elif name in VIEWS:
-        print(view_text(name), end="")
-    else:
-        columns = schema.table(name).columns
-        print_grid(
-            ["column", "type", "meaning"], [[c.name, sql_type(c.type), c.meaning] for c in columns]
-        )
+        print()
+        print_grid(["view", "holds"], [[view.name, view.purpose] for view in VIEWS])
+        return
+    views = {view.name: view for view in VIEWS}
+    found = views[name] if name in views else schema.table(name)
+    print(f"{found.name}: {found.purpose}\n")
+    rows = [[c.name, sql_type(c.type), c.meaning] for c in found.columns]
+    print_grid(["column", "type", "meaning"], rows)
 
 
 def show_batch(batch: Batch) -> None:

@@ -1,8 +1,9 @@
 """The reading side of the lake: SQL in, Arrow out, beside the running keeper."""
 
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
+from storage.running import Running
 
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 
@@ -47,18 +49,14 @@ class Reader:
 
         Raises QueryFailed with the engine's words.
         """
-        try:
-            return self._run(sql, parameters)
-        except duckdb.IOException as error:
-            if "No such file" not in str(error):
-                raise self._failed(error) from error
-        except duckdb.Error as error:
-            raise self._failed(error) from error
-        # A merge has replaced a file between planning and reading; the newer snapshot is whole.
-        try:
-            return self._run(sql, parameters)
-        except duckdb.Error as error:
-            raise self._failed(error) from error
+        return self._settled(partial(self._run, sql, parameters))
+
+    def start(self, sql: str, /, **parameters: Any) -> Running:
+        """The same, to be watched and ended while it runs."""
+        cursor = self._cursor()
+        return Running(
+            cursor, partial(self._settled, partial(self._run_on, cursor, sql, parameters))
+        )
 
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
@@ -93,15 +91,31 @@ class Reader:
         trouble = disk_trouble(self.folders.data) if "disk" in str(error) else None
         return QueryFailed(trouble or str(error))
 
-    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
-        cursor = self._cursor()
+    def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
         try:
-            with reading(self.folders):
-                rows = cursor.execute(sql, parameters or None).to_arrow_table()
-            self.rows_read += rows.num_rows
-            return rows
-        finally:
-            cursor.close()
+            return run()
+        except duckdb.IOException as error:
+            if "No such file" not in str(error):
+                raise self._failed(error) from error
+        except duckdb.Error as error:
+            raise self._failed(error) from error
+        # A merge has replaced a file between planning and reading; the newer snapshot is whole.
+        try:
+            return run()
+        except duckdb.Error as error:
+            raise self._failed(error) from error
+
+    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        with closing(self._cursor()) as cursor:
+            return self._run_on(cursor, sql, parameters)
+
+    def _run_on(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
+    ) -> pa.Table:
+        with reading(self.folders):
+            rows = cursor.execute(sql, parameters or None).to_arrow_table()
+        self.rows_read += rows.num_rows
+        return rows
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:

@@ -11,12 +11,17 @@ from storage.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.metrics import METRICS, Metric
 
 __all__ = [
-    "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable", "kept_text",
-    "rolled_up", "sql_type", "table", "tailored",
+    "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
+    "kept_text", "rolled_up", "sql_type", "table", "tailored",
 ]  # fmt: skip
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 ALWAYS = None
+# How a run of a function ends; the last is no run but a person's word.
+OUTCOMES = (
+    "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
+    "not written", "revived",
+)  # fmt: skip
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 
 
@@ -244,7 +249,7 @@ TABLES: tuple[Table, ...] = (
             _float("duration_ms", "wall-clock time [ms]"),
             _float("cpu_s", "CPU time [s]"),
             _float("peak_rss_mb", "largest resident size of its process so far [MB]"),
-            _text("outcome", "ok, nothing or failed", required=True),
+            _text("outcome", f"how it ended: {', '.join(OUTCOMES)}", required=True),
             _prose("error", "what went wrong, in words"),
         ),
         key=("run_id",),

@@ -9,6 +9,8 @@ import pytest
 import hoursight
 from storage.folders import Folders
 from storage.metrics import METRIC_NAMES
+from storage.schema import TABLES
+from storage.views import VIEWS
 from tests.conftest import NOW, House
 
 Run = Callable[..., tuple[int, str, str]]
@@ -83,9 +85,13 @@ def test_a_folder_without_a_lake_is_told_with_the_remedy(run: Run, tmp_path: Pat
 
 
 def test_schema_lists_tables_and_their_columns(run: Run) -> None:
-    assert "forecast_latest" in run("schema")[1]
+    told = run("schema")[1]
+    names = [*(table.name for table in TABLES), *(view.name for view in VIEWS)]
+    assert all(f"\n{name} " in told for name in names)
     columns = run("schema", "metrics")[1]
     assert all(name in columns for name in METRIC_NAMES)
+    assert "newest sample of the last hour" in run("schema", "fleet_now")[1]
+    assert "timed out, out of memory, unreachable, not written, revived" in run("schema", "runs")[1]
     assert "there are deletions, forecasts" in run("schema", "nope")[2]
 
 

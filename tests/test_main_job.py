@@ -91,6 +91,7 @@ def running(data: Path) -> Iterator[Demo]:
             demo.process.communicate()
 
 
+@pytest.mark.quiet
 @pytest.mark.timeout(300)
 def test_the_main_job(tmp_path: Path) -> None:
     data = tmp_path / "var"

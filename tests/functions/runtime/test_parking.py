@@ -7,13 +7,14 @@ import pytest
 
 from functions.runtime.function import Declared
 from functions.runtime.hands import Answer, Asked, Stopped
-from functions.runtime.ledger import PARKED_AFTER, Standing, standing_of
+from functions.runtime.ledger import FAILURES, PARDONED, PARKED_AFTER, Standing, standing_of
 from functions.runtime.runner import Runner
 from functions.runtime.schedule import BACK_OFF_S, Schedule
 from functions.runtime.triggers import Trigger, cron, every, files, rows
 from functions.runtime.watch import LakeNews, Mailbox
 from functions.runtime.worker import Lane
 from storage.folders import Folders
+from storage.schema import OUTCOMES
 from storage.settings import Settings
 from tests.conftest import NOW, House
 from tests.functions.runtime.scenes import Watched, in_background
@@ -47,6 +48,10 @@ def history(*outcomes: str, code_hash: str = OLD) -> list[dict[str, Any]]:
 
 
 BAD_FIVE = ("failed", "crashed", "timed out", "out of memory", "failed")
+
+
+def test_every_way_to_end_is_documented() -> None:
+    assert {"ok", "nothing", "revived"} | FAILURES | PARDONED == set(OUTCOMES)
 
 
 def test_five_failures_in_a_row_park_a_function() -> None:

@@ -1,0 +1,37 @@
+"""A query in a terminal: a bar on stderr while it takes its time, and Ctrl-C that ends it."""
+
+import pyarrow as pa
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from storage.reader import Reader
+from storage.running import Running
+
+__all__ = ["rows_of"]
+
+# A query that is over sooner shows no bar.
+PATIENCE_S = 1.0
+LOOK_EVERY_S = 0.1
+
+
+def rows_of(reader: Reader, statement: str) -> pa.Table:
+    """The rows of a statement."""
+    console = Console(stderr=True)
+    with reader.start(statement) as running:
+        try:
+            return running.rows(PATIENCE_S if console.is_terminal else None)
+        except TimeoutError:
+            return _watched(running, console)
+
+
+def _watched(running: Running, console: Console) -> pa.Table:
+    look = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*look, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        while True:
+            try:
+                return running.rows(LOOK_EVERY_S)
+            except TimeoutError:
+                share = running.share
+                if share is not None:
+                    bar.update(task, total=1.0, completed=share)

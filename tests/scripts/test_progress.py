@@ -1,0 +1,41 @@
+"""`hoursight sql` in a terminal, as a user has it before them."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+from tests.conftest import House
+
+WIPED = b"\x1b[?25h\r\x1b[1A\x1b[2K"  # the cursor is shown again, the bar is not
+LONG = (
+    "SELECT sum(sin(a.x) * cos(b.x)) AS s FROM (SELECT range AS x FROM range(1_000_000)) AS a, "
+    "(SELECT range AS x FROM range(1_000_000)) AS b"
+)
+
+
+def test_a_long_query_shows_a_bar_and_ends_with_ctrl_c(house: House) -> None:
+    house.one("SELECT 1")  # the first reader makes the lock that readers share
+    before = sorted(house.folders.data.rglob("*"))
+    mine, theirs = pty.openpty()
+    command = [sys.executable, "-m", "hoursight", "sql", "--data", str(house.folders.data), LONG]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
+        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(theirs)
+    said = b""
+    while b"Reading" not in said:
+        said += os.read(mine, 4096)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    with suppress(OSError):  # the other end is closed
+        while more := os.read(mine, 4096):
+            said += more
+    os.close(mine)
+    assert (process.returncode, out) == (130, b"")
+    assert b"Traceback" not in said
+    assert WIPED in said
+    assert sorted(house.folders.data.rglob("*")) == before
