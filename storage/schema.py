@@ -289,6 +289,17 @@ TABLES: tuple[Table, ...] = (
         by_day=False,
     ),
     Table(
+        "sources", "source files that were taken up, refused or removed", ALWAYS,
+        (
+            _text("source", "its name: that of the file", required=True),
+            _time("ts", "when"),
+            _text("kind", "mongodb, elasticsearch, prometheus or files"),
+            _text("event", "live, refused or off", required=True),
+            _prose("detail", "why it was refused, in words"),
+        ),
+        by_day=False,
+    ),
+    Table(
         "models", "what happened to model files: serving, refused", ALWAYS,
         (
             _text("model", "fingerprint of the file"),

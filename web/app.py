@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from web import calls, fleet, health, server
+from web import calls, fleet, health, server, sources
 from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
 from web.live import Live, live
 from web.pages import STATIC, AnyRequest, page
@@ -43,7 +43,8 @@ def create_app(data: Path | str) -> Litestar:
     lake, pages = Lake(data), Live(Path(data))
     app = Litestar(
         route_handlers=[
-            *fleet.ROUTES, *server.ROUTES, *health.ROUTES, *calls.ROUTES, live, _static(),
+            *fleet.ROUTES, *server.ROUTES, *sources.ROUTES, *health.ROUTES, *calls.ROUTES,
+            live, _static(),
         ],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),

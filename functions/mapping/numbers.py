@@ -13,6 +13,7 @@ __all__ = ["Floats", "floats", "reduced"]
 Floats = npt.NDArray[np.float64]
 
 _CLEAN = frozenset({float, int, type(None)})
+_TEXT = frozenset({str, type(None)})
 _SHARE = re.compile(r"\s*(?P<number>[+-]?\d+(?:\.\d+)?)\s*%(?:\s.*)?", re.DOTALL)
 REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
     "max": max, "min": min, "sum": sum, "mean": lambda values: sum(values) / len(values),
@@ -24,9 +25,10 @@ def floats(column: Sequence[Any], refuse: Callable[[int, Any], None], percent: b
 
     Text that holds a number counts as one, and `67% /mount` where `percent` are expected.
     """
-    if set(map(type, column)) <= _CLEAN:
+    kinds = set(map(type, column))
+    if kinds <= _CLEAN or kinds <= _TEXT:
         try:
-            return _dense(column)
+            return _dense(column, str in kinds)
         except (pa.ArrowInvalid, OverflowError):  # an integer that no float holds exactly
             pass
     return np.array([_number(i, v, refuse, percent) for i, v in enumerate(column)], np.float64)
@@ -47,9 +49,12 @@ def reduced(
     return values
 
 
-def _dense(column: Sequence[Any]) -> Floats:
-    array = pa.array(column, pa.float64())
+def _dense(column: Sequence[Any], texts: bool) -> Floats:
+    """A column at once; ArrowInvalid when a value of it has to be looked at."""
+    array = pa.array(column, pa.string() if texts else pa.float64()).cast(pa.float64())
     values: Floats = array.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    if np.isfinite(values).sum() + array.null_count < len(column):
+        raise pa.ArrowInvalid("NaN or infinity")
     return values
 
 

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from functions.runtime.function import Batch, Declared
 from functions.runtime.hands import Answer, Asked, Cost, Hands, InPlace, Meter, Stopped, in_words
 from functions.runtime.ledger import FAILURES, Ledger
@@ -116,6 +118,16 @@ class Runner:
         """Enter into the ledger that a source cannot be loaded, and why."""
         log.error("%s cannot be loaded: %s", source.name, error)
         self._note(source.name, source.code_hash, "its source", "failed", error)
+
+    def tell_of_source(self, name: str, kind: str | None, event: str, detail: str | None) -> None:
+        """Write down that a source file is `live`, `refused` or `off`."""
+        now = self.clock()
+        row = {"source": name, "ts": now, "kind": kind, "event": event, "detail": detail}
+        rows = pa.Table.from_pylist([row], table("sources").arrow)
+        try:
+            segment.write(self.folders, rows, segment.Provenance("sources", "runner", now))
+        except OSError as error:
+            log.error("that %s is %s cannot be written down: %s", name, event, error)
 
     def revive(self, function: Declared) -> None:
         """Let a parked function run again: whoever runs it finds this in the ledger."""

@@ -97,11 +97,13 @@ class LastGood:
         kept = {name: good for name in files if (good := self.load(name))}
         return {f.name: name for name, good in kept.items() for f in good.functions}
 
-    def forget(self, present: Iterable[str]) -> None:
-        """Drop what belongs to none of the files that are there."""
-        gone = {path.stem: path for path in self._folder.glob("*.json")}
-        for name in gone.keys() - set(present):
-            gone[name].unlink(missing_ok=True)
+    def forget(self, present: Iterable[str]) -> set[str]:
+        """Drop what belongs to none of the files that are there; the names of those."""
+        kept = {path.stem: path for path in self._folder.glob("*.json")}
+        gone = kept.keys() - set(present)
+        for name in gone:
+            kept[name].unlink(missing_ok=True)
+        return gone
 
 
 def loaded(
@@ -176,7 +178,8 @@ class Users:
             self.residents.pop(name).stop()
         for name in self._stamps.keys() - found.keys():
             del self._stamps[name]
-        self._good.forget(found)
+        for name in self._good.forget(found):
+            self._tell(name, None, "off")
         for name, source in found.items():
             stamp = hash_of(shared + source.text)
             if self._stamps.get(name) != stamp:
@@ -193,9 +196,16 @@ class Users:
             isolate = loaded(self._folders, self._nursery, source, self._taken(), self._place)
         except LoadFailed as error:
             self._runner.failed_to_load(source, str(error))
+            self._tell(source.name, source.text, "refused", str(error))
             self._keep_good(source)
             return
+        self._tell(source.name, source.text, "live")
         self._install(isolate)
+
+    def _tell(self, name: str, text: bytes | None, event: str, detail: str | None = None) -> None:
+        """Write down what becomes of a source file; of functions `runs` tells."""
+        if self._place == SOURCES:
+            self._runner.tell_of_source(name, _kind(text), event, detail)
 
     def _keep_good(self, source: Source) -> None:
         """Leave the last good version running, or start it when this process runs none yet."""
@@ -219,3 +229,9 @@ class Users:
         return others | {
             function.name: isolate.source.name for function, isolate in self.functions()
         }
+
+
+def _kind(text: bytes | None) -> str | None:
+    with suppress(ValueError, KeyError):
+        return str(tomllib.loads(text.decode())["kind"]) if text else None
+    return None

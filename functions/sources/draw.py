@@ -6,6 +6,7 @@ the same then, and the keeper takes each (server, ts) once.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -26,7 +27,7 @@ from storage.folders import Folders
 from storage.metrics import METRICS, Metric
 from storage.settings import Settings
 
-__all__ = ["Cursor", "Draw", "source_function"]
+__all__ = ["Cursor", "Draw", "function_of", "source_function"]
 
 MAX_DOCUMENTS = 50_000
 DEADLINE = timedelta(seconds=60)
@@ -72,8 +73,14 @@ class Mark(NamedTuple):
 class Draw:
     """What is drawn from one source; lives as long as its process."""
 
-    def __init__(self, source: Source, metrics: tuple[Metric, ...] = METRICS) -> None:
+    def __init__(
+        self,
+        source: Source,
+        metrics: tuple[Metric, ...] = METRICS,
+        connect: Callable[[], Feed] | None = None,
+    ) -> None:
         self._source = source
+        self._connect = connect or source.connect
         self._metrics = metrics
         self._feed: Feed | None = None
         self._returned: str | None = None
@@ -125,7 +132,7 @@ class Draw:
 
     def _fetch(self, haul: "Haul", now: datetime) -> None:
         if self._feed is None:
-            self._feed = self._source.connect()
+            self._feed = self._connect()
         pages = self._feed.pages(self._position, now)
         try:
             for page in pages:
@@ -185,12 +192,18 @@ def source_function(name: str, text: bytes, folders: Folders, settings: Settings
     source = read_source(name, text, folders, schema)
     draw = Draw(source, schema.metrics)
 
+    return function_of(draw, source, hash_of(text))
+
+
+def function_of(draw: Draw, source: Source, code_hash: str) -> Function:
+    """What the runner calls."""
+
     def run(now: datetime, cursor: str | None) -> Batch:
         return draw.run(now, cursor)
 
     return Function(
-        name, (Every(source.wanted.every),), ("metrics", "server_facts"),
-        f"samples of {source.file.kind}", ("now", "cursor"), hash_of(text), DEADLINE, MEMORY_MB,
+        source.name, (Every(source.wanted.every),), ("metrics", "server_facts"),
+        f"samples of {source.file.kind}", ("now", "cursor"), code_hash, DEADLINE, MEMORY_MB,
         call=run,
     )  # fmt: skip
 

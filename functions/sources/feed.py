@@ -20,7 +20,7 @@ class Wanted:
 
     `time` is the mapping's time field (the first of its names that the source has orders the
     documents); `fields` are the paths that the mapping may read, for a projection. Without a
-    position a feed begins `history` before now.
+    position a feed begins `history` before now. On a `dry` run it changes nothing at all.
     """
 
     name: str
@@ -29,6 +29,7 @@ class Wanted:
     fields: tuple[str, ...]
     every: timedelta = timedelta(seconds=5)
     history: timedelta = timedelta(days=1)
+    dry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from functions.sources.feed import Feed, Wanted
 from storage.folders import Folders
 from storage.schema import STOCK, Schema
 
-__all__ = ["Source", "read_source"]
+__all__ = ["Source", "parsed", "read_source", "source_of"]
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
@@ -64,7 +64,12 @@ def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK
             f"{name!r} is no name for a source: call the file by small letters, digits, '_' and "
             "'-', a letter first"
         )
-    file: SourceFile = strict(_parsed(text), SourceFile)
+    return source_of(name, parsed(text), folders, schema)
+
+
+def source_of(name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK) -> Source:
+    """The source that the content of a file describes; SourceWrong like `read_source`."""
+    file: SourceFile = strict(raw, SourceFile)
     adapter = importlib.import_module(f"functions.adapters.{file.kind}")
     connection = strict(file.connection, adapter.Connection, "connection")
     mapping = read_mapping(_defaults(adapter) | file.mapping, schema.metrics)
@@ -82,7 +87,8 @@ def _defaults(adapter: ModuleType) -> dict[str, Any]:
     return defaults
 
 
-def _parsed(text: bytes) -> dict[str, Any]:
+def parsed(text: bytes) -> dict[str, Any]:
+    """The content of a source file; SourceWrong when it is no TOML."""
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

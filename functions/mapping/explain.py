@@ -1,0 +1,72 @@
+"""What a mapping makes of one document, field by field, for people."""
+
+from collections.abc import Mapping as Dict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from functions.mapping.columns import Columns
+from functions.mapping.mapper import Mapped
+from functions.mapping.mapping import Mapping
+from storage.metrics import Metric
+
+__all__ = ["Line", "explain"]
+
+
+class Line(NamedTuple):
+    """One target, the field that it came from, the raw value, and what it became."""
+
+    target: str
+    field: str
+    raw: Any
+    unit: str
+    value: Any
+    became: str
+
+
+def explain(
+    mapping: Mapping, documents: Sequence[Dict[str, Any]], mapped: Mapped, metrics: Sequence[Metric]
+) -> list[Line]:
+    """A line for each part and metric of the mapping; `mapped` is what its mapper made of them.
+
+    Shown is the first document that has a field at all: where parts of a server come one by one,
+    another one for each metric.
+    """
+    columns = Columns(documents)
+    lines = []
+    for target in ("time", "server", "profile", "site", "cores"):
+        fields = getattr(mapping, target).fields
+        if fields:
+            field, raw, _ = _first(columns, fields)
+            lines.append(
+                Line(target, field or f"not found: {' or '.join(fields)}", raw, "", "", "")
+            )
+    known = {m.name: m for m in metrics}
+    for name, entries in mapping.entries.items():
+        for entry in entries:
+            field, raw, _ = _first(columns, entry.fields)
+            if field is not None:
+                value = _value(mapped, name)
+                unit = entry.unit + (" (counter)" if entry.counter else "")
+                became = "missing" if value is None else known[name].unit
+                lines.append(Line(name, field, raw, unit, value, became))
+                break
+        else:
+            tried = " or ".join(f for entry in entries for f in entry.fields)
+            lines.append(Line(name, f"not found: {tried}", None, "", None, ""))
+    return lines
+
+
+def _first(columns: Columns, fields: Sequence[str]) -> tuple[str | None, Any, int]:
+    for field in fields:
+        column = columns.get(field) or []
+        for i, value in enumerate(column):
+            if value is not None:
+                return field, value, i
+    return None, None, -1
+
+
+def _value(mapped: Mapped, name: str) -> Any:
+    if name not in mapped.rows.column_names:
+        return None
+    values = mapped.rows[name].drop_null()
+    return values[0].as_py() if len(values) else None

@@ -1,0 +1,97 @@
+"""`hoursight import`: history from a file, through a mapping, in segments, resumed after a kill."""
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from functions.adapters.files import FileFeed
+from functions.mapping.strict import SourceWrong
+from functions.runtime.function import Function
+from functions.runtime.runner import Runner
+from functions.sources.draw import Draw, function_of
+from functions.sources.readers import FORMS, count_rows
+from functions.sources.source import parsed, source_of
+from storage import announce
+from storage.folders import Folders
+from storage.settings import read_settings
+
+__all__ = ["import_file"]
+
+NAME = "import"
+# So many segments may wait before it waits for the keeper, when there is one that takes them.
+MAX_WAITING = 20
+PATIENCE_S = 2.0
+COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TimeRemainingColumn(),
+)
+
+
+class NotImported(Exception):
+    """A file that cannot be imported; the message says why and what came before."""
+
+
+def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., Any]) -> int:
+    """Bring the samples of a file into the inbox; how many rows there were.
+
+    After a kill the same command goes on behind the last segment. `like` is a source file whose
+    mapping is used.
+    """
+    if file.suffix.lower() not in FORMS:
+        raise NotImported(f"'{file}' has none of the endings {', '.join(FORMS)}")
+    runner = Runner(Folders.at(data).create(), read_settings(data))
+    function = _function(runner, file.absolute(), like)
+    rows: int = 0
+    reasons: dict[str, None] = {}
+    with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
+        task = bar.add_task(file.name, total=count_rows(file))
+        while True:
+            run = runner.run(function, "command")
+            runner.flush()
+            if run.error is not None:
+                raise NotImported(f"'{file}' after {rows:,} rows: {run.error}")
+            rows += run.batch.rows["metrics"].num_rows
+            reasons |= dict.fromkeys(run.batch.reasons)
+            bar.update(task, completed=rows + run.batch.refused)
+            if not run.batch.more:
+                break
+            _let_the_keeper_follow(runner.folders)
+    for reason in reasons:
+        say(f"! {reason}", err=True)
+    return rows
+
+
+def _function(runner: Runner, file: Path, like: Path | None) -> Function:
+    schema, folders = runner.settings.schema(), runner.folders
+    raw = parsed(like.read_bytes()) if like else {}
+    told = raw.get("connection", {}) if raw.get("kind") == "files" else {}
+    try:
+        source = source_of(
+            NAME,
+            {k: raw[k] for k in ("mapping", "site") if k in raw}
+            | {"kind": "files", "connection": told},
+            folders, schema,
+        )  # fmt: skip
+    except SourceWrong as error:
+        raise NotImported(f"{like}: {error}") from error
+    delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
+    draw = Draw(source, schema.metrics, lambda: FileFeed(file, delimiter))
+    return function_of(draw, source, "import")
+
+
+def _let_the_keeper_follow(folders: Folders) -> None:
+    """Wait while many segments wait, as long as they become fewer."""
+    waiting = announce.waiting(folders.data)
+    while waiting > MAX_WAITING:
+        time.sleep(PATIENCE_S)
+        left = announce.waiting(folders.data)
+        if left >= waiting:  # nobody takes them: the disk has room
+            return
+        waiting = left

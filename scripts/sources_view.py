@@ -1,0 +1,129 @@
+"""`hoursight sources`: the list, a test of one file that writes nothing, a new one."""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from functions.mapping.explain import explain
+from functions.mapping.gather import Gathering
+from functions.mapping.mapper import Mapped, Mapper
+from functions.sources.feed import Document, Page, Unreachable
+from functions.sources.source import Source, read_source
+from scripts.show import moment, print_grid
+from storage.folders import Folders
+from storage.reader import Reader
+from storage.settings import read_settings
+from web.sources import SourceStands, read_sources
+
+__all__ = ["list_sources", "template", "try_source"]
+
+TEMPLATES = Path(__file__).parent.parent / "functions" / "sources" / "templates"
+Say = Callable[..., Any]
+
+
+class NoTemplate(Exception):
+    """There is no template of that kind."""
+
+
+class CannotTry(Exception):
+    """A source that cannot be tested; the message says why."""
+
+
+def template(kind: str) -> str:
+    """A commented source file."""
+    path = TEMPLATES / f"{kind}.toml"
+    if not path.exists():
+        known = ", ".join(sorted(each.stem for each in TEMPLATES.glob("*.toml")))
+        raise NoTemplate(f"no template for {kind!r}: there are {known}")
+    return path.read_text()
+
+
+def list_sources(data: Path) -> None:
+    """Each source with its last sample, lag, rate, and what is wrong, in words."""
+    now = datetime.now(UTC)
+    with closing(Reader.open(data)) as reader:
+        rows = [_row(each) for each in read_sources(reader, now)]
+    if not rows:
+        print("No source has brought anything yet: 'hoursight sources new files' shows how.")
+        return
+    columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h", "refused 24 h"]
+    print_grid([*columns, "state"], rows)
+
+
+def _row(each: SourceStands) -> list[Any]:
+    lag = "" if each.lag_seconds is None else f"{each.lag_seconds:.0f} s"
+    holes = [hole.words(each.now) for hole in each.holes]
+    return [
+        each.source, each.kind, each.last_sample, lag, round(each.rows_per_min), each.rows_24h,
+        each.refused_24h, "; ".join([each.words, *holes]),
+    ]  # fmt: skip
+
+
+def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -> bool:
+    """Fetch one page (or page after page until there is no more) and tell; writes nothing.
+
+    Whether it went well: something was found, and a row could be made of it.
+    """
+    folders, settings = Folders.at(data), read_settings(data)
+    schema = settings.schema()
+    try:
+        source = read_source(file.stem, file.read_bytes(), folders, schema)
+    except ValueError as error:
+        raise CannotTry(f"{file}: {error}") from error
+    mapper = Mapper(source.mapping, source.name, source.file.site, schema.metrics)
+    well = False
+    try:
+        for page in _pages(source, 1 if once else None):
+            mapped = mapper.map(page.documents)
+            well |= _tell(source, page, mapped, say, verbose, schema.metrics)
+    except Unreachable as error:
+        raise CannotTry(f"{source.name} does not answer: {error}") from error
+    if not well:
+        say("Nothing that could become a sample was found.")
+    return well
+
+
+def _pages(source: Source, count: int | None) -> Iterator[Page]:
+    feed = source.adapter.connect(source.connection, replace(source.wanted, dry=True))
+    try:
+        pages = feed.pages(None, datetime.now(UTC))
+        yield from islice((p for p in pages if p.documents or p.notes), count)
+    finally:
+        feed.close()
+
+
+def _tell(
+    source: Source, page: Page, mapped: Mapped, say: Say, verbose: bool, metrics: Any
+) -> bool:
+    rows = mapped.rows
+    if source.mapping.gather:
+        gathering = Gathering(source.mapping)
+        gathering.add(rows)
+        rows = gathering.take_all() or rows
+    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.refusals.count} refused")
+    if page.documents:
+        _show_fields(source, page.documents, mapped, metrics)
+    if verbose and page.documents:
+        say(f"The first document: {page.documents[0]}")
+    for note in (*page.notes, *mapped.refusals.words()):
+        say(f"! {note}")
+    return bool(rows.num_rows)
+
+
+def _show_fields(source: Source, documents: Any, mapped: Mapped, metrics: Any) -> None:
+    shown: list[Document] = list(documents[:200])
+    lines = explain(source.mapping, shown, mapped, metrics)
+    rows = [
+        [line.target, line.field, _brief(line.raw), line.unit, line.value, line.became]
+        for line in lines
+    ]
+    print_grid(["metric", "source field", "holds", "as", "value", "unit"], rows)
+
+
+def _brief(value: Any) -> str:
+    text = moment(value) if isinstance(value, datetime) else str("" if value is None else value)
+    return text if len(text) <= 40 else text[:39] + "…"

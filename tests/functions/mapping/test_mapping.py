@@ -1,0 +1,60 @@
+"""What a [mapping] may say, and how it is refused."""
+
+import tomllib
+
+import pytest
+
+from functions.mapping.mapping import read_mapping
+from functions.mapping.strict import SourceWrong
+from storage.metrics import METRIC_NAMES
+
+
+@pytest.mark.parametrize("stock", ["flat", "metricbeat"])
+def test_a_stock_mapping_is_whole(stock: str) -> None:
+    mapping = read_mapping({"stock": stock})
+    missing = set(METRIC_NAMES) - set(mapping.entries)
+    assert missing == (set() if stock == "flat" else {"front_close_wait"})
+    assert mapping.time is not None
+
+
+def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
+    mapping = read_mapping(
+        tomllib.loads("""
+        server = { field = "box" }
+        [metrics]
+        cpu_user_pct = { field = "cpu.u", unit = "fraction" }
+        """)
+    )
+    assert mapping.server.fields == ("box",)
+    assert mapping.entries["cpu_user_pct"][0].fields == ("cpu.u",)
+    assert mapping.entries["load_average"][0].unit == "number"
+    assert {"box", "cpu.u", "load1"} <= set(mapping.paths)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("stok = 'flat'", "mapping.stok is no key: there are .*stock"),
+        ("time = { fild = 'ts' }", "mapping.time.fild is no key: there are field, format, zone"),
+        ("time = { field = 'ts', zone = 'Mars' }", "time.zone is 'Mars': write a name such as"),
+        ("time = { field = 'ts', format = 'epoch' }", "time.format is 'epoch': write iso, epoch_s"),
+        ("gather = 'often'", "gather is 'often' is no period: write a number"),
+        ("metrics.cpu = { field = 'a' }", "mapping.metrics.cpu is no metric: there are cpu_user"),
+        ("metrics.load_average = { field = 7 }", "load_average.field is 7: expected"),
+        (
+            "metrics.cpu_user_pct = { field = 'a', unit = 'pct' }",
+            "unit is 'pct': write one of perc",
+        ),
+        (
+            "metrics.net_in_mb_s = { field = 'a', unit = 'bytes' }",
+            "unit is 'bytes', from which no MB/s can be made: write one of mb_s",
+        ),
+        ("metrics.net_in_mb_s = { field = 'a', counter = true }", "counter: write its unit"),
+        ("metrics.disk_usage_pct = { field = 'd[].used' }", "a list: write take"),
+        ("metrics.disk_usage_pct = { field = 'd', each = 'm' }", "write mapping.gather too"),
+        ("stock = 'none'", "mapping.time is missing"),
+    ],
+)
+def test_a_mistake_is_told_with_key_value_and_remedy(text: str, says: str) -> None:
+    with pytest.raises(SourceWrong, match=says):
+        read_mapping(tomllib.loads(text))

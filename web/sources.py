@@ -1,0 +1,141 @@
+"""The sources page: what each source brings, how late it is, and what is wrong with it."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import pyarrow as pa
+from anyio import to_thread
+from litestar import Response, get
+
+from storage.reader import Reader
+from web import twins, words
+from web.lake import Lake, sql
+from web.pages import AnyRequest, TheLake, page
+from web.status import Status, status_of
+
+__all__ = ["ROUTES", "Hole", "SourceStands", "read_sources"]
+
+LATE_SECONDS = 60
+TROUBLES = frozenset(
+    {"failed", "crashed", "timed out", "out of memory", "unreachable", "not written"}
+)
+Mood = Literal["critical", "warning", "good"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A time of which there are no samples."""
+
+    since: datetime
+    until: datetime
+
+    def words(self, now: datetime) -> str:
+        """The hole in a sentence."""
+        lasted = words.span((self.until - self.since).total_seconds())
+        since, until = words.clock(self.since, now), words.clock(self.until, now)
+        return f"no samples from {since} to {until} ({lasted})"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceStands:
+    """One source as of `now`."""
+
+    now: datetime
+    source: str
+    kind: str
+    event: str | None
+    detail: str | None
+    last_sample: datetime | None
+    rows_per_min: float
+    rows_24h: int
+    refused_24h: int
+    refusals: tuple[str, ...]
+    outcome: str | None
+    error: str | None
+    well_at: datetime | None
+    holes: tuple[Hole, ...]
+
+    @property
+    def lag_seconds(self) -> float | None:
+        """Age of the newest sample."""
+        if self.last_sample is None:
+            return None
+        return (self.now - self.last_sample).total_seconds()
+
+    @property
+    def mood(self) -> Mood:
+        """How bad it is."""
+        if self.event == "refused" or self.outcome in TROUBLES:
+            return "critical"
+        late = self.lag_seconds is None or self.lag_seconds > LATE_SECONDS
+        return "warning" if late and self.event != "off" and self.kind != "files" else "good"
+
+    @property
+    def words(self) -> str:
+        """How it fares, in a sentence."""
+        if self.event == "off":
+            return "turned off, or its file was removed"
+        if self.event == "refused":
+            running = "; its last good version runs" if self.well_at else ""
+            return f"its file is refused{running}: {self.detail}"
+        if self.outcome in TROUBLES:
+            since = f" since {words.clock(self.well_at, self.now)}" if self.well_at else ""
+            return f"{self.outcome}{since}: {self.error}"
+        if self.last_sample is None:
+            return "it answers, and has brought no sample yet"
+        if self.mood == "warning":
+            return "it answers, and has nothing newer"
+        return "well"
+
+
+def read_sources(reader: Reader, now: datetime) -> tuple[SourceStands, ...]:
+    """Every source that the ledgers know, those in trouble first."""
+    order = {"critical": 0, "warning": 1, "good": 2}
+    found = [_stands(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()]
+    return tuple(sorted(found, key=lambda s: (order[s.mood], s.source)))
+
+
+def _stands(row: dict[str, Any], now: datetime) -> SourceStands:
+    holes = tuple(Hole(hole["since"], hole["until"]) for hole in row["holes"] or ())
+    return SourceStands(
+        now, row["source"], row["kind"] or "built in", row["event"], row["detail"],
+        row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
+        row["refused_24h"] or 0, tuple(row["refusals"] or ()), row["outcome"], row["error"],
+        row["well_at"], holes,
+    )  # fmt: skip
+
+
+def _read(lake: Lake, now: datetime) -> tuple[Status, tuple[SourceStands, ...]]:
+    with lake.snapshot() as reader:
+        return status_of(reader, lake.folders, now), read_sources(reader, now)
+
+
+@get("/sources", sync_to_thread=True, summary="The sources, those in trouble first")
+def sources_page(request: AnyRequest, lake: TheLake) -> Response[str]:
+    """The page, or only its live part when htmx asks for it."""
+    now = datetime.now(UTC)
+    status, sources = _read(lake, now)
+    return page(
+        request, "sources", now=now, sources=sources, status=status, troubles=status.troubles,
+        data=lake.folders.data,
+    )  # fmt: skip
+
+
+@get(twins.paths("/sources"), summary="The sources as data")
+async def sources_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
+    """What the page shows, as JSON, CSV or Parquet; `state` is its sentence."""
+    form = request.url.path.rpartition(".")[2]
+    return await to_thread.run_sync(_twin, lake, form)
+
+
+def _twin(lake: Lake, form: str) -> Response[bytes]:
+    now = datetime.now(UTC)
+    with lake.snapshot() as reader:
+        sources = {each.source: each for each in read_sources(reader, now)}
+        rows = reader.query(sql("sources"), now=now)
+    told = [sources[name].words for name in rows["source"].to_pylist()]
+    return twins.answer(rows.append_column("state", pa.array(told, pa.string())), form, "sources")
+
+
+ROUTES = (sources_page, sources_twin)

@@ -1,0 +1,53 @@
+-- Every source as the ledgers tell of it: what became of its file, what it brought, how it ran.
+WITH told AS (
+    SELECT
+        source, max(ts) AS told_at, arg_max(event, ts) AS event, arg_max(detail, ts) AS detail,
+        arg_max(kind, ts) FILTER (kind IS NOT NULL) AS kind
+    FROM sources
+    GROUP BY source
+),
+brought AS (
+    SELECT
+        function AS source,
+        max(last_ts) AS last_sample,
+        coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 5 MINUTE), 0) / 5.0 AS rows_per_min,
+        coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS rows_24h,
+        coalesce(sum(rows_refused) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS refused_24h,
+        arg_max(refusals, ts) FILTER (len(refusals) > 0 AND ts > $now - INTERVAL 1 DAY) AS refusals
+    FROM segments
+    WHERE table_name = 'metrics' AND function IS NOT NULL
+    GROUP BY function
+),
+ran AS (
+    SELECT
+        function AS source, max(ts) AS ran_at, arg_max(outcome, ts) AS outcome,
+        arg_max(error, ts) AS error,
+        max(ts) FILTER (outcome IN ('ok', 'nothing')) AS well_at
+    FROM runs
+    WHERE ts > $now - INTERVAL 7 DAY AND trigger != 'its source'
+    GROUP BY function
+),
+spans AS (
+    SELECT
+        function AS source, first_ts,
+        max(last_ts) OVER (
+            PARTITION BY function ORDER BY first_ts
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
+        ) AS before
+    FROM segments
+    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY
+),
+holes AS (
+    SELECT source, list({'since': before, 'until': first_ts} ORDER BY before DESC)[:5] AS holes
+    FROM spans
+    WHERE first_ts - before > INTERVAL 5 MINUTE
+    GROUP BY source
+)
+SELECT
+    source, kind, event, detail, told_at, last_sample, rows_per_min, rows_24h, refused_24h,
+    refusals, ran_at, outcome, error, well_at, holes
+FROM told
+FULL JOIN brought USING (source)
+LEFT JOIN ran USING (source)
+LEFT JOIN holes USING (source)
+ORDER BY source
