@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 
 from model_export.network import Forecaster
-from model_export.scaling import BIN_STEPS, SPREAD_FLOOR
+from model_export.scaling import BIN_STEPS, SPREAD_FLOOR, slopes
 from model_export.train import Checkpoint
 from storage.grid import (
     CONTEXT_STEPS,
@@ -30,7 +30,7 @@ from storage.profiles import PROFILE_NAMES
 __all__ = ["CARD_KEY", "CONTRACT", "card", "packed", "read_card", "unpacked", "write_card"]
 
 CARD_KEY = "hoursight_card"
-CONTRACT = 1  # of inputs, outputs and card; serving refuses another one
+CONTRACT = 2  # of inputs, outputs and card; serving refuses another one
 
 
 def card(
@@ -52,6 +52,7 @@ def card(
         "network": {"kind": "temporal fusion transformer", **network.shape.as_dict()},
         "inputs": _inputs(),
         "output": "quantiles [servers, 96, 14, 7], raw units, NaN where a metric abstains",
+        "growth_per_step": slopes().tolist(),
         "metrics": [{"name": m.name, "unit": m.unit} for m in METRICS],
         "grid": {
             "step_minutes": STEP_MINUTES,
@@ -123,6 +124,8 @@ def unpacked(told: Mapping[str, Any]) -> NDArray[Any]:
 def _inputs() -> dict[str, str]:
     return {
         "context": "float32 [servers, 288, 14], raw units, oldest first, NaN = missing",
+        "ranked": "float32 [servers, 14, 288], each metric's readings in ascending order, NaN last,"
+        " after taking growth_per_step * (steps since the newest, 0 or less) out",
         "week_minute": "float32 [servers] or [1], minutes from Monday 00:00 UTC to the first step;"
         " inside: sin and cos of 2π·minutes/1440 and of 2π·minutes/10080 per 15-minute bin",
         "profile": "int64 [servers], see profiles",

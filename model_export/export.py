@@ -12,6 +12,8 @@ import torch
 
 from model_export.card import card, write_card
 from model_export.network import Forecaster
+from model_export.scaling import ranked
+from model_export.swift import SwiftForecaster
 from model_export.train import Checkpoint
 from model_export.verify import awkward_windows, fixture, parity
 
@@ -22,6 +24,7 @@ LARGEST_BYTES = 5_000_000  # what a package may grow by for a model
 _OPSET = 17  # the newest of the exporter that needs no onnxscript
 _AXES = {
     "context": {0: "servers"},
+    "ranked": {0: "servers"},
     "week_minute": {0: "clocks"},
     "profile": {0: "servers"},
     "quantiles": {0: "servers"},
@@ -58,19 +61,21 @@ def export(
 def export_graph(network: Forecaster, path: Path) -> None:
     """Write the bare graph; its batch axis is free, and one clock may serve the whole batch."""
     network.eval()  # the exporter restores the mode it found: dropout must not come back
+    served = SwiftForecaster(network).eval()
     example = awkward_windows(3, seed=0)
     with warnings.catch_warnings():
         # lengths are constant here, so what the tracer turns into constants is right
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            network,
+            served,
             (
                 torch.from_numpy(example.context),
+                torch.from_numpy(ranked(example.context)),
                 torch.from_numpy(example.week_minute[:1].astype(np.float32)),
                 torch.from_numpy(example.profile),
             ),
             str(path),
-            input_names=["context", "week_minute", "profile"],
+            input_names=["context", "ranked", "week_minute", "profile"],
             output_names=["quantiles"],
             dynamic_axes=_AXES,
             opset_version=_OPSET,

@@ -9,11 +9,20 @@ from torch import Tensor
 from model_export.scaling import CONTEXT_BINS, HORIZON_BINS, Scaled, squash
 from storage.grid import QUANTILES
 
-__all__ = ["GATES", "PlainForecast", "plain_forecasts"]
+__all__ = [
+    "BETWEEN_LAGS",
+    "GATES",
+    "SMOOTHING",
+    "STEP_WIDTHS",
+    "YESTERDAY_WIDTH",
+    "PlainForecast",
+    "pace",
+    "plain_forecasts",
+]
 
 GATES = 3  # context quantiles, yesterday at the same time, last value
 _SMOOTH_BINS = 2  # yesterday is averaged over an hour and a quarter: 2 bins to either side
-_YESTERDAY_WIDTH = 0.7  # of the context's own width, a first guess that training corrects
+YESTERDAY_WIDTH = 0.7  # of the context's own width, a first guess that training corrects
 _NORMAL_STEPS = (1.4, 1.1, 1.23, 1.23, 1.1, 1.4)  # gaps of normal quantiles in mean deviations
 
 
@@ -35,16 +44,16 @@ class PlainForecast:
         """Median [B, 32, 14, 1] and gaps [B, 32, 14, 6] mixed by `gates` [B, 32, 14, GATES]."""
         median = (gates * self.medians).sum(-1, keepdim=True)
         context, yesterday, last = (gates[..., i : i + 1] for i in range(GATES))  # [B, 32, 14, 1]
-        widths = (context + _YESTERDAY_WIDTH * yesterday) * self.own
-        return median, widths + (last * self.reach) * _STEPS
+        widths = (context + YESTERDAY_WIDTH * yesterday) * self.own
+        return median, widths + (last * self.reach) * STEP_WIDTHS
 
 
 def plain_forecasts(window: Scaled) -> PlainForecast:
     """The three forecasts of `window`, bin by bin, [B, 32, 14, …]."""
     exact = window.bins[..., :HORIZON_BINS].transpose(1, 2)  # [B, 32, 14]
-    smooth = (window.bins @ _SMOOTHING).transpose(1, 2)  # [B, 32, 14]
-    pace = _pace(window.bins)  # [B, 14, 6]
-    reach = (pace @ _BETWEEN_LAGS).transpose(1, 2)  # [B, 32, 14]
+    smooth = (window.bins @ SMOOTHING).transpose(1, 2)  # [B, 32, 14]
+    moves = pace(window.bins)  # [B, 14, 6]
+    reach = (moves @ BETWEEN_LAGS).transpose(1, 2)  # [B, 32, 14]
     newest = window.bins[..., -1]  # [B, 14]
     centre = window.ladder[..., len(QUANTILES) // 2]  # [B, 14], 0 unless the window is empty
     last = newest[:, None].expand(-1, HORIZON_BINS, -1)  # [B, 32, 14]
@@ -53,10 +62,11 @@ def plain_forecasts(window: Scaled) -> PlainForecast:
     now = window.last[:, None].expand_as(last)
     seen = window.seen[..., :HORIZON_BINS].transpose(1, 2)
     hints = torch.stack([squash(exact), squash(smooth), squash(last), squash(now - last), seen], -1)
-    return PlainForecast(medians, gaps[:, None], reach[..., None], smooth, pace, hints)
+    return PlainForecast(medians, gaps[:, None], reach[..., None], smooth, moves, hints)
 
 
-def _pace(bins: Tensor) -> Tensor:
+def pace(bins: Tensor) -> Tensor:
+    """Mean absolute move of `bins` [B, 14, 96] over each of LAGS, [B, 14, 6]."""
     moves = [(bins[..., lag:] - bins[..., :-lag]).abs().mean(-1) for lag in PlainForecast.LAGS]
     return torch.stack(moves, -1)  # [B, 14, 6]
 
@@ -83,6 +93,6 @@ def _between_lags() -> Tensor:
     return matrix
 
 
-_STEPS = torch.tensor(_NORMAL_STEPS)  # [6]
-_SMOOTHING = _smoothing()
-_BETWEEN_LAGS = _between_lags()
+STEP_WIDTHS = torch.tensor(_NORMAL_STEPS)  # [6]
+SMOOTHING = _smoothing()
+BETWEEN_LAGS = _between_lags()

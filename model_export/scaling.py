@@ -6,7 +6,9 @@ from operations that ONNX has in fixed shapes, so that training and serving run 
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
@@ -21,6 +23,7 @@ __all__ = [
     "carry_forward",
     "enough",
     "expansion",
+    "ranked",
     "scale",
     "slopes",
     "squash",
@@ -53,6 +56,13 @@ def slopes() -> Tensor:
     return torch.tensor(counts_days, dtype=torch.float32) / _STEPS_PER_DAY  # [14]
 
 
+def ranked(context: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each metric's readings in ascending order, [n, 14, 288]: NaN last, growth taken out."""
+    age = np.arange(1 - CONTEXT_STEPS, 1, dtype=np.float32)[:, None]
+    levels = context - age * slopes().numpy()
+    return np.sort(levels.transpose(0, 2, 1), axis=-1)
+
+
 def expansion() -> Tensor:
     """Matrix [96, 32] from bin means to 5-minute steps: linear between the bins' middles."""
     position = (torch.arange(HORIZON_STEPS, dtype=torch.float32) - 1) / BIN_STEPS
@@ -61,12 +71,17 @@ def expansion() -> Tensor:
     return (1 - (position[:, None] - bins).abs()).clamp(min=0)  # [96, 32]
 
 
-def scale(context: Tensor) -> Scaled:
-    """Centre, spread, quantiles and bins of `context` [B, 288, 14]; NaN is missing."""
+def scale(context: Tensor, ranked: Tensor | None = None) -> Scaled:
+    """Centre, spread, quantiles and bins of `context` [B, 288, 14]; NaN is missing.
+
+    `ranked` [B, 14, 288] are the same readings in ascending order, missing ones last, if whoever
+    asks has sorted them already.
+    """
     steps = context.transpose(1, 2)  # [B, 14, 288]
     present = ~torch.isnan(steps)
     observed = present.to(steps.dtype).sum(-1)  # [B, 14]
-    ranked = torch.where(present, steps, torch.full_like(steps, _BEYOND)).sort(-1).values
+    if ranked is None:
+        ranked = torch.where(present, steps, torch.full_like(steps, _BEYOND)).sort(-1).values
     quantiles = _quantiles(ranked, observed)  # [B, 14, 7]
     centre = quantiles[..., len(QUANTILES) // 2]  # [B, 14]
     away = torch.where(present, steps - centre[..., None], torch.zeros_like(steps))

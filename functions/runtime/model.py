@@ -48,9 +48,9 @@ __all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Forecaster", "ModelUn
 
 SHIPPED = Path(__file__).parents[2] / "model_export" / "shipped" / "tft.onnx"
 CARD_KEY = "hoursight_card"
-CONTRACT = 1  # of inputs, outputs and card, as model_export writes it
+CONTRACT = 2  # of inputs, outputs and card, as model_export writes it
 
-_BATCH = 16  # stays in the second-level cache; larger batches are slower
+_BATCH = 16  # the least CPU a server of 4 … 64, see scripts.bench model; more only take memory
 _WORKERS = 2  # onnxruntime lets the interpreter go while it computes
 _SELF_TEST_SIGMA = 1e-3  # machines round differently; a wrong graph is off by far more
 _LATE_STEPS = 12  # no reading in the window's first hour: the history is short
@@ -90,6 +90,8 @@ class Forecaster:
         self.hash = hashlib.sha256(content).hexdigest()[:16]
         self._session = _session(path, content)
         self.card = _card(path, self._session)
+        age = np.arange(1 - CONTEXT_STEPS, 1, dtype=np.float32)[:, None]
+        self._grown = age * np.array(self.card["growth_per_step"], np.float32)  # [288, 14]
         self._places: dict[str, int] = dict(self.card["profiles"])
         self._fallback = self._places[self.card["profile_fallback"]]
 
@@ -130,13 +132,11 @@ class Forecaster:
         return Forecast(quantiles, _states(readings))
 
     def _run_all(self, readings: Floats, clock: Floats, places: Ints) -> Floats:
-        answer = np.empty(
-            (len(readings), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES)), np.float32
-        )
+        answer = _room(len(readings))
 
         def run(first: int) -> None:
             rows = slice(first, first + _BATCH)
-            answer[rows] = self._run(readings[rows], clock, places[rows])
+            self._run(readings[rows], clock, places[rows], answer[rows])
 
         begins = range(0, len(readings), _BATCH)
         if len(begins) <= 1:
@@ -147,9 +147,19 @@ class Forecaster:
             list(pool.map(run, begins))
         return answer
 
-    def _run(self, context: Floats, clock: Floats, places: Ints) -> Floats:
-        inputs = {"context": context, "week_minute": clock, "profile": places}
-        return np.asarray(self._session.run(["quantiles"], inputs)[0], np.float32)
+    def _run(self, context: Floats, clock: Floats, places: Ints, answer: Floats) -> None:
+        """Write the quantiles of one batch into `answer`, without a copy."""
+        binding = self._session.io_binding()
+        inputs = {"context": context, "ranked": self._ranked(context)}
+        for name, values in (inputs | {"week_minute": clock, "profile": places}).items():
+            binding.bind_cpu_input(name, values)
+        binding.bind_output("quantiles", "cpu", 0, answer.dtype, answer.shape, answer.ctypes.data)
+        self._session.run_with_iobinding(binding)
+
+    def _ranked(self, context: Floats) -> Floats:
+        """Each metric's readings in order, [n, 14, 288]; NumPy sorts 20 times faster than ONNX."""
+        levels = (context - self._grown).transpose(0, 2, 1)
+        return np.sort(levels, axis=-1)
 
     def _profile_places(
         self, profile: str | Sequence[str] | Sequence[int] | Ints, count: int
@@ -169,8 +179,9 @@ class Forecaster:
         fixture = self.card["fixture"]
         context = _unpacked(fixture["context"]).astype(np.float32)
         clock, places = _unpacked(fixture["week_minute"]), _unpacked(fixture["profile"])
+        answer = _room(len(context))
         try:
-            answer = self._run(context, clock, places)
+            self._run(context, clock, places, answer)
         except _FOREIGN as error:
             raise ModelUnusable(f"{self.path}: self-test failed ({error}); {_REMEDY}") from error
         first, every = fixture["leads"]
@@ -227,6 +238,10 @@ def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any
             f"(metrics, grid, quantiles or profiles differ); {_REMEDY}"
         )
     return card
+
+
+def _room(servers: int) -> Floats:
+    return np.empty((servers, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES)), np.float32)
 
 
 def _unpacked(told: Mapping[str, Any]) -> NDArray[Any]:

@@ -27,9 +27,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_torch_and_onnxruntime_agree_for_1_7_and_513_servers_with_gaps(model: Path) -> None:
+def test_torch_and_onnxruntime_agree_for_1_to_513_servers_with_gaps(model: Path) -> None:
     found = parity(CHECKPOINT.network, model)
-    assert set(found) == {"1", "7", "513"}
+    assert set(found) == {"1", "7", "64", "513"}
     assert max(found.values()) <= PARITY_SIGMA
 
 

@@ -214,7 +214,7 @@ def test_a_foreign_schema_names_both_hashes(tmp_path: Path) -> None:
 
 
 def test_another_contract_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnusable, match="contract 99, this program has 1"):
+    with pytest.raises(ModelUnusable, match="contract 99, this program has 2"):
         Forecaster.open(with_card(tmp_path, contract=99))
 
 

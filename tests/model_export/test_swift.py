@@ -1,0 +1,52 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from model_export.network import Forecaster, Shape
+from model_export.scaling import ranked
+from model_export.swift import SwiftForecaster
+from model_export.verify import PARITY_SIGMA, awkward_windows, spreads
+from tests.model_export.fleets import SMALL
+
+
+def shaken(shape: Shape) -> Forecaster:
+    """A network of which no part is still as it was made: norms, gates, masks and bands too."""
+    torch.manual_seed(1)
+    network = Forecaster(shape).eval()
+    with torch.no_grad():
+        for values in network.parameters():
+            values.add_(torch.randn_like(values), alpha=0.1)
+    network.widen(torch.rand(32, 14, 6) + 0.5)
+    return network
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        SMALL,
+        Shape(hidden=24, heads=3, continuous=6, latent=3, own_hidden=20, own_latent=5, fusion=12),
+        replace(SMALL, transformer=False),
+    ],
+    ids=["small", "other sizes", "without the transformer"],
+)
+def test_the_serving_form_computes_what_the_network_computes(shape: Shape) -> None:
+    network = shaken(shape)
+    windows = awkward_windows(24, 4)
+    context, clock, profile = (
+        torch.from_numpy(values)
+        for values in (windows.context, windows.week_minute, windows.profile)
+    )
+    with torch.no_grad():
+        expected = network(context, clock, profile).numpy()
+        swift = SwiftForecaster(network).eval()
+        found = swift(context, torch.from_numpy(ranked(windows.context)), clock, profile).numpy()
+    assert (np.isnan(expected) == np.isnan(found)).all()
+    beyond = np.abs(expected - found) - np.spacing(np.abs(expected))
+    assert np.nanmax(beyond / spreads(windows.context)[:, None, :, None]) <= PARITY_SIGMA
+
+
+def test_an_equal_size_of_inputs_and_hidden_layers_is_refused() -> None:
+    with pytest.raises(ValueError, match="continuous and hidden are both 8"):
+        SwiftForecaster(Forecaster(replace(SMALL, continuous=8)))
