@@ -88,7 +88,11 @@ class Folder:
 
     def _whole(self, now: datetime) -> list[Path]:
         found = []
-        for path in self._path.iterdir():
+        try:
+            names = list(self._path.iterdir())
+        except OSError as error:
+            raise Unreachable(f"the folder '{self._path}' is gone ({error}): make it") from error
+        for path in names:
             try:
                 status = path.stat()
             except OSError:  # gone, or not for us

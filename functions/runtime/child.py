@@ -19,7 +19,7 @@ from types import ModuleType
 
 import msgspec
 
-from functions.runtime.function import Function, Unreachable, functions_in, hash_of
+from functions.runtime.function import UNREACHABLE, Function, functions_in, hash_of
 from functions.runtime.hands import Asked, InPlace, Meter, in_words
 from functions.runtime.wire import (
     Call,
@@ -39,7 +39,6 @@ __all__ = ["load"]
 
 CHUNK = 1 << 20
 _PR_SET_PDEATHSIG = 1
-_UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
 
 
 def main() -> None:
@@ -120,7 +119,7 @@ def _call(hands: InPlace, function: Function, message: Call) -> tuple[Called, li
         answer = hands.call(function, asked)
         blobs = blobs_of(answer.batch)
     except (Exception, SystemExit) as error:  # a function is foreign code and may raise anything
-        outcome = "unreachable" if isinstance(error, _UNREACHABLE) else "failed"
+        outcome = "unreachable" if isinstance(error, UNREACHABLE) else "failed"
         cost = meter.cost()
         told = _told(error, function.call.__code__.co_filename)
         return Called(message.number, cost.cpu_s, cost.peak_rss_mb, outcome, told), []

@@ -17,7 +17,7 @@ from functions.runtime.triggers import Rows, Trigger, parse_period
 from storage.schema import table
 
 __all__ = [
-    "Batch", "Declared", "Function", "Unreachable", "function", "functions_in",
+    "UNREACHABLE", "Batch", "Declared", "Function", "Unreachable", "function", "functions_in",
     "hash_of",
 ]  # fmt: skip
 
@@ -27,6 +27,9 @@ ARGUMENTS = ("now", "window", "shelf", "cursor", "settings", "paths", "body")
 
 class Unreachable(Exception):
     """A source does not answer: no fault of the function, which is tried again and never parked."""
+
+
+UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)

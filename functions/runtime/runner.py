@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from functions.runtime.function import Batch, Declared
+from functions.runtime.function import UNREACHABLE, Batch, Declared
 from functions.runtime.hands import Answer, Asked, Cost, Hands, InPlace, Meter, Stopped, in_words
 from functions.runtime.ledger import FAILURES, Ledger
 from functions.runtime.wire import Source
@@ -103,7 +103,8 @@ class Runner:
                 str(stopped),
             )
         except Exception as raised:  # a function is foreign code and may raise anything
-            answer, outcome, error = Answer(Batch()), "failed", in_words(raised)
+            outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
+            answer, error = Answer(Batch()), in_words(raised)
         told |= {"outcome": outcome, "error": error}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
