@@ -56,6 +56,7 @@ class Haul:
     documents: int = 0
     moved: bool = False
     more: bool = False
+    again: bool = False
 
     def add(self, rows: pa.Table | None) -> None:
         """Put rows to the others."""
@@ -93,11 +94,17 @@ class Draw:
         try:
             batch = self._batch(now)
         except BaseException:
-            self._hang_up()
+            self.close()
             self._begin(cursor)
             raise
         self._returned = batch.cursor or cursor
         return batch
+
+    def close(self) -> None:
+        """Hang up; the next run connects again."""
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            feed.close()
 
     def _begin(self, cursor: str | None) -> None:
         mapping, start = self._source.mapping, _parsed(cursor)
@@ -112,11 +119,6 @@ class Draw:
         self._marks = deque([Mark(start.position, 0)])
         self._final = False
 
-    def _hang_up(self) -> None:
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            feed.close()
-
     def _batch(self, now: datetime) -> Batch:
         haul = Haul()
         self._fetch(haul, now)
@@ -126,7 +128,7 @@ class Draw:
         rows = {"metrics": _joined(haul.rows), "server_facts": _joined(haul.facts)}
         return Batch(
             rows, self._cursor() if haul.moved or rows["metrics"].num_rows else None,
-            more=haul.more, refused=haul.refusals.count,
+            more=haul.more or haul.again, refused=haul.refusals.count,
             reasons=(*dict.fromkeys(haul.notes), *haul.refusals.words()),
         )  # fmt: skip
 
@@ -144,7 +146,7 @@ class Draw:
             if not haul.moved:
                 raise
             haul.more = True  # what came counts, and the next run meets the same trouble at once
-            self._hang_up()
+            self.close()
         finally:
             close = getattr(pages, "close", None)
             if close is not None:
@@ -155,6 +157,7 @@ class Draw:
         haul.moved |= page.position != self._position or bool(page.documents or page.refused)
         haul.refusals.count += page.refused
         haul.notes += page.notes
+        haul.again |= page.again
         newest = self._marks[-1].newest_us
         self._position, self._final = page.position, page.final
         if page.documents:

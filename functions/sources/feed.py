@@ -38,7 +38,8 @@ class Page:
 
     A time that the source holds natively is an aware datetime. `notes` are told to the operator as
     they are. A page that is `final` belongs to something complete, a file: nothing that comes later
-    is to be merged with it, and it cannot be fetched again.
+    is to be merged with it, and it cannot be fetched again. After one that says `again` the feed is
+    asked again at once, not at the next period: its source pushes.
     """
 
     documents: Sequence[Document]
@@ -46,6 +47,7 @@ class Page:
     notes: tuple[str, ...] = ()
     refused: int = 0  # documents that were not even readable; `notes` say why
     final: bool = False
+    again: bool = False
 
 
 class Feed(Protocol):

@@ -1,0 +1,155 @@
+"""The documents of a collection in the order of time, each handed over once."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+
+from bson.datetime_ms import DatetimeMS
+from pymongo.collection import Collection
+from pymongo.cursor import Cursor
+
+from functions.adapters.mongodb.connection import Connection
+from functions.mapping.bounds import before, newest, since
+from functions.runtime.triggers import parse_period
+from functions.sources.feed import Wanted
+
+__all__ = ["KINDS", "TYPES", "Document", "Strand", "at", "projection"]
+
+Document = dict[str, Any]
+
+# The kinds of values that a time field may hold; MongoDB compares only values of one kind.
+KINDS = {"date": "date", "text": "string", "number": "number"}
+TYPES: dict[str, tuple[type, ...]] = {
+    "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal),
+}  # fmt: skip
+# Times beyond this lie in the future: they are handed over, to be refused, and nothing waits there.
+MAX_FUTURE = timedelta(minutes=5)
+MAX_GIVEN = 50_000
+
+
+class Strand:
+    """The documents of a collection whose times are of one kind, read in the order of time.
+
+    `position` is the newest time that was read. What was handed over within the overlap before it
+    is remembered, so that reading it again hands over only what has come since.
+    """
+
+    def __init__(
+        self,
+        collection: Collection[Document],
+        field: str,
+        kind: str,
+        wanted: Wanted,
+        connection: Connection,
+        position: Any | None,
+    ) -> None:
+        self._collection = collection
+        self._field, self._kind, self._time = field, kind, wanted.time
+        self._history = wanted.history
+        self._projection = dict.fromkeys([*projection((*wanted.fields, field)), "_id"], 1)
+        self._page, self._overlap = connection.page, parse_period(connection.overlap)
+        self._frontier = _unpacked(position)
+        self._given: dict[Any, Any] = {}
+        self._forget_at = MAX_GIVEN
+        self._cursor: Cursor[Document] | None = None
+
+    @property
+    def position(self) -> Any:
+        """The frontier as JSON can hold it."""
+        return _packed(self._frontier)
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a read was left in the middle, and goes on there."""
+        return self._cursor is not None
+
+    def read(self, now: datetime, overlap: timedelta) -> Iterator[list[Document]]:
+        """Pages of what has come since `overlap` before the frontier; each document once."""
+        if self._cursor is None:
+            self._cursor = self._find(now, overlap)
+        while batch := list(islice(self._cursor, self._page)):
+            fresh = [document for document in batch if self.remember(document)]
+            self._advance([at(document, self._field) for document in batch], now)
+            if len(self._given) > self._forget_at:
+                self._forget()
+            if fresh:
+                yield fresh
+        self._cursor = None
+
+    def holds(self, document: Mapping[str, Any]) -> bool:
+        """Whether the document's time is of this strand's kind."""
+        return isinstance(at(document, self._field), TYPES[self._kind])
+
+    def remember(self, document: Mapping[str, Any]) -> bool:
+        """Whether the document is new; from now on it is not."""
+        key = _key(document["_id"])
+        new = key not in self._given
+        value = at(document, self._field)
+        self._given[key] = None if isinstance(value, DatetimeMS) else value
+        return new
+
+    def _find(self, now: datetime, overlap: timedelta) -> Cursor[Document]:
+        bound = self._since(now, overlap)
+        condition = {"$type": KINDS[self._kind]} | ({} if bound is None else {"$gte": bound})
+        return self._collection.find(
+            {self._field: condition}, self._projection, sort=[(self._field, 1)],
+            batch_size=self._page,
+        )  # fmt: skip
+
+    def _since(self, now: datetime, overlap: timedelta) -> Any:
+        if self._frontier is not None:
+            return before(self._frontier, overlap, self._time)
+        sample = self._collection.find_one(
+            {self._field: {"$type": KINDS[self._kind]}}, {self._field: 1}, sort=[("$natural", -1)]
+        )
+        if sample is None:
+            return None
+        return since(now - self._history, at(sample, self._field), self._time)
+
+    def _advance(self, values: Sequence[Any], now: datetime) -> None:
+        found = newest(values, self._time, now + MAX_FUTURE)
+        if found is not None and (self._frontier is None or found > self._frontier):
+            self._frontier = found
+
+    def _forget(self) -> None:
+        """Let go of what no look back reaches any more."""
+        if self._frontier is None:
+            return
+        bound = before(self._frontier, self._overlap, self._time)
+        self._given = {k: v for k, v in self._given.items() if v is None or v >= bound}
+        self._forget_at = MAX_GIVEN + 2 * len(self._given)
+
+
+def projection(paths: Sequence[str]) -> list[str]:
+    """The fields to fetch: list steps taken out, and no path below another, which is an error."""
+    plain = {".".join(p.partition("[")[0] for p in path.split(".")).strip(".") for path in paths}
+    return sorted(
+        path
+        for path in plain
+        if not any(path.startswith(other + ".") for other in plain if other != path)
+    )
+
+
+def at(document: Mapping[str, Any], path: str) -> Any:
+    if path in document:
+        return document[path]
+    value: Any = document
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, Mapping) else None
+    return value
+
+
+def _key(identity: Any) -> Any:
+    return repr(identity) if isinstance(identity, dict | list) else identity
+
+
+def _packed(value: Any) -> Any:
+    return {"at": value.isoformat()} if isinstance(value, datetime) else value
+
+
+def _unpacked(position: Any) -> Any:
+    if isinstance(position, dict):
+        return datetime.fromisoformat(position["at"]).astimezone(UTC)
+    return position
