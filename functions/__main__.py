@@ -5,6 +5,7 @@ import os
 import threading
 from pathlib import Path
 
+from functions.push.intake import taking_pushes
 from functions.runtime import registry
 from functions.runtime.door import Door
 from functions.runtime.isolation import Isolate, Nursery
@@ -35,7 +36,7 @@ def main() -> None:
 
 
 def collect(runner: Runner, stop: threading.Event) -> None:
-    """Run the adapters and the source files, each in a process of its own."""
+    """Run the adapters and the source files, each in its own process, and take what is pushed."""
     nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
     residents = [
         Resident(runner, Isolate(nursery, source), news)
@@ -43,7 +44,8 @@ def collect(runner: Runner, stop: threading.Event) -> None:
     ]
     for resident in residents:
         resident.start()
-    Users(runner, nursery, news, SOURCES).keep_watch(stop)
+    with taking_pushes(runner.folders):
+        Users(runner, nursery, news, SOURCES).keep_watch(stop)
     for resident in residents:
         resident.stop()
     runner.flush()
@@ -55,7 +57,7 @@ def think(runner: Runner, stop: threading.Event) -> None:
     users = Users(runner, nursery, news)
     watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
     watcher.start()
-    with answering(runner.folders, Door(runner, nursery, users).answer):
+    with answering(runner.folders.calls, Door(runner, nursery, users).answer):
         work(runner, registry.thinkers(), stop, watch_lake=True)
     watcher.join()
     runner.flush()

@@ -13,6 +13,7 @@ import pyarrow as pa
 from scripts.supervise import Supervisor
 from storage import segment
 from storage.folders import Folders
+from storage.keys import refuse_open
 from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from storage.schema import table
 from storage.settings import (
@@ -58,10 +59,12 @@ def run(data: Path, port: int | None, servers: int, scenario: str | None, say: P
 
 
 def supervise(data: Path, host: str, port: int, say: Print, quiet: bool = False) -> None:
-    """Run all processes until they are stopped; the site listens on `port`. Raises PortTaken.
+    """Run all processes until they are stopped; the site listens on `port`. Raises PortTaken and
+    OpenToAll.
 
     When `quiet`, what the processes say of their everyday work is not passed on.
     """
+    refuse_open(Folders.at(data), host)
     if not _is_free(host, port):
         raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
     environment = {"HOURSIGHT_PORT": str(port)}

@@ -25,10 +25,9 @@ from typing import IO, Any
 
 import duckdb
 
-from storage.disk import disk_trouble
+from storage.disk import disk_trouble, sync_folder
 from storage.folders import Folders
 from storage.lake import LakeMissing, LakeUnreadable, attach_still
-from storage.segment import sync_folder
 
 __all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "drop_abandoned", "restore"]
 
@@ -37,7 +36,7 @@ LABEL, MANIFEST = "hoursight.json", "manifest.json"
 CHUNK_BYTES = 1 << 20
 TRIES = 5
 # Folders of which each file travels; of the lake those do that the catalog names.
-TRAVELLING = ("inbox", "rejected", "models", "functions")
+TRAVELLING = ("inbox", "pending", "rejected", "models", "functions")
 LEFT_BEHIND = (".partial", ".pyc")
 MAX_MANIFEST_BYTES = 1 << 28
 

@@ -1,4 +1,4 @@
-"""How one process of the house asks another to run a function: a socket in the data folder.
+"""How one process of the house asks another for something: a socket in the data folder.
 
 A question is the bytes up to the end of the sending side; the answer is a status in the manner of
 HTTP, a line feed and the body. Only who may write the data folder can ask.
@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.folders import Folders
-
 __all__ = ["NobodyThere", "answering", "ask"]
 
 MAX_QUESTION_BYTES = 16 << 20
+STOP_WITHIN_S = 0.05
 
 Answering = Callable[[bytes], tuple[int, bytes]]
 
@@ -26,31 +25,39 @@ class NobodyThere(Exception):
 
 
 @contextmanager
-def answering(folders: Folders, answer: Answering) -> Iterator[None]:
-    """Answer questions, each in a thread of its own, while the context lasts."""
-    folders.calls.unlink(missing_ok=True)
-    with _address(folders) as address, _Server(address, answer) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True, name="calls")
+def answering(
+    place: Path, answer: Answering, most_bytes: int = MAX_QUESTION_BYTES
+) -> Iterator[None]:
+    """Answer questions at the socket `place`, each in a thread of its own."""
+    place.unlink(missing_ok=True)
+    with _address(place) as address, _Server(address, answer, most_bytes) as server:
+        thread = threading.Thread(
+            target=server.serve_forever, args=(STOP_WITHIN_S,), daemon=True, name=place.stem
+        )
         thread.start()
         yield
         server.shutdown()
         thread.join()
-    folders.calls.unlink(missing_ok=True)
+    place.unlink(missing_ok=True)
 
 
-async def ask(data: Path, question: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer; NobodyThere when nothing listens."""
-    with _address(Folders.at(data)) as address:
-        try:
-            reader, writer = await asyncio.open_unix_connection(address)
-        except OSError as error:
-            raise NobodyThere(
-                f"no running system takes calls in {data}: start one with 'hoursight up'"
-            ) from error
+async def ask(place: Path, question: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer; NobodyThere when nothing listens at the socket `place`."""
     try:
-        writer.write(question)
-        writer.write_eof()
+        with _address(place) as address:
+            reader, writer = await asyncio.open_unix_connection(address)
+    except OSError as error:
+        raise NobodyThere(
+            f"no running system listens in {place.parent}: start one with 'hoursight up'"
+        ) from error
+    try:
+        with suppress(ConnectionError):  # it hangs up when it has had enough; it says why
+            writer.write(question)
+            writer.write_eof()
+            await writer.drain()
         whole = await reader.read()
+    except ConnectionError:
+        whole = b""
     finally:
         writer.close()
         with suppress(OSError):
@@ -64,8 +71,11 @@ async def ask(data: Path, question: bytes) -> tuple[int, bytes]:
 class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
-    def __init__(self, address: str, answer: Answering) -> None:
+    request_queue_size = 128
+
+    def __init__(self, address: str, answer: Answering, most_bytes: int) -> None:
         self.answer = answer
+        self.most_bytes = most_bytes
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
@@ -77,8 +87,8 @@ class _Handler(socketserver.StreamRequestHandler):
     server: _Server
 
     def handle(self) -> None:
-        question = self.rfile.read(MAX_QUESTION_BYTES + 1)
-        if len(question) > MAX_QUESTION_BYTES:
+        question = self.rfile.read(self.server.most_bytes + 1)
+        if len(question) > self.server.most_bytes:
             status, body = 413, b'{"error":"the question is too large"}'
         else:
             status, body = self.server.answer(question)
@@ -87,10 +97,10 @@ class _Handler(socketserver.StreamRequestHandler):
 
 
 @contextmanager
-def _address(folders: Folders) -> Iterator[str]:
+def _address(place: Path) -> Iterator[str]:
     """A name of the socket that is short enough, wherever the data folder lies."""
-    folder = os.open(folders.data, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{folders.calls.name}"
+        yield f"/proc/self/fd/{folder}/{place.name}"
     finally:
         os.close(folder)

@@ -1,10 +1,10 @@
-"""What keeps a disk from being written, in words that name the remedy."""
+"""What makes names durable, and what keeps a disk from being written, with the remedy."""
 
 import errno
 import os
 from pathlib import Path
 
-__all__ = ["disk_trouble"]
+__all__ = ["disk_trouble", "sync_folder"]
 
 LEAST_FREE_BYTES = 1 << 20
 
@@ -28,3 +28,12 @@ def disk_trouble(place: Path, error: Exception | None = None) -> str | None:
     if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
         return f"this user may not write to {place}: give it the right, or name another --data"
     return None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -74,6 +74,21 @@ class Folders:
         return self.data / "calls.sock"
 
     @property
+    def feed(self) -> Path:
+        """The socket on which a running system takes what is pushed to it."""
+        return self.data / "feed.sock"
+
+    @property
+    def pending(self) -> Path:
+        """What was pushed and is not in a segment yet."""
+        return self.data / "pending"
+
+    @property
+    def keys(self) -> Path:
+        """The API keys, hashed; no file, no keys."""
+        return self.data / "keys.json"
+
+    @property
     def settings(self) -> Path:
         """The settings file, which need not exist."""
         return self.data / "hoursight.toml"

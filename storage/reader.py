@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ class Reader:
         self.folders = folders
         self._connection = connection
         self._cursor_lock = threading.Lock()
-        self._idle: list[duckdb.DuckDBPyConnection] = []
         self.rows_read = 0
 
     @classmethod
@@ -43,8 +42,6 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the lake."""
-        for cursor in self._idle:
-            cursor.close()
         self._connection.close()
 
     def query(self, sql: str, /, **parameters: Any) -> pa.Table:
@@ -109,7 +106,7 @@ class Reader:
             raise self._failed(error) from error
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
-        with self._idle_cursor() as cursor:
+        with closing(self._cursor()) as cursor:
             return self._run_on(cursor, sql, parameters)
 
     def _run_on(
@@ -119,18 +116,6 @@ class Reader:
             rows = cursor.execute(sql, parameters or None).to_arrow_table()
         self.rows_read += rows.num_rows
         return rows
-
-    @contextmanager
-    def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One that no other thread uses; making one anew costs as much as a small query."""
-        try:
-            cursor = self._idle.pop()
-        except IndexError:
-            cursor = self._cursor()
-        try:
-            yield cursor
-        finally:
-            self._idle.append(cursor)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:

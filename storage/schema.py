@@ -134,8 +134,7 @@ def _int(name: str, meaning: str) -> Column:
 
 def _samples(metrics: Sequence[Metric]) -> Iterator[Column]:
     for m in metrics:
-        fineness = "" if m.precision is None else f", {m.precision}"
-        yield _float(m.name, f"{m.meaning} [{m.unit}{fineness}]")
+        yield _float(m.name, f"{m.meaning} [{m.unit}]")
 
 
 def _steps(metrics: Sequence[Metric]) -> Iterator[Column]:

@@ -7,13 +7,12 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.crash import reach
-from storage.disk import disk_trouble
+from storage.disk import disk_trouble, sync_folder
 from storage.folders import Folders
 from storage.settings import schema_of
 
@@ -88,7 +87,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     final = folders.inbox / name
     try:
         with partial.open("wb") as file:
-            _encode(shaped, file)
+            pq.write_table(shaped, file, compression="lz4", write_statistics=False)
             file.flush()
             reach("segment written")
             os.fsync(file.fileno())
@@ -127,22 +126,6 @@ def newest_cursor(folders: Folders, function: str) -> str | None:
         if provenance.function == function and provenance.cursor is not None:
             return provenance.cursor
     return None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _encode(rows: pa.Table, file: BinaryIO) -> None:
-    """As fast as can be: the file is read once, and soon. Measurements hardly ever repeat, so that
-    a dictionary of them costs more than all the rest."""
-    texts = [f.name for f in rows.schema if pa.types.is_string(f.type)]
-    pq.write_table(rows, file, compression="lz4", write_statistics=False, use_dictionary=texts)
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -8,21 +8,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.crash import reach
+from storage.disk import sync_folder
 from storage.folders import Folders
 from storage.lake import attach_writer, evolve
-from storage.schema import TIMESTAMP, Schema, Table
-from storage.segment import sync_folder
+from storage.schema import Schema, Table
 
 __all__ = ["Writer"]
 
 T = TypeVar("T")
-
-DAY_US = 86_400_000_000
 
 
 class Writer:
@@ -75,7 +72,7 @@ class Writer:
         return result
 
     def append(self, target: Table, rows: pa.Table, began: datetime) -> None:
-        """Insert rows, best in the order of their key, in a transaction that `began` then."""
+        """Insert rows in a transaction that `began` then."""
         self._connection.register("incoming", rows)
         self.run(f"INSERT INTO {target.name} BY NAME FROM incoming")
         self._connection.unregister("incoming")
@@ -102,9 +99,8 @@ def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
     """The folders into which DuckLake puts these rows."""
     if not target.by_day:
         return {folder}
-    moments = np.asarray(rows[target.time].cast(pa.int64()))
-    days = pc.unique(pa.array(moments // DAY_US * DAY_US)).cast(TIMESTAMP)
-    return {folder / day for day in pc.strftime(days, "year=%Y/month=%-m/day=%-d").to_pylist()}
+    days = pc.unique(pc.strftime(rows[target.time], "year=%Y/month=%-m/day=%-d")).to_pylist()
+    return {folder / day for day in days}
 
 
 def _sync_new_files(folder: Path, since: datetime) -> None:

@@ -47,7 +47,7 @@ def test_a_sample_in_the_inbox_becomes_a_forecast_on_a_page(house: House) -> Non
         assert run.error is None
         house.commit(now)
     assert_forecast_lies_ahead(house, now)
-    with TestClient(create_app(house.folders.data)) as site:
+    with TestClient(create_app(house.folders.data), "http://127.0.0.1") as site:
         for server in make_fleet(2, SEED):
             assert server.name in site.get("/").text
             page = site.get(f"/servers/{server.name}")

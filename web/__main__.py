@@ -2,11 +2,14 @@
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from types import FrameType
 
 import uvicorn
 
+from storage.folders import Folders
+from storage.keys import KeyProblem, OpenToAll, is_loopback, refuse_open
 from storage.process import log_plainly
 from storage.settings import read_settings
 from web.app import create_app
@@ -32,9 +35,14 @@ def main(arguments: list[str] | None = None) -> None:
     log_plainly()
     settings = read_settings(options.data).web
     port = options.port or int(os.environ.get("HOURSIGHT_PORT", settings.port))
-    app = create_app(options.data)
+    host = options.host or settings.host
+    try:
+        refuse_open(Folders.at(options.data), host)
+    except (OpenToAll, KeyProblem) as error:
+        sys.exit(f"ERROR {error}")
+    app = create_app(options.data, exposed=not is_loopback(host))
     config = uvicorn.Config(
-        app, host=options.host or settings.host, port=port, timeout_graceful_shutdown=5,
+        app, host=host, port=port, timeout_graceful_shutdown=5, proxy_headers=False,
         access_log=False, server_header=False,
     )  # fmt: skip
     Server(config, app.state.live).run()

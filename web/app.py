@@ -15,13 +15,16 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from web import calls, fleet, health, server, sources
+from storage.pushes import refusal
+from web import calls, fleet, health, push, server, sources
+from web.access import OPEN, Access, admitted
 from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
 from web.live import Live, live
 from web.pages import STATIC, AnyRequest, page
+from web.refusals import Refusal
 from web.server import UnknownServer
 from web.status import keeper_trouble
-from web.twins import FORMS, encode_json
+from web.twins import FORMS
 
 __all__ = ["create_app"]
 
@@ -38,14 +41,19 @@ HEADERS = {
 YEAR_SECONDS = 31_536_000
 
 
-def create_app(data: Path | str) -> Litestar:
-    """The site over the lake in folder `data`, which need not be there yet."""
+def create_app(data: Path | str, exposed: bool = False) -> Litestar:
+    """The site over the lake in folder `data`, which need not be there yet.
+
+    `exposed` says that others than this machine can reach it: then everything needs a key.
+    """
     lake, pages = Lake(data), Live(Path(data))
     app = Litestar(
         route_handlers=[
             *fleet.ROUTES, *server.ROUTES, *sources.ROUTES, *health.ROUTES, *calls.ROUTES,
+            *push.ROUTES,
             live, _static(),
         ],
+        guards=[admitted],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "live": Provide(lambda: pages, sync_to_thread=False),
@@ -53,7 +61,8 @@ def create_app(data: Path | str) -> Litestar:
         lifespan=[pages.watching],
         exception_handlers={
             LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
-            UnknownServer: _unknown_server, HTTPException: _refused, Exception: _broken,
+            UnknownServer: _unknown_server, Refusal: _refused_with_remedy,
+            HTTPException: _refused, Exception: _broken,
         },
         before_send=[_guarded],
         logging_config=None,  # logging is the process's own business
@@ -64,6 +73,7 @@ def create_app(data: Path | str) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live = lake, pages
+    app.state.access, app.state.under_way = Access(lake.folders, exposed), push.UnderWay()
     return app
 
 
@@ -77,13 +87,15 @@ async def _guarded(message: Message, _: Scope) -> None:
 
 def _static() -> Any:
     return create_static_files_router(
-        "/static", [STATIC],
+        "/static", [STATIC], opt=OPEN,
         cache_control=CacheControlHeader(max_age=YEAR_SECONDS, public=True, immutable=True),
     )  # fmt: skip
 
 
 def _wants_data(request: AnyRequest) -> bool:
     path = request.url.path
+    if request.method not in ("GET", "HEAD"):
+        return True
     return path.rpartition(".")[2] in FORMS or path.startswith(("/charts/", "/readyz", "/api/"))
 
 
@@ -92,7 +104,7 @@ def _answer(
 ) -> Response[Any]:
     """The page NAME, or the headline as JSON where data was asked for."""
     if _wants_data(request):
-        body = encode_json({"status_code": status_code, "detail": headline})
+        body = refusal(status_code, headline, context.get("remedy", ""))
         return Response(body, status_code=status_code, media_type=MediaType.JSON)
     return page(
         request, name, status_code=status_code, now=datetime.now(UTC), headline=headline,
@@ -140,7 +152,13 @@ def _unknown_server(request: AnyRequest, error: UnknownServer) -> Response[Any]:
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
     headline = "There is no such page" if error.status_code == 404 else str(error.detail)
-    return _answer(request, "refused", error.status_code, headline)
+    return _answer(request, "refused", error.status_code, headline, remedy="")
+
+
+def _refused_with_remedy(request: AnyRequest, error: Refusal) -> Response[Any]:
+    answer = _answer(request, "refused", error.status_code, error.detail, remedy=error.remedy)
+    answer.headers.update(error.headers or {})
+    return answer
 
 
 def _broken(request: AnyRequest, error: Exception) -> Response[Any]:

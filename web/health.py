@@ -6,6 +6,7 @@ from typing import Any
 from litestar import MediaType, Response, get
 
 from web import words
+from web.access import OPEN
 from web.pages import TheLake
 from web.status import status_of
 from web.twins import encode_json
@@ -15,13 +16,19 @@ __all__ = ["ROUTES"]
 READY_SECONDS = 120
 
 
-@get("/healthz", media_type=MediaType.TEXT, summary="The process lives", sync_to_thread=False)
+@get(
+    "/healthz",
+    media_type=MediaType.TEXT,
+    summary="The process lives",
+    sync_to_thread=False,
+    opt=OPEN,
+)
 def healthz() -> str:
     """Answers as long as the process does."""
     return "ok"
 
 
-@get("/readyz", sync_to_thread=True, summary="The data is fresh")
+@get("/readyz", sync_to_thread=True, summary="The data is fresh", opt=OPEN)
 def readyz(lake: TheLake) -> Response[bytes]:
     """Age of the newest sample; 503 with words when it is stale or there is no lake."""
     now = datetime.now(UTC)

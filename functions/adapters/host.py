@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import psutil
 import pyarrow as pa
 
+from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
 from functions.runtime.function import Batch, function
 from functions.runtime.triggers import every
 from storage.metrics import METRICS
@@ -26,17 +27,6 @@ MAX_CURSOR_AGE_S = 600.0
 FIRST_STEP_S = 0.5
 SCAN_PAUSE_S = 9.5  # two runs of 5 s, less the runner's jitter: a scan costs more than all the rest
 BOOT_TOLERANCE_S = 5.0  # boot time is now less uptime in whole seconds, and now is disciplined
-
-# A link that carries another link's traffic would count it twice.
-VIRTUAL_LINKS = (
-    "lo", "docker", "veth", "br-", "br0", "br1", "bridge", "virbr", "vnet", "tun", "tap", "utun",
-    "wg", "bond", "team", "ifb", "dummy", "cni", "flannel", "cali", "kube", "lxc", "lxd", "vmnet",
-    "macvtap", "awdl", "llw", "isatap",
-)  # fmt: skip
-# Images are full from their first day.
-IMAGE_FILESYSTEMS = frozenset({
-    "squashfs", "overlay", "tmpfs", "devtmpfs", "iso9660", "udf", "erofs", "cramfs", "romfs",
-})  # fmt: skip
 
 T = TypeVar("T")
 
@@ -225,11 +215,6 @@ def scan_java(at: float, clock_s: float, processes: Iterable[Any]) -> JavaScan |
         if clock_s - born < SCAN_PAUSE_S:
             new.add(key)
     return None if denied and not cpu_s else JavaScan(at, cpu_s, frozenset(new))
-
-
-def is_real_link(name: str) -> bool:
-    """Whether a network link is one of its own, neither loopback nor made of others."""
-    return not name.startswith(VIRTUAL_LINKS) and "." not in name
 
 
 def _told(read: Callable[[], T]) -> T | None:

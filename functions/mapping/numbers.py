@@ -62,7 +62,11 @@ def _number(i: int, value: Any, refuse: Callable[[int, Any], None], percent: boo
     if value is None or value == "":
         return np.nan
     if type(value) in (int, float):
-        return _finite(i, float(value), value, refuse)
+        try:
+            return _finite(i, float(value), value, refuse)
+        except OverflowError:
+            refuse(i, value)
+            return np.nan
     if isinstance(value, str):
         share = _SHARE.fullmatch(value) if percent else None
         try:

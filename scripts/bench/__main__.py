@@ -1,6 +1,5 @@
-"""`python -m scripts.bench store|peers [--json FILE]`."""
+"""`python -m scripts.bench store [--servers N] [--hours H] [--json FILE]`."""
 
-import json
 import os
 import platform
 from datetime import UTC, datetime
@@ -38,23 +37,6 @@ def store(servers: int, hours: float, path: Path | None) -> None:
         versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
         write_json(found, path, about | versions | {"python": platform.python_version(),
                                                     "cores": os.cpu_count()})  # fmt: skip
-
-
-@bench.command(epilog="Example: python -m scripts.bench peers --hosts 100 --hours 12")
-@click.option("--hosts", default=100, show_default=True)
-@click.option("--hours", default=12.0, show_default=True)
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
-def peers(hosts: int, hours: float, path: Path | None) -> None:
-    """What a user might pick instead, on a TSBS-style workload."""
-    from scripts.bench.peers.compare import as_json, compare, show
-
-    results, absent = compare(hosts, hours)
-    show(results, absent)
-    if path is not None:
-        about = {"hosts": hosts, "hours": hours, "cores": os.cpu_count()}
-        path.write_text(json.dumps({"about": about} | as_json(results, absent), indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def over_http(house: House, name: str) -> dict[str, Any]:
     users = Users(runner, nursery, LakeNews(house.folders, stop))
     users.look()
     with (
-        answering(house.folders, Door(runner, nursery, users).answer),
-        TestClient(create_app(house.folders.data)) as client,
+        answering(house.folders.calls, Door(runner, nursery, users).answer),
+        TestClient(create_app(house.folders.data), "http://127.0.0.1") as client,
     ):
         answer = client.post(f"/api/v1/functions/{name}?now={AT}")
     stop.set()
@@ -130,14 +130,14 @@ def test_http_tells_what_went_wrong(filled: House) -> None:
     nursery, stop = Nursery(filled.folders, Settings()), threading.Event()
     users = Users(runner, nursery, LakeNews(filled.folders, stop))
     users.look()
-    with TestClient(create_app(filled.folders.data)) as client:
+    with TestClient(create_app(filled.folders.data), "http://127.0.0.1") as client:
 
         def post(path: str, **sent: Any) -> tuple[int, str]:
             answer = client.post(f"/api/v1/functions/{path}", **sent)
             return answer.status_code, answer.text
 
         assert post("census")[0] == 503
-        with answering(filled.folders, Door(runner, nursery, users).answer):
+        with answering(filled.folders.calls, Door(runner, nursery, users).answer):
             status, text = post("bad")
             assert (status, "ZeroDivisionError" in text) == (500, True)
             status, text = post("nobody")

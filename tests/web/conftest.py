@@ -17,7 +17,7 @@ Client = TestClient[Litestar]
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The site over a fleet that no test changes."""
     writer = Writer(tmp_path_factory.mktemp("var")).fleet()
-    with TestClient(create_app(writer.folders.data)) as client:
+    with TestClient(create_app(writer.folders.data), "http://127.0.0.1") as client:
         yield client
     writer.close()
 
@@ -39,5 +39,5 @@ def fleet(lake: Writer) -> Writer:
 @pytest.fixture
 def site(lake: Writer) -> Iterator[Client]:
     """The site over `lake`."""
-    with TestClient(create_app(lake.folders.data)) as client:
+    with TestClient(create_app(lake.folders.data), "http://127.0.0.1") as client:
         yield client

@@ -72,7 +72,9 @@ def test_a_fault_of_the_site_is_told_in_words(
         raise ZeroDivisionError("of course")
 
     monkeypatch.setattr(server, "read_server", broken)
-    with TestClient(create_app(tmp_path), raise_server_exceptions=False) as client:
+    with TestClient(
+        create_app(tmp_path), "http://127.0.0.1", raise_server_exceptions=False
+    ) as client:
         answer = client.get("/servers/a")
     assert answer.status_code == 500
     assert "This page has failed" in answer.text

@@ -146,7 +146,7 @@ def test_an_empty_lake_says_what_is_waited_for(site: Client) -> None:
 
 
 def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
-    with TestClient(create_app(tmp_path / "var")) as client:
+    with TestClient(create_app(tmp_path / "var"), "http://127.0.0.1") as client:
         assert "Waiting for the first samples" in client.get("/").text
         assert client.get("/fleet.json").status_code == 503
         writer = Writer(tmp_path / "var").fleet(FLEET[:1])

@@ -127,7 +127,7 @@ def test_a_keeper_that_commits_or_has_nothing_to_do_is_no_trouble(tmp_path: Path
 
 def test_a_silent_keeper_is_told_even_before_the_first_commit(tmp_path: Path) -> None:
     inbox_of(tmp_path, 2, None)
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         page = client.get("/").text
     assert "Nothing has ever been committed; 2 segments wait in the inbox" in page
     assert "Waiting for the first samples" in page
@@ -146,7 +146,7 @@ def test_old_samples_are_not_passed_off_as_the_present(lake: Writer, site: Clien
 def test_a_lake_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     folders = Folders.at(tmp_path).create()
     folders.catalog.write_bytes(b"this is no database " * 400)
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         answer = client.get("/")
         as_data = client.get("/fleet.json")
     assert answer.status_code == as_data.status_code == 503
@@ -171,7 +171,7 @@ def test_readiness_tells_the_age_of_the_newest_sample(client: Client) -> None:
 
 
 def test_readiness_without_a_lake_is_503_with_words(tmp_path: Path) -> None:
-    with TestClient(create_app(tmp_path)) as client:
+    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         answer = client.get("/readyz")
     assert answer.status_code == 503
     assert "no lake in" in answer.json()["detail"]

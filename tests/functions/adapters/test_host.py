@@ -14,7 +14,6 @@ from functions.adapters.host import (
     close_wait,
     cpu_shares,
     host,
-    is_real_link,
     java_share,
     real_volumes,
     sample,
@@ -22,6 +21,7 @@ from functions.adapters.host import (
     take,
     traffic,
 )
+from functions.rules.devices import is_real_link
 from functions.runtime.function import Batch
 from storage.metrics import METRIC_NAMES, metric
 from storage.schema import table

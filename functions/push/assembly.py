@@ -1,0 +1,323 @@
+"""Readings become rows: pieces of one moment are put together, counters become rates.
+
+A counter tells something only beside its last value. Of each server the last counters are
+remembered in memory: after a restart the first rates are missing, and none is ever wrong.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.push.readings import Column, Part, Readings
+from storage.profiles import profile_of
+from storage.schema import TIMESTAMP, table
+
+__all__ = ["Assembler", "as_floats"]
+
+MAX_STEP_US = 600_000_000  # a mean over a longer time would hide what happened in it
+REMEMBERED_US = 3_600_000_000
+MAX_SERVERS = 50_000
+BOOT_TOLERANCE_S = 5.0
+DAY_S = 86_400.0
+MODES: Mapping[str, tuple[str, ...]] = {
+    # Linux counts guest time in user time too.
+    "cpu_user_pct": ("user", "nice"),
+    "cpu_sys_pct": ("system", "irq", "softirq"),
+    "cpu_iowait_pct": ("iowait",),
+    "cpu_idle_pct": ("idle",),
+}
+NEEDED_MODES = {"user", "system", "idle"}  # without these the rest would seem to be all
+LARGEST = frozenset({"disk_usage_pct", "mem_used_pct", "swap_used_pct"})
+
+Floats = npt.NDArray[np.float64]
+Moments = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Memory:
+    """What is remembered of a server: its last counters of each kind, and what rarely changes."""
+
+    counters: dict[str, tuple[int, dict[str, float]]] = field(default_factory=dict)
+    booted_at_s: float | None = None
+    cores: int | None = None
+    seen: int = 0
+
+
+class Assembler:
+    """Makes rows; used by one thread at a time."""
+
+    def __init__(self, source: str, metrics: Sequence[str]) -> None:
+        self._source = source
+        self._metrics = tuple(metrics)
+        self._memories: dict[str, Memory] = {}
+
+    def rows(self, readings: Readings) -> dict[str, pa.Table]:
+        """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
+        blocks, facts = [], []
+        for server, parts in readings.servers.items():
+            memory = self._memories.setdefault(server, Memory())
+            told = _Told(parts, memory)
+            if memory.cores is not None and told.cores_are_news:
+                facts.append(_fact(server, told.moments[-1], memory.cores))
+            blocks.append(self._block(server, told))
+        self._forget()
+        found = {}
+        if blocks:
+            found["metrics"] = pa.concat_tables(blocks)
+        if facts:
+            found["server_facts"] = pa.Table.from_pylist(facts, table("server_facts").arrow)
+        return found
+
+    def _block(self, server: str, told: "_Told") -> pa.Table:
+        values = told.metrics(self._metrics)
+        kept = np.logical_or.reduce([~np.isnan(column) for column in values.values()])
+        count = int(kept.sum())
+        return pa.table({
+            "server": pa.array([server] * count, pa.string()),
+            "ts": pa.array(told.moments[kept], TIMESTAMP),
+            **{name: as_floats(column[kept]) for name, column in values.items()},
+            "source": pa.array([self._source] * count, pa.string()),
+        })  # fmt: skip
+
+    def _forget(self) -> None:
+        """Let go of servers that are silent, and of the oldest when there are too many."""
+        if not self._memories:
+            return
+        newest = max(memory.seen for memory in self._memories.values())
+        oldest_first = sorted(self._memories.items(), key=lambda item: item[1].seen)
+        surplus = len(oldest_first) - MAX_SERVERS
+        for place, (server, memory) in enumerate(oldest_first):
+            if place >= surplus and memory.seen >= newest - REMEMBERED_US:
+                break
+            del self._memories[server]
+
+
+class _Told:
+    """What is told of one server: `moments` in order, and a column over them for each part."""
+
+    def __init__(self, parts: Mapping[Part, Column], memory: Memory) -> None:
+        self._memory = memory
+        self.moments: Moments = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
+        self._kinds: dict[str, dict[str, Floats]] = {}
+        for (kind, name), (moments, values) in parts.items():
+            column = np.full(len(self.moments), np.nan)
+            column[np.searchsorted(self.moments, moments)] = values
+            self._kinds.setdefault(kind, {})[name] = column
+        self.cores_are_news = self._note_cores()
+        self._rebooted = self._note_boot()
+        memory.seen = max(memory.seen, int(self.moments[-1]))
+
+    def metrics(self, names: Iterable[str]) -> dict[str, Floats]:
+        """A column for each metric, NaN where nothing is told."""
+        derived: dict[str, Callable[[], Floats | None]] = {
+            "mem_used_pct": self._memory_used, "swap_used_pct": self._swap_used,
+            "disk_usage_pct": self._fullest, "java_cpu_pct": self._java,
+            "uptime_days": self._uptime,
+            "net_in_mb_s": lambda: self._traffic("net_in_bytes"),
+            "net_out_mb_s": lambda: self._traffic("net_out_bytes"),
+        }  # fmt: skip
+        shares = self._cpu_shares()
+        found = {}
+        for name in names:
+            column = self._direct(name)
+            if name in derived:
+                column = _first(column, derived[name]())
+            column = _first(column, shares.get(name))
+            found[name] = np.full(len(self.moments), np.nan) if column is None else column
+        return found
+
+    def _direct(self, name: str) -> Floats | None:
+        """What is told as the metric itself: the sum of its parts, or the largest of them."""
+        columns = self._kinds.get(name)
+        if not columns:
+            return None
+        return _over(np.fmax.reduce if name in LARGEST else _sum, columns.values())
+
+    def _gauge(self, kind: str) -> Floats | None:
+        columns = self._kinds.get(kind)
+        return None if columns is None else _over(np.fmax.reduce, columns.values())
+
+    def _memory_used(self) -> Floats | None:
+        total, available = self._gauge("mem_total"), self._gauge("mem_available")
+        share = self._gauge("mem_available_pct")
+        used = None if share is None else 100 - share
+        if total is not None and available is not None:
+            used = _first(used, 100 * (1 - _ratio(available, total)))
+        return _first(used, self._gauge("mem_used_rough_pct"))
+
+    def _swap_used(self) -> Floats | None:
+        total, free = self._gauge("swap_total"), self._gauge("swap_free")
+        if total is None or free is None:
+            return None
+        # A machine without swap uses none of it: 0 is true there, not missing.
+        return np.where(total == 0, 0.0, 100 * (1 - _ratio(free, total)))
+
+    def _fullest(self) -> Floats | None:
+        size, free, avail = (self._kinds.get(k, {}) for k in ("fs_size", "fs_free", "fs_avail"))
+        shares = []
+        fixed = self._kinds.get("fs_readonly", {})
+        for volume in size.keys() & avail.keys():
+            if volume in fixed and np.nanmax(fixed[volume], initial=0) > 0:
+                continue
+            used = size[volume] - free.get(volume, avail[volume])
+            shares.append(100 * _ratio(used, used + avail[volume]))
+        return _over(np.fmax.reduce, shares) if shares else None
+
+    def _java(self) -> Floats | None:
+        columns = self._kinds.get("java_core_pct")
+        if not columns or not self._memory.cores:
+            return None
+        return _over(_sum, columns.values()) / self._memory.cores
+
+    def _uptime(self) -> Floats | None:
+        uptime, booted = self._gauge("uptime_s"), self._gauge("booted_at_s")
+        if booted is not None:
+            uptime = _first(uptime, np.maximum(0, self.moments / 1e6 - booted))
+        return None if uptime is None else uptime / DAY_S
+
+    def _traffic(self, kind: str) -> Floats | None:
+        """Megabytes per second over the links that both readings know; NaN after a reset."""
+        steps = self._steps(kind)
+        if steps is None:
+            return None
+        places, seconds, _, grown = steps
+        moved = _sum(grown.T)
+        moved[(grown < 0).any(axis=1)] = np.nan
+        return self._spread(places, moved / 1e6 / seconds)
+
+    def _cpu_shares(self) -> dict[str, Floats]:
+        """Percent of the time of those cores of which everything is known at both ends."""
+        steps = self._steps("cpu_s")
+        if steps is None:
+            return {}
+        places, _, names, grown = steps
+        modes = [name.split(" ", 1)[1] for name in names]
+        spent = np.where(_of_whole_cores(grown, names), grown, 0.0)
+        # Idle and iowait are known to step back a little; others do at a reset only.
+        steady = np.array([mode not in ("idle", "iowait") for mode in modes])
+        reset = (spent[:, steady] < 0).any(axis=1) | (spent.sum(axis=1) <= 0)
+        spent = np.maximum(0.0, spent)
+        total = spent.sum(axis=1)
+        total[reset] = np.nan
+        shares = {}
+        for metric, wanted in MODES.items():
+            mine = np.array([mode in wanted for mode in modes])
+            if mine.any():
+                shares[metric] = self._spread(
+                    places, 100 * _ratio(spent[:, mine].sum(axis=1), total)
+                )
+        return shares
+
+    def _steps(self, kind: str) -> tuple[npt.NDArray[np.int64], Floats, list[str], Floats] | None:
+        """By how much counters have grown: places among the moments, seconds, names, [step, name].
+
+        NaN where a counter is not known at both ends, where a reboot lies between them, or too
+        much time.
+        """
+        columns = self._kinds.get(kind)
+        if not columns:
+            return None
+        last_at, last = self._memory.counters.get(kind, (None, {}))
+        names = list({**columns, **last})
+        nothing = np.full(len(self.moments), np.nan)
+        values = np.column_stack([columns.get(name, nothing) for name in names])
+        places = np.flatnonzero(~np.isnan(values).all(axis=1))
+        if last_at is not None:  # what came late has no place between what is known
+            places = places[self.moments[places] > last_at]
+        if not places.size:
+            return None
+        values, at = values[places], self.moments[places]
+        self._memory.counters[kind] = int(at[-1]), _known(names, values[-1])
+        before = np.array([last.get(name, np.nan) for name in names])
+        grown = np.diff(np.vstack([before, values]), axis=0)
+        spans = np.diff(at, prepend=at[0] if last_at is None else last_at)
+        grown[(spans <= 0) | (spans > MAX_STEP_US)] = np.nan
+        grown[self._rebooted[places]] = np.nan
+        return places, np.maximum(spans, 1) / 1e6, names, grown
+
+    def _spread(self, places: npt.NDArray[np.int64], values: Floats) -> Floats:
+        column = np.full(len(self.moments), np.nan)
+        column[places] = values
+        return column
+
+    def _note_cores(self) -> bool:
+        """Remember the number of cores; whether it is another one than before."""
+        told, known = self._gauge("cores"), self._memory.cores or 0
+        if told is not None:
+            known = int(np.nan_to_num(told).max()) or known
+        elif "cpu_s" in self._kinds:  # some may be missing where only a part has come
+            known = max(known, len({name.split(" ", 1)[0] for name in self._kinds["cpu_s"]}))
+        news = known != (self._memory.cores or 0)
+        self._memory.cores = known or None
+        return news
+
+    def _note_boot(self) -> npt.NDArray[np.bool_]:
+        """At which moments the machine was started since the moment before."""
+        booted = self._gauge("booted_at_s")
+        changed = np.zeros(len(self.moments), bool)
+        if booted is None:
+            return changed
+        last = self._memory.booted_at_s
+        for place, at in enumerate(booted):
+            if not np.isnan(at):
+                changed[place] = last is not None and abs(at - last) > BOOT_TOLERANCE_S
+                last = float(at)
+        self._memory.booted_at_s = last
+        return changed
+
+
+def _of_whole_cores(grown: Floats, names: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """[step, counter]: whether everything is known of the core that the counter belongs to."""
+    cores: dict[str, dict[str, int]] = {}
+    for place, name in enumerate(names):
+        core, mode = name.split(" ", 1)
+        cores.setdefault(core, {})[mode] = place
+    known = np.zeros(grown.shape, bool)
+    for modes in cores.values():
+        if modes.keys() >= NEEDED_MODES:
+            mine = list(modes.values())
+            known[:, mine] = ~np.isnan(grown[:, mine]).any(axis=1, keepdims=True)
+    return known
+
+
+def as_floats(values: Floats) -> pa.Array:
+    """A column of the lake, NULL for NaN."""
+    return pa.array(values.astype(np.float32), mask=np.isnan(values))
+
+
+def _known(names: Sequence[str], values: Floats) -> dict[str, float]:
+    return {n: float(v) for n, v in zip(names, values, strict=True) if not np.isnan(v)}
+
+
+def _sum(columns: Any) -> Floats:
+    """The sum of what is there; NaN where nothing is."""
+    stacked = np.asarray(columns)
+    summed: Floats = np.nansum(stacked, axis=0)
+    summed[np.isnan(stacked).all(axis=0)] = np.nan
+    return summed
+
+
+def _over(combine: Callable[[Any], Floats], columns: Iterable[Floats]) -> Floats:
+    return combine(np.stack(list(columns)))
+
+
+def _ratio(part: Floats, whole: Floats) -> Floats:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(whole > 0, part / whole, np.nan)
+
+
+def _first(one: Floats | None, other: Floats | None) -> Floats | None:
+    """One, and the other where one has nothing."""
+    if one is None or other is None:
+        return other if one is None else one
+    return np.where(np.isnan(one), other, one)
+
+
+def _fact(server: str, moment: Any, cores: int) -> dict[str, Any]:
+    at = datetime.fromtimestamp(int(moment) / 1e6, UTC)
+    return {"server": server, "ts": at, "profile": profile_of(server), "cores": cores}

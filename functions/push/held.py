@@ -1,0 +1,124 @@
+"""Readings that wait for the other pieces of their moment, and then become one segment."""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+
+from functions.push.assembly import Assembler
+from functions.push.journal import Entry, Journal, Together
+from functions.push.readings import Readings
+from functions.push.refusal import PushRefused
+from storage import segment
+from storage.folders import Folders
+
+__all__ = ["Held"]
+
+log = logging.getLogger("functions")
+
+# What waits is in the memory too.
+MAX_WAITING_BYTES = 64 << 20
+RETRY_S = 5.0
+
+Brought = tuple[Entry, Readings]
+
+
+class _Generation:
+    """What came within one span of time, and the files that it also lies in."""
+
+    def __init__(self) -> None:
+        self.readings = Readings()
+        self.files: list[Path] = []
+        self.bytes = 0
+
+
+class Held:
+    """Takes readings, each at once durable, and lets them go as rows after `hold_s` to twice that.
+
+    A later piece of a moment that is about to go goes with it.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        source: str,
+        assembler: Assembler,
+        hold_s: float,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._folders, self._source, self._clock = folders, source, clock
+        self._assembler = assembler
+        self._hold_s = hold_s
+        self._journal = Journal(folders.pending, source)
+        self._together: Together[Brought] = Together(self._take_in)
+        self._lock = threading.Lock()
+        self._new, self._aging = _Generation(), _Generation()
+        self._going: list[tuple[str, pa.Table]] = []
+        self._gone: list[Path] = []
+
+    def take(self, entry: Entry, readings: Readings) -> None:
+        """Return when they are on the disk. Raises SegmentNotWritten, or PushRefused (429)."""
+        if self._new.bytes + self._aging.bytes + len(entry.push.body) > MAX_WAITING_BYTES:
+            raise PushRefused(
+                429, "more waits to be written than can be held", "send it again in some seconds"
+            )
+        self._together.put((entry, readings))
+
+    def recover(self, read: Callable[[Entry], Readings]) -> None:
+        """Take up what an earlier process has left."""
+        for path, entries in self._journal.left():
+            try:
+                for entry in entries():
+                    self._new.readings.merge(read(entry))
+                    self._new.bytes += len(entry.push.body)
+            except (msgspec.DecodeError, PushRefused) as error:
+                log.error("%s cannot be read, and goes to rejected/: %s", path, error)
+                path.rename(self._folders.rejected / path.name)
+                continue
+            self._new.files.append(path)
+
+    def keep_going(self, stop: threading.Event) -> None:
+        """Let go what has waited long enough, until `stop` is set; what waits then stays."""
+        while not stop.wait(self._hold_s):
+            try:
+                self.turn()
+            except segment.SegmentNotWritten as error:  # nothing goes until the disk goes on
+                log.error("%s: %s", self._source, error)
+                stop.wait(RETRY_S)
+
+    def turn(self) -> None:
+        """Write the rows of what has aged, with what came later for them; the new begins to age.
+
+        Raises SegmentNotWritten; the next turn goes on from there.
+        """
+        self._write_out()
+        with self._lock:
+            going = self._aging
+            going.readings.merge(self._new.readings.cut_out(going.readings.moments()))
+            self._aging, self._new = self._new, _Generation()
+        rows = self._assembler.rows(going.readings) if going.readings else {}
+        self._going, self._gone = list(rows.items()), going.files
+        self._write_out()
+
+    def _write_out(self) -> None:
+        """Rows cannot be worked out again, as counters have moved on: what fails waits here."""
+        while self._going:
+            name, rows = self._going[0]
+            told = segment.Provenance(name, self._source, self._clock())
+            segment.write(self._folders, rows, told)
+            del self._going[0]
+        for path in self._gone:
+            path.unlink(missing_ok=True)
+        self._gone = []
+
+    def _take_in(self, brought: list[Brought]) -> None:
+        path = self._journal.write([entry for entry, _ in brought])
+        with self._lock:
+            self._new.files.append(path)
+            for entry, readings in brought:
+                self._new.readings.merge(readings)
+                self._new.bytes += len(entry.push.body)

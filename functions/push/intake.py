@@ -1,0 +1,171 @@
+"""Where pushed rows come in: read, judged and written down, and only then answered with a 2xx."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from functions.push import records as feed
+from functions.push.assembly import Assembler
+from functions.push.bodies import unpacked
+from functions.push.facts import Facts
+from functions.push.held import Held
+from functions.push.journal import Entry, Together
+from functions.push.lines import PRECISIONS
+from functions.push.readings import Readings
+from functions.push.refusal import PushRefused
+from functions.push.remote_write import read_series
+from functions.push.telegraf import INPUTS, Read, Reader
+from storage import segment
+from storage.calls import answering
+from storage.folders import Folders
+from storage.pushes import MAX_PUSH_BYTES, Push, refusal
+from storage.settings import schema_of
+
+__all__ = ["Intake", "taking_pushes"]
+
+# Telegraf sends what it gathered at one time in batches right behind each other; Prometheus fills
+# a batch for up to 5 s.
+HOLD_S = {"influx": 1.0, "remote_write": 5.0}
+
+Answer = tuple[int, bytes]
+
+
+class Intake:
+    """Takes requests of all kinds; may be asked by several threads."""
+
+    def __init__(
+        self, folders: Folders, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._folders, self._clock = folders, clock
+        self._metrics = schema_of(folders).metrics
+        names = [metric.name for metric in self._metrics]
+        self._lines = Reader(names)
+        self._facts = Facts()
+        self._together: Together[dict[str, pa.Table]] = Together(self._write)
+        self.held = {
+            source: Held(folders, source, Assembler(source, names), hold_s, clock)
+            for source, hold_s in HOLD_S.items()
+        }
+        self._kinds: Mapping[str, Callable[[Push], Answer]] = {
+            "records": self._take_records, "lines": self._take_lines,
+            "remote_write": self._take_series,
+        }  # fmt: skip
+
+    def answer(self, question: bytes) -> Answer:
+        """Status and body for a push."""
+        try:
+            push = Push.unpacked(question)
+            return self._kinds[push.kind](push)
+        except PushRefused as no:
+            return no.status, refusal(no.status, no.message, no.remedy)
+        except segment.SegmentNotWritten as error:
+            what, _, remedy = str(error).rpartition(": ")
+            return 503, refusal(503, what, remedy)
+
+    def recover(self) -> None:
+        """Take up what an earlier process had taken and not finished."""
+        self.held["influx"].recover(lambda entry: self._read_lines(entry).readings)
+        self.held["remote_write"].recover(_series_of)
+
+    def _take_records(self, push: Push) -> Answer:
+        unit = _choice(push, "time", "s", feed.UNITS)
+        sent = feed.read_records(unpacked(push.body, push.encoding))
+        taken = feed.take_records(sent, self._metrics, self._clock(), unit, "feed")
+        told: dict[str, Any] = {
+            "accepted": taken.rows.num_rows, "refused": taken.refused,
+            "values_refused": taken.values_refused, "reasons": taken.reasons.told(),
+            "fields_ignored": taken.ignored[:20],
+        }  # fmt: skip
+        if sent and not taken.rows.num_rows:
+            return 422, refusal(422, "no record could be used", taken.reasons.first(), **told)
+        if taken.rows.num_rows:
+            news = self._facts.news(taken.facts)
+            self._together.put({"metrics": taken.rows} | news)
+            self._facts.remember(taken.facts)
+        return 200, msgspec.json.encode(told)
+
+    def _write(self, batches: list[dict[str, pa.Table]]) -> None:
+        for name in ("server_facts", "metrics"):
+            blocks = [batch[name] for batch in batches if name in batch]
+            if blocks:
+                told = segment.Provenance(name, "feed", self._clock())
+                segment.write(self._folders, pa.concat_tables(blocks), told)
+
+    def _take_lines(self, push: Push) -> Answer:
+        entry = Entry(push, self._clock())
+        read = self._read_lines(entry)
+        if read.lines and not read.used and not read.reasons:
+            raise PushRefused(
+                422, f"none of {read.lines} lines tells one of our metrics",
+                f"send Telegraf's {', '.join(INPUTS)}, or fields named as in 'hoursight schema "
+                "metrics', with the tag 'host'",
+            )  # fmt: skip
+        if read.readings:
+            self.held["influx"].take(entry, read.readings)
+        return _told_of_lines(read)
+
+    def _read_lines(self, entry: Entry) -> Read:
+        precision = _choice(entry.push, "precision", "ns", PRECISIONS)
+        body = unpacked(entry.push.body, entry.push.encoding)
+        try:
+            text = body.decode()
+        except UnicodeDecodeError as error:
+            raise PushRefused(
+                400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
+            ) from error
+        return self._lines.read(text, precision, entry.received_at)
+
+    def _take_series(self, push: Push) -> Answer:
+        entry = Entry(push, self._clock())
+        readings = _series_of(entry)
+        if readings:
+            self.held["remote_write"].take(entry, readings)
+        return 204, b""
+
+
+@contextmanager
+def taking_pushes(folders: Folders) -> Iterator[None]:
+    """Answer pushes at the socket of the data folder while the context lasts."""
+    intake, stop = Intake(folders), threading.Event()
+    intake.recover()
+    threads = [
+        threading.Thread(target=held.keep_going, args=(stop,), name=source)
+        for source, held in intake.held.items()
+    ]
+    for thread in threads:
+        thread.start()
+    try:
+        with answering(folders.feed, intake.answer, MAX_PUSH_BYTES):
+            yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _series_of(entry: Entry) -> Readings:
+    body = unpacked(entry.push.body, entry.push.encoding)
+    return read_series(body, entry.received_at)
+
+
+def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:
+    given = push.parameters.get(name, default)
+    if given not in known:
+        raise PushRefused(
+            400, f"{name} is {given!r}", f"choose one of {', '.join(known)}, or leave it out"
+        )
+    return given
+
+
+def _told_of_lines(read: Read) -> Answer:
+    if not read.reasons:
+        return 204, b""
+    reasons = read.reasons.told()
+    refused = sum(reason["count"] for reason in reasons)
+    message = f"partial write: {refused} of {read.lines} lines were refused, the others were taken"
+    return 400, refusal(400, message, read.reasons.first(), reasons=reasons)

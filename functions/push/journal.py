@@ -1,0 +1,112 @@
+"""What was taken and is not in a segment yet: files that are on the disk before anybody is told.
+
+Pieces of one moment come in several requests, and only whole rows go into a segment. Until then
+the requests lie here as they came; after a crash they are read again.
+"""
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from storage.disk import disk_trouble, sync_folder
+from storage.pushes import Push
+from storage.segment import SegmentNotWritten
+
+__all__ = ["Entry", "Journal", "Together"]
+
+T = TypeVar("T")
+SUFFIX = ".push"
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A request as it came, and when."""
+
+    push: Push
+    received_at: datetime
+
+
+class Journal:
+    """The files of one kind of request, each of a few requests."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self._folder = folder
+        self._kind = kind
+
+    def write(self, entries: Sequence[Entry]) -> Path:
+        """Put requests on the disk, all or none. Raises SegmentNotWritten."""
+        stamp = entries[0].received_at.strftime("%Y%m%dT%H%M%S.%f")
+        final = self._folder / f"{stamp}-{self._kind}-{uuid.uuid4().hex[:8]}{SUFFIX}"
+        unfinished = final.with_suffix(".partial")
+        try:
+            self._folder.mkdir(exist_ok=True)
+            with unfinished.open("wb") as file:
+                file.write(msgspec.msgpack.encode(entries))
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.rename(final)
+            sync_folder(self._folder)
+        except OSError as error:
+            unfinished.unlink(missing_ok=True)
+            trouble = disk_trouble(self._folder.parent, error) or str(error)
+            raise SegmentNotWritten(f"nothing was taken: {trouble}") from error
+        return final
+
+    def left(self) -> Iterator[tuple[Path, Callable[[], list[Entry]]]]:
+        """What an earlier process has left, oldest first; what it had not finished is removed.
+
+        With each file comes what reads it, which raises msgspec.DecodeError when it is damaged.
+        """
+        for path in self._folder.glob("*.partial"):
+            path.unlink(missing_ok=True)
+        for path in sorted(self._folder.glob(f"*-{self._kind}-*{SUFFIX}")):
+            yield path, partial(_read, path)
+
+
+def _read(path: Path) -> list[Entry]:
+    return msgspec.msgpack.decode(path.read_bytes(), type=list[Entry])
+
+
+class Together(Generic[T]):
+    """Writes what several threads bring at a time in one go; each waits until its own is done."""
+
+    def __init__(self, write: Callable[[list[T]], None]) -> None:
+        self._write = write
+        self._waiting: list[_Ticket[T]] = []
+        self._turn = threading.Lock()
+        self._list = threading.Lock()
+
+    def put(self, item: T) -> None:
+        """Return when `item` is written; raise what writing it raised."""
+        ticket = _Ticket(item)
+        with self._list:
+            self._waiting.append(ticket)
+        with self._turn:
+            if not ticket.done:
+                with self._list:
+                    turn, self._waiting = self._waiting, []
+                self._write_all(turn)
+        if ticket.error is not None:
+            raise ticket.error
+
+    def _write_all(self, tickets: "list[_Ticket[T]]") -> None:
+        error: Exception | None = None
+        try:
+            self._write([ticket.item for ticket in tickets])
+        except Exception as failed:  # it belongs to those who wait, each of whom raises it
+            error = failed
+        for ticket in tickets:
+            ticket.done, ticket.error = True, error
+
+
+class _Ticket(Generic[T]):
+    def __init__(self, item: T) -> None:
+        self.item = item
+        self.done = False
+        self.error: Exception | None = None

@@ -1,0 +1,92 @@
+"""What the series of Prometheus's node_exporter tell of a server.
+
+`add_series` takes series that are decoded already, wherever they come from; `assembly` makes rows
+of what it has gathered.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from functions.push.readings import Part, Readings
+from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
+
+__all__ = ["NAMES", "add_series", "server_of"]
+
+Labels = Mapping[str, str]
+
+
+def _always(kind: str) -> Callable[[Labels], Part]:
+    return lambda _: (kind, "")
+
+
+def _cpu(labels: Labels) -> Part | None:
+    cpu, mode = labels.get("cpu"), labels.get("mode")
+    return ("cpu_s", f"{cpu} {mode}") if cpu and mode else None
+
+
+def _volume(kind: str) -> Callable[[Labels], Part | None]:
+    def part(labels: Labels) -> Part | None:
+        if labels.get("fstype") in IMAGE_FILESYSTEMS:
+            return None
+        return kind, f"{labels.get('device', '')} {labels.get('mountpoint', '')}"
+
+    return part
+
+
+def _link(kind: str) -> Callable[[Labels], Part | None]:
+    def part(labels: Labels) -> Part | None:
+        device = labels.get("device", "")
+        return (kind, device) if device and is_real_link(device) else None
+
+    return part
+
+
+def _connections(labels: Labels) -> Part | None:
+    # Which end waits is not told.
+    return ("back_close_wait", "") if labels.get("state") == "close_wait" else None
+
+
+SERIES: Mapping[str, Callable[[Labels], Part | None]] = {
+    "node_cpu_seconds_total": _cpu,
+    "node_memory_MemTotal_bytes": _always("mem_total"),
+    "node_memory_MemAvailable_bytes": _always("mem_available"),
+    "node_memory_SwapTotal_bytes": _always("swap_total"),
+    "node_memory_SwapFree_bytes": _always("swap_free"),
+    "node_filesystem_size_bytes": _volume("fs_size"),
+    "node_filesystem_free_bytes": _volume("fs_free"),
+    "node_filesystem_avail_bytes": _volume("fs_avail"),
+    "node_filesystem_readonly": _volume("fs_readonly"),
+    "node_network_receive_bytes_total": _link("net_in_bytes"),
+    "node_network_transmit_bytes_total": _link("net_out_bytes"),
+    "node_load1": _always("load_average"),
+    "node_boot_time_seconds": _always("booted_at_s"),
+    "node_tcp_connection_states": _connections,
+}
+
+# The series that are asked for; all others tell nothing that we keep.
+NAMES = tuple(SERIES)
+
+
+def add_series(
+    readings: Readings, name: str, labels: Labels, moments: Iterable[int], values: Iterable[float]
+) -> bool:
+    """Add one series, whose `moments` are microseconds since 1970; whether it is for us.
+
+    NaN, with which Prometheus marks the end of a series, tells nothing.
+    """
+    find = SERIES.get(name)
+    server = server_of(labels.get("instance", ""))
+    part = find(labels) if find and server else None
+    if part is None:
+        return False
+    known = [(m, v) for m, v in zip(moments, values, strict=True) if v == v]
+    if known:
+        mine = readings.column(server, part)
+        mine[0].extend(moment for moment, _ in known)
+        mine[1].extend(value for _, value in known)
+    return True
+
+
+def server_of(instance: str) -> str:
+    """The host of `host:port`."""
+    host, colon, port = instance.rpartition(":")
+    return host.strip("[]") if colon and port.isdigit() and host[-1:] != ":" else instance

@@ -1,0 +1,227 @@
+"""Records pushed as JSON: flat, under our own names or those of the stock mapping."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.mapping.columns import Column, Columns, first_of
+from functions.mapping.mapping import Time, read_mapping
+from functions.mapping.numbers import Floats, floats
+from functions.mapping.times import MISSING, micros
+from functions.push.assembly import as_floats
+from functions.push.facts import Fact
+from functions.push.refusal import PushRefused, Reasons
+from storage.metrics import Metric
+from storage.schema import TIMESTAMP
+
+__all__ = ["MAX_RECORDS", "UNITS", "Taken", "read_records", "take_records"]
+
+MAX_RECORDS = 10_000
+MAX_FUTURE_S = 300
+MAX_CORES = 65_536
+LARGEST = 3.4e38  # of a 32-bit float
+# What epoch times may count in, and what the mapping calls that.
+UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
+ISO = Time(field="timestamp")
+SERVER_NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,251}[^\s\x00-\x1f])?")
+_FLAT = read_mapping({})
+
+Micros = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+class Taken(msgspec.Struct):
+    """What became of some records: `rows` of the table metrics, and what was left out."""
+
+    rows: pa.Table
+    reasons: Reasons
+    refused: int = 0
+    values_refused: int = 0
+    ignored: tuple[str, ...] = ()
+    facts: Mapping[str, Fact] = {}
+
+
+def read_records(body: bytes) -> list[Any]:
+    """The records of a JSON body. Raises PushRefused."""
+    try:
+        sent = msgspec.json.decode(body)
+    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        raise PushRefused(
+            422, f"the body is no JSON ({error})", "send a list of records as JSON"
+        ) from error
+    records = sent.get("records") if isinstance(sent, dict) else sent
+    if not isinstance(records, list):
+        raise PushRefused(
+            422, "the body has no records", 'send a list of records, or {"records": [...]}'
+        )
+    if len(records) > MAX_RECORDS:
+        raise PushRefused(
+            413, f"{len(records)} records are more than {MAX_RECORDS}", "send them in parts"
+        )
+    return records
+
+
+def take_records(
+    records: Sequence[Any], metrics: Sequence[Metric], now: datetime, unit: str, source: str
+) -> Taken:
+    """Judge records and turn what is good into rows; epoch times count in one of UNITS."""
+    judged = _Judged(records)
+    servers, times = judged.servers(), judged.times(now, UNITS[unit])
+    values = {m.name: judged.metric(m) for m in metrics}
+    judged.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
+    good = np.flatnonzero(judged.good)
+    rows = {
+        "server": pa.array([servers[i] for i in good.tolist()], pa.string()),
+        "ts": pa.array(times[good], TIMESTAMP),
+        **{name: as_floats(column[good]) for name, column in values.items()},
+        "source": pa.array([source] * len(good), pa.string()),
+    }
+    return Taken(
+        pa.table(rows), judged.reasons, len(records) - len(good), judged.values_refused,
+        judged.strangers(metrics), judged.facts(servers, times),
+    )  # fmt: skip
+
+
+class _Judged:
+    """The records that are objects, which of them are still good, and why others are not."""
+
+    def __init__(self, records: Sequence[Any]) -> None:
+        self.reasons = Reasons()
+        self.values_refused = 0
+        self.records = [record for record in records if isinstance(record, dict)]
+        if len(self.records) < len(records):
+            example = next(record for record in records if not isinstance(record, dict))
+            lost = len(records) - len(self.records)
+            self.reasons.add("a record is no JSON object", example, lost)
+        self.good: Mask = np.ones(len(self.records), bool)
+        self._columns = Columns(self.records)
+
+    def drop(self, mask: Mask, reason: str) -> None:
+        """Refuse whole records."""
+        lost = np.flatnonzero(mask & self.good)
+        if lost.size:
+            self.reasons.add(reason, self.records[lost[0]], int(lost.size))
+            self.good[lost] = False
+
+    def servers(self) -> Column:
+        """The name of each record's server; records without one are refused."""
+        values = self._first(_FLAT.server.fields)
+        self.drop(
+            np.array([v is None for v in values], bool),
+            "no server: name the host as 'server', 'hostname' or 'host'",
+        )
+        odd = [v is not None and not _is_name(v) for v in values]
+        self.drop(np.array(odd, bool), "the server is no name: send a text of 1 to 253 characters")
+        return values
+
+    def times(self, now: datetime, epoch: str) -> Micros:
+        """Microseconds since 1970; records without a time, or with one to come, are refused."""
+        assert _FLAT.time is not None
+        values = self._first((*_FLAT.time.fields, "@timestamp"))
+        self.drop(
+            np.array([v is None for v in values], bool),
+            "no time: send 'timestamp' as ISO 8601 with a zone, or as epoch seconds",
+        )
+        moments = self._moments(values, epoch)
+        limit = int((now.timestamp() + MAX_FUTURE_S) * 1e6)
+        self.drop(
+            moments > limit,
+            "the time lies more than 5 minutes in the future: check the sender's clock",
+        )
+        return moments
+
+    def metric(self, metric: Metric) -> Floats:
+        """Its values, NaN where there is none that can be kept."""
+        known = _FLAT.entries.get(metric.name, ())
+        names = [name for entry in known for name in entry.fields] or [metric.name]
+
+        def refuse(place: int, _: Any) -> None:
+            self._refuse_value(f"{metric.name}: not a number", place)
+
+        values = floats(self._first(names), refuse, percent=metric.unit == "%")
+        highest = LARGEST if metric.highest is None else metric.highest
+        wrong = (values < metric.lowest) | (values > highest)
+        why = f"{metric.name}: outside {metric.valid_range} {metric.unit}".rstrip()
+        for place in np.flatnonzero(wrong).tolist():
+            self._refuse_value(why, place)
+        return np.where(wrong, np.nan, values)
+
+    def facts(self, servers: Column, times: Micros) -> dict[str, Fact]:
+        """What good records say of their servers beside metrics; the last word counts."""
+        columns = {
+            "profile": self._first(_FLAT.profile.fields), "site": self._first(_FLAT.site.fields),
+            "cores": self._first(_FLAT.cores.fields),
+        }  # fmt: skip
+        found = {}
+        for place in np.flatnonzero(self.good).tolist():
+            told = (_text(columns["profile"][place]), _text(columns["site"][place]))
+            fact = Fact(int(times[place]), *told, _count(columns["cores"][place]))
+            if any(fact.told):
+                found[servers[place]] = fact
+        return found
+
+    def strangers(self, metrics: Sequence[Metric]) -> tuple[str, ...]:
+        """The fields that nobody asked for."""
+        known = {*_FLAT.paths, "@timestamp", *(m.name for m in metrics)}
+        return tuple(sorted(set().union(*self.records) - known))
+
+    def _moments(self, values: Column, epoch: str) -> Micros:
+        """ISO 8601 where it is text, epoch times where it is numbers."""
+
+        def refuse(place: int, _: Any, what: str, __: str) -> None:
+            mask = np.zeros(len(values), bool)
+            mask[place] = True
+            self.drop(mask, f"the time {what}: {_TIME_REMEDY}")
+
+        texts = [isinstance(v, str) for v in values]
+        if all(texts):
+            return micros(values, ISO, refuse)
+        numbers = micros(
+            [None if text else v for v, text in zip(values, texts, strict=True)],
+            Time(field="timestamp", format=epoch), refuse,
+        )  # fmt: skip
+        if not any(texts):
+            return numbers
+        written = [v if text else None for v, text in zip(values, texts, strict=True)]
+        return np.where(numbers == MISSING, micros(written, ISO, refuse), numbers)
+
+    def _refuse_value(self, reason: str, place: int) -> None:
+        self.values_refused += 1
+        self.reasons.add(reason, self.records[place])
+
+    def _first(self, names: Iterable[str]) -> Column:
+        column = first_of(map(self._columns.get, names), _is_there)
+        return [None] * len(self.records) if column is None else column
+
+
+_TIME_REMEDY = (
+    "send ISO 8601 with a zone such as 2026-05-06T12:00:00Z, or epoch seconds; name other units "
+    "with ?time=ms, us or ns"
+)
+
+
+def _is_there(value: Any) -> bool:
+    return value is not None
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and SERVER_NAME.fullmatch(value) is not None
+
+
+def _all_absent(columns: Iterable[Floats]) -> Mask:
+    absent: Mask = np.logical_and.reduce([np.isnan(values) for values in columns])
+    return absent
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 < value <= MAX_CORES else None

@@ -1,0 +1,53 @@
+"""What is not taken, and why: whole requests, and single records, lines or values of one."""
+
+from typing import Any
+
+__all__ = ["PushRefused", "Reasons"]
+
+MAX_REASONS = 20
+MAX_EXAMPLE = 200
+
+
+class PushRefused(Exception):
+    """A request of which nothing can be taken: an HTTP status, the cause and the remedy."""
+
+    def __init__(self, status: int, message: str, remedy: str) -> None:
+        super().__init__(f"{message}: {remedy}")
+        self.status, self.message, self.remedy = status, message, remedy
+
+
+class Reasons:
+    """Reasons with a count and one example each."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Any]] = {}
+
+    def add(self, reason: str, example: Any, count: int = 1) -> None:
+        """Note that something was refused."""
+        if reason in self._found:
+            self._found[reason][0] += count
+        else:
+            self._found[reason] = [count, example]
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def told(self) -> list[dict[str, Any]]:
+        """The commonest first."""
+        ordered = sorted(self._found.items(), key=lambda item: -item[1][0])
+        return [
+            {"reason": reason, "count": count, "example": _short(example)}
+            for reason, (count, example) in ordered[:MAX_REASONS]
+        ]
+
+    def first(self) -> str:
+        """The commonest in a sentence."""
+        told = self.told()[0]
+        return f"{told['reason']} (such as {told['example']!r})"
+
+
+def _short(example: Any) -> Any:
+    text = example if isinstance(example, str) else repr(example)
+    if len(text) > MAX_EXAMPLE:
+        return text[:MAX_EXAMPLE] + "…"
+    return example

@@ -1,0 +1,64 @@
+"""Prometheus remote write 1.0: a protobuf message of series, read with a minimal definition."""
+
+from datetime import datetime
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from functions.push.node_exporter import NAMES, add_series
+from functions.push.readings import Readings
+from functions.push.refusal import PushRefused
+
+__all__ = ["WriteRequest", "read_series"]
+
+MAX_FUTURE_MS = 300_000
+_KNOWN = frozenset(NAMES)
+_STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
+# message: field: (number, type, repeated)
+_MESSAGES: dict[str, dict[str, tuple[int, int | str, bool]]] = {
+    "Label": {"name": (1, _STRING, False), "value": (2, _STRING, False)},
+    "Sample": {"value": (1, _DOUBLE, False), "timestamp": (2, _INT64, False)},
+    "TimeSeries": {"labels": (1, "Label", True), "samples": (2, "Sample", True)},
+    "WriteRequest": {"timeseries": (1, "TimeSeries", True)},
+}
+
+
+def _defined() -> Any:
+    """`prometheus.WriteRequest`, as far as it is read here; what else it has is skipped."""
+    file = descriptor_pb2.FileDescriptorProto(
+        name="hoursight/remote_write.proto", package="prometheus", syntax="proto3"
+    )
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind, repeated) in fields.items():
+            told = message.field.add(name=field, number=number, label=3 if repeated else 1)
+            told.type = _MESSAGE if isinstance(kind, str) else kind
+            if isinstance(kind, str):
+                told.type_name = f".prometheus.{kind}"
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
+
+
+WriteRequest = _defined()
+
+
+def read_series(body: bytes, now: datetime) -> Readings:
+    """What a request tells, up to 5 minutes after `now`. Raises PushRefused."""
+    try:
+        request = WriteRequest.FromString(body)
+    except DecodeError as error:
+        raise PushRefused(
+            400, "the body is no prometheus.WriteRequest", "send remote write 1.0"
+        ) from error
+    limit_ms = int(now.timestamp() * 1000) + MAX_FUTURE_MS
+    readings = Readings()
+    for series in request.timeseries:
+        labels = {label.name: label.value for label in series.labels}
+        name = labels.get("__name__", "")
+        if name in _KNOWN:
+            samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
+            moments, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
+            add_series(readings, name, labels, moments, values)
+    return readings

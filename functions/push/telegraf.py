@@ -1,0 +1,183 @@
+"""What Telegraf's stock inputs tell, and lines whose fields are our own metrics."""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from functions.push import lines
+from functions.push.lines import MalformedLine
+from functions.push.readings import Column, Part, Readings
+from functions.push.refusal import Reasons
+from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
+
+__all__ = ["INPUTS", "Reader"]
+
+MAX_FUTURE_US = 300_000_000
+MAX_SERIES = 20_000  # how many plans are kept
+HOST_TAGS = ("host", "hostname", "server", "server_name")
+
+Tags = Mapping[str, str]
+Fields = Mapping[str, Part]
+
+CPU: Fields = {
+    f"usage_{state}": (metric, state)
+    for metric, states in {
+        "cpu_user_pct": ("user", "nice", "guest", "guest_nice"),  # there guests are not in user
+        "cpu_sys_pct": ("system", "irq", "softirq"),
+        "cpu_iowait_pct": ("iowait",),
+        "cpu_idle_pct": ("idle",),
+    }.items()
+    for state in states
+}
+MEM: Fields = {
+    "available_percent": ("mem_available_pct", ""),
+    "used_percent": ("mem_used_rough_pct", ""),
+}
+SWAP: Fields = {"used_percent": ("swap_used_pct", "")}
+SYSTEM: Fields = {
+    "load1": ("load_average", ""), "uptime": ("uptime_s", ""), "n_cpus": ("cores", ""),
+}  # fmt: skip
+NETSTAT: Fields = {"tcp_close_wait": ("back_close_wait", "")}  # it does not tell which end waits
+
+
+def _cpu(tags: Tags) -> Fields:
+    return CPU if tags.get("cpu", "cpu-total") == "cpu-total" else {}
+
+
+def _disk(tags: Tags) -> Fields:
+    if tags.get("fstype") in IMAGE_FILESYSTEMS or tags.get("mode", "rw").split(",")[0] == "ro":
+        return {}
+    return {"used_percent": ("disk_usage_pct", tags.get("device", "") + tags.get("path", ""))}
+
+
+def _net(tags: Tags) -> Fields:
+    link = tags.get("interface", "")
+    if not link or not is_real_link(link):
+        return {}
+    return {"bytes_recv": ("net_in_bytes", link), "bytes_sent": ("net_out_bytes", link)}
+
+
+def _procstat(tags: Tags) -> Fields:
+    names = (tags.get(name, "").lower() for name in ("process_name", "exe", "pattern"))
+    if not any(name.removesuffix(".exe") == "java" for name in names):
+        return {}
+    return {"cpu_usage": ("java_core_pct", "")}
+
+
+INPUTS: Mapping[str, Callable[[Tags], Fields]] = {
+    "cpu": _cpu, "mem": lambda _: MEM, "swap": lambda _: SWAP, "disk": _disk, "net": _net,
+    "system": lambda _: SYSTEM, "netstat": lambda _: NETSTAT, "procstat": _procstat,
+}  # fmt: skip
+
+
+class _Plan(NamedTuple):
+    """Where the fields of a series go; of processes each is told apart by its pid."""
+
+    server: str | None
+    fields: Fields
+    by_pid: bool
+
+
+class Read(NamedTuple):
+    """What a body held."""
+
+    readings: Readings
+    reasons: Reasons
+    lines: int
+    used: int
+
+
+class _Columns(dict[str, Column | None]):
+    """The columns of a series by field; None where a field is not for us."""
+
+    def __init__(self, readings: Readings, plan: _Plan, pid: str = "") -> None:
+        super().__init__()
+        self._readings, self.plan, self._pid = readings, plan, pid
+
+    def __missing__(self, field: str) -> Column | None:
+        part = self.plan.fields.get(field)
+        column = None
+        if part is not None and self.plan.server is not None:
+            part = (part[0], part[1] + self._pid)
+            column = self._readings.column(self.plan.server, part)
+        self[field] = column
+        return column
+
+
+class Reader:
+    """Reads bodies of line protocol. It remembers how series are mapped, and nothing else."""
+
+    def __init__(self, metrics: Collection[str]) -> None:
+        self._own: Fields = {name: (name, "") for name in metrics}
+        self._plans: dict[str, _Plan] = {}
+
+    def read(self, text: str, precision: str, now: datetime) -> Read:
+        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
+        readings, reasons = Readings(), Reasons()
+        now_us = int(now.timestamp() * 1e6)
+        moment_of = _clock(lines.PRECISIONS[precision], now_us)
+        known: dict[str, _Columns] = {}
+        count = used = 0
+        for line in lines.parts(text):
+            count += 1
+            try:
+                head, body, time = lines.split(line)
+                columns = known.get(head)
+                if columns is None:
+                    columns = known[head] = _Columns(readings, self._plan(head))
+                moment = moment_of(time)
+                used += _take(columns, body, moment)
+            except MalformedLine as error:
+                reasons.add(str(error), line)
+        readings.drop_empty()
+        return Read(readings, reasons, count, used)
+
+    def _plan(self, head: str) -> _Plan:
+        plan = self._plans.get(head)
+        if plan is None:
+            if len(self._plans) >= MAX_SERIES:
+                self._plans.clear()
+            plan = self._plans[head] = self._made(*lines.series(head))
+        return plan
+
+    def _made(self, measurement: str, tags: Tags) -> _Plan:
+        server = next((tags[name] for name in HOST_TAGS if name in tags), None)
+        known = INPUTS.get(measurement)
+        fields = self._own if known is None else {**self._own, **known(tags)}
+        return _Plan(server, fields, measurement == "procstat" and "cpu_usage" in fields)
+
+
+def _take(columns: _Columns, body: str, moment: int) -> bool:
+    """Put the values of one line where they belong; whether any of them is for us."""
+    pairs = lines.fields(body)
+    if columns.plan.by_pid:
+        pid = dict(pairs).get("pid", "")
+        columns = _Columns(columns._readings, columns.plan, pid)
+    found = [
+        (column, value)
+        for name, text in pairs
+        if (column := columns[name]) is not None and (value := lines.number(text)) is not None
+    ]
+    for (moments, values), value in found:
+        moments.append(moment)
+        values.append(value)
+    if not found and columns.plan.server is None and columns.plan.fields.keys() & dict(pairs):
+        raise MalformedLine("no server: send it in the tag 'host'")
+    return bool(found)
+
+
+def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:
+    """What turns the time of a line into microseconds since 1970."""
+
+    def moment_of(time: str | None) -> int:
+        if time is None:
+            return now_us
+        moment = lines.time_of(time) * precision_ns // 1000
+        if not 0 <= moment <= now_us + MAX_FUTURE_US:
+            raise MalformedLine(
+                "the time lies before 1970, or more than 5 minutes in the future: check the clock, "
+                "and name the unit of times with ?precision=ns, us, ms or s"
+            )
+        return moment
+
+    return moment_of

@@ -1,0 +1,150 @@
+"""Counters become rates, pieces become rows, and nothing is invented."""
+
+from typing import Any
+
+import pytest
+
+from functions.push.assembly import Assembler
+from functions.push.readings import Readings
+from storage.metrics import METRIC_NAMES
+
+SECOND = 1_000_000
+CPU = {"user": 40.0, "nice": 0.0, "system": 10.0, "iowait": 5.0, "idle": 45.0}
+
+
+def scrape(at_s: float, **parts: float) -> Readings:
+    """Readings of server a; `net_in_bytes__eth0` is the part of that link."""
+    readings = Readings()
+    for name, value in parts.items():
+        kind, _, which = name.partition("__")
+        readings.add("a", (kind, which), int(at_s * SECOND), value)
+    return readings
+
+
+def cpu(at_s: float, cores: int, scale: float, **more: float) -> Readings:
+    readings = scrape(at_s, **more)
+    for core in range(cores):
+        for mode, seconds in CPU.items():
+            readings.add("a", ("cpu_s", f"{core} {mode}"), int(at_s * SECOND), seconds * scale)
+    return readings
+
+
+class Chain:
+    """An assembler, fed one piece after the other."""
+
+    def __init__(self) -> None:
+        self._assembler = Assembler("test", METRIC_NAMES)
+
+    def last(self, readings: Readings) -> dict[str, Any]:
+        rows = self._assembler.rows(readings)["metrics"].to_pylist()
+        return dict(rows[-1]) if rows else {}
+
+
+def test_cpu_time_becomes_shares_over_all_cores() -> None:
+    chain = Chain()
+    assert chain.last(cpu(0, 2, 1.0, load_average=1)) ["cpu_user_pct"] is None  # fmt: skip
+    row = chain.last(cpu(15, 2, 1.1))
+    shares = [row[f"cpu_{name}_pct"] for name in ("user", "sys", "iowait", "idle")]
+    assert shares == pytest.approx([40, 10, 5, 45], rel=1e-5)
+
+
+def test_traffic_is_the_sum_over_the_links_that_both_ends_know() -> None:
+    chain = Chain()
+    chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
+    row = chain.last(scrape(10, net_in_bytes__eth0=20e6, net_in_bytes__eth1=9e12))
+    assert row["net_in_mb_s"] == pytest.approx(2.0)
+    row = chain.last(scrape(20, net_in_bytes__eth0=30e6, net_in_bytes__eth1=9e12 + 10e6))
+    assert row["net_in_mb_s"] == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        scrape(10, net_in_bytes__eth0=5e6, load_average=2),  # it was set back
+        scrape(10, net_in_bytes__eth0=300e6, booted_at_s=9, load_average=2),  # it overtook
+        scrape(700, net_in_bytes__eth0=300e6, load_average=2),  # too long ago
+        scrape(-5, net_in_bytes__eth0=300e6, load_average=2),  # came late
+        scrape(0, net_in_bytes__eth0=300e6, load_average=2),  # the same moment
+        scrape(10, net_in_bytes__eth1=300e6, load_average=2),  # another link
+    ],
+    ids=["reset", "reboot", "gap", "late", "same", "other"],
+)  # fmt: skip
+def test_a_rate_that_would_be_wrong_is_missing(second: Readings) -> None:
+    chain = Chain()
+    chain.last(scrape(0, net_in_bytes__eth0=200e6, booted_at_s=-100, load_average=1))
+    row = chain.last(second)
+    assert row["load_average"] == 2.0
+    assert row["net_in_mb_s"] is None
+
+
+def test_what_comes_late_leaves_the_next_rate_alone() -> None:
+    chain = Chain()
+    chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
+    chain.last(scrape(-5, net_in_bytes__eth0=500e6, load_average=1))
+    assert chain.last(scrape(10, net_in_bytes__eth0=10e6))["net_in_mb_s"] == pytest.approx(1.0)
+
+
+def test_a_moment_without_counters_does_not_break_the_chain() -> None:
+    chain = Chain()
+    chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
+    chain.last(scrape(1, load_average=1))
+    assert chain.last(scrape(10, net_in_bytes__eth0=10e6))["net_in_mb_s"] == pytest.approx(1.0)
+
+
+def test_a_core_of_which_a_part_is_missing_does_not_count() -> None:
+    chain = Chain()
+    chain.last(cpu(0, 2, 1.0))
+    second = cpu(15, 2, 1.1)
+    del second.servers["a"]["cpu_s", "1 idle"]
+    assert chain.last(second)["cpu_idle_pct"] == pytest.approx(45, rel=1e-5)
+
+
+def test_shares_without_idle_time_are_not_made() -> None:
+    chain = Chain()
+    for at, scale in ((0, 1.0), (15, 1.1)):
+        readings = cpu(at, 1, scale, load_average=1)
+        del readings.servers["a"]["cpu_s", "0 idle"]
+        row = chain.last(readings)
+    assert row["cpu_user_pct"] is None
+
+
+def test_a_reboot_of_the_cpu_counters_is_missing_and_then_goes_on() -> None:
+    chain = Chain()
+    chain.last(cpu(0, 2, 10.0, load_average=1))
+    assert chain.last(cpu(15, 2, 0.1, load_average=1))["cpu_user_pct"] is None
+    assert chain.last(cpu(30, 2, 0.2))["cpu_user_pct"] == pytest.approx(40, rel=1e-5)
+
+
+def test_many_moments_at_once_are_the_same_as_one_after_the_other() -> None:
+    steps = [cpu(15 * i, 2, 1 + i / 10, net_in_bytes__eth0=i * 15e6) for i in range(5)]
+    single = Chain()
+    expected = [single.last(step) for step in steps]
+    whole = Readings()
+    for step in [cpu(15 * i, 2, 1 + i / 10, net_in_bytes__eth0=i * 15e6) for i in range(5)]:
+        whole.merge(step)
+    found = Assembler("test", METRIC_NAMES).rows(whole)["metrics"].to_pylist()
+    assert found == [row for row in expected if row]
+
+
+def test_memory_swap_and_volumes_are_shares() -> None:
+    row = Chain().last(
+        scrape(
+            0, mem_total=1000, mem_available=250, swap_total=0, swap_free=0, fs_size__a=100,
+            fs_free__a=50, fs_avail__a=40, fs_size__b=100, fs_free__b=1, fs_avail__b=1,
+            fs_readonly__b=1, booted_at_s=-86400,
+        )
+    )  # fmt: skip
+    assert row["mem_used_pct"] == 75.0
+    assert row["swap_used_pct"] == 0.0
+    assert row["disk_usage_pct"] == pytest.approx(100 * 50 / 90)
+    assert row["uptime_days"] == 1.0
+
+
+def test_later_pieces_of_a_moment_are_cut_out_and_the_rest_stays() -> None:
+    later = scrape(0, load_average=1)
+    later.merge(scrape(5, load_average=2, swap_used_pct=3))
+    early = later.cut_out({"a": {0}, "b": {5}})
+    assert early.servers == {"a": {("load_average", ""): ([0], [1])}}
+    assert later.moments() == {"a": {5 * SECOND}}
+    assert later.cut_out({"a": {5 * SECOND}})
+    assert not later

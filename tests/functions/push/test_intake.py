@@ -1,0 +1,273 @@
+"""From a request to a segment: durable before it is answered, whole, and over a crash."""
+
+import gzip
+import json
+import threading
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from functions.push import held as holding
+from functions.push.bodies import MAX_BODY_BYTES, unpacked
+from functions.push.intake import Intake
+from functions.push.journal import Together
+from functions.push.refusal import PushRefused
+from functions.push.remote_write import WriteRequest
+from storage.folders import Folders
+from storage.pushes import Push
+from storage.segment import provenance_of
+from tests.conftest import NOW, House
+
+TS = "2026-05-06T12:00:00Z"
+NS = 1778068800_000_000_000
+
+
+class Door:
+    """An intake that is asked as the site asks it."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders.create()
+        self.intake = Intake(folders, clock=lambda: NOW)
+
+    def push(self, kind: str, body: bytes, encoding: str = "identity", **more: str) -> Any:
+        status, answer = self.intake.answer(Push(kind, body, encoding, more).packed())
+        return status, msgspec.json.decode(answer) if answer else None
+
+    def turn(self, source: str, times: int = 2) -> None:
+        for _ in range(times):
+            self.intake.held[source].turn()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """All rows of metrics that lie in the inbox."""
+        paths = self.folders.inbox.glob("*-metrics-*.parquet")
+        rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
+        return sorted(rows, key=lambda row: (row["ts"], row["server"]))
+
+    def pending(self) -> list[Path]:
+        return sorted(self.folders.pending.glob("*"))
+
+
+@pytest.fixture
+def door(tmp_path: Path) -> Door:
+    return Door(Folders.at(tmp_path))
+
+
+def lines(*texts: str) -> bytes:
+    return "\n".join(f"{text} {NS}" for text in texts).encode()
+
+
+def written(at_ms: int, **series: float) -> bytes:
+    """A remote write of node_exporter's series, each as `name__label__value`."""
+    request = WriteRequest()
+    for key, value in series.items():
+        name, *pairs = key.split("__")
+        one = request.timeseries.add()
+        labels = {"__name__": name, "instance": "web1:9100", "job": "node"}
+        labels |= dict(zip(pairs[::2], pairs[1::2], strict=True))
+        for label, text in labels.items():
+            one.labels.add(name=label, value=text)
+        one.samples.add(value=value, timestamp=at_ms)
+    return bytes(pa.compress(request.SerializeToString(), codec="snappy", asbytes=True))
+
+
+def test_records_are_in_a_segment_when_they_are_answered(door: Door) -> None:
+    sent = [{"server": s, "ts": TS, "mem_used_pct": 50, "site": "fra"} for s in "ab"]
+    status, told = door.push("records", json.dumps([*sent, {"server": "c"}]).encode())
+    assert status == 200
+    assert (told["accepted"], told["refused"]) == (2, 1)
+    assert told["reasons"][0]["example"] == {"server": "c"}
+    assert [row["server"] for row in door.rows()] == ["a", "b"]
+    [path] = door.folders.inbox.glob("*-server_facts-*")
+    assert provenance_of(path).function == "feed"
+    assert pq.read_table(path)["site"].to_pylist() == ["fra", "fra"]
+
+
+def test_records_of_which_none_can_be_used_are_422(door: Door) -> None:
+    status, told = door.push("records", b'[{"server": "a", "ts": "2026-05-06T12:00:00Z"}]')
+    assert (status, told["refused"], door.rows()) == (422, 1, [])
+    assert "no metric is in the record" in told["message"]
+
+
+def test_requests_at_one_time_share_a_segment() -> None:
+    turns: list[list[int]] = []
+    first_is_writing, go_on = threading.Event(), threading.Event()
+
+    def write(items: list[int]) -> None:
+        turns.append(items)
+        first_is_writing.set()
+        assert go_on.wait(10)
+        if 3 in items:
+            raise OSError("full")
+
+    together = Together(write)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(together.put, 0)
+        assert first_is_writing.wait(10)
+        others = [pool.submit(together.put, n) for n in (1, 2, 3)]
+        while len(together._waiting) < 3:
+            assert not any(other.done() for other in others)
+        go_on.set()
+        assert first.result(10) is None
+        assert [str(other.exception(10)) for other in others] == ["full"] * 3
+    assert [sorted(turn) for turn in turns] == [[0], [1, 2, 3]]
+
+
+def test_lines_of_one_moment_in_several_requests_become_one_row(door: Door) -> None:
+    assert door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=b load_average=2")) == (
+        204, None,
+    )  # fmt: skip
+    assert len(door.pending()) == 1  # it is on the disk
+    door.turn("influx", 1)
+    assert door.push("lines", gzip.compress(lines("n,host=a swap_used_pct=3")), "gzip")[0] == 204
+    door.turn("influx", 1)
+    assert [(r["server"], r["mem_used_pct"], r["swap_used_pct"]) for r in door.rows()] == [
+        ("a", 1.0, 3.0), ("b", None, None),
+    ]  # fmt: skip
+    door.turn("influx")
+    assert len(door.rows()) == 2
+    assert door.pending() == []
+
+
+def test_what_was_taken_outlives_the_process(door: Door) -> None:
+    door.push("lines", lines("m,host=a mem_used_pct=1"))
+    door.push("remote_write", written(NS // 10**6, node_load1=1.5), "snappy")
+    (door.folders.pending / "torn-influx-1.partial").write_bytes(b"\x00")
+    (door.folders.pending / "0-influx-1.push").write_bytes(b"\xff")
+    again = Door(door.folders)
+    again.intake.recover()
+    again.turn("influx")
+    again.turn("remote_write")
+    assert [(r["server"], r["source"]) for r in again.rows()] == [
+        ("a", "influx"), ("web1", "remote_write"),
+    ]  # fmt: skip
+    assert again.pending() == []
+    assert (door.folders.rejected / "0-influx-1.push").exists()
+
+
+def test_rows_that_the_disk_does_not_take_wait_for_it(door: Door) -> None:
+    door.push("lines", lines("m,host=a mem_used_pct=1"))
+    inbox = door.folders.inbox
+    inbox.rmdir()
+    with pytest.raises(OSError, match="cannot be reached"):
+        door.turn("influx")
+    assert len(door.pending()) == 1
+    status, told = door.push("records", b'[{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}]')
+    assert status == 503
+    assert "mount its disk" in told["message"]
+    inbox.mkdir()
+    door.turn("influx", 1)
+    assert [row["mem_used_pct"] for row in door.rows()] == [1.0]
+    assert door.pending() == []
+
+
+def test_more_than_can_wait_is_429(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(holding, "MAX_WAITING_BYTES", 100)
+    body = lines("m,host=a mem_used_pct=1")
+    assert [door.push("lines", body)[0] for _ in range(3)] == [204, 204, 429]
+    door.turn("influx")
+    assert door.push("lines", body)[0] == 204
+
+
+def test_bad_lines_are_400_and_the_good_ones_are_taken(door: Door) -> None:
+    status, told = door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=a"))
+    assert (status, told["code"]) == (400, "bad request")
+    assert "1 of 2 lines were refused, the others were taken" in told["message"]
+    door.turn("influx")
+    assert [row["server"] for row in door.rows()] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("body", "more", "status", "says"),
+    [
+        (lines("kernel,host=a x=1"), {}, 422, "none of 1 lines tells one of our metrics"),
+        (b"\xff", {}, 400, "not UTF-8"),
+        (b"m,host=a load1=1", {"precision": "d"}, 400, "precision is 'd': choose one of ns"),
+    ],
+)  # fmt: skip
+def test_lines_that_are_refused_as_a_whole(
+    door: Door, body: bytes, more: dict[str, str], status: int, says: str
+) -> None:
+    found, told = door.push("lines", body, **more)
+    assert found == status
+    assert says in told["message"]
+    assert door.pending() == []
+
+
+def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: Door) -> None:
+    first_ms = NS // 10**6
+
+    def scrape(at_ms: int, scale: float, received: float) -> None:
+        cpu = {"user": 40, "system": 10, "iowait": 5, "idle": 45}
+        modes = {f"node_cpu_seconds_total__cpu__0__mode__{m}": s * scale for m, s in cpu.items()}
+        user = modes.popitem()
+        door.push("remote_write", written(at_ms, node_load1=2, **modes), "snappy")
+        rest = {
+            "node_network_receive_bytes_total__device__eth0": received,
+            "node_network_receive_bytes_total__device__lo": 9 * received,
+            "node_boot_time_seconds": NS / 10**9 - 86_400, "up": 1, user[0]: user[1],
+            "node_memory_MemTotal_bytes": 100, "node_memory_MemAvailable_bytes": float("nan"),
+        }  # fmt: skip
+        door.push("remote_write", written(at_ms, **rest), "snappy")
+
+    scrape(first_ms - 15_000, 1, 1e6)
+    door.turn("remote_write")
+    scrape(first_ms, 1.1, 31e6)
+    door.turn("remote_write")
+    first, second = door.rows()
+    assert (first["cpu_user_pct"], first["net_in_mb_s"]) == (None, None)
+    shares = [second[f"cpu_{name}_pct"] for name in ("user", "sys", "iowait", "idle")]
+    assert shares == pytest.approx([40, 10, 5, 45], rel=1e-4)
+    assert second["net_in_mb_s"] == pytest.approx(2.0)
+    assert (second["uptime_days"], second["mem_used_pct"]) == (1.0, None)
+
+
+def test_series_that_are_not_for_us_leave_nothing(door: Door) -> None:
+    assert door.push("remote_write", written(NS // 10**6, up=1), "snappy") == (204, None)
+    assert door.pending() == []
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b"not snappy", "snappy", 400), (b"", "snappy", 400),
+        (b"\xff\xff\xff\xff\x7f", "snappy", 413),
+        (pa.compress(b"\xff\xff", codec="snappy", asbytes=True), "snappy", 400),
+        (b"no gzip", "gzip", 400),
+        (gzip.compress(b"x" * 1000, mtime=0)[:-9], "gzip", 400),
+    ],
+)  # fmt: skip
+def test_a_body_that_cannot_be_unpacked_is_told_so(
+    door: Door, body: bytes, encoding: str, status: int
+) -> None:
+    found, told = door.push("remote_write", body, encoding)
+    assert found == status
+    assert told["remedy"]
+
+
+def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
+    packer = zlib.compressobj(wbits=31)
+    bomb = packer.compress(b"\0" * (MAX_BODY_BYTES + 1)) + packer.flush()
+    assert len(bomb) < 50_000
+    for body in (bomb, gzip.compress(b"\0" * (MAX_BODY_BYTES // 2)) * 3):
+        with pytest.raises(PushRefused, match="larger than 32 MiB") as refused:
+            unpacked(body, "gzip")
+        assert refused.value.status == 413
+
+
+def test_the_keeper_commits_what_was_pushed(house: House) -> None:
+    door = Door(house.folders)
+    door.push("records", b'[{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}]')
+    door.push("lines", lines("m,host=b load_average=2"))
+    door.turn("influx")
+    assert house.commit().rejected == ()
+    found = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
+    assert found.to_pylist() == [
+        {"server": "a", "load_average": 1.0, "source": "feed"},
+        {"server": "b", "load_average": 2.0, "source": "influx"},
+    ]

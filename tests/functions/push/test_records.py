@@ -1,0 +1,131 @@
+"""Records pushed as JSON: what is taken, what is refused and in which words."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.push.facts import Facts
+from functions.push.records import Taken, read_records, take_records
+from functions.push.refusal import PushRefused
+from storage.metrics import METRIC_NAMES, METRICS
+from tests.conftest import NOW
+
+TS = "2026-05-06T12:00:00Z"
+LATER = (NOW + timedelta(minutes=6)).isoformat()
+
+
+def take(*records: Any, unit: str = "s") -> Taken:
+    return take_records(records, METRICS, NOW, unit, "feed")
+
+
+def reason(taken: Taken) -> str:
+    [only] = taken.reasons.told()
+    return str(only["reason"])
+
+
+def test_our_own_names_are_taken_as_they_are() -> None:
+    sent = {name: float(place) for place, name in enumerate(METRIC_NAMES)}
+    taken = take({"server": "a", "ts": TS, **sent})
+    [row] = taken.rows.to_pylist()
+    assert {name: row[name] for name in METRIC_NAMES} == sent
+    assert (row["server"], row["source"]) == ("a", "feed")
+    assert row["ts"] == datetime(2026, 5, 6, 12, tzinfo=UTC)
+    assert not taken.reasons
+
+
+def test_stock_names_and_percent_in_words_are_known() -> None:
+    taken = take({
+        "hostname": "a", "timestamp": TS, "cpu_system": 3, "memory_used": 0, "disk_used": "67% /m",
+        "load1": 1.5, "network_in": 12.5,
+    })  # fmt: skip
+    [row] = taken.rows.to_pylist()
+    known = {"cpu_sys_pct": 3.0, "mem_used_pct": 0.0, "disk_usage_pct": 67.0}
+    assert {n: row[n] for n in known} == known
+    assert (row["load_average"], row["net_in_mb_s"], row["swap_used_pct"]) == (1.5, 12.5, None)
+
+
+@pytest.mark.parametrize(
+    ("time", "unit"),
+    [
+        (TS, "s"), ("2026-05-06T14:00:00+02:00", "s"), (1778068800, "s"), (1778068800.0, "s"),
+        (1778068800000, "ms"), (1778068800000000, "us"), (1778068800000000000, "ns"),
+    ],
+)  # fmt: skip
+def test_times_of_each_form_are_the_same_moment(time: Any, unit: str) -> None:
+    beside = {"server": "b", "ts": TS, "load": 1}  # another form in the same request
+    rows = take({"server": "a", "ts": time, "load": 1}, beside, unit=unit).rows
+    assert set(rows["ts"].to_pylist()) == {datetime(2026, 5, 6, 12, tzinfo=UTC)}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"ts": TS, "load": 1}, "no server"),
+        ({"server": "", "ts": TS, "load": 1}, "the server is no name"),
+        ({"server": 7, "ts": TS, "load": 1}, "the server is no name"),
+        ({"server": "a", "load": 1}, "no time"),
+        ({"server": "a", "ts": None, "load": 1}, "no time"),
+        ({"server": "a", "ts": "2026-05-06T12:00:00", "load": 1}, "has no zone"),
+        ({"server": "a", "ts": "soon", "load": 1}, "is no time of format 'iso'"),
+        ({"server": "a", "ts": 1778068800000, "load": 1}, "ms, us or ns"),
+        ({"server": "a", "ts": LATER, "load": 1}, "in the future"),
+        ({"server": "a", "ts": TS}, "no metric is in the record"),
+        ({"server": "a", "ts": TS, "loud": 1}, "no metric is in the record"),
+        (["a", TS], "a record is no JSON object"),
+    ],
+)  # fmt: skip
+def test_a_record_that_cannot_be_used_is_refused_alone(wrong: Any, says: str) -> None:
+    taken = take({"server": "good", "ts": TS, "load": 1}, wrong)
+    assert taken.rows["server"].to_pylist() == ["good"]
+    assert taken.refused == 1
+    assert says in reason(taken)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        (4520, "mem_used_pct: outside 0–100 %"), (-1, "outside"), (10**400, "not a number"),
+        ("much", "not a number"), (True, "not a number"), ([1], "not a number"),
+    ],
+)  # fmt: skip
+def test_a_value_that_cannot_be_true_is_refused_alone(value: Any, says: str) -> None:
+    taken = take({"server": "a", "ts": TS, "load": 1, "mem_used_pct": value})
+    [row] = taken.rows.to_pylist()
+    assert (row["load_average"], row["mem_used_pct"]) == (1.0, None)
+    assert (taken.refused, taken.values_refused) == (0, 1)
+    assert says in reason(taken)
+
+
+def test_profile_site_and_cores_are_told_once_and_when_they_change() -> None:
+    facts = Facts()
+    record = {"server": "ppdb1", "ts": TS, "load": 1, "profile": "web_api", "cores": 8}
+    named = take(record).facts
+    [row] = facts.news(named)["server_facts"].to_pylist()
+    assert (row["profile"], row["cores"]) == ("database", 8)  # the name goes before
+    facts.remember(named)
+    assert facts.news(take(record).facts) == {}
+    assert "server_facts" in facts.news(take(record | {"cores": 16}).facts)
+
+
+def test_unknown_fields_are_named() -> None:
+    assert take({"server": "a", "ts": TS, "load": 1, "mem_usd_pct": 3}).ignored == ("mem_usd_pct",)
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"records": []}'])
+def test_no_records_are_no_mistake(body: bytes) -> None:
+    assert take(*read_records(body)).rows.num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "says"),
+    [
+        (b"", 422, "no JSON"), (b"{", 422, "no JSON"), (b'"x"', 422, "has no records"),
+        (b'{"server": "a"}', 422, "has no records"), (b"[" * 100_000, 422, "no JSON"),
+        (b"[" + b"1," * 10_000 + b"1]", 413, "10001 records are more than 10000"),
+    ],
+)  # fmt: skip
+def test_a_body_that_is_none_is_refused_whole(body: bytes, status: int, says: str) -> None:
+    with pytest.raises(PushRefused, match=says) as refused:
+        read_records(body)
+    assert refused.value.status == status

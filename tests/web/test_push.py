@@ -1,0 +1,135 @@
+"""The doors for pushed rows: what HTTP has to say before and after the intake is asked."""
+
+import gzip
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from functions.push.intake import taking_pushes
+from functions.push.remote_write import WriteRequest
+from storage.folders import Folders
+from storage.pushes import MAX_SENT_BYTES
+from tests.web.conftest import Client
+from tests.web.test_access import site
+from web import push
+
+RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
+DOORS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
+SECOND = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
+PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Folders.at(tmp_path_factory.mktemp("var")).create().data
+
+
+@pytest.fixture(scope="module")
+def client(data: Path) -> Iterator[Client]:
+    """The site, and an intake behind it."""
+    with taking_pushes(Folders.at(data)), site(data, False, "127.0.0.1") as client:
+        yield client
+
+
+def rows_of(data: Path, server: str) -> list[dict[str, Any]]:
+    paths = Folders.at(data).inbox.glob("*-metrics-*.parquet")
+    return [r for path in paths for r in pq.read_table(path).to_pylist() if r["server"] == server]
+
+
+@pytest.mark.parametrize("path", ["/feed", "/feed/data"])
+def test_records_are_taken_plain_and_compressed(client: Client, data: Path, path: str) -> None:
+    server = path.replace("/", "-")
+    record = RECORD | {"server": server}
+    plain = client.post(path, json=[record, {"server": "b"}])
+    assert plain.status_code == 200
+    assert plain.json()["accepted"] == plain.json()["refused"] == 1
+    assert "no time" in plain.json()["reasons"][0]["reason"]
+    packed = client.post(
+        path, content=gzip.compress(json.dumps({"records": [record]}).encode()),
+        headers={"Content-Type": "application/json", "Content-Encoding": "gzip"},
+    )  # fmt: skip
+    assert packed.json()["accepted"] == 1
+    assert [row["mem_used_pct"] for row in rows_of(data, server)] == [1.5, 1.5]
+
+
+@pytest.mark.parametrize("path", ["/api/v2/write?org=o&bucket=b&precision=s", "/write?db=x"])
+def test_lines_are_taken_without_a_word(client: Client, path: str) -> None:
+    time = 1778068800 if "precision" in path else 1778068800 * 10**9
+    answer = client.post(path, content=f"m,host=a mem_used_pct=1 {time}")
+    assert (answer.status_code, answer.content) == (204, b"")
+    broken = client.post(path, content=f"m,host=a mem_used_pct=1 {time}\nm,host=a")
+    assert broken.status_code == 400
+    assert "partial write: 1 of 2 lines" in broken.json()["message"]
+
+
+def test_series_are_taken_without_a_word(client: Client) -> None:
+    request = WriteRequest()
+    request.timeseries.add().labels.add(name="__name__", value="up")
+    body = pa.compress(request.SerializeToString(), codec="snappy", asbytes=True)
+    assert client.post("/api/v1/write", content=body, headers=PROTOBUF).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "says"),
+    [
+        ("/feed", {"Content-Type": "text/csv"}, "application/json"),
+        ("/feed", {"Content-Type": ""}, "application/json"),
+        ("/feed", {"Content-Type": "application/json", "Content-Encoding": "br"}, "gzip"),
+        ("/write", {"Content-Encoding": "zstd"}, "gzip"),
+        ("/api/v1/write", {"Content-Type": "application/json"}, "application/x-protobuf"),
+        ("/api/v1/write", {"Content-Type": "application/x-protobuf"}, "snappy"),
+        ("/api/v1/write", PROTOBUF | {"Content-Type": SECOND}, "prometheus.WriteRequest"),
+    ],
+)  # fmt: skip
+def test_another_form_is_415_and_names_the_right_one(
+    client: Client, path: str, headers: dict[str, str], says: str
+) -> None:
+    answer = client.post(path, content=b"[]", headers=headers)
+    assert answer.status_code == 415
+    assert says in answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_a_body_without_end_is_413_and_is_not_held(client: Client, path: str) -> None:
+    headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
+    parts = (b"x" * (1 << 20) for _ in range((MAX_SENT_BYTES >> 20) + 1))
+    answer = client.post(path, content=parts, headers=headers)
+    assert answer.status_code == 413
+    assert "larger than 16 MiB" in answer.json()["detail"]
+
+
+def test_what_the_intake_refuses_is_passed_on(client: Client) -> None:
+    answer = client.post("/feed", content=b"{", headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    assert answer.json()["remedy"] == "send a list of records as JSON"
+
+
+def test_too_much_at_once_is_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push, "MAX_UNDER_WAY", 0)
+    answer = client.post("/feed", json=[RECORD])
+    assert answer.status_code == 429
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["remedy"]
+
+
+@pytest.mark.parametrize("path", DOORS)
+def test_without_an_intake_it_is_503_with_a_time_to_try_again(tmp_path: Path, path: str) -> None:
+    headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
+    with site(tmp_path, False, "127.0.0.1") as client:
+        answer = client.post(path, content=b"[]", headers=headers)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert "start one with 'hoursight up'" in answer.json()["message"]
+
+
+def test_the_description_of_the_api_has_the_doors_and_their_refusals(client: Client) -> None:
+    paths = client.get("/schema").json()["paths"]
+    for path in DOORS:
+        assert {"401", "403", "413", "415", "422", "429", "503"} <= paths[path]["post"][
+            "responses"
+        ].keys()
