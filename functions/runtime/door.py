@@ -62,11 +62,16 @@ class Door:
     def _found(self, name: str) -> Iterator[tuple[Declared, Hands | None]]:
         """A function, by its name or the path of its request, and whose hands it lives in."""
         known = self._users.functions()
-        for function, isolate in known:
+        for function, resident in known:
             paths = {t.path for t in function.on if isinstance(t, Request) and t.path}
-            if name in {function.name, *paths}:
-                yield function, isolate
+            if name not in {function.name, *paths}:
+                continue
+            if "cursor" in function.needs:  # where one run ends the next goes on
+                yield function, resident.isolate
                 return
+            with resident.crew.one() as isolate:
+                yield function, isolate
+            return
         ours = registry.find(name, also=[function.name for function, _ in known])
         if ours in registry.thinkers():
             yield ours, None

@@ -222,6 +222,15 @@ class Isolate:
         self._stop = threading.Event()
         self._number = 0
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call has to wait."""
+        return self._lock.locked()
+
+    def another(self) -> "Isolate":
+        """One more for the same source."""
+        return Isolate(self._nursery, self.source)
+
     def load(self) -> "Isolate":
         """Load the source; LoadFailed says why it cannot be, Stopped that it is to be no more."""
         with self._lock:

@@ -186,10 +186,10 @@ class Users:
                 self._stamps[name] = stamp
                 self._renew(source)
 
-    def functions(self) -> list[tuple[Declared, Isolate]]:
-        """What runs now, and the hands that it lives in."""
-        isolates = [resident.isolate for resident in list(self.residents.values())]
-        return [(function, isolate) for isolate in isolates for function in isolate.functions]
+    def functions(self) -> list[tuple[Declared, Resident]]:
+        """What runs now, and where it lives."""
+        residents = list(self.residents.values())
+        return [(function, each) for each in residents for function in each.isolate.functions]
 
     def _renew(self, source: Source) -> None:
         try:
@@ -227,7 +227,7 @@ class Users:
     def _taken(self) -> dict[str, str]:
         others = taken_names(self._folders, self._place)
         return others | {
-            function.name: isolate.source.name for function, isolate in self.functions()
+            function.name: each.isolate.source.name for function, each in self.functions()
         }
 
 

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 
+from functions.runtime.crew import Crew
 from functions.runtime.function import Declared
 from functions.runtime.hands import Stopped
 from functions.runtime.isolation import Isolate, LoadFailed
@@ -55,6 +56,7 @@ class Resident:
 
     def __init__(self, runner: Runner, isolate: Isolate, news: LakeNews) -> None:
         self.isolate = isolate
+        self.crew = Crew(isolate)
         self._runner = runner
         self._news = news
         self._mailbox = Mailbox()
@@ -69,6 +71,7 @@ class Resident:
         """End it at once, also in the middle of a run: what that would have brought comes again."""
         self._stop.set()
         self._mailbox.post()
+        self.crew.close()
         self.isolate.close()
         self._thread.join()
 
