@@ -428,6 +428,43 @@ def doctor(data: Path) -> None:
     sys.exit(0 if examine(data, click.echo) else 1)
 
 
+@cli.command(epilog="Example: hoursight backtest history.parquet --html report.html")
+@_data_option
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--lake", is_flag=True, help="The history in the data folder, instead of files.")
+@click.option("--model", type=click.Path(path_type=Path), help="A model file to try instead.")
+@click.option(
+    "--origins",
+    type=click.IntRange(1),
+    default=14,
+    show_default=True,
+    help="From how many times, 8 h apart, to forecast; the last ones.",
+)
+@click.option("--servers", help="Only these: names and patterns, as in 'ppdb*,web1'.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all numbers here.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a report with pictures here.",
+)
+def backtest(**asked: Any) -> None:
+    """Tell what the forecast would have been worth on the history in FILES, or in the lake.
+
+    FILES are Parquet or CSV with ts, server and any of the 14 metrics, at any cadence. The exit
+    code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
+    than that of the value 24 h before, or of the last value), and 2 for bad input.
+    """
+    from scripts.backtest import Asked, command
+
+    sys.exit(command(Asked(**asked), click.echo))
+
+
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
     try:

@@ -88,7 +88,7 @@ def _still_to_do(window: Window, contexts: Contexts) -> Contexts:
 
 
 def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
-    quiet = silent(contexts.values)
+    quiet = _silent(contexts.values)
     made = predict(model, contexts.values, contexts.start, contexts.profiles)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
     whys = [
@@ -104,11 +104,11 @@ def predict(
 ) -> Forecast:
     """What users are served: the model's forecast, and none for a server that has gone silent."""
     heard = values.copy()
-    heard[silent(values)] = np.nan
+    heard[_silent(values)] = np.nan
     return model.predict(heard, start, profiles)
 
 
-def silent(values: Floats) -> npt.NDArray[np.bool_]:
+def _silent(values: Floats) -> npt.NDArray[np.bool_]:
     """Servers [n] with no value of any metric in the last half hour of the context."""
     recent = values[:, -(SILENT // STEP) :, :]
     return np.logical_not(np.isfinite(recent).any(axis=(1, 2)))
