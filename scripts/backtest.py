@@ -185,7 +185,7 @@ def command(asked: Asked, say: Say) -> int:
         say(f"hoursight: {error}", err=True)
         return 2
     _tell(found, loaded, asked, say)
-    _write(found, loaded, asked, say)
+    _write(found, forecaster, loaded, asked, say)
     return 1 if found.loses else 0
 
 
@@ -280,10 +280,15 @@ def verdict(found: Backtest) -> str:
     return f"The served forecast is better than both naive ones: {told}."
 
 
-def _write(found: Backtest, loaded: Loaded, asked: Asked, say: Say) -> None:
+def _write(found: Backtest, forecaster: Forecaster, loaded: Loaded, asked: Asked, say: Say) -> None:
     if asked.json_file:
         asked.json_file.write_text(json.dumps(as_json(found, loaded), indent=1) + "\n")
         say(f"wrote {asked.json_file}")
+    if asked.html_file:
+        from scripts.backtest_page import page  # it is written by means of this module
+
+        asked.html_file.write_text(page(found, served(forecaster), loaded))
+        say(f"wrote {asked.html_file}")
 
 
 def as_json(found: Backtest, loaded: Loaded) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 import re
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 import hoursight
 from functions.runtime.model import SHIPPED, Forecaster
+from storage.metrics import METRIC_NAMES
 from storage.settings import Settings
 from tests.conftest import House
 
@@ -48,3 +50,25 @@ def test_the_scores_shown_are_those_in_the_card_of_the_shipped_model() -> None:
         if name != "simulator, per metric":
             row = " | ".join(f"{score:.3f}".removeprefix("0") for score in parts["model"])
             assert f"| {row} |" in shown, name
+
+
+def test_the_model_answers_from_python_as_the_example_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOURSIGHT_DATA", str(tmp_path))
+    text = (ROOT / "docs" / "backtest.md").read_text()
+    example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert example is not None
+    found: dict[str, Any] = {}
+    exec(example[1], found)  # noqa: S102  the page's own example
+    forecast = found["forecast"]
+    assert forecast.quantiles.shape == (1, 96, 14, 7)
+    assert METRIC_NAMES.index("mem_used_pct") == 5
+    assert forecast.state[0].tolist() == ["abstained"] * 5 + ["early"] + ["abstained"] * 8
+    assert 50 < found["median_in_8_hours"] < 70
+
+
+def test_the_options_shown_are_those_of_the_backtest() -> None:
+    options = {o for p in hoursight.cli.commands["backtest"].params for o in p.opts}
+    text = (ROOT / "docs" / "backtest.md").read_text()
+    assert set(re.findall(r"--\w+", text)) <= options

@@ -57,7 +57,9 @@ def test_the_block_blocks() -> None:
     assert "torch is not installed here" in done.stderr
 
 
-@pytest.mark.parametrize("command", ["demo", "up", "call", "sql", "schema", "functions", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["demo", "up", "call", "sql", "schema", "functions", "doctor", "backtest"]
+)
 def test_every_command_explains_itself_with_an_example(command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", BLOCK + "from hoursight import main; main()", command, "--help"],
@@ -65,3 +67,32 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
     )  # fmt: skip
     assert done.returncode == 0
     assert f"Example: hoursight {command}" in done.stdout
+
+
+DOOR = """
+import sys
+from datetime import UTC, datetime, timedelta
+import numpy as np, pyarrow as pa, pyarrow.parquet as pq
+import hoursight
+
+start = datetime(2026, 1, 5, tzinfo=UTC)
+noise = np.random.default_rng(0).normal(size=400)
+wave = 50 + 20 * np.sin(np.arange(400) * 2 * np.pi / 288) + noise
+context = np.full((1, 288, 14), np.nan, np.float32)
+context[0, :, 5] = wave[:288]
+forecast = hoursight.Forecaster.open().predict(context, start, ["generic"])
+assert forecast.state[0].tolist() == ["abstained"] * 5 + ["ok"] + ["abstained"] * 8
+times = [start + timedelta(minutes=5 * i) for i in range(400)]
+rows = {"ts": times, "server": ["a"] * 400, "mem_used_pct": wave}
+pq.write_table(pa.table(rows), sys.argv[1] + "/h.parquet")
+hoursight.main(["backtest", sys.argv[1] + "/h.parquet", "--html", sys.argv[1] + "/r.html"])
+"""
+
+
+def test_the_door_and_the_backtest_need_no_torch(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BLOCK + DOOR, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.stderr == ""
+    assert "The served forecast" in done.stdout
+    assert (tmp_path / "r.html").exists()

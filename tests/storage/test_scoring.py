@@ -9,10 +9,13 @@ from storage.scoring import (
     ORIGINS,
     Array,
     baselines,
+    comparable,
     evaluate,
     held_out_windows,
     score,
     score_by_metric,
+    summed,
+    tally,
 )
 from tests.storage.fleets import fleet
 
@@ -93,3 +96,36 @@ def test_context_quantiles_abstain_with_the_model() -> None:
 def test_too_little_history_is_refused() -> None:
     with pytest.raises(ValueError, match="evaluation needs"):
         held_out_windows(fleet(days=4))
+
+
+def test_a_lead_counts_the_steps_from_the_one_before_it() -> None:
+    windows = held_out_windows(fleet(servers=1), origins=1)
+    forecast = np.repeat(windows.target[..., None], 7, -1)
+    known = comparable(windows, forecast)
+    assert tally(forecast, windows, known).count[0, :, 0].tolist() == [6, 6, 12, 24, 48]
+    forecast[0, 6:12] += 1.0  # half an hour of errors, one hour ahead
+    found = tally(forecast, windows, known)
+    np.testing.assert_allclose(
+        found.loss[0, :, 0], [0, 6 * (0.9 + 0.5 + 0.1), 0, 0, 0], rtol=1e-4, atol=1e-5
+    )
+    assert found.inside[0, :, 0].tolist() == [6, 0, 12, 24, 48]
+
+
+def test_only_what_all_have_forecast_is_compared() -> None:
+    windows = held_out_windows(fleet(servers=1), origins=2)
+    whole = known_future(windows.context)
+    part = whole.copy()
+    part[:, 48:] = np.nan
+    assert comparable(windows, whole, part)[:, :48].all()
+    assert not comparable(windows, whole, part)[:, 48:].any()
+
+
+def test_lots_of_servers_sum_to_what_they_are_together() -> None:
+    history = fleet(servers=4)
+    every = held_out_windows(history, origins=3)
+    parts = [held_out_windows(history.only(rows), origins=3) for rows in ([0, 1], [2, 3])]
+    lots = summed(
+        tally(f, w, comparable(w, f)) for w, f in ((w, known_future(w.context)) for w in parts)
+    )
+    whole = known_future(every.context)
+    np.testing.assert_array_equal(lots.loss, tally(whole, every, comparable(every, whole)).loss)

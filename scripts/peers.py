@@ -1,0 +1,229 @@
+"""What a careful user could build in an afternoon: LightGBM and NHITS, for the race only.
+
+Both are global: they learn from all series of a set at once, one series at a time, in units of
+each window's own level and spread. They are given what the served model is given, and the hour of
+the day, which in these sets is the same for all servers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.baselines import Array, Forecasting
+from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
+from storage.history import WINDOW_STEPS, History, week_minute
+from storage.metrics import METRIC_NAMES, METRICS
+
+__all__ = ["PEERS", "lightgbm", "nhits"]
+
+_FLOOR = 1e-3  # of a window's level: the least spread, for series that stand still
+_HEAVIEST = 10.0  # one series that hardly moves must not teach alone
+_DAY_MINUTES = 24 * 60
+
+Learner = Callable[[Sequence[History], int], Forecasting]
+
+
+@dataclass(frozen=True, slots=True)
+class _Series:
+    """R windows of one metric each, in units of their own level and spread."""
+
+    context: Array  # [R, 288] NaN = missing
+    target: Array  # [R, 96]
+    metric: NDArray[np.int64]  # [R]
+    day_minute: Array  # [R] of the first step
+    level: Array  # [R]
+    spread: Array  # [R]
+    weight: Array  # [R] spread in units of what the seasonal naive forecast misses
+
+
+def _series(
+    context: Array, target: Array, metric: NDArray[np.int64], clock: Array, naive: Array
+) -> _Series:
+    """Windows [R, 288] in their own units; `naive` [R] is what counts as one error."""
+    level = np.nanmedian(context, axis=1)
+    spread = np.nanmean(np.abs(context - level[:, None]), axis=1)
+    spread = np.maximum(spread, _FLOOR * (np.abs(level) + _FLOOR)).astype(np.float32)
+    weight = np.minimum(spread / np.maximum(naive, 1e-9), _HEAVIEST)
+    return _Series(
+        (context - level[:, None]) / spread[:, None],
+        (target - level[:, None]) / spread[:, None],
+        metric,
+        (clock % _DAY_MINUTES).astype(np.float32),
+        level,
+        spread,
+        weight.astype(np.float32),
+    )
+
+
+def _drawn(histories: Sequence[History], count: int, random: np.random.Generator) -> _Series:
+    """About `count` windows of single series, from all servers, metrics and times alike."""
+    parts = [_from(history, count // len(histories), random) for history in histories]
+    return _series(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _from(history: History, count: int, random: np.random.Generator) -> tuple[Any, ...]:
+    values = history.values
+    moves = np.abs(values[:, 288:] - values[:, :-288])
+    known = ~np.isnan(moves)
+    unit = np.where(known, moves, 0).sum(1) / np.maximum(known.sum(1), 1)  # [S, 14]
+    rows, metrics = np.nonzero(unit > 0)
+    which = random.integers(len(rows), size=count)
+    starts = random.integers(history.steps - WINDOW_STEPS + 1, size=count)
+    steps = starts[:, None] + np.arange(WINDOW_STEPS)
+    windows = values[rows[which][:, None], steps, metrics[which][:, None]]  # [count, 384]
+    enough = (~np.isnan(windows[:, :CONTEXT_STEPS])).sum(1) >= MIN_CONTEXT_STEPS
+    windows, which, starts = windows[enough], which[enough], starts[enough]
+    return (
+        windows[:, :CONTEXT_STEPS],
+        windows[:, CONTEXT_STEPS:],
+        metrics[which],
+        week_minute(history.start_s + starts * (STEP_MINUTES * 60)),
+        unit[rows[which], metrics[which]],
+    )
+
+
+def _asked(learned: Callable[[_Series], Array]) -> Forecasting:
+    """A peer that answers [R, 96, 7] in windows' own units, as a forecast of whole servers."""
+
+    def forecast(context: Array, clock: Array, _: NDArray[np.int64]) -> Array:
+        places, metrics = np.nonzero((~np.isnan(context)).sum(1) >= MIN_CONTEXT_STEPS)
+        flat = context[places, :, metrics]
+        nothing = np.full((len(flat), HORIZON_STEPS), np.nan, np.float32)
+        series = _series(flat, nothing, metrics, clock[places], np.ones(len(flat), np.float32))
+        shape = (len(context), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
+        answer = np.full(shape, np.nan, np.float32)
+        found = learned(series) * series.spread[:, None, None] + series.level[:, None, None]
+        highest = np.array([m.highest or np.inf for m in METRICS], np.float32)[metrics]
+        answer[places, :, metrics] = np.sort(np.clip(found, 0, highest[:, None, None]), -1)
+        return answer
+
+    return forecast
+
+
+def lightgbm(histories: Sequence[History], seed: int) -> Forecasting:
+    """One gradient-boosted model a quantile; 20 features of the window and of the lead."""
+    import lightgbm as engine
+
+    random = np.random.default_rng(seed)
+    series = _drawn(histories, 12_000, random)
+    leads = random.integers(HORIZON_STEPS, size=(len(series.context), 12))
+    features = _features(series, leads)
+    target = np.take_along_axis(series.target, leads, 1).reshape(-1)
+    weight = np.repeat(series.weight, leads.shape[1])
+    told = ~np.isnan(target)
+    usual = {
+        "objective": "quantile", "num_leaves": 48, "learning_rate": 0.06, "min_data_in_leaf": 200,
+        "feature_fraction": 0.8, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
+        "seed": seed, "verbose": -1,
+    }  # fmt: skip
+    learned = [
+        engine.train(
+            usual | {"alpha": q},
+            engine.Dataset(features[told], target[told], weight=weight[told]),
+            num_boost_round=200,
+        )
+        for q in QUANTILES
+    ]
+
+    def answer(series: _Series) -> Array:
+        every = np.tile(np.arange(HORIZON_STEPS), (len(series.context), 1))
+        rows = _features(series, every)
+        found = np.stack([np.array(m.predict(rows, num_threads=1)) for m in learned], -1)
+        return found.reshape(-1, HORIZON_STEPS, len(QUANTILES)).astype(np.float32)
+
+    return _asked(answer)
+
+
+def _features(series: _Series, leads: NDArray[np.int64]) -> Array:
+    """What LightGBM sees for each window and lead [R, L]: [R * L, 20]."""
+    z = series.context
+    with np.errstate(all="ignore"):
+        of_window: list[NDArray[Any]] = [
+            z[:, -1], *(_mean(z[:, -n:]) for n in (3, 12, 36, 144)), _mean(z[:, :12]),
+            np.fmin.reduce(z[:, -12:], 1), np.fmax.reduce(z[:, -12:], 1),
+            *np.nanquantile(z, (0.02, 0.1, 0.5, 0.9, 0.98), axis=1), series.metric,
+        ]  # fmt: skip
+        minute = series.day_minute[:, None] + leads * STEP_MINUTES
+        angle = 2 * np.pi * minute / _DAY_MINUTES
+        of_lead: list[NDArray[Any]] = [
+            leads, np.take_along_axis(z, leads, 1), np.sin(angle), np.cos(angle),
+            *(_around(z, leads, n) for n in (3, 12)),
+        ]  # fmt: skip
+    repeated = [np.repeat(x, leads.shape[1]) for x in of_window]
+    return np.stack([*repeated, *(x.reshape(-1) for x in of_lead)], -1).astype(np.float32)
+
+
+def _mean(values: Array) -> Array:
+    known = ~np.isnan(values)
+    return np.asarray(np.where(known, values, 0).sum(1) / known.sum(1))  # 0 / 0 is missing
+
+
+def _around(z: Array, leads: NDArray[np.int64], reach: int) -> Array:
+    """Mean of what was measured within `reach` steps of 24 h before the target [R, L]."""
+    known = ~np.isnan(z)
+    sums, counts = (np.cumsum(x, 1) for x in (np.where(known, z, 0), known))
+    low, high = np.maximum(leads - reach, 0), leads + reach
+    between = [
+        np.take_along_axis(x, high, 1) - np.take_along_axis(x, low, 1) for x in (sums, counts)
+    ]
+    return np.asarray(between[0] / between[1])
+
+
+def nhits(histories: Sequence[History], seed: int) -> Forecasting:
+    """NHITS as pytorch-forecasting has it (three stacks, from the last value), all quantiles."""
+    import torch
+    from pytorch_forecasting.models.nhits.sub_modules import NHiTS
+
+    torch.manual_seed(seed)
+    torch.set_num_threads(1)
+    network = NHiTS(
+        context_length=CONTEXT_STEPS, prediction_length=HORIZON_STEPS,
+        output_size=[len(QUANTILES)], static_size=0, encoder_covariate_size=0,
+        decoder_covariate_size=0, static_hidden_size=0, n_blocks=[1, 1, 1], n_layers=[2, 2, 2],
+        hidden_size=[[256, 256]] * 3, pooling_sizes=[24, 6, 1], downsample_frequencies=[24, 6, 1],
+        pooling_mode="average", interpolation_mode="linear", dropout=0.1, activation="ReLU",
+        initialization="lecun_normal", batch_normalization=False, shared_weights=False,
+        naive_level=True,
+    )  # fmt: skip
+    levels = torch.tensor(QUANTILES)
+
+    def run(context: Array) -> torch.Tensor:
+        known = ~np.isnan(context)
+        y = torch.from_numpy(np.clip(np.where(known, context, 0), -20, 20).astype(np.float32))
+        mask = torch.from_numpy(known.astype(np.float32))
+        empty = torch.zeros(len(y), 0)
+        return network(y[:, :, None], mask, empty, empty, empty)[0]  # type: ignore[no-any-return]
+
+    random = np.random.default_rng(seed)
+    steps = 2500
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-3)
+    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps)
+    for step in range(steps):
+        if step % 125 == 0:
+            pool = _drawn(histories, 12_000, random)
+        some = random.integers(len(pool.context), size=128)
+        told = torch.from_numpy(pool.target[some].clip(-20, 20))[..., None]
+        miss = told - run(pool.context[some])  # [128, 96, 7]
+        loss = torch.maximum(levels * miss, (levels - 1) * miss)
+        weighed = loss * torch.from_numpy(pool.weight[some])[:, None, None]
+        optimiser.zero_grad()
+        weighed[~torch.isnan(weighed)].mean().backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        pace.step()
+    network.eval()
+
+    def answer(series: _Series) -> Array:
+        with torch.no_grad():
+            parts = [
+                run(series.context[i : i + 1024]).numpy()
+                for i in range(0, len(series.context), 1024)
+            ]
+        return np.concatenate(parts)
+
+    return _asked(answer)
+
+
+PEERS: dict[str, Learner] = {"LightGBM": lightgbm, "NHITS": nhits}
