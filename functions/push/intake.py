@@ -39,7 +39,10 @@ class Intake:
     """Takes requests of all kinds; may be asked by several threads."""
 
     def __init__(
-        self, folders: Folders, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        folders: Folders,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        hold_s: Mapping[str, float] = HOLD_S,
     ) -> None:
         self._folders, self._clock = folders, clock
         self._metrics = schema_of(folders).metrics
@@ -48,8 +51,8 @@ class Intake:
         self._facts = Facts()
         self._together: Together[dict[str, pa.Table]] = Together(self._write)
         self.held = {
-            source: Held(folders, source, Assembler(source, names), hold_s, clock)
-            for source, hold_s in HOLD_S.items()
+            source: Held(folders, source, Assembler(source, names), seconds, clock)
+            for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Answer]] = {
             "records": self._take_records, "lines": self._take_lines,
@@ -129,9 +132,9 @@ class Intake:
 
 
 @contextmanager
-def taking_pushes(folders: Folders) -> Iterator[None]:
+def taking_pushes(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iterator[None]:
     """Answer pushes at the socket of the data folder while the context lasts."""
-    intake, stop = Intake(folders), threading.Event()
+    intake, stop = Intake(folders, hold_s=hold_s), threading.Event()
     intake.recover()
     threads = [
         threading.Thread(target=held.keep_going, args=(stop,), name=source)

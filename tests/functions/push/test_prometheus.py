@@ -1,0 +1,126 @@
+"""A real Prometheus scrapes a real node_exporter and writes to the site; the lake is counted."""
+
+import json
+import shutil
+import socket
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from functions.push.intake import taking_pushes
+from storage.keys import create_key
+from tests.conftest import NOW, House
+from web.app import create_app
+
+PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
+needs_prometheus = pytest.mark.skipif(
+    not (PROMETHEUS and EXPORTER), reason="prometheus and prometheus-node-exporter are not there"
+)
+
+CONFIG = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- {{job_name: node, static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]}}
+remote_write:
+- url: http://127.0.0.1:{site}/api/v1/write
+  basic_auth: {{username: prometheus, password: {key}}}
+  queue_config: {{batch_send_deadline: 1s, max_samples_per_send: 100, max_shards: 2}}
+"""
+SAMPLES = """
+SELECT ts, load_average, cpu_idle_pct, cpu_user_pct, mem_used_pct, net_in_mb_s, uptime_days
+FROM metrics WHERE server = '127.0.0.1' AND source = 'remote_write' ORDER BY ts
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running(*command: str) -> Iterator[None]:
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@contextmanager
+def site(house: House, port: int) -> Iterator[None]:
+    app = create_app(house.folders.data)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        app.state.live.close()
+        server.should_exit = True
+        thread.join(10)
+
+
+def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    give_up = time.monotonic() + seconds
+    while time.monotonic() < give_up:
+        with suppress(OSError, urllib.error.URLError):
+            if answer := found():
+                return answer
+        threading.Event().wait(0.2)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+def scraped(port: int) -> dict[int, float]:
+    """Load by time [ms], as Prometheus itself has it."""
+    query = urllib.parse.urlencode({"query": "node_load1[5m]"})
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/query?{query}") as reply:
+        [series] = json.load(reply)["data"]["result"] or [{"values": []}]
+    return {round(at * 1000): float(value) for at, value in series["values"]}
+
+
+def in_the_lake(house: House) -> list[dict[str, Any]]:
+    house.commit(datetime.now(UTC))
+    return list(house.reader.query(SAMPLES).to_pylist())
+
+
+@needs_prometheus
+def test_every_scrape_is_one_whole_row_in_the_lake(house: House, tmp_path: Path) -> None:
+    ports = {name: free_port() for name in ("exporter", "site", "prometheus")}
+    key = create_key(house.folders, "prometheus", ["feed"], NOW)
+    config = tmp_path / "prometheus.yml"
+    config.write_text(CONFIG.format(key=key, **ports))
+    with ExitStack() as stack:
+        stack.enter_context(taking_pushes(house.folders, {"influx": 1.0, "remote_write": 1.0}))
+        stack.enter_context(site(house, ports["site"]))
+        stack.enter_context(
+            running(str(EXPORTER), f"--web.listen-address=127.0.0.1:{ports['exporter']}")
+        )
+        prometheus = [
+            f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
+        ]  # fmt: skip
+        stack.enter_context(running(str(PROMETHEUS), *prometheus))
+        rows = until(
+            lambda: found if len(found := in_the_lake(house)) >= 4 else None, "4 rows in the lake"
+        )
+        theirs = scraped(ports["prometheus"])
+    ours = {round(row["ts"].timestamp() * 1000): row["load_average"] for row in rows}
+    expected = {at: load for at, load in theirs.items() if min(ours) <= at <= max(ours)}
+    assert ours == pytest.approx(expected)
+    assert rows[0]["cpu_idle_pct"] is None  # a counter tells nothing at first
+    for row in rows[1:]:
+        assert None not in row.values(), row
+        assert 0 <= row["cpu_idle_pct"] <= 100
