@@ -58,31 +58,18 @@ class Assembler:
 
     def rows(self, readings: Readings) -> dict[str, pa.Table]:
         """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
-        blocks, facts = [], []
+        block, facts = _Block(self._metrics), []
         for server, parts in readings.servers.items():
             memory = self._memories.setdefault(server, Memory())
             told = _Told(parts, memory)
             if memory.cores is not None and told.cores_are_news:
                 facts.append(_fact(server, told.moments[-1], memory.cores))
-            blocks.append(self._block(server, told))
+            block.add(server, told.moments, told.metrics(self._metrics))
         self._forget()
-        found = {}
-        if blocks:
-            found["metrics"] = pa.concat_tables(blocks)
+        found = {"metrics": block.table(self._source)} if readings.servers else {}
         if facts:
             found["server_facts"] = pa.Table.from_pylist(facts, table("server_facts").arrow)
         return found
-
-    def _block(self, server: str, told: "_Told") -> pa.Table:
-        values = told.metrics(self._metrics)
-        kept = np.logical_or.reduce([~np.isnan(column) for column in values.values()])
-        count = int(kept.sum())
-        return pa.table({
-            "server": pa.array([server] * count, pa.string()),
-            "ts": pa.array(told.moments[kept], TIMESTAMP),
-            **{name: as_floats(column[kept]) for name, column in values.items()},
-            "source": pa.array([self._source] * count, pa.string()),
-        })  # fmt: skip
 
     def _forget(self) -> None:
         """Let go of servers that are silent, and of the oldest when there are too many."""
@@ -95,6 +82,36 @@ class Assembler:
             if place >= surplus and memory.seen >= newest - REMEMBERED_US:
                 break
             del self._memories[server]
+
+
+class _Block:
+    """The rows of many servers, put together at the end: a table for each would take longer."""
+
+    def __init__(self, metrics: Sequence[str]) -> None:
+        self._servers: list[str] = []
+        self._moments: list[Moments] = []
+        self._columns: dict[str, list[Floats]] = {name: [] for name in metrics}
+
+    def add(self, server: str, moments: Moments, values: Mapping[str, Floats]) -> None:
+        """The rows of one server."""
+        self._servers.append(server)
+        self._moments.append(moments)
+        for name, into in self._columns.items():
+            into.append(values[name])
+
+    def table(self, source: str) -> pa.Table:
+        """All rows in which something is told."""
+        columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
+        kept = np.flatnonzero(
+            np.logical_or.reduce([~np.isnan(column) for column in columns.values()])
+        )
+        whose = np.repeat(np.arange(len(self._servers)), [len(m) for m in self._moments])
+        return pa.table({
+            "server": pa.array(self._servers, pa.string()).take(pa.array(whose[kept])),
+            "ts": pa.array(np.concatenate(self._moments)[kept], TIMESTAMP),
+            **{name: as_floats(column[kept]) for name, column in columns.items()},
+            "source": pa.array([source], pa.string()).take(pa.array(np.zeros_like(kept))),
+        })  # fmt: skip
 
 
 class _Told:
@@ -122,13 +139,13 @@ class _Told:
             "net_out_mb_s": lambda: self._traffic("net_out_bytes"),
         }  # fmt: skip
         shares = self._cpu_shares()
-        found = {}
+        nothing, found = np.full(len(self.moments), np.nan), {}
         for name in names:
             column = self._direct(name)
             if name in derived:
                 column = _first(column, derived[name]())
             column = _first(column, shares.get(name))
-            found[name] = np.full(len(self.moments), np.nan) if column is None else column
+            found[name] = nothing if column is None else column
         return found
 
     def _direct(self, name: str) -> Floats | None:
@@ -303,7 +320,8 @@ def _sum(columns: Any) -> Floats:
 
 
 def _over(combine: Callable[[Any], Floats], columns: Iterable[Floats]) -> Floats:
-    return combine(np.stack(list(columns)))
+    first, *others = columns
+    return combine(np.stack([first, *others])) if others else first
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:

@@ -1,4 +1,4 @@
-"""`python -m scripts.bench store [--servers N] [--hours H] [--json FILE]`."""
+"""`python -m scripts.bench store [--servers N] [--hours H] [--json FILE]`, and `push`."""
 
 import os
 import platform
@@ -37,6 +37,23 @@ def store(servers: int, hours: float, path: Path | None) -> None:
         versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
         write_json(found, path, about | versions | {"python": platform.python_version(),
                                                     "cores": os.cpu_count()})  # fmt: skip
+
+
+@bench.command(epilog="Example: python -m scripts.bench push --seconds 10 --connections 4")
+@click.option("--seconds", default=10.0, show_default=True, help="How long each load lasts.")
+@click.option("--connections", default=4, show_default=True, help="How many send at a time.")
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+def push(seconds: float, connections: int, path: Path | None) -> None:
+    """Pushed rows: JSON records and line protocol, to one worker of the site."""
+    from scripts.bench.push import figures
+
+    found = list(figures(seconds, connections))
+    show(found)
+    if path is not None:
+        write_json(found, path, {"seconds": seconds, "connections": connections,
+                                 "cores": os.cpu_count()})  # fmt: skip
 
 
 if __name__ == "__main__":
