@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pyarrow as pa
 from functions.push.assembly import Assembler
 from functions.push.journal import Entry, Journal, Together
 from functions.push.readings import Readings
-from functions.push.refusal import PushRefused
+from functions.push.refusal import PushRefused, Reasons
 from storage import segment
 from storage.folders import Folders
 
@@ -24,7 +25,7 @@ log = logging.getLogger("functions")
 MAX_WAITING_BYTES = 64 << 20
 RETRY_S = 5.0
 
-Brought = tuple[Entry, Readings]
+Brought = tuple[Entry, Readings, Reasons]
 
 
 class _Generation:
@@ -32,6 +33,7 @@ class _Generation:
 
     def __init__(self) -> None:
         self.readings = Readings()
+        self.reasons = Reasons()
         self.files: list[Path] = []
         self.bytes = 0
 
@@ -59,14 +61,15 @@ class Held:
         self._new, self._aging = _Generation(), _Generation()
         self._going: list[tuple[str, pa.Table]] = []
         self._gone: list[Path] = []
+        self._refused = Reasons()
 
-    def take(self, entry: Entry, readings: Readings) -> None:
+    def take(self, entry: Entry, readings: Readings, reasons: Reasons) -> None:
         """Return when they are on the disk. Raises SegmentNotWritten, or PushRefused (429)."""
         if self._new.bytes + self._aging.bytes + len(entry.push.body) > MAX_WAITING_BYTES:
             raise PushRefused(
                 429, "more waits to be written than can be held", "send it again in some seconds"
             )
-        self._together.put((entry, readings))
+        self._together.put((entry, readings, reasons))
 
     def recover(self, read: Callable[[Entry], Readings]) -> None:
         """Take up what an earlier process has left."""
@@ -101,7 +104,7 @@ class Held:
             going.readings.merge(self._new.readings.cut_out(going.readings.moments()))
             self._aging, self._new = self._new, _Generation()
         rows = self._assembler.rows(going.readings) if going.readings else {}
-        self._going, self._gone = list(rows.items()), going.files
+        self._going, self._gone, self._refused = list(rows.items()), going.files, going.reasons
         self._write_out()
 
     def _write_out(self) -> None:
@@ -109,6 +112,9 @@ class Held:
         while self._going:
             name, rows = self._going[0]
             told = segment.Provenance(name, self._source, self._clock())
+            if name == "metrics":
+                words = self._refused.words()
+                told = replace(told, refused=self._refused.count, reasons=words)
             segment.write(self._folders, rows, told)
             del self._going[0]
         for path in self._gone:
@@ -116,9 +122,10 @@ class Held:
         self._gone = []
 
     def _take_in(self, brought: list[Brought]) -> None:
-        path = self._journal.write([entry for entry, _ in brought])
+        path = self._journal.write([entry for entry, _, _ in brought])
         with self._lock:
             self._new.files.append(path)
-            for entry, readings in brought:
+            for entry, readings, reasons in brought:
                 self._new.readings.merge(readings)
+                self._new.reasons.merge(reasons)
                 self._new.bytes += len(entry.push.body)

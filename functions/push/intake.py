@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from functions.push.held import Held
 from functions.push.journal import Entry, Together
 from functions.push.lines import PRECISIONS
 from functions.push.readings import Readings
-from functions.push.refusal import PushRefused
+from functions.push.refusal import PushRefused, Reasons
 from functions.push.remote_write import read_series
 from functions.push.telegraf import INPUTS, Read, Reader
 from storage import segment
@@ -33,6 +34,8 @@ __all__ = ["Intake", "taking_pushes"]
 HOLD_S = {"influx": 1.0, "remote_write": 5.0}
 
 Answer = tuple[int, bytes]
+# Rows by table, and what was refused beside them.
+_Batch = tuple[dict[str, pa.Table], Reasons]
 
 
 class Intake:
@@ -49,7 +52,8 @@ class Intake:
         names = [metric.name for metric in self._metrics]
         self._lines = Reader(names)
         self._facts = Facts()
-        self._together: Together[dict[str, pa.Table]] = Together(self._write)
+        self._together: Together[_Batch] = Together(self._write)
+        self._unused = Reasons()  # of requests that brought no row to tell them with
         self.held = {
             source: Held(folders, source, Assembler(source, names), seconds, clock)
             for source, seconds in hold_s.items()
@@ -85,18 +89,26 @@ class Intake:
             "fields_ignored": taken.ignored[:20],
         }  # fmt: skip
         if sent and not taken.rows.num_rows:
+            self._unused.merge(taken.reasons)
             return 422, refusal(422, "no record could be used", taken.reasons.first(), **told)
         if taken.rows.num_rows:
             news = self._facts.news(taken.facts)
-            self._together.put({"metrics": taken.rows} | news)
+            self._together.put(({"metrics": taken.rows} | news, taken.reasons))
             self._facts.remember(taken.facts)
         return 200, msgspec.json.encode(told)
 
-    def _write(self, batches: list[dict[str, pa.Table]]) -> None:
+    def _write(self, batches: list[_Batch]) -> None:
+        now, refused = self._clock(), Reasons()
+        for _, reasons in batches:
+            refused.merge(reasons)
+        unused, self._unused = self._unused, Reasons()
+        refused.merge(unused)
         for name in ("server_facts", "metrics"):
-            blocks = [batch[name] for batch in batches if name in batch]
+            blocks = [rows[name] for rows, _ in batches if name in rows]
             if blocks:
-                told = segment.Provenance(name, "feed", self._clock())
+                told = segment.Provenance(name, "feed", now)
+                if name == "metrics":
+                    told = replace(told, refused=refused.count, reasons=refused.words())
                 segment.write(self._folders, pa.concat_tables(blocks), told)
 
     def _take_lines(self, push: Push) -> Answer:
@@ -109,7 +121,7 @@ class Intake:
                 "metrics', with the tag 'host'",
             )  # fmt: skip
         if read.readings:
-            self.held["influx"].take(entry, read.readings)
+            self.held["influx"].take(entry, read.readings, read.reasons)
         return _told_of_lines(read)
 
     def _read_lines(self, entry: Entry) -> Read:
@@ -127,7 +139,7 @@ class Intake:
         entry = Entry(push, self._clock())
         readings = _series_of(entry)
         if readings:
-            self.held["remote_write"].take(entry, readings)
+            self.held["remote_write"].take(entry, readings, Reasons())
         return 204, b""
 
 

@@ -32,6 +32,23 @@ class Reasons:
     def __bool__(self) -> bool:
         return bool(self._found)
 
+    def merge(self, other: "Reasons") -> None:
+        """Take in what another has."""
+        for reason, (count, example) in other._found.items():
+            self.add(reason, example, count)
+
+    @property
+    def count(self) -> int:
+        """How often something was refused."""
+        return sum(count for count, _ in self._found.values())
+
+    def words(self) -> tuple[str, ...]:
+        """A sentence for each, as the ledger keeps them."""
+        return tuple(
+            f"{told['reason']}, as {told['example']} ({told['count']} times)"
+            for told in self.told()
+        )
+
     def told(self) -> list[dict[str, Any]]:
         """The commonest first."""
         ordered = sorted(self._found.items(), key=lambda item: -item[1][0])

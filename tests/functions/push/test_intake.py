@@ -262,8 +262,10 @@ def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
 
 def test_the_keeper_commits_what_was_pushed(house: House) -> None:
     door = Door(house.folders)
-    door.push("records", b'[{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}]')
-    door.push("lines", lines("m,host=b load_average=2"))
+    good = b'{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}'
+    assert door.push("records", b'[{"load":1}]')[0] == 422
+    door.push("records", b"[" + good + b',{"server":"b","load":1}]')
+    door.push("lines", lines("m,host=b load_average=2", "m,host=c"))
     door.turn("influx")
     assert house.commit().rejected == ()
     found = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
@@ -271,3 +273,7 @@ def test_the_keeper_commits_what_was_pushed(house: House) -> None:
         {"server": "a", "load_average": 1.0, "source": "feed"},
         {"server": "b", "load_average": 2.0, "source": "influx"},
     ]
+    ledger = "SELECT sum(rows_refused)::INT FROM segments WHERE table_name = 'metrics'"
+    assert house.one(ledger) == 3
+    told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
+    assert [reason[:9] for reason in told] == ["no server", "no time: "]

@@ -1,0 +1,25 @@
+"""The example of docs/feeds.md is what it says."""
+
+import json
+import re
+from pathlib import Path
+
+from functions.push.records import take_records
+from functions.push.telegraf import INPUTS
+from storage.metrics import METRICS
+from tests.conftest import NOW
+
+FEEDS = (Path(__file__).parents[3] / "docs" / "feeds.md").read_text()
+
+
+def test_the_record_that_is_shown_is_taken_whole() -> None:
+    shown = re.search(r"-d '\n(.*?)'\n```", FEEDS, re.DOTALL)
+    assert shown is not None
+    taken = take_records(json.loads(shown[1]), METRICS, NOW, "s", "feed")
+    assert (taken.refused, taken.values_refused, taken.ignored) == (0, 0, ())
+    assert taken.facts["ppdb001"].profile == "database"
+
+
+def test_every_input_of_telegraf_that_is_mapped_is_listed() -> None:
+    table = FEEDS.split("| input |")[1].split("\n\n")[0]
+    assert set(INPUTS) == set(re.findall(r"`(\w+)`", table)) & set(INPUTS)
