@@ -8,6 +8,7 @@ import pytest
 
 import hoursight
 from storage.folders import Folders
+from storage.keys import Keyring
 from storage.metrics import METRIC_NAMES
 from storage.schema import TABLES
 from storage.views import VIEWS
@@ -130,6 +131,25 @@ def test_a_wrong_setting_is_told_by_file_and_key(run: Run, tmp_path: Path) -> No
     assert code == 1
     assert "hoursight.toml" in err
     assert "web.port" in err
+
+
+def test_keys_are_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
+    data = ("--data", str(tmp_path))
+    code, token, note = run("keys", "create", "--scope", "feed", "--name", "telegraf", *data)
+    assert (code, token[:3]) == (0, "hs_")
+    assert "shown this once" in note
+    assert Keyring(Folders.at(tmp_path)).find(token.strip()).name == "telegraf"
+    assert run("keys", "list", *data)[1].split()[:2] == ["telegraf", "feed"]
+    assert "no longer taken" in run("keys", "revoke", "telegraf", *data)[1]
+    assert run("keys", "list", *data)[1] == ""
+    assert "there are none" in run("keys", "revoke", "telegraf", *data)[2]
+
+
+def test_a_public_address_without_a_key_is_not_started(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[web]\nhost = '192.0.2.1'\n")
+    code, _, err = run("up", "--data", str(tmp_path))
+    assert code == 1
+    assert "keys create --scope admin" in err
 
 
 def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(run: Run, filled: House) -> None:

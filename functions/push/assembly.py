@@ -22,6 +22,7 @@ __all__ = ["Assembler", "as_floats"]
 MAX_STEP_US = 600_000_000  # a mean over a longer time would hide what happened in it
 REMEMBERED_US = 3_600_000_000
 MAX_SERVERS = 50_000
+MAX_CORES = 65_536
 BOOT_TOLERANCE_S = 5.0
 DAY_S = 86_400.0
 MODES: Mapping[str, tuple[str, ...]] = {
@@ -58,6 +59,10 @@ class Assembler:
 
     def rows(self, readings: Readings) -> dict[str, pa.Table]:
         """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
+        with np.errstate(all="ignore"):  # a sender may send infinity; the keeper tells it off
+            return self._rows(readings)
+
+    def _rows(self, readings: Readings) -> dict[str, pa.Table]:
         block, facts = _Block(self._metrics), []
         for server, parts in readings.servers.items():
             memory = self._memories.setdefault(server, Memory())
@@ -266,7 +271,8 @@ class _Told:
         """Remember the number of cores; whether it is another one than before."""
         told, known = self._gauge("cores"), self._memory.cores or 0
         if told is not None:
-            known = int(np.nan_to_num(told).max()) or known
+            most = np.nan_to_num(told).max()
+            known = int(most) if 1 <= most <= MAX_CORES else known
         elif "cpu_s" in self._kinds:  # some may be missing where only a part has come
             known = max(known, len({name.split(" ", 1)[0] for name in self._kinds["cpu_s"]}))
         news = known != (self._memory.cores or 0)

@@ -103,7 +103,13 @@ class Held:
             going = self._aging
             going.readings.merge(self._new.readings.cut_out(going.readings.moments()))
             self._aging, self._new = self._new, _Generation()
-        rows = self._assembler.rows(going.readings) if going.readings else {}
+        try:
+            rows = self._assembler.rows(going.readings) if going.readings else {}
+        except Exception:  # whatever one sender's numbers do, what the others send goes on
+            log.exception("%s: %s cannot be put together", self._source, going.files)
+            for path in going.files:
+                path.rename(self._folders.rejected / path.name)
+            return
         self._going, self._gone, self._refused = list(rows.items()), going.files, going.reasons
         self._write_out()
 

@@ -90,12 +90,10 @@ def fields(text: str) -> list[tuple[str, str]]:
     """Names and values of fields; values as they stand there. Raises MalformedLine."""
     if '"' in text or "\\" in text:
         return [(_unescaped(name), value) for name, value in _ONE_FIELD.findall(text)]
-    found = []
-    for pair in text.split(","):
-        name, equals, value = pair.partition("=")
-        if not (name and equals and value):
-            raise MalformedLine(f"{pair!r} is no field: write name=value")
-        found.append((name, value))
+    found = [(pair[0], pair[2]) for pair in [p.partition("=") for p in text.split(",")]]
+    for name, value in found:
+        if not name or not value:
+            raise MalformedLine(f"{name or value!r} is no field: write name=value")
     return found
 
 

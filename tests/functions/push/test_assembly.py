@@ -148,3 +148,12 @@ def test_later_pieces_of_a_moment_are_cut_out_and_the_rest_stays() -> None:
     assert later.moments() == {"a": {5 * SECOND}}
     assert later.cut_out({"a": {5 * SECOND}})
     assert not later
+
+
+def test_numbers_without_sense_do_no_harm() -> None:
+    inf = float("inf")
+    chain = Chain()
+    chain.last(scrape(0, net_in_bytes__eth0=inf, cores=inf, load_average=1e300, booted_at_s=-inf))
+    row = chain.last(scrape(10, net_in_bytes__eth0=inf, cores=-1, fs_size__a=inf, fs_avail__a=inf,
+                            load_average=1))  # fmt: skip
+    assert (row["load_average"], row["net_in_mb_s"], row["disk_usage_pct"]) == (1.0, None, None)

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.push import held as holding
+from functions.push.assembly import Assembler
 from functions.push.bodies import MAX_BODY_BYTES, unpacked
 from functions.push.intake import Intake
 from functions.push.journal import Together
@@ -164,6 +165,20 @@ def test_rows_that_the_disk_does_not_take_wait_for_it(door: Door) -> None:
     door.turn("influx", 1)
     assert [row["mem_used_pct"] for row in door.rows()] == [1.0]
     assert door.pending() == []
+
+
+def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = lines("m,host=a mem_used_pct=1")
+    door.push("lines", body)
+    with monkeypatch.context() as patch:
+        patch.setattr(Assembler, "rows", lambda *_: 1 / 0)
+        door.turn("influx")
+    assert len(list(door.folders.rejected.glob("*.push"))) == 1
+    door.push("lines", body)
+    door.turn("influx")
+    assert len(door.rows()) == 1
 
 
 def test_more_than_can_wait_is_429(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
