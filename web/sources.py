@@ -1,5 +1,6 @@
 """The sources page: what each source brings, how late it is, and what is wrong with it."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -78,15 +79,20 @@ class SourceStands:
             return "turned off, or its file was removed"
         if self.event == "refused":
             running = "; its last good version runs" if self.well_at else ""
-            return f"its file is refused{running}: {self.detail}"
+            return f"its file is refused{running}: {_plain(self.detail)}"
         if self.outcome in TROUBLES:
             since = f" since {words.clock(self.well_at, self.now)}" if self.well_at else ""
-            return f"{self.outcome}{since}: {self.error}"
+            return f"{self.outcome}{since}: {_plain(self.error)}"
         if self.last_sample is None:
             return "it answers, and has brought no sample yet"
         if self.mood == "warning":
             return "it answers, and has nothing newer"
         return "well"
+
+
+def _plain(error: str | None) -> str:
+    """An error of ours without the name of its class: it was made for people."""
+    return re.sub("^(Unreachable|SourceWrong): ", "", error or "no reason was given")
 
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStands, ...]:

@@ -55,7 +55,7 @@ def _step(column: Column, step: str) -> Column:
     if step.startswith("["):
         index = int(step[1:-1])
         return [v[index] if isinstance(v, list) and index < len(v) else None for v in column]
-    return [v.get(step) if isinstance(v, dict) else None for v in column]
+    return [v.get(step) if v.__class__ is dict else None for v in column]
 
 
 def _spread(column: Column, step: str) -> Column:

@@ -4,7 +4,7 @@ from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ SHOWN_LENGTH = 60
 ITEM = "item"
 _NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
 
+_profile = lru_cache(100_000)(profile_of)
 Micros = npt.NDArray[np.int64]
 
 
@@ -164,8 +165,8 @@ class Mapper:
         for server, i in first.items():
             known = self._known.get(server, {})
             told = (
-                profile_of(server, known.get("profile")), known.get("site", self._site),
-                known.get("cores"),
+                _profile(server, known.get("profile")), known.get("site", self._site),
+                known.get("cores", self.mapping.cores.number),
             )  # fmt: skip
             if self._told.get(server) != told:
                 self._told[server] = told
@@ -173,8 +174,7 @@ class Mapper:
         return _facts_table(rows)
 
     def _learn_cores(self, records: _Records) -> None:
-        count = len(records.servers)
-        records.cores = np.full(count, np.nan)
+        records.cores = np.full(len(records.servers), np.nan)
         rule = self.mapping.cores
         for path in rule.fields:
             column = records.columns.get(path)
@@ -183,13 +183,9 @@ class Mapper:
             found = floats(column, partial(self._refuse_cores, records, path), percent=False)
             records.cores = np.where(np.isnan(records.cores), found, records.cores)
         records.cores[~(records.cores >= 1)] = np.nan
-        for i in np.flatnonzero(~np.isnan(records.cores)):
-            self._known.setdefault(records.servers[i], {})["cores"] = int(records.cores[i])
-        for i in np.flatnonzero(np.isnan(records.cores)):
-            known = self._known.setdefault(records.servers[i], {})
-            if rule.number is not None:
-                known.setdefault("cores", rule.number)
-            records.cores[i] = known.get("cores", np.nan)
+        told = np.flatnonzero(~np.isnan(records.cores)).tolist()
+        for server, count in {records.servers[i]: int(records.cores[i]) for i in told}.items():
+            self._known.setdefault(server, {})["cores"] = count
 
     @staticmethod
     def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
@@ -226,8 +222,23 @@ class Mapper:
             )
         values = values * scale(metric, entry.unit, entry.counter)
         if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
-            values = _by_cores(records, metric, values)
+            values = self._by_cores(records, metric, values)
         return _in_range(records, metric, entry, values)
+
+    def _by_cores(self, records: _Records, metric: Metric, values: Floats) -> Floats:
+        cores = records.cores
+        for i in np.flatnonzero(~np.isnan(values) & np.isnan(cores)).tolist():
+            known = self._known.get(records.servers[i], {})
+            cores[i] = known.get("cores", self.mapping.cores.number or np.nan)
+        unknown = ~np.isnan(values) & np.isnan(cores)
+        if unknown.any():
+            records.refusals.add(
+                metric.name, "is a sum over cores, and how many there are is not known",
+                "name their field in mapping.cores, or their number",
+                records.servers[int(np.argmax(unknown))], int(unknown.sum()),
+            )  # fmt: skip
+        divided: Floats = values / cores
+        return divided
 
 
 def _numbers(
@@ -253,19 +264,6 @@ def _numbers(
             values = floats(column, refuse, percent)
         found = values if found is None else np.where(np.isnan(found), values, found)
     return found
-
-
-def _by_cores(records: _Records, metric: Metric, values: Floats) -> Floats:
-    unknown = ~np.isnan(values) & np.isnan(records.cores)
-    count = int(unknown.sum())
-    if count:
-        records.refusals.add(
-            metric.name, "is a sum over cores, and how many there are is not known",
-            "name their field in mapping.cores, or their number",
-            records.servers[int(np.argmax(unknown))], count,
-        )  # fmt: skip
-    divided: Floats = values / records.cores
-    return divided
 
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:

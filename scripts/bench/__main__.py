@@ -56,5 +56,13 @@ def push(seconds: float, connections: int, path: Path | None) -> None:
                                  "cores": os.cpu_count()})  # fmt: skip
 
 
+@bench.command(epilog="Example: python -m scripts.bench sources")
+def sources() -> None:
+    """Sources: documents of a page to rows, and on to segments."""
+    from scripts.bench.sources import figures
+
+    show(list(figures()))
+
+
 if __name__ == "__main__":
     bench()
