@@ -1,7 +1,11 @@
 """What Telegraf's stock inputs tell, and lines whose fields are our own metrics."""
 
+import re
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from functions.push import lines
@@ -70,12 +74,21 @@ INPUTS: Mapping[str, Callable[[Tags], Fields]] = {
 }  # fmt: skip
 
 
-class _Plan(NamedTuple):
+class _Template(NamedTuple):
+    """How the fields of a series were written last: one search finds the values of all."""
+
+    pattern: re.Pattern[str]
+    names: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Plan:
     """Where the fields of a series go; of processes each is told apart by its pid."""
 
     server: str | None
     fields: Fields
     by_pid: bool
+    template: _Template | None = None
 
 
 class Read(NamedTuple):
@@ -93,6 +106,18 @@ class _Columns(dict[str, Column | None]):
     def __init__(self, readings: Readings, plan: _Plan, pid: str = "") -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
+        self._ordered: tuple[_Template, list[Column]] | None = None
+
+    def of(self, template: _Template) -> list[Column]:
+        """The columns of a template's names."""
+        if self._ordered is None or self._ordered[0] is not template:
+            found = [self[name] for name in template.names]
+            self._ordered = template, [column for column in found if column is not None]
+        return self._ordered[1]
+
+    def of_process(self, pid: str) -> "_Columns":
+        """The columns of one process of the series."""
+        return _Columns(self._readings, self.plan, pid)
 
     def __missing__(self, field: str) -> Column | None:
         part = self.plan.fields.get(field)
@@ -149,10 +174,22 @@ class Reader:
 
 def _take(columns: _Columns, body: str, moment: int) -> bool:
     """Put the values of one line where they belong; whether any of them is for us."""
+    template = columns.plan.template
+    if template is not None and (same := template.pattern.fullmatch(body)):
+        with suppress(ValueError):
+            numbers = list(map(float, same.groups()))
+            for (moments, values), value in zip(columns.of(template), numbers, strict=True):
+                moments.append(moment)
+                values.append(value)
+            return True
+    return _take_slowly(columns, body, moment)
+
+
+def _take_slowly(columns: _Columns, body: str, moment: int) -> bool:
     pairs = lines.fields(body)
-    if columns.plan.by_pid:
-        pid = dict(pairs).get("pid", "")
-        columns = _Columns(columns._readings, columns.plan, pid)
+    plan = columns.plan
+    if plan.by_pid:
+        columns = columns.of_process(dict(pairs).get("pid", ""))
     found = [
         (column, value)
         for name, text in pairs
@@ -161,9 +198,26 @@ def _take(columns: _Columns, body: str, moment: int) -> bool:
     for (moments, values), value in found:
         moments.append(moment)
         values.append(value)
-    if not found and columns.plan.server is None and columns.plan.fields.keys() & dict(pairs):
+    if not found and plan.server is None and plan.fields.keys() & dict(pairs):
         raise MalformedLine("no server: send it in the tag 'host'")
+    if found and not plan.by_pid and '"' not in body and "\\" not in body:
+        plan.template = _template(
+            tuple((name, _form(text, name in plan.fields)) for name, text in pairs)
+        )
     return bool(found)
+
+
+def _form(text: str, mapped: bool) -> str:
+    """How a value has to be written for a template to find it."""
+    if not mapped:
+        return r'[^,"\\]+'
+    return r"([+-]?[0-9]+)[iu]" if text[-1] in "iu" else r"([0-9.eE+-]+)"
+
+
+@lru_cache(1000)
+def _template(shape: tuple[tuple[str, str], ...]) -> _Template:
+    pattern = ",".join(f"{re.escape(name)}={form}" for name, form in shape)
+    return _Template(re.compile(pattern), tuple(name for name, form in shape if "(" in form))
 
 
 def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:

@@ -103,3 +103,24 @@ def test_bad_lines_are_counted_with_their_reason_and_the_others_are_taken() -> N
     assert (found.lines, found.used, len(told)) == (6, 1, 4)
     for says in ("the tag 'host'", "'x' is no value", "?precision=", "measurement,tag=value"):
         assert any(says in reason for reason in told), says
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1.5", 1.5), ("2i", 2.0), ("3u", 3.0), ("-1e2", -100.0), ('"x"', None), ("t", None),
+     ("nan", None), ("1_0", None), ("1.5i", None), ("1-2", None)],
+)  # fmt: skip
+@pytest.mark.parametrize("first", ["1", "1i", '"x"', "false"])
+def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
+    first: str, text: str, value: float | None
+) -> None:
+    """Lines of one series are searched for in the form of the last, where that fits."""
+    reader = Reader(METRIC_NAMES)
+    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
+    found = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
+    parts = found.readings.servers.get("a", {})
+    assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
+    if found.reasons:
+        assert not parts
+    else:
+        assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])
