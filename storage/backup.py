@@ -36,7 +36,7 @@ LABEL, MANIFEST = "hoursight.json", "manifest.json"
 CHUNK_BYTES = 1 << 20
 TRIES = 5
 # Folders of which each file travels; of the lake those do that the catalog names.
-TRAVELLING = ("inbox", "pending", "rejected", "models", "functions")
+TRAVELLING = ("inbox", "pending", "rejected", "models", "functions", "sources")
 LEFT_BEHIND = (".partial", ".pyc")
 MAX_MANIFEST_BYTES = 1 << 28
 

@@ -1,5 +1,6 @@
 """Counters that only grow: their differences by time, each series for itself."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,20 +13,20 @@ __all__ = ["Counters"]
 # Over a longer gap the mean says nothing of the time at which it would stand.
 LONGEST_GAP_S = 900.0
 Series = tuple[str, str, str]  # counter, server, and the item of it that is counted
-State = list[tuple[str, str, str, int, float]]
+# By fingerprint: no name of a server goes where a deletion would have to look for it.
+State = dict[str, tuple[int, float]]
 
 
 class Counters:
     """The last reading of each series, which the next is compared with."""
 
     def __init__(self, state: State | None = None) -> None:
-        self._last: dict[Series, tuple[int, float]] = {
-            (counter, server, item): (at, value) for counter, server, item, at, value in state or ()
-        }
+        self._last: dict[Series, tuple[int, float]] = {}
+        self._kept: State = dict(state or {})
 
     def state(self) -> State:
         """The last readings, for JSON."""
-        return [(*series, *last) for series, last in self._last.items()]
+        return self._kept | {_fingerprint(series): last for series, last in self._last.items()}
 
     def rates(
         self,
@@ -47,12 +48,18 @@ class Counters:
                 continue
             series = (counter, servers[i], items[i] or "")
             before = self._last.get(series)
+            if before is None and self._kept:
+                before = self._kept.get(_fingerprint(series))
             if before is not None and times[i] <= before[0]:
                 continue
             self._last[series] = (int(times[i]), float(value))
             if before is not None:
                 rates[i] = _rate(before, int(times[i]), value)
         return rates
+
+
+def _fingerprint(series: Series) -> str:
+    return hashlib.blake2b("\0".join(series).encode(), digest_size=8).hexdigest()
 
 
 def _rate(before: tuple[int, float], at_us: int, value: float) -> float:

@@ -5,6 +5,7 @@ than what was read, so that after a restart what was not yet whole is fetched ag
 the same then, and the keeper takes each (server, ts) once.
 """
 
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from storage.settings import Settings
 __all__ = ["Cursor", "Draw", "function_of", "source_function"]
 
 MAX_DOCUMENTS = 50_000
+# A run ends after so long, well before its deadline, so that what a slow source gave is kept.
+PATIENCE_S = 20.0
 DEADLINE = timedelta(seconds=60)
 MEMORY_MB = 1024
 # How far back a counter's reading is looked for after a restart.
@@ -42,7 +45,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
     position: Any
     version: int = VERSION
-    counters: State = []
+    counters: State = {}
 
 
 @dataclass
@@ -135,11 +138,11 @@ class Draw:
     def _fetch(self, haul: "Haul", now: datetime) -> None:
         if self._feed is None:
             self._feed = self._connect()
-        pages = self._feed.pages(self._position, now)
+        pages, give_up = self._feed.pages(self._position, now), time.monotonic() + PATIENCE_S
         try:
             for page in pages:
                 self._take(page, haul)
-                if haul.documents >= MAX_DOCUMENTS:
+                if haul.documents >= MAX_DOCUMENTS or time.monotonic() > give_up:
                     haul.more = True
                     break
         except Unreachable:
@@ -184,7 +187,7 @@ class Draw:
             needed = min(needed, newest - COUNTED_BACK // timedelta(microseconds=1))
         while len(self._marks) > 1 and self._marks[1].newest_us < needed:
             self._marks.popleft()
-        counters = self._mapper.counters.state() if self._counts and self._final else []
+        counters = self._mapper.counters.state() if self._counts and self._final else {}
         cursor = Cursor(self._marks[0].position, counters=counters)
         return msgspec.json.encode(cursor).decode()
 

@@ -1,0 +1,123 @@
+"""`hoursight sources` and `hoursight import` as a user types them."""
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+import hoursight
+from functions.sources import draw
+from tests.conftest import NOW, House
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], house: House) -> Run:
+    """Runs the command on the house's folder; gives exit code, output and errors."""
+
+    def call(group: str, *arguments: str | Path) -> tuple[int, str, str]:
+        code, data = 0, str(house.folders.data)
+        try:
+            hoursight.main([group, "--data", data, *map(str, arguments)])
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def history(path: Path, rows: int, server: str = "hostname") -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["timestamp", server, "cpu_user", "disk_used", "load1"])
+        for i in range(rows):
+            ts = (NOW - timedelta(hours=2) + timedelta(seconds=i)).isoformat()
+            writer.writerow([ts, "web1", i % 90, "67% /data", "n/a" if i == 3 else 0])
+    return path
+
+
+def files_of(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_source_is_printed_and_an_unknown_kind_lists_the_known(run: Run) -> None:
+    assert 'kind = "files"' in run("sources", "new", "files")[1]
+    code, _, err = run("sources", "new", "oracle")
+    assert code == 1
+    assert "no template for 'oracle': there are" in err
+
+
+def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    history(tmp_path / "in" / "a.csv", 10)
+    file = tmp_path / "shop.toml"
+    file.write_text(f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n')
+    before = files_of(tmp_path)
+    code, out, _ = run("sources", "test", file, "--once", "--verbose")
+    assert code == 0
+    assert "10 documents, 10 rows, 1 refused" in out
+    found = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
+    assert found["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
+    assert found["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"
+    assert found["swap_used_pct"].startswith("swap_used_pct not found: swap_used_pct or swap_used")
+    assert "load_average (field load1): is no number, as 'n/a' of web1: send a number" in out
+    assert files_of(tmp_path) == before
+    assert not list((tmp_path / "in").glob("*/"))
+
+
+def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text('kind = "files"\n[connection]\nfoldr = "x"\n')
+    code, _, err = run("sources", "test", file)
+    assert code == 1
+    assert "connection.foldr is no key: there are delimiter, folder, settle" in err
+
+
+def test_the_list_tells_what_each_source_brought(run: Run, house: House) -> None:
+    assert "No source has brought anything yet" in run("sources")[1]
+    house.put("metrics", [{"server": "a", "ts": NOW, "load_average": 1}])
+    house.commit()
+    assert "2026-05-06 12:00:30Z" in run("sources", "list")[1]
+
+
+def test_history_is_imported_once_also_when_it_is_cut_off(
+    run: Run, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.sources.readers.CHUNK_ROWS", 100)
+    monkeypatch.setattr(draw, "MAX_DOCUMENTS", 200)
+    file = history(tmp_path / "h.csv", 1000)
+    calls, take = [], draw.Draw.run
+
+    def cut_off(self, now, cursor):
+        calls.append(cursor)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return take(self, now, cursor)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(draw.Draw, "run", cut_off)
+        assert run("import", file)[0] == 130
+    code, out, err = run("import", file)
+    assert (code, out) == (0, "600 rows are in the inbox.\n")
+    assert "refused" not in err
+    assert run("import", file)[1] == "0 rows are in the inbox.\n"
+    house.commit(datetime.now(UTC))
+    assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 1000
+    assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 1
+
+
+def test_an_import_may_use_the_mapping_of_a_source(run: Run, house: House, tmp_path: Path) -> None:
+    like = tmp_path / "shop.toml"
+    like.write_text('kind = "files"\nsite = "fra"\n[mapping]\nserver = { field = "box" }\n')
+    file = history(tmp_path / "h.csv", 5, server="box")
+    code, _, err = run("import", file)
+    assert "time (field" not in err
+    assert "server (field server_name or hostname or host or server): missing" in err
+    assert code == 0
+    file = history(tmp_path / "again.csv", 5, server="box")
+    assert run("import", file, "--like", like)[1] == "5 rows are in the inbox.\n"
+    house.commit(datetime.now(UTC))
+    assert house.one("SELECT site FROM servers WHERE server = 'web1'") == "fra"
