@@ -31,6 +31,8 @@ UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
 ISO = Time(field="timestamp")
 SERVER_NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,251}[^\s\x00-\x1f])?")
 _FLAT = read_mapping({})
+_FACTS = {*_FLAT.profile.fields, *_FLAT.site.fields, *_FLAT.cores.fields}
+_KNOWN = {*_FLAT.paths, "@timestamp"}
 
 Micros = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -101,6 +103,7 @@ class _Judged:
             self.reasons.add("a record is no JSON object", example, lost)
         self.good: Mask = np.ones(len(self.records), bool)
         self._columns = Columns(self.records)
+        self._names = set().union(*self.records)
 
     def drop(self, mask: Mask, reason: str) -> None:
         """Refuse whole records."""
@@ -154,6 +157,8 @@ class _Judged:
 
     def facts(self, servers: Column, times: Micros) -> dict[str, Fact]:
         """What good records say of their servers beside metrics; the last word counts."""
+        if self._names.isdisjoint(_FACTS):
+            return {}
         columns = {
             "profile": self._first(_FLAT.profile.fields), "site": self._first(_FLAT.site.fields),
             "cores": self._first(_FLAT.cores.fields),
@@ -168,8 +173,7 @@ class _Judged:
 
     def strangers(self, metrics: Sequence[Metric]) -> tuple[str, ...]:
         """The fields that nobody asked for."""
-        known = {*_FLAT.paths, "@timestamp", *(m.name for m in metrics)}
-        return tuple(sorted(set().union(*self.records) - known))
+        return tuple(sorted(self._names - _KNOWN - {m.name for m in metrics}))
 
     def _moments(self, values: Column, epoch: str) -> Micros:
         """ISO 8601 where it is text, epoch times where it is numbers."""
