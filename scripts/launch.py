@@ -8,14 +8,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-
 from scripts.supervise import Supervisor
 from storage import segment
 from storage.folders import Folders
 from storage.keys import refuse_open
 from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
-from storage.schema import table
 from storage.settings import (
     Settings,
     SimulatorSettings,
@@ -125,9 +122,8 @@ def _answers(url: str) -> bool:
 def set_scenario(data: Path, scenario: str) -> None:
     """Switch what the simulator plays, from now on."""
     now = datetime.now(UTC)
-    rows = pa.Table.from_pylist([{"ts": now, "scenario": scenario}], table("scenarios").arrow)
-    told = segment.Provenance(table="scenarios", function="command", created_at=now)
-    segment.write(Folders.at(data).create(), rows, told)
+    row = {"ts": now, "scenario": scenario}
+    segment.write_row(Folders.at(data).create(), "scenarios", "command", row)
 
 
 def _settings(data: Path, servers: int, say: Print) -> Settings:

@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-
 from storage import segment
 from storage.announce import waiting
 from storage.backup import Manifest, Tell, back_up, restore
@@ -16,7 +14,7 @@ from storage.deletion import fingerprint
 from storage.folders import Folders
 from storage.keeper import Keeper, KeeperRunning
 from storage.reader import Reader
-from storage.schema import TABLES, table
+from storage.schema import TABLES
 
 __all__ = ["NotDone", "UnknownServer", "count_rows", "delete_server", "put_back", "take_backup"]
 
@@ -70,11 +68,8 @@ def count_rows(data: Path, server: str) -> int:
 def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     """Ask the keeper to delete a server, or do it where none runs, and say what went."""
     folders, asked = Folders.at(data), datetime.now(UTC)
-    rows = pa.Table.from_pylist(
-        [{"server": server, "ts": asked, "why": why}], table("deletions").arrow
-    )
-    told = segment.Provenance(table="deletions", function="command", created_at=asked)
-    segment.write(folders, rows, told)
+    row = {"server": server, "ts": asked, "why": why}
+    segment.write_row(folders, "deletions", "command", row)
     _commit_where_none_runs(folders)
     for each in _outcome(folders, server, asked):
         say(f"{each['rows']:>12,} rows from {each['table']}")

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import fcntl
 import os
 import signal
 import sys
@@ -12,12 +11,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
 
-import pyarrow as pa
 from honcho.environ import parse_procfile
 
 from storage import segment
 from storage.folders import Folders
-from storage.schema import table
+from storage.process import sole
 
 __all__ = ["AlreadyRunning", "Supervisor"]
 
@@ -120,24 +118,19 @@ class Supervisor:
     def _record(self, name: str, event: str, pid: int, detail: str | None) -> None:
         now = datetime.now(UTC)
         row = {"process": name, "ts": now, "event": event, "pid": pid, "detail": detail}
-        rows = pa.Table.from_pylist([row], table("processes").arrow)
-        told = segment.Provenance(table="processes", function="supervisor", created_at=now)
         try:
-            segment.write(self._folders, rows, told)
+            segment.write_row(self._folders, "processes", "supervisor", row)
         except OSError as error:  # a full disk must not end the supervision
             self._say(name, f"WARNING its {event} could not be written down: {error}")
 
 
 def _locked(folders: Folders) -> TextIO:
-    lock = (folders.data / "supervisor.lock").open("a+")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        lock.close()
+    lock = sole(folders.data / "supervisor.lock")
+    if lock is None:
         raise AlreadyRunning(
             f"{folders.data} is in use by a running hoursight: stop that one, or name another "
             "folder with --data"
-        ) from error
+        )
     return lock
 
 

@@ -1,6 +1,5 @@
 """The keeper: the only process that writes the lake, and all that it promises about rows."""
 
-import fcntl
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.ledger import Batches, Newest, distinct
+from storage.process import sole
 from storage.profiles import profile_of
 from storage.schema import Schema, Table, table
 from storage.segment import SegmentRefused
@@ -82,17 +82,14 @@ class Keeper:
         """
         folders, schema = Folders.at(data), read_settings(data).schema()
         try:
-            lock = (folders.create().data / "keeper.lock").open("w")
+            lock = sole(folders.create().data / "keeper.lock")
         except OSError as error:
             trouble = disk_trouble(folders.data, error) or str(error)
             raise FolderUnwritable(f"no keeper for {folders.data}: {trouble}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
+        if lock is None:
             raise KeeperRunning(
                 f"another keeper holds {folders.data}: stop it, or use another --data folder"
-            ) from error
+            )
         try:
             return cls(Writer(folders, schema), lock)
         except duckdb.Error as error:

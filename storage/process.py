@@ -1,10 +1,13 @@
-"""What the long-running processes have in common: how they log, how they are asked to stop."""
+"""What the long-running processes have in common: how they log, stop, and are the only one."""
 
+import fcntl
 import logging
 import signal
 import threading
+from pathlib import Path
+from typing import TextIO
 
-__all__ = ["log_plainly", "until_told_to_stop"]
+__all__ = ["log_plainly", "sole", "until_told_to_stop"]
 
 
 def log_plainly() -> None:
@@ -20,3 +23,14 @@ def until_told_to_stop() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def sole(path: Path) -> TextIO | None:
+    """The lock file at `path`, ours alone until it is closed; None when another process has it."""
+    lock = path.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,6 +19,7 @@ from storage.settings import schema_of
 
 __all__ = [
     "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
+    "write_row",
 ]  # fmt: skip
 
 METADATA_KEY = b"hoursight"
@@ -101,6 +103,13 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
         trouble = disk_trouble(folders.inbox, error) or str(error)
         raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
     return final
+
+
+def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) -> Path:
+    """Put one row into the inbox that was made at its `ts`; raises SegmentNotWritten."""
+    rows = pa.Table.from_pylist([row], schema_of(folders).table(table).arrow)
+    told = Provenance(table=table, function=function, created_at=row["ts"])
+    return write(folders, rows, told)
 
 
 def provenance_of(path: Path) -> Provenance:
