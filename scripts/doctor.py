@@ -52,8 +52,11 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     yield _model(folders)
     try:
         reader = Reader.open(data)
-    except (LakeMissing, LakeUnreadable) as error:
+    except LakeMissing as error:
         yield Finding("lake", str(error), "start 'hoursight demo' or 'hoursight up' on this folder")
+        return
+    except LakeUnreadable as error:
+        yield Finding("lake", str(error), "mend that: samples wait in the inbox meanwhile")
         return
     yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
     yield _keeper(data, now)

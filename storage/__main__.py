@@ -13,7 +13,6 @@ from pathlib import Path
 import duckdb
 from watchfiles import watch
 
-from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.keeper import FolderUnwritable, Keeper, KeeperRunning
 from storage.lake import ReadersBusy
@@ -50,26 +49,26 @@ def keep(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
     # Of monotonic time: the clock may be set while we run.
     upkept = time.monotonic()
     pieces: Iterator[Slice] = iter(())
-    drain(keeper, folders, stop)
+    drain(keeper, stop)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        drain(keeper, folders, stop)
+        drain(keeper, stop)
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
             pieces = iter(keeper.upkeep(datetime.now(UTC)))
-        look_after(pieces, folders, stop)
+        look_after(pieces, keeper, stop)
 
 
-def drain(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
+def drain(keeper: Keeper, stop: threading.Event) -> None:
     """Commit until the inbox is empty; what cannot be committed now stays there for later."""
     while not stop.is_set():
         try:
             done = keeper.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
-            reason = disk_trouble(folders.lake, error) or error
-            log.error("nothing was committed, the segments stay in the inbox: %s", reason)
+            trouble = keeper.trouble(error)
+            log.error("nothing was committed, the segments stay in the inbox: %s", trouble)
             stop.wait(RETRY_AFTER_S)
             return
         for each in done.rejected:
@@ -79,7 +78,7 @@ def drain(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
         log.info("%s", ", ".join(f"{count} {name}" for name, count in done.rows.items()))
 
 
-def look_after(pieces: Iterable[Slice], folders: Folders, stop: threading.Event) -> None:
+def look_after(pieces: Iterable[Slice], keeper: Keeper, stop: threading.Event) -> None:
     """Do the next piece of maintenance; it may fail, and the next round tries again."""
     if stop.is_set():
         return
@@ -90,8 +89,8 @@ def look_after(pieces: Iterable[Slice], folders: Folders, stop: threading.Event)
     except ReadersBusy as error:
         log.info("merging waits for the next round: %s", error)
     except (duckdb.Error, OSError) as error:
-        reason = disk_trouble(folders.lake, error) or error
-        log.error("maintenance waits for the next round, in 5 minutes: %s", reason)
+        trouble = keeper.trouble(error)
+        log.error("maintenance waits for the next round, in 5 minutes: %s", trouble)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ reader alone: Parquet files never change, so that links to them and a copy of th
 whole lake as of one snapshot.
 """
 
+import glob
 import hashlib
 import io
 import json
@@ -24,10 +25,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 import duckdb
+import msgspec
 
+from storage.catalog import Home, PostgresCatalog, home_of
+from storage.crash import reach
 from storage.disk import disk_trouble, sync_folder
 from storage.folders import Folders
-from storage.lake import LakeMissing, LakeUnreadable, attach_still
+from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_still, copy_catalog
+from storage.settings import LakeSettings, read_settings, write_settings
 
 __all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "drop_abandoned", "restore"]
 
@@ -47,19 +52,6 @@ import sqlite3, sys
 source = sqlite3.connect(sys.argv[1], timeout=30)
 source.execute("VACUUM INTO ?", (sys.argv[2],))
 source.close()
-copy = sqlite3.connect(sys.argv[2])
-# What was to be removed there is not in the copy.
-copy.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
-for kind in ("data", "delete"):
-    for place in copy.execute(
-        "SELECT s.path || t.path || f.path FROM ducklake_" + kind + "_file AS f "
-        "JOIN ducklake_table AS t ON t.table_id = f.table_id "
-        "JOIN ducklake_schema AS s ON s.schema_id = t.schema_id "
-        "WHERE f.path_is_relative AND t.path_is_relative AND s.path_is_relative"
-    ):
-        print(place[0])
-copy.commit()
-copy.close()
 """
 
 Tell = Callable[[int, int], None]
@@ -110,17 +102,20 @@ def back_up(data: Path | str, target: Path, tell: Tell | None = None) -> Manifes
     handed the bytes done and the bytes in all. Raises LakeMissing and BackupRefused.
     """
     folders = Folders.at(data)
-    if not folders.catalog.exists():
+    if home_of(folders).catalog.identity() is None:
         raise LakeMissing(folders)
     if target.exists():
         raise BackupRefused(f"{target} is there already: name another file, or remove that one")
-    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
+    _drop_partials(target)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with _staged(folders) as staged:
             manifest = _summed(staged)
             _write(staged, partial, manifest, tell or _silently)
+        reach("backup: archive written")
         partial.rename(target)
         sync_folder(target.absolute().parent)
+        reach("backup: archive named")
     except OSError as error:
         trouble = disk_trouble(target.absolute().parent, error) or error
         raise BackupRefused(f"no backup was made: {trouble}") from error
@@ -160,8 +155,19 @@ def restore(archive: Path, data: Path | str, tell: Tell | None = None) -> Manife
 def drop_abandoned(folders: Folders) -> None:
     """Remove the links of backups that were killed: they would keep replaced files on the disk."""
     for left in folders.staging.glob("*"):
-        if not Path("/proc", left.name.partition("-")[0]).exists():
+        if not _runs(left.name.partition("-")[0]):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _drop_partials(target: Path) -> None:
+    """Remove what backups into the same file have left that were killed."""
+    for left in target.parent.glob(f".{glob.escape(target.name)}.*.partial"):
+        if not _runs(left.name.split(".")[-2]):
+            left.unlink(missing_ok=True)
+
+
+def _runs(pid: str) -> bool:
+    return Path("/proc", pid).exists()
 
 
 @contextmanager
@@ -196,21 +202,56 @@ def _stage(folders: Folders, staged: Folders) -> Folders:
             if path.is_file() and path.suffix not in LEFT_BEHIND:
                 with suppress(FileNotFoundError):
                     _link(path, staged.data / path.relative_to(folders.data))
-    if folders.settings.exists():
+    reach("backup: inbox linked")
+    home = home_of(folders)
+    _copy_settings(folders, staged)
+    _copy_catalog(home, staged)
+    reach("backup: catalog copied")
+    for place in _named(staged):
+        try:
+            _link(home.files / place, staged.lake / place)
+        except FileNotFoundError as error:
+            raise _Moved from error
+    reach("backup: lake linked")
+    return staged
+
+
+def _copy_settings(folders: Folders, staged: Folders) -> None:
+    """All but where the lake is: a folder that is restored from it is a lake of its own."""
+    settings = read_settings(folders.data)
+    if settings.lake != LakeSettings():
+        write_settings(staged.data, msgspec.structs.replace(settings, lake=LakeSettings()))
+    elif folders.settings.exists():
         shutil.copy2(folders.settings, staged.settings)
+
+
+def _copy_catalog(home: Home, staged: Folders) -> None:
+    if isinstance(home.catalog, PostgresCatalog):
+        try:
+            copy_catalog(home, staged.catalog, staged.lake)
+        except duckdb.Error as error:
+            reason = home.catalog.trouble(error) or str(error)
+            raise BackupRefused(f"the catalog could not be copied: {reason}") from error
+        return
     copied = subprocess.run(
-        [sys.executable, "-c", COPY_CATALOG, str(folders.catalog), str(staged.catalog)],
+        [sys.executable, "-c", COPY_CATALOG, str(home.catalog.path), str(staged.catalog)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if copied.returncode:
-        reason = disk_trouble(folders.data) or copied.stderr.strip().rpartition("\n")[2]
+        reason = disk_trouble(home.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]
         raise BackupRefused(f"the catalog could not be copied: {reason}")
-    for place in copied.stdout.splitlines():
-        try:
-            _link(folders.lake / place, staged.lake / place)
-        except FileNotFoundError as error:
-            raise _Moved from error
-    return staged
+
+
+def _named(staged: Folders) -> list[str]:
+    """The files that a copied catalog names; of ones that were to be removed it is relieved."""
+    text = (SQL / "named_files.sql").read_text().replace("__ducklake_metadata_lake.", "")
+    copy = sqlite3.connect(staged.catalog)
+    try:
+        copy.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
+        copy.commit()
+        return [path for (path,) in copy.execute(text)]
+    finally:
+        copy.close()
 
 
 def _link(path: Path, target: Path) -> None:

@@ -109,7 +109,7 @@ def rewrite_after_deletions(writer: Writer, target: Table) -> None:
 
 def forget_rejected(folders: Folders, servers: Sequence[str]) -> None:
     """Remove files that were put aside and hold or name one of the servers, with their reasons."""
-    for path in folders.rejected.glob("*.parquet"):
+    for path in (*folders.rejected.glob("*.parquet"), *folders.committed.glob("*.parquet")):
         reason = path.with_suffix(".reason.txt")
         told = reason.read_text() if reason.exists() else ""
         if _holds(path, servers) or any(server in told for server in servers):

@@ -43,6 +43,16 @@ class Folders:
         return self.data / "merge.lock"
 
     @property
+    def pen(self) -> Path:
+        """The path by which the keeper names the lake's files where its catalog is networked."""
+        return self.data / "pen"
+
+    @property
+    def committed(self) -> Path:
+        """Segments that a networked catalog has taken, kept a while in case that it loses them."""
+        return self.data / "committed"
+
+    @property
     def announce(self) -> Path:
         """One file a table, touched after each commit that changed it."""
         return self.data / "announce"
@@ -95,6 +105,8 @@ class Folders:
 
     def create(self) -> "Folders":
         """Make the folders that are missing."""
-        for folder in (self.inbox, self.rejected, self.lake, self.announce, self.models):
+        for folder in (
+            self.inbox, self.rejected, self.committed, self.lake, self.announce, self.models,
+        ):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True)
         return self

@@ -1,6 +1,7 @@
 """The keeper: the only process that writes the lake, and all that it promises about rows."""
 
 import logging
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ import pyarrow.compute as pc
 from storage import upkeep
 from storage.admission import Admitted, admit
 from storage.announce import announce
+from storage.catalog import ExtensionMissing, LeadLost, home_of
 from storage.crash import reach
 from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
@@ -22,7 +24,7 @@ from storage.ledger import Batches, Newest, distinct
 from storage.process import sole
 from storage.profiles import profile_of
 from storage.schema import Schema, Table, table
-from storage.segment import SegmentRefused
+from storage.segment import SegmentRefused, provenance_of
 from storage.settings import SettingsError, read_settings
 from storage.writer import Writer
 
@@ -64,15 +66,16 @@ class Commit:
 class Keeper:
     """Commits what lies in the inbox, each batch exactly once, and looks after the lake's files."""
 
+    _known: set[str]
+    _last: datetime | None
+    _generation: int
+
     def __init__(self, writer: Writer, lock: TextIO) -> None:
         self._writer = writer
         self._folders = writer.folders
         self._lock = lock  # held as long as it is open
         self._settings_read = _changed_at(writer.folders.settings)
-        self._known = writer.column("SELECT DISTINCT server FROM server_facts")
-        self._last: datetime | None = writer.value("SELECT max(ts) FROM segments")
-        self._batches = Batches(writer)
-        self._newest = Newest(writer)
+        self._recall()
 
     @classmethod
     def open(cls, data: Path | str) -> "Keeper":
@@ -92,9 +95,12 @@ class Keeper:
             )
         try:
             return cls(Writer(folders, schema), lock)
-        except duckdb.Error as error:
+        except LeadLost as error:
             lock.close()
-            known = disk_trouble(folders.data)
+            raise KeeperRunning(str(error)) from error
+        except (duckdb.Error, ExtensionMissing) as error:
+            lock.close()
+            known = _known_trouble(folders, error)
             if known is None:
                 raise
             raise FolderUnwritable(f"no keeper for {folders.data}: {known}") from error
@@ -104,8 +110,15 @@ class Keeper:
         self._writer.close()
         self._lock.close()
 
+    def trouble(self, error: Exception) -> str:
+        """What is wrong, with the remedy where it is known."""
+        return self._writer.trouble(error)
+
     def commit_waiting(self, now: datetime) -> Commit:
         """Commit the segments that lie in the inbox in one transaction, then remove them."""
+        self._writer.settle()
+        if self._generation != self._writer.generation:
+            self._recall()
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
             return Commit({})
@@ -122,7 +135,7 @@ class Keeper:
         reach("rejected put aside")
         self._forget([s for d in _of(fresh, "deletions") for s in _servers(d)])
         for segment in admitted:
-            segment.path.unlink(missing_ok=True)
+            self._let_go(segment.path)
             reach("segment removed")
         announce(self._folders, changed)
         reach("announced")
@@ -143,6 +156,26 @@ class Keeper:
         """A whole round of maintenance at once."""
         for piece in self.upkeep(now):
             piece()
+
+    def _recall(self) -> None:
+        """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""
+        writer = self._writer
+        self._known = writer.column("SELECT DISTINCT server FROM server_facts")
+        self._last = writer.value("SELECT max(ts) FROM segments")
+        self._batches = Batches(writer)
+        self._newest = Newest(writer)
+        kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
+        for batch_id in set(kept) - self._batches.in_lake(list(kept)):
+            log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
+            kept[batch_id].replace(self._folders.inbox / kept[batch_id].name)
+        self._generation = writer.generation
+
+    def _let_go(self, path: Path) -> None:
+        if not self._writer.networked:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            os.utime(path)  # the while that it is kept begins now
+            path.replace(self._folders.committed / path.name)
 
     def _follow_settings(self) -> None:
         """Take up metrics and retention that were set while it runs."""
@@ -307,6 +340,12 @@ class Keeper:
             aside = self._folders.rejected / each.path.name
             aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
             each.path.rename(aside)
+
+
+def _known_trouble(folders: Folders, error: Exception) -> str | None:
+    if isinstance(error, ExtensionMissing):
+        return str(error)
+    return disk_trouble(folders.data) or home_of(folders).catalog.trouble(error)
 
 
 def _judge(

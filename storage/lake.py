@@ -9,21 +9,26 @@ from typing import Any
 
 import duckdb
 
-from storage.disk import disk_trouble
+from storage.catalog import (
+    ExtensionMissing,
+    Home,
+    PostgresCatalog,
+    SqliteCatalog,
+    home_of,
+    load_extension,
+)
 from storage.folders import Folders
 from storage.schema import STOCK, Schema
+from storage.settings import SettingsError
 from storage.views import VIEWS
 
 __all__ = [
     "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_still",
-    "attach_writer", "evolve", "merge_guard", "reading",
+    "attach_writer", "copy_catalog", "evolve", "merge_guard", "reading",
 ]  # fmt: skip
 
-EXTENSIONS = ("ducklake", "sqlite_scanner")
 SQL = Path(__file__).parent / "sql"
 
-# The catalog waits this long for a lock before it gives up.
-BUSY_TIMEOUT_MS = 10_000
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
 
@@ -55,11 +60,22 @@ class LakeUnreadable(Exception):
     """The lake is there and cannot be attached."""
 
 
-def attach_writer(folders: Folders, schema: Schema = STOCK) -> duckdb.DuckDBPyConnection:
-    """The keeper's connection: makes the lake when it is not there, its tables, columns, views."""
-    connection = _connect()
+def attach_writer(
+    folders: Folders, schema: Schema = STOCK, pen: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """The keeper's connection: makes the lake when it is not there, its tables, columns, views.
+
+    By `pen` it names the files that it writes; the catalog remembers the folder itself.
+    """
+    home = home_of(folders)
+    connection = _connect(home.catalog)
     connection.execute("SET threads = 1; SET memory_limit = '2GB'")
-    _attach(connection, folders, WAL)
+    # Who comes second to a snapshot's number must look again, not add to what it does not know.
+    connection.execute("SET ducklake_max_retry_count = 0")
+    _attach(connection, home, _journal(home.catalog))
+    if pen is not None:
+        connection.execute("USE memory; DETACH lake")
+        _attach(connection, home, pen=pen)
     evolve(connection, schema)
     return connection
 
@@ -80,25 +96,56 @@ def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
 
 def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     """A read-only connection that sees each commit as it comes."""
-    if not folders.catalog.exists():
-        raise LakeMissing(folders)
-    connection = _connect()
     try:
-        _attach(connection, folders, f"{WAL}, READ_ONLY")
-    except duckdb.Error as error:
-        trouble = disk_trouble(folders.data) or error
-        raise LakeUnreadable(f"{folders.catalog} cannot be attached: {trouble}") from error
-    return connection
+        home = home_of(folders)
+    except SettingsError as error:
+        raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
+    if home.catalog.identity() is None:
+        raise LakeMissing(folders)
+    return _attached(folders, home, _journal(home.catalog))
 
 
 def attach_still(folders: Folders) -> duckdb.DuckDBPyConnection:
     """A read-only connection to a copy of a lake that nobody writes; nothing is changed by it."""
-    connection = _connect()
+    return _attached(folders, home_of(folders), "")
+
+
+def _attached(folders: Folders, home: Home, option: str) -> duckdb.DuckDBPyConnection:
     try:
-        _attach(connection, folders, ", READ_ONLY")
+        connection = _connect(home.catalog)
+        _attach(connection, home, f"{option}, READ_ONLY")
+    except ExtensionMissing as error:
+        raise LakeUnreadable(str(error)) from error
     except duckdb.Error as error:
-        raise LakeUnreadable(f"{folders.catalog} cannot be attached: {error}") from error
+        if "creating a new DuckLake is explicitly disabled" in str(error):
+            raise LakeMissing(folders) from error
+        trouble = home.catalog.trouble(error)
+        if trouble and home.catalog.networked:
+            raise LakeUnreadable(trouble) from error
+        raise LakeUnreadable(f"{home.catalog} cannot be attached: {trouble or error}") from error
     return connection
+
+
+def copy_catalog(source: Home, target: Path, files: Path) -> None:
+    """Make a SQLite catalog `target` for `files` of what the one at `source` says now."""
+    connection = _connect(source.catalog)
+    load_extension(connection, SqliteCatalog.extension)
+    try:
+        _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
+        # DuckLake makes the tables; what it puts into them gives way.
+        connection.execute(
+            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS twin "
+            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH twin; "
+            f"ATTACH '{_quoted(str(target))}' AS twin (TYPE sqlite)"
+        )
+        connection.execute("BEGIN")
+        for name in _names(connection, "duckdb_tables()", "table_name", "twin"):
+            held = f"__ducklake_metadata_lake.{name}"
+            connection.execute(f"DELETE FROM twin.{name}")
+            connection.execute(f"INSERT INTO twin.{name} BY NAME FROM {held}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
 
 
 @contextmanager
@@ -129,40 +176,35 @@ def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
         yield
 
 
-def _connect() -> duckdb.DuckDBPyConnection:
+def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:
     # The extensions come from packages that pip has checked: to check the signature of 70 MB again
     # takes 0.2 s a connection. Whoever uses the connection loads none without one.
     connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
-    for extension in EXTENSIONS:
+    for extension in ("ducklake", catalog.extension):
         load_extension(connection, extension)
     connection.execute("SET allow_unsigned_extensions = false")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 
 
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension; on a machine's first use it is copied from its Python package."""
-    try:
-        connection.execute(f"LOAD {name}")
-    except duckdb.Error:
-        from duckdb_extensions import import_extension
-
-        import_extension(name)
-        connection.execute(f"LOAD {name}")
+def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
+    return "" if catalog.networked else WAL
 
 
-def _attach(connection: duckdb.DuckDBPyConnection, folders: Folders, option: str) -> None:
+def _attach(
+    connection: duckdb.DuckDBPyConnection, home: Home, option: str = "", pen: Path | None = None
+) -> None:
     connection.execute(
-        f"ATTACH 'ducklake:sqlite:{_quoted(folders.catalog)}' AS lake "
+        f"ATTACH 'ducklake:{_quoted(home.catalog.url)}' AS lake "
         # The catalog names files relative to the folder, which may have been moved or restored.
-        f"(DATA_PATH '{_quoted(folders.lake)}/', OVERRIDE_DATA_PATH true, "
-        f"META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}{option})"
+        f"(DATA_PATH '{_quoted(str(pen or home.files))}/', OVERRIDE_DATA_PATH true"
+        f"{home.catalog.options}{option})"
     )
     connection.execute("USE lake")
 
 
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
 
 
 def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
@@ -196,8 +238,10 @@ def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
             connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
 
 
-def _names(connection: duckdb.DuckDBPyConnection, source: str, columns: str) -> set[Any]:
+def _names(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: str, database: str = "lake"
+) -> set[Any]:
     rows = connection.execute(
-        f"SELECT {columns} FROM {source} WHERE database_name = 'lake'"
+        f"SELECT {columns} FROM {source} WHERE database_name = '{database}'"
     ).fetchall()
     return {row[0] if len(row) == 1 else row for row in rows}

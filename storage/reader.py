@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from storage.catalog import Home, home_of
 from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
@@ -28,8 +29,10 @@ class Reader:
     Each query sees the newest commit, and its result is fetched whole.
     """
 
-    def __init__(self, folders: Folders, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(self, folders: Folders, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
         self.folders = folders
+        self._home = home
+        self._identity = home.catalog.identity()
         self._connection = connection
         self._cursor_lock = threading.Lock()
         self.rows_read = 0
@@ -38,11 +41,16 @@ class Reader:
     def open(cls, data: Path | str) -> "Reader":
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
         folders = Folders.at(data)
-        return cls(folders, attach_reader(folders))
+        connection = attach_reader(folders)
+        return cls(folders, home_of(folders), connection)
 
     def close(self) -> None:
         """Let go of the lake."""
         self._connection.close()
+
+    def replaced(self) -> bool:
+        """Whether another lake has taken the place of this one, such as a restored one."""
+        return self._home.catalog.identity() != self._identity
 
     def query(self, sql: str, /, **parameters: Any) -> pa.Table:
         """The result of one statement; `$name` in it stands for the parameter `name`.
@@ -74,14 +82,14 @@ class Reader:
     @contextmanager
     def pinned(self) -> Iterator["Reader"]:
         """A reader all of whose queries see one and the same snapshot; keep it short."""
-        with reading(self.folders):
+        with self._undisturbed():
             try:
                 cursor = self._cursor()
                 cursor.execute("BEGIN")
             except duckdb.Error as error:
                 raise QueryFailed(str(error)) from error
             try:
-                yield _Pinned(self.folders, cursor)
+                yield _Pinned(self.folders, self._home, cursor)
             finally:
                 cursor.execute("ROLLBACK")
                 cursor.close()
@@ -89,7 +97,14 @@ class Reader:
     def _failed(self, error: duckdb.Error) -> QueryFailed:
         # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
         trouble = disk_trouble(self.folders.data) if "disk" in str(error) else None
-        return QueryFailed(trouble or str(error))
+        return QueryFailed(trouble or self._away(error) or str(error))
+
+    def _away(self, error: duckdb.Error) -> str | None:
+        return self._home.catalog.trouble(error) if self._home.catalog.networked else None
+
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        # PostgreSQL shows a transaction one state of the catalog; SQLite's scanner does not.
+        return nullcontext() if self._home.catalog.networked else reading(self.folders)
 
     def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
         try:
@@ -112,7 +127,7 @@ class Reader:
     def _run_on(
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
-        with reading(self.folders):
+        with self._undisturbed():
             rows = cursor.execute(sql, parameters or None).to_arrow_table()
         self.rows_read += rows.num_rows
         return rows

@@ -13,14 +13,17 @@ from storage.metrics import METRIC_NAMES, Levels, Metric
 from storage.schema import STOCK, TABLES, Schema, tailored
 
 __all__ = [
-    "HostSettings", "MetricSettings", "Settings", "SettingsError", "SimulatorSettings",
-    "SourceSettings", "WebSettings", "read_settings", "schema_of", "write_settings",
+    "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
+    "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
+    "write_settings",
 ]  # fmt: skip
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # A metric of that name would meet a column that the tables have for something else.
 TAKEN_NAMES = frozenset({"server", "ts", "source", *METRIC_NAMES})
 ROLLUP_ENDINGS = ("_mean", "_max", "_count")
+POSTGRES = "postgres:"
+PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 KEPT = re.compile(r"(\d+)([dh])")
 
 
@@ -72,6 +75,29 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"port is {self.port}, expected 1 to 65535")
 
 
+class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the lake's catalog and files are: in the data folder unless told otherwise."""
+
+    catalog: str = "sqlite"
+    data_path: str = ""
+
+    def __post_init__(self) -> None:
+        if PASSWORD.search(self.catalog):  # which the message must not repeat
+            raise ValueError(
+                "catalog has a password in it, expected none: put it into PGPASSWORD or a pgpass "
+                "file"
+            )
+        if self.catalog != "sqlite" and not self.catalog.startswith(POSTGRES):
+            raise ValueError(
+                f"catalog is {self.catalog!r}, expected 'sqlite' or such as "
+                f"'{POSTGRES}dbname=hoursight host=db.example'"
+            )
+        if self.data_path and not self.data_path.startswith("/"):
+            raise ValueError(
+                f"data_path is {self.data_path!r}, expected an absolute folder that all hosts share"
+            )
+
+
 class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A metric of one's own beside the 14: stored, checked and rolled up; not forecast."""
 
@@ -120,6 +146,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metrics: list[MetricSettings] = []
     sources: SourceSettings = SourceSettings()
     web: WebSettings = WebSettings()
+    lake: LakeSettings = LakeSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
 
     def __post_init__(self) -> None:

@@ -2,10 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from storage.backup import drop_abandoned
 from storage.crash import reach
@@ -23,6 +24,7 @@ log = logging.getLogger("keeper")
 SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
 ABANDONED_S = 3600.0
+COMMITTED_KEPT_S = 3600.0
 DAY = timedelta(days=1)
 
 Slice = Callable[[], None]
@@ -62,20 +64,27 @@ def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None
 
 
 def _sweep(folders: Folders) -> None:
-    """Remove what processes that were killed have left half done."""
+    """Remove what processes that were killed have left half done, and segments long committed."""
     drop_abandoned(folders)
-    for path in folders.inbox.glob("*.partial"):
+    _drop_older(folders.inbox.glob("*.partial"), ABANDONED_S)
+    _drop_older(folders.committed.glob("*.parquet"), COMMITTED_KEPT_S)
+
+
+def _drop_older(paths: Iterable[Path], age_s: float) -> None:
+    for path in paths:
         with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
+            if time.time() - path.stat().st_mtime > age_s:
                 path.unlink()
 
 
 def _clean_up(writer: Writer) -> None:
+    writer.settle()
     writer.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
     reach("files cleaned up")
 
 
 def _expire(writer: Writer, now: datetime) -> None:
+    writer.settle()
     writer.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
     )

@@ -22,7 +22,6 @@ class Lake:
         self.folders = Folders.at(data)
         self._lock = threading.Lock()
         self._reader: Reader | None = None
-        self._catalog: tuple[int, int] | None = None
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
@@ -36,10 +35,9 @@ class Lake:
 
     def _opened(self) -> Reader:
         with self._lock:
-            catalog = self._identity()
-            if self._reader is None or catalog != self._catalog:
+            if self._reader is None or self._reader.replaced():
+                self._reader = None
                 self._reader = self._open()
-                self._catalog = catalog
             return self._reader
 
     def _open(self) -> Reader:
@@ -47,13 +45,6 @@ class Lake:
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
             raise LakeMissing(self.folders)  # the keeper is just making it
         return reader
-
-    def _identity(self) -> tuple[int, int]:
-        try:
-            stat = self.folders.catalog.stat()
-        except FileNotFoundError:
-            raise LakeMissing(self.folders) from None
-        return stat.st_dev, stat.st_ino
 
     def _forget(self) -> None:
         with self._lock:

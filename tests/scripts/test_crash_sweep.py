@@ -1,14 +1,26 @@
 import pytest
 
-from scripts.crash_sweep import Outcome, sweep
-from storage.crash import POINTS
+from scripts.cluster import missing
+from scripts.crash_sweep import POSTGRES_POINTS, SQLITE_POINTS, Outcome, sweep
+
+CATALOGS = [
+    pytest.param(SQLITE_POINTS, id="sqlite"),
+    pytest.param(
+        POSTGRES_POINTS,
+        id="postgres",
+        marks=pytest.mark.skipif(missing() is not None, reason=str(missing())),
+    ),
+]
 
 
 @pytest.mark.timeout(300)
-def test_a_crash_at_any_step_loses_nothing_doubles_nothing_and_shows_readers_no_half() -> None:
-    found = sweep(POINTS, seeds=[1])
-    assert found.clean, f"{found}; {found.kills} kills; {found.torn[:3]}"
-    assert str(found) == f"{len(POINTS)} crash points × 1 seeds, 0 lost, 0 doubled"
+@pytest.mark.parametrize("points", CATALOGS)
+def test_a_crash_at_any_step_loses_nothing_doubles_nothing_and_shows_readers_no_half(
+    points: tuple[str, ...],
+) -> None:
+    found = sweep(points, seeds=[1])
+    assert found.clean, f"{found}; not reached: {found.missed}; {found.torn[:3]}"
+    assert str(found) == f"{len(points)} crash points × 1 seeds, 0 lost, 0 doubled"
 
 
 def test_an_outcome_with_a_loss_or_a_point_that_was_not_reached_is_not_clean() -> None:

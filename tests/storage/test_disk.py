@@ -88,11 +88,11 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     ballast = fill_up(small.folders.data)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            drain(small.keeper, small.folders, Impatient())
+            drain(small.keeper, Impatient())
     assert "make room there, and it goes on by itself" in caplog.text
     assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
     ballast.unlink()
-    drain(small.keeper, small.folders, Impatient())
+    drain(small.keeper, Impatient())
     assert small.one("SELECT count(*) FROM metrics") == 30 * 200
     assert small.one("SELECT count(DISTINCT (server, ts)) FROM metrics") == 30 * 200
     assert list(small.folders.inbox.iterdir()) == []
@@ -105,7 +105,7 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: House) -> None:
     ballast = fill_up(small.folders.data)
     pieces = iter(small.keeper.upkeep(NOW))
     for _ in range(60):
-        look_after(pieces, small.folders, Impatient())
+        look_after(pieces, small.keeper, Impatient())
     ballast.unlink()
     small.keeper.tidy(NOW)
     assert small.one("SELECT count(*) FROM metrics") == 800

@@ -27,6 +27,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[[metrics]]\nname = 'gpu_max'", "not ending in _mean, _max, _count"),
         ("[[metrics]]\nname = 'gpu'\nwarn = 9", "has one of warn and critical"),
         ("[[metrics]]\nname = 'gpu'\n[[metrics]]\nname = 'gpu'", "a name twice"),
+        ("[lake]\ncatalog = 'mysql:db'", "catalog is 'mysql:db', expected 'sqlite' or such as"),
+        ("[lake]\ncatalog = 'postgres:password=pst'", "has a password in it, expected none: put"),
+        ("[lake]\ncatalog = 'postgres:postgresql://me:pst@db/x'", "PGPASSWORD or a pgpass file"),
+        ("[lake]\ndata_path = 's3://lake'", "data_path is 's3://lake', expected an absolute"),
         ("[retention]\nmetrics = '7 weeks'", "retention.metrics is '7 weeks', expected '7d'"),
         ("[retention]\nmetrics = '2h'", "a day at least"),
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
@@ -40,3 +44,4 @@ def test_a_wrong_setting_is_told_by_file_key_and_expectation(
         read_settings(tmp_path)
     assert says in str(told.value)
     assert str(tmp_path) in str(told.value)
+    assert "pst" not in str(told.value)
