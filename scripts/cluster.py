@@ -6,6 +6,7 @@ import shutil
 import socket
 import socketserver
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -121,46 +122,72 @@ class Cluster:
         )  # fmt: skip
 
 
-class Proxy(socketserver.ThreadingTCPServer):
+class Proxy:
     """Stands between DuckLake and the server; once armed, it strikes at the next writing COMMIT.
 
     `sent`: the server is killed before it gets the COMMIT. `done`: it is killed when it has done
-    it, before the reply gets through. `cut`: it lives, and only the reply is lost.
+    it, before the reply gets through. `cut`: it lives, and only the reply is lost. In a process of
+    its own, for DuckDB may wait for a reply with Python's lock held.
     """
 
-    daemon_threads = True
-    block_on_close = False
     MODES = ("sent", "done", "cut")
 
     def __init__(self, cluster: Cluster) -> None:
-        super().__init__(("127.0.0.1", 0), _Link)
         self.cluster = cluster
-        self.mode: str | None = None
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.05,))
-        self._thread.start()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.cluster", str(cluster.port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.port = self._ask("port")
 
-    @property
-    def port(self) -> int:
-        """Where clients go."""
-        return int(self.server_address[1])
+    def arm(self, mode: str) -> None:
+        """Strike at the next COMMIT of a transaction that makes a snapshot."""
+        self._ask(f"{mode} {self.cluster.pid}")
+
+    def struck(self) -> bool:
+        """Whether it has."""
+        return self._ask("struck") == 1
 
     def close(self) -> None:
         """Let nobody through any more."""
-        self.shutdown()
-        self._thread.join()
-        self.server_close()
+        self._process.communicate()
+
+    def _ask(self, line: str) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+
+class _Gate(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, far_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Link)
+        self.far = ("127.0.0.1", far_port)
+        self.mode: str | None = None
+        self.doomed = 0
+
+    def answer(self, line: str) -> int:
+        """Do what a line from the other side of `Proxy` says."""
+        match line.split():
+            case ["port"]:
+                return int(self.server_address[1])
+            case ["struck"]:
+                return int(self.mode is None)
+            case [mode, pid]:
+                self.mode, self.doomed = mode, int(pid)
+        return 0
 
 
 class _Link(socketserver.BaseRequestHandler):
     """One client's connection."""
 
-    server: Proxy
+    server: _Gate
 
     def handle(self) -> None:
-        with (
-            suppress(OSError),
-            socket.create_connection(("127.0.0.1", self.server.cluster.port)) as far,
-        ):
+        with suppress(OSError), socket.create_connection(self.server.far) as far:
             self._pass_on(self.request, far)
 
     def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
@@ -171,7 +198,8 @@ class _Link(socketserver.BaseRequestHandler):
                 if not data:
                     return None
                 if ready is near:
-                    writing |= b"ducklake_snapshot VALUES" in data
+                    begins = b"BEGIN" in data
+                    writing = b"ducklake_snapshot VALUES" in data or (writing and not begins)
                     doomed = writing and self.server.mode is not None and b"COMMIT" in data
                     if doomed and self.server.mode == "sent":
                         return self._strike()
@@ -182,12 +210,23 @@ class _Link(socketserver.BaseRequestHandler):
                     near.sendall(data)
 
     def _strike(self) -> None:
-        mode, self.server.mode = self.server.mode, None
-        if mode != "cut":
-            kill_server(self.server.cluster.pid)
+        if self.server.mode != "cut":
+            kill_server(self.server.doomed)
+        self.server.mode = None
 
 
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _serve(far_port: int) -> None:
+    gate = _Gate(far_port)
+    threading.Thread(target=gate.serve_forever, daemon=True).start()
+    for line in sys.stdin:
+        print(gate.answer(line), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

@@ -166,9 +166,9 @@ class _Lake:
 
     def _keep_and_strike(self, mode: str) -> bool:
         assert self._proxy is not None
-        self._proxy.mode = mode
+        self._proxy.arm(mode)
         self._keep()
-        return self._proxy.mode is None
+        return self._proxy.struck()
 
     def _keep(self, point: str | None = None, time: int = 1) -> bool:
         """Commit and tidy up in a process of its own until it is killed, or nothing is left."""

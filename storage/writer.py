@@ -156,6 +156,7 @@ class Writer:
 
     def _open(self) -> None:
         catalog = self._home.catalog
+        self._home.files.mkdir(exist_ok=True)
         self._lead = Lead(catalog) if isinstance(catalog, PostgresCatalog) else None
         self._pen = Pen(self.folders.pen, self._home.files) if catalog.networked else None
         try:
