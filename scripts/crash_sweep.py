@@ -37,7 +37,7 @@ from storage.reader import LakeUnreadable, QueryFailed, Reader
 from storage.schema import table
 from storage.settings import LakeSettings, Settings, write_settings
 
-__all__ = ["ANY_MOMENT", "POSTGRES_POINTS", "SQLITE_POINTS", "Outcome", "sweep"]
+__all__ = ["ANY_MOMENT", "POSTGRES_POINTS", "SERVER_POINTS", "SQLITE_POINTS", "Outcome", "sweep"]
 
 SERVERS = 40
 BATCHES = 4  # segments a round, each of SERVERS rows, and as many for a table without a key
@@ -51,11 +51,12 @@ SERVER, REPLY = "server: ", "COMMIT "
 WRITING = ("segment written", "segment synced", "segment renamed")
 SQLITE_POINTS = (*POINTS, ANY_MOMENT)
 # The catalog's server dies where the keeper might have, and around the COMMIT itself.
-POSTGRES_POINTS = (
-    *SQLITE_POINTS,
+SERVER_POINTS = (
     *(SERVER + p for p in POINTS if not p.startswith((*WRITING, "backup"))),
     *(REPLY + mode for mode in Proxy.MODES),
 )  # fmt: skip
+
+POSTGRES_POINTS = (*SQLITE_POINTS, *SERVER_POINTS)
 
 SEEN = """
 SELECT

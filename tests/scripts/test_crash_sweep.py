@@ -1,12 +1,12 @@
 import pytest
 
 from scripts.cluster import missing
-from scripts.crash_sweep import POSTGRES_POINTS, SQLITE_POINTS, Outcome, sweep
+from scripts.crash_sweep import SERVER_POINTS, SQLITE_POINTS, Outcome, sweep
 
 CATALOGS = [
     pytest.param(SQLITE_POINTS, id="sqlite"),
     pytest.param(
-        POSTGRES_POINTS,
+        SERVER_POINTS,
         id="postgres",
         marks=pytest.mark.skipif(missing() is not None, reason=str(missing())),
     ),
