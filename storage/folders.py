@@ -79,6 +79,11 @@ class Folders:
         return self.data / "functions"
 
     @property
+    def sources(self) -> Path:
+        """The source files, one TOML file each."""
+        return self.data / "sources"
+
+    @property
     def calls(self) -> Path:
         """The socket on which a running system takes calls of its functions."""
         return self.data / "calls.sock"
