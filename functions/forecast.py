@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -30,34 +31,56 @@ from storage.windows import Contexts
 # A server silent for longer than this has no present to forecast from.
 SILENT = timedelta(minutes=30)
 
+# What one run forecasts: its rows, 40 kB a server, are in memory until they are a segment.
+TOGETHER = 1500
+_GROUP = 512  # servers whose quantiles are held beside their lists
+
 Floats = npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """The servers of one run, and where the next one goes on."""
+
+    servers: list[str]
+    more: bool
+    cursor: str | None
+
+
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
-def forecast(window: Window, shelf: Shelf) -> Batch:
+def forecast(window: Window, shelf: Shelf, cursor: str | None) -> Batch:
     """Forecast every server that has no forecast yet from the newest complete step."""
     issued_at = _newest_origin(window)
     if issued_at is None:
         return Batch()
-    contexts = _still_to_do(window, window.contexts(issued_at, CONTEXT_STEPS))
-    if not contexts.servers:
+    portion = _still_to_do(window, issued_at, cursor)
+    if not portion.servers:
         return Batch()
+    contexts = window.contexts(issued_at, CONTEXT_STEPS, portion.servers)
+    rows, model = _forecast(window, shelf, contexts)
+    return Batch(
+        rows, window_key=issued_at.isoformat(), model=model, cursor=portion.cursor,
+        more=portion.more,
+    )  # fmt: skip
+
+
+def _forecast(
+    window: Window, shelf: Shelf, contexts: Contexts
+) -> tuple[dict[str, pa.Table], str | None]:
+    """The rows, and the hash of the model that made them; without a model they say why not."""
     try:
         model = shelf.serving()
     except ModelUnusable as error:
         event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": str(error)}
         forecasts = _abstained(contexts, window.now, str(error))
-        return Batch(_with_event(window, forecasts, event), window_key=issued_at.isoformat())
+        return _with_event(window, forecasts, event), None
     event = {
         "event": "serving",
         "model": model.hash,
         "path": str(shelf.path or "shipped"),
         "card": json.dumps({k: v for k, v in model.card.items() if k != "fixture"}),
     }
-    forecasts = _predicted(model, contexts, window.now)
-    return Batch(
-        _with_event(window, forecasts, event), window_key=issued_at.isoformat(), model=model.hash
-    )
+    return _with_event(window, _predicted(model, contexts, window.now), event), model.hash
 
 
 def _newest_origin(window: Window) -> datetime | None:
@@ -71,31 +94,38 @@ def _newest_origin(window: Window) -> datetime | None:
     return None if newest is None else newest + STEP
 
 
-def _still_to_do(window: Window, contexts: Contexts) -> Contexts:
-    """The servers that have no forecast from this origin yet."""
-    done = window.sql(
-        "SELECT DISTINCT server FROM forecasts WHERE issued_at = $issued_at",
-        issued_at=contexts.stop,
-    )["server"].to_pylist()
-    left = [i for i, server in enumerate(contexts.servers) if server not in set(done)]
-    return Contexts(
-        tuple(contexts.servers[i] for i in left),
-        tuple(contexts.profiles[i] for i in left),
-        tuple(contexts.cores[i] for i in left),
-        contexts.start,
-        contexts.values[left],
-    )
+def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Portion:
+    """The servers that have no forecast from this origin yet, `TOGETHER` at most."""
+    origin = issued_at.isoformat()
+    at, _, after = (cursor or "").partition(" ")
+    if at != origin:
+        after = ""
+    left = window.sql(
+        "SELECT server FROM servers WHERE server > $after AND server NOT IN "
+        "(SELECT server FROM forecasts WHERE issued_at = $issued_at) ORDER BY server LIMIT $limit",
+        after=after, issued_at=issued_at, limit=TOGETHER + 1,
+    )["server"].to_pylist()  # fmt: skip
+    servers, more = left[:TOGETHER], len(left) > TOGETHER
+    if more:
+        return _Portion(servers, more, f"{origin} {servers[-1]}")
+    # whoever is late to this origin may stand anywhere in the alphabet
+    return _Portion(servers, more, f"{origin} " if after else None)
 
 
 def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
+    """Forecasts of all servers; a group's lists are made before the next group is forecast."""
+    firsts = range(0, len(contexts.servers), _GROUP)
+    return pa.concat_tables(_group(model, contexts[i : i + _GROUP], now) for i in firsts)
+
+
+def _group(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
     quiet = _silent(contexts.values)
     made = predict(model, contexts.values, contexts.start, contexts.profiles)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
-    whys = [
-        _why(state, int(count), int(of_server.max()), bool(hushed))
-        for states, of_server, hushed in zip(made.state, steps, quiet, strict=True)
-        for state, count in zip(states, of_server, strict=True)
-    ]
+    whys: list[str | None] = [None] * steps.size
+    for i, j in zip(*np.nonzero(made.state != "ok"), strict=True):
+        why = _why(str(made.state[i, j]), int(steps[i, j]), int(steps[i].max()), bool(quiet[i]))
+        whys[i * len(METRIC_NAMES) + j] = why
     return _rows(contexts, now, model.hash, made.state.reshape(-1).tolist(), whys, made.quantiles)
 
 
@@ -153,11 +183,11 @@ def _rows(
     count = n * len(METRIC_NAMES)
     steps = np.isfinite(contexts.values).sum(axis=1).astype(np.int16)
     columns = {
-        "server": np.repeat(np.array(contexts.servers, dtype=object), len(METRIC_NAMES)),
-        "metric": list(METRIC_NAMES) * n,
-        "issued_at": [contexts.stop] * count,
-        "made_at": [now] * count,
-        "model": [model] * count,
+        "server": pa.array(contexts.servers).take(np.repeat(np.arange(n), len(METRIC_NAMES))),
+        "metric": pa.array(METRIC_NAMES).take(np.tile(np.arange(len(METRIC_NAMES)), n)),
+        "issued_at": pa.repeat(pa.scalar(contexts.stop, schema.field("issued_at").type), count),
+        "made_at": pa.repeat(pa.scalar(now, schema.field("made_at").type), count),
+        "model": pa.repeat(pa.scalar(model, pa.string()), count),
         "state": states,
         "why": whys,
         "context_steps": steps.reshape(-1),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -271,8 +272,11 @@ class Keeper:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
         key = ", ".join(target.key)
         order = "_batch" if target.on_conflict == "first" else "_batch DESC"
+        # Keys alone say which rows stay: a forecast's lists are a hundred times as long.
+        places = pa.array(np.arange(incoming.num_rows, dtype=np.int64))
+        keys = incoming.select([*target.key, "_batch"]).append_column("_place", places)
         self._writer.stage(
-            "fresh", incoming,
+            "fresh", keys,
             "FROM incoming "
             f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1",
         )  # fmt: skip
@@ -284,11 +288,11 @@ class Keeper:
             if target.time in target.key
             else f"FROM {target.name}"
         )
-        keep = f"SELECT fresh.* FROM fresh ANTI JOIN (SELECT {key} {known}) USING ({key})"
+        keep = f"SELECT _place FROM fresh ANTI JOIN (SELECT {key} {known}) USING ({key})"
         if target.on_conflict == "last":
             self._delete_keys(target, known)
-            keep = "FROM fresh"
-        return self._writer.run(f"{keep} ORDER BY {key}").to_arrow_table()
+            keep = "SELECT _place FROM fresh"
+        return incoming.take(self._writer.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"])
 
     def _delete_keys(self, target: Table, known: str) -> None:
         key = ", ".join(target.key)

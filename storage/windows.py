@@ -1,11 +1,13 @@
 """Windows: named SQL in, dense NumPy arrays out, with gaps as NaN."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
 from storage.metrics import METRIC_NAMES
@@ -40,6 +42,13 @@ class Contexts:
         steps = int(self.values.shape[1])
         return self.start + steps * STEP
 
+    def __getitem__(self, which: slice) -> "Contexts":
+        """Some of the servers."""
+        return Contexts(
+            self.servers[which], self.profiles[which], self.cores[which], self.start,
+            self.values[which],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:
@@ -62,12 +71,22 @@ class IssuedForecasts:
     quantiles: Floats
 
 
-def contexts(reader: Reader, stop: datetime, steps: int = CONTEXT_STEPS) -> Contexts:
-    """The `steps` steps before `stop` (a step's start) of every known server."""
+def contexts(
+    reader: Reader,
+    stop: datetime,
+    steps: int = CONTEXT_STEPS,
+    among: Sequence[str] | None = None,
+) -> Contexts:
+    """The `steps` steps before `stop` (a step's start) of every known server, or of some."""
     start = stop - steps * STEP
     known = reader.query("SELECT server, profile, cores FROM servers ORDER BY server")
+    if among is not None:
+        known = known.filter(pc.is_in(known["server"], pa.array(among, pa.string())))
     servers = known["server"].to_pylist()
-    rows = reader.named("windows/contexts", start=start, stop=stop)
+    first, last = (servers[0], servers[-1]) if servers else ("", "")
+    rows = reader.named("windows/contexts", start=start, stop=stop, first=first, last=last)
+    if among is not None:
+        rows = rows.filter(pc.is_in(rows["server"], known["server"].combine_chunks()))
     values = np.full((len(servers), steps, len(METRIC_NAMES)), np.nan, np.float32)
     which = _positions(servers, rows["server"])
     step = _steps_since(start, rows["ts"])

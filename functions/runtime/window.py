@@ -1,5 +1,6 @@
 """What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -26,9 +27,11 @@ class Window:
         """The rows of one SELECT."""
         return self.reader.query(text, **parameters)
 
-    def contexts(self, stop: datetime, steps: int) -> windows.Contexts:
-        """The `steps` 5-minute steps before `stop` of every server."""
-        return windows.contexts(self.reader, stop, steps)
+    def contexts(
+        self, stop: datetime, steps: int, among: Sequence[str] | None = None
+    ) -> windows.Contexts:
+        """The `steps` 5-minute steps before `stop` of every server, or of those named."""
+        return windows.contexts(self.reader, stop, steps, among)
 
     def readings(self, oldest: timedelta) -> windows.Readings:
         """The last sample of each server that has one no older than `oldest`."""

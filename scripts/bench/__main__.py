@@ -1,7 +1,8 @@
-"""`python -m scripts.bench store [--servers N] [--hours H] [--json FILE]`, and `push`."""
+"""`python -m scripts.bench store|model|push|sources [--json FILE]`."""
 
 import os
 import platform
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import click
 import duckdb
 import pyarrow as pa
 
-from scripts.bench.measure import show, write_json
+from scripts.bench.measure import Figure, show, write_json
 
 
 @click.group()
@@ -27,16 +28,32 @@ def store(servers: int, hours: float, path: Path | None) -> None:
     """The store: append, commit, bulk, bytes, queries, late data, visibility."""
     from scripts.bench.store import figures
 
+    _report(figures(servers, hours), path, {"servers": servers, "hours": hours})
+
+
+@bench.command(epilog="Example: python -m scripts.bench model --servers 10000")
+@click.option("--servers", default=10_000, show_default=True)
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+def model(servers: int, path: Path | None) -> None:
+    """The model: alone, beside its peers, whole cycles, start, memory; needs the train extra."""
+    from scripts.bench.model import figures
+
+    _report(figures(servers), path, {"servers": servers})
+
+
+def _report(figures: Iterable[Figure], path: Path | None, about: dict[str, object]) -> None:
     found = []
-    for figure in figures(servers, hours):
+    for figure in figures:
         click.echo(f"{figure.name}: {figure.value:.3g} {figure.unit}")
         found.append(figure)
     show(found)
     if path is not None:
-        about = {"servers": servers, "hours": hours, "at": datetime.now(UTC).isoformat()}
         versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
-        write_json(found, path, about | versions | {"python": platform.python_version(),
-                                                    "cores": os.cpu_count()})  # fmt: skip
+        machine = {"python": platform.python_version(), "cores": os.cpu_count()}
+        at = {"at": datetime.now(UTC).isoformat(), "load": os.getloadavg()}
+        write_json(found, path, about | at | versions | machine)
 
 
 @bench.command(epilog="Example: python -m scripts.bench push --seconds 10 --connections 4")

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from functions import forecast as forecasting
 from functions.forecast import forecast
 from functions.runtime.model import SHIPPED
 from functions.runtime.runner import Run, Runner
@@ -171,6 +172,26 @@ def test_the_next_step_brings_the_next_forecast(house: House) -> None:
         made = run(house, NOW + later)
         assert made.batch.window_key == (ORIGIN + later).isoformat()
     assert house.one("SELECT count(*) FROM models") == 1
+
+
+def test_a_great_fleet_is_forecast_in_portions_and_a_late_server_after_them(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecasting, "TOGETHER", 2)
+    know(house, *FLEET[:5])
+    house.put("metrics_5m", steps(*FLEET[1:5], count=13))
+    house.commit()
+    runner = Runner(house.folders, Settings())
+    portions = [runner.run(forecast, "test", NOW).batch for _ in range(3)]  # none committed yet
+    names = sorted(s.name for s in FLEET[:5])
+    told = [sorted(set(p.rows["forecasts"]["server"].to_pylist())) for p in portions]
+    assert told == [names[:2], names[2:4], names[4:]]
+    assert [p.more for p in portions] == [True, True, False]
+    house.commit()
+    know(house, YOUNG, SILENT)
+    house.commit()
+    late = runner.run(forecast, "test", NOW).batch
+    assert set(late.rows["forecasts"]["server"].to_pylist()) == {"young", "silent"}
 
 
 def test_when_nothing_is_recent_nothing_is_forecast(house: House) -> None:

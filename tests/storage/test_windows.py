@@ -39,6 +39,16 @@ def test_a_context_is_dense_and_its_gaps_are_nan(house: House) -> None:
     assert window.stop == STOP
 
 
+def test_a_window_of_some_servers_holds_those_and_no_other(house: House) -> None:
+    facts(house, "a", "b", "c")
+    house.put("metrics_5m", [step(server, 1, 1.0) for server in "abc"])
+    house.commit()
+    window = contexts(house.reader, STOP, among=["a", "c"])
+    assert window.servers == ("a", "c")
+    np.testing.assert_array_equal(window.values[:, -1, MEMORY], [1, 1])
+    assert window[1:].servers == ("c",)
+
+
 def test_steps_outside_of_the_context_are_left_out(house: House) -> None:
     facts(house, "a")
     house.put("metrics_5m", [step("a", 0, 1.0), step("a", 289, 1.0)])

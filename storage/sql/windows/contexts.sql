@@ -1,5 +1,4 @@
--- The 288 steps that end before $stop, for every server with at least one of them.
+-- The steps from $start to $stop of the servers from $first to $last, in no order.
 SELECT server, ts, columns('_mean$')
 FROM metrics_5m
-WHERE ts >= $start AND ts < $stop
-ORDER BY server, ts
+WHERE ts >= $start AND ts < $stop AND server >= $first AND server <= $last

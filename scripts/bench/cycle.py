@@ -1,0 +1,107 @@
+"""One forecast cycle in a process of its own: `python -m scripts.bench.cycle DATA NOW`.
+
+Prints, as JSON, the seconds of every part and the most memory the process ever held.
+"""
+
+import json
+import sys
+import time
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage import segment
+from storage.folders import Folders
+from storage.grid import CONTEXT_STEPS, STEP
+from storage.keeper import Keeper
+from storage.metrics import METRIC_NAMES, METRICS
+from storage.schema import table
+
+__all__ = ["lake_of"]
+
+Floats = NDArray[np.float32]
+
+_TOGETHER = 12  # steps a segment: an hour
+
+
+def lake_of(data: Path, servers: int, stop: datetime) -> None:
+    """A lake in `data` with a day of roll-ups of every server before `stop`, committed."""
+    folders = Folders.at(data).create()
+    random = np.random.default_rng(0)
+    names = np.array([f"host{i:05d}" for i in range(servers)], dtype=object)
+    level = random.uniform(5, 60, (servers, len(METRICS))).astype(np.float32)
+    facts = {"server": names, "ts": [stop - CONTEXT_STEPS * STEP] * servers}
+    with closing(Keeper.open(data)) as keeper:
+        _put(folders, "server_facts", pa.table(facts), stop)
+        for first in range(0, CONTEXT_STEPS, _TOGETHER):
+            begin = stop - (CONTEXT_STEPS - first) * STEP
+            _put(folders, "metrics_5m", _rollups(names, level, begin, random), stop)
+            keeper.commit_waiting(stop)
+
+
+def _put(folders: Folders, name: str, rows: pa.Table, now: datetime) -> None:
+    told = segment.Provenance(table=name, function="bench", created_at=now)
+    segment.write(folders, rows, told)
+
+
+def _rollups(
+    names: NDArray[np.object_], level: Floats, begin: datetime, random: np.random.Generator
+) -> pa.Table:
+    """An hour of noisy daily waves, [step, server] row by row."""
+    moments = int(begin.timestamp()) + np.arange(_TOGETHER) * int(STEP.total_seconds())
+    day = 2 * np.pi * moments / 86_400
+    wave = 8 * np.sin(day)[:, None, None] + random.normal(0, 2, (_TOGETHER, *level.shape))
+    values = np.clip(level + wave, 0, 100).astype(np.float32)  # [steps, servers, 14]
+    count = _TOGETHER * len(names)
+    columns = {
+        "server": np.tile(names, _TOGETHER),
+        "ts": pa.array(np.repeat(moments, len(names)) * 1_000_000, pa.timestamp("us", "UTC")),
+    }
+    for i, name in enumerate(METRIC_NAMES):
+        flat = values[..., i].reshape(-1)
+        columns |= {
+            f"{name}_mean": flat, f"{name}_max": flat + 1,
+            f"{name}_count": np.full(count, 60, np.int16),
+        }  # fmt: skip
+    return pa.table(columns, schema=table("metrics_5m").arrow)
+
+
+def main(data: Path, now: datetime) -> dict[str, float]:
+    """Run the forecast function once as of `now` and commit what it brought."""
+    began = time.perf_counter()
+    from functions.forecast import forecast
+    from functions.runtime.hands import Meter
+    from functions.runtime.runner import Runner
+    from storage.settings import read_settings
+
+    runner = Runner(Folders.at(data), read_settings(data))
+    started, cpu_started = time.perf_counter(), time.process_time()
+    rows, more = 0, True
+    while more:
+        run = runner.run(forecast, "bench", now)
+        if run.outcome != "ok":
+            raise RuntimeError(f"the forecast ended as {run.outcome}: {run.error}")
+        rows, more = rows + run.batch.row_count, run.batch.more
+    ran, cpu_ran = time.perf_counter(), time.process_time()
+    rss_mb = Meter().cost().peak_rss_mb  # the keeper is another process when the system runs
+    with closing(Keeper.open(data)) as keeper:
+        opened, cpu_opened = time.perf_counter(), time.process_time()
+        keeper.commit_waiting(now)
+        committed, cpu_committed = time.perf_counter(), time.process_time()
+    return {
+        "start_s": started - began,
+        "function_s": ran - started,
+        "commit_s": committed - opened,
+        "function_cpu_s": cpu_ran - cpu_started,
+        "commit_cpu_s": cpu_committed - cpu_opened,
+        "rss_mb": rss_mb,
+        "rows": rows,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]))))

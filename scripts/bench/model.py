@@ -1,0 +1,142 @@
+"""The model's figures: `python -m scripts.bench model`."""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from functions.runtime.model import SHIPPED, Forecaster
+from model_export.train import load_checkpoint
+from model_export.verify import awkward_windows
+from scripts.bench import forecasters as peers
+from scripts.bench.cycle import lake_of
+from scripts.bench.measure import Figure, stopwatch
+
+__all__ = ["figures"]
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+SOME = 256  # servers that a slow peer forecasts; its time is scaled up
+ROUNDS = 3  # the best of which counts: other work on the machine only ever adds
+_START = """
+import time; began = time.perf_counter()
+from functions.runtime.model import SHIPPED, Forecaster
+Forecaster.open(SHIPPED)
+print(time.perf_counter() - began)
+"""
+
+
+def figures(servers: int) -> Iterator[Figure]:
+    """All of them: the model alone beside its peers, then whole cycles."""
+    folder = Path(tempfile.mkdtemp(prefix="hoursight-bench-"))
+    try:
+        yield from alone(folder, servers)
+        for count, goal in ((1000, 1.5), (servers, 10.0)):
+            yield from cycle(folder / f"lake{count}", count, goal)
+        yield Figure("cold start: import, open, self-test", _start_s(), "s", 0.5)
+        yield Figure("model file", SHIPPED.stat().st_size / 1e6, "MB", 5)
+    finally:
+        shutil.rmtree(folder)
+
+
+def alone(folder: Path, servers: int) -> Iterator[Figure]:
+    """Windows in memory to quantiles in memory, and the same by others."""
+    model = Forecaster.open(SHIPPED)
+    windows = awkward_windows(SOME, 1)
+    context = np.resize(windows.context, (servers, *windows.context.shape[1:]))
+    places = np.resize(windows.profile, servers)
+    ours_s = _best_s(lambda: model.predict(context, NOON, places))
+    worst = max(model.card["parity_sigma"].values())
+    yield Figure(f"model alone, {servers} servers", ours_s, "s", 3.5)
+    yield Figure("largest difference from torch", worst * 1e6, "µσ", 20)
+    limit_s = _limit_s(folder, windows.context, windows.profile) * servers
+    yield Figure(
+        "model alone, of the matmul limit", ours_s, "s", 5, "its products alone", limit_s, "ratio"
+    )
+    rate = servers / ours_s
+    for name, goal, peer_rate in _peers(folder):
+        yield Figure(
+            f"against {name}", rate, "servers/s", goal, f"{SOME} servers", peer_rate, "ratio",
+            at_least=True,
+        )  # fmt: skip
+
+
+def _peers(folder: Path) -> Iterator[tuple[str, float, float]]:
+    """Name, goal and servers a second of each peer."""
+    windows = awkward_windows(SOME, 1)
+    batch: peers.Inputs = {
+        "context": windows.context[:16],
+        "week_minute": np.full(1, 720, np.float32),
+        "profile": windows.profile[:16],
+    }
+    network = load_checkpoint(SHIPPED.with_suffix(".pt")).network.eval()
+    peers.own_straight(network, folder / "own.onnx", batch)
+    run = peers.straight(folder / "own.onnx", batch, SOME // 16)
+    yield "the straight export of our network", 5, SOME / _best_s(run)
+    torch.set_num_threads(2)
+    whole = batch | {"context": windows.context, "profile": windows.profile}
+    yield "our network's forward in torch", 5, SOME / _best_s(peers.torch_forward(network, whole))
+    five = peers.FiveMinutes(np.nan_to_num(windows.context, nan=1.0))
+    inputs = five.export(folder / "five.onnx")
+    run = peers.straight(folder / "five.onnx", inputs, SOME // 16)
+    yield "the straight export of a 5-minute TFT", 5, SOME / _best_s(run)
+    yield "pytorch-forecasting's predict, 5 minutes", 12, SOME / _best_s(five.predict, 1)
+
+
+def _limit_s(folder: Path, context: NDArray[Any], places: NDArray[Any]) -> float:
+    """Seconds a server if two cores did nothing but its matrix products."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.enable_profiling = 1, True
+    options.profile_file_prefix = str(folder / "profile")
+    session = onnxruntime.InferenceSession(
+        str(SHIPPED), options, providers=["CPUExecutionProvider"]
+    )
+    ranked = np.sort(context[:16].transpose(0, 2, 1), axis=-1)
+    clock = np.full(1, 720, np.float32)
+    fed = {"context": context[:16], "ranked": ranked, "week_minute": clock, "profile": places[:16]}
+    session.run(None, fed)
+    events = json.loads(Path(session.end_profiling()).read_text())
+    products = peers.matmul_rate()
+    rate = products() / _best_s(products)
+    return float(peers.flops(events)) / 16 / (2 * rate)
+
+
+def cycle(data: Path, servers: int, goal_s: float) -> Iterator[Figure]:
+    """SQL window to committed forecast, in a process of its own."""
+    click.echo(f"a lake of {servers} servers …")
+    lake_of(data, servers, NOON)
+    now = (NOON + timedelta(seconds=40)).isoformat()
+    command = [sys.executable, "-m", "scripts.bench.cycle", str(data), now]
+    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    shutil.rmtree(data)
+    whole_s = told["function_s"] + told["commit_s"]
+    yield Figure(f"cycle of {servers} servers, window to commit", whole_s, "s", goal_s)
+    yield Figure("… of it the function", told["function_s"], "s", goal_s)
+    cpu_s = told["function_cpu_s"] + told["commit_cpu_s"]
+    yield Figure("… CPU of both, which other work does not stretch as much", cpu_s, "s", 2 * goal_s)
+    yield Figure("… memory of the forecasting process", told["rss_mb"], "MiB", 600)
+
+
+def _start_s() -> float:
+    command = [sys.executable, "-c", _START]
+    runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(ROUNDS)]
+    return min(float(told) for told in runs)
+
+
+def _best_s(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    times = []
+    for _ in range(rounds):
+        with stopwatch() as elapsed:
+            work()
+            times.append(elapsed() / 1000)
+    return min(times)
