@@ -1,5 +1,6 @@
 """The adapter of MongoDB: reads a collection in the order of its time field, and only reads."""
 
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -50,6 +51,7 @@ class Reading:
 
     def __init__(self, client: Client, connection: Connection, wanted: Wanted) -> None:
         self._client = client
+        self._hang_up = weakref.finalize(self, client.close)
         self._connection = connection
         self._wanted = wanted
         self._collection = client[connection.database].get_collection(
@@ -65,7 +67,7 @@ class Reading:
 
     def close(self) -> None:
         """Let go of the server."""
-        self._client.close()
+        self._hang_up()
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
         """What lies after `position`, kind by kind of its times, in their order."""
@@ -73,13 +75,19 @@ class Reading:
             self._begin(position)
         try:
             yield from self._open_stream()
-            if self._polled is None or self._busy or now - self._polled >= self._wanted.every:
+            if self._due(now):
                 yield from self._poll(now)
                 self._polled = now
             if self._stream is not None:
                 yield from self._wait()
         except PyMongoError as error:
             raise unreachable(error, self._connection) from error
+
+    def _due(self, now: datetime) -> bool:
+        """Whether to poll: each time, but where a stream brings most of it at once."""
+        if self._stream is None or self._polled is None or self._busy:
+            return True
+        return not timedelta(0) <= now - self._polled < self._wanted.every
 
     @property
     def _busy(self) -> bool:

