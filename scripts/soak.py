@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
@@ -44,8 +45,8 @@ LOOK_EVERY_S = 1.0
 SAVE_EVERY_S = 30.0
 PATIENCE_S = 120.0
 HISTORY_DAYS = 0.02  # half an hour, all of it every 5 s
-# A backlog is flat when its last third holds no more segments than this beyond its first.
-FLAT_SEGMENTS = 5
+# A backlog is flat when its last third holds, in the middle, no more than this beyond its first.
+FLAT_SEGMENTS = 2
 
 ROOMS = {
     "keeper": ["storage"],
@@ -58,17 +59,20 @@ import os, time
 from functions.runtime.function import function
 from functions.runtime.triggers import every
 
-@function(on=every("5s"), writes="server_facts", deadline="2s", memory_mb=300)
+@function(on=every("5s"), writes="server_facts", deadline="{deadline}", memory_mb=300)
 def {name}():
     "Misbehaves."
     {body}
 """
+# What each does, within which deadline, and how its runs have to end.
 MISCHIEF = {
-    "crashes": ("os.abort()", "crashed"),
-    "leaks": ("held = []\n    while True: held.append(os.urandom(1000) * 1000)", "out of memory"),
-    "hangs": ("while True: time.sleep(60)", "timed out"),
-    "raises": ('return {}["no such key"]', "failed"),
-}
+    "crashes": ("os.abort()", "10s", "crashed"),
+    "leaks": (
+        "held = []\n    while True: held.append(os.urandom(1000) * 1000)", "20s", "out of memory",
+    ),
+    "hangs": ("while True: time.sleep(60)", "2s", "timed out"),
+    "raises": ('return {}["no such key"]', "10s", "failed"),
+}  # fmt: skip
 
 COUNTS = """
 SELECT count(*) AS rows, count(DISTINCT (server, ts)) AS distinct_rows,
@@ -98,7 +102,7 @@ class Sight:
         """Whether the backlog at the end was what it was at the beginning."""
         third = max(1, len(self.backlog) // 3)
         first, last = self.backlog[:third], self.backlog[-third:]
-        return max(last, default=0) <= max(first, default=0) + FLAT_SEGMENTS
+        return not last or median(last) <= median(first) + FLAT_SEGMENTS
 
 
 @dataclass(frozen=True)
@@ -152,9 +156,9 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
 def _save_mischief(folders: Folders) -> None:
     """Save the four anew, as a user who tries to mend them: what was parked runs again."""
     folders.functions.mkdir(exist_ok=True)
-    for name, (body, _) in MISCHIEF.items():
-        text = HEAD.format(name=name, body=body) + f"# saved at {time.time()}\n"
-        (folders.functions / f"{name}.py").write_text(text)
+    for name, (body, deadline, _) in MISCHIEF.items():
+        text = HEAD.format(name=name, body=body, deadline=deadline)
+        (folders.functions / f"{name}.py").write_text(f"{text}# saved at {time.time()}\n")
 
 
 @contextmanager
@@ -252,7 +256,7 @@ def _weigh(name: str, pid: int, sight: Sight) -> None:
 
 def _missing_outcomes(reader: Reader) -> Iterator[str]:
     """Which of the four did not end as it was made to."""
-    for name, (_, outcome) in MISCHIEF.items():
+    for name, (*_, outcome) in MISCHIEF.items():
         sql = "SELECT DISTINCT outcome FROM runs WHERE function = $name"
         seen = reader.query(sql, name=name)["outcome"].to_pylist()
         if seen != [outcome]:
@@ -282,7 +286,7 @@ def _tell(found: Account, sight: Sight) -> None:
         click.echo(f"trouble: {trouble}")
     ages = sorted(sight.age_s) or [float("nan")]
     click.echo(
-        f"backlog: at most {max(sight.backlog, default=0)} segments, "
+        f"backlog: {median(sight.backlog):g} segments in the middle, {max(sight.backlog)} at most, "
         f"{'flat' if sight.flat else 'growing'}; newest sample "
         f"{ages[len(ages) // 2]:.1f} s old in the middle, {ages[-1]:.1f} s at most"
     )

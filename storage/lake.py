@@ -102,7 +102,11 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
         raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
     if home.catalog.identity() is None:
         raise LakeMissing(folders)
-    return _attached(folders, home, _journal(home.catalog))
+    connection = _attached(folders, home, _journal(home.catalog))
+    if not _names(connection, "duckdb_tables()", "table_name"):  # the keeper is making them
+        connection.close()
+        raise LakeMissing(folders)
+    return connection
 
 
 def attach_still(folders: Folders) -> duckdb.DuckDBPyConnection:

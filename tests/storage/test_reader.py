@@ -1,8 +1,11 @@
 from pathlib import Path
 
+import duckdb
 import pytest
 
+from storage.catalog import load_extension
 from storage.folders import Folders
+from storage.lake import WAL
 from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from tests.conftest import NOW, House
 
@@ -15,6 +18,18 @@ def test_a_folder_without_a_lake_is_told_with_the_remedy(tmp_path: Path) -> None
 def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
     Folders.at(tmp_path).create().catalog.write_bytes(b"no database" * 100)
     with pytest.raises(LakeUnreadable, match=r"catalog\.sqlite cannot be attached"):
+        Reader.open(tmp_path)
+
+
+def test_a_lake_whose_tables_are_still_to_be_made_is_none_yet(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    with duckdb.connect() as connection:
+        for extension in ("ducklake", "sqlite_scanner"):
+            load_extension(connection, extension)
+        connection.execute(
+            f"ATTACH 'ducklake:sqlite:{folders.catalog}' AS lake (DATA_PATH '{folders.lake}/'{WAL})"
+        )
+    with pytest.raises(LakeMissing):
         Reader.open(tmp_path)
 
 
