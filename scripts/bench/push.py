@@ -27,6 +27,7 @@ __all__ = ["figures"]
 SEED = 3
 RECORDS = 1000
 LINES, FIELDS = 5000, 10
+BODIES = 64  # each of moments of its own, as senders send them
 PEER = "victoria-metrics"
 SETTINGS = "[sources.host]\nenabled = false\n"
 
@@ -68,7 +69,7 @@ def _records(port: int, seconds: float, connections: int) -> Iterator[Figure]:
 
 
 def _lines(port: int, folder: Path, seconds: float, connections: int) -> Iterator[Figure]:
-    bodies = [_body(number) for number in range(8)]
+    bodies = [_body(number) for number in range(BODIES)]
 
     def send(connection: http.client.HTTPConnection, number: int) -> float:
         return _post(connection, "/write", bodies[number % len(bodies)], {}, 204)
@@ -136,7 +137,7 @@ def _some_records() -> list[dict[str, object]]:
 def _body(number: int) -> bytes:
     """Lines of 10 of our metrics, of 1,000 servers, at moments of its own."""
     dice = np.random.default_rng(SEED + number)
-    start = time.time_ns() // 10**9 - 3600 + number * LINES // 1000 * 10
+    start = time.time_ns() // 10**9 - 7200 + number * LINES // 1000 * 10
     values = dice.uniform(0, 100, (LINES, FIELDS)).round(3).tolist()
     lines = []
     for n, row in enumerate(values):
