@@ -17,7 +17,7 @@ from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTI
 from storage.history import WINDOW_STEPS, History, week_minute
 from storage.metrics import METRIC_NAMES, METRICS
 
-__all__ = ["PEERS", "lightgbm", "nhits"]
+__all__ = ["PEERS", "Learner", "lightgbm", "nhits"]
 
 _FLOOR = 1e-3  # of a window's level: the least spread, for series that stand still
 _HEAVIEST = 10.0  # one series that hardly moves must not teach alone
@@ -162,7 +162,7 @@ def _mean(values: Array) -> Array:
 
 
 def _around(z: Array, leads: NDArray[np.int64], reach: int) -> Array:
-    """Mean of what was measured within `reach` steps of 24 h before the target [R, L]."""
+    """Mean from `reach` - 1 steps before to `reach` after 24 h before the target [R, L]."""
     known = ~np.isnan(z)
     sums, counts = (np.cumsum(x, 1) for x in (np.where(known, z, 0), known))
     low, high = np.maximum(leads - reach, 0), leads + reach

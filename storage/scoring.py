@@ -42,6 +42,7 @@ class Windows:
     week_minute: Array  # [n]
     profile: NDArray[np.int64]  # [n]
     anomalous: NDArray[np.bool_]  # [n] a labelled anomaly in context or target
+    struck: NDArray[np.bool_]  # [n] one in the target
     origins: int = ORIGINS
 
     @property
@@ -106,7 +107,7 @@ def held_out_windows(*histories: History, origins: int = ORIGINS) -> Windows:
 
     return Windows(
         joined("context"), joined("target"), joined("week_minute"), joined("profile"),
-        joined("anomalous"), origins,
+        joined("anomalous"), joined("struck"), origins,
     )  # fmt: skip
 
 
@@ -121,15 +122,16 @@ def _last_days(history: History, origins: int) -> Windows:
     steps = starts[:, None] + np.arange(WINDOW_STEPS)  # [origins, 384]
     windows = history.values[:, steps].reshape(-1, WINDOW_STEPS, len(METRIC_NAMES))
     clock = week_minute(history.start_s + starts * (STEP_MINUTES * 60))
-    marks = np.zeros(len(windows), np.bool_)
+    marks = np.zeros(windows.shape[:2], np.bool_)
     if history.anomalous is not None:
-        marks = history.anomalous[:, steps].any(-1).reshape(-1)
+        marks = history.anomalous[:, steps].reshape(-1, WINDOW_STEPS)
     return Windows(
         windows[:, :CONTEXT_STEPS],
         windows[:, CONTEXT_STEPS:],
         np.tile(clock, len(history.servers)),
         np.repeat(history.profiles, origins),
-        marks,
+        np.asarray(marks.any(1)),
+        np.asarray(marks[:, CONTEXT_STEPS:].any(1)),
         origins,
     )
 
