@@ -131,7 +131,7 @@ def straight(path: Path, inputs: Inputs, batches: int) -> Callable[[], None]:
 
 
 def torch_forward(network: Forecaster, inputs: Inputs) -> Callable[[], None]:
-    """The forward pass in torch, on both cores."""
+    """The forward pass in torch."""
     tensors = [torch.from_numpy(values) for values in inputs.values()]
 
     def run() -> None:
