@@ -15,6 +15,8 @@ __all__ = ["Connection", "FileFeed", "connect"]
 
 # So many small files are named in one position.
 MAX_FILES = 100
+# In the position of an imported file: to its end.
+WHOLE = -1
 
 
 class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,13 +64,35 @@ def connect(connection: Connection, wanted: Wanted) -> "Folder":
     return Folder(folder, parse_period(connection.settle), connection.delimiter, wanted)
 
 
+class Reading:
+    """One file at a time, chunk by chunk: a call goes on where the last one stopped."""
+
+    def __init__(self, delimiter: str) -> None:
+        self._delimiter = delimiter
+        self._at: tuple[Path, str, int] | None = None
+        self._chunks: Iterator[Chunk] = iter(())
+
+    def after(self, path: Path, stamp: str, taken: int) -> Iterator[tuple[int, Chunk]]:
+        """The chunks of a file behind those that are `taken`, each with its number, from 1."""
+        if self._at != (path, stamp, taken):
+            self._chunks = read_chunks(path, self._delimiter)
+            for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
+                pass
+        self._at = None  # until a chunk has come: what raises is not gone on with
+        for chunk in self._chunks:
+            taken += 1
+            self._at = (path, stamp, taken)
+            yield taken, chunk
+            self._at = None
+
+
 class Folder:
     """A watched folder."""
 
     def __init__(self, path: Path, settle: timedelta, delimiter: str, wanted: Wanted) -> None:
         self._path = path
         self._settle = settle
-        self._delimiter = delimiter
+        self._reading = Reading(delimiter)
         self._wanted = wanted
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
@@ -106,14 +130,12 @@ class Folder:
     def _read(self, path: Path, at: Position) -> Iterator[Page]:
         stamp = _stamp(path)
         taken = at.chunks if (at.file, at.stamp) == (path.name, stamp) else 0
-        read = 0
+        read = taken
         try:
-            for chunk in read_chunks(path, self._delimiter):
-                read += 1
+            for read, chunk in self._reading.after(path, stamp, taken):
                 if read == 1:
                     self._check(chunk)
-                if read > taken:
-                    yield _page(chunk, Position(path.name, stamp, read, at.done))
+                yield _page(chunk, Position(path.name, stamp, read, at.done))
         except CannotRead as error:
             if not self._wanted.dry:
                 _reject(path, self._path / "rejected", str(error), read)
@@ -142,19 +164,18 @@ class FileFeed:
 
     def __init__(self, path: Path, delimiter: str = ",") -> None:
         self._path = path
-        self._delimiter = delimiter
+        self._reading = Reading(delimiter)
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
         """Its records from the position on; one of another file counts as none."""
         at, stamp = msgspec.convert(position or {}, Position), _stamp(self._path)
         taken = at.chunks if (at.file, at.stamp) == (str(self._path), stamp) else 0
-        read = 0
-        for read, chunk in enumerate(read_chunks(self._path, self._delimiter), 1):
-            if read > taken:
-                yield _page(chunk, Position(str(self._path), stamp, read))
-        if read >= taken:
-            end = Position(str(self._path), stamp, read + 1)
-            yield Page((), msgspec.to_builtins(end), final=True)
+        if taken == WHOLE:
+            return
+        for read, chunk in self._reading.after(self._path, stamp, taken):
+            yield _page(chunk, Position(str(self._path), stamp, read))
+        end = Position(str(self._path), stamp, WHOLE)
+        yield Page((), msgspec.to_builtins(end), final=True)
 
     def close(self) -> None:
         """Nothing is held open."""
