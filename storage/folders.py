@@ -53,6 +53,11 @@ class Folders:
         return self.data / "committed"
 
     @property
+    def merge_gate(self) -> Path:
+        """Readers pass it before they read; a merge that finds no gap between them closes it."""
+        return self.data / "merge.gate"
+
+    @property
     def announce(self) -> Path:
         """One file a table, touched after each commit that changed it."""
         return self.data / "announce"

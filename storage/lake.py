@@ -31,6 +31,7 @@ SQL = Path(__file__).parent / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
+GATE_CLOSED_S = 0.5
 
 # Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
@@ -159,6 +160,8 @@ def reading(folders: Folders) -> Iterator[None]:
     The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
     merge deletes entries of that list: a query in between would miss rows.
     """
+    with folders.merge_gate.open("a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
     with folders.merge_lock.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield
@@ -166,9 +169,12 @@ def reading(folders: Folders) -> Iterator[None]:
 
 @contextmanager
 def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
-    """The other side of `reading`; raises ReadersBusy when readers leave no gap for so long."""
+    """The other side of `reading`; raises ReadersBusy when readers leave no gap for so long.
+
+    Those that come one upon the other are kept waiting at a gate for the last of that time.
+    """
     give_up = time.monotonic() + patience_s
-    with folders.merge_lock.open("a") as lock:
+    with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -176,6 +182,8 @@ def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
             except BlockingIOError as error:
                 if time.monotonic() > give_up:
                     raise ReadersBusy(f"readers left no gap of {patience_s:g} s") from error
+                if time.monotonic() > give_up - GATE_CLOSED_S:
+                    fcntl.flock(gate, fcntl.LOCK_EX)
                 time.sleep(GAP_POLL_S)
         yield
 
