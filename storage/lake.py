@@ -31,7 +31,7 @@ SQL = Path(__file__).parent / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
-GATE_CLOSED_S = 0.5
+GATE_CLOSED_S = 1.0
 
 # Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
@@ -171,7 +171,7 @@ def reading(folders: Folders) -> Iterator[None]:
 def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
     """The other side of `reading`; raises ReadersBusy when readers leave no gap for so long.
 
-    Those that come one upon the other are kept waiting at a gate for the last of that time.
+    Those that come one upon the other are kept waiting at a gate for the last second.
     """
     give_up = time.monotonic() + patience_s
     with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:

@@ -13,17 +13,21 @@ from pathlib import Path
 
 import click
 import duckdb
+import httpx
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.bench.measure import Figure, interleaved, median, quantile, stopwatch
-from scripts.bench.workload import STEP_S, native, samples
+from scripts.bench.peers.peer import free_port
+from scripts.bench.workload import STEP_S, issue, native, rolled_samples, samples
 from storage import segment
 from storage.folders import Folders
-from storage.grid import STEP, floor_step
+from storage.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step
 from storage.keeper import Keeper
 from storage.metrics import METRIC_NAMES
 from storage.reader import Reader
+from storage.settings import HostSettings, Settings, SourceSettings, WebSettings, write_settings
 from storage.windows import contexts, rollup
 
 __all__ = ["figures"]
@@ -31,6 +35,8 @@ __all__ = ["figures"]
 ROUNDS = 30
 BATCH = timedelta(minutes=15)  # what one bulk segment holds
 RAW_VALUES = len(METRIC_NAMES)
+TEXTS = ["server", "source"]
+AS_SEGMENTS = {"compression": "lz4", "write_statistics": False, "use_dictionary": TEXTS}
 
 RAW_DAY = "SELECT * FROM metrics WHERE server = 'ppdb001' ORDER BY ts"
 HOURLY = """
@@ -41,6 +47,14 @@ HOURLY_ROLLED = """
 SELECT server, date_trunc('hour', ts) AS hour, max(cpu_user_pct_max) AS worst
 FROM metrics_5m WHERE ts >= $since GROUP BY ALL
 """
+# Each with how it is started, and what it may hold [MB].
+PROCESSES = (
+    ("keeper", ("storage",), 300),
+    ("collect", ("functions", "collect"), 150),
+    ("web", ("web",), 300),
+)
+SETTLE_S = 15.0
+
 LAST = """
 SELECT server, max(ts) AS ts, arg_max(mem_used_pct, ts) AS mem FROM metrics {where} GROUP BY server
 """
@@ -57,8 +71,11 @@ def figures(servers: int, hours: float) -> Iterator[Figure]:
         yield from bench.sizes()
         yield from bench.queries()
         yield from bench.late()
+        yield from bench.forecasts()
+        yield from bench.month()
         bench.close()
         yield from visibility(folder / "beside", servers)
+        yield from memory(folder / "var")
     finally:
         shutil.rmtree(folder)
 
@@ -93,7 +110,7 @@ class Bench:
         def ours() -> None:
             self.put(rows, "metrics", self.stop).unlink()
 
-        mine, limit = interleaved(ours, lambda: _bare(rows, bare), 5 * ROUNDS)
+        mine, limit = interleaved(ours, lambda: _bare(rows, bare, **AS_SEGMENTS), 5 * ROUNDS)
         yield Figure(
             f"durable append of {self.servers} rows, p50", median(mine), "ms", 1.2,
             "bare Parquet + fsync", median(limit), "ratio",
@@ -101,7 +118,7 @@ class Bench:
 
     def bulk(self) -> Iterator[Figure]:
         """History through segment and keeper, beside pyarrow alone writing the same rows."""
-        ours_s = limit_s = 0.0
+        ours_s = limit_s = best_s = 0.0
         count, moment = 0, self.start
         with click.progressbar(length=int(self.hours * 4), label="bulk") as bar:
             while moment < self.stop:
@@ -114,11 +131,18 @@ class Bench:
                 with stopwatch() as elapsed:
                     _bare(rows, self.folder / "bare.parquet")
                     limit_s += elapsed() / 1000
+                with stopwatch() as elapsed:
+                    _bare(rows, self.folder / "bare.parquet", use_dictionary=TEXTS)
+                    best_s += elapsed() / 1000
                 count += rows.num_rows
                 bar.update(1)
         yield Figure(
             "bulk ingest, committed and fsynced", count / ours_s / 1e6, "M rows/s", 0.6,
-            "bare pyarrow", count / limit_s / 1e6, "ratio", at_least=True,
+            "bare pyarrow, defaults", count / limit_s / 1e6, "ratio", at_least=True,
+        )  # fmt: skip
+        yield Figure(
+            "the same beside pyarrow at its best", count / ours_s / 1e6, "M rows/s", 0.6,
+            "no dictionaries of floats", count / best_s / 1e6, "ratio", at_least=True,
         )  # fmt: skip
 
     def upkeep(self) -> Iterator[Figure]:
@@ -225,6 +249,34 @@ class Bench:
             self.keeper.commit_waiting(self.stop + STEP)
             yield Figure(f"late data, 2 steps × {self.servers}", elapsed(), "ms", 200)
 
+    def forecasts(self) -> Iterator[Figure]:
+        """One issue for every server: 96 steps × 7 quantiles of each metric."""
+        rows = issue(self.servers, self.stop)
+        values = self.servers * RAW_VALUES * HORIZON_STEPS * len(QUANTILES)
+        with stopwatch() as elapsed:
+            self.put(rows, "forecasts", self.stop)
+            self.keeper.commit_waiting(self.stop + 2 * STEP)
+            yield Figure(
+                f"one issue of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
+                elapsed(), "ms", 200,
+            )  # fmt: skip
+        yield Figure("bytes per forecast value", self._live_bytes("forecasts") / values, "B", 4)
+
+    def month(self) -> Iterator[Figure]:
+        """One server's 30 days of roll-ups among 20 servers' of a fleet, beside a plain file."""
+        since = self.start - timedelta(days=32)
+        for day in range(30):
+            rows = rolled_samples(20, since + timedelta(days=day))
+            self.put(rows, "metrics_5m", self.stop)
+            self.keeper.commit_waiting(self.stop + STEP)
+        self.keeper.merge("metrics_5m")
+        held = self.reader.query("FROM metrics_5m")
+        plain = native(self.folder / "month.duckdb", held, "metrics_5m")
+        sql = "SELECT * FROM metrics_5m WHERE server = 'ppdb001' AND ts < $until ORDER BY ts"
+        until = {"until": since + timedelta(days=31)}
+        yield self._query("one server, 30 days of roll-ups", sql, plain, 40, until)
+        plain.close()
+
 
 def visibility(data: Path, servers: int) -> Iterator[Figure]:
     """From the segment's rename to rows in another process, with the keeper in its own."""
@@ -253,6 +305,28 @@ def visibility(data: Path, servers: int) -> Iterator[Figure]:
     yield Figure("visible to another process, p99", quantile(later, 0.99), "ms", 500)
 
 
+def memory(data: Path) -> Iterator[Figure]:
+    """What the processes hold on the lake that was made; the site has shown its fleet once."""
+    web = WebSettings(port=free_port())
+    write_settings(
+        data, Settings(sources=SourceSettings(host=HostSettings(enabled=False)), web=web)
+    )
+    for name, module, goal_mb in PROCESSES:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, "--data", str(data)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            time.sleep(SETTLE_S)
+            if name == "web":
+                httpx.get(f"http://127.0.0.1:{web.port}/", timeout=30).raise_for_status()
+            held = psutil.Process(process.pid).memory_info().rss / 1e6
+        finally:
+            process.terminate()
+            process.wait()
+        yield Figure(f"memory of {name}", held, "MB", goal_mb)
+
+
 def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         time.sleep(0.005)
@@ -262,8 +336,9 @@ def _holds_more_than(reader: Reader, rows: int) -> bool:
     return int(reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()) > rows
 
 
-def _bare(rows: pa.Table, path: Path) -> None:
+def _bare(rows: pa.Table, path: Path, **options: object) -> None:
+    """What anybody would write: pyarrow's defaults, compressed as the lake is, and fsynced."""
     with path.open("wb") as file:
-        pq.write_table(rows, file, compression="lz4", write_statistics=False)
+        pq.write_table(rows, file, **({"compression": "zstd"} | options))
         file.flush()
         os.fsync(file.fileno())

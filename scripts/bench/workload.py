@@ -1,19 +1,20 @@
 """A fleet's samples, seeded, in any amount, and the places they are put into."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
+from storage.grid import HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES
 from storage.metrics import METRIC_NAMES
 from storage.schema import table
 
-__all__ = ["STEP_S", "batches", "native", "samples"]
+__all__ = ["STEP_S", "issue", "native", "rolled_samples", "samples"]
 
 STEP_S = 5
 SEED = 3
@@ -35,14 +36,39 @@ def samples(servers: int, start: datetime, steps: int, step_s: int = STEP_S) -> 
     return pa.table(columns, schema=table("metrics").arrow)
 
 
-def batches(
-    servers: int, start: datetime, span: timedelta, batch: timedelta
-) -> Iterator[tuple[datetime, pa.Table]]:
-    """The samples of `span`, one table a `batch`, and the time at which each would be sent."""
-    steps = int(batch.total_seconds() // STEP_S)
-    for i in range(int(span / batch)):
-        begin = start + i * batch
-        yield begin + batch, samples(servers, begin, steps)
+def rolled_samples(servers: int, start: datetime) -> pa.Table:
+    """A day of roll-ups as if each step had one sample, with a little between mean and max."""
+    rows = samples(servers, start, 288, step_s=300)
+    columns = {"server": rows["server"], "ts": rows["ts"]}
+    for name in METRIC_NAMES:
+        columns |= {
+            f"{name}_mean": rows[name],
+            f"{name}_max": pc.multiply(rows[name], pa.scalar(1.1, pa.float32())),
+            f"{name}_count": pa.array(np.full(rows.num_rows, 60, np.int16)),
+        }
+    return pa.table(columns, schema=table("metrics_5m").arrow)
+
+
+def issue(servers: int, issued_at: datetime) -> pa.Table:
+    """A forecast of every server and metric: quantiles around its own coming samples."""
+    rows = samples(servers, issued_at, HORIZON_STEPS, step_s=300)
+    spread = np.random.default_rng(SEED).gamma(2.0, 0.05, (servers, HORIZON_STEPS))
+    names = rows["server"].to_pylist()[:servers]
+    columns: dict[str, list[object]] = {name: [] for name in ("server", "metric")}
+    quantiles: dict[str, list[np.ndarray]] = {name: [] for name in QUANTILE_COLUMNS}
+    for metric in METRIC_NAMES:
+        held = rows[metric].to_numpy().reshape(HORIZON_STEPS, servers).T  # [servers, steps]
+        columns["server"] += names
+        columns["metric"] += [metric] * servers
+        for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True):
+            quantiles[name] += list((held * (1 + spread * (2 * q - 1))).astype(np.float32))
+    count = servers * len(METRIC_NAMES)
+    told = {
+        "issued_at": [issued_at] * count, "made_at": [issued_at] * count,
+        "model": ["bench"] * count, "state": ["ok"] * count, "why": [None] * count,
+        "context_steps": [288] * count,
+    }  # fmt: skip
+    return pa.table(columns | told | quantiles, schema=table("forecasts").arrow)
 
 
 def native(path: Path, rows: pa.Table, name: str) -> duckdb.DuckDBPyConnection:
