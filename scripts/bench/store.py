@@ -260,7 +260,8 @@ class Bench:
                 f"one issue of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
                 elapsed(), "ms", 200,
             )  # fmt: skip
-        yield Figure("bytes per forecast value", self._live_bytes("forecasts") / values, "B", 4)
+        held = self._live_bytes("forecasts") / values
+        yield Figure("bytes per forecast value", held, "B", 1, "a float32", 4, "ratio")
 
     def month(self) -> Iterator[Figure]:
         """One server's 30 days of roll-ups among 20 servers' of a fleet, beside a plain file."""
