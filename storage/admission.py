@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.metrics import Metric
+from storage.precision import rounded
 from storage.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 from storage.segment import Provenance, SegmentRefused, provenance_of
 
@@ -48,7 +49,7 @@ def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
     except UnknownTable as error:
         raise SegmentRefused(str(error)) from error
     try:
-        rows = pq.read_table(path)
+        rows = pq.ParquetFile(path).read()
         rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
@@ -60,9 +61,8 @@ def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
         judged.derive_idle()
         judged.flag_cpu_sums()
         judged.drop_empty(schema.metrics)
-    return Admitted(
-        path, provenance, judged.rows, rows.num_rows, judged.refused, tuple(judged.reasons)
-    )
+    kept = rounded(judged.rows, target.name, schema.metrics)
+    return Admitted(path, provenance, kept, rows.num_rows, judged.refused, tuple(judged.reasons))
 
 
 def _check_clock(created_at: datetime, now: datetime) -> None:
@@ -130,7 +130,7 @@ class _Judged:
 
     def drop_incomplete(self, target: Table) -> None:
         for column in target.columns:
-            if column.required:
+            if column.required and self.rows[column.name].null_count:
                 absent = pc.is_null(self.rows[column.name])
                 self._drop(absent, lambda _, name=column.name: f"{name}: missing; a row needs it")
 
@@ -147,7 +147,8 @@ class _Judged:
 
     def drop_impossible(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:
-            self._void(metric, _impossible(self.rows[metric.name], metric))
+            if not _all_possible(self.rows[metric.name], metric):
+                self._void(metric, _impossible(self.rows[metric.name], metric))
 
     def derive_idle(self) -> None:
         user, system, iowait, idle = (self.rows[name] for name in CPU_PARTS)
@@ -170,6 +171,8 @@ class _Judged:
             )
 
     def drop_empty(self, metrics: Iterable[Metric]) -> None:
+        if any(not self.rows[metric.name].null_count for metric in metrics):
+            return
         empty = None
         for metric in metrics:
             absent = pc.is_null(self.rows[metric.name])
@@ -204,8 +207,21 @@ class _Judged:
             self.reasons.append(reason)
 
 
+def _all_possible(values: pa.ChunkedArray, metric: Metric) -> bool:
+    """The everyday case, told by two passes over the column."""
+    span = pc.min_max(values).as_py()  # which looks past NaN
+    if span["min"] is None:
+        return bool(values.null_count == len(values))
+    within = span["min"] >= metric.lowest and span["max"] <= _highest(metric)
+    return within and not pc.any(pc.is_nan(values)).as_py()
+
+
+def _highest(metric: Metric) -> float:
+    return metric.highest if metric.highest is not None else 3.4e38
+
+
 def _impossible(values: pa.ChunkedArray, metric: Metric) -> pa.ChunkedArray:
-    highest = metric.highest if metric.highest is not None else 3.4e38
+    highest = _highest(metric)
     possible = pc.and_(
         pc.greater_equal(values, metric.lowest), pc.less_equal(values, highest)
     )  # NaN compares false

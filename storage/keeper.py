@@ -14,18 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage import upkeep
-from storage.admission import Admitted, admit
+from storage.admission import Admitted
 from storage.announce import announce
 from storage.catalog import ExtensionMissing, LeadLost, home_of
 from storage.crash import reach
 from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
 from storage.folders import Folders
-from storage.ledger import Batches, Newest, distinct
+from storage.intake import Intake, Rejected, distinct, judge
+from storage.ledger import Batches, Newest
 from storage.process import sole
 from storage.profiles import profile_of
-from storage.schema import Schema, Table, table
-from storage.segment import SegmentRefused, provenance_of
+from storage.schema import Table, table
+from storage.segment import provenance_of
 from storage.settings import SettingsError, read_settings
 from storage.writer import Writer
 
@@ -44,14 +45,6 @@ class KeeperRunning(Exception):
 
 class FolderUnwritable(Exception):
     """The data folder cannot be written; the message names the remedy."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A file of which nothing was taken."""
-
-    path: Path
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +117,24 @@ class Keeper:
         if not paths:
             return Commit({})
         self._follow_settings()
-        admitted, rejected = _judge(paths, now, self._writer.schema)
+        admitted, rejected = judge(paths, now, self._writer.schema)
         reach("segments judged")
-        fresh = self._unseen(admitted)
+        intake = Intake(self._unseen(admitted), rejected, self._writer.schema)
         moment = self._moment(now)
-        changed = self._writer.transaction(lambda: self._insert_all(fresh, rejected, moment))
+        changed = self._writer.transaction(lambda: self._insert_all(intake, moment))
         reach("committed")
         self._last = moment
-        self._remember(fresh)
+        self._remember(intake)
         self._put_aside(rejected)
         reach("rejected put aside")
-        self._forget([s for d in _of(fresh, "deletions") for s in _servers(d)])
+        self._forget([s for d in intake.of("deletions") for s in _servers(d)])
         for segment in admitted:
             self._let_go(segment.path)
             reach("segment removed")
         announce(self._folders, changed)
         reach("announced")
-        return Commit(changed, len(fresh), len(admitted) - len(fresh), tuple(rejected))
+        fresh = len(intake.fresh)
+        return Commit(changed, fresh, len(admitted) - fresh, tuple(rejected))
 
     def merge(self, table_name: str, patience_s: float = upkeep.PATIENCE_S) -> None:
         """Put a table's small files together; raises ReadersBusy when readers leave it no gap."""
@@ -200,12 +194,12 @@ class Keeper:
         """
         return now if self._last is None else max(now, self._last + INSTANT)
 
-    def _remember(self, fresh: Sequence[Admitted]) -> None:
-        self._batches.add(each.provenance.batch_id for each in fresh)
-        for segment in _of(fresh, "metrics") + _of(fresh, "server_facts"):
+    def _remember(self, intake: Intake) -> None:
+        self._batches.add(each.provenance.batch_id for each in intake.fresh)
+        self._known |= intake.spans.keys()
+        for segment in intake.of("server_facts"):
             self._known |= _servers(segment)
-        for segment in _of(fresh, "metrics"):
-            self._newest.add(segment.rows)
+        self._newest.add(intake.spans)
 
     def _forget(self, servers: Sequence[str]) -> None:
         if servers:
@@ -223,50 +217,46 @@ class Keeper:
                 fresh.append(each)
         return fresh
 
-    def _insert_all(
-        self, fresh: Sequence[Admitted], rejected: Sequence[Rejected], now: datetime
-    ) -> dict[str, int]:
+    def _insert_all(self, intake: Intake, now: datetime) -> dict[str, int]:
         began = datetime.now(UTC)
         new_rows: dict[str, int] = {}
         committed: dict[str, int] = {}
         for target in self._writer.schema.tables:
-            mine = [a for a in fresh if a.provenance.table == target.name]
+            mine = intake.of(target.name)
             if mine:
                 asked = target.name == "deletions"
                 counts = (
-                    [m.rows.num_rows for m in mine] if asked else self._insert(target, mine, began)
+                    [m.rows.num_rows for m in mine]
+                    if asked
+                    else self._insert(target, intake, began)
                 )
                 new_rows[target.name] = sum(counts)
                 committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
                 reach("rows inserted")
-        self._register_servers(fresh, began, new_rows)
+        self._register_servers(intake, began, new_rows)
         reach("servers registered")
-        self._write_ledger(fresh, rejected, committed, now, began)
+        self._write_ledger(intake, committed, now, began)
         reach("ledger written")
         # Last, so that nothing of this commit is left of a server that goes.
-        for segment in _of(fresh, "deletions"):
+        for segment in intake.of("deletions"):
             delete_servers(self._writer, segment.rows, began)
-        return {name: count for name, count in new_rows.items() if count} | {"segments": len(fresh)}
+        changed = {name: count for name, count in new_rows.items() if count}
+        return changed | {"segments": len(intake.fresh)}
 
-    def _insert(self, target: Table, segments: Sequence[Admitted], began: datetime) -> list[int]:
+    def _insert(self, target: Table, intake: Intake, began: datetime) -> list[int]:
         """Insert what is new; returns the new rows of each segment."""
-        incoming = pa.concat_tables(
-            a.rows.append_column("_batch", pa.array([i] * a.rows.num_rows, pa.int32()))
-            for i, a in enumerate(segments)
-        )
-        if target.key and not self._is_new(target, incoming):
+        samples = target.name == "metrics"
+        incoming = intake.samples if samples else intake.rows(target)
+        # The everyday case is told without asking the lake: later than all that it has.
+        later = samples and self._newest.all_later(intake.spans) and distinct(incoming, target.key)
+        if target.key and not later:
             incoming = self._without_repeats(target, incoming)
         rows = incoming.drop_columns("_batch")
         if rows.num_rows:
             self._writer.append(target, rows, began)
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
-        return [counts.get(i, 0) for i in range(len(segments))]
-
-    def _is_new(self, target: Table, incoming: pa.Table) -> bool:
-        """Whether no row can be a repetition: the everyday case, told without asking the lake."""
-        later = target.name == "metrics" and self._newest.all_later(incoming)
-        return later and distinct(incoming, target.key)
+        return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
 
     def _without_repeats(self, target: Table, incoming: pa.Table) -> pa.Table:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
@@ -303,38 +293,33 @@ class Keeper:
             equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
             self._writer.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
 
-    def _register_servers(
-        self, fresh: Sequence[Admitted], began: datetime, new_rows: dict[str, int]
-    ) -> None:
+    def _register_servers(self, intake: Intake, began: datetime, new_rows: dict[str, int]) -> None:
         """A server that nobody has told us about is known by its name's pattern."""
-        samples = _of(fresh, "metrics")
-        told = {server for a in _of(fresh, "server_facts") for server in _servers(a)}
-        if {server for a in samples for server in _servers(a)} <= told | self._known:
+        told = {server for a in intake.of("server_facts") for server in _servers(a)}
+        unknown = sorted(intake.spans.keys() - told - self._known)
+        if not unknown:
             return
-        first: dict[str, datetime] = {}
-        for segment in samples:
-            seen = segment.rows.group_by("server").aggregate([("ts", "min")])
-            for server, ts in zip(*(c.to_pylist() for c in seen.columns), strict=True):
-                first[server] = min(ts, first.get(server, ts))
-        unknown = sorted(set(first) - told - self._known)
         facts = table("server_facts")
         rows = pa.Table.from_pylist(
-            [{"server": s, "ts": first[s], "profile": profile_of(s)} for s in unknown], facts.arrow
+            [
+                {"server": server, "ts": intake.spans[server][0], "profile": profile_of(server)}
+                for server in unknown
+            ],
+            facts.arrow,
         )
         self._writer.append(facts, rows, began)
         new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
 
     def _write_ledger(
         self,
-        fresh: Sequence[Admitted],
-        rejected: Sequence[Rejected],
+        intake: Intake,
         committed: dict[str, int],
         now: datetime,
         began: datetime,
     ) -> None:
-        known = self._batches.in_lake([each.path.name for each in rejected])
-        entries = [_entry(a, committed[a.provenance.batch_id], now) for a in fresh]
-        entries += [_rejection(r, now) for r in rejected if r.path.name not in known]
+        known = self._batches.in_lake([each.path.name for each in intake.rejected])
+        entries = [_entry(a, committed[a.provenance.batch_id], now) for a in intake.fresh]
+        entries += [_rejection(r, now) for r in intake.rejected if r.path.name not in known]
         if entries:
             ledger = table("segments")
             self._writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
@@ -350,23 +335,6 @@ def _known_trouble(folders: Folders, error: Exception) -> str | None:
     if isinstance(error, ExtensionMissing):
         return str(error)
     return disk_trouble(folders.data) or home_of(folders).catalog.trouble(error)
-
-
-def _judge(
-    paths: Iterable[Path], now: datetime, schema: Schema
-) -> tuple[list[Admitted], list[Rejected]]:
-    admitted: list[Admitted] = []
-    rejected: list[Rejected] = []
-    for path in paths:
-        try:
-            admitted.append(admit(path, now, schema))
-        except SegmentRefused as error:
-            rejected.append(Rejected(path, str(error)))
-    return admitted, rejected
-
-
-def _of(segments: Iterable[Admitted], table_name: str) -> list[Admitted]:
-    return [a for a in segments if a.provenance.table == table_name]
 
 
 def _servers(segment: Admitted) -> set[str]:

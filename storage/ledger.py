@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-import pyarrow as pa
-
+from storage.intake import Spans
 from storage.segment import Provenance
 from storage.writer import Writer
 
@@ -60,29 +59,17 @@ class Newest:
         ).fetchall()
         self._at: dict[str, int] = dict(rows)
 
-    def all_later(self, rows: pa.Table) -> bool:
+    def all_later(self, spans: Spans) -> bool:
         """Whether each of these samples is later than all that the lake has of its server."""
         never = 1 << 63
-        return all(first > self._at.get(server, never) for server, first, _ in _spans(rows))
+        return all(first > self._at.get(server, never) for server, (first, _) in spans.items())
 
-    def add(self, rows: pa.Table) -> None:
+    def add(self, spans: Spans) -> None:
         """These are in the lake now."""
-        for server, _, last in _spans(rows):
+        for server, (_, last) in spans.items():
             self._at[server] = max(last, self._at.get(server, last))
 
     def forget(self, servers: Iterable[str]) -> None:
         """Nothing is known of these any more."""
         for server in servers:
             self._at.pop(server, None)
-
-
-def _spans(rows: pa.Table) -> Iterable[tuple[str, int, int]]:
-    """Each server with its first and last time in `rows` [µs since 1970]."""
-    times = rows.select(["server"]).append_column("ts", rows["ts"].cast(pa.int64()))
-    spans = times.group_by("server").aggregate([("ts", "min"), ("ts", "max")])
-    return zip(*(spans[name].to_pylist() for name in ("server", "ts_min", "ts_max")), strict=True)
-
-
-def distinct(rows: pa.Table, key: Iterable[str]) -> bool:
-    """Whether no two rows have the same key."""
-    return bool(rows.group_by(list(key)).aggregate([]).num_rows == rows.num_rows)

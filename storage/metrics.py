@@ -1,9 +1,9 @@
 """The 14 metrics of a server: one table from which schemas, SQL, checks and docs derive."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["METRICS", "METRIC_NAMES", "Levels", "Metric", "metric"]
+__all__ = ["METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision", "metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +12,21 @@ class Levels:
 
     warn: float
     critical: float
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """How finely readings are stored: as multiples of `step`, or with so many significant `bits`.
+
+    Both are powers of two, so that what a file holds ends in zero bits, which compress.
+    """
+
+    step: float | None = None
+    bits: int | None = None
+
+    def __str__(self) -> str:
+        """In words, for the schema."""
+        return f"to 1/{1 / self.step:g}" if self.step else f"to 1 part in {1 << (self.bits or 0)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,7 @@ class Metric:
     levels: Levels | None = None
 
     lowest: float = 0.0
+    precision: Precision | None = None  # None: as it came
 
     def refusal(self, value: float) -> str | None:
         """Say why `value` cannot be a reading of this metric; None when it can."""
@@ -47,7 +63,16 @@ class Metric:
         return f"{self.lowest:g}–{self.highest:g}"
 
 
-METRICS: tuple[Metric, ...] = (
+# A reading in hundredths is still that reading when it is rounded to hundredths again; a rate of a
+# few seconds is not known to 1 part in 4096, nor an uptime to less than the 5 s between samples.
+_PRECISION = {
+    "gauge": Precision(step=1 / 128),
+    "rate": Precision(bits=12),
+    "count": None,
+    "counter": Precision(step=1 / 16384),
+}
+
+_MEASURED: tuple[Metric, ...] = (
     Metric("cpu_user_pct", "CPU in user space", "%", "gauge", 100, "high", "user-space CPU"),
     Metric("cpu_sys_pct", "CPU in kernel", "%", "gauge", 100, "high", "kernel CPU"),
     Metric(
@@ -136,6 +161,8 @@ METRICS: tuple[Metric, ...] = (
         "uptime_days", "Uptime", "days", "counter", None, None, "days since boot; 0 is a reboot"
     ),
 )
+
+METRICS: tuple[Metric, ...] = tuple(replace(m, precision=_PRECISION[m.kind]) for m in _MEASURED)
 
 METRIC_NAMES: tuple[str, ...] = tuple(m.name for m in METRICS)
 

@@ -134,7 +134,8 @@ def _int(name: str, meaning: str) -> Column:
 
 def _samples(metrics: Sequence[Metric]) -> Iterator[Column]:
     for m in metrics:
-        yield _float(m.name, f"{m.meaning} [{m.unit}]")
+        fineness = "" if m.precision is None else f", {m.precision}"
+        yield _float(m.name, f"{m.meaning} [{m.unit}{fineness}]")
 
 
 def _steps(metrics: Sequence[Metric]) -> Iterator[Column]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -16,11 +17,13 @@ from storage.crash import reach
 from storage.disk import disk_trouble, sync_folder
 from storage.folders import Folders
 from storage.lake import SQL, attach_writer, evolve
-from storage.schema import Schema, Table
+from storage.schema import TIMESTAMP, Schema, Table
 
 __all__ = ["FilesMissing", "Writer"]
 
 T = TypeVar("T")
+
+DAY_US = 86_400_000_000
 
 
 class FilesMissing(OSError):
@@ -168,7 +171,7 @@ class Writer:
             raise
 
     def append(self, target: Table, rows: pa.Table, began: datetime) -> None:
-        """Insert rows in a transaction that `began` then."""
+        """Insert rows, best in the order of their key, in a transaction that `began` then."""
         self._connection.register("incoming", rows)
         self.run(f"INSERT INTO {target.name} BY NAME FROM incoming")
         self._connection.unregister("incoming")
@@ -196,7 +199,8 @@ def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
     if not target.by_day:
         return {folder}
     # Arrow's own strftime knows no number without its zero.
-    days = pc.unique(pc.floor_temporal(rows[target.time], unit="day")).to_pylist()
+    moments = np.asarray(rows[target.time].cast(pa.int64()))
+    days = pc.unique(pa.array(moments // DAY_US * DAY_US)).cast(TIMESTAMP).to_pylist()
     return {folder / f"year={d.year}/month={d.month}/day={d.day}" for d in days}
 
 

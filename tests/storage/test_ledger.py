@@ -3,8 +3,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.intake import Spans, spans
 from storage.keeper import Keeper
-from storage.ledger import Batches, Newest, distinct
+from storage.ledger import Batches, Newest
 from storage.schema import table
 from storage.segment import Provenance
 from storage.writer import Writer
@@ -17,6 +18,10 @@ def sample(server: str, seconds: int) -> dict[str, Any]:
 
 def rows(*samples: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(samples), table("metrics").arrow)
+
+
+def taken(*samples: dict[str, Any]) -> Spans:
+    return spans(rows(*samples))
 
 
 def writer_of(house: House) -> Writer:
@@ -53,9 +58,9 @@ def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: Hous
     house.put("metrics", [sample("a", 0), sample("b", 10)])
     house.commit(NOW + timedelta(seconds=10))
     newest = Newest(writer_of(house))
-    assert newest.all_later(rows(sample("a", 5), sample("b", 15)))
-    assert not newest.all_later(rows(sample("a", 5), sample("b", 10)))
-    assert not newest.all_later(rows(sample("unheard of", 5)))
+    assert newest.all_later(taken(sample("a", 5), sample("b", 15)))
+    assert not newest.all_later(taken(sample("a", 5), sample("b", 10)))
+    assert not newest.all_later(taken(sample("unheard of", 5)))
 
 
 def test_a_late_repetition_is_dropped_between_newer_samples(house: House) -> None:
@@ -63,8 +68,3 @@ def test_a_late_repetition_is_dropped_between_newer_samples(house: House) -> Non
         house.put("metrics", batch)
         house.commit(NOW + timedelta(seconds=10))
     assert house.one("SELECT count(*) FROM metrics") == 3
-
-
-def test_two_rows_of_one_key_in_one_batch_are_told() -> None:
-    assert distinct(rows(sample("a", 0), sample("a", 5)), ["server", "ts"])
-    assert not distinct(rows(sample("a", 0), sample("a", 0)), ["server", "ts"])

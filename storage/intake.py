@@ -1,0 +1,103 @@
+"""What the keeper takes from the inbox for one transaction, gathered by table and in order."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.admission import Admitted, admit
+from storage.schema import Schema, Table
+from storage.segment import SegmentRefused
+
+__all__ = ["Intake", "Rejected", "Spans", "distinct", "judge", "spans"]
+
+# Each server with the times of its first and last sample [µs since 1970].
+Spans = dict[str, tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A file of which nothing was taken."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Intake:
+    """Segments whose batches are new, and files that were rejected."""
+
+    fresh: Sequence[Admitted]
+    rejected: Sequence[Rejected]
+    schema: Schema
+
+    def of(self, table_name: str) -> list[Admitted]:
+        """The segments for one table."""
+        return [a for a in self.fresh if a.provenance.table == table_name]
+
+    @cached_property
+    def samples(self) -> pa.Table:
+        """The rows for `metrics`, as `rows` has them."""
+        return self.rows(self.schema.table("metrics"))
+
+    @cached_property
+    def spans(self) -> Spans:
+        """From when to when there are samples of each server."""
+        return spans(self.samples)
+
+    def rows(self, target: Table) -> pa.Table:
+        """All rows for a table in the order of its key; `_batch` counts the segments."""
+        order = [(name, "ascending") for name in target.key or (target.time,)]
+        parts = [
+            a.rows.append_column("_batch", pa.array(np.full(a.rows.num_rows, i, np.int32)))
+            for i, a in enumerate(self.of(target.name))
+        ]
+        if not parts:
+            return target.arrow.empty_table()
+        return pa.concat_tables(parts).sort_by(order)
+
+
+def judge(
+    paths: Iterable[Path], now: datetime, schema: Schema
+) -> tuple[list[Admitted], list[Rejected]]:
+    """The files that may be committed, and those that may not."""
+    admitted: list[Admitted] = []
+    rejected: list[Rejected] = []
+    for path in paths:
+        try:
+            admitted.append(admit(path, now, schema))
+        except SegmentRefused as error:
+            rejected.append(Rejected(path, str(error)))
+    return admitted, rejected
+
+
+def spans(samples: pa.Table) -> Spans:
+    """The span of each server in samples that are in the order of server and time."""
+    if not samples.num_rows:
+        return {}
+    first = np.flatnonzero(np.append(True, _steps(samples, ["server"])))
+    last = np.append(first[1:], samples.num_rows) - 1
+    times = np.asarray(samples["ts"].cast(pa.int64()))
+    servers = samples["server"].take(pa.array(first)).to_pylist()
+    ends = zip(times[first].tolist(), times[last].tolist(), strict=True)
+    return dict(zip(servers, ends, strict=True))
+
+
+def distinct(rows: pa.Table, key: Iterable[str]) -> bool:
+    """Whether no two of these rows, which are in the order of `key`, have the same."""
+    return bool(_steps(rows, key).all())
+
+
+def _steps(rows: pa.Table, key: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """For each row but the first, whether its key is another than that of the row before."""
+    other = np.zeros(max(rows.num_rows - 1, 0), np.bool_)
+    for name in key:
+        values = rows[name].combine_chunks()
+        changed = pc.not_equal(values.slice(1), values.slice(0, len(other)))
+        other |= np.asarray(pc.fill_null(changed, False))
+    return other
