@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class Reader:
         self._identity = home.catalog.identity()
         self._connection = connection
         self._cursor_lock = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
         self.rows_read = 0
 
     @classmethod
@@ -46,6 +47,8 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the lake."""
+        for cursor in self._idle:
+            cursor.close()
         self._connection.close()
 
     def replaced(self) -> bool:
@@ -121,7 +124,7 @@ class Reader:
             raise self._failed(error) from error
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
-        with closing(self._cursor()) as cursor:
+        with self._idle_cursor() as cursor:
             return self._run_on(cursor, sql, parameters)
 
     def _run_on(
@@ -131,6 +134,18 @@ class Reader:
             rows = cursor.execute(sql, parameters or None).to_arrow_table()
         self.rows_read += rows.num_rows
         return rows
+
+    @contextmanager
+    def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One that no other thread uses; making one anew costs as much as a small query."""
+        try:
+            cursor = self._idle.pop()
+        except IndexError:
+            cursor = self._cursor()
+        try:
+            yield cursor
+        finally:
+            self._idle.append(cursor)
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:

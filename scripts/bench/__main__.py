@@ -1,5 +1,6 @@
-"""`python -m scripts.bench store|model|push|sources [--json FILE]`."""
+"""`python -m scripts.bench store|peers|model|push|sources [--json FILE]`."""
 
+import json
 import os
 import platform
 from collections.abc import Iterable
@@ -79,6 +80,23 @@ def sources() -> None:
     from scripts.bench.sources import figures
 
     show(list(figures()))
+
+
+@bench.command(epilog="Example: python -m scripts.bench peers --hosts 100 --hours 12")
+@click.option("--hosts", default=100, show_default=True)
+@click.option("--hours", default=12.0, show_default=True)
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+def peers(hosts: int, hours: float, path: Path | None) -> None:
+    """What a user might pick instead, on a TSBS-style workload."""
+    from scripts.bench.peers.compare import as_json, compare, show
+
+    results, absent = compare(hosts, hours)
+    show(results, absent)
+    if path is not None:
+        about = {"hosts": hosts, "hours": hours, "cores": os.cpu_count()}
+        path.write_text(json.dumps({"about": about} | as_json(results, absent), indent=1) + "\n")
 
 
 if __name__ == "__main__":
