@@ -103,11 +103,14 @@ def cli() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
 @click.option("--servers", default=20, show_default=True, help="Size of a new simulated fleet.")
 @click.option("--scenario", help="What the fleet plays: see 'hoursight scenario --help'.")
-def demo(data: Path, port: int | None, servers: int, scenario: str | None) -> None:
+@click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, as a stranger.")
+def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongodb: bool) -> None:
     """Run a simulated fleet and this host, everything on, on this machine."""
     from scripts import launch
 
     _check_scenario(scenario)
+    if mongodb:
+        sys.exit(0 if launch.run_mongodb(data, port, servers, click.echo) else 1)
     launch.run(data, port, servers, scenario, click.echo)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts.supervise import Supervisor
+from scripts.supervise import PROCFILE, Supervisor
 from storage import segment
 from storage.folders import Folders
 from storage.keys import refuse_open
@@ -55,7 +55,23 @@ def run(data: Path, port: int | None, servers: int, scenario: str | None, say: P
     supervise(data, settings.web.host, port or _free_port(settings.web), say, quiet=True)
 
 
-def supervise(data: Path, host: str, port: int, say: Print, quiet: bool = False) -> None:
+def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
+    """The demo on a real mongod that somebody else's agent fills; whether all of it arrived.
+
+    Raises MongodMissing.
+    """
+    from scripts import demo_mongodb
+
+    demo_mongodb.set_up(data, servers, say)
+    web = read_settings(data).web
+    procfile = demo_mongodb.procfile(data)
+    supervise(data, web.host, port or _free_port(web), say, quiet=True, procfile=procfile)
+    return demo_mongodb.compare(data, say)
+
+
+def supervise(
+    data: Path, host: str, port: int, say: Print, quiet: bool = False, procfile: Path = PROCFILE
+) -> None:
     """Run all processes until they are stopped; the site listens on `port`. Raises PortTaken and
     OpenToAll.
 
@@ -71,7 +87,7 @@ def supervise(data: Path, host: str, port: int, say: Print, quiet: bool = False)
             say(f"{process:>8} │ {line}")
 
     async def main() -> None:
-        supervisor = Supervisor(Folders.at(data), environment, tell)
+        supervisor = Supervisor(Folders.at(data), environment, tell, procfile)
         progress = asyncio.create_task(_tell_progress(data, f"http://{host}:{port}", say))
         await supervisor.run()
         progress.cancel()

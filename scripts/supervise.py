@@ -17,7 +17,7 @@ from storage import segment
 from storage.folders import Folders
 from storage.process import sole
 
-__all__ = ["AlreadyRunning", "Supervisor"]
+__all__ = ["PROCFILE", "AlreadyRunning", "Supervisor"]
 
 PROCFILE = Path(__file__).parent.parent / "Procfile"
 

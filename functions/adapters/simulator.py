@@ -37,7 +37,7 @@ def simulator(
     """What the simulated fleet measured since the last run; at first its whole history."""
     fleet = make_fleet(settings.servers, settings.seed)
     since = int(cursor) if cursor else int((now - settings.history).timestamp())
-    moments = _moments(since, int(now.timestamp()), len(fleet))
+    moments = live_moments(since, int(now.timestamp()), len(fleet))
     if not moments.size:
         return Batch()
     played = window.sql("SELECT ts, scenario FROM scenarios ORDER BY ts").to_pylist()
@@ -51,7 +51,7 @@ def simulator(
     return Batch(rows, cursor=str(moments[-1]))
 
 
-def _moments(since: int, until: int, servers: int) -> npt.NDArray[np.int64]:
+def live_moments(since: int, until: int, servers: int) -> npt.NDArray[np.int64]:
     """The times to play, epoch seconds after `since`: coarse over a long gap, else every 5 s."""
     step = HISTORY_STEP_S if until - since > LIVE_GAP_S else LIVE_STEP_S
     first = (since // step + 1) * step

@@ -19,7 +19,7 @@ from types import ModuleType
 
 import msgspec
 
-from functions.runtime.function import UNREACHABLE, Function, functions_in, hash_of
+from functions.runtime.function import UNREACHABLE, Function, Unreachable, functions_in, hash_of
 from functions.runtime.hands import Asked, InPlace, Meter, in_words
 from functions.runtime.wire import (
     Call,
@@ -137,6 +137,8 @@ def _told(error: BaseException, path: str | None) -> str:
     """The error in words, with the line of the source at `path` that it comes from."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
+    if isinstance(error, Unreachable):
+        return in_words(error)
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     where = f" (line {lines[-1]} of {Path(str(path)).name})" if lines else ""

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from functions.runtime.function import Batch, Declared, Function
+from functions.runtime.function import Batch, Declared, Function, Unreachable
 from storage.folders import Folders
 from storage.settings import Settings
 
@@ -129,7 +129,9 @@ class Meter:
 
 
 def in_words(error: BaseException) -> str:
-    """An error as the ledger keeps it."""
+    """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
+    if isinstance(error, Unreachable):
+        return str(error)
     return f"{type(error).__name__}: {error}"
 
 

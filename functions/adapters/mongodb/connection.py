@@ -119,12 +119,13 @@ def _uri(connection: Connection) -> str | None:
 def unreachable(error: PyMongoError, connection: Connection) -> Unreachable:
     """What went wrong in words, with what to do."""
     text = " ".join(str(error).split(", Timeout:")[0].split())
+    # Where no server can be chosen the reason stands in the text alone.
+    if getattr(error, "code", None) == AUTH_FAILED or "AuthenticationFailed" in text:
+        return Unreachable(
+            f"MongoDB refused the credentials of {connection.user or 'this client'!r} (code "
+            "18): check user, password_env or password_file, and auth_database"
+        )
     if isinstance(error, OperationFailure):
-        if error.code == AUTH_FAILED:
-            return Unreachable(
-                f"MongoDB refused the credentials of {connection.user or 'this client'!r} (code "
-                "18): check user, password_env or password_file, and auth_database"
-            )
         if error.code == NOT_ALLOWED:
             return Unreachable(
                 f"the user may not read {connection.place} (code 13): have its owner grant the "

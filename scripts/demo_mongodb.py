@@ -1,0 +1,279 @@
+"""`hoursight demo --mongodb`: a foreign monitoring system, of which only the database can be read.
+
+A real mongod holds what an agent of somebody else's has measured, in field names of its own.
+Hoursight reads it as a user who may only read. Kill the mongod: it comes back after two minutes,
+and at the end what it holds is counted against what the lake has.
+"""
+
+import os
+import secrets
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pymongo.errors import PyMongoError
+
+from functions.adapters.simulator import live_moments
+from functions.simulation.fleet import SimulatedServer, make_fleet
+from functions.simulation.series import simulate
+from scripts.call import roster_of
+from scripts.mongod import DATABASE, READER, Mongod, mongod_path
+from scripts.supervise import PROCFILE
+from storage.folders import Folders
+from storage.keeper import Keeper
+from storage.metrics import METRIC_NAMES
+from storage.process import log_plainly, until_told_to_stop
+from storage.reader import Reader
+from storage.settings import (
+    Settings,
+    SimulatorSettings,
+    SourceSettings,
+    read_settings,
+    write_settings,
+)
+
+__all__ = ["compare", "procfile", "set_up"]
+
+Say = Callable[[str], None]
+
+COLLECTION, SOURCE = "agent_samples", "fleet"
+HISTORY = timedelta(days=6)  # raw samples stay for 7
+OUTAGE_S = 120.0
+EVERY_S = 5.0
+RAM_BYTES = 64 << 30
+
+SOURCE_FILE = """\
+# Made by 'hoursight demo --mongodb': the database of a foreign monitoring system.
+kind = "mongodb"
+every = "5s"
+history = "8d"
+
+[connection]
+database = "{database}"
+collection = "{collection}"
+port = {port}
+user = "{user}"
+password_file = "{password}"
+direct = true
+timeout = "2s"
+
+[mapping]
+stock = "none"
+
+[mapping.time]
+field = "taken"
+
+[mapping.server]
+field = "asset.fqdn"
+
+[mapping.site]
+field = "asset.dc"
+
+[mapping.profile]
+field = "asset.duty"
+
+[mapping.cores]
+field = "asset.cores"
+
+[mapping.metrics]
+cpu_user_pct = {{ field = "cpu.usr", unit = "fraction" }}
+cpu_sys_pct = {{ field = "cpu.krn", unit = "fraction" }}
+cpu_iowait_pct = {{ field = "cpu.wio", unit = "fraction" }}
+cpu_idle_pct = {{ field = "cpu.idl", unit = "fraction" }}
+java_cpu_pct = {{ field = "jvm_cpu", unit = "core_percent" }}
+mem_used_pct = {{ field = "ram.used", of = "ram.all" }}
+swap_used_pct = {{ field = "swp" }}
+disk_usage_pct = {{ field = "vols[].fill", take = "max" }}
+net_in_mb_s = {{ field = "nic.rx_mbit", unit = "mbit_s" }}
+net_out_mb_s = {{ field = "nic.tx_mbit", unit = "mbit_s" }}
+back_close_wait = {{ field = "tcp.cw_back" }}
+front_close_wait = {{ field = "tcp.cw_front" }}
+load_average = {{ field = "load[0]" }}
+uptime_days = {{ field = "up_ms", unit = "ms" }}
+"""
+
+
+def set_up(data: Path, servers: int, say: Say) -> None:
+    """Make the data folder's settings and its source file; raises MongodMissing."""
+    binary, folders = mongod_path(), Folders.at(data).create()
+    if not folders.settings.exists():
+        fleet = SimulatorSettings(enabled=False, servers=servers)
+        write_settings(data, Settings(sources=SourceSettings(simulator=fleet)))
+    server = _server(folders)
+    target = folders.data / "sources" / f"{SOURCE}.toml"
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(
+        SOURCE_FILE.format(
+            database=DATABASE, collection=COLLECTION, port=server.port, user=READER,
+            password=_password_file(folders).absolute(),
+        )
+    )  # fmt: skip
+    say(f"MongoDB: {binary} on port {server.port}, collection {DATABASE}.{COLLECTION}.")
+    say(f"The mapping: {target}")
+
+
+def procfile(data: Path) -> Path:
+    """The Procfile with one process more: the foreign system."""
+    path = Folders.at(data).data / "mongodb" / "Procfile"
+    path.write_text(PROCFILE.read_text() + "mongodb: exec python -m scripts.demo_mongodb\n")
+    return path
+
+
+def compare(data: Path, say: Say) -> bool:
+    """Fetch what is still to be fetched, and hold the lake against MongoDB; whether it is whole."""
+    folders = Folders.at(data)
+    server = _server(folders)
+    server.start()
+    try:
+        _fetch_rest(data)
+        with server.admin() as client:
+            # One document a server and moment.
+            held: int = client[DATABASE][COLLECTION].count_documents({})
+    finally:
+        server.stop()
+    reader = Reader.open(data)
+    rows = reader.query(
+        "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS different FROM metrics "
+        "WHERE source = $source",
+        source=SOURCE,
+    ).to_pylist()[0]
+    reader.close()
+    lost, doubled = held - rows["different"], rows["n"] - rows["different"]
+    say(
+        f"MongoDB holds {held:,} samples, the lake {rows['n']:,} of them: {lost} lost, "
+        f"{doubled} doubled."
+    )
+    return bool(lost == doubled == 0)
+
+
+def _fetch_rest(data: Path) -> None:
+    roster, keeper = roster_of(data), Keeper.open(data)
+    try:
+        while True:
+            run = roster.call(SOURCE)
+            while keeper.commit_waiting(datetime.now(UTC)).segments:
+                pass
+            if not run.batch.more:
+                return
+    finally:
+        keeper.close()
+
+
+def main() -> None:
+    """The foreign system: its database, and an agent that writes into it until it is stopped."""
+    log_plainly()
+    stop = until_told_to_stop()
+    data = Path(os.environ.get("HOURSIGHT_DATA", "var"))
+    settings = read_settings(data).sources.simulator
+    fleet = make_fleet(settings.servers, settings.seed)
+    server = _server(Folders.at(data))
+    fresh = not (server.folder / "made").exists()
+    server.start()
+    if fresh:
+        server.set_up()
+        (server.folder / "made").touch()
+    while not stop.is_set():
+        _say(f"mongod is process {server.pid}: kill it, and it is back after {OUTAGE_S:.0f} s")
+        _write_until_it_dies(server, fleet, settings.seed, stop)
+        if not stop.is_set():
+            _say(f"mongod has died; it is started again in {OUTAGE_S:.0f} s")
+            stop.wait(OUTAGE_S)
+            server.start()
+    server.stop()
+
+
+def _write_until_it_dies(
+    server: Mongod, fleet: Sequence[SimulatedServer], seed: int, stop: threading.Event
+) -> None:
+    with server.admin() as client:
+        collection = client[DATABASE][COLLECTION]
+        try:
+            collection.create_index("taken")
+            while server.pid is not None and not stop.is_set():
+                for documents in _new_documents(collection, fleet, seed):
+                    collection.insert_many(documents)
+                stop.wait(EVERY_S)
+        except PyMongoError as error:
+            _say(f"the agent cannot write: {type(error).__name__}")
+
+
+def _new_documents(
+    collection: Any, fleet: Sequence[SimulatedServer], seed: int
+) -> Iterator[list[dict[str, Any]]]:
+    """What the agent has measured and not yet written, in the order of time."""
+    now = datetime.now(UTC)
+    last = collection.find_one(sort=[("taken", -1)])
+    since = last["taken"] - timedelta(seconds=1) if last else now - HISTORY
+    # mongod may have died in the middle of the last moment.
+    there = (
+        {d["_id"] for d in collection.find({"taken": last["taken"]}, {"_id": 1})} if last else ()
+    )
+    moments = live_moments(int(since.timestamp()), int(now.timestamp()), len(fleet))
+    for piece in np.array_split(moments, max(1, len(moments) // 200)):
+        values = simulate(fleet, piece, [], seed)  # [servers, moments, metrics]
+        documents = (
+            _document(s, datetime.fromtimestamp(int(moment), UTC), values[j, i])
+            for i, moment in enumerate(piece)
+            for j, s in enumerate(fleet)
+        )
+        missing = [d for d in documents if d["_id"] not in there]
+        if missing:
+            yield missing
+
+
+def _document(server: SimulatedServer, taken: datetime, values: Any) -> dict[str, Any]:
+    """A sample as the foreign agent writes it: its own names, and its own units."""
+    of = dict(zip(METRIC_NAMES, map(float, values), strict=True))
+    return {
+        "_id": f"{server.name}@{taken.timestamp():.0f}",
+        "taken": taken,
+        "asset": {
+            "fqdn": server.name, "dc": server.site, "duty": server.profile, "cores": server.cores,
+        },
+        "cpu": {
+            "usr": of["cpu_user_pct"] / 100, "krn": of["cpu_sys_pct"] / 100,
+            "wio": of["cpu_iowait_pct"] / 100, "idl": of["cpu_idle_pct"] / 100,
+        },
+        "jvm_cpu": of["java_cpu_pct"] * server.cores,
+        "ram": {"used": of["mem_used_pct"] / 100 * RAM_BYTES, "all": float(RAM_BYTES)},
+        "swp": of["swap_used_pct"],
+        "vols": [
+            {"mount": "/", "fill": f"{of['disk_usage_pct'] / 2:.2f}% /"},
+            {"mount": "/data", "fill": f"{of['disk_usage_pct']:.2f}% /data"},
+        ],
+        "nic": {"rx_mbit": of["net_in_mb_s"] * 8, "tx_mbit": of["net_out_mb_s"] * 8},
+        "tcp": {"cw_back": of["back_close_wait"], "cw_front": of["front_close_wait"]},
+        "load": [of["load_average"]],
+        "up_ms": of["uptime_days"] * 86_400_000,
+    }  # fmt: skip
+
+
+def _server(folders: Folders) -> Mongod:
+    """The demo's mongod, at the same port each time."""
+    folder = folders.data / "mongodb"
+    folder.mkdir(parents=True, exist_ok=True)
+    password, port = _password_file(folders), folder / "port"
+    if not password.exists():
+        password.touch(0o600)
+        password.write_text(secrets.token_urlsafe(24))
+    server = Mongod(
+        folder, password.read_text(), port=int(port.read_text()) if port.exists() else None
+    )
+    port.write_text(str(server.port))
+    return server
+
+
+def _password_file(folders: Folders) -> Path:
+    return folders.data / "mongodb" / "password"
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
