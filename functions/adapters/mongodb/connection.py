@@ -1,5 +1,6 @@
 """Where a collection is and how it is opened; and what went wrong, in words."""
 
+import re
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -24,6 +25,9 @@ __all__ = ["AUTH_FAILED", "Client", "Connection", "client_of", "unreachable"]
 AUTH_FAILED, NOT_ALLOWED = 18, 13
 
 Client = MongoClient[dict[str, Any]]
+
+# What the driver says beside the matter: its own settings, and the topology.
+_ASIDES = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
 
 
 class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -118,7 +122,7 @@ def _uri(connection: Connection) -> str | None:
 
 def unreachable(error: PyMongoError, connection: Connection) -> Unreachable:
     """What went wrong in words, with what to do."""
-    text = " ".join(str(error).split(", Timeout:")[0].split())
+    text = " ".join(_ASIDES.sub("", str(error)).split())
     # Where no server can be chosen the reason stands in the text alone.
     if getattr(error, "code", None) == AUTH_FAILED or "AuthenticationFailed" in text:
         return Unreachable(
