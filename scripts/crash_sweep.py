@@ -44,7 +44,7 @@ BATCHES = 4  # segments a round, each of SERVERS rows, and as many for a table w
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(seconds=5)
 PATIENCE_S = 60.0
-LOOK_EVERY_S = 0.01
+LOOK_EVERY_S = 0.03
 
 ANY_MOMENT = "at any moment"
 SERVER, REPLY = "server: ", "COMMIT "

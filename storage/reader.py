@@ -1,5 +1,6 @@
 """The reading side of the lake: SQL in, Arrow out, beside the running keeper."""
 
+import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,11 @@ from storage.lake import SQL, LakeMissing, LakeUnreadable, attach_reader, readin
 from storage.running import Running
 
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
+
+
+# What is over at the next try: a merge has replaced a file between planning and reading, and the
+# newer snapshot is whole; or the catalog's server went in the middle, which a new try tells.
+PASSING = re.compile("No such file|transaction is aborted")
 
 
 class QueryFailed(Exception):
@@ -112,12 +118,9 @@ class Reader:
     def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
         try:
             return run()
-        except duckdb.IOException as error:
-            if "No such file" not in str(error):
-                raise self._failed(error) from error
         except duckdb.Error as error:
-            raise self._failed(error) from error
-        # A merge has replaced a file between planning and reading; the newer snapshot is whole.
+            if not PASSING.search(str(error)):
+                raise self._failed(error) from error
         try:
             return run()
         except duckdb.Error as error:
