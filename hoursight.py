@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
 
+ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
+
 C = TypeVar("C", bound=Callable[..., Any])
 
 
@@ -208,14 +210,14 @@ def _given_before() -> Path:
     return Path(parent.params["data"])
 
 
-_functions_data_option = click.option(
+_given_data_option = click.option(
     "--data", type=click.Path(path_type=Path, file_okay=False), default=_given_before,
     help="The data folder.",
 )  # fmt: skip
 
 
 @functions.command("list", epilog="Example: hoursight functions list")
-@_functions_data_option
+@_given_data_option
 def list_functions(data: Path) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
     from scripts.call import roster_of
@@ -225,7 +227,7 @@ def list_functions(data: Path) -> None:
 
 
 @functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
-@_functions_data_option
+@_given_data_option
 @click.argument("name", required=False)
 @click.option("--last", default=20, show_default=True, help="How many.")
 def show_runs(data: Path, name: str | None, last: int) -> None:
@@ -236,7 +238,7 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions why host")
-@_functions_data_option
+@_given_data_option
 @click.argument("name")
 def why(data: Path, name: str) -> None:
     """Tell in words how the function NAME last failed, what happens next and what to do."""
@@ -248,7 +250,7 @@ def why(data: Path, name: str) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions new disk_of_nas")
-@_functions_data_option
+@_given_data_option
 @click.argument("name")
 def new(data: Path, name: str) -> None:
     """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
@@ -261,7 +263,7 @@ def new(data: Path, name: str) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions revive host")
-@_functions_data_option
+@_given_data_option
 @click.argument("name")
 def revive(data: Path, name: str) -> None:
     """Let the parked function NAME run again at once."""
@@ -383,6 +385,78 @@ def revoke_key(data: Path, name: str) -> None:
     click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is no longer taken.")
 
 
+@cli.command(epilog="Example: hoursight train --files history.parquet --minutes 2")
+@_data_option
+@click.option(
+    "--files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Parquet or CSV to learn from, instead of the lake; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--from", "start", default="serving", show_default=True,
+    help="Go on from 'shipped', 'serving', a model's name or a .pt file; or 'scratch'.",
+)  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="The same seed, the same weights.")
+@click.option("--steps", type=click.IntRange(1), help="How long at most.")
+@click.option("--minutes", type=click.FloatRange(0.01), help="How long at most, by the clock.")
+@click.option("--days", default=60.0, show_default=True, help="How much of the lake to learn from.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    help="More help only on cores that do nothing else.",
+)  # fmt: skip
+@click.option("--resume/--fresh", default=True, help="Go on where a training was killed, or not.")
+@click.option("--promote/--candidate", default=True, help="Let it serve when it is better, or not.")
+def train(data: Path, resume: bool, **asked: Any) -> None:
+    """Learn from the fleet's own history, and let the result serve when it is better.
+
+    Every fifth server and the newest hours are kept aside; the result serves only when it beats
+    the serving model and naive forecasts on the newest ones. Killed, it goes on when called again.
+    """
+    from scripts.training import Asked, command
+
+    command(Asked(data, fresh=not resume, **asked), click.echo)
+
+
+@cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
+@_data_option
+@click.argument("name", default="serving")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False))
+def export(data: Path, name: str, out: Path) -> None:
+    """Write the model NAME (or a .pt file) as ONNX with its card, verified against PyTorch."""
+    from scripts.training import export_command
+
+    export_command(data, name, out, click.echo)
+
+
+@cli.group(invoke_without_command=True, epilog="Example: hoursight models rollback")
+@_data_option
+@click.pass_context
+def models(context: click.Context, data: Path) -> None:
+    """List the models, promote one, or go back to the one before."""
+    if context.invoked_subcommand is None:
+        from scripts.shelf import show_models
+
+        show_models(data)
+
+
+@models.command("promote", epilog="Example: hoursight models promote shipped")
+@_given_data_option
+@click.argument("name")
+def promote_model(data: Path, name: str) -> None:
+    """Let the model NAME serve, whatever the gate said; 'shipped' is the package's own."""
+    from scripts.shelf import promote
+
+    promote(data, name, click.echo)
+
+
+@models.command("rollback", epilog="Example: hoursight models rollback")
+@_given_data_option
+def roll_back_model(data: Path) -> None:
+    """Let the model serve that did before the present one."""
+    from scripts.shelf import roll_back
+
+    roll_back(data, click.echo)
+
+
 @cli.command(epilog="Example: hoursight backup /srv/backups/monday.tar")
 @_data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
@@ -488,7 +562,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _is_ours(error: Exception) -> bool:
     """Whether an error was made for people: those of our own rooms are."""
-    return type(error).__module__.split(".")[0] in {"storage", "functions", "scripts", "web"}
+    return type(error).__module__.split(".")[0] in ROOMS
 
 
 def _check_scenario(name: str | None) -> None:

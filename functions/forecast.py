@@ -210,7 +210,8 @@ def _lists(values: Floats | None, count: int) -> pa.Array:
 def _with_event(window: Window, forecasts: pa.Table, event: dict[str, str]) -> dict[str, pa.Table]:
     """The forecasts, and a row for people when the model's standing has changed."""
     last = window.sql(
-        "SELECT event, model, detail FROM models ORDER BY ts DESC LIMIT 1"
+        "SELECT event, model, detail FROM models WHERE event IN ('serving', 'refused') "
+        "ORDER BY ts DESC LIMIT 1"
     ).to_pylist()
     same = last and all(last[0][key] == event.get(key) for key in ("event", "model", "detail"))
     if same:

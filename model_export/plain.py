@@ -45,15 +45,15 @@ class PlainForecast:
         median = (gates * self.medians).sum(-1, keepdim=True)
         context, yesterday, last = (gates[..., i : i + 1] for i in range(GATES))  # [B, 32, 14, 1]
         widths = (context + YESTERDAY_WIDTH * yesterday) * self.own
-        return median, widths + (last * self.reach) * STEP_WIDTHS
+        return median, widths + (last * self.reach) * STEP_WIDTHS.to(last.device)
 
 
 def plain_forecasts(window: Scaled) -> PlainForecast:
     """The three forecasts of `window`, bin by bin, [B, 32, 14, …]."""
     exact = window.bins[..., :HORIZON_BINS].transpose(1, 2)  # [B, 32, 14]
-    smooth = (window.bins @ SMOOTHING).transpose(1, 2)  # [B, 32, 14]
+    smooth = (window.bins @ SMOOTHING.to(window.bins.device)).transpose(1, 2)  # [B, 32, 14]
     moves = pace(window.bins)  # [B, 14, 6]
-    reach = (moves @ BETWEEN_LAGS).transpose(1, 2)  # [B, 32, 14]
+    reach = (moves @ BETWEEN_LAGS.to(moves.device)).transpose(1, 2)  # [B, 32, 14]
     newest = window.bins[..., -1]  # [B, 14]
     centre = window.ladder[..., len(QUANTILES) // 2]  # [B, 14], 0 unless the window is empty
     last = newest[:, None].expand(-1, HORIZON_BINS, -1)  # [B, 32, 14]

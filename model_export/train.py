@@ -107,6 +107,8 @@ def train(
 ) -> Checkpoint:
     """Train on `corpora`, from `start` where one is given; the same seed gives the same weights.
 
+    With a `watch` the weights that it judged best are the result, and what these have seen counts.
+
     Progress is kept in the file `keep` and taken up from there; ResumeError when it is another
     training's. An epoch is as many windows as the corpora have steps to start one from.
     """
@@ -122,9 +124,11 @@ def train(
     learning = _Learning(course, recipe, watch, say, keep, identity)
     if not learning.finished:
         _fit(learning, corpora, recipe)
+    learned = course.step
     if course.best is not None:
         course.average.load_state_dict(course.best)
-    seen = course.step * recipe.batch
+        learned = min(course.judged, key=lambda pair: pair[1])[0]
+    seen = learned * recipe.batch
     places = sum(int(c.history.values.shape[0]) * c.history.steps for c in corpora)
     return Checkpoint(
         course.average.cpu().eval(),

@@ -89,12 +89,13 @@ def forecasting(model: Path, batch: int = 32) -> Callable[..., Array]:
 def unexported(network: Forecaster, batch: int = 64) -> Callable[..., Array]:
     """A network in torch as a function of (context, week_minute, profile), in batches."""
     network.eval()
+    device = next(network.parameters()).device
 
     def forecast(context: Array, week_minute: Array, profile: NDArray[np.int64]) -> Array:
-        inputs = [torch.from_numpy(values) for values in (context, week_minute, profile)]
+        inputs = [torch.from_numpy(v).to(device) for v in (context, week_minute, profile)]
         parts = [slice(i, i + batch) for i in range(0, len(context), batch)]
         with torch.no_grad():
-            return np.concatenate([network(*(v[part] for v in inputs)).numpy() for part in parts])
+            return np.concatenate([network(*(v[p] for v in inputs)).cpu().numpy() for p in parts])
 
     return forecast
 

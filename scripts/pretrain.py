@@ -125,18 +125,21 @@ def held_out(real: Path, seed: int) -> dict[str, list[History]]:
     return found
 
 
-def later_days(real: Path, seed: int) -> list[Windows]:
-    """The last 4.7 days of servers that are trained on: bands are calibrated on them."""
-    fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed, 5)
-    found = [held_out_windows(fleet)]
+def aside(real: Path, seed: int) -> tuple[list[Windows], list[Windows]]:
+    """What bands are calibrated by, and what of it has its metrics' true names.
+
+    The last 4.7 days of servers that are trained on, and the days before of those that are not.
+    """
+    named = [held_out_windows(simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed, 5))]
+    shapes = []
     for source in REAL_SETS:
-        learned, _ = split(read_set(real, source.name))
-        found.append(
-            held_out_windows(as_named(learned, source))
-            if source.named
-            else held_out_windows(*as_shapes(learned))
-        )
-    return found
+        learned, held = split(read_set(real, source.name))
+        before = [h.before(-HELD_OUT_STEPS) for h in as_shapes(held)]
+        shapes += [held_out_windows(*as_shapes(learned)), held_out_windows(*before)]
+        if source.named:
+            earlier = as_named(held, source).before(-HELD_OUT_STEPS)
+            named += [held_out_windows(as_named(learned, source)), held_out_windows(earlier)]
+    return named + shapes, named
 
 
 def scores(
@@ -225,8 +228,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     checkpoint = _trained(asked)
     if asked.checkpoint:
         save_checkpoint(checkpoint, asked.checkpoint)
-    factors = calibrate(checkpoint.network, later_days(asked.real, asked.seed))
-    _say(f"trained after {(time.monotonic() - began) / 60:.1f} min; bands widened by {factors}")
+    factors = calibrate(checkpoint.network, *aside(asked.real, asked.seed))
+    _say(
+        f"trained after {(time.monotonic() - began) / 60:.1f} min; bands widened by "
+        f"{factors.min():.2f} to {factors.max():.2f}, {factors.mean((0, 1)).round(3)}"
+    )
     if asked.without_transformer or asked.without:
         scores({"model": unexported(checkpoint.network)}, held_out(asked.real, asked.seed))
     else:

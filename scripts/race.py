@@ -26,7 +26,7 @@ from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
 from storage.baselines import SEASONAL, Array, baselines
 from storage.history import History
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.metrics import GROUPS, METRIC_NAMES, METRICS
 from storage.scoring import (
     HELD_OUT_STEPS,
     Score,
@@ -42,13 +42,6 @@ from storage.scoring import (
 __all__ = ["Course", "Result", "courses", "race", "tables", "written"]
 
 BEGIN, END = "<!-- race: written by scripts.race -->", "<!-- end of race -->"
-GROUPS = {
-    "CPU": ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct", "java_cpu_pct"),
-    "memory and disk": ("mem_used_pct", "swap_used_pct", "disk_usage_pct"),
-    "network": ("net_in_mb_s", "net_out_mb_s"),
-    "sockets": ("back_close_wait", "front_close_wait"),
-    "load": ("load_average",),
-}
 TITLES = {
     "smd": "Server Machine Dataset",
     "asd": "Application Server Dataset",

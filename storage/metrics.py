@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision", "metric"]
+__all__ = ["GROUPS", "METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision", "metric"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +165,15 @@ _MEASURED: tuple[Metric, ...] = (
 METRICS: tuple[Metric, ...] = tuple(replace(m, precision=_PRECISION[m.kind]) for m in _MEASURED)
 
 METRIC_NAMES: tuple[str, ...] = tuple(m.name for m in METRICS)
+
+# Metrics that are judged together; uptime needs no judging.
+GROUPS: dict[str, tuple[str, ...]] = {
+    "CPU": ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct", "java_cpu_pct"),
+    "memory and disk": ("mem_used_pct", "swap_used_pct", "disk_usage_pct"),
+    "network": ("net_in_mb_s", "net_out_mb_s"),
+    "sockets": ("back_close_wait", "front_close_wait"),
+    "load": ("load_average",),
+}
 
 _BY_NAME = {m.name: m for m in METRICS}
 

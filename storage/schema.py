@@ -301,11 +301,13 @@ TABLES: tuple[Table, ...] = (
         by_day=False,
     ),
     Table(
-        "models", "what happened to model files: serving, refused", ALWAYS,
+        "models", "what happened to model files: trained, promoted, serving, refused", ALWAYS,
         (
             _text("model", "fingerprint of the file"),
             _time("ts", "when"),
-            _text("event", "serving or refused", required=True),
+            _text(
+                "event", "serving, refused, candidate, promoted or rolled back", required=True
+            ),
             _text("path", "the file"),
             _prose("detail", "why, in words"),
             _text("card", "the model's card (JSON)"),

@@ -196,7 +196,9 @@ class Forecaster:
             )
 
 
-_REMEDY = "train and export it again (python -m model_export), or use the shipped model"
+_REMEDY = (
+    "train it again (hoursight train), or use the package's own (hoursight models promote shipped)"
+)
 
 
 def _file(path: Path | str | None) -> Path:

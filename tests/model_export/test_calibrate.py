@@ -1,31 +1,63 @@
 import numpy as np
+import pytest
 import torch
 
 from model_export.calibrate import calibrate
+from model_export.network import Forecaster
 from storage.grid import QUANTILES
-from storage.scoring import covered, held_out_windows
+from storage.scoring import Array, Windows, covered, held_out_windows
 from tests.model_export.fleets import fleet, small_network
 
+WINDOWS = held_out_windows(fleet(servers=2))
 
-def test_calibrated_bands_hold_what_they_promise() -> None:
-    network = small_network()
-    windows = held_out_windows(fleet(servers=2))
-    factors = calibrate(network, [windows])
+
+def answer(network: Forecaster, windows: Windows) -> Array:
+    asked = (windows.context, windows.week_minute, windows.profile)
     with torch.no_grad():
-        forecast = network(
-            torch.from_numpy(windows.context),
-            torch.from_numpy(windows.week_minute),
-            torch.from_numpy(windows.profile),
-        ).numpy()
-    for out, factor in enumerate(factors, start=1):
-        if not 0.55 < factor < 1.9:
-            continue  # an untrained network's bands may be wrong by more than that
+        return np.asarray(network(*(torch.from_numpy(values) for values in asked)).numpy())
+
+
+def test_calibrated_bands_hold_what_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_export.calibrate._BELIEVED", 1e9)  # one factor for all
+    monkeypatch.setattr("model_export.calibrate._NARROWEST", 1e-3)
+    monkeypatch.setattr("model_export.calibrate._WIDEST", 1e3)
+    monkeypatch.setattr("model_export.calibrate._FARTHEST", 1e3)
+    network = small_network()
+    factors = calibrate(network, [WINDOWS])
+    assert np.ptp(factors, axis=(0, 1)).max() < 1e-3
+    forecast = answer(network, WINDOWS)
+    for out in (1, 2, 3):
         low, high = 3 - out, 3 + out
         promised = QUANTILES[high] - QUANTILES[low]
-        assert abs(np.nanmean(covered(forecast, windows, low, high)) - promised) < 0.02
+        assert np.nanmean(covered(forecast, WINDOWS, low, high)) == pytest.approx(
+            promised, abs=0.03
+        )
+
+
+def test_a_group_of_metrics_that_needs_wider_bands_gets_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("model_export.calibrate._BELIEVED", 20.0)
+    history = fleet(servers=3)
+    history.values[..., 12] += 40 * (
+        np.random.default_rng(1).random(history.values.shape[:2]) < 0.3
+    )
+    windows = held_out_windows(history)
+    factors = calibrate(small_network(), [windows])
+    assert (factors[:, 12] > 1.1 * factors[:, 8]).all()
+    common = calibrate(small_network(), [windows], named=[])
+    np.testing.assert_array_equal(common[:, 12], common[:, 8])
+
+
+def test_with_few_windows_the_factors_of_before_are_believed() -> None:
+    before = small_network()
+    before.widen(torch.full((6,), 1.3))
+    few = held_out_windows(fleet(servers=1), origins=1)
+    factors = calibrate(small_network(), [few], prior=before)
+    assert np.abs(np.log(factors / 1.3)).max() < 0.1
 
 
 def test_calibration_starts_from_the_trained_bands() -> None:
     network = small_network()
-    windows = held_out_windows(fleet(servers=1))
-    assert calibrate(network, [windows]) == calibrate(network, [windows])
+    first = calibrate(network, [WINDOWS])
+    np.testing.assert_array_equal(first, calibrate(network, [WINDOWS]))

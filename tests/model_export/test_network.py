@@ -129,3 +129,10 @@ def test_bands_are_widened_metric_by_metric_and_lead_by_lead() -> None:
     assert moved[:, 49:, 4].any()
     moved[:, 47:, 4] = False  # the step before bin 16 lies between it and its neighbour
     assert not moved.any()
+
+
+def test_no_part_of_ours_stays_behind_on_another_device() -> None:
+    network = Forecaster(replace(SMALL, transformer=False)).to("meta")
+    context = torch.empty(2, 288, 14, device="meta")
+    clock, profile = torch.empty(2, device="meta"), torch.empty(2, device="meta").long()
+    assert network(context, clock, profile).shape == (2, 96, 14, 7)

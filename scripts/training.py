@@ -1,0 +1,292 @@
+"""`hoursight train` and `hoursight export`: what they read, what they say, and the gate."""
+
+import fcntl
+import json
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from functions.runtime.model import SHIPPED, Forecaster
+from storage import models
+from storage.folders import Folders
+from storage.gate import Verdict, judge
+from storage.grid import STEP
+from storage.history import History, from_lake, read
+from storage.reader import Reader
+from storage.scoring import Windows, score_by_metric
+
+if TYPE_CHECKING:
+    from model_export.train import Checkpoint, Recipe
+    from model_export.tune import Parts, Tuned
+
+__all__ = ["Asked", "TrainingUnable", "command", "export_command"]
+
+LARGEST_BYTES = 1_500_000_000  # of history in memory; fewer days are taken of a larger fleet
+STEP_BYTES = 14 * 4
+DAY_STEPS = 288
+REMEDY = (
+    "pip install 'hoursight[train]' brings it (in a checkout: uv pip install "
+    "--torch-backend=cpu '.[train]'); the running system works without"
+)
+
+Say = Callable[..., Any]
+
+
+class TrainingUnable(Exception):
+    """A training that cannot be done as it was asked for; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command was asked for."""
+
+    data: Path
+    files: tuple[Path, ...] = ()
+    start: str = "serving"  # or shipped, or scratch
+    seed: int = 0
+    steps: int | None = None
+    minutes: float | None = None
+    days: float = 60.0
+    threads: int = 1
+    fresh: bool = False
+    promote: bool = True
+
+
+def command(asked: Asked, say: Say) -> bool:
+    """Train, gate, and promote where it is better; whether a better model came of it."""
+    _check_torch()
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    folders = Folders.at(asked.data).create()
+    with _alone(folders):
+        history = _history(folders, asked, say)
+        return _trained(folders, asked, history, say)
+
+
+def _trained(folders: Folders, asked: Asked, history: History, say: Say) -> bool:
+    from model_export.train import save_checkpoint
+    from model_export.tune import parted
+
+    first, end = history.span
+    say(
+        f"{len(history.servers)} servers, {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; "
+        f"from {asked.start}, seed {asked.seed}"
+    )
+    parts = parted(history)
+    start = _start(folders, asked.start)
+    tuned = _tune(folders, asked, parts, start, say)
+    say(
+        f"On hosts and hours kept aside: {tuned.loss:.3f} of naive; of what was learned "
+        f"{tuned.followed:.0%} is followed."
+    )
+    if not tuned.followed:
+        say("What it began with is better than what was learned: there is no candidate.")
+        _forget(folders)
+        return False
+    now = datetime.now(UTC)
+    name = _free_name(folders, now)
+    save_checkpoint(tuned.checkpoint, folders.models / f"{name}.pt")
+    verdict = _gated(folders, name, tuned.checkpoint, parts.newest, now)
+    _forget(folders)
+    return _settled(folders, name, verdict, asked.promote, now, say)
+
+
+def _gated(
+    folders: Folders, name: str, checkpoint: "Checkpoint", newest: Windows, now: datetime
+) -> Verdict:
+    """Export the candidate, race it against the serving model, and write how into its card."""
+    from model_export.export import export
+    from model_export.verify import forecasting, unexported
+
+    path = folders.models / f"{name}.onnx"
+    asked = (newest.context, newest.week_minute, newest.profile)
+    ours = score_by_metric(unexported(checkpoint.network)(*asked), newest)
+    serving = Forecaster.open(folders.own_model or SHIPPED)
+    verdict = judge(ours, score_by_metric(forecasting(serving.path)(*asked), newest))
+    told = {"gate": verdict.as_dict() | {"against": serving.hash}}
+    export(checkpoint, path, now, told, "hoursight train")
+    return verdict
+
+
+def _settled(
+    folders: Folders, name: str, verdict: Verdict, promote: bool, now: datetime, say: Say
+) -> bool:
+    for group, compared in {"all metrics": verdict.overall, **verdict.groups}.items():
+        say(f"  {group:16} {compared.candidate:.3f} of naive, serving {compared.serving:.3f}")
+    path = folders.models / f"{name}.onnx"
+    card = Forecaster.open(path).card
+    models.tell(folders, "candidate", path, verdict.why, card, now)
+    if not (verdict.promote and promote):
+        say(f"{name} stays a candidate: {verdict.why}.")
+        say(f"To let it serve all the same: hoursight models promote {name}")
+        return verdict.promote
+    models.promote(folders, name)
+    models.tell(folders, "promoted", path, verdict.why, card, now)
+    say(f"{name} serves from now on: {verdict.why}. Back: hoursight models rollback")
+    return True
+
+
+def export_command(data: Path, name: str, target: Path, say: Say) -> None:
+    """Write weights as a model file, with the graph that this version makes, verified."""
+    _check_torch()
+    from model_export.export import export
+
+    folders = Folders.at(data)
+    checkpoint = _weights(folders, name)
+    card = export(checkpoint, target, datetime.now(UTC), command=f"hoursight export {name}")
+    worst = max(card["parity_sigma"].values())
+    say(f"{target}: {target.stat().st_size:,} bytes; PyTorch and ONNX differ by {worst:.1e} σ")
+
+
+def _check_torch() -> None:
+    try:
+        import lightning  # noqa: F401  # whether they are there is all that is asked
+        import onnx  # noqa: F401
+        import pytorch_forecasting  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise TrainingUnable(f"{error.name} is not installed: {REMEDY}") from error
+
+
+def _history(folders: Folders, asked: Asked, say: Say) -> History:
+    """The history to learn from; that of the training that was killed, when there is one."""
+    plan, told = folders.models / "training.json", _as_asked(asked)
+    kept = json.loads(plan.read_text()) if plan.exists() else {}
+    if asked.fresh or kept.get("asked") != told:
+        _forget(folders)
+        kept = {}
+    history = _read(folders, asked, kept.get("first"), say)
+    if kept:
+        say("Going on with the training that was cut off (--fresh begins anew).")
+        history = _cut(history, datetime.fromisoformat(kept["end"]))
+    first, end = (moment.isoformat() for moment in history.span)
+    plan.write_text(json.dumps({"asked": told, "first": first, "end": end}))
+    return history
+
+
+def _cut(history: History, end: datetime) -> History:
+    """Without what has come since."""
+    later = (history.span[1] - end) // STEP
+    return history.before(-later) if later > 0 else history
+
+
+def _as_asked(asked: Asked) -> dict[str, Any]:
+    told = asdict(asked) | {"data": None, "fresh": None, "promote": None}
+    return told | {"files": [str(path.absolute()) for path in asked.files]}
+
+
+def _forget(folders: Folders) -> None:
+    for name in ("training.json", "training.progress"):
+        (folders.models / name).unlink(missing_ok=True)
+
+
+def _read(folders: Folders, asked: Asked, first: str | None, say: Say) -> History:
+    """Out of files or the lake, of this as many days as were asked for, or all since `first`."""
+    if not asked.files:
+        return _read_lake(folders, asked.days, first, say)
+    loaded = read(asked.files)
+    for reason in loaded.reasons:
+        say(f"left out: {reason}")
+    return loaded.history
+
+
+def _read_lake(folders: Folders, days: float, first: str | None, say: Say) -> History:
+    reader = Reader.open(folders.data)
+    try:
+        servers = int(reader.query("SELECT count(*) AS n FROM servers")["n"][0].as_py())
+        most = LARGEST_BYTES // (max(servers, 1) * STEP_BYTES)
+        steps = round(days * DAY_STEPS)
+        if steps > most:
+            say(f"Of {servers:,} servers only the last {most / DAY_STEPS:.1f} days fit in memory.")
+        if first is None:
+            return from_lake(reader, min(steps, most))
+        begin = datetime.fromisoformat(first)
+        whole = from_lake(reader, (datetime.now(UTC) - begin) // STEP + 1)
+        return whole.last((whole.span[1] - begin) // STEP)
+    finally:
+        reader.close()
+
+
+def _start(folders: Folders, start: str) -> "Checkpoint | None":
+    return None if start == "scratch" else _weights(folders, start)
+
+
+def _weights(folders: Folders, name: str) -> "Checkpoint":
+    """Weights by the name of their model: shipped, serving, one on the shelf, or a .pt file."""
+    from model_export.train import load_checkpoint
+
+    shipped = SHIPPED.with_suffix(".pt")
+    own = folders.own_model
+    if name == "shipped" or (name == "serving" and own is None):
+        return load_checkpoint(shipped)
+    if name == "serving" and own is not None:
+        weights = models.weights_of(folders, own)
+        if weights is None:
+            raise TrainingUnable(
+                f"{own} has no weights beside it from which to go on: take --from shipped, or "
+                "promote a model that was trained here"
+            )
+        return load_checkpoint(weights)
+    if name.endswith(".pt"):
+        return load_checkpoint(Path(name))
+    return load_checkpoint(models.path_of(folders, name).with_suffix(".pt"))
+
+
+def _recipe(asked: Asked) -> "Recipe":
+    from model_export.tune import FINE, SCRATCH
+
+    usual = SCRATCH if asked.start == "scratch" else FINE
+    return replace(
+        usual,
+        steps=asked.steps or usual.steps,
+        minutes=asked.minutes,
+        seed=asked.seed,
+        threads=asked.threads,
+    )
+
+
+def _tune(
+    folders: Folders, asked: Asked, parts: "Parts", start: "Checkpoint | None", say: Say
+) -> "Tuned":
+    from model_export.tune import tune
+
+    columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("{task.fields[loss]}"))  # fmt: skip
+    shown = Console(stderr=True)
+    with Progress(*columns, console=shown, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task("Training", total=None, loss="")
+
+        def on(done: int, total: int, loss: float, left_s: float) -> None:
+            progress.update(task, completed=done, total=total, loss=f"loss {loss:.3f}")
+            if progress.disable and done % 100 == 0:
+                say(f"step {done} of {total}, loss {loss:.3f}, {left_s / 60:.1f} min left")
+
+        keep = folders.models / "training.progress"
+        return tune(parts, _recipe(asked), start, say=on, keep=keep)
+
+
+def _free_name(folders: Folders, now: datetime) -> str:
+    """A name that tells when it was made."""
+    stem = f"tft-{now:%Y%m%d-%H%M}"
+    taken = set(models.names(folders))
+    return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 1000))) if n not in taken)
+
+
+@contextmanager
+def _alone(folders: Folders) -> Iterator[None]:
+    """One training at a time for a data folder; a process that is killed lets go of it."""
+    with (folders.models / "training.lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TrainingUnable(
+                f"another process is training for {folders.data}: wait for it, or end it"
+            ) from error
+        yield

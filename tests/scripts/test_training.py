@@ -1,0 +1,131 @@
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from functions.runtime.model import Forecaster
+from model_export import tune, verify
+from scripts import shelf, training
+from scripts.training import Asked, TrainingUnable, command
+from storage import models
+from storage.folders import Folders
+from storage.grid import STEP, floor_step
+from storage.history import History
+from storage.metrics import METRIC_NAMES
+from storage.segment import provenance_of
+from tests.conftest import House
+from tests.model_export.fleets import fleet
+
+NOW = floor_step(datetime.now(UTC)) - 3 * timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days of six servers."""
+    return written(fleet(servers=6, days=2), tmp_path_factory.mktemp("history"))
+
+
+def written(history: History, folder: Path) -> Path:
+    seconds = history.start_s + np.arange(history.steps) * 300
+    count = len(history.servers)
+    columns = {
+        "ts": pa.array(np.tile(seconds, count), pa.timestamp("s", tz="UTC")),
+        "server": np.repeat(history.servers, history.steps),
+        **{name: history.values[..., i].ravel() for i, name in enumerate(METRIC_NAMES)},
+    }
+    pq.write_table(pa.table(columns), folder / "history.parquet")
+    return folder / "history.parquet"
+
+
+@pytest.fixture
+def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    monkeypatch.setattr(verify, "BATCHES", (1,))
+    return Asked(tmp_path, (file,), steps=3)
+
+
+def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
+    monkeypatch.setattr(tune, "_judge", lambda _: lambda _: next(better))
+    said: list[str] = []
+    command(asked, said.append)
+    folders = Folders.at(asked.data)
+    (name,) = models.names(folders)
+    card = Forecaster.open(models.path_of(folders, name)).card
+    shipped = Forecaster.open().card["training"]
+    assert card["training"]["windows_seen"] == shipped["windows_seen"] + 3 * 64
+    assert card["scores"]["gate"]["all metrics"][3] == 6 * 14
+    events = [provenance_of(path).table for path in folders.inbox.glob("*.parquet")]
+    assert set(events) == {"models"}
+    assert len(events) == 1 + card["scores"]["gate"]["promote"]
+    assert not (folders.models / "training.progress").exists()
+    shelf.promote(asked.data, name, said.append)
+    shelf.show_models(asked.data)
+    listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert "serving" in listed[name]
+    assert "serving" not in listed["shipped"].split()
+    target = asked.data / "again.onnx"
+    training.export_command(asked.data, "serving", target, said.append)
+    assert Forecaster.open(target).card["weights_sha256"] == card["weights_sha256"]
+
+
+def test_a_training_that_was_cut_off_is_gone_on_with(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_tune", killed)
+    with pytest.raises(KeyboardInterrupt):
+        command(asked, lambda _: None)
+    monkeypatch.undo()
+    said: list[str] = []
+    history = training._history(Folders.at(asked.data), asked, said.append)
+    assert said == ["Going on with the training that was cut off (--fresh begins anew)."]
+    assert history.span[1] == datetime(2026, 1, 7, tzinfo=UTC)
+    training._history(Folders.at(asked.data), Asked(asked.data, asked.files), said.append)
+    assert len(said) == 1  # another training was asked for
+
+
+def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
+    house: House,
+) -> None:
+    def put(first: int, end: int) -> None:
+        house.put("metrics_5m", [
+            {"server": "a", "ts": NOW + i * STEP, "cpu_idle_pct_mean": float(i)}
+            for i in range(first, end)
+        ])  # fmt: skip
+        house.commit()
+
+    asked = Asked(house.folders.data, days=1.0)
+    house.put("server_facts", [{"server": "a", "ts": NOW}])
+    put(0, 400)
+    before = training._history(house.folders, asked, lambda _: None)
+    put(400, 450)
+    after = training._history(house.folders, asked, lambda _: None)
+    np.testing.assert_array_equal(before.values, after.values)
+    assert (before.steps, before.span) == (288, after.span)
+
+
+def test_one_training_at_a_time(asked: Asked) -> None:
+    folders = Folders.at(asked.data).create()
+    with training._alone(folders), pytest.raises(TrainingUnable, match="wait for it"):
+        command(asked, lambda _: None)
+
+
+def test_without_torch_the_remedy_is_told(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "lightning", None)
+    with pytest.raises(TrainingUnable, match=r"pip install 'hoursight\[train\]'"):
+        command(asked, lambda _: None)
+
+
+def test_a_model_put_there_by_hand_has_no_weights_to_go_on_from(asked: Asked) -> None:
+    folders = Folders.at(asked.data).create()
+    (folders.models / "serving.onnx").write_bytes(Forecaster.open().path.read_bytes())
+    with pytest.raises(TrainingUnable, match="--from shipped"):
+        command(asked, lambda _: None)
