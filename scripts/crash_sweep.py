@@ -33,6 +33,7 @@ from storage.backup import back_up, restore
 from storage.crash import POINTS, arm
 from storage.folders import Folders
 from storage.keeper import FolderUnwritable, Keeper
+from storage.lake import ReadersBusy
 from storage.reader import LakeUnreadable, QueryFailed, Reader
 from storage.schema import table
 from storage.settings import LakeSettings, Settings, write_settings
@@ -340,9 +341,16 @@ def _commit_and_tidy(data: Path, patience_s: float) -> None:
     rounds = 0
     while any(Folders.at(data).inbox.glob("*.parquet")) or rounds < 2:
         again(lambda: keeper.commit_waiting(now))
-        again(lambda: keeper.tidy(now))
+        again(lambda: _tidy(keeper, now))
         rounds += 1
     keeper.close()
+
+
+def _tidy(keeper: Keeper, now: datetime) -> None:
+    """A round of maintenance, in which merging may wait for the next one as in the keeper's."""
+    for piece in keeper.upkeep(now):
+        with suppress(ReadersBusy):
+            piece()
 
 
 def _again(patience_s: float) -> Callable[[Callable[[], Any]], Any]:

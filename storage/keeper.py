@@ -137,7 +137,7 @@ class Keeper:
         return Commit(changed, fresh, len(admitted) - fresh, tuple(rejected))
 
     def merge(self, table_name: str, patience_s: float = upkeep.PATIENCE_S) -> None:
-        """Put a table's small files together; raises ReadersBusy when readers leave it no gap."""
+        """Put a table's small files together; raises ReadersBusy when a reader keeps it waiting."""
         upkeep.merge(self._writer, self._writer.schema.table(table_name), patience_s)
 
     def upkeep(self, now: datetime) -> Iterable[upkeep.Slice]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import duckdb
 
@@ -31,7 +31,6 @@ SQL = Path(__file__).parent / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
-GATE_CLOSED_S = 1.0
 
 # Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
@@ -170,23 +169,31 @@ def reading(folders: Folders) -> Iterator[None]:
 
 @contextmanager
 def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
-    """The other side of `reading`; raises ReadersBusy when readers leave no gap for so long.
+    """The other side of `reading`: waits for a gap between readers for so long, then makes one.
 
-    Those that come one upon the other are kept waiting at a gate for the last second.
+    Those that come are kept waiting at a gate until those that read already are done: a merge gets
+    its turn whatever their number. Raises ReadersBusy when one of them takes as long again.
     """
-    give_up = time.monotonic() + patience_s
     with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > give_up:
-                    raise ReadersBusy(f"readers left no gap of {patience_s:g} s") from error
-                if time.monotonic() > give_up - GATE_CLOSED_S:
-                    fcntl.flock(gate, fcntl.LOCK_EX)
-                time.sleep(GAP_POLL_S)
+        if not _locked(lock, patience_s):
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            if not _locked(lock, patience_s):
+                raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
         yield
+
+
+def _locked(lock: IO[str], patience_s: float) -> bool:
+    """Whether the lock is ours alone, tried for so long."""
+    give_up = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(GAP_POLL_S)
+        else:
+            return True
 
 
 def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:

@@ -3,10 +3,11 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from storage.backup import drop_abandoned
 from storage.crash import reach
@@ -50,17 +51,24 @@ def slices(writer: Writer, now: datetime) -> Iterator[Slice]:
 def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None:
     """Put a table's small files together; readers see the same rows before and after.
 
-    Raises ReadersBusy, and leaves all as it was, when readers leave it no gap.
+    Raises ReadersBusy, and leaves all as it was, when a reader keeps it waiting.
     """
     before = datetime.now(UTC)
+    merged: list[tuple[Any, ...]] = []
 
     def work() -> None:
-        writer.run("CALL ducklake_merge_adjacent_files('lake', $name)", name=target.name)
-        writer.sync(target, before)
-        reach("files merged")
+        call = "CALL ducklake_merge_adjacent_files('lake', $name)"
+        merged.extend(writer.run(call, name=target.name).fetchall())
+        if merged:
+            writer.sync(target, before)
+            reach("files merged")
 
-    writer.transaction(work, lambda: merge_guard(writer.folders, patience_s))
-    reach("merge committed")
+    def guard() -> AbstractContextManager[None]:
+        return merge_guard(writer.folders, patience_s) if merged else nullcontext()
+
+    writer.transaction(work, guard)
+    if merged:
+        reach("merge committed")
 
 
 def _sweep(folders: Folders) -> None:

@@ -111,3 +111,10 @@ def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: House) 
         assert pinned.query("SELECT count(*) AS n FROM metrics")["n"].to_pylist() == [4]
     house.keeper.merge("metrics")
     assert house.one("SELECT count(*) FROM metrics") == 4
+
+
+def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: House) -> None:
+    house.put("metrics", [sample()])
+    house.commit()
+    with house.reader.pinned():
+        house.keeper.merge("metrics", patience_s=0.01)

@@ -22,7 +22,7 @@ def test_readers_that_come_one_upon_the_other_let_a_merge_in(tmp_path: Path) -> 
         for pair in (entered, entered[::-1]):
             threads.submit(read_on, *pair)
         try:
-            with merge_guard(folders, patience_s=1.0):
+            with merge_guard(folders, patience_s=0.5):
                 pass
         finally:
             done.set()
