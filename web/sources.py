@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -18,6 +18,8 @@ from web.status import Status, status_of
 __all__ = ["ROUTES", "Hole", "SourceStands", "read_sources"]
 
 LATE_SECONDS = 60
+FETCHES_AT_LEAST_EVERY = timedelta(seconds=30)
+FASTER_THAN_TIME = 2.0
 TROUBLES = frozenset(
     {"failed", "crashed", "timed out", "out of memory", "unreachable", "not written"}
 )
@@ -39,6 +41,24 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
+class CatchingUp:
+    """A fetch of what a source held before: from when, up to when, and how fast."""
+
+    since: datetime
+    reached: datetime
+    pace: float | None  # seconds of it in a second
+
+    def words(self, now: datetime) -> str:
+        """How far it is, in a sentence."""
+        done = (self.reached - self.since) / (now - self.since)
+        told = f"fetching what came before: at {words.clock(self.reached, now)}, {done:.0%}"
+        if self.pace is None or self.pace <= 1:
+            return told
+        left_s = (now - self.reached).total_seconds() / (self.pace - 1)
+        return f"{told}, about {words.span(left_s)} left"
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStands:
     """One source as of `now`."""
 
@@ -56,6 +76,7 @@ class SourceStands:
     error: str | None
     well_at: datetime | None
     holes: tuple[Hole, ...]
+    catching_up: CatchingUp | None = None
 
     @property
     def lag_seconds(self) -> float | None:
@@ -69,6 +90,8 @@ class SourceStands:
         """How bad it is."""
         if self.event == "refused" or self.outcome in TROUBLES:
             return "critical"
+        if self.catching_up is not None:
+            return "good"
         late = self.lag_seconds is None or self.lag_seconds > LATE_SECONDS
         return "warning" if late and self.event != "off" and self.kind != "files" else "good"
 
@@ -76,13 +99,15 @@ class SourceStands:
     def words(self) -> str:
         """How it fares, in a sentence."""
         if self.event == "off":
-            return "turned off, or its file was removed"
+            return f"off: {self.detail or 'its file was removed, or says enabled = false'}"
         if self.event == "refused":
             running = "; its last good version runs" if self.well_at else ""
             return f"its file is refused{running}: {_plain(self.detail)}"
         if self.outcome in TROUBLES:
             since = f" since {words.clock(self.well_at, self.now)}" if self.well_at else ""
             return f"{self.outcome}{since}: {_plain(self.error)}"
+        if self.catching_up is not None:
+            return self.catching_up.words(self.now)
         if self.last_sample is None:
             return "it answers, and has brought no sample yet"
         if self.mood == "warning":
@@ -108,8 +133,22 @@ def _stands(row: dict[str, Any], now: datetime) -> SourceStands:
         now, row["source"], row["kind"] or "built in", row["event"], row["detail"],
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, tuple(row["refusals"] or ()), row["outcome"], row["error"],
-        row["well_at"], holes,
+        row["well_at"], holes, _catching_up(row, now),
     )  # fmt: skip
+
+
+def _catching_up(row: dict[str, Any], now: datetime) -> CatchingUp | None:
+    """Only while rows come that are old, and faster than time goes by; files are always old."""
+    if row["kind"] == "files" or row["behind_at"] is None or row["event"] == "off":
+        return None
+    late = now - row["last_sample"] > timedelta(seconds=LATE_SECONDS)
+    if not late or now - row["behind_at"] > FETCHES_AT_LEAST_EVERY:
+        return None
+    pace: float | None = row["pace"]
+    just_begun = pace is None and now - row["behind_since"] < FETCHES_AT_LEAST_EVERY
+    if just_begun or (pace or 0) >= FASTER_THAN_TIME:
+        return CatchingUp(row["behind_from"], row["last_sample"], pace)
+    return None
 
 
 def _read(lake: Lake, now: datetime) -> tuple[Status, tuple[SourceStands, ...]]:

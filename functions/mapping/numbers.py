@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Floats", "floats", "reduced"]
+__all__ = ["Floats", "floats", "plain", "reduced"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -77,10 +77,15 @@ def _number(i: int, value: Any, refuse: Callable[[int, Any], None], percent: boo
     try:
         if isinstance(value, bool | list | dict):
             raise TypeError
-        return float(value)  # Decimal and its kin
+        return _finite(i, float(plain(value)), value, refuse)  # Decimal and its kin
     except (TypeError, ValueError):
         refuse(i, value)
         return np.nan
+
+
+def plain(value: Any) -> Any:
+    """A decimal of MongoDB's as one of Python's; anything else as it is."""
+    return value.to_decimal() if hasattr(value, "to_decimal") else value
 
 
 def _finite(i: int, number: float, value: Any, refuse: Callable[[int, Any], None]) -> float:

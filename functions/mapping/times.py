@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from functions.mapping.mapping import Time
+from functions.mapping.numbers import plain
 
 __all__ = ["MISSING", "micros"]
 
@@ -43,7 +44,7 @@ def micros(column: Sequence[Any], time: Time, refuse: Refuse) -> Micros:
         return fast
     memory: dict[Any, int] = {}
     found = np.full(len(column), MISSING)
-    for i, value in enumerate(column):
+    for i, value in enumerate(map(plain, column)):
         if value is None or value == "":
             continue
         try:

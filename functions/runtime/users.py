@@ -52,11 +52,20 @@ class Place:
 
     def sources(self, folders: Folders) -> dict[str, Source]:
         """Its files by name: not helpers (`_*`), tests, what is empty and what is turned off."""
+        files = self._files(folders)
+        return {name: source for name, source in files.items() if self._on(source.text)}
+
+    def turned_off(self, folders: Folders) -> dict[str, Source]:
+        """The files that say `enabled = false`, by name."""
+        files = self._files(folders)
+        return {name: source for name, source in files.items() if not self._on(source.text)}
+
+    def _files(self, folders: Folders) -> dict[str, Source]:
         found = {}
         for path in sorted(self.at(folders).glob(f"*{self.suffix}")):
             with suppress(OSError):  # gone, or not for us
                 text = path.read_bytes()
-                if text.strip() and not path.name.startswith(("_", "test_")) and self._on(text):
+                if text.strip() and not path.name.startswith(("_", "test_")):
                     found[path.stem] = Source(path=str(path), text=text)
         return found
 
@@ -151,6 +160,7 @@ class Users:
         self._news = news
         self._good = LastGood(self._folders, place)
         self._stamps: dict[str, str] = {}
+        self._off: frozenset[str] = frozenset()
         self.residents: dict[str, Resident] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
@@ -176,15 +186,23 @@ class Users:
         for name in self.residents.keys() - found.keys():
             log.info("%s is gone", name)
             self.residents.pop(name).stop()
-        for name in self._stamps.keys() - found.keys():
-            del self._stamps[name]
-        for name in self._good.forget(found):
-            self._tell(name, None, "off")
+        self._tell_of_absent(found)
         for name, source in found.items():
             stamp = hash_of(shared + source.text)
             if self._stamps.get(name) != stamp:
                 self._stamps[name] = stamp
                 self._renew(source)
+
+    def _tell_of_absent(self, found: Mapping[str, Source]) -> None:
+        off = self._place.turned_off(self._folders)
+        gone = self._good.forget(found) | (self._stamps.keys() - found.keys())
+        for name in gone:
+            self._stamps.pop(name, None)
+        for name in gone - off.keys():
+            self._tell(name, None, "off", "its file was removed")
+        for name in off.keys() - self._off:
+            self._tell(name, off[name].text, "off", "its file says enabled = false")
+        self._off = frozenset(off)
 
     def functions(self) -> list[tuple[Declared, Resident]]:
         """What runs now, and where it lives."""

@@ -8,6 +8,8 @@ import logging
 import threading
 from collections.abc import Iterable, Sequence
 
+import pyarrow.compute as pc
+
 from functions.runtime.crew import Crew
 from functions.runtime.function import Declared
 from functions.runtime.hands import Stopped
@@ -147,4 +149,14 @@ def _tell(run: Run, schedule: Schedule) -> None:
             log.error("%s is parked and tried again every 10 minutes", run.function)
     elif run.batch.row_count:
         took_ms = run.entry["duration_ms"]
-        log.info("%s: %d rows in %.0f ms", run.function, run.batch.row_count, took_ms)
+        log.info(
+            "%s: %d rows in %.0f ms%s", run.function, run.batch.row_count, took_ms, _reached(run)
+        )
+
+
+def _reached(run: Run) -> str:
+    """How far a fetch is that goes on at once."""
+    rows = run.batch.rows.get("metrics")
+    if not run.batch.more or rows is None or not rows.num_rows:
+        return ""
+    return f", up to {pc.max(rows['ts']).as_py():%Y-%m-%d %H:%M:%S}, and there is more"

@@ -27,10 +27,14 @@ class Told:
         row = {"source": source, "ts": self.ago(900), "kind": "mongodb", "event": event}
         self.lake.insert("sources", [row | {"detail": detail}])
 
-    def brought(self, source: str, first: float, last: float, why: tuple[str, ...] = ()) -> None:
+    def brought(
+        self, source: str, first: float, last: float, why: tuple[str, ...] = (),
+        made: float | None = None,
+    ) -> None:  # fmt: skip
+        made = last if made is None else made
         row: dict[str, Any] = {
             "batch_id": f"{source}{first}", "table_name": "metrics", "function": source,
-            "ts": self.ago(last), "created_at": self.ago(last), "first_ts": self.ago(first),
+            "ts": self.ago(made), "created_at": self.ago(made), "first_ts": self.ago(first),
             "last_ts": self.ago(last), "rows_in": 50, "rows_committed": 50,
             "rows_refused": 3 * len(why), "refusals": list(why), "outcome": "committed",
         }  # fmt: skip
@@ -93,10 +97,25 @@ def test_a_source_that_answers_without_anything_new_is_not_called_well(
     told = Told(lake)
     told.brought("quiet", 700, 600)
     told.ran("quiet", 3, "nothing")
-    told.file("off", "off")
+    told.file("off", "off", "its file says enabled = false")
     rows = rows_of(site.get("/sources").text)
     assert "it answers, and has nothing newer" in rows["quiet"]
-    assert "turned off" in rows["off"]
+    assert "off: its file says enabled = false" in rows["off"]
+
+
+def test_a_fetch_of_what_came_before_tells_how_far_it_is(lake: Writer, site: Client) -> None:
+    told, day = Told(lake), 86_400
+    told.file("fleet", "live")
+    told.brought("fleet", 4 * day, 3 * day, made=20)
+    told.brought("fleet", 3 * day, 2 * day, made=10)
+    told.brought("fleet", 2 * day, day, made=0)
+    told.brought("late", 2 * day, 3_600, made=5_000)
+    for seconds in (20, 10, 0):  # always an hour late, and as fast as time
+        told.brought("late", 3_605 + seconds, 3_600 + seconds, made=seconds)
+    rows = rows_of(site.get("/sources").text)
+    words = r"fetching what came before: at \d\d \w+ \d\d:\d\d UTC, 75%, about 10 s left"
+    assert re.search(words, rows["fleet"])
+    assert "it answers, and has nothing newer" in rows["late"]
 
 
 def test_htmx_gets_the_live_part_and_the_twins_hold_the_same(lake: Writer, site: Client) -> None:

@@ -27,6 +27,27 @@ ran AS (
     WHERE ts > $now - INTERVAL 7 DAY AND trigger != 'its source'
     GROUP BY function
 ),
+level AS (  -- when it last kept up with the clock
+    SELECT
+        function,
+        max(created_at) FILTER (last_ts >= created_at - INTERVAL 1 MINUTE) AS level_at
+    FROM segments
+    WHERE table_name = 'metrics' AND ts > $now - INTERVAL 1 DAY
+    GROUP BY function
+),
+behind AS (  -- what it has fetched since, and how many seconds of it in a second
+    SELECT
+        function AS source, min(created_at) AS behind_since, max(created_at) AS behind_at,
+        min(first_ts) AS behind_from,
+        (max(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 30 SECOND)
+            - min(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 30 SECOND))
+        / nullif(max(epoch(created_at))
+            - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 30 SECOND), 0) AS pace
+    FROM segments JOIN level USING (function)
+    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY
+        AND (level_at IS NULL OR created_at > level_at)
+    GROUP BY function
+),
 spans AS (
     SELECT
         function AS source, first_ts,
@@ -45,9 +66,10 @@ holes AS (
 )
 SELECT
     source, kind, event, detail, told_at, last_sample, rows_per_min, rows_24h, refused_24h,
-    refusals, ran_at, outcome, error, well_at, holes
+    refusals, ran_at, outcome, error, well_at, holes, behind_since, behind_at, behind_from, pace
 FROM told
 FULL JOIN brought USING (source)
 LEFT JOIN ran USING (source)
 LEFT JOIN holes USING (source)
+LEFT JOIN behind USING (source)
 ORDER BY source

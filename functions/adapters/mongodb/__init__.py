@@ -6,8 +6,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-from bson.codec_options import CodecOptions, DatetimeConversion, TypeRegistry
-from bson.decimal128 import DecimalDecoder
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
 
@@ -37,8 +36,7 @@ CODEC: CodecOptions[Document] = CodecOptions(
     # A date that Python cannot hold and text that is not UTF-8 spoil one value, not the page.
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     unicode_decode_error_handler="replace",
-    type_registry=TypeRegistry([DecimalDecoder()]),
-)
+)  # a type registry would have the driver decode each page twice
 
 
 def connect(connection: Connection, wanted: Wanted) -> "Reading":
@@ -210,5 +208,4 @@ class Reading:
                 return
             document = event["fullDocument"]
             strand = next((s for s in self._strands.values() if s.holds(document)), None)
-            if strand is None or strand.remember(document):
-                yield document
+            yield from [document] if strand is None else strand.fresh([document])

@@ -1,12 +1,12 @@
 """The documents of a collection in the order of time, each handed over once."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from itertools import islice
 from typing import Any
 
 from bson.datetime_ms import DatetimeMS
+from bson.decimal128 import Decimal128
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 
@@ -22,7 +22,7 @@ Document = dict[str, Any]
 # The kinds of values that a time field may hold; MongoDB compares only values of one kind.
 KINDS = {"date": "date", "text": "string", "number": "number"}
 TYPES: dict[str, tuple[type, ...]] = {
-    "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal),
+    "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal128),
 }  # fmt: skip
 # Times beyond this lie in the future: they are handed over, to be refused, and nothing waits there.
 MAX_FUTURE = timedelta(minutes=5)
@@ -54,6 +54,8 @@ class Strand:
         self._given: dict[Any, Any] = {}
         self._forget_at = MAX_GIVEN
         self._cursor: Cursor[Document] | None = None
+        self._ahead: Future[list[Document]] | None = None
+        self._fetcher = ThreadPoolExecutor(1, f"mongodb {kind}")
 
     @property
     def position(self) -> Any:
@@ -69,25 +71,34 @@ class Strand:
         """Pages of what has come since `overlap` before the frontier; each document once."""
         if self._cursor is None:
             self._cursor = self._find(now, overlap)
-        while batch := list(islice(self._cursor, self._page)):
-            fresh = [document for document in batch if self.remember(document)]
-            self._advance([at(document, self._field) for document in batch], now)
+        while batch := self._next(self._cursor):
+            fresh = self.fresh(batch)
+            self._advance(batch, now)
             if len(self._given) > self._forget_at:
                 self._forget()
             if fresh:
                 yield fresh
-        self._cursor = None
+        self._cursor = self._ahead = None
+
+    def _next(self, cursor: Cursor[Document]) -> list[Document]:
+        """The next page; the one after it is fetched while this one is looked at."""
+        ahead = self._ahead or self._fetcher.submit(cursor.to_list, self._page)
+        self._ahead = None
+        batch = ahead.result()
+        if len(batch) == self._page:
+            self._ahead = self._fetcher.submit(cursor.to_list, self._page)
+        return batch
 
     def holds(self, document: Mapping[str, Any]) -> bool:
         """Whether the document's time is of this strand's kind."""
         return isinstance(at(document, self._field), TYPES[self._kind])
 
-    def remember(self, document: Mapping[str, Any]) -> bool:
-        """Whether the document is new; from now on it is not."""
-        key = _key(document["_id"])
-        new = key not in self._given
-        value = at(document, self._field)
-        self._given[key] = None if isinstance(value, DatetimeMS) else value
+    def fresh(self, documents: Sequence[Document]) -> list[Document]:
+        """Those of the documents that are new; from now on they are not."""
+        keys = [_key(document["_id"]) for document in documents]
+        given = self._given
+        new = [d for d, key in zip(documents, keys, strict=True) if key not in given]
+        given.update(zip(keys, self._times(documents), strict=True))
         return new
 
     def _find(self, now: datetime, overlap: timedelta) -> Cursor[Document]:
@@ -108,8 +119,13 @@ class Strand:
             return None
         return since(now - self._history, at(sample, self._field), self._time)
 
-    def _advance(self, values: Sequence[Any], now: datetime) -> None:
-        found = newest(values, self._time, now + MAX_FUTURE)
+    def _times(self, documents: Sequence[Document]) -> list[Any]:
+        """Their times; None for one that Python cannot hold."""
+        values = _column(documents, self._field)
+        return [None if isinstance(v, DatetimeMS) else v for v in values]
+
+    def _advance(self, documents: Sequence[Document], now: datetime) -> None:
+        found = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
         if found is not None and (self._frontier is None or found > self._frontier):
             self._frontier = found
 
@@ -139,6 +155,15 @@ def at(document: Mapping[str, Any], path: str) -> Any:
     for step in path.split("."):
         value = value.get(step) if isinstance(value, Mapping) else None
     return value
+
+
+def _column(documents: Sequence[Document], path: str) -> list[Any]:
+    """The times of documents, decimals as plain numbers."""
+    if "." in path:
+        values = [at(document, path) for document in documents]
+    else:
+        values = [document.get(path) for document in documents]
+    return [float(v.to_decimal()) if v.__class__ is Decimal128 else v for v in values]
 
 
 def _key(identity: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import trustme
+from bson.decimal128 import Decimal128
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -103,6 +104,20 @@ def test_documents_become_rows_with_their_units(mongod, collection, draw_of):
     assert (row["server"], row["ts"]) == ("db1", NOW)
     assert (row["mem_used_pct"], row["swap_used_pct"]) == (pytest.approx(45.2), 0)
     assert (row["disk_usage_pct"], row.get("load_average")) == (67, None)
+
+
+def test_decimals_are_numbers_and_times_like_others(mongod, collection, draw_of):
+    seconds = [Decimal128(f"{NOW.timestamp() + i:.3f}") for i in range(2)]
+    collection.insert_many([
+        document(timestamp=seconds[0], memory_used=Decimal128("45.2")),
+        document(timestamp=seconds[1], memory_used=Decimal128("NaN")),
+    ])  # fmt: skip
+    text = file_of(mongod, collection.name) + b"[mapping.time]\nfield = 'timestamp'\nformat = 'epoch_s'"
+    batch = draw_of(text).run(NOW, None)
+    rows = batch.rows["metrics"]
+    assert rows["ts"].to_pylist() == [NOW, NOW + timedelta(seconds=1)]
+    assert rows["mem_used_pct"].to_pylist() == [pytest.approx(45.2), None]
+    assert "Decimal128('NaN') of db1" in batch.reasons[0]
 
 
 def test_only_what_has_come_since_is_read(mongod, collection, draw_of):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.mapping.mapper import Mapped, Mapper
@@ -183,6 +183,7 @@ VALUES = st.one_of(
 )  # fmt: skip
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that others use too
 @given(st.lists(st.fixed_dictionaries({"ts": VALUES, "hostname": VALUES, "load": VALUES})))
 def test_whatever_comes_becomes_a_row_in_range_or_a_refusal(documents: list[Any]) -> None:
     mapped = mapper().map(documents)
