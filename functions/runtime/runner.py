@@ -14,6 +14,7 @@ import pyarrow as pa
 from functions.runtime.function import UNREACHABLE, Batch, Declared
 from functions.runtime.hands import Answer, Asked, Cost, Hands, InPlace, Meter, Stopped, in_words
 from functions.runtime.ledger import FAILURES, Ledger
+from functions.runtime.stretches import stretches
 from functions.runtime.wire import Source
 from storage import segment
 from storage.folders import Folders
@@ -157,25 +158,30 @@ class Runner:
         return None
 
     def _write(self, function: Declared, batch: Batch, snapshot: int | None, now: datetime) -> None:
-        """One segment a table; the main table's comes last and alone carries the cursor."""
+        """A segment a table and stretch of time; the main table's last alone carries the cursor."""
         main = function.writes[0]
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
         if batch.cursor is not None or batch.refused:
             rows.setdefault(main, table(main).arrow.empty_table())
-        for name in sorted(rows, key=lambda name: name == main):
+        pieces = [
+            (name, piece) for name in sorted(rows, key=lambda name: name == main)
+            for piece in (stretches(rows[name]) if name == "metrics" else (rows[name],))
+        ]  # fmt: skip
+        for number, (name, piece) in enumerate(pieces, 1):
+            last = number == len(pieces)
             told = segment.Provenance(
                 table=name,
                 function=function.name,
                 created_at=now,
                 code_hash=function.code_hash,
                 window_key=batch.window_key,
-                cursor=batch.cursor if name == main else None,
+                cursor=batch.cursor if last else None,
                 input_snapshot=snapshot,
                 model=batch.model,
-                refused=batch.refused if name == main else 0,
-                reasons=batch.reasons if name == main else (),
+                refused=batch.refused if last else 0,
+                reasons=batch.reasons if last else (),
             )
-            segment.write(self.folders, rows[name], told)
+            segment.write(self.folders, piece, told)
         if batch.cursor is not None:
             self._cursors[function.name] = batch.cursor
 

@@ -112,7 +112,8 @@ def test_decimals_are_numbers_and_times_like_others(mongod, collection, draw_of)
         document(timestamp=seconds[0], memory_used=Decimal128("45.2")),
         document(timestamp=seconds[1], memory_used=Decimal128("NaN")),
     ])  # fmt: skip
-    text = file_of(mongod, collection.name) + b"[mapping.time]\nfield = 'timestamp'\nformat = 'epoch_s'"
+    time = b"[mapping.time]\nfield = 'timestamp'\nformat = 'epoch_s'"
+    text = file_of(mongod, collection.name) + time
     batch = draw_of(text).run(NOW, None)
     rows = batch.rows["metrics"]
     assert rows["ts"].to_pylist() == [NOW, NOW + timedelta(seconds=1)]
