@@ -9,12 +9,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 from storage import segment
 from storage.folders import Folders
 from storage.keeper import Commit, Keeper
 from storage.reader import Reader
 from storage.schema import table
+
+# A busy machine makes examples slowly; that says nothing of the code.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
 

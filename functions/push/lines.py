@@ -98,7 +98,7 @@ def fields(text: str) -> list[tuple[str, str]]:
 
 
 def number(text: str) -> float | None:
-    """A field's value as a number; None for texts and truth values. Raises MalformedLine."""
+    """A field's value as a number; None for texts and booleans. Raises MalformedLine."""
     try:
         if text[-1] in _LAST_OF_FLOAT and "_" not in text:
             return float(text)
