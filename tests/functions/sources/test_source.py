@@ -6,6 +6,7 @@ import threading
 import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from functions.mapping.strict import SourceWrong
@@ -16,7 +17,6 @@ from functions.sources import source as sources
 from functions.sources.secrets import secret
 from functions.sources.source import SourceFile, read_source, source_of
 from storage.folders import Folders
-from storage.segment import provenance_of
 from storage.settings import Settings
 from tests.functions.runtime.scenes import Watched, in_background
 
@@ -122,5 +122,9 @@ def test_a_file_is_followed_live_and_what_becomes_of_it_is_written_down(folders:
         (folder / "quiet.toml").unlink()
         runner.until(lambda: list(users.residents) == ["other"], "it is gone")
     assert not runner.of("off")
-    told = [provenance_of(path).table for path in folders.inbox.glob("*-sources-*.parquet")]
-    assert told == ["sources"] * 4  # both live, refused, off
+    segments = [pq.read_table(path) for path in folders.inbox.glob("*-sources-*.parquet")]
+    told = {(row["source"], row["event"]) for each in segments for row in each.to_pylist()}
+    assert len(segments) == len(told) == 5
+    assert told == {
+        ("quiet", "live"), ("quiet", "refused"), ("quiet", "off"), ("other", "live"), ("off", "off")
+    }  # fmt: skip
