@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Column", "Columns", "first_of"]
+__all__ = ["Column", "Columns", "first_of", "projection"]
 
 Column = list[Any]
 
@@ -83,3 +83,13 @@ def first_of(columns: Iterable[Column | None], usable: Callable[[Any], bool]) ->
                 for kept, v in zip(found, column, strict=True)
             ]
     return found
+
+
+def projection(paths: Sequence[str]) -> list[str]:
+    """The fields to fetch: list steps taken out, and no path below another, which is an error."""
+    plain = {".".join(p.partition("[")[0] for p in path.split(".")).strip(".") for path in paths}
+    return sorted(
+        path
+        for path in plain
+        if not any(path.startswith(other + ".") for other in plain if other != path)
+    )

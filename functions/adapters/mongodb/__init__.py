@@ -17,8 +17,9 @@ from functions.adapters.mongodb.connection import (
     client_of,
     unreachable,
 )
-from functions.adapters.mongodb.strand import KINDS, TYPES, Document, Strand, at, projection
+from functions.adapters.mongodb.strand import KINDS, TYPES, Document, Strand, at
 from functions.mapping.bounds import unordered
+from functions.mapping.columns import projection
 from functions.mapping.strict import SourceWrong
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Page, Wanted

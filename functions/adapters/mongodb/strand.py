@@ -12,10 +12,11 @@ from pymongo.cursor import Cursor
 
 from functions.adapters.mongodb.connection import Connection
 from functions.mapping.bounds import before, newest, since
+from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Wanted
 
-__all__ = ["KINDS", "TYPES", "Document", "Strand", "at", "projection"]
+__all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]
 
 Document = dict[str, Any]
 
@@ -136,16 +137,6 @@ class Strand:
         bound = before(self._frontier, self._overlap, self._time)
         self._given = {k: v for k, v in self._given.items() if v is None or v >= bound}
         self._forget_at = MAX_GIVEN + 2 * len(self._given)
-
-
-def projection(paths: Sequence[str]) -> list[str]:
-    """The fields to fetch: list steps taken out, and no path below another, which is an error."""
-    plain = {".".join(p.partition("[")[0] for p in path.split(".")).strip(".") for path in paths}
-    return sorted(
-        path
-        for path in plain
-        if not any(path.startswith(other + ".") for other in plain if other != path)
-    )
 
 
 def at(document: Mapping[str, Any], path: str) -> Any:
