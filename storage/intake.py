@@ -1,9 +1,9 @@
 """What the keeper takes from the inbox for one transaction, gathered by table and in order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +16,7 @@ from storage.segment import SegmentRefused
 
 __all__ = ["Intake", "Rejected", "Spans", "distinct", "judge", "spans"]
 
-# Each server with the times of its first and last sample [µs since 1970].
+# Each server with the times of its first and last row [µs since 1970].
 Spans = dict[str, tuple[int, int]]
 
 
@@ -40,26 +40,35 @@ class Intake:
         """The segments for one table."""
         return [a for a in self.fresh if a.provenance.table == table_name]
 
-    @cached_property
-    def samples(self) -> pa.Table:
-        """The rows for `metrics`, as `rows` has them."""
-        return self.rows(self.schema.table("metrics"))
-
-    @cached_property
-    def spans(self) -> Spans:
-        """From when to when there are samples of each server."""
-        return spans(self.samples)
-
     def rows(self, target: Table) -> pa.Table:
         """All rows for a table in the order of its key; `_batch` counts the segments."""
-        order = [(name, "ascending") for name in target.key or (target.time,)]
-        parts = [
-            a.rows.append_column("_batch", pa.array(np.full(a.rows.num_rows, i, np.int32)))
-            for i, a in enumerate(self.of(target.name))
-        ]
-        if not parts:
-            return target.arrow.empty_table()
-        return pa.concat_tables(parts).sort_by(order)
+        return self._gathered(target.name)
+
+    def spans(self, target: Table) -> Spans:
+        """From when to when there are rows of each server, for a table whose key begins with it."""
+        return self._spans(target.name)
+
+    @cached_property
+    def _gathered(self) -> Callable[[str], pa.Table]:
+        return cache(lambda name: _gather(self.of(name), self.schema.table(name)))
+
+    @cached_property
+    def _spans(self) -> Callable[[str], Spans]:
+        return cache(lambda name: spans(self._gathered(name), self.schema.table(name).time))
+
+
+def _gather(segments: Sequence[Admitted], target: Table) -> pa.Table:
+    parts = [
+        a.rows.append_column("_batch", pa.array(np.full(a.rows.num_rows, i, np.int32)))
+        for i, a in enumerate(segments)
+    ]
+    if not parts:
+        return target.arrow.empty_table()
+    together = pa.concat_tables(parts)
+    order = [(name, "ascending") for name in target.key or (target.time,)]
+    places = pc.sort_indices(together, order)
+    # To move lists about costs more than to look whether that is needed.
+    return together if bool(np.all(np.diff(places) == 1)) else together.take(places)
 
 
 def judge(
@@ -76,16 +85,15 @@ def judge(
     return admitted, rejected
 
 
-def spans(samples: pa.Table) -> Spans:
-    """The span of each server in samples that are in the order of server and time."""
-    if not samples.num_rows:
+def spans(rows: pa.Table, time: str = "ts") -> Spans:
+    """The span of each server in rows that are in the order of the servers."""
+    if not rows.num_rows:
         return {}
-    first = np.flatnonzero(np.append(True, _steps(samples, ["server"])))
-    last = np.append(first[1:], samples.num_rows) - 1
-    times = np.asarray(samples["ts"].cast(pa.int64()))
-    servers = samples["server"].take(pa.array(first)).to_pylist()
-    ends = zip(times[first].tolist(), times[last].tolist(), strict=True)
-    return dict(zip(servers, ends, strict=True))
+    first = np.flatnonzero(np.append(True, _steps(rows, ["server"])))
+    times = np.asarray(rows[time].cast(pa.int64()))
+    servers = rows["server"].take(pa.array(first)).to_pylist()
+    earliest, latest = np.minimum.reduceat(times, first), np.maximum.reduceat(times, first)
+    return dict(zip(servers, zip(earliest.tolist(), latest.tolist(), strict=True), strict=True))
 
 
 def distinct(rows: pa.Table, key: Iterable[str]) -> bool:

@@ -158,7 +158,7 @@ class Keeper:
         self._known = writer.column("SELECT DISTINCT server FROM server_facts")
         self._last = writer.value("SELECT max(ts) FROM segments")
         self._batches = Batches(writer)
-        self._newest = Newest(writer)
+        self._newest: dict[str, Newest] = {}  # by table, once it is asked for
         kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
         for batch_id in set(kept) - self._batches.in_lake(list(kept)):
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
@@ -196,16 +196,18 @@ class Keeper:
 
     def _remember(self, intake: Intake) -> None:
         self._batches.add(each.provenance.batch_id for each in intake.fresh)
-        self._known |= intake.spans.keys()
+        self._known |= intake.spans(table("metrics")).keys()
         for segment in intake.of("server_facts"):
             self._known |= _servers(segment)
-        self._newest.add(intake.spans)
+        for name, newest in self._newest.items():
+            newest.add(intake.spans(self._writer.schema.table(name)))
 
     def _forget(self, servers: Sequence[str]) -> None:
         if servers:
             forget_rejected(self._folders, servers)
             self._known -= set(servers)
-            self._newest.forget(servers)
+            for newest in self._newest.values():
+                newest.forget(servers)
 
     def _unseen(self, admitted: Sequence[Admitted]) -> list[Admitted]:
         """Those whose batch the ledger does not have, each batch once."""
@@ -245,11 +247,8 @@ class Keeper:
 
     def _insert(self, target: Table, intake: Intake, began: datetime) -> list[int]:
         """Insert what is new; returns the new rows of each segment."""
-        samples = target.name == "metrics"
-        incoming = intake.samples if samples else intake.rows(target)
-        # The everyday case is told without asking the lake: later than all that it has.
-        later = samples and self._newest.all_later(intake.spans) and distinct(incoming, target.key)
-        if target.key and not later:
+        incoming = intake.rows(target)
+        if target.key and not self._all_later(target, intake):
             incoming = self._without_repeats(target, incoming)
         rows = incoming.drop_columns("_batch")
         if rows.num_rows:
@@ -257,6 +256,15 @@ class Keeper:
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
         return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
+
+    def _all_later(self, target: Table, intake: Intake) -> bool:
+        """Whether no row can be there already, as is the everyday case: told without the lake."""
+        if target.key[0] != "server" or target.time not in target.key:
+            return False
+        if target.name not in self._newest:
+            self._newest[target.name] = Newest(self._writer, target)
+        later = self._newest[target.name].all_later(intake.spans(target))
+        return later and distinct(intake.rows(target), target.key)
 
     def _without_repeats(self, target: Table, incoming: pa.Table) -> pa.Table:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
@@ -296,18 +304,20 @@ class Keeper:
     def _register_servers(self, intake: Intake, began: datetime, new_rows: dict[str, int]) -> None:
         """A server that nobody has told us about is known by its name's pattern."""
         told = {server for a in intake.of("server_facts") for server in _servers(a)}
-        unknown = sorted(intake.spans.keys() - told - self._known)
+        spans = intake.spans(table("metrics"))
+        unknown = sorted(spans.keys() - told - self._known)
         if not unknown:
             return
         facts = table("server_facts")
         rows = pa.Table.from_pylist(
             [
-                {"server": server, "ts": intake.spans[server][0], "profile": profile_of(server)}
+                {"server": server, "ts": spans[server][0], "profile": profile_of(server)}
                 for server in unknown
             ],
             facts.arrow,
         )
         self._writer.append(facts, rows, began)
+        self._newest.pop("server_facts", None)
         new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
 
     def _write_ledger(

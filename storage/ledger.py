@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from storage.intake import Spans
+from storage.schema import Table
 from storage.segment import Provenance
 from storage.writer import Writer
 
@@ -13,6 +14,8 @@ REMEMBERED = timedelta(days=3)
 # A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
 CLOCK_MARGIN = timedelta(days=1)
 MAX_REMEMBERED = 500_000
+LOOKED_BACK = timedelta(days=1)
+NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 
 
 class Batches:
@@ -50,19 +53,26 @@ class Batches:
 
 
 class Newest:
-    """The newest sample of each server: what comes later cannot be there already."""
+    """The newest row of each server in a table: what comes later cannot be there already."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, target: Table) -> None:
+        name, time = target.name, target.time
+        newest = writer.value(f"SELECT max({time}) FROM {name}")
+        since = newest and newest - LOOKED_BACK
         rows = writer.run(
-            "SELECT server, epoch_us(max(ts)) FROM metrics "
-            "WHERE ts >= (SELECT max(ts) FROM metrics) - INTERVAL 1 DAY GROUP BY server"
+            f"SELECT server, epoch_us(max({time})) FROM {name} WHERE {time} >= $since "
+            "GROUP BY server",
+            since=since,
         ).fetchall()
         self._at: dict[str, int] = dict(rows)
+        older = writer.value(f"SELECT 1 FROM {name} WHERE {time} < $since LIMIT 1", since=since)
+        # A server that is not among these has older rows, if any.
+        self._otherwise = ALWAYS_US if older else NEVER_US
 
     def all_later(self, spans: Spans) -> bool:
-        """Whether each of these samples is later than all that the lake has of its server."""
-        never = 1 << 63
-        return all(first > self._at.get(server, never) for server, (first, _) in spans.items())
+        """Whether each of these rows is later than all that the lake has of its server."""
+        held, otherwise = self._at, self._otherwise
+        return all(first > held.get(server, otherwise) for server, (first, _) in spans.items())
 
     def add(self, spans: Spans) -> None:
         """These are in the lake now."""

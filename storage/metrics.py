@@ -3,7 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
-__all__ = ["GROUPS", "METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision", "metric"]
+__all__ = [
+    "FORECAST_PRECISION", "GROUPS", "METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision",
+    "metric",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +74,9 @@ _PRECISION = {
     "count": None,
     "counter": Precision(step=1 / 16384),
 }
+
+# No model is as exact as that.
+FORECAST_PRECISION = Precision(bits=12)
 
 _MEASURED: tuple[Metric, ...] = (
     Metric("cpu_user_pct", "CPU in user space", "%", "gauge", 100, "high", "user-space CPU"),

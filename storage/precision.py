@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from storage.metrics import Metric, Precision
+from storage.grid import QUANTILE_COLUMNS
+from storage.metrics import FORECAST_PRECISION, Metric, Precision
 
 __all__ = ["rounded", "stored"]
 
@@ -18,10 +20,13 @@ Floats = npt.NDArray[np.float32]
 
 
 def rounded(rows: pa.Table, table_name: str, metrics: Iterable[Metric]) -> pa.Table:
-    """Rows of `metrics` or `metrics_5m` as they are stored; of another table, as they are."""
+    """Measurements, roll-ups and forecasts as they are stored; other rows as they are."""
     for name, precision in _columns(table_name, metrics):
         place = rows.column_names.index(name)
-        rows = rows.set_column(place, rows.schema.field(place), stored(rows[name], precision))
+        held = _lists(rows[name], precision) if table_name == "forecasts" else None
+        rows = rows.set_column(
+            place, rows.schema.field(place), held or stored(rows[name], precision)
+        )
     return rows
 
 
@@ -41,6 +46,15 @@ def stored(values: pa.ChunkedArray, precision: Precision) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array(found, pa.float32(), from_pandas=True)])
 
 
+def _lists(values: pa.ChunkedArray, precision: Precision) -> pa.Array:
+    """Lists of what `stored` takes."""
+    lists = values.combine_chunks()
+    ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int32)
+    flat = stored(pa.chunked_array([lists.flatten()]), precision).combine_chunks()
+    offsets = pa.array(np.append(np.int32(0), ends))
+    return pa.ListArray.from_arrays(offsets, flat, mask=lists.is_null())
+
+
 def _on_steps(values: Floats, step: float) -> Floats:
     nearest: Floats = np.rint(values * np.float32(1 / step)) * np.float32(step)
     return nearest
@@ -53,6 +67,9 @@ def _with_bits(values: Floats, bits: int) -> Floats:
 
 
 def _columns(table_name: str, metrics: Iterable[Metric]) -> Iterator[tuple[str, Precision]]:
+    if table_name == "forecasts":
+        yield from ((name, FORECAST_PRECISION) for name in QUANTILE_COLUMNS)
+        return
     for metric in metrics:
         if metric.precision is None:
             continue

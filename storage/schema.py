@@ -8,7 +8,7 @@ from functools import cached_property
 import pyarrow as pa
 
 from storage.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
-from storage.metrics import METRICS, Metric
+from storage.metrics import FORECAST_PRECISION, METRICS, Metric
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
@@ -207,7 +207,10 @@ TABLES: tuple[Table, ...] = (
             _prose("why", "why it is not ok, in words"),
             Column("context_steps", pa.int16(), "5-minute steps of the 288 that had a value"),
             *(
-                Column(name, pa.list_(pa.float32()), f"quantile {q:g}: 96 values, 5 minutes apart")
+                Column(
+                    name, pa.list_(pa.float32()),
+                    f"quantile {q:g}: 96 values, 5 minutes apart, {FORECAST_PRECISION}",
+                )
                 for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
             ),
         ),

@@ -24,6 +24,7 @@ __all__ = [
 
 METADATA_KEY = b"hoursight"
 VERSION = 1
+LIST = pa.list_(pa.float32())
 
 
 class SegmentNotWritten(OSError):
@@ -139,9 +140,14 @@ def newest_cursor(folders: Folders, function: str) -> str | None:
 
 def _encode(rows: pa.Table, file: BinaryIO) -> None:
     """As fast as can be: the file is read once, and soon. Measurements hardly ever repeat, so that
-    a dictionary of them costs more than all the rest."""
+    a dictionary of them costs more than all the rest; of long lists each byte costs most."""
     texts = [f.name for f in rows.schema if pa.types.is_string(f.type)]
-    pq.write_table(rows, file, compression="lz4", write_statistics=False, use_dictionary=texts)
+    lists = [f"{f.name}.list.element" for f in rows.schema if f.type == LIST]
+    pq.write_table(
+        rows, file, write_statistics=False, use_dictionary=texts,
+        compression="zstd" if lists else "lz4",
+        column_encoding=dict.fromkeys(lists, "BYTE_STREAM_SPLIT") or None,
+    )  # fmt: skip
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:

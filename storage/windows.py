@@ -1,6 +1,6 @@
 """Windows: named SQL in, dense NumPy arrays out, with gaps as NaN."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,14 +12,18 @@ import pyarrow.compute as pc
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
 from storage.metrics import METRIC_NAMES
 from storage.reader import Reader
-from storage.schema import STOCK, rolled_up
+from storage.schema import STOCK, rolled_up, table
 from storage.settings import schema_of
 
 __all__ = [
-    "Contexts", "IssuedForecasts", "Readings", "contexts", "forecasts", "readings", "rollup",
+    "Contexts", "IssuedForecasts", "Readings", "contexts", "forecasts", "joined", "readings",
+    "rollup",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
+Span = tuple[datetime, datetime]
+
+MOST_SPANS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +143,28 @@ def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table,
         "metrics": "[" + ", ".join(f"'{name}'" for name in names) + "]",
         "held_counts": rolled_up(names),
     }
-    rows = reader.named("rollup", pieces, cursor=cursor, until=until)
-    reached = reader.named("rollup_cursor", cursor=cursor, until=until)["cursor"][0].as_py()
-    return rows, reached or cursor
+    touched = reader.named("touched", cursor=cursor, until=until).to_pylist()
+    if not touched:
+        return table("metrics_5m").arrow.empty_table(), cursor
+    parts = [
+        reader.named("rollup", pieces, start=start, stop=stop)
+        for start, stop in joined((each["start"], each["stop"]) for each in touched)
+    ]
+    return pa.concat_tables(parts), touched[0]["cursor"]
+
+
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Spans, given in the order of their starts, with those put together that touch each other.
+
+    More than `MOST_SPANS` become one: each is a query, and to look at more rows costs less.
+    """
+    found: list[Span] = []
+    for start, stop in spans:
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(stop, found[-1][1])
+        else:
+            found.append((start, stop))
+    return found if len(found) <= MOST_SPANS else [(found[0][0], found[-1][1])]
 
 
 def _measured(reader: Reader) -> tuple[str, ...]:

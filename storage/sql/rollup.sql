@@ -1,23 +1,18 @@
--- Complete 5-minute steps that samples committed after $cursor touched, where there are more samples now.
-WITH touched AS (
-    SELECT time_bucket(INTERVAL 5 MINUTE, min(first_ts)) AS start
-    FROM segments
-    WHERE table_name = 'metrics' AND rows_committed > 0 AND ts > $cursor
-),
-steps AS (
+-- The 5-minute steps from $start to $stop of which there are more samples than they were rolled up from.
+WITH steps AS (
     SELECT
         server, time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
         avg(columns({metrics})) AS '\0_mean',
         max(columns({metrics})) AS '\0_max',
         count(columns({metrics})) AS '\0_count'
     FROM metrics
-    WHERE ts >= (SELECT start FROM touched) AND ts < $until
+    WHERE ts >= $start AND ts < $stop
     GROUP BY ALL
 )
 SELECT steps.*
 FROM steps
 ANTI JOIN metrics_5m AS held ON
     held.server = steps.server AND held.ts = steps.ts
-    AND held.ts >= (SELECT start FROM touched)
+    AND held.ts >= $start AND held.ts < $stop
     AND {held_counts}
 ORDER BY server, ts

@@ -118,3 +118,30 @@ def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: House) -> N
     house.commit()
     with house.reader.pinned():
         house.keeper.merge("metrics", patience_s=0.01)
+
+
+def forecast(metric: str, minutes: int, why: str = "") -> dict[str, Any]:
+    issued_at = NOW + timedelta(minutes=minutes)
+    return {
+        "server": "a", "metric": metric, "issued_at": issued_at, "made_at": NOW, "state": "ok",
+        "why": why,
+    }  # fmt: skip
+
+
+def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: House) -> None:
+    first = [forecast("cpu", 0), forecast("mem", 0)]
+    for batch in (first, [forecast("cpu", 5)], first, [forecast("mem", 5), forecast("mem", 0)]):
+        house.put("forecasts", batch)
+        house.commit()
+    assert house.one("SELECT count(*) FROM forecasts") == 4
+
+
+def test_facts_as_old_as_a_servers_registration_are_not_written_beside_it(house: House) -> None:
+    fact = {"server": "b", "ts": NOW, "profile": "web"}
+    house.put("server_facts", [fact | {"server": "a"}])
+    house.commit()
+    house.put("metrics", [sample() | {"server": "b", "ts": NOW}])
+    house.commit()
+    house.put("server_facts", [fact])
+    house.commit()
+    assert house.one("SELECT count(*) FROM server_facts WHERE server = 'b'") == 1

@@ -57,10 +57,18 @@ def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: Hous
 def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: House) -> None:
     house.put("metrics", [sample("a", 0), sample("b", 10)])
     house.commit(NOW + timedelta(seconds=10))
-    newest = Newest(writer_of(house))
+    newest = Newest(writer_of(house), table("metrics"))
     assert newest.all_later(taken(sample("a", 5), sample("b", 15)))
     assert not newest.all_later(taken(sample("a", 5), sample("b", 10)))
-    assert not newest.all_later(taken(sample("unheard of", 5)))
+    assert newest.all_later(taken(sample("unheard of", 5)))
+
+
+def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(house: House) -> None:
+    house.put("metrics", [sample("a", -90_000), sample("b", 0)])
+    house.commit()
+    newest = Newest(writer_of(house), table("metrics"))
+    assert not newest.all_later(taken(sample("a", 0)))
+    assert newest.all_later(taken(sample("b", 5)))
 
 
 def test_a_late_repetition_is_dropped_between_newer_samples(house: House) -> None:

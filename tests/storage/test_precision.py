@@ -49,3 +49,14 @@ def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: Hous
     house.commit()
     row = house.reader.query("SELECT mem_used_pct AS m, back_close_wait AS b FROM metrics")
     assert row.to_pylist() == [{"m": 37.421875, "b": float(np.float32(1001.1))}]
+
+
+def test_a_forecasts_lists_are_rounded_one_by_one_and_an_absent_list_stays_absent(
+    house: House,
+) -> None:
+    told = {"server": "a", "issued_at": NOW, "made_at": NOW}
+    ok = told | {"metric": "m", "state": "ok", "p50": [1.0, 1 + 1 / 4096, None, 300.01]}
+    house.put("forecasts", [told | {"metric": "n", "state": "abstained"}, ok])
+    house.commit()
+    held = house.reader.query("SELECT p50 FROM forecasts ORDER BY metric")["p50"].to_pylist()
+    assert held == [[1.0, 1 + 1 / 2048, None, 300.0], None]

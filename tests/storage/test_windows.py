@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.metrics import METRIC_NAMES
-from storage.windows import contexts, forecasts, readings, rollup
+from storage.windows import contexts, forecasts, joined, readings, rollup
 from tests.conftest import NOW, House
 
 STOP = floor_step(NOW)
@@ -140,3 +140,25 @@ def test_late_samples_of_any_age_are_rolled_up_anew(house: House, days: int) -> 
     house.commit(NOW + timedelta(seconds=1))
     again, _ = rollup(house.reader, cursor, STOP)
     assert again["mem_used_pct_mean"].to_pylist() == [30.0]
+
+
+def test_spans_that_touch_are_one_and_very_many_are_too() -> None:
+    def at(*steps: int) -> tuple[datetime, datetime]:
+        first, last = (STOP + step * STEP for step in steps)
+        return first, last
+
+    assert joined([at(0, 2), at(1, 2), at(2, 3), at(5, 6)]) == [at(0, 3), at(5, 6)]
+    assert joined(at(i, i + 1) for i in range(0, 20, 2)) == [at(0, 19)]
+    assert joined([]) == []
+
+
+def test_only_the_steps_that_late_samples_touch_are_looked_at(house: House) -> None:
+    house.put("metrics", [sample(10), sample(1000), sample(2900)])
+    house.commit()
+    _, cursor = rollup(house.reader, BEGINNING, STOP)
+    house.put("metrics", [sample(11), sample(12)])
+    house.put("metrics", [sample(2901)])
+    house.commit(NOW + timedelta(seconds=1))
+    rows, reached = rollup(house.reader, cursor, STOP)
+    assert sorted(rows["mem_used_pct_count"].to_pylist()) == [2, 3]
+    assert reached == NOW + timedelta(seconds=1)
