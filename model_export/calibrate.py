@@ -24,7 +24,8 @@ __all__ = ["calibrate"]
 _MIDDLE = PAIRS  # the median's place
 _NARROWEST, _WIDEST = 0.6, 1.7
 _LEADS = (0, 12, 36, HORIZON_STEPS)  # the first hour, the next two, and the rest have their own
-_BELIEVED = 400.0  # windows of evidence that what was believed before counts for
+_BELIEVED = 400.0  # windows of evidence that what is common counts for
+_PRIOR = 15.0  # and what was found before a fine-tuning, which makes bands too narrow
 _FARTHEST = 3.0  # times: what a few windows that never move ask for is not believed
 _NOTHING = 1e-9  # a gap of a still series
 
@@ -53,7 +54,7 @@ def calibrate(
     if prior is not None:
         factors *= prior.fusion.widening.numpy()  # type: ignore[operator]  # a buffer
     every = list(range(len(METRIC_NAMES)))
-    _fit(factors, evidence, every, (0, HORIZON_STEPS), 0.0 if prior is None else _BELIEVED)
+    _fit(factors, evidence, every, (0, HORIZON_STEPS), 0.0 if prior is None else _PRIOR)
     for span in pairwise(_LEADS):
         _fit(factors, evidence, every, span, _BELIEVED)
     for group in GROUPS.values():

@@ -75,7 +75,10 @@ def units(history: History) -> NDArray[np.float32]:
     level = _mean(np.abs(values), known)  # [S, 14]
     both = known[:, lag:] & known[:, :-lag]
     moved = _mean(np.abs(values[:, lag:] - values[:, :-lag]), both)
-    floor = 1e-3 * (level + 1e-3)  # a series that never moves
+    centre = _mean(values, known)[:, None]
+    away = _mean(np.abs(values - centre), known)
+    # a series that stood still whenever the day before is known must not drown the others
+    floor = np.maximum(0.2 * away, 1e-3 * (level + 1e-3))
     return np.maximum(moved, floor).astype(np.float32)
 
 

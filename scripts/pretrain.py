@@ -31,7 +31,7 @@ from scripts.invented import invented
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
 from storage.grid import STEP_MINUTES
 from storage.history import History
-from storage.metrics import METRIC_NAMES
+from storage.metrics import GROUPS, METRIC_NAMES
 from storage.profiles import PROFILE_NAMES
 from storage.scoring import (
     HELD_OUT_STEPS,
@@ -154,8 +154,10 @@ def scores(
             quantiles = forecast(windows.context, windows.week_minute, windows.profile)
             for part, chosen in _parts(candidate, windows).items():
                 told = score(quantiles, windows, chosen)
-                found[name][part] = _rounded(told.loss, told.error, told.inside)
+                found[name][part] = _rounded(told.loss, told.error, told.inside, told.inside_96)
                 _say(f"{name:26} {part:18} {told}")
+            if candidate == "model" and "all columns" not in name:
+                found[f"{name}, bands"] = _per_group(quantiles, windows)
             if (name, candidate) == ("simulator", "model"):
                 found["simulator, per metric"] = _per_metric(quantiles, windows)
     return found
@@ -168,6 +170,15 @@ def _parts(candidate: str, windows: Windows) -> dict[str, NDArray[np.bool_] | No
     if candidate == "model" and marks.any() and not marks.all():
         parts |= {"… anomalous": marks, "… calm": ~marks}
     return parts
+
+
+def _per_group(quantiles: Array, windows: Windows) -> dict[str, list[float]]:
+    """What the 80 and 96 % bands of each group of metrics hold."""
+    by = score_by_metric(quantiles, windows)
+    told = {name: by.over([METRIC_NAMES.index(m) for m in group]) for name, group in GROUPS.items()}
+    found = {name: _rounded(s.inside, s.inside_96) for name, s in told.items() if s.series}
+    _say(f"  {found}")
+    return found
 
 
 def _per_metric(quantiles: Array, windows: Windows) -> dict[str, list[float]]:
@@ -226,9 +237,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _arguments(arguments)
     began = time.monotonic()
     checkpoint = _trained(asked)
+    factors = calibrate(checkpoint.network, *aside(asked.real, asked.seed))
     if asked.checkpoint:
         save_checkpoint(checkpoint, asked.checkpoint)
-    factors = calibrate(checkpoint.network, *aside(asked.real, asked.seed))
     _say(
         f"trained after {(time.monotonic() - began) / 60:.1f} min; bands widened by "
         f"{factors.min():.2f} to {factors.max():.2f}, {factors.mean((0, 1)).round(3)}"

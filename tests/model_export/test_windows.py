@@ -88,6 +88,13 @@ def test_units_are_the_error_of_yesterdays_forecast() -> None:
     assert (found > 0).all()
 
 
+def test_a_series_that_moved_only_where_the_day_before_is_unknown_has_a_unit_of_its_own() -> None:
+    history = fleet(days=2)
+    history.values[:, :, 0] = 10.0
+    history.values[:, 300:310, 0], history.values[:, 12:22, 0] = 90.0, 90.0
+    assert units(history)[0, 0] > 0.2
+
+
 def test_weights_share_out_the_windows() -> None:
     many, few = Corpus("many", fleet(), 9.0), Corpus("few", fleet(seed=1), 1.0)
     marked = np.full_like(few.history.values, 1.0)
