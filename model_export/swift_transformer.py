@@ -1,22 +1,26 @@
 """pytorch-forecasting's transformer once more, written for a CPU: same weights, same mathematics.
 
-What makes it quick: linear layers with nothing nonlinear between are one matrix, all variables of
-a selection are one batched product, and channels come before positions, so that every elementwise
-step runs over long contiguous rows. Normalisations and residuals are folded as far as they go.
+What makes it quick: linear layers with nothing nonlinear between are one matrix, channels come
+before positions, so that every elementwise step runs over long contiguous rows, and each variable's
+own network in a selection, a curve from a number to a vector, is a table made on export.
 
 V variables, H hidden size, C size of an embedded variable, N positions (servers, or bins times
 servers), T bins, B servers.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from model_export.scaling import CONTEXT_BINS, HORIZON_BINS
+from storage.grid import CONTEXT_STEPS
 
-__all__ = ["SwiftTransformer"]
+__all__ = ["SIGNALS", "Reach", "SwiftTransformer"]
 
 _FORBIDDEN = -1e9  # what pytorch-forecasting adds to the score of a key that may not be looked at
 
@@ -29,9 +33,9 @@ class SwiftTransformer(nn.Module):
 
     def __init__(self, slow: Any, order: Tensor) -> None:
         super().__init__()
-        self.static = _Selection(slow.static_variable_selection, _embeddings(slow))
-        self.encoder = _Selection(slow.encoder_variable_selection)
-        self.decoder = _Selection(slow.decoder_variable_selection)
+        self.static = _Selection(slow.static_variable_selection, SHARES, _embeddings(slow))
+        self.encoder = _Selection(slow.encoder_variable_selection, SIGNALS)
+        self.decoder = _Selection(slow.decoder_variable_selection, SIGNALS)
         contexts = (
             slow.static_context_variable_selection,
             slow.static_context_initial_hidden_lstm,
@@ -60,21 +64,43 @@ class SwiftTransformer(nn.Module):
 
         `past` [V, 96, B], `future` [V, 32, B], `static` [V, B], `profile` [B] int64.
         """
-        told = self.static(static, None, profile)  # [H, B]
+        told = self.static(static, None, profile).t()  # [H, B]
         selection, hidden, cell, enrichment = self.contexts(told[None], None).unbind(0)  # [H, B]
-        seen = self.encoder(past, selection)  # [H, 96, B]
-        ahead = self.decoder(future, selection)  # [H, 32, B]
+        seen = self.encoder(past, selection)  # [96, B, H]
+        ahead = self.decoder(future, selection)  # [32, B, H]
         state = (hidden.t()[None], cell.t()[None])  # [1, B, H]
-        told_past, state = self.lstm_encoder(seen.permute(1, 2, 0), state)
-        told_ahead, _ = self.lstm_decoder(ahead.permute(1, 2, 0), state)
+        told_past, state = self.lstm_encoder(seen, state)
+        told_ahead, _ = self.lstm_decoder(ahead, state)
         steps = torch.cat([told_past, told_ahead]).permute(1, 2, 0)  # [B, H, 128]
-        chosen = torch.cat([seen, ahead], 1).permute(2, 0, 1)  # [B, H, 128]
+        chosen = torch.cat([seen, ahead]).permute(1, 2, 0)  # [B, H, 128]
         local = self.after_lstm(steps, chosen)  # [B, H, 128]
         rich = self.enrichment(local, enrichment.t()[..., None])  # [B, H, 128]
         recent = rich[..., CONTEXT_BINS:]  # [B, H, 32]
         found = self.after_attention(self.attention(rich, recent), recent)  # [B, H, 32]
         found = self.before_output(self.feed_forward(found, None), local[..., CONTEXT_BINS:])
         return cast(Tensor, self.output(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Between which values the variables of a selection lie, and into how many pieces a table
+    cuts their curves: the shortest are about 0, those at `dense` four times as long."""
+
+    pieces: int
+    usual: tuple[float, float]
+    others: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    dense: float = math.inf
+
+    def of(self, name: str) -> tuple[float, float]:
+        """The least and the greatest value of one variable."""
+        return self.others.get(name, self.usual)
+
+
+# a reading is at most as many mean deviations away as there are readings, and is then squashed
+_FARTHEST = math.log1p(CONTEXT_STEPS)
+_CLOCK = dict.fromkeys(("day_sin", "day_cos", "week_sin", "week_cos"), (-1.0, 1.0))
+SIGNALS = Reach(512, (-_FARTHEST, _FARTHEST), {**_CLOCK, "observed_share": (0.0, 1.0)}, dense=1.5)
+SHARES = Reach(CONTEXT_STEPS, (0.0, 1.0))  # so many of 288 steps observed: always a knot
 
 
 class _Affine(NamedTuple):
@@ -184,75 +210,54 @@ class _Residual(nn.Module):
 
 
 class _Curves(nn.Module):
-    """Each variable's own network in a selection: a number to a vector, before normalisation.
+    """Each variable's own network in a selection, from a number to a vector, read from a table.
 
-    [V, N] to [V, H, N]. The skip connection is a normalised straight line in the number: in closed
-    form it is a number times a vector plus a number times another, see `_Line`.
+    Between two knots a straight line stands for the curve.
     """
 
-    slope: Tensor
-    bias: Tensor
-    value: Tensor
-    gate: Tensor
+    table: Tensor
+    first_rows: Tensor
+    scale: Tensor
+    origin: Tensor
 
-    def __init__(self, prescalers: Sequence[Any], networks: Sequence[Any]) -> None:
+    def __init__(self, slow: Any, reach: Reach) -> None:
         super().__init__()
-        firsts = [
-            _composed(_affine(p), _affine(n.fc1)) for p, n in zip(prescalers, networks, strict=True)
-        ]
-        # one more unit that is 0 before elu + 1 and so 1 after it carries the bias of what follows
-        firsts = [_Affine(_padded(m.weight), _padded(m.bias)) for m in firsts]
-        self.register_buffer("slope", _stored([m.weight for m in firsts]))  # [V, C + 1, 1]
-        self.register_buffer("bias", _stored([m.bias[:, None] for m in firsts]))
-        gates = [_gated(n) for n in networks]
-        gates_and_bias = [torch.cat([m.weight, m.bias[:, None]], 1) for m in gates]
-        half = gates_and_bias[0].shape[0] // 2
-        self.register_buffer("value", _stored([m[:half] for m in gates_and_bias]))
-        self.register_buffer("gate", _stored([m[half:] for m in gates_and_bias]))  # [V, H, C + 1]
-        self.line = _Line(prescalers, [n.resample_norm for n in networks])
+        names = [name for name in slow.input_sizes if name in slow.prescalers]
+        bounds = torch.tensor([reach.of(name) for name in names]).double()
+        self.dense = reach.dense
+        low, high = self._bent(bounds).unbind(1)
+        self.last = reach.pieces - 1
+        knots = torch.linspace(0, 1, reach.pieces + 1, dtype=torch.float64)
+        places = low[:, None] + (high - low)[:, None] * knots  # [V, knots]
+        places = places / (1 - places.abs() / self.dense)
+        exact = deepcopy(slow).eval().double()
+        with torch.no_grad():
+            curves = [
+                exact.single_variable_grns[name](exact.prescalers[name](column[:, None]))
+                for name, column in zip(names, places, strict=True)
+            ]  # each [knots, H]
+        self._keep("table", torch.cat(curves).float())
+        self._keep("first_rows", torch.arange(len(names))[:, None] * len(knots))
+        scale = reach.pieces / (high - low)
+        self._keep("scale", scale.float()[:, None])
+        self._keep("origin", (low * scale).float()[:, None])
 
-    def forward(self, values: Tensor) -> Tensor:
-        first = _elu_and_1(self.slope * values[:, None] + self.bias)
-        gate = (self.gate @ first).sigmoid()
-        return cast(Tensor, (self.value @ first) * gate + self.line(values))
+    def _keep(self, name: str, values: Tensor) -> None:
+        self.register_buffer(name, values.contiguous())
 
+    def _bent(self, values: Tensor) -> Tensor:
+        return values if math.isinf(self.dense) else values / (1 + values.abs() / self.dense)
 
-def _padded(values: Tensor) -> Tensor:
-    return torch.cat([values, torch.zeros_like(values[:1])])
-
-
-class _Line(nn.Module):
-    """Normalised straight lines p·x + q in H channels: (p·x + q) / sqrt(their variance at x)."""
-
-    vectors: Tensor
-    square: Tensor
-    linear: Tensor
-    constant: Tensor
-
-    def __init__(self, prescalers: Sequence[Any], norms: Sequence[Any]) -> None:
-        super().__init__()
-        lines = [
-            _centred(_resampled(_affine(p), n)) for p, n in zip(prescalers, norms, strict=True)
-        ]
-        vectors = [
-            torch.stack(
-                [line.weight[:, 0] * gain, line.bias * gain, n.norm.bias.detach().double()], 1
-            )
-            for line, n in zip(lines, norms, strict=True)
-            for gain in [n.norm.weight.detach().double()]
-        ]
-        self.register_buffer("vectors", _stored(vectors))  # [V, H, 3]
-        squares = [(m.weight[:, 0].square().mean(), (m.weight[:, 0] * m.bias).mean() * 2,
-                    m.bias.square().mean() + n.norm.eps)
-                   for m, n in zip(lines, norms, strict=True)]  # fmt: skip
-        for i, name in enumerate(("square", "linear", "constant")):
-            self.register_buffer(name, torch.stack([s[i] for s in squares]).float()[:, None])
-
-    def forward(self, values: Tensor) -> Tensor:
-        variance = values * self.square + self.linear
-        scale = (variance * values + self.constant).rsqrt()  # [V, N]
-        features = torch.stack([values * scale, scale, torch.ones_like(scale)], 1)  # [V, 3, N]
-        return self.vectors @ features  # [V, H, N]
+    def forward(self, values: Tensor, weights: Tensor) -> Tensor:
+        """Sum over variables of weight times vector, [N, H], for `values` and `weights` [V, N]."""
+        place = self._bent(values) * self.scale - self.origin
+        # after the cast, so that not even a NaN leads out of the table
+        knot = place.long().clamp(0, self.last)
+        upper = (place - knot) * weights
+        mix = torch.cat([weights - upper, upper]).t()[:, None]  # [N, 1, 2 V]
+        rows = (knot + self.first_rows).t()
+        found = nn.functional.embedding(torch.cat([rows, rows + 1], 1), self.table)
+        return (mix @ found).squeeze(1)  # of [N, 2 V, H]
 
 
 def _resampled(line: _Affine, norm: Any) -> _Affine:
@@ -264,28 +269,13 @@ def _resampled(line: _Affine, norm: Any) -> _Affine:
     return _Affine((matrix @ line.weight) * weights.reshape(-1, 1), (matrix @ line.bias) * weights)
 
 
-def _centred(line: _Affine) -> _Affine:
-    return _Affine(line.weight - line.weight.mean(0), line.bias - line.bias.mean())
-
-
 class _Selection(nn.Module):
     """A VariableSelectionNetwork over real variables, behind an optional category."""
 
-    gain: Tensor
-    shifts: Tensor
-
-    def __init__(self, slow: Any, embeddings: Tensor | None = None) -> None:
+    def __init__(self, slow: Any, reach: Reach, embeddings: Tensor | None = None) -> None:
         super().__init__()
-        names = [name for name in slow.input_sizes if name in slow.prescalers]
-        prescalers = [slow.prescalers[name] for name in names]
-        networks = [slow.single_variable_grns[name] for name in names]
-        self.curves = _Curves(prescalers, networks)
-        norms = [n.gate_norm.add_norm.norm for n in networks]
-        self.eps = float(norms[0].eps)
-        self.register_buffer("gain", _stored([n.weight.detach()[:, None] for n in norms]))
-        bias = torch.stack([n.bias.detach() for n in norms], 1)  # [H, V]
-        gain = torch.stack([n.weight.detach() for n in norms], 1)  # [H, V]
-        self.register_buffer("shifts", torch.cat([bias, -gain], 1))  # [H, 2 V]
+        self.curves = _Curves(slow, reach)
+        prescalers = [slow.prescalers[name] for name in slow.input_sizes if name in slow.prescalers]
         flat = slow.flattened_grn
         spread = _spread([_affine(p) for p in prescalers], flat.input_size)
         self.first = _Linear([_composed(spread, _affine(flat.fc1))])
@@ -298,6 +288,7 @@ class _Selection(nn.Module):
     def forward(
         self, values: Tensor, context: Tensor | None, category: Tensor | None = None
     ) -> Tensor:
+        """[V, ..., B] to [..., B, H]."""
         flat = values.flatten(1)  # [V, N]
         first, skip = self.first(flat), self.skip(flat)
         if context is not None and self.context is not None:
@@ -309,19 +300,11 @@ class _Selection(nn.Module):
         weights = self.gate(_elu_and_1(first), self.skip_norm(skip))
         weights = (weights - weights.amax(0)).exp()
         weights = weights / weights.sum(0)  # [V, N], the category's first
-        chosen = self._weighted(flat, weights if self.category is None else weights[1:])
-        if self.category is not None:
-            chosen = chosen + known * weights[0]
-        return chosen.reshape(-1, *values.shape[1:])
-
-    def _weighted(self, values: Tensor, weights: Tensor) -> Tensor:
-        """Sum over variables of weight times normalised vector, [H, N]."""
-        vectors = self.curves(values)  # [V, H, N]
-        mean = vectors.mean(1)  # [V, N]
-        variance = (vectors * vectors).mean(1) - mean * mean
-        scale = weights * (variance + self.eps).rsqrt()  # [V, N]
-        chosen = (vectors * scale[:, None] * self.gain).sum(0)  # [H, N]
-        return cast(Tensor, chosen + self.shifts @ torch.cat([weights, scale * mean]))
+        if self.category is None:
+            chosen = self.curves(flat, weights)
+        else:
+            chosen = self.curves(flat, weights[1:]) + (known * weights[0]).t()
+        return cast(Tensor, chosen.reshape(*values.shape[1:], -1))
 
 
 def _embeddings(slow: Any) -> Tensor:
