@@ -124,7 +124,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     it is over since `settle`.
     """
 
-    stock: Literal["flat", "metricbeat", "node_exporter", "none"] = "flat"
+    stock: Literal["flat", "metricbeat", "none"] = "flat"
     time: Time | None = None
     server: Text = Text()
     profile: Text = Text()

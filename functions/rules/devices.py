@@ -1,6 +1,6 @@
 """Which links and volumes of a machine count: those that are neither virtual nor images."""
 
-__all__ = ["IMAGE_FILESYSTEMS", "is_real_link"]
+__all__ = ["IMAGE_FILESYSTEMS", "VIRTUAL_LINKS", "is_real_link"]
 
 # A link that carries another link's traffic would count it twice.
 VIRTUAL_LINKS = (

@@ -85,7 +85,8 @@ def test_with_keys_nobody_pushes_or_runs_without_one(
     keyed: tuple[Client, dict[str, str]],
 ) -> None:
     client, keys = keyed
-    for path in ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/functions/risk"):
+    doors = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
+    for path in (*doors, "/api/v1/functions/risk"):
         missing, wrong = client.post(path), client.post(path, headers={"X-API-Key": "hs_x"})
         read = client.post(path, headers={"X-API-Key": keys["read"]})
         assert [a.status_code for a in (missing, wrong, read)] == [401, 403, 403]
