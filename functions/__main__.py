@@ -28,16 +28,17 @@ def main() -> None:
     log_plainly()
     stop = until_told_to_stop()
     settings = read_settings(arguments.data)
-    runner = Runner(Folders.at(arguments.data).create(), settings)
+    folders = Folders.at(arguments.data).create()
+    nursery = Nursery(folders, settings)
     if arguments.room == "collect":
-        collect(runner, stop)
+        collect(Runner(folders, settings, nursery=nursery), nursery, stop)
     else:
-        think(runner, stop)
+        think(Runner(folders, settings), nursery, stop)
 
 
-def collect(runner: Runner, stop: threading.Event) -> None:
+def collect(runner: Runner, nursery: Nursery, stop: threading.Event) -> None:
     """Run the adapters and the source files, each in its own process, and take what is pushed."""
-    nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
+    news = LakeNews(runner.folders, stop)
     residents = [
         Resident(runner, Isolate(nursery, source), news)
         for source in registry.adapter_sources(runner.settings)
@@ -51,9 +52,9 @@ def collect(runner: Runner, stop: threading.Event) -> None:
     runner.flush()
 
 
-def think(runner: Runner, stop: threading.Event) -> None:
+def think(runner: Runner, nursery: Nursery, stop: threading.Event) -> None:
     """Run our functions that make rows out of rows, the user's own, and what is called for."""
-    nursery, news = Nursery(runner.folders, runner.settings), LakeNews(runner.folders, stop)
+    news = LakeNews(runner.folders, stop)
     users = Users(runner, nursery, news)
     watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
     watcher.start()

@@ -10,18 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from functions.runtime.function import Declared
+from functions.runtime.past import Past
 from storage import segment
 from storage.folders import Folders
 from storage.schema import table
-
-if TYPE_CHECKING:
-    from storage.reader import Reader
 
 __all__ = ["FAILURES", "PARKED_AFTER", "REVIVAL", "Ledger", "Standing", "standing_of"]
 
@@ -61,11 +59,11 @@ class Ledger:
         self,
         folders: Folders,
         clock: Callable[[], datetime],
-        open_reader: Callable[[], "Reader"],
+        past: Past,
     ) -> None:
         self._folders = folders
         self._clock = clock
-        self._open_reader = open_reader
+        self._past = past
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._flushed_at = clock()
@@ -110,17 +108,10 @@ class Ledger:
         return standing_of(function.code_hash, runs)
 
     def _committed(self, function: str, newest: int) -> list[Entry]:
-        from storage.reader import LakeMissing
-
-        try:
-            reader = self._open_reader()
-        except LakeMissing:
-            return []
-        rows = reader.query(
+        return self._past.rows(
             "SELECT * FROM runs WHERE function = $function ORDER BY ts DESC LIMIT $newest",
             function=function, newest=newest,
         )  # fmt: skip
-        return list(rows.to_pylist())
 
 
 def standing_of(code_hash: str, runs: Sequence[Entry]) -> Standing:

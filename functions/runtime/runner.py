@@ -13,7 +13,9 @@ import pyarrow as pa
 
 from functions.runtime.function import UNREACHABLE, Batch, Declared
 from functions.runtime.hands import Answer, Asked, Cost, Hands, InPlace, Meter, Stopped, in_words
+from functions.runtime.isolation import Nursery
 from functions.runtime.ledger import FAILURES, Ledger
+from functions.runtime.past import Elsewhere, Here
 from functions.runtime.stretches import stretches
 from functions.runtime.wire import Source
 from storage import segment
@@ -58,20 +60,26 @@ class Run:
 
 
 class Runner:
-    """Runs functions against one data folder; may be shared between threads."""
+    """Runs functions against one data folder; may be shared between threads.
+
+    With a `nursery` it leaves to children what it wants to know from the lake.
+    """
 
     def __init__(
         self,
         folders: Folders,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        nursery: Nursery | None = None,
     ) -> None:
         self.folders = folders
         self.settings = settings
         self.clock = clock
         self._in_place = InPlace(folders, settings)
         self._cursors: dict[str, str] = {}
-        self.ledger = Ledger(folders, clock, self._in_place.reader)
+        here = Here(self._in_place.reader)
+        self._past = Elsewhere(nursery, clock, otherwise=here) if nursery else here
+        self.ledger = Ledger(folders, clock, self._past)
 
     def run(
         self,
@@ -195,18 +203,12 @@ class Runner:
         return self._cursors[name]
 
     def _committed_cursor(self, name: str) -> str | None:
-        from storage.reader import LakeMissing
-
-        try:
-            reader = self._in_place.reader()
-        except LakeMissing:
-            return None
-        rows = reader.query(
+        found = self._past.rows(
             "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
             "ORDER BY created_at DESC LIMIT 1",
             name=name,
         )
-        return rows["cursor"][0].as_py() if rows.num_rows else None
+        return found[0]["cursor"] if found else None
 
 
 def _entry(function: Declared, answer: Answer, cost: Cost, took_ms: float) -> dict[str, Any]:
