@@ -238,6 +238,24 @@ def test_what_the_server_finds_too_much_is_asked_in_smaller_pieces(server, job, 
     assert len(rows) == len({(row["server"], row["ts"]) for row in rows}) == 7 * len(times)
 
 
+def test_a_server_that_two_jobs_scrape_is_left_out_and_one_with_a_new_label_is_not(
+    server, job, text, draw_of
+):
+    times = every(5, 60)
+    server.put(
+        [
+            gauge(job, "up", dict.fromkeys(times, 1), "twice:1"),
+            gauge(job, "up", {at + timedelta(seconds=2): 1 for at in times}, "twice:2"),
+            gauge(job, "up", dict.fromkeys(times[:6], 1), "moved:1", rack="a"),
+            gauge(job, "up", dict.fromkeys(times[6:], 1), "moved:1", rack="b"),
+            *(gauge(job, "node_load1", dict.fromkeys(times, 1), s) for s in ("twice:1", "moved:1")),
+        ]
+    )
+    batch = draw_of(text(clock="up")).run(NOW, None)
+    assert batch.rows["metrics"]["server"].to_pylist() == ["moved"] * len(times)
+    assert any("twice has several series up{" in reason for reason in batch.reasons)
+
+
 def test_queries_and_labels_of_ones_own_are_mapped(server, job, text, draw_of):
     times = every(5, 60)
     server.put(
