@@ -24,6 +24,7 @@ from model_export.windows import Batch, Corpus, Windows
 from storage.grid import QUANTILES
 
 __all__ = [
+    "ENDLESS",
     "Checkpoint",
     "Recipe",
     "ResumeError",
@@ -34,6 +35,7 @@ __all__ = [
     "weighted_loss",
 ]
 
+ENDLESS = 1_000_000_000  # steps, where only the clock ends a training
 KEEP_EVERY_S = 30.0  # of training may be lost to a kill
 
 
@@ -43,7 +45,7 @@ class ResumeError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast to learn: `steps`, or as many as there are in `minutes`."""
+    """How long and how fast to learn: `steps`, and no longer than `minutes`."""
 
     steps: int = 6000
     batch: int = 64
@@ -225,10 +227,10 @@ class _Learning(lightning.LightningModule):
 
     @property
     def done(self) -> float:
-        """Share of the training that is over, by steps or by time."""
-        if self.recipe.minutes is not None:
-            return min(self.course.spent_s / (self.recipe.minutes * 60), 1.0)
-        return self.course.step / self.recipe.steps
+        """Share of the training that is over, by steps or by time, whichever is first."""
+        minutes = self.recipe.minutes or math.inf
+        by_time = self.course.spent_s / (minutes * 60)
+        return min(max(self.course.step / self.recipe.steps, by_time), 1.0)
 
     @property
     def finished(self) -> bool:

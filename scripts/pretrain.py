@@ -24,7 +24,15 @@ from functions.simulation.series import simulate
 from model_export.calibrate import calibrate
 from model_export.export import SHIPPED, export
 from model_export.network import Forecaster, Shape
-from model_export.train import Checkpoint, Recipe, Watch, load_checkpoint, save_checkpoint, train
+from model_export.train import (
+    ENDLESS,
+    Checkpoint,
+    Recipe,
+    Watch,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
 from model_export.verify import forecasting, unexported
 from model_export.windows import Corpus
 from scripts.invented import invented
@@ -255,7 +263,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _trained(asked: argparse.Namespace) -> Checkpoint:
     if asked.checkpoint and asked.checkpoint.exists():
         return load_checkpoint(asked.checkpoint)
-    recipe = Recipe(asked.steps, asked.batch, asked.rate, seed=asked.seed, minutes=asked.minutes)
+    steps = ENDLESS if asked.minutes else asked.steps
+    recipe = Recipe(steps, asked.batch, asked.rate, seed=asked.seed, minutes=asked.minutes)
     keep = asked.checkpoint and asked.checkpoint.with_suffix(".progress")
     return train(
         corpora(asked.real, asked.seed, asked.without),

@@ -240,12 +240,13 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
 
 
 def _recipe(asked: Asked) -> "Recipe":
+    from model_export.train import ENDLESS
     from model_export.tune import FINE, SCRATCH
 
     usual = SCRATCH if asked.start == "scratch" else FINE
     return replace(
         usual,
-        steps=asked.steps or usual.steps,
+        steps=asked.steps or (ENDLESS if asked.minutes else usual.steps),
         minutes=asked.minutes,
         seed=asked.seed,
         threads=asked.threads,

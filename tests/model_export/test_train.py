@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from model_export.train import (
+    ENDLESS,
     Recipe,
     ResumeError,
     Watch,
@@ -55,6 +56,12 @@ def test_windows_and_epochs_are_counted_over_fine_tuning(tmp_path: Path) -> None
     again = train(CORPORA, SHORT, start=load_checkpoint(tmp_path / "a.ckpt"))
     assert (first.windows_seen, again.windows_seen) == (96, 192)
     assert again.epochs == pytest.approx(2 * first.epochs)
+
+
+def test_the_clock_ends_a_training_and_steps_end_it_sooner() -> None:
+    by_steps = train(CORPORA, replace(SHORT, minutes=1e6), SMALL)
+    by_clock = train(CORPORA, replace(SHORT, steps=ENDLESS, minutes=1e-6), SMALL)
+    assert (by_steps.windows_seen, by_clock.windows_seen) == (12 * 8, 8)
 
 
 def test_fine_tuning_leaves_the_old_model_as_it_was() -> None:
