@@ -1,6 +1,7 @@
 """Where an index is and how it is opened."""
 
 import base64
+import logging
 import re
 from datetime import timedelta
 from typing import Any
@@ -17,6 +18,8 @@ from functions.sources.secrets import secret
 __all__ = ["Connection", "client_of"]
 
 MAX_TIMEOUT = timedelta(seconds=20)
+# A host that is away is told by the run, once and with the remedy.
+logging.getLogger("elastic_transport.node_pool").setLevel(logging.ERROR)
 # The server stops a search after `timeout` and tells so; only then is it given up.
 GRACE = 1.5
 FINGERPRINT = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){31}")

@@ -18,6 +18,8 @@ __all__ = ["DATES", "NUMBERS", "Hit", "Passage", "TimeField"]
 # Much longer than a run, so that one passage may go on through several.
 KEEP_ALIVE = "2m"
 MAX_EXPIRIES = 3
+# A server that is slow to take a point in time back does not hold a run up.
+FAREWELL_S = 1.0
 
 DATES = ("date", "date_nanos")
 NUMBERS = ("long", "unsigned_long", "integer", "double", "float", "scaled_float")
@@ -56,7 +58,8 @@ class Passage:
     """Pages of hits from a time on, in a total order: time, then place in the index.
 
     The place counts only as long as the point in time does. When that expires, another is opened
-    and read from the last time on; what of it was handed over already is for the caller to know.
+    and read from the last time on; what of it was handed over already is for the caller to know,
+    who says with `went_on` when there was something new.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Passage:
         point, self._point = self._point, None
         if point is not None:
             with suppress(ApiError, TransportError):
-                self._client.close_point_in_time(id=point)
+                self._client.options(request_timeout=FAREWELL_S).close_point_in_time(id=point)
 
     def _answer(self) -> Mapping[str, Any] | None:
         """What the server says; None when the point in time has expired, on some shards or all."""
@@ -133,7 +136,7 @@ class Passage:
                 f"the points in time of {self._connection.index!r} expire before a page is read, "
                 f"{MAX_EXPIRIES} in a row: write a smaller page, or have the cluster looked at"
             )
-        self._point = None
+        self.close()  # some shards may still have it
         if self._after is not None:
             self._since_ms = self._field.ms({"sort": self._after}) - 1  # it may be rounded up
             self._after = None

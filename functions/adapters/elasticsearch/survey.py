@@ -61,9 +61,7 @@ def _field(name: str, kinds: Kinds, time: Time) -> TimeField:
         return TimeField(name, PER_MS[time.format])
     if types <= set(NUMBERS):
         raise SourceWrong(str(unordered("number", name, time)))
-    where = "; ".join(
-        f"{kind}{_in(kinds[kind])}" for kind in sorted(types)
-    )  # a field of one type in all indices names none
+    where = "; ".join(f"{kind}{_in(kinds[kind])}" for kind in sorted(types))
     raise SourceWrong(
         f"the time field {name!r} is mapped as {where}, which does not sort by time: name another "
         "in mapping.time.field, have it mapped as date, or write a narrower index"
@@ -72,6 +70,11 @@ def _field(name: str, kinds: Kinds, time: Time) -> TimeField:
 
 def _mapped(fields: Mapping[str, Kinds], name: str) -> bool:
     return bool(set(fields.get(name, ())) - {"unmapped"})
+
+
+def _is_metadata(kinds: Kinds) -> bool:
+    """Whether a field is the server's own, such as `_id`."""
+    return any(kind.get("metadata_field") for kind in kinds.values())
 
 
 def _without(name: str, kinds: Kinds) -> tuple[str, ...]:
@@ -83,11 +86,11 @@ def _without(name: str, kinds: Kinds) -> tuple[str, ...]:
 
 def _unmapped(client: Elasticsearch, index: str, time: Time) -> Survey:
     """No error for an index that has had no document yet, and so no fields."""
-    told = client.field_caps(index=index, fields="*", filters="-metadata")
-    fields: Mapping[str, Kinds] = told["fields"]
-    if not fields:
+    found: Mapping[str, Kinds] = client.field_caps(index=index, fields="*")["fields"]
+    own = {name: kinds for name, kinds in found.items() if not _is_metadata(kinds)}
+    if not own:
         return Survey(None)
-    dates = [name for name, kinds in fields.items() if set(kinds) & set(DATES)]
+    dates = [name for name, kinds in own.items() if set(kinds) & set(DATES)]
     there = f"; date fields are {_some(dates)}" if dates else "; it has no date field"
     names = " or ".join(repr(name) for name in time.fields)
     raise SourceWrong(

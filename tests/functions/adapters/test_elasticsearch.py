@@ -10,14 +10,11 @@ The same tests run against a real server, from which they are told apart by the 
     ELASTICSEARCH_API_KEY    id:key, for the one test of it
 """
 
-import base64
 import json
-import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +22,7 @@ import pytest
 import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
-from elasticsearch import Elasticsearch, helpers
+from elasticsearch import Elasticsearch, NotFoundError
 
 from functions.mapping.strict import SourceWrong
 from functions.runtime.function import Batch, Unreachable
@@ -33,7 +30,6 @@ from functions.sources.draw import Draw
 from functions.sources.source import read_source
 from storage.folders import Folders
 from tests.functions.adapters.elastic.door import (
-    Behind,
     Changed,
     Door,
     Dripping,
@@ -42,24 +38,18 @@ from tests.functions.adapters.elastic.door import (
     Html,
     Hung,
 )
-from tests.functions.adapters.elastic.store import Store, User
+from tests.functions.adapters.elastic.writer import (
+    API_KEY,
+    PASSWORD,
+    REAL,
+    USER,
+    Writer,
+    backend,
+    base64_of,
+)
 from tests.functions.sources.contract import Contract, Rig
 
-REAL = os.environ.get("ELASTICSEARCH_URL")
-USER = os.environ.get("ELASTICSEARCH_USER", "reader")
-PASSWORD = os.environ.get("ELASTICSEARCH_PASSWORD", "päss/w:rd@1%")
-API_KEY = os.environ.get("ELASTICSEARCH_API_KEY", "" if REAL else "VuaCfGcBCdbk:ui2lp2axTNm")
 NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
-PREFIX = "hoursight-test"
-NAMES = count()
-
-
-def backend() -> Any:
-    """A double, or the real server."""
-    if REAL:
-        return Behind(REAL, os.environ.get("ELASTICSEARCH_CA_FILE"))
-    reader, writer = User("reader", f"{PREFIX}-*"), User("writer", "*", writes=True)
-    return Store({"reader": (PASSWORD, reader), "writer": ("w", writer)}, {API_KEY: reader})
 
 
 @pytest.fixture(scope="module")
@@ -85,48 +75,6 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Pa
     door.open()
     yield door, folder
     door.close()
-
-
-def _encoded(pair: str) -> str:
-    return base64.b64encode(pair.encode()).decode()
-
-
-class Writer:
-    """Who fills indices, as Beats would: over HTTP, with rights of its own."""
-
-    def __init__(self, door: Door, **tls: Any) -> None:
-        who = _encoded(f"{USER}:{PASSWORD}" if REAL else "writer:w")
-        self.client = Elasticsearch(door.url, basic_auth=who, max_retries=0, **tls)
-        self._made: list[str] = []
-
-    def index(self, dynamic: bool = False, name: str | None = None, **types: str) -> str:
-        """A new index with a time field `ts`, or with the fields of `types`."""
-        name = name or f"{PREFIX}-{os.getpid()}-{next(NAMES)}"
-        kinds = types or {"ts": "date"}
-        properties = {field: {"type": kind} for field, kind in kinds.items()}
-        self.client.indices.create(
-            index=name, mappings={"dynamic": dynamic, "properties": properties}
-        )
-        self._made.append(name)
-        return name
-
-    def stream(self) -> str:
-        """A new data stream, as its first document makes it."""
-        name = f"{PREFIX}-stream-{os.getpid()}-{next(NAMES)}"
-        mappings = {"properties": {"@timestamp": {"type": "date"}}}
-        self.client.indices.put_index_template(
-            name=name, index_patterns=[name], data_stream={}, template={"mappings": mappings}
-        )
-        return name
-
-    def put(self, index: str, documents: list[dict[str, Any]]) -> None:
-        actions = [{"_op_type": "create", "_index": index, "_source": d} for d in documents]
-        helpers.bulk(self.client, actions, refresh=True)
-
-    def close(self) -> None:
-        for name in self._made:
-            self.client.options(ignore_status=404).indices.delete(index=name)
-        self.client.close()
 
 
 @pytest.fixture
@@ -442,7 +390,7 @@ def _expire(door: Door, partly: bool) -> None:
         gone = {"shard": 0, "reason": {"type": "search_context_missing_exception"}}
         door.fail(Changed(_shards=SHARDS | {"failures": [gone]}))
         return
-    door.expire({"Authorization": f"Basic {_encoded(f'{USER}:{PASSWORD}')}"})
+    door.expire({"Authorization": f"Basic {base64_of(f'{USER}:{PASSWORD}')}"})
 
 
 def test_points_in_time_that_expire_at_once_are_told(door, writer, draw_of):
@@ -457,7 +405,7 @@ def test_points_in_time_that_expire_at_once_are_told(door, writer, draw_of):
 @pytest.mark.parametrize("encoded", [False, True])
 def test_an_api_key_reads_in_either_form(door, writer, draw_of, monkeypatch, encoded):
     if encoded:
-        monkeypatch.setenv("ELASTIC_KEY", _encoded(API_KEY))
+        monkeypatch.setenv("ELASTIC_KEY", base64_of(API_KEY))
     index = writer.index()
     writer.put(index, [document()])
     text = _with_key(file_of(door, index))
@@ -541,3 +489,69 @@ def test_a_mistake_in_the_file_is_told(tmp_path, connection, says):
     text = f'kind = "elasticsearch"\n[connection]\nindex = "x"\n{connection}'.encode()
     with pytest.raises(SourceWrong, match=says):
         read_source("elastic", text, Folders.at(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("search", "status", "says"),
+    [
+        ({"size": 10_001}, 400, "Result window is too large"),
+        ({"sort": [{"none": "asc"}]}, 400, "No mapping found for [none] in order to sort on"),
+        ({"sort": [{"none": {"unmapped_type": "long"}}]}, 200, ""),
+        ({"sort": [{"words": "asc"}]}, 400, "Fielddata is disabled"),
+        ({"sort": [{"ts": "asc"}], "search_after": [1, 2]}, 400, "search_after has 2 value(s)"),
+        ({"sort": [{"_shard_doc": "asc"}]}, 400, "_shard_doc"),
+        ({"pit": {"id": "none"}}, 400, ""),
+        ({"query": {"rage": {}}}, 400, "unknown query [rage]"),
+    ],
+)
+def test_the_double_refuses_what_a_server_refuses(writer, search, status, says):
+    index = writer.index(ts="date", words="text")
+    writer.put(index, [document()])
+    client = writer.client.options(ignore_status=(400, 404))
+    path, headers = f"/{index}/_search", {"content-type": "application/json"}
+    answer = client.perform_request(
+        "POST", path, headers=headers | {"accept": "application/json"}, body=search
+    )
+    assert answer.meta.status == status
+    assert says in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "found"),
+    [
+        ({"gte": 1778068800000, "format": "epoch_millis"}, 12_001),
+        ({"gt": 1778068800000, "format": "epoch_millis"}, 12_000),
+        ({"lt": "2026-05-06T12:00:02Z"}, 2000),
+        ({"lte": "2026-05-06T14:00:02", "time_zone": "+02:00"}, 2001),
+        ({"gte": "now-1h"}, 0),
+    ],
+)
+def test_the_double_counts_and_compares_as_a_server_does(many, bounds, found):
+    client, index = many
+    counted = client.search(index=index, query={"range": {"ts": bounds}}, track_total_hits=True)
+    capped = client.search(index=index, query={"range": {"ts": bounds}})
+    assert counted["hits"]["total"] == {"value": found, "relation": "eq"}
+    relation = "gte" if found > 10_000 else "eq"
+    assert capped["hits"]["total"] == {"value": min(found, 10_000), "relation": relation}
+
+
+@pytest.fixture(scope="module")
+def many(door: Door) -> Iterator[tuple[Elasticsearch, str]]:
+    """An index with a document at each of 12,001 milliseconds."""
+    writer = Writer(door)
+    index = writer.index()
+    writer.put(index, [{"ts": 1778068800000 + i} for i in range(12_001)])
+    yield writer.client, index
+    writer.close()
+
+
+def test_a_point_in_time_does_not_see_what_comes_later(writer):
+    index = writer.index()
+    writer.put(index, [document()])
+    point = writer.client.open_point_in_time(index=index, keep_alive="1m")["id"]
+    writer.put(index, [document(1)])
+    seen = writer.client.search(pit={"id": point, "keep_alive": "1m"}, sort=[{"ts": "asc"}])
+    assert len(seen["hits"]["hits"]) == 1
+    assert writer.client.close_point_in_time(id=seen["pit_id"])["num_freed"] >= 1
+    with pytest.raises(NotFoundError, match="search_context_missing_exception"):
+        writer.client.search(pit={"id": point, "keep_alive": "1m"}, sort=[{"ts": "asc"}])

@@ -3,51 +3,29 @@
 import base64
 import fnmatch
 import json
-import operator
 import re
 import secrets
 import threading
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
+from tests.functions.adapters.elastic.search import (
+    DATES,
+    NUMBERS,
+    Doc,
+    Point,
+    Refused,
+    Reply,
+    date_ns,
+    found,
+    is_number,
+)
+
 SHARDS = 2
-MAX_WINDOW = 10_000
-NUMBERS = ("long", "integer", "double", "float")
-DATES = ("date", "date_nanos")
-COMPARED = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": operator.lt}
-
-Reply = tuple[int, dict[str, Any]]
-
-
-class Refused(Exception):
-    """An error as Elasticsearch words it."""
-
-    def __init__(self, status: int, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.status, self.kind, self.reason = status, kind, reason
-
-    @property
-    def reply(self) -> Reply:
-        cause = {"type": self.kind, "reason": self.reason}
-        return self.status, {"error": {"root_cause": [cause], **cause}, "status": self.status}
-
-
-@dataclass
-class Doc:
-    """One document, with the place in its index that breaks ties."""
-
-    index: str
-    id: str
-    source: dict[str, Any]
-    place: int
-
-    @property
-    def shard(self) -> int:
-        return self.place >> 32
+METADATA = ("_id", "_index", "_source")
 
 
 @dataclass
@@ -70,9 +48,7 @@ class Index:
 
     def _check(self, path: str, value: Any) -> None:
         kind = self.types.get(path)
-        if (kind in DATES and _date_ns(value) is None) or (
-            kind in NUMBERS and not _is_number(value)
-        ):
+        if (kind in DATES and date_ns(value) is None) or (kind in NUMBERS and not is_number(value)):
             raise Refused(
                 400,
                 "document_parsing_exception",
@@ -102,15 +78,6 @@ class User:
                 f"action [indices:{action}] is unauthorized for user [{self.name}] on indices "
                 f"[{index}], this action is granted by the index privileges [read,all]",
             )  # fmt: skip
-
-
-@dataclass
-class Point:
-    """A point in time: the documents as they were; only the newest of its ids counts."""
-
-    docs: list[Doc]
-    types: dict[str, dict[str, str]]
-    id: str
 
 
 class Store:
@@ -168,6 +135,8 @@ class Store:
                 return {"succeeded": True, "num_freed": int(found is not None)}
             case "POST", ["_search"]:
                 return self._search(json.loads(body))
+            case "POST", [name, "_search"]:
+                return self._search_plainly(user, name, json.loads(body))
             case "GET" | "POST", [name, "_field_caps"]:
                 return self._field_caps(user, name, asked, body)
             case "GET", ["_resolve", "index", name]:
@@ -257,7 +226,8 @@ class Store:
         )
         return {
             "indices": [index.name for index in indices],
-            "fields": {p: _caps(p, indices, "include_unmapped" in asked) for p in paths},
+            "fields": {p: _caps(p, indices, "include_unmapped" in asked) for p in paths}
+            | {n: {n: {"type": n, "metadata_field": True}} for n in METADATA if "*" in names},
         }
 
     def _open(self, user: User, expression: str) -> dict[str, Any]:
@@ -273,160 +243,21 @@ class Store:
             raise Refused(404, "search_context_missing_exception", "No search context found")
         point.id = _point_id()
         self.points[point.id] = point
-        docs, total = _found(body, point)
+        docs, total = found(body, point)
         return {
             "pit_id": point.id, "took": 1, "timed_out": False, "_shards": _shards(len(point.types)),
             "hits": {"max_score": None, "hits": docs} | total,
         }  # fmt: skip
 
-
-def _found(body: dict[str, Any], point: Point) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    size = body.get("size", 10)
-    if size > MAX_WINDOW:
-        raise Refused(400, "illegal_argument_exception", f"Result window is too large: [{size}]")
-    sort = [next(iter(each.items())) for each in body["sort"]]
-    after = body.get("search_after")
-    if after is not None and len(after) != len(sort):
-        raise Refused(
-            400, "illegal_argument_exception",
-            f"search_after has {len(after)} value(s) but sort has {len(sort)}",
-        )  # fmt: skip
-    _check_sort(sort, point)
-    hits = [doc for doc in point.docs if _matches(body.get("query", {"match_all": {}}), doc, point)]
-    keyed = sorted(((_key(doc, sort, point), doc) for doc in hits), key=lambda pair: pair[0])
-    later = [pair for pair in keyed if after is None or pair[0] > after]
-    includes = body.get("_source", {}).get("includes", ["*"])
-    found = [
-        {
-            "_index": doc.index, "_id": doc.id, "_score": None, "sort": key,
-            "_source": _projected(doc.source, includes),
-        }
-        for key, doc in later[:size]
-    ]  # fmt: skip
-    if body.get("track_total_hits", True) is False:
-        return found, {}
-    relation = "gte" if len(hits) > MAX_WINDOW else "eq"
-    return found, {"total": {"value": min(len(hits), MAX_WINDOW), "relation": relation}}
-
-
-def _check_sort(sort: list[tuple[str, Any]], point: Point) -> None:
-    for name, told in sort:
-        if name == "_shard_doc":
-            continue
-        kinds = {types.get(name) or told.get("unmapped_type") for types in point.types.values()}
-        if None in kinds:
-            raise Refused(
-                400, "query_shard_exception", f"No mapping found for [{name}] in order to sort on"
-            )
-        if "text" in kinds:
-            raise Refused(
-                400, "illegal_argument_exception", f"Fielddata is disabled on [{name}] of type text"
-            )
-
-
-def _matches(query: dict[str, Any], doc: Doc, point: Point) -> bool:
-    ((kind, told),) = query.items()
-    match kind:
-        case "match_all":
-            return True
-        case "bool":
-            return all(_matches(each, doc, point) for each in told["filter"])
-        case "range":
-            ((name, bounds),) = told.items()
-            return _in_range(_value(doc, name, point), bounds, point.types[doc.index].get(name))
-    raise Refused(400, "parsing_exception", f"unknown query [{kind}]")
-
-
-def _in_range(value: int | float | None, bounds: dict[str, Any], kind: str | None) -> bool:
-    if value is None:
-        return False
-    form = bounds.get("format", "strict_date_optional_time")
-    for name, bound in bounds.items():
-        if name in ("format", "time_zone"):
-            continue
-        limit = _bound(bound, form, bounds.get("time_zone", "Z")) if kind in DATES else bound
-        holds = {
-            "gte": value >= limit,
-            "gt": value > limit,
-            "lte": value <= limit,
-            "lt": value < limit,
-        }
-        if name not in holds:
-            raise Refused(400, "parsing_exception", f"[range] query does not support [{name}]")
-        if not holds[name]:
-            return False
-    return True
-
-
-def _bound(bound: Any, form: str, zone: str) -> int:
-    """A bound in nanoseconds."""
-    if form == "epoch_millis":
-        return int(bound) * 1_000_000
-    if form == "epoch_second":
-        return int(bound) * 1_000_000_000
-    text = str(bound)
-    maths = re.fullmatch(r"now(?:-(\d+)([smhd]))?", text)
-    if maths:
-        span = int(maths[1] or 0) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[maths[2] or "s"]
-        return int((datetime.now(UTC).timestamp() - span) * 1e9)
-    found = _date_ns(text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text) else text + zone)
-    if found is None:
-        raise Refused(400, "parse_exception", f"failed to parse date field [{bound}]")
-    return found
-
-
-def _key(doc: Doc, sort: list[tuple[str, Any]], point: Point) -> list[Any]:
-    """The sort values: dates in epoch ms, date_nanos in ns unless they are asked for as dates."""
-    key = []
-    for name, told in sort:
-        if name == "_shard_doc":
-            key.append((list(point.types).index(doc.index) << 48) | doc.place)
-            continue
-        value = _value(doc, name, point)
-        kind = told.get("numeric_type") or point.types[doc.index].get(name)
-        if value is not None and kind == "date":
-            value //= 1_000_000
-        key.append((1 << 63) - 1 if value is None else value)
-    return key
-
-
-def _value(doc: Doc, name: str, point: Point) -> Any:
-    """A field as it is indexed: a date in nanoseconds."""
-    value: Any = doc.source
-    if name in doc.source:
-        value = doc.source[name]
-    else:
-        for step in name.split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-    kind = point.types[doc.index].get(name)
-    if value is None or kind is None:
-        return None
-    if kind in DATES:
-        found = _date_ns(value)
-        return found // 1_000_000 * 1_000_000 if kind == "date" and found is not None else found
-    return value
-
-
-def _date_ns(value: Any) -> int | None:
-    """strict_date_optional_time||epoch_millis, in nanoseconds."""
-    if _is_number(value):
-        return int(value * 1_000_000 if isinstance(value, int) else float(value) * 1e6)
-    try:
-        moment = datetime.fromisoformat(str(value))
-    except ValueError:
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    fraction = re.search(r"\.(\d+)", str(value))
-    nanos = int(fraction[1][:9].ljust(9, "0")) if fraction else 0
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanos
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return not isinstance(value, bool)
+    def _search_plainly(self, user: User, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """A search without a point in time, which cannot break ties by place."""
+        if "pit" in body or any("_shard_doc" in each for each in body.get("sort", ())):
+            reason = "[index] and [_shard_doc] cannot be used so with [point in time]"
+            raise Refused(400, "illegal_argument_exception", reason)
+        point = self._open(user, name)["id"]
+        found = self._search({"sort": []} | body | {"pit": {"id": point}})
+        del self.points[found.pop("pit_id")]
+        return found
 
 
 def _guessed(value: Any) -> str:
@@ -464,18 +295,6 @@ def _caps(path: str, indices: list[Index], with_unmapped: bool) -> dict[str, Any
         kind: {"type": kind, "metadata_field": False} | ({"indices": names} if several else {})
         for kind, names in by_type.items()
     }
-
-
-def _projected(source: dict[str, Any], includes: list[str], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in source.items():
-        path = before + key
-        if any(fnmatch.fnmatch(path, i) or path.startswith(i + ".") for i in includes):
-            found[key] = value
-        elif isinstance(value, dict):
-            inside = _projected(value, includes, path + ".")
-            found |= {key: inside} if inside else {}
-    return found
 
 
 def _shards(indices: int) -> dict[str, Any]:
