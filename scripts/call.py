@@ -43,7 +43,10 @@ def call_and_tell(
     verbose: bool,
     dry_run: bool,
 ) -> bool:
-    """Run a function once, or on its schedule for ever; whether it went well."""
+    """Run a function once, or on its schedule for ever; whether it went well.
+
+    What comes in portions comes whole, portion by portion; a dry run moves no cursor and shows one.
+    """
     roster, sent = roster_of(data), _parsed(body)
     known = roster.find(name)
     moment = now.replace(tzinfo=UTC) if now else None
@@ -54,6 +57,8 @@ def call_and_tell(
             )
             roster.runner.flush()
             _tell(run, hands, say, verbose, dry_run)
+            if run.batch.more and run.error is None and not dry_run:
+                continue
             if once:
                 return run.error is None
             _wait_for_schedule(known.function)

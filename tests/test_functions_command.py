@@ -179,3 +179,26 @@ def test_the_folder_may_stand_before_the_word(tmp_path: Path) -> None:
 def test_wrong_json_is_told(run: Run, house: House) -> None:
     save(house.folders, "cases", CASES)
     assert "--body '{' is no JSON" in run("call", "good", "--body", "{")[2]
+
+
+PORTIONS = """
+import pyarrow as pa
+from functions.runtime.function import Batch, function
+from functions.runtime.triggers import every
+
+
+@function(on=every("5m"), writes="metrics")
+def portions(now, cursor: str | None) -> Batch:
+    "Three portions."
+    at = int(cursor or 0) + 1
+    rows = pa.table({"server": [f"s{at}"], "ts": pa.array([now], pa.timestamp("us", "UTC"))})
+    return Batch({"metrics": rows}, cursor=str(at), more=at < 3)
+"""
+
+
+def test_a_call_goes_on_while_there_is_more_and_a_dry_run_shows_one_portion(
+    run: Run, house: House
+) -> None:
+    save(house.folders, "portions", PORTIONS)
+    assert run("call", "portions", "--dry-run")[1].count("1 rows for metrics") == 1
+    assert run("call", "portions")[1].count("1 rows for metrics, in the inbox") == 3
