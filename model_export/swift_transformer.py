@@ -99,7 +99,7 @@ class Reach:
 # a reading is at most as many mean deviations away as there are readings, and is then squashed
 _FARTHEST = math.log1p(CONTEXT_STEPS)
 _CLOCK = dict.fromkeys(("day_sin", "day_cos", "week_sin", "week_cos"), (-1.0, 1.0))
-SIGNALS = Reach(640, (-_FARTHEST, _FARTHEST), {**_CLOCK, "observed_share": (0.0, 1.0)}, dense=1.5)
+SIGNALS = Reach(512, (-_FARTHEST, _FARTHEST), {**_CLOCK, "observed_share": (0.0, 1.0)}, dense=1.5)
 SHARES = Reach(CONTEXT_STEPS, (0.0, 1.0))  # so many of 288 steps observed: always a knot
 
 
