@@ -18,6 +18,7 @@ from litestar.types import Message, Scope
 from storage.pushes import refusal
 from web import calls, fleet, health, push, server, sources
 from web.access import OPEN, Access, admitted
+from web.described import KEYS, SECURITY
 from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
 from web.live import Live, live
 from web.pages import STATIC, AnyRequest, page
@@ -68,7 +69,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         logging_config=None,  # logging is the process's own business
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
-            title="Hoursight", version="0.1.0",
+            title="Hoursight", version="0.1.0", components=KEYS, security=SECURITY,
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
     )  # fmt: skip
@@ -152,7 +153,9 @@ def _unknown_server(request: AnyRequest, error: UnknownServer) -> Response[Any]:
 
 def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
     headline = "There is no such page" if error.status_code == 404 else str(error.detail)
-    return _answer(request, "refused", error.status_code, headline, remedy="")
+    answer = _answer(request, "refused", error.status_code, headline, remedy="")
+    answer.headers.update(error.headers or {})  # such as Allow
+    return answer
 
 
 def _refused_with_remedy(request: AnyRequest, error: Refusal) -> Response[Any]:

@@ -15,6 +15,7 @@ from litestar.openapi import ResponseSpec
 from storage.calls import NobodyThere, ask
 from storage.pushes import MAX_SENT_BYTES, Push, refusal
 from web.access import FEED
+from web.described import LinesOperation, RecordsOperation, SeriesOperation
 from web.pages import AnyRequest, TheLake
 from web.refusals import Refusal
 
@@ -55,6 +56,7 @@ class Said(msgspec.Struct):
 
 
 REFUSALS = {
+    400: "it cannot be read, or a parameter is wrong; of lines the others were taken",
     401: "no API key", 403: "a wrong API key, or one without the scope `feed`",
     413: "too large", 415: "another media type or compression", 422: "nothing in it can be used",
     429: "too much at once: try again after Retry-After",
@@ -65,6 +67,7 @@ RESPONSES = {
     for code, text in REFUSALS.items()
 }
 TAKEN = {200: ResponseSpec(Taken, generate_examples=False, description="counts and reasons")}
+WRITTEN = {204: ResponseSpec(None, description="all of it is on the disk")}
 SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["push"]}
 
 
@@ -100,7 +103,7 @@ class UnderWay:
 
 @post(
     ["/feed", "/feed/data"], status_code=200, summary="Push records of the 14 metrics",
-    responses=TAKEN | RESPONSES, **SPEC,
+    responses=TAKEN | RESPONSES, operation_class=RecordsOperation, **SPEC,
 )  # fmt: skip
 async def feed(request: AnyRequest, lake: TheLake) -> Response[bytes]:
     """JSON: a list of records, or `{"records": [...]}`; at most 10,000; gzip may be used.
@@ -114,7 +117,7 @@ async def feed(request: AnyRequest, lake: TheLake) -> Response[bytes]:
 
 @post(
     ["/api/v2/write", "/write"], status_code=204, summary="Push InfluxDB line protocol",
-    responses=RESPONSES, **SPEC,
+    responses=WRITTEN | RESPONSES, operation_class=LinesOperation, **SPEC,
 )  # fmt: skip
 async def write_lines(request: AnyRequest, lake: TheLake) -> Response[None]:
     """Lines as Telegraf sends them; `precision` is ns (default), us, ms, s and, in v1, m or h.
@@ -125,7 +128,7 @@ async def write_lines(request: AnyRequest, lake: TheLake) -> Response[None]:
 
 
 @post("/api/v1/write", status_code=204, summary="Prometheus remote write 1.0",
-      responses=RESPONSES, **SPEC)  # fmt: skip
+      responses=WRITTEN | RESPONSES, operation_class=SeriesOperation, **SPEC)  # fmt: skip
 async def write_series(request: AnyRequest, lake: TheLake) -> Response[None]:
     """A snappy-compressed `prometheus.WriteRequest` with series of node_exporter."""
     _check_media(request, ("application/x-protobuf",))

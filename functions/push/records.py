@@ -211,7 +211,7 @@ _TIME_REMEDY = (
 
 
 def _is_there(value: Any) -> bool:
-    return value is not None
+    return value is not None and value != ""
 
 
 def _is_name(value: Any) -> bool:

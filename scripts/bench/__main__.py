@@ -5,6 +5,7 @@ import os
 import platform
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import click
@@ -75,11 +76,15 @@ def push(seconds: float, connections: int, path: Path | None) -> None:
 
 
 @bench.command(epilog="Example: python -m scripts.bench sources")
-def sources() -> None:
-    """Sources: documents of a page to rows, and on to segments."""
+@click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+def sources(path: Path | None) -> None:
+    """Sources: documents to segments; a real MongoDB, from its documents to SQL."""
+    from scripts.bench import mongodb
     from scripts.bench.sources import figures
 
-    show(list(figures()))
+    _report(chain(figures(), mongodb.figures()), path, {})
 
 
 @bench.command(epilog="Example: python -m scripts.bench peers --hosts 100 --hours 12")

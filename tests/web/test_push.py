@@ -128,8 +128,22 @@ def test_without_an_intake_it_is_503_with_a_time_to_try_again(tmp_path: Path, pa
 
 
 def test_the_description_of_the_api_has_the_doors_and_their_refusals(client: Client) -> None:
-    paths = client.get("/schema").json()["paths"]
+    described = client.get("/schema").json()
+    paths = described["paths"]
+    assert described["components"]["securitySchemes"].keys() == {"key", "bearer", "basic"}
     for path in DOORS:
+        assert paths[path]["post"]["requestBody"]["content"]
         assert {"401", "403", "413", "415", "422", "429", "503"} <= paths[path]["post"][
             "responses"
         ].keys()
+
+
+def test_the_examples_of_the_description_are_taken_as_they_stand(client: Client) -> None:
+    paths = client.get("/schema").json()["paths"]
+    (records,) = paths["/feed"]["post"]["requestBody"]["content"].values()
+    for example in records["examples"].values():
+        answer = client.post("/feed", json=example["value"]).json()
+        assert (answer["accepted"], answer["refused"], answer["fields_ignored"]) == (1, 0, [])
+    (lines,) = paths["/write"]["post"]["requestBody"]["content"].values()
+    sent = lines["examples"]["telegraf"]["value"]
+    assert client.post("/write?precision=s", content=sent).status_code == 204

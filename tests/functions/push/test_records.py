@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from functions.push.facts import Facts
 from functions.push.records import Taken, read_records, take_records
@@ -62,7 +64,7 @@ def test_times_of_each_form_are_the_same_moment(time: Any, unit: str) -> None:
     ("wrong", "says"),
     [
         ({"ts": TS, "load": 1}, "no server"),
-        ({"server": "", "ts": TS, "load": 1}, "the server is no name"),
+        ({"server": "", "ts": TS, "load": 1}, "no server: name the host"),
         ({"server": 7, "ts": TS, "load": 1}, "the server is no name"),
         ({"server": "a", "load": 1}, "no time"),
         ({"server": "a", "ts": None, "load": 1}, "no time"),
@@ -129,3 +131,26 @@ def test_a_body_that_is_none_is_refused_whole(body: bytes, status: int, says: st
     with pytest.raises(PushRefused, match=says) as refused:
         read_records(body)
     assert refused.value.status == status
+
+
+ANYTHING = st.one_of(
+    st.just(""), st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
+    st.lists(st.integers(), max_size=2),
+)  # fmt: skip
+FIELDS = {"timestamp": ANYTHING | st.just(TS), "server": ANYTHING | st.just("a")}
+SENT = st.fixed_dictionaries(FIELDS | {"load": ANYTHING | st.just(1.5), "cores": ANYTHING})
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a machine that others use too
+@given(st.lists(SENT, max_size=5))
+def test_whatever_is_sent_becomes_a_row_of_a_sane_time_or_a_refusal(sent: list[Any]) -> None:
+    taken = take(*sent)
+    assert taken.rows.num_rows + taken.refused == len(sent)
+    times = taken.rows["ts"].to_pylist()
+    assert all(time.year >= 1971 and time <= NOW + timedelta(minutes=5) for time in times)
+    Facts().news(taken.facts)
+
+
+def test_an_empty_text_is_no_time_and_no_name() -> None:
+    assert reason(take({"server": "a", "ts": "", "load": 1, "cores": 2})).startswith("no time")
+    assert reason(take({"server": "", "ts": TS, "load": 1})).startswith("no server")
