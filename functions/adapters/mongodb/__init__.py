@@ -1,5 +1,6 @@
 """The adapter of MongoDB: reads a collection in the order of its time field, and only reads."""
 
+import time
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -29,7 +30,8 @@ __all__ = ["Connection", "connect"]
 # Servers report in no order: each poll looks back a little, and now and then all the way.
 JITTER = timedelta(seconds=15)
 LOOKS_BACK_PER_OVERLAP = 4
-STREAM_WAIT_MS = 200
+STREAM_WAIT_MS = 100
+BURST_S = 0.2
 MAX_WAIT = timedelta(seconds=10)
 
 CODEC: CodecOptions[Document] = CodecOptions(
@@ -195,14 +197,17 @@ class Reading:
     def _wait(self) -> Iterator[Page]:
         """What is inserted from now on, at once; at most until it is time to poll again."""
         assert self._stream is not None
-        wait_ms = min(self._wanted.every, MAX_WAIT) / timedelta(milliseconds=1)
-        for _ in range(max(1, int(wait_ms // STREAM_WAIT_MS) - 1)):
+        until = time.monotonic() + min(self._wanted.every, MAX_WAIT).total_seconds() - 2 * BURST_S
+        while True:
             documents = list(self._burst(self._stream))
             if documents:
                 yield Page(documents, self._position, again=True)
+            if documents or time.monotonic() >= until:
                 return
 
     def _burst(self, stream: CollectionChangeStream[Document]) -> Iterator[Document]:
+        """What comes now; where it never ends, for a while, so that nobody waits for the rest."""
+        enough = time.monotonic() + BURST_S
         for _ in range(self._connection.page):
             event = stream.try_next()
             if event is None:
@@ -210,3 +215,5 @@ class Reading:
             document = event["fullDocument"]
             strand = next((s for s in self._strands.values() if s.holds(document)), None)
             yield from [document] if strand is None else strand.fresh([document])
+            if time.monotonic() >= enough:
+                return

@@ -1,6 +1,7 @@
 """The MongoDB adapter against a real mongod 6.0.5: credentials, TLS, a user who may only read."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -251,6 +252,29 @@ def test_a_change_stream_hands_a_document_over_before_the_next_poll(mongod, coll
     cursor = _first_with_rows(draw, "polled", None)
     collection.insert_one(document(1, "pushed"))
     _first_with_rows(draw, "pushed", cursor)
+
+
+def test_a_stream_that_never_rests_is_handed_over_all_the_same(mongod, collection, draw_of):
+    text = file_of(mongod, collection.name, "change_stream = true", 'every = "2s"')
+    draw = draw_of(text)
+    collection.insert_one(document(0, "polled"))
+    cursor = _first_with_rows(draw, "polled", None)
+    stop = threading.Event()
+
+    def insert_on() -> None:
+        for i in range(10_000):
+            collection.insert_one(document(1, f"s{i}"))
+            if stop.is_set():
+                return
+
+    thread = threading.Thread(target=insert_on)
+    thread.start()
+    try:
+        batch = draw.run(NOW, cursor)
+    finally:
+        stop.set()
+        thread.join()
+    assert 0 < len(servers_of(batch)) < 5000  # not a page, for which it would wait on
 
 
 def _first_with_rows(draw: Draw, server: str, cursor: str | None) -> str | None:
