@@ -14,6 +14,7 @@ import duckdb
 from watchfiles import watch
 
 from storage.folders import Folders
+from storage.held_open import held_open
 from storage.keeper import FolderUnwritable, Keeper, KeeperRunning
 from storage.lake import ReadersBusy
 from storage.process import log_plainly, until_told_to_stop
@@ -40,7 +41,8 @@ def main() -> None:
     except (KeeperRunning, FolderUnwritable, SettingsError) as error:
         sys.exit(f"ERROR {error}")
     log.info("keeping %s", Folders.at(data).lake)
-    keep(keeper, Folders.at(data), stop)
+    with held_open(Folders.at(data)):
+        keep(keeper, Folders.at(data), stop)
     keeper.close()
 
 

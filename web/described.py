@@ -10,6 +10,7 @@ from litestar.openapi.spec import (
     OpenAPIType,
     Operation,
     Parameter,
+    Reference,
     RequestBody,
     Schema,
     SecurityScheme,
@@ -88,7 +89,9 @@ def _choice(name: str, values: list[str], default: str, what: str) -> Parameter:
 def _body(
     media_type: str, what: str, schema: Schema, *, required: bool = True, **examples: Any
 ) -> RequestBody:  # fmt: skip
-    shown = {name: Example(value=value) for name, value in examples.items()}
+    shown: dict[str, Example | Reference] = {
+        name: Example(value=value) for name, value in examples.items()
+    }
     content = {media_type: OpenAPIMediaType(schema=schema, examples=shown or None)}
     return RequestBody(content=content, description=what, required=required)
 

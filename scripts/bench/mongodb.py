@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from functions.adapters.mongodb import CODEC
-from functions.adapters.mongodb.strand import projection
+from functions.mapping.columns import projection
 from functions.runtime.runner import Runner
 from functions.sources.draw import Draw, function_of
 from functions.sources.source import read_source
