@@ -11,8 +11,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from storage.catalog import home_of
 from storage.folders import Folders
-from storage.lake import home_of
 
 __all__ = ["held_open"]
 
