@@ -38,6 +38,11 @@ class Folders:
         return self.data / "catalog.sqlite"
 
     @property
+    def latest(self) -> Path:
+        """The last sample of each server, as of the last commit."""
+        return self.data / "latest.arrow"
+
+    @property
     def merge_lock(self) -> Path:
         """Shared by readers while they read; the keeper's alone while a merge takes effect."""
         return self.data / "merge.lock"

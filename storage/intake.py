@@ -14,7 +14,7 @@ from storage.admission import Admitted, admit
 from storage.schema import Schema, Table
 from storage.segment import SegmentRefused
 
-__all__ = ["Intake", "Rejected", "Spans", "distinct", "judge", "spans"]
+__all__ = ["Intake", "Rejected", "Spans", "distinct", "judge", "spans", "steps"]
 
 # Each server with the times of its first and last row [µs since 1970].
 Spans = dict[str, tuple[int, int]]
@@ -89,7 +89,7 @@ def spans(rows: pa.Table, time: str = "ts") -> Spans:
     """The span of each server in rows that are in the order of the servers."""
     if not rows.num_rows:
         return {}
-    first = np.flatnonzero(np.append(True, _steps(rows, ["server"])))
+    first = np.flatnonzero(np.append(True, steps(rows, ["server"])))
     times = np.asarray(rows[time].cast(pa.int64()))
     servers = rows["server"].take(pa.array(first)).to_pylist()
     earliest, latest = np.minimum.reduceat(times, first), np.maximum.reduceat(times, first)
@@ -98,10 +98,10 @@ def spans(rows: pa.Table, time: str = "ts") -> Spans:
 
 def distinct(rows: pa.Table, key: Iterable[str]) -> bool:
     """Whether no two of these rows, which are in the order of `key`, have the same."""
-    return bool(_steps(rows, key).all())
+    return bool(steps(rows, key).all())
 
 
-def _steps(rows: pa.Table, key: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def steps(rows: pa.Table, key: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """For each row but the first, whether its key is another than that of the row before."""
     other = np.zeros(max(rows.num_rows - 1, 0), np.bool_)
     for name in key:

@@ -22,6 +22,7 @@ from storage.deletion import delete_servers, forget_rejected
 from storage.disk import disk_trouble
 from storage.folders import Folders
 from storage.intake import Intake, Rejected, distinct, judge
+from storage.latest import Latest
 from storage.ledger import Batches, Newest
 from storage.process import sole
 from storage.profiles import profile_of
@@ -131,6 +132,7 @@ class Keeper:
         for segment in admitted:
             self._let_go(segment.path)
             reach("segment removed")
+        self._tell_latest(intake)
         announce(self._folders, changed)
         reach("announced")
         fresh = len(intake.fresh)
@@ -159,6 +161,7 @@ class Keeper:
         self._last = writer.value("SELECT max(ts) FROM segments")
         self._batches = Batches(writer)
         self._newest: dict[str, Newest] = {}  # by table, once it is asked for
+        self._latest: Latest | None = None  # once there are samples
         kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
         for batch_id in set(kept) - self._batches.in_lake(list(kept)):
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
@@ -185,6 +188,7 @@ class Keeper:
             return
         if schema != self._writer.schema:
             self._writer.evolve(schema)
+            self._latest = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
 
     def _moment(self, now: datetime) -> datetime:
@@ -201,6 +205,18 @@ class Keeper:
             self._known |= _servers(segment)
         for name, newest in self._newest.items():
             newest.add(intake.spans(self._writer.schema.table(name)))
+
+    def _tell_latest(self, intake: Intake) -> None:
+        """Keep the last samples at hand; readers on other hosts would not find them there."""
+        if self._writer.networked:
+            return
+        if self._latest is not None:
+            self._latest.add(intake.rows(self._writer.schema.table("metrics")))
+            self._latest.forget(s for d in intake.of("deletions") for s in _servers(d))
+        elif intake.spans(self._writer.schema.table("metrics")):
+            self._latest = Latest(self._writer, self._newest["metrics"])
+        if self._latest is not None:
+            self._latest.write()
 
     def _forget(self, servers: Sequence[str]) -> None:
         if servers:

@@ -14,7 +14,7 @@ REMEMBERED = timedelta(days=3)
 # A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
 CLOCK_MARGIN = timedelta(days=1)
 MAX_REMEMBERED = 500_000
-LOOKED_BACK = timedelta(days=1)
+LOOKED_BACK = timedelta(hours=25)  # who asks for a day gets all of it
 NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 
 
@@ -64,22 +64,22 @@ class Newest:
             "GROUP BY server",
             since=since,
         ).fetchall()
-        self._at: dict[str, int] = dict(rows)
+        self.at: dict[str, int] = dict(rows)
         older = writer.value(f"SELECT 1 FROM {name} WHERE {time} < $since LIMIT 1", since=since)
         # A server that is not among these has older rows, if any.
         self._otherwise = ALWAYS_US if older else NEVER_US
 
     def all_later(self, spans: Spans) -> bool:
         """Whether each of these rows is later than all that the lake has of its server."""
-        held, otherwise = self._at, self._otherwise
+        held, otherwise = self.at, self._otherwise
         return all(first > held.get(server, otherwise) for server, (first, _) in spans.items())
 
     def add(self, spans: Spans) -> None:
         """These are in the lake now."""
         for server, (_, last) in spans.items():
-            self._at[server] = max(last, self._at.get(server, last))
+            self.at[server] = max(last, self.at.get(server, last))
 
     def forget(self, servers: Iterable[str]) -> None:
         """Nothing is known of these any more."""
         for server in servers:
-            self._at.pop(server, None)
+            self.at.pop(server, None)

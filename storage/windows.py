@@ -107,7 +107,7 @@ def contexts(
 
 def readings(reader: Reader, now: datetime, oldest: timedelta) -> Readings:
     """The last sample of each server that has one no older than `oldest`."""
-    rows = reader.named("windows/readings", start=now - oldest, stop=now)
+    rows = reader.latest(now - oldest, now)
     values = np.stack([_floats(rows[name]) for name in METRIC_NAMES], axis=1)
     return Readings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
 

@@ -64,7 +64,7 @@ def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: Hous
 
 
 def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(house: House) -> None:
-    house.put("metrics", [sample("a", -90_000), sample("b", 0)])
+    house.put("metrics", [sample("a", -100_000), sample("b", 0)])
     house.commit()
     newest = Newest(writer_of(house), table("metrics"))
     assert not newest.all_later(taken(sample("a", 0)))
