@@ -8,6 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from functions.mapping.explain import explain
 from functions.mapping.gather import Gathering
 from functions.mapping.mapper import Mapped, Mapper
@@ -105,6 +108,8 @@ def _tell(
         gathering.add(rows)
         rows = gathering.take_all() or rows
     say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.refusals.count} refused")
+    if rows.num_rows:
+        say(_found(source, rows))
     if page.documents:
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
@@ -112,6 +117,19 @@ def _tell(
     for note in (*page.notes, *mapped.refusals.words()):
         say(f"! {note}")
     return bool(rows.num_rows)
+
+
+def _found(source: Source, rows: pa.Table) -> str:
+    """What there is in one line: servers, times, and how many metrics of those in the mapping."""
+    wanted = list(source.mapping.entries)
+    there = set(rows.column_names)
+    lacking = [n for n in wanted if n not in there or rows[n].null_count == rows.num_rows]
+    servers, span = pc.count_distinct(rows["server"]).as_py(), pc.min_max(rows["ts"]).as_py()
+    told = (
+        f"{servers} servers, from {moment(span['min'])} to {moment(span['max'])}; "
+        f"{len(wanted) - len(lacking)} of {len(wanted)} metrics"
+    )
+    return f"{told}, not {', '.join(lacking)}" if lacking else told
 
 
 def _show_fields(source: Source, documents: Any, mapped: Mapped, metrics: Any) -> None:
@@ -125,5 +143,7 @@ def _show_fields(source: Source, documents: Any, mapped: Mapped, metrics: Any) -
 
 
 def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.12g}"
     text = moment(value) if isinstance(value, datetime) else str("" if value is None else value)
     return text if len(text) <= 40 else text[:39] + "…"

@@ -59,6 +59,7 @@ def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_pa
     code, out, _ = run("sources", "test", file, "--once", "--verbose")
     assert code == 0
     assert "10 documents, 10 rows, 1 refused" in out
+    assert "1 servers, from 2026-05-06 10:00:30Z to 2026-05-06 10:00:39Z; 3 of 14 metrics" in out
     found = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
     assert found["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
     assert found["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"

@@ -48,7 +48,8 @@ def explain(
                 value = _value(mapped, name)
                 unit = entry.unit + (" (counter)" if entry.counter else "")
                 became = "missing" if value is None else known[name].unit
-                lines.append(Line(name, field, raw, unit, value, became))
+                shown = f"{field} of {entry.of}" if entry.of else field
+                lines.append(Line(name, shown, raw, unit, value, became))
                 break
         else:
             tried = " or ".join(f for entry in entries for f in entry.fields)

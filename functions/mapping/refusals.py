@@ -33,6 +33,10 @@ class Refusals:
         """One sentence a reason, the most frequent first."""
         ranked = sorted(self._counts.items(), key=lambda item: -item[1])
         return tuple(
-            f"{why}, as {self._examples[why, remedy]}: {remedy} ({count} times)"
+            f"{why}, as {self._examples[why, remedy]}: {remedy} ({_times(count)})"
             for (why, remedy), count in ranked[:MAX_REASONS]
         )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
