@@ -2,9 +2,10 @@
 
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -29,6 +30,7 @@ from storage.profiles import profile_of
 from storage.schema import Table, table
 from storage.segment import provenance_of
 from storage.settings import SettingsError, read_settings
+from storage.upkeep import Slice
 from storage.writer import Writer
 
 __all__ = ["Commit", "FolderUnwritable", "Keeper", "KeeperRunning"]
@@ -142,17 +144,23 @@ class Keeper:
         """Put a table's small files together; raises ReadersBusy when a reader keeps it waiting."""
         upkeep.merge(self._writer, self._writer.schema.table(table_name), patience_s)
 
-    def upkeep(self, now: datetime) -> Iterable[upkeep.Slice]:
+    def upkeep(self, now: datetime) -> Iterator[Slice]:
         """One round of maintenance in short pieces, to be called in turn; commits may come between.
 
         A piece that fails, with ReadersBusy or as a full disk makes it, leaves all as it was.
         """
-        return upkeep.slices(self._writer, now)
+        for piece in upkeep.slices(self._writer, now):
+            yield partial(self._look_after, piece)
 
     def tidy(self, now: datetime) -> None:
         """A whole round of maintenance at once."""
         for piece in self.upkeep(now):
             piece()
+
+    def _look_after(self, piece: Slice) -> None:
+        piece()
+        if self._latest is not None:
+            self._latest.write()  # the same rows, of another snapshot
 
     def _recall(self) -> None:
         """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""

@@ -64,6 +64,14 @@ def test_a_file_of_another_snapshot_is_not_taken(house: House) -> None:
         assert told(house)[0]["ts"] == NOW
 
 
+def test_the_file_follows_a_merge(house: House) -> None:
+    put(house, sample("a", 1))
+    put(house, sample("a"))
+    house.keeper.tidy(NOW)
+    assert at_hand(house) == {"a"}
+    assert len(told(house)) == 1
+
+
 def test_a_keeper_that_starts_finds_also_those_that_are_silent(house: House) -> None:
     put(house, sample("silent", 20), sample("a", 2))
     house.keeper.close()
