@@ -94,7 +94,7 @@ def reading(mongod: Mongod, folder: Path) -> Iterator[Figure]:
     folders = Folders.at(folder / "source").create()
     text = source_text(mongod, "day")
     ours, alone = [], []
-    for turn in range(3):
+    for turn in range(2):
         alone.append(_driver_alone(mongod, read_source("bench", text, folders).wanted.fields))
         ours.append(_end_to_end(text, folder / f"data{turn}"))
     (rate, cpu), (limit, limit_cpu) = map(_best, (ours, alone))
