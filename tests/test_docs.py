@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 import pytest
 
-import hoursight
 from functions.runtime.model import SHIPPED, Forecaster
+from scripts.commands import cli
 from storage.metrics import METRIC_NAMES
 from storage.settings import Settings
 from tests.conftest import House
@@ -20,7 +20,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_every_command_of_the_readme_exists_and_none_is_left_out() -> None:
     named = set(re.findall(r"^\| `hoursight (\w+)", README, re.MULTILINE))
-    assert named == set(hoursight.cli.commands)
+    assert named == set(cli.commands)
 
 
 def test_the_settings_shown_are_the_defaults() -> None:
@@ -69,6 +69,6 @@ def test_the_model_answers_from_python_as_the_example_says(
 
 
 def test_the_options_shown_are_those_of_the_backtest() -> None:
-    options = {o for p in hoursight.cli.commands["backtest"].params for o in p.opts}
+    options = {o for p in cli.commands["backtest"].params for o in p.opts}
     text = (ROOT / "docs" / "backtest.md").read_text()
     assert set(re.findall(r"--\w+", text)) <= options

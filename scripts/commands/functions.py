@@ -1,0 +1,95 @@
+"""Commands on functions: call, and functions list, runs, why, new, revive."""
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.commands.group import cli, data_option, given_data_option
+
+
+@cli.command("call", epilog="Example: hoursight call host --once --verbose")
+@data_option
+@click.argument("name")
+@click.option("--once/--repeat", default=True, help="Run once, or on its schedule until Ctrl-C.")
+@click.option("--now", type=click.DateTime(["%Y-%m-%dT%H:%M:%SZ"]), help="The time to believe.")
+@click.option("--body", help="JSON to hand over, as a request does.")
+@click.option(
+    "--file", "files", multiple=True, type=click.Path(path_type=Path, resolve_path=True),
+    help="A file to hand over; may be given several times.",
+)  # fmt: skip
+@click.option("--verbose", is_flag=True, help="Show the rows, metric by metric.")
+@click.option("--dry-run", is_flag=True, help="Write nothing.")
+def call_command(data: Path, name: str, now: datetime | None, **options: Any) -> None:
+    """Run the function NAME now and put its rows into the inbox."""
+    from scripts.call import call_and_tell
+
+    sys.exit(0 if call_and_tell(data, name, now, click.echo, **options) else 1)
+
+
+@cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")
+@data_option
+@click.pass_context
+def functions(context: click.Context, data: Path) -> None:
+    """List the functions, show their runs, tell why one failed, make a new one."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_functions, data=data)
+
+
+@functions.command("list", epilog="Example: hoursight functions list")
+@given_data_option
+def list_functions(data: Path) -> None:
+    """List the functions: what sets them off, what they write, how they fare."""
+    from scripts.call import roster_of
+    from scripts.functions_view import show_functions
+
+    show_functions(roster_of(data))
+
+
+@functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
+@given_data_option
+@click.argument("name", required=False)
+@click.option("--last", default=20, show_default=True, help="How many.")
+def show_runs(data: Path, name: str | None, last: int) -> None:
+    """List the newest runs, of the function NAME or of all."""
+    from scripts import functions_view
+
+    functions_view.show_runs(data, name, last)
+
+
+@functions.command(epilog="Example: hoursight functions why host")
+@given_data_option
+@click.argument("name")
+def why(data: Path, name: str) -> None:
+    """Tell in words how the function NAME last failed, what happens next and what to do."""
+    from scripts import functions_view
+    from scripts.call import roster_of
+
+    for line in functions_view.why(roster_of(data), name):
+        click.echo(line)
+
+
+@functions.command(epilog="Example: hoursight functions new disk_of_nas")
+@given_data_option
+@click.argument("name")
+def new(data: Path, name: str) -> None:
+    """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
+    from scripts.call import roster_of
+    from scripts.functions_view import make_new
+
+    for path in make_new(roster_of(data), name):
+        click.echo(f"wrote {path}")
+    click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
+
+
+@functions.command(epilog="Example: hoursight functions revive host")
+@given_data_option
+@click.argument("name")
+def revive(data: Path, name: str) -> None:
+    """Let the parked function NAME run again at once."""
+    from scripts import functions_view
+    from scripts.call import roster_of
+
+    click.echo(functions_view.revive(roster_of(data), name))

@@ -1,0 +1,57 @@
+"""Commands on API keys: keys create, list, revoke."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from scripts.commands.group import cli, data_option
+
+
+@cli.group(epilog="Example: hoursight keys create --scope feed --name telegraf")
+def keys() -> None:
+    """Make API keys, list them, take them back: for those who push rows, and for readers elsewhere.
+
+    While there is none, everything may be done from this machine and nothing from others.
+    """
+
+
+@keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
+@data_option
+@click.option(
+    "--scope", "scopes", multiple=True, required=True, type=click.Choice(["feed", "read", "admin"]),
+    help="What it is good for: pushing rows, reading, or everything; may be given several times.",
+)  # fmt: skip
+@click.option("--name", required=True, help="Who is going to use it.")
+def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
+    """Make a key and show it, this once."""
+    from storage import keys
+    from storage.folders import Folders
+
+    token = keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
+    click.echo(token)
+    click.echo("It is shown this once. Send it as the header X-API-Key.", err=True)
+
+
+@keys.command("list", epilog="Example: hoursight keys list")
+@data_option
+def list_keys(data: Path) -> None:
+    """List the keys: their names and what they are good for."""
+    from storage.folders import Folders
+    from storage.keys import Keyring
+
+    for key in Keyring(Folders.at(data)).known():
+        made = key.created_at.strftime("%Y-%m-%d %H:%M")
+        click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
+
+
+@keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
+@data_option
+@click.argument("name")
+def revoke_key(data: Path, name: str) -> None:
+    """Take back the key of that NAME or id; it is refused from now on."""
+    from storage import keys
+    from storage.folders import Folders
+
+    key = keys.revoke_key(Folders.at(data), name)
+    click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is no longer taken.")

@@ -1,0 +1,79 @@
+"""Commands on the lake: sql, schema, backup, restore, delete."""
+
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from scripts.commands.group import cli, data_option
+
+
+@cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
+@data_option
+@click.argument("statement")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "csv", "json", "parquet"]),
+    default="table",
+    show_default=True,
+    help="How to print the rows.",
+)
+def sql(data: Path, statement: str, form: str) -> None:
+    """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it."""
+    from scripts.progress import rows_of
+    from scripts.show import show_rows
+    from storage.reader import Reader
+
+    with closing(Reader.open(data)) as reader:
+        show_rows(rows_of(reader, statement), form)
+
+
+@cli.command(epilog="Example: hoursight schema forecasts")
+@data_option
+@click.argument("name", required=False)
+def schema(data: Path, name: str | None) -> None:
+    """List the tables and views, or the columns of one table."""
+    from scripts.show import show_schema
+    from storage.settings import read_settings
+
+    show_schema(name, read_settings(data).schema())
+
+
+@cli.command(epilog="Example: hoursight backup /srv/backups/monday.tar")
+@data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+def backup(data: Path, file: Path) -> None:
+    """Write all that there is into FILE, while everything runs."""
+    from scripts.safety import take_backup
+
+    take_backup(data, file, click.echo)
+
+
+@cli.command(epilog="Example: hoursight restore /srv/backups/monday.tar --data /srv/again")
+@data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+def restore(data: Path, file: Path) -> None:
+    """Make a new data folder from the backup FILE, and verify every row of it."""
+    from scripts.safety import put_back
+
+    put_back(file, data, click.echo)
+
+
+@cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")
+@data_option
+@click.argument("server")
+@click.option("--why", help="Is written down with the deletion.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
+    """Delete all rows of SERVER from every table, and its name from every file.
+
+    Stop its source first: with its next sample it is known again. Backups made before still have
+    it.
+    """
+    from scripts.safety import count_rows, delete_server
+
+    rows = count_rows(data, server)
+    if not yes:
+        click.confirm(f"Delete {rows:,} rows of {server} for good?", abort=True)
+    delete_server(data, server, why, click.echo)

@@ -1,0 +1,118 @@
+"""Commands on models: train, export, models promote, rollback, and backtest."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.commands.group import cli, data_option, given_data_option
+
+
+@cli.command(epilog="Example: hoursight train --files history.parquet --minutes 2")
+@data_option
+@click.option(
+    "--files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Parquet or CSV to learn from, instead of the lake; may be given several times.",
+)  # fmt: skip
+@click.option(
+    "--from", "start", default="serving", show_default=True,
+    help="Go on from 'shipped', 'serving', a model's name or a .pt file; or 'scratch'.",
+)  # fmt: skip
+@click.option("--seed", default=0, show_default=True, help="The same seed, the same weights.")
+@click.option("--steps", type=click.IntRange(1), help="How long at most.")
+@click.option("--minutes", type=click.FloatRange(0.01), help="How long at most, by the clock.")
+@click.option("--days", default=60.0, show_default=True, help="How much of the lake to learn from.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    help="More help only on cores that do nothing else.",
+)  # fmt: skip
+@click.option("--resume/--fresh", default=True, help="Go on where a training was killed, or not.")
+@click.option("--promote/--candidate", default=True, help="Let it serve when it is better, or not.")
+def train(data: Path, resume: bool, **asked: Any) -> None:
+    """Learn from the fleet's own history, and let the result serve when it is better.
+
+    Every fifth server and the newest hours are kept aside; the result serves only when it beats
+    the serving model and naive forecasts on the newest ones. Killed, it goes on when called again.
+    """
+    from scripts.training import Asked, command
+
+    command(Asked(data, fresh=not resume, **asked), click.echo)
+
+
+@cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
+@data_option
+@click.argument("name", default="serving")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False))
+def export(data: Path, name: str, out: Path) -> None:
+    """Write the model NAME (or a .pt file) as ONNX with its card, verified against PyTorch."""
+    from scripts.training import export_command
+
+    export_command(data, name, out, click.echo)
+
+
+@cli.group(invoke_without_command=True, epilog="Example: hoursight models rollback")
+@data_option
+@click.pass_context
+def models(context: click.Context, data: Path) -> None:
+    """List the models, promote one, or go back to the one before."""
+    if context.invoked_subcommand is None:
+        from scripts.shelf import show_models
+
+        show_models(data)
+
+
+@models.command("promote", epilog="Example: hoursight models promote shipped")
+@given_data_option
+@click.argument("name")
+def promote_model(data: Path, name: str) -> None:
+    """Let the model NAME serve, whatever the gate said; 'shipped' is the package's own."""
+    from scripts.shelf import promote
+
+    promote(data, name, click.echo)
+
+
+@models.command("rollback", epilog="Example: hoursight models rollback")
+@given_data_option
+def roll_back_model(data: Path) -> None:
+    """Let the model serve that did before the present one."""
+    from scripts.shelf import roll_back
+
+    roll_back(data, click.echo)
+
+
+@cli.command(epilog="Example: hoursight backtest history.parquet --html report.html")
+@data_option
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--lake", is_flag=True, help="The history in the data folder, instead of files.")
+@click.option("--model", type=click.Path(path_type=Path), help="A model file to try instead.")
+@click.option(
+    "--origins",
+    type=click.IntRange(1),
+    default=14,
+    show_default=True,
+    help="From how many times, 8 h apart, to forecast; the last ones.",
+)
+@click.option("--servers", help="Only these: names and patterns, as in 'ppdb*,web1'.")
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write all numbers here.",
+)
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write a report with pictures here.",
+)
+def backtest(**asked: Any) -> None:
+    """Tell what the forecast would have been worth on the history in FILES, or in the lake.
+
+    FILES are Parquet or CSV with ts, server and any of the 14 metrics, at any cadence. The exit
+    code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
+    than that of the value 24 h before, or of the last value), and 2 for bad input.
+    """
+    from scripts.backtest import Asked, command
+
+    sys.exit(command(Asked(**asked), click.echo))

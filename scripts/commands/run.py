@@ -1,0 +1,67 @@
+"""Commands that run the system, and look after it: demo, up, scenario, doctor."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from scripts.commands.group import cli, data_option
+
+
+@cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
+@data_option
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
+@click.option("--servers", default=20, show_default=True, help="Size of a new simulated fleet.")
+@click.option("--scenario", help="What the fleet plays: see 'hoursight scenario --help'.")
+@click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, as a stranger.")
+def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongodb: bool) -> None:
+    """Run a simulated fleet and this host, everything on, on this machine."""
+    from scripts import launch
+
+    _check_scenario(scenario)
+    if mongodb:
+        sys.exit(0 if launch.run_mongodb(data, port, servers, click.echo) else 1)
+    launch.run(data, port, servers, scenario, click.echo)
+
+
+@cli.command(epilog="Example: hoursight up --data /srv/hoursight")
+@data_option
+@click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
+def up(data: Path, port: int | None) -> None:
+    """Run the Procfile: each process alone, and started again alone when it ends."""
+    from scripts.launch import supervise
+    from storage.settings import read_settings
+
+    web = read_settings(data).web
+    supervise(data, web.host, port or web.port, click.echo)
+
+
+@cli.command(epilog="Example: hoursight scenario cascade")
+@data_option
+@click.argument("name")
+def scenario(data: Path, name: str) -> None:
+    """Switch what the simulated fleet plays, from now on.
+
+    NAME is healthy, mixed, degrading, critical or cascade.
+    """
+    from scripts.launch import set_scenario
+
+    _check_scenario(name)
+    set_scenario(data, name)
+    click.echo(f"The simulator plays '{name}' from now on.")
+
+
+@cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")
+@data_option
+def doctor(data: Path) -> None:
+    """Check everything that a forecast needs, and say what to do about what is wrong."""
+    from scripts.doctor import examine
+
+    sys.exit(0 if examine(data, click.echo) else 1)
+
+
+def _check_scenario(name: str | None) -> None:
+    from functions.simulation.incidents import SCENARIOS
+
+    if name is not None and name not in SCENARIOS:
+        raise click.BadParameter(f"{name!r} is no scenario: choose {', '.join(SCENARIOS)}")

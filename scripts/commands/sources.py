@@ -1,0 +1,68 @@
+"""Commands that bring samples: sources list, test, new, and import."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from scripts.commands.group import cli, data_option, given_data_option
+
+
+@cli.group(invoke_without_command=True, epilog="Example: hoursight sources new mongodb")
+@data_option
+@click.pass_context
+def sources(context: click.Context, data: Path) -> None:
+    """List the sources: last sample, lag, rate, and what is wrong in words."""
+    if context.invoked_subcommand is None:
+        context.invoke(list_sources, data=data)
+
+
+@sources.command("list", epilog="Example: hoursight sources list")
+@given_data_option
+def list_sources(data: Path) -> None:
+    """The same list."""
+    from scripts.sources_view import list_sources as run
+
+    run(data)
+
+
+@sources.command("test", epilog="Example: hoursight sources test var/sources/shop.toml --once")
+@given_data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--once/--all", default=True, help="One page, or all that the source has.")
+@click.option("--verbose", is_flag=True, help="Show the first document as it came.")
+def try_source(data: Path, file: Path, once: bool, verbose: bool) -> None:
+    """Connect as FILE says, fetch a page, and show field by field what becomes of it.
+
+    Nothing is written.
+    """
+    from scripts.sources_view import try_source as run
+
+    sys.exit(0 if run(data, file, click.echo, once=once, verbose=verbose) else 1)
+
+
+@sources.command("new", epilog="Example: hoursight sources new files > var/sources/history.toml")
+@click.argument("kind")
+def new_source(kind: str) -> None:
+    """Print a commented source file of KIND: mongodb, elasticsearch, prometheus or files."""
+    from scripts.sources_view import template
+
+    click.echo(template(kind), nl=False)
+
+
+@cli.command("import", epilog="Example: hoursight import history.csv")
+@data_option
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--like", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="A source file whose mapping and site are used; else the stock names are tried.",
+)  # fmt: skip
+def import_(data: Path, file: Path, like: Path | None) -> None:
+    """Bring history from FILE (CSV, JSON lines or Parquet) into the lake.
+
+    Killed, the same command goes on where it was; a sample of a server and time is kept once.
+    """
+    from scripts.import_file import import_file
+
+    rows = import_file(data, file, like, click.echo)
+    click.echo(f"{rows:,} rows are in the inbox.")
