@@ -5,6 +5,7 @@ HTTP, a line feed and the body. Only who may write the data folder can ask.
 """
 
 import asyncio
+import logging
 import os
 import socketserver
 import threading
@@ -13,6 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["NobodyThere", "answering", "ask"]
+
+log = logging.getLogger(__name__)
 
 MAX_QUESTION_BYTES = 16 << 20
 STOP_WITHIN_S = 0.05
@@ -91,9 +94,16 @@ class _Handler(socketserver.StreamRequestHandler):
         if len(question) > self.server.most_bytes:
             status, body = 413, b'{"error":"the question is too large"}'
         else:
-            status, body = self.server.answer(question)
+            status, body = self._answer(question)
         with suppress(BrokenPipeError):  # whoever asked has gone
             self.wfile.write(b"%d\n" % status + body)
+
+    def _answer(self, question: bytes) -> tuple[int, bytes]:
+        try:
+            return self.server.answer(question)
+        except Exception:  # whoever asked shall know that it is no fault of theirs
+            log.exception("a question could not be answered")
+            return 500, b'{"error":"this failed inside Hoursight: its log says where"}'
 
 
 @contextmanager

@@ -89,8 +89,8 @@ def contexts(
     servers = known["server"].to_pylist()
     first, last = (servers[0], servers[-1]) if servers else ("", "")
     rows = reader.named("windows/contexts", start=start, stop=stop, first=first, last=last)
-    if among is not None:
-        rows = rows.filter(pc.is_in(rows["server"], known["server"].combine_chunks()))
+    # Others than were asked for, and steps that were still on their way when a server was deleted.
+    rows = rows.filter(pc.is_in(rows["server"], known["server"].combine_chunks()))
     values = np.full((len(servers), steps, len(METRIC_NAMES)), np.nan, np.float32)
     which = _positions(servers, rows["server"])
     step = _steps_since(start, rows["ts"])

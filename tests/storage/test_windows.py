@@ -49,6 +49,15 @@ def test_a_window_of_some_servers_holds_those_and_no_other(house: House) -> None
     assert window[1:].servers == ("c",)
 
 
+def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: House) -> None:
+    house.put("metrics_5m", [{"server": "a", "ts": NOW - STEP, "cpu_user_pct_mean": 1.0}])
+    house.put("metrics", [{"server": "z", "ts": NOW, "cpu_user_pct": 2.0}])
+    house.commit()
+    found = contexts(house.reader, floor_step(NOW))
+    assert found.servers == ("z",)
+    assert np.isnan(found.values).all()
+
+
 def test_steps_outside_of_the_context_are_left_out(house: House) -> None:
     facts(house, "a")
     house.put("metrics_5m", [step("a", 0, 1.0), step("a", 289, 1.0)])
