@@ -97,8 +97,8 @@ class Writer:
 
     def value(self, sql: str, **parameters: Any) -> Any:
         """The first value of a query; None when it has no row."""
-        row = self.run(sql, **parameters).fetchone()
-        return row[0] if row else None
+        rows = self.run(sql, **parameters).fetchall()  # a result that is not read out pins the WAL
+        return rows[0][0] if rows else None
 
     def column(self, sql: str, **parameters: Any) -> set[Any]:
         """The first column of a query."""

@@ -112,14 +112,13 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: House) -> None:
 
 
 def test_a_query_that_the_full_disk_stops_says_so(small: House) -> None:
-    # Of samples the keeper itself reads after the commit, and so makes the room that is needed.
-    small.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
+    put(small, 1)
     small.commit()
     ballast = fill_up(small.folders.data)
     with pytest.raises(QueryFailed, match="is full: make room there"):
-        small.one("SELECT count(*) FROM processes")
+        small.one("SELECT count(*) FROM metrics")
     ballast.unlink()
-    assert small.one("SELECT count(*) FROM processes") == 1
+    assert small.one("SELECT count(*) FROM metrics") == 200
 
 
 def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
