@@ -31,9 +31,9 @@ from storage.windows import Contexts
 # A server silent for longer than this has no present to forecast from.
 SILENT = timedelta(minutes=30)
 
-# What one run forecasts: its rows, 40 kB a server, are in memory until they are a segment.
-TOGETHER = 1500
-_GROUP = 512  # servers whose quantiles are held beside their lists
+# What one run forecasts: its rows, 40 kB a server, are in memory until they are a segment, and the
+# keeper commits them while the next are made.
+TOGETHER = 512
 
 Floats = npt.NDArray[np.float32]
 
@@ -113,12 +113,6 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
 
 
 def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
-    """Forecasts of all servers; a group's lists are made before the next group is forecast."""
-    firsts = range(0, len(contexts.servers), _GROUP)
-    return pa.concat_tables(_group(model, contexts[i : i + _GROUP], now) for i in firsts)
-
-
-def _group(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
     quiet = _silent(contexts.values)
     made = predict(model, contexts.values, contexts.start, contexts.profiles)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]

@@ -46,13 +46,6 @@ class Contexts:
         steps = int(self.values.shape[1])
         return self.start + steps * STEP
 
-    def __getitem__(self, which: slice) -> "Contexts":
-        """Some of the servers."""
-        return Contexts(
-            self.servers[which], self.profiles[which], self.cores[which], self.start,
-            self.values[which],
-        )  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Readings:

@@ -50,7 +50,7 @@ class Door:
             return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
         try:
             with self._found(asked.name) as (function, hands):
-                run = self._runner.run(
+                run = self._runner.run_whole(
                     function, "request", asked.now, asked.dry_run, hands=hands, body=asked.body
                 )
         except registry.UnknownFunction as error:

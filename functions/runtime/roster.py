@@ -86,10 +86,10 @@ class Roster:
         paths: tuple[Path, ...] = (),
         body: Any = None,
     ) -> Run:
-        """Run a function once, and unless `dry` put its rows into the inbox; raises CallFailed."""
+        """Run a function, and unless `dry` put its rows into the inbox; raises CallFailed."""
         known = self.find(name)
         with self.at_hand(known) as hands:
-            run = self.runner.run(
+            run = self.runner.run_whole(
                 known.function, "python", now, dry, hands=hands, paths=paths, body=body
             )
         self.runner.flush()

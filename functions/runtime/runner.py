@@ -4,7 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,24 @@ class Runner:
             self.ledger.enter(run.entry)
         return run
 
+    def run_whole(
+        self,
+        function: Declared,
+        trigger: str,
+        now: datetime | None = None,
+        dry: bool = False,
+        **given: Any,
+    ) -> Run:
+        """Run it again while it has more to do, and tell it as one run; `dry` is the first part.
+
+        Takes what `run` takes. The rows of all parts are held together.
+        """
+        now = now or self.clock()
+        runs = [self.run(function, trigger, now, dry, **given)]
+        while runs[-1].batch.more and runs[-1].error is None and not dry:
+            runs.append(self.run(function, trigger, now, **given))
+        return _whole(runs)
+
     def failed_to_load(self, source: Source, error: str) -> None:
         """Enter into the ledger that a source cannot be loaded, and why."""
         log.error("%s cannot be loaded: %s", source.name, error)
@@ -209,6 +227,18 @@ class Runner:
             name=name,
         )
         return found[0]["cursor"] if found else None
+
+
+def _whole(runs: list[Run]) -> Run:
+    """The last run, with the rows of all."""
+    if len(runs) == 1:
+        return runs[0]
+    names = dict.fromkeys(name for run in runs for name in run.batch.rows)
+    rows = {
+        name: pa.concat_tables(run.batch.rows[name] for run in runs if name in run.batch.rows)
+        for name in names
+    }
+    return replace(runs[-1], batch=replace(runs[-1].batch, rows=rows))
 
 
 def _entry(function: Declared, answer: Answer, cost: Cost, took_ms: float) -> dict[str, Any]:

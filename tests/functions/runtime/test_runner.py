@@ -66,6 +66,29 @@ def counting(name: str = "count") -> Function:
     return made(count)
 
 
+def in_parts(parts: int) -> Function:
+    """A function that has more to do until its run number `parts`."""
+
+    def count(cursor: str | None) -> Batch:
+        number = int(cursor or 0) + 1
+        return Batch({"scenarios": scenario(number)}, cursor=str(number), more=number < parts)
+
+    return made(count)
+
+
+def test_what_is_done_in_parts_is_told_as_one_run_with_all_rows(folders: Folders) -> None:
+    run = runner_of(folders).run_whole(in_parts(3), "test", NOW)
+    assert (run.outcome, run.batch.more, run.batch.cursor) == ("ok", False, "3")
+    assert run.batch.rows["scenarios"].num_rows == 3
+    assert waiting(folders) == [("scenarios", "1"), ("scenarios", "2"), ("scenarios", "3")]
+
+
+def test_a_dry_run_of_parts_is_the_first_and_says_that_there_are_more(folders: Folders) -> None:
+    run = runner_of(folders).run_whole(in_parts(3), "test", NOW, dry=True)
+    assert (run.batch.row_count, run.batch.more) == (1, True)
+    assert waiting(folders) == []
+
+
 def test_a_function_is_handed_what_it_names_and_nothing_else(house: House) -> None:
     handed: dict[str, Any] = {}
 
