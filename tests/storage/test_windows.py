@@ -46,7 +46,6 @@ def test_a_window_of_some_servers_holds_those_and_no_other(house: House) -> None
     window = contexts(house.reader, STOP, among=["a", "c"])
     assert window.servers == ("a", "c")
     np.testing.assert_array_equal(window.values[:, -1, MEMORY], [1, 1])
-    assert window[1:].servers == ("c",)
 
 
 def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: House) -> None:
