@@ -98,22 +98,14 @@ uptime_days = {{ field = "up_ms", unit = "ms" }}
 
 
 def set_up(data: Path, servers: int, say: Say) -> None:
-    """Make the data folder's settings and its source file; raises MongodMissing."""
+    """Make the data folder's settings, and say where things are; raises MongodMissing."""
     binary, folders = mongod_path(), Folders.at(data).create()
     if not folders.settings.exists():
         fleet = SimulatorSettings(enabled=False, servers=servers)
         write_settings(data, Settings(sources=SourceSettings(simulator=fleet)))
-    server = _server(folders)
-    target = folders.data / "sources" / f"{SOURCE}.toml"
-    target.parent.mkdir(exist_ok=True)
-    target.write_text(
-        SOURCE_FILE.format(
-            database=DATABASE, collection=COLLECTION, port=server.port, user=READER,
-            password=_password_file(folders).absolute(),
-        )
-    )  # fmt: skip
-    say(f"MongoDB: {binary} on port {server.port}, collection {DATABASE}.{COLLECTION}.")
-    say(f"The mapping: {target}")
+    port = _server(folders).port
+    say(f"MongoDB: {binary} on port {port}, collection {DATABASE}.{COLLECTION}.")
+    say(f"The mapping: {_source_file(folders)}")
 
 
 def procfile(data: Path) -> Path:
@@ -176,6 +168,7 @@ def main() -> None:
     if fresh:
         server.set_up()
         (server.folder / "made").touch()
+    _write_source(Folders.at(data), server)
     while not stop.is_set():
         _say(f"mongod is process {server.pid}: kill it, and it is back after {OUTAGE_S:.0f} s")
         _write_until_it_dies(server, fleet, settings.seed, stop)
@@ -265,6 +258,22 @@ def _server(folders: Folders) -> Mongod:
     )
     port.write_text(str(server.port))
     return server
+
+
+def _write_source(folders: Folders, server: Mongod) -> None:
+    """Point Hoursight at the collection, now that it can be read."""
+    target = _source_file(folders)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(
+        SOURCE_FILE.format(
+            database=DATABASE, collection=COLLECTION, port=server.port, user=READER,
+            password=_password_file(folders).absolute(),
+        )
+    )  # fmt: skip
+
+
+def _source_file(folders: Folders) -> Path:
+    return folders.data / "sources" / f"{SOURCE}.toml"
 
 
 def _password_file(folders: Folders) -> Path:
