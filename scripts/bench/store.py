@@ -19,8 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.bench.measure import Figure, interleaved, median, quantile, stopwatch
-from scripts.bench.peers.peer import free_port
 from scripts.bench.workload import STEP_S, issue, native, rolled_samples, samples
+from scripts.ports import free_port
 from storage import segment
 from storage.folders import Folders
 from storage.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step

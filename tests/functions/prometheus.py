@@ -17,9 +17,11 @@ import pyarrow as pa
 import pytest
 
 from functions.push.remote_write import WriteRequest
-from scripts.mongod import free_port
+from scripts.ports import free_port
 
-__all__ = ["EXPORTER", "PASSWORD", "Labels", "Prometheus", "needs_prometheus", "until"]
+__all__ = [
+    "EXPORTER", "PASSWORD", "PROMETHEUS", "Labels", "Prometheus", "needs_prometheus", "until",
+]  # fmt: skip
 
 PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
 needs_prometheus = pytest.mark.skipif(
@@ -88,13 +90,13 @@ class Prometheus:
         self.kill()
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:
             if answer := found():
                 return answer
-        except httpx.TransportError:
+        except (httpx.TransportError, OSError):  # it is not there yet
             pass
         threading.Event().wait(0.05)
     raise AssertionError(f"not within {seconds} s: {what}")

@@ -1,7 +1,6 @@
 """The stream of events that keeps open pages fresh."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -13,6 +12,7 @@ import uvicorn
 from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
 
+from scripts.ports import free_port
 from storage.announce import announce
 from storage.folders import Folders
 from web.__main__ import Server
@@ -76,13 +76,6 @@ def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
                 last = asyncio.ensure_future(anext(events, None))
 
     run(test())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> None:

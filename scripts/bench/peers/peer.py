@@ -1,6 +1,5 @@
 """What every peer can do here, and how its server is started and stopped."""
 
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from scripts.bench.peers.workload import FIELDS, Question, Span
 
-__all__ = ["Absent", "Peer", "Server", "folder_bytes", "free_port", "numbers_of", "wait_until"]
+__all__ = ["Absent", "Peer", "Server", "folder_bytes", "numbers_of", "wait_until"]
 
 START_S = 30.0
 
@@ -74,13 +73,6 @@ def wait_until(condition: Callable[[], bool], trouble: Callable[[], str] = str) 
         if time.monotonic() > give_up:
             raise RuntimeError(f"not within {START_S:g} s: {trouble()}")
         time.sleep(0.05)
-
-
-def free_port() -> int:
-    """A port of this host that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def folder_bytes(folder: Path) -> int:

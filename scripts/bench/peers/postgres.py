@@ -10,8 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as csv
 
-from scripts.bench.peers.peer import Absent, Server, free_port, numbers_of
+from scripts.bench.peers.peer import Absent, Server, numbers_of
 from scripts.bench.peers.workload import FIELDS, Question, Span
+from scripts.ports import free_port
 
 LAST = """
 SELECT DISTINCT ON (server) server, ts, {fields} FROM cpu

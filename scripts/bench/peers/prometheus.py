@@ -9,8 +9,9 @@ import httpx
 import numpy as np
 import pyarrow as pa
 
-from scripts.bench.peers.peer import Absent, Server, folder_bytes, free_port
+from scripts.bench.peers.peer import Absent, Server, folder_bytes
 from scripts.bench.peers.workload import FIELDS, STEP_S, Question, Span
+from scripts.ports import free_port
 
 REQUEST_STEPS = 360  # an hour of every series in a request
 LITERAL = 1 << 16

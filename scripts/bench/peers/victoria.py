@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 import pyarrow as pa
 
-from scripts.bench.peers.peer import Absent, Server, folder_bytes, free_port, wait_until
+from scripts.bench.peers.peer import Absent, Server, folder_bytes, wait_until
 from scripts.bench.peers.prometheus import answers, promql, series_of
 from scripts.bench.peers.workload import Question, Span
+from scripts.ports import free_port
 
 REQUEST_SERIES = 500
 PACKAGE = "victoria-metrics"

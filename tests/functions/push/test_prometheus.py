@@ -1,16 +1,13 @@
 """A real Prometheus scrapes a real node_exporter and writes to the site; the lake is counted."""
 
 import json
-import shutil
-import socket
 import subprocess
 import threading
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,14 +16,11 @@ import pytest
 import uvicorn
 
 from functions.push.intake import taking_pushes
+from scripts.ports import free_port
 from storage.keys import create_key
 from tests.conftest import NOW, House
+from tests.functions.prometheus import EXPORTER, PROMETHEUS, needs_prometheus, until
 from web.app import create_app
-
-PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
-needs_prometheus = pytest.mark.skipif(
-    not (PROMETHEUS and EXPORTER), reason="prometheus and prometheus-node-exporter are not there"
-)
 
 CONFIG = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
@@ -41,12 +35,6 @@ SAMPLES = """
 SELECT ts, load_average, cpu_idle_pct, cpu_user_pct, mem_used_pct, net_in_mb_s, uptime_days
 FROM metrics WHERE server = '127.0.0.1' AND source = 'remote_write' ORDER BY ts
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -71,16 +59,6 @@ def site(house: House, port: int) -> Iterator[None]:
         app.state.live.close()
         server.should_exit = True
         thread.join(10)
-
-
-def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
-        with suppress(OSError, urllib.error.URLError):
-            if answer := found():
-                return answer
-        threading.Event().wait(0.2)
-    raise AssertionError(f"not within {seconds} s: {what}")
 
 
 def scraped(port: int) -> dict[int, float]:
