@@ -72,3 +72,8 @@ def test_the_options_shown_are_those_of_the_backtest() -> None:
     options = {o for p in cli.commands["backtest"].params for o in p.opts}
     text = (ROOT / "docs" / "backtest.md").read_text()
     assert set(re.findall(r"--\w+", text)) <= options
+
+
+def test_the_race_was_run_with_the_model_that_ships() -> None:
+    shown = (ROOT / "docs" / "accuracy.md").read_text()
+    assert f"Of model `{Forecaster.open(SHIPPED).hash}`" in shown
