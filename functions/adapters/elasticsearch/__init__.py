@@ -3,6 +3,7 @@
 import weakref
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import compress
 from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
@@ -14,17 +15,11 @@ from functions.adapters.elasticsearch.trouble import unreachable
 from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Document, Page, Wanted
+from functions.sources.lookback import MAX_FUTURE, Given, LookBack
 
 __all__ = ["MAPPING", "Connection", "connect"]
 
 MAPPING = {"stock": "metricbeat"}
-
-# Servers report in no order: each poll looks back a little, and now and then all the way.
-JITTER = timedelta(seconds=15)
-LOOKS_BACK_PER_OVERLAP = 4
-# Times beyond this lie in the future: they are handed over, to be refused, and nothing waits there.
-MAX_FUTURE = timedelta(minutes=5)
-MAX_GIVEN = 50_000
 
 
 def connect(connection: Connection, wanted: Wanted) -> "Reading":
@@ -68,9 +63,8 @@ class Reading:
     def _begin(self, position: dict[str, Any] | None) -> None:
         self._end_passage()
         self._position = position or {}
-        self._given: dict[tuple[str, str], int] = {}
-        self._forget_at = MAX_GIVEN
-        self._looked: datetime | None = None
+        self._given = Given()
+        self._back = LookBack(self._overlap)
 
     def _end_passage(self) -> None:
         passage, self._passage = self._passage, None
@@ -79,17 +73,16 @@ class Reading:
 
     def _look_around(self, now: datetime) -> Iterator[Page]:
         """What there is to read and from when on; what an operator should know of it."""
-        pause = self._overlap / LOOKS_BACK_PER_OVERLAP
-        back = self._looked is None or not timedelta(0) <= now - self._looked < pause
-        if back or self._field is None:
+        far = self._back.due(now)
+        if far or self._field is None:
             found = survey(self._client, self._connection.index, self._wanted.time)
             self._field = found.field
-            if found.notes and self._looked is None:
+            if found.notes and self._back.looked is None:
                 self._position = {"noted": True} | (self._position or {})
                 yield Page((), self._position, found.notes)
-            self._looked = now
+            self._back.looked = now
         if self._field is not None:
-            since_ms = self._since_ms(now, self._overlap if back else min(self._overlap, JITTER))
+            since_ms = self._since_ms(now, self._back.span(far))
             self._passage = Passage(
                 self._client, self._connection, self._field, self._fields(), since_ms
             )
@@ -110,36 +103,26 @@ class Reading:
             if hits is None:
                 self._end_passage()
                 return
-            fresh = [hit for hit in hits if self._remember(hit)]
-            self._advance(hits, _ms(now + MAX_FUTURE))
+            fresh = self._fresh(hits)
+            self._advance(hits, now)
             if fresh:
                 self._passage.went_on()
                 yield Page([_document(hit) for hit in fresh], self._position)
 
-    def _remember(self, hit: Hit) -> bool:
-        """Whether the document is new; from now on it is not."""
+    def _fresh(self, hits: list[Hit]) -> list[Hit]:
+        """Those of the documents that are new; from now on they are not."""
         assert self._field is not None
-        key = (hit["_index"], hit["_id"])
-        new = key not in self._given
-        self._given[key] = self._field.ms(hit)
-        return new
+        keys = [(hit["_index"], hit["_id"]) for hit in hits]
+        return list(compress(hits, self._given.take(keys, map(self._field.ms, hits))))
 
-    def _advance(self, hits: list[Hit], limit_ms: int) -> None:
+    def _advance(self, hits: list[Hit], now: datetime) -> None:
         assert self._field is not None
-        newest_ms = (self._position or {}).get("at")
+        newest_ms, limit_ms = (self._position or {}).get("at"), _ms(now + MAX_FUTURE)
         found = [at for hit in hits if (at := self._field.ms(hit)) <= limit_ms]
         if found and (newest_ms is None or found[-1] > newest_ms):
             self._position = (self._position or {}) | {"at": found[-1]}
-        if len(self._given) > self._forget_at:
-            self._forget()
-
-    def _forget(self) -> None:
-        """Let go of what no look back reaches any more."""
-        newest_ms = (self._position or {}).get("at")
-        if newest_ms is not None:
-            bound_ms = newest_ms - int(self._overlap / timedelta(milliseconds=1))
-            self._given = {key: at for key, at in self._given.items() if at >= bound_ms}
-            self._forget_at = MAX_GIVEN + 2 * len(self._given)
+        if self._given.crowded and "at" in (self._position or {}):
+            self._given.forget(self._since_ms(now, self._overlap))
 
 
 def _document(hit: Hit) -> Document:

@@ -24,12 +24,10 @@ from functions.mapping.columns import projection
 from functions.mapping.strict import SourceWrong
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Page, Wanted
+from functions.sources.lookback import LookBack
 
 __all__ = ["Connection", "connect"]
 
-# Servers report in no order: each poll looks back a little, and now and then all the way.
-JITTER = timedelta(seconds=15)
-LOOKS_BACK_PER_OVERLAP = 4
 STREAM_WAIT_MS = 100
 BURST_S = 0.2
 MAX_WAIT = timedelta(seconds=10)
@@ -61,7 +59,7 @@ class Reading:
         self._strands: dict[str, Strand] = {}
         self._position: dict[str, Any] | None = None
         self._polled: datetime | None = None
-        self._looked: datetime | None = None
+        self._back = LookBack(parse_period(connection.overlap))
         self._stream: CollectionChangeStream[Document] | None = None
         self._streams = connection.change_stream
         self._indexed = True
@@ -97,17 +95,15 @@ class Reading:
     def _begin(self, position: dict[str, Any] | None) -> None:
         self._position = position or {}
         self._strands = {}
-        self._looked = self._polled = None
+        self._back.looked = self._polled = None
 
     def _poll(self, now: datetime) -> Iterator[Page]:
-        overlap = parse_period(self._connection.overlap)
-        pause = overlap / LOOKS_BACK_PER_OVERLAP
-        back = self._looked is None or not timedelta(0) <= now - self._looked < pause
-        if back and not self._busy:
+        far = self._back.due(now)
+        if far and not self._busy:
             yield from self._look_around()
-            self._looked = now
+            self._back.looked = now
         for kind, strand in self._strands.items():
-            for documents in strand.read(now, overlap if back else min(overlap, JITTER)):
+            for documents in strand.read(now, self._back.span(far)):
                 yield self._page(documents, strand, kind)
 
     def _page(self, documents: list[Document], strand: Strand, kind: str) -> Page:
@@ -117,7 +113,7 @@ class Reading:
     def _look_around(self) -> Iterator[Page]:
         """Which kinds of times there are; what an operator should know of the collection."""
         field, notes = self._field(), []
-        if self._looked is None:
+        if self._back.looked is None:
             notes = self._notes(field)
         usable, notes_too = self._usable(field)
         notes += notes_too
@@ -153,7 +149,7 @@ class Reading:
         reasons = [reason for reason in found.values() if reason is not None]
         if reasons and not usable:
             raise SourceWrong(reasons[0])
-        return usable, [f"left out: {reason}" for reason in reasons if self._looked is None]
+        return usable, [f"left out: {reason}" for reason in reasons if self._back.looked is None]
 
     def _has(self, condition: Mapping[str, Any]) -> bool:
         return self._collection.find_one(condition, {"_id": 1}) is not None

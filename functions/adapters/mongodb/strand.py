@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Any
 
 from bson.datetime_ms import DatetimeMS
@@ -15,6 +16,7 @@ from functions.mapping.bounds import before, newest, since
 from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Wanted
+from functions.sources.lookback import MAX_FUTURE, Given
 
 __all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]
 
@@ -25,9 +27,6 @@ KINDS = {"date": "date", "text": "string", "number": "number"}
 TYPES: dict[str, tuple[type, ...]] = {
     "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal128),
 }  # fmt: skip
-# Times beyond this lie in the future: they are handed over, to be refused, and nothing waits there.
-MAX_FUTURE = timedelta(minutes=5)
-MAX_GIVEN = 50_000
 
 
 class Strand:
@@ -52,8 +51,7 @@ class Strand:
         self._projection = dict.fromkeys([*projection((*wanted.fields, field)), "_id"], 1)
         self._page, self._overlap = connection.page, parse_period(connection.overlap)
         self._frontier = _unpacked(position)
-        self._given: dict[Any, Any] = {}
-        self._forget_at = MAX_GIVEN
+        self._given = Given()
         self._cursor: Cursor[Document] | None = None
         self._ahead: Future[list[Document]] | None = None
         self._fetcher = ThreadPoolExecutor(1, f"mongodb {kind}")
@@ -75,8 +73,8 @@ class Strand:
         while batch := self._next(self._cursor):
             fresh = self.fresh(batch)
             self._advance(batch, now)
-            if len(self._given) > self._forget_at:
-                self._forget()
+            if self._given.crowded and self._frontier is not None:
+                self._given.forget(before(self._frontier, self._overlap, self._time))
             if fresh:
                 yield fresh
         self._cursor = self._ahead = None
@@ -97,10 +95,7 @@ class Strand:
     def fresh(self, documents: Sequence[Document]) -> list[Document]:
         """Those of the documents that are new; from now on they are not."""
         keys = [_key(document["_id"]) for document in documents]
-        given = self._given
-        new = [d for d, key in zip(documents, keys, strict=True) if key not in given]
-        given.update(zip(keys, self._times(documents), strict=True))
-        return new
+        return list(compress(documents, self._given.take(keys, self._times(documents))))
 
     def _find(self, now: datetime, overlap: timedelta) -> Cursor[Document]:
         bound = self._since(now, overlap)
@@ -129,14 +124,6 @@ class Strand:
         found = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
         if found is not None and (self._frontier is None or found > self._frontier):
             self._frontier = found
-
-    def _forget(self) -> None:
-        """Let go of what no look back reaches any more."""
-        if self._frontier is None:
-            return
-        bound = before(self._frontier, self._overlap, self._time)
-        self._given = {k: v for k, v in self._given.items() if v is None or v >= bound}
-        self._forget_at = MAX_GIVEN + 2 * len(self._given)
 
 
 def at(document: Mapping[str, Any], path: str) -> Any:

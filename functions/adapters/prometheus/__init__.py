@@ -11,6 +11,7 @@ from functions.adapters.prometheus.connection import Connection
 from functions.adapters.prometheus.scrapes import Row, Scrapes, Window
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Page, Unreachable, Wanted
+from functions.sources.lookback import LookBack
 
 __all__ = ["Connection", "connect"]
 
@@ -23,7 +24,6 @@ PATIENCE_S = 25.0
 LEAST_STEP = timedelta(seconds=15)
 # Each look goes back over some steps, since scrapes land late, and now and then all the way.
 STEPS_BACK = 2
-LOOKS_BACK_PER_OVERLAP = 4
 
 
 def connect(connection: Connection, wanted: Wanted) -> "Reading":
@@ -68,7 +68,7 @@ class Reading:
     def _begin(self, position: dict[str, int] | None) -> None:
         self._position = position
         self._given: dict[Row, None] = {}
-        self._looked: datetime | None = None
+        self._looks = LookBack(self._overlap, self._back)
         self._resume = None
 
     def _since(self, now: datetime) -> datetime:
@@ -76,10 +76,10 @@ class Reading:
         newest = (self._position or {}).get("at")
         if newest is None:
             return now - self._wanted.history
-        back = self._back
-        pause = self._overlap / LOOKS_BACK_PER_OVERLAP
-        if self._looked is None or not timedelta(0) <= now - self._looked < pause:
-            back, self._looked = max(back, self._overlap), now
+        far = self._looks.due(now)
+        if far:
+            self._looks.looked = now
+        back = max(self._back, self._looks.span(far))
         return datetime.fromtimestamp(newest / 1e6, UTC) - back
 
     def _on_grid(self, moment: datetime) -> int:
