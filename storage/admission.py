@@ -14,7 +14,7 @@ from storage.precision import rounded
 from storage.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 from storage.segment import Provenance, SegmentRefused, provenance_of
 
-__all__ = ["Admitted", "admit"]
+__all__ = ["MAX_FUTURE", "Admitted", "admit"]
 
 MAX_FUTURE = timedelta(minutes=5)
 # A clock that was set back leaves segments behind that seem to come from the future.

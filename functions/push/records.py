@@ -17,13 +17,14 @@ from functions.mapping.times import MISSING, micros
 from functions.push.assembly import as_floats
 from functions.push.facts import Fact
 from functions.push.refusal import PushRefused, Reasons
+from storage.admission import MAX_FUTURE
 from storage.metrics import Metric
 from storage.schema import TIMESTAMP
 
 __all__ = ["MAX_RECORDS", "UNITS", "Taken", "read_records", "take_records"]
 
 MAX_RECORDS = 10_000
-MAX_FUTURE_S = 300
+MAX_FUTURE_S = MAX_FUTURE.total_seconds()
 MAX_CORES = 65_536
 LARGEST = 3.4e38  # of a 32-bit float
 # What epoch times may count in, and what the mapping calls that.

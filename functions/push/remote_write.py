@@ -1,6 +1,6 @@
 """Prometheus remote write 1.0: a protobuf message of series, read with a minimal definition."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -9,10 +9,11 @@ from google.protobuf.message import DecodeError
 from functions.push.node_exporter import NAMES, add_series
 from functions.push.readings import Readings
 from functions.push.refusal import PushRefused
+from storage.admission import MAX_FUTURE
 
 __all__ = ["WriteRequest", "read_series"]
 
-MAX_FUTURE_MS = 300_000
+MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,10 +13,11 @@ from functions.push.lines import MalformedLine
 from functions.push.readings import Column, Part, Readings
 from functions.push.refusal import Reasons
 from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
+from storage.admission import MAX_FUTURE
 
 __all__ = ["INPUTS", "Reader"]
 
-MAX_FUTURE_US = 300_000_000
+MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
 MAX_SERIES = 20_000  # how many plans are kept
 HOST_TAGS = ("host", "hostname", "server", "server_name")
 

@@ -4,13 +4,11 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-__all__ = ["MAX_FUTURE", "Given", "LookBack"]
+__all__ = ["Given", "LookBack"]
 
 # Servers report in no order: each poll looks back a little, and now and then all the way.
 JITTER = timedelta(seconds=15)
 LOOKS_PER_OVERLAP = 4
-# Times beyond this lie in the future: they are handed over, to be refused, and nothing waits there.
-MAX_FUTURE = timedelta(minutes=5)
 MAX_GIVEN = 50_000
 
 

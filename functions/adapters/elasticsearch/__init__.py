@@ -15,7 +15,8 @@ from functions.adapters.elasticsearch.trouble import unreachable
 from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Document, Page, Wanted
-from functions.sources.lookback import MAX_FUTURE, Given, LookBack
+from functions.sources.lookback import Given, LookBack
+from storage.admission import MAX_FUTURE
 
 __all__ = ["MAPPING", "Connection", "connect"]
 
@@ -117,6 +118,7 @@ class Reading:
 
     def _advance(self, hits: list[Hit], now: datetime) -> None:
         assert self._field is not None
+        # What lies in the future is handed over, to be refused, and nothing waits there.
         newest_ms, limit_ms = (self._position or {}).get("at"), _ms(now + MAX_FUTURE)
         found = [at for hit in hits if (at := self._field.ms(hit)) <= limit_ms]
         if found and (newest_ms is None or found[-1] > newest_ms):

@@ -16,7 +16,8 @@ from functions.mapping.bounds import before, newest, since
 from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Wanted
-from functions.sources.lookback import MAX_FUTURE, Given
+from functions.sources.lookback import Given
+from storage.admission import MAX_FUTURE
 
 __all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]
 
@@ -121,6 +122,7 @@ class Strand:
         return [None if isinstance(v, DatetimeMS) else v for v in values]
 
     def _advance(self, documents: Sequence[Document], now: datetime) -> None:
+        # What lies in the future is handed over, to be refused, and nothing waits there.
         found = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
         if found is not None and (self._frontier is None or found > self._frontier):
             self._frontier = found
