@@ -5,7 +5,7 @@ tally(forecast, windows, …)    what a forecast missed, by window, lead and met
 relative(tally, naive, …)      the same as a share of what the value 24 h before misses
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from storage.metrics import METRIC_NAMES
 
 __all__ = [
     "HELD_OUT_STEPS", "ORIGINS", "Array", "Forecasting", "Score", "SeriesScores", "Tally",
-    "Windows", "baselines", "comparable", "covered", "evaluate", "geometric", "held_out_windows",
+    "Windows", "baselines", "comparable", "covered", "geometric", "held_out_windows",
     "relative", "score", "score_by_metric", "summed", "tally",
 ]  # fmt: skip
 
@@ -218,16 +218,6 @@ def covered(
     counts = known.reshape(shape).sum(1)
     within = (known & _within(forecast, windows.target, low, high)).reshape(shape).sum(1)
     return np.asarray(within / np.where(counts > 0, counts, np.nan))
-
-
-def evaluate(forecasting: Forecasting, *histories: History) -> Mapping[str, Score]:
-    """Score a model and the baselines on the last 4.7 days of the servers of `histories`."""
-    windows = held_out_windows(*histories)
-    scores = {}
-    for name, candidate in {"model": forecasting, **baselines()}.items():
-        forecast = candidate(windows.context, windows.week_minute, windows.profile)
-        scores[name] = score(forecast, windows)
-    return scores
 
 
 def geometric(ratios: NDArray[np.float64]) -> float:
