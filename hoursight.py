@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from functions.runtime.model import Forecaster
-    from storage.reader import Reader
+    from storage.query.reader import Reader
 
 __all__ = ["Forecaster", "Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
@@ -46,8 +46,8 @@ class Lake:
 
 
 def connect(data: Path | str = "var") -> Lake:
-    """Open the lake in folder `data`; storage.reader.LakeMissing says when there is none."""
-    from storage.reader import Reader
+    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none."""
+    from storage.query.reader import Reader
 
     return Lake(Reader.open(data))
 

@@ -13,10 +13,10 @@ from functions.runtime.runner import Runner
 from functions.runtime.users import SOURCES, Users
 from functions.runtime.watch import LakeNews
 from functions.runtime.worker import Resident, work
-from storage.calls import answering
-from storage.folders import Folders
-from storage.process import log_plainly, until_told_to_stop
-from storage.settings import read_settings
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.ipc.rpc import answering
+from storage.platform.process import log_plainly, until_told_to_stop
 
 
 def main() -> None:

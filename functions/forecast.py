@@ -15,7 +15,7 @@ from functions.runtime.model import Forecast, Forecaster, ModelUnusable
 from functions.runtime.shelf import Shelf
 from functions.runtime.triggers import every, rows
 from functions.runtime.window import Window
-from storage.grid import (
+from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
     MIN_CONTEXT_STEPS,
@@ -24,9 +24,9 @@ from storage.grid import (
     STEP_MINUTES,
     floor_step,
 )
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
-from storage.windows import Contexts
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
+from storage.query.windows import Contexts
 
 # A server silent for longer than this has no present to forecast from.
 SILENT = timedelta(minutes=30)

@@ -12,8 +12,8 @@ from functions.rules.risk import Fleet, assess
 from functions.runtime.function import function
 from functions.runtime.triggers import every, rows
 from functions.runtime.window import Window
-from storage.grid import floor_step
-from storage.schema import table
+from storage.model.grid import floor_step
+from storage.model.schema import table
 
 # The last hour shows where a metric is heading.
 RECENT_STEPS = 12

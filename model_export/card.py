@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from model_export.network import Forecaster
 from model_export.scaling import BIN_STEPS, SPREAD_FLOOR, slopes
 from model_export.train import Checkpoint
-from storage.grid import (
+from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
     MIN_CONTEXT_STEPS,
@@ -24,8 +24,8 @@ from storage.grid import (
     STEP_MINUTES,
     schema_hash,
 )
-from storage.metrics import METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.metrics import METRICS
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["CARD_KEY", "CONTRACT", "card", "packed", "read_card", "unpacked", "write_card"]
 

@@ -29,9 +29,9 @@ from model_export.scaling import (
     slopes,
     squash,
 )
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES, STEP_MINUTES
-from storage.metrics import METRIC_NAMES, METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES, STEP_MINUTES
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["PAIRS", "Forecaster", "Shape", "calendar"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model_export.scaling import CONTEXT_BINS, HORIZON_BINS, Scaled, squash
-from storage.grid import QUANTILES
+from storage.model.grid import QUANTILES
 
 __all__ = [
     "BETWEEN_LAGS",

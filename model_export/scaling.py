@@ -11,8 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
-from storage.metrics import METRICS
+from storage.model.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILES,
+    STEP_MINUTES,
+)
+from storage.model.metrics import METRICS
 
 __all__ = [
     "BIN_STEPS",

@@ -28,8 +28,8 @@ from model_export.scaling import (
     squash,
 )
 from model_export.swift_transformer import SwiftTransformer
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
-from storage.metrics import METRICS
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
+from storage.model.metrics import METRICS
 
 __all__ = ["SwiftForecaster"]
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from model_export.scaling import CONTEXT_BINS, HORIZON_BINS
-from storage.grid import CONTEXT_STEPS
+from storage.model.grid import CONTEXT_STEPS
 
 __all__ = ["SIGNALS", "Reach", "SwiftTransformer"]
 

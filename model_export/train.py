@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 
 from model_export.network import Forecaster, Shape
 from model_export.windows import Batch, Corpus, Windows
-from storage.grid import QUANTILES
+from storage.model.grid import QUANTILES
 
 __all__ = [
     "ENDLESS",

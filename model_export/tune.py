@@ -14,8 +14,8 @@ from model_export.network import Forecaster, Shape
 from model_export.train import Checkpoint, Progress, Recipe, Watch, train
 from model_export.verify import unexported
 from model_export.windows import Corpus
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS
-from storage.history import History, HistoryError
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS
+from storage.query.history import History, HistoryError
 from storage.scoring import ORIGINS, Windows, held_out_windows, score
 
 __all__ = ["FINE", "SCRATCH", "Parts", "Tuned", "parted", "tune"]

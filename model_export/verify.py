@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from model_export.card import packed
 from model_export.network import Forecaster
 from model_export.scaling import SPREAD_FLOOR, ranked, slopes
-from storage.grid import CONTEXT_STEPS
-from storage.metrics import METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.grid import CONTEXT_STEPS
+from storage.model.metrics import METRICS
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = [
     "BATCHES",

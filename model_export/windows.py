@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from storage.grid import CONTEXT_STEPS, MIN_CONTEXT_STEPS, STEP_MINUTES
-from storage.history import WINDOW_STEPS, History, week_minute
-from storage.metrics import METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.grid import CONTEXT_STEPS, MIN_CONTEXT_STEPS, STEP_MINUTES
+from storage.model.metrics import METRICS
+from storage.model.profiles import PROFILE_NAMES
+from storage.query.history import WINDOW_STEPS, History, week_minute
 
 __all__ = ["Batch", "Corpus", "Windows", "units"]
 

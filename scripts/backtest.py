@@ -23,11 +23,11 @@ from functions.forecast import predict
 from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
 from scripts.show import moment, print_grid
 from storage.baselines import CONTEXT_QUANTILES, HOUR_MEAN, LAST_VALUE, SEASONAL, baselines
-from storage.folders import Folders
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
-from storage.history import WINDOW_STEPS, History, HistoryError, Loaded, from_lake, read
-from storage.metrics import METRIC_NAMES
-from storage.reader import LakeMissing, LakeUnreadable, Reader
+from storage.config.folders import Folders
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import WINDOW_STEPS, History, HistoryError, Loaded, from_lake, read
+from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 from storage.scoring import (
     Array,
     Forecasting,

@@ -9,15 +9,9 @@ import numpy as np
 
 from scripts.backtest import FORECASTS, SERVED, Backtest, lead_name, verdict
 from scripts.show import moment
-from storage.grid import (
-    CONTEXT_STEPS,
-    HORIZON_STEPS,
-    LEAD_MINUTES,
-    QUANTILES,
-    STEP,
-)
-from storage.history import Loaded
-from storage.metrics import METRIC_NAMES, METRICS, Metric
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
+from storage.model.metrics import METRIC_NAMES, METRICS, Metric
+from storage.query.history import Loaded
 from storage.scoring import Array, Forecasting, Windows, held_out_windows
 from web.drawing import band_path, line_path, rows_of
 

@@ -14,8 +14,8 @@ from functions.runtime.roster import Roster
 from functions.runtime.runner import Run, Runner
 from functions.runtime.triggers import Cron, Every
 from scripts.show import show_batch
-from storage.folders import Folders
-from storage.settings import read_settings
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
 
 __all__ = ["NotCalled", "call_and_tell", "roster_of"]
 

@@ -28,15 +28,15 @@ import duckdb
 import pyarrow as pa
 
 from scripts.cluster import Cluster, Proxy, kill_server, missing
-from storage import segment
-from storage.backup import back_up, restore
-from storage.crash import POINTS, arm
-from storage.folders import Folders
-from storage.keeper import FolderUnwritable, Keeper
-from storage.lake import ReadersBusy
-from storage.reader import LakeUnreadable, QueryFailed, Reader
-from storage.schema import table
-from storage.settings import LakeSettings, Settings, write_settings
+from storage.config.folders import Folders
+from storage.config.settings import LakeSettings, Settings, write_settings
+from storage.inbox import segment
+from storage.lake.attach import ReadersBusy
+from storage.lake.backup import back_up, restore
+from storage.lake.writer import FolderUnwritable, Keeper
+from storage.model.schema import table
+from storage.platform.failpoints import POINTS, arm
+from storage.query.reader import LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["ANY_MOMENT", "POSTGRES_POINTS", "SERVER_POINTS", "SQLITE_POINTS", "Outcome", "sweep"]
 

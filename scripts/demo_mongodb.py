@@ -23,18 +23,18 @@ from functions.simulation.series import simulate
 from scripts.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
 from scripts.supervise import PROCFILE
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.metrics import METRIC_NAMES
-from storage.process import log_plainly, until_told_to_stop
-from storage.reader import Reader
-from storage.settings import (
+from storage.config.folders import Folders
+from storage.config.settings import (
     Settings,
     SimulatorSettings,
     SourceSettings,
     read_settings,
     write_settings,
 )
+from storage.lake.writer import Keeper
+from storage.model.metrics import METRIC_NAMES
+from storage.platform.process import log_plainly, until_told_to_stop
+from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from functions.runtime.model import ModelUnusable
 from functions.runtime.shelf import Shelf
-from storage.announce import last_commit, waiting
-from storage.folders import Folders
-from storage.reader import LakeMissing, LakeUnreadable, Reader
-from storage.settings import SettingsError, read_settings
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError, read_settings
+from storage.inbox.notify import last_commit, waiting
+from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["Finding", "examine", "findings"]
 

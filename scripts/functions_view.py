@@ -12,7 +12,7 @@ from functions.runtime.roster import Known, Roster
 from functions.runtime.schedule import BACK_OFF_S
 from functions.runtime.triggers import Request
 from scripts.show import moment, print_grid
-from storage.reader import Reader
+from storage.query.reader import Reader
 
 __all__ = ["make_new", "revive", "show_functions", "show_runs", "why"]
 

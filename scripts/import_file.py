@@ -16,9 +16,9 @@ from functions.runtime.runner import Runner
 from functions.sources.draw import Draw, function_of
 from functions.sources.readers import FORMS, count_rows
 from functions.sources.source import parsed, source_of
-from storage import announce
-from storage.folders import Folders
-from storage.settings import read_settings
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.inbox import notify
 
 __all__ = ["import_file"]
 
@@ -88,10 +88,10 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
 
 def _let_the_keeper_follow(folders: Folders) -> None:
     """Wait while many segments wait, as long as they become fewer."""
-    waiting = announce.waiting(folders.data)
+    waiting = notify.waiting(folders.data)
     while waiting > MAX_WAITING:
         time.sleep(PATIENCE_S)
-        left = announce.waiting(folders.data)
+        left = notify.waiting(folders.data)
         if left >= waiting:  # nobody takes them: the disk has room
             return
         waiting = left

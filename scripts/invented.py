@@ -8,10 +8,10 @@ are emptied, mixed at random; a model that has seen many mixtures fits a fleet i
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.grid import STEP_MINUTES
-from storage.history import History
-from storage.metrics import METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.grid import STEP_MINUTES
+from storage.model.metrics import METRICS
+from storage.model.profiles import PROFILE_NAMES
+from storage.query.history import History
 
 __all__ = ["invented"]
 

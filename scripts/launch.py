@@ -9,11 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.supervise import PROCFILE, Supervisor
-from storage import segment
-from storage.folders import Folders
-from storage.keys import refuse_open
-from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
-from storage.settings import (
+from storage.config.api_keys import refuse_open
+from storage.config.folders import Folders
+from storage.config.settings import (
     Settings,
     SimulatorSettings,
     SourceSettings,
@@ -21,6 +19,8 @@ from storage.settings import (
     read_settings,
     write_settings,
 )
+from storage.inbox import segment
+from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["PortTaken", "run", "set_scenario", "supervise"]
 

@@ -13,9 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.baselines import Array, Forecasting
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
-from storage.history import WINDOW_STEPS, History, week_minute
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.model.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILES,
+    STEP_MINUTES,
+)
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.query.history import WINDOW_STEPS, History, week_minute
 
 __all__ = ["PEERS", "Learner", "lightgbm", "nhits"]
 

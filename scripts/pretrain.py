@@ -37,10 +37,10 @@ from model_export.verify import forecasting, unexported
 from model_export.windows import Corpus
 from scripts.invented import invented
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
-from storage.grid import STEP_MINUTES
-from storage.history import History
-from storage.metrics import GROUPS, METRIC_NAMES
-from storage.profiles import PROFILE_NAMES
+from storage.model.grid import STEP_MINUTES
+from storage.model.metrics import GROUPS, METRIC_NAMES
+from storage.model.profiles import PROFILE_NAMES
+from storage.query.history import History
 from storage.scoring import (
     HELD_OUT_STEPS,
     Array,

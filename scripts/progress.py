@@ -4,8 +4,8 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from storage.reader import Reader
-from storage.running import Running
+from storage.query.query_handle import Running
+from storage.query.reader import Reader
 
 __all__ = ["rows_of"]
 

@@ -25,8 +25,8 @@ from scripts.peers import PEERS, Learner
 from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
 from storage.baselines import SEASONAL, Array, baselines
-from storage.history import History
-from storage.metrics import GROUPS, METRIC_NAMES, METRICS
+from storage.model.metrics import GROUPS, METRIC_NAMES, METRICS
+from storage.query.history import History
 from storage.scoring import (
     HELD_OUT_STEPS,
     Score,

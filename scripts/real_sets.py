@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.history import History
-from storage.metrics import METRIC_NAMES, METRICS
-from storage.profiles import PROFILE_NAMES
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.profiles import PROFILE_NAMES
+from storage.query.history import History
 
 __all__ = ["REAL_SETS", "RealSet", "as_named", "as_shapes", "read_set", "split"]
 

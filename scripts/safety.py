@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from storage import segment
-from storage.announce import waiting
-from storage.backup import Manifest, Tell, back_up, restore
-from storage.deletion import fingerprint
-from storage.folders import Folders
-from storage.keeper import Keeper, KeeperRunning
-from storage.reader import Reader
-from storage.schema import TABLES
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.inbox.notify import waiting
+from storage.lake.backup import Manifest, Tell, back_up, restore
+from storage.lake.erasure import fingerprint
+from storage.lake.writer import Keeper, KeeperRunning
+from storage.model.schema import TABLES
+from storage.query.reader import Reader
 
 __all__ = ["NotDone", "UnknownServer", "count_rows", "delete_server", "put_back", "take_backup"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
 from scripts.show import print_grid
-from storage import models
-from storage.folders import Folders
+from storage import model_registry
+from storage.config.folders import Folders
 
 __all__ = ["promote", "roll_back", "show_models"]
 
@@ -18,12 +18,16 @@ Say = Callable[..., Any]
 def show_models(data: Path) -> None:
     """The models there are, one a line: which serves, what each learned from and how it fared."""
     folders = Folders.at(data)
-    serving = models.fingerprint(folders.own_model or SHIPPED)
-    places = [(name, models.path_of(folders, name)) for name in models.names(folders)]
+    serving = model_registry.fingerprint(folders.own_model or SHIPPED)
+    places = [
+        (name, model_registry.path_of(folders, name)) for name in model_registry.names(folders)
+    ]
     own = folders.own_model
-    if own and serving not in {models.fingerprint(path) for _, path in places}:
+    if own and serving not in {model_registry.fingerprint(path) for _, path in places}:
         places.append(("serving.onnx", own))
-    rows = [_row(name, path, serving) for name, path in [(models.SHIPPED, SHIPPED), *places]]
+    rows = [
+        _row(name, path, serving) for name, path in [(model_registry.SHIPPED, SHIPPED), *places]
+    ]
     print_grid(["model", "state", "made", "learned from", "windows seen", "verdict"], rows)
 
 
@@ -32,7 +36,7 @@ def _row(name: str, path: Path, serving: str | None) -> list[Any]:
         card = Forecaster.open(path).card
     except ModelUnusable as error:
         return [name, "unusable", "", "", "", str(error)]
-    state = "serving" if models.fingerprint(path) == serving else ""
+    state = "serving" if model_registry.fingerprint(path) == serving else ""
     training = card["training"]
     learned = {
         f"{c['name']}, {c['servers']} servers to {c['to'][:10]}" for c in training["corpora"]
@@ -46,20 +50,23 @@ def _row(name: str, path: Path, serving: str | None) -> list[Any]:
 def promote(data: Path, name: str, say: Say) -> None:
     """Let a model serve; ModelUnusable when it could not, and then nothing has changed."""
     folders = Folders.at(data).create()
-    path = SHIPPED if name == models.SHIPPED else models.path_of(folders, name)
+    path = SHIPPED if name == model_registry.SHIPPED else model_registry.path_of(folders, name)
     card = Forecaster.open(path).card
-    models.promote(folders, name)
-    models.tell(folders, "promoted", path, "by a person", card, datetime.now(UTC))
+    model_registry.promote(folders, name)
+    model_registry.tell(folders, "promoted", path, "by a person", card, datetime.now(UTC))
     say(f"{name} serves from the next cycle on. Back: hoursight models rollback")
 
 
 def roll_back(data: Path, say: Say) -> None:
     """Let the model serve that did before the present one."""
     folders = Folders.at(data).create()
-    models.roll_back(folders)
+    model_registry.roll_back(folders)
     path = folders.own_model or SHIPPED
     card = Forecaster.open(path).card
-    models.tell(folders, "rolled back", path, "by a person", card, datetime.now(UTC))
-    now = models.fingerprint(path)
-    names = {models.fingerprint(models.path_of(folders, n)): n for n in models.names(folders)}
-    say(f"{names.get(now, models.SHIPPED if path == SHIPPED else now)} serves again.")
+    model_registry.tell(folders, "rolled back", path, "by a person", card, datetime.now(UTC))
+    now = model_registry.fingerprint(path)
+    names = {
+        model_registry.fingerprint(model_registry.path_of(folders, n)): n
+        for n in model_registry.names(folders)
+    }
+    say(f"{names.get(now, model_registry.SHIPPED if path == SHIPPED else now)} serves again.")

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from functions.runtime.function import Batch
-from storage.metrics import METRICS
-from storage.schema import Schema, sql_type
-from storage.views import VIEWS
+from storage.model.metrics import METRICS
+from storage.model.schema import Schema, sql_type
+from storage.model.views import VIEWS
 
 __all__ = ["moment", "print_grid", "show_batch", "show_rows", "show_schema"]
 

@@ -28,15 +28,15 @@ import psutil
 from scripts.call import roster_of
 from scripts.functions_view import why
 from scripts.show import print_grid
-from storage.folders import Folders
-from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
-from storage.settings import (
+from storage.config.folders import Folders
+from storage.config.settings import (
     HostSettings,
     Settings,
     SimulatorSettings,
     SourceSettings,
     write_settings,
 )
+from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["Account", "Sight", "account", "soak"]
 

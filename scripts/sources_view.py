@@ -17,9 +17,9 @@ from functions.mapping.mapper import Mapped, Mapper
 from functions.sources.feed import Document, Page, Unreachable
 from functions.sources.source import Source, read_source
 from scripts.show import moment, print_grid
-from storage.folders import Folders
-from storage.reader import Reader
-from storage.settings import read_settings
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.query.reader import Reader
 from web.sources import SourceStands, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]

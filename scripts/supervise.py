@@ -13,9 +13,9 @@ from typing import TextIO
 
 from honcho.environ import parse_procfile
 
-from storage import segment
-from storage.folders import Folders
-from storage.process import sole
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.platform.process import sole
 
 __all__ = ["PROCFILE", "AlreadyRunning", "Supervisor"]
 

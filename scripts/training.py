@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.runtime.model import SHIPPED, Forecaster
-from storage import models
-from storage.folders import Folders
+from storage import model_registry
+from storage.config.folders import Folders
 from storage.gate import Verdict, judge
-from storage.grid import STEP
-from storage.history import History, from_lake, read
-from storage.reader import Reader
+from storage.model.grid import STEP
+from storage.query.history import History, from_lake, read
+from storage.query.reader import Reader
 from storage.scoring import Windows, score_by_metric
 
 if TYPE_CHECKING:
@@ -122,13 +122,13 @@ def _settled(
         say(f"  {group:16} {compared.candidate:.3f} of naive, serving {compared.serving:.3f}")
     path = folders.models / f"{name}.onnx"
     card = Forecaster.open(path).card
-    models.tell(folders, "candidate", path, verdict.why, card, now)
+    model_registry.tell(folders, "candidate", path, verdict.why, card, now)
     if not (verdict.promote and promote):
         say(f"{name} stays a candidate: {verdict.why}.")
         say(f"To let it serve all the same: hoursight models promote {name}")
         return verdict.promote
-    models.promote(folders, name)
-    models.tell(folders, "promoted", path, verdict.why, card, now)
+    model_registry.promote(folders, name)
+    model_registry.tell(folders, "promoted", path, verdict.why, card, now)
     say(f"{name} serves from now on: {verdict.why}. Back: hoursight models rollback")
     return True
 
@@ -227,7 +227,7 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
     if name == "shipped" or (name == "serving" and own is None):
         return load_checkpoint(shipped)
     if name == "serving" and own is not None:
-        weights = models.weights_of(folders, own)
+        weights = model_registry.weights_of(folders, own)
         if weights is None:
             raise TrainingUnable(
                 f"{own} has no weights beside it from which to go on: take --from shipped, or "
@@ -236,7 +236,7 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
         return load_checkpoint(weights)
     if name.endswith(".pt"):
         return load_checkpoint(Path(name))
-    return load_checkpoint(models.path_of(folders, name).with_suffix(".pt"))
+    return load_checkpoint(model_registry.path_of(folders, name).with_suffix(".pt"))
 
 
 def _recipe(asked: Asked) -> "Recipe":
@@ -276,7 +276,7 @@ def _tune(
 def _free_name(folders: Folders, now: datetime) -> str:
     """A name that tells when it was made."""
     stem = f"tft-{now:%Y%m%d-%H%M}"
-    taken = set(models.names(folders))
+    taken = set(model_registry.names(folders))
     return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 1000))) if n not in taken)
 
 

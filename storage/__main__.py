@@ -13,13 +13,13 @@ from pathlib import Path
 import duckdb
 from watchfiles import watch
 
-from storage.folders import Folders
-from storage.held_open import held_open
-from storage.keeper import FolderUnwritable, Keeper, KeeperRunning
-from storage.lake import ReadersBusy
-from storage.process import log_plainly, until_told_to_stop
-from storage.settings import SettingsError
-from storage.upkeep import Slice
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError
+from storage.lake.attach import ReadersBusy
+from storage.lake.catalog_holder import held_open
+from storage.lake.maintenance import Slice
+from storage.lake.writer import FolderUnwritable, Keeper, KeeperRunning
+from storage.platform.process import log_plainly, until_told_to_stop
 
 log = logging.getLogger("keeper")
 

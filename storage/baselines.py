@@ -5,7 +5,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS, QUANTILES, STEP_MINUTES
+from storage.model.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILES,
+    STEP_MINUTES,
+)
 
 __all__ = [
     "CONTEXT_QUANTILES", "HOUR_MEAN", "LAST_VALUE", "SEASONAL", "Array", "Forecasting", "baselines",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.metrics import GROUPS, METRIC_NAMES
+from storage.model.metrics import GROUPS, METRIC_NAMES
 from storage.scoring import SeriesScores
 
 __all__ = ["Comparison", "Verdict", "judge"]

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.baselines import SEASONAL, Array, Forecasting, baselines
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
-from storage.history import WINDOW_STEPS, History, week_minute
-from storage.metrics import METRIC_NAMES
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import WINDOW_STEPS, History, week_minute
 
 __all__ = [
     "HELD_OUT_STEPS", "ORIGINS", "Array", "Forecasting", "Score", "SeriesScores", "Tally",

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, settings
 
-from storage import segment
-from storage.folders import Folders
-from storage.keeper import Commit, Keeper
-from storage.reader import Reader
-from storage.schema import table
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.lake.writer import Commit, Keeper
+from storage.model.schema import table
+from storage.query.reader import Reader
 
 # A busy machine makes examples slowly; that says nothing of the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])

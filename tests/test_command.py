@@ -7,11 +7,11 @@ import pyarrow.parquet as pq
 import pytest
 
 import hoursight
-from storage.folders import Folders
-from storage.keys import Keyring
-from storage.metrics import METRIC_NAMES
-from storage.schema import TABLES
-from storage.views import VIEWS
+from storage.config.api_keys import Keyring
+from storage.config.folders import Folders
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import TABLES
+from storage.model.views import VIEWS
 from tests.conftest import NOW, House
 
 Run = Callable[..., tuple[int, str, str]]

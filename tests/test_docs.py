@@ -10,8 +10,8 @@ import pytest
 
 from functions.runtime.model import SHIPPED, Forecaster
 from scripts.commands import cli
-from storage.metrics import METRIC_NAMES
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.model.metrics import METRIC_NAMES
 from tests.conftest import House
 
 ROOT = Path(__file__).parent.parent

@@ -13,10 +13,10 @@ import duckdb
 import pytest
 
 import hoursight
-from storage.catalog import load_extension
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.reader import Reader
+from storage.config.folders import Folders
+from storage.lake.catalog import load_extension
+from storage.lake.writer import Keeper
+from storage.query.reader import Reader
 from tests.conftest import NOW, House
 
 TEXT = (Path(__file__).parents[1] / "docs" / "sql.md").read_text()

@@ -13,7 +13,7 @@ from functions.runtime.hands import Answer, Stopped
 from functions.runtime.roster import Roster
 from functions.runtime.runner import Runner
 from scripts.functions_view import why
-from storage.settings import Settings
+from storage.config.settings import Settings
 from tests.conftest import NOW, House
 from tests.functions.runtime.scenes import save
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from scripts.ports import free_port
-from storage.reader import Reader
+from storage.query.reader import Reader
 
 SERVERS = 3
 WITHIN_S = 60.0

@@ -12,9 +12,9 @@ from functions.rollup import rollup
 from functions.runtime.runner import Runner
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
 from tests.conftest import House
 from web.app import create_app
 

@@ -17,14 +17,14 @@ import pytest
 
 import hoursight
 from scripts.mongod import DATABASE, Mongod, running
-from storage.reader import LakeMissing, Reader
-from storage.settings import (
+from storage.config.settings import (
     HostSettings,
     Settings,
     SimulatorSettings,
     SourceSettings,
     write_settings,
 )
+from storage.query.reader import LakeMissing, Reader
 
 PASSWORD = "of a test"  # noqa: S105
 WITHIN_S = 60.0

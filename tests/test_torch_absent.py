@@ -21,9 +21,9 @@ RUN = """
 from datetime import UTC, datetime, timedelta
 from functions.runtime import registry
 from functions.runtime.runner import Runner
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.settings import Settings, SimulatorSettings, SourceSettings
+from storage.config.folders import Folders
+from storage.lake.writer import Keeper
+from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 
 data = sys.argv[1]
 now = datetime.now(UTC)

@@ -8,10 +8,10 @@ from types import FrameType
 
 import uvicorn
 
-from storage.folders import Folders
-from storage.keys import KeyProblem, OpenToAll, is_loopback, refuse_open
-from storage.process import log_plainly
-from storage.settings import read_settings
+from storage.config.api_keys import KeyProblem, OpenToAll, is_loopback, refuse_open
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.platform.process import log_plainly
 from web.app import create_app
 from web.live import Live
 

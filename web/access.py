@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from storage.folders import Folders
-from storage.keys import KeyProblem, Keyring, is_loopback
+from storage.config.api_keys import KeyProblem, Keyring, is_loopback
+from storage.config.folders import Folders
 from web.refusals import Refusal
 
 __all__ = ["ADMIN", "FEED", "OPEN", "Access", "admitted"]

@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from storage.pushes import refusal
+from storage.ipc.push_protocol import refusal
 from web import calls, fleet, health, push, server, sources
 from web.access import OPEN, Access, admitted
 from web.described import KEYS, SECURITY

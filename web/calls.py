@@ -8,7 +8,7 @@ from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
-from storage.calls import NobodyThere, ask
+from storage.ipc.rpc import NobodyThere, ask
 from web.access import ADMIN
 from web.pages import AnyRequest, TheLake
 

@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
-from storage.metrics import METRICS, Metric
+from storage.model.metrics import METRICS, Metric
 
 __all__ = ["KEYS", "SECURITY", "LinesOperation", "RecordsOperation", "SeriesOperation"]
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage.grid import (
+from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
     QUANTILE_COLUMNS,
     STEP_MINUTES,
     floor_step,
 )
-from storage.metrics import Levels
+from storage.model.metrics import Levels
 from web.drawing import Values, band_path, line_path, rows_of
 from web.shown import SHOWN, Shown
 

@@ -11,8 +11,8 @@ from anyio import to_thread
 from litestar import Response, get
 from litestar.params import FromQuery
 
-from storage.profiles import PROFILE_NAMES
-from storage.reader import Reader
+from storage.model.profiles import PROFILE_NAMES
+from storage.query.reader import Reader
 from web import twins
 from web.drawing import Values, line_path, rows_of
 from web.lake import Lake, sql

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from storage.folders import Folders
-from storage.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+from storage.config.folders import Folders
+from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["Lake", "LakeMissing", "LakeUnreadable", "QueryFailed", "sql"]
 

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from storage.announce import changes
+from storage.inbox.notify import changes
 
 __all__ = ["Live", "live"]
 

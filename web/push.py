@@ -12,8 +12,8 @@ import msgspec
 from litestar import MediaType, Response, post
 from litestar.openapi import ResponseSpec
 
-from storage.calls import NobodyThere, ask
-from storage.pushes import MAX_SENT_BYTES, Push, refusal
+from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, refusal
+from storage.ipc.rpc import NobodyThere, ask
 from web.access import FEED
 from web.described import LinesOperation, RecordsOperation, SeriesOperation
 from web.pages import AnyRequest, TheLake

@@ -9,8 +9,8 @@ from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
-from storage.grid import HORIZON_STEPS, STEP
-from storage.reader import Reader
+from storage.model.grid import HORIZON_STEPS, STEP
+from storage.query.reader import Reader
 from web import twins
 from web.advice import next_step, worst_metric
 from web.fans import Chart, charts_of

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from storage.metrics import Levels, Metric, metric
-from storage.profiles import levels_for
+from storage.model.metrics import Levels, Metric, metric
+from storage.model.profiles import levels_for
 
 __all__ = ["INDICATORS", "SHOWN", "Shown", "shown", "shown_levels"]
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from anyio import to_thread
 from litestar import Response, get
 
-from storage.reader import Reader
+from storage.query.reader import Reader
 from web import twins, words
 from web.lake import Lake, sql
 from web.pages import AnyRequest, TheLake, page

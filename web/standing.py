@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from storage.grid import CONTEXT_STEPS, LEAD_MINUTES, MIN_CONTEXT_STEPS, STEP_MINUTES
-from storage.severity import severity_of
+from storage.model.grid import CONTEXT_STEPS, LEAD_MINUTES, MIN_CONTEXT_STEPS, STEP_MINUTES
+from storage.model.severity import severity_of
 from web import words
 from web.shown import shown, shown_levels
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from storage import announce
-from storage.folders import Folders
-from storage.reader import Reader
+from storage.config.folders import Folders
+from storage.inbox import notify
+from storage.query.reader import Reader
 from web import words
 from web.lake import sql
 
@@ -105,15 +105,15 @@ def status_of(reader: Reader, folders: Folders, now: datetime) -> Status:
         *_stale(newest, now),
     ]
     return Status(
-        now, newest, announce.last_commit(folders.data), announce.waiting(folders.data),
+        now, newest, notify.last_commit(folders.data), notify.waiting(folders.data),
         tuple(troubles), tuple(o for o in outages if o.back_at), refusal is not None,
     )  # fmt: skip
 
 
 def keeper_trouble(folders: Folders, now: datetime) -> Iterator[Trouble]:
     """Trouble when segments wait and nobody commits them; needs no lake."""
-    waiting = announce.waiting(folders.data)
-    committed = announce.last_commit(folders.data)
+    waiting = notify.waiting(folders.data)
+    committed = notify.last_commit(folders.data)
     if not waiting or (committed is not None and now - committed <= SILENT_KEEPER):
         return
     if now - _oldest_segment(folders, now) < UNTAKEN:

@@ -16,9 +16,9 @@ import pyarrow as pa
 from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
 from functions.runtime.function import Batch, function
 from functions.runtime.triggers import every
-from storage.metrics import METRICS
-from storage.profiles import profile_of
-from storage.schema import table
+from storage.model.metrics import METRICS
+from storage.model.profiles import profile_of
+from storage.model.schema import table
 
 __all__ = ["Counters", "JavaScan", "Reading", "host", "read_host", "sample", "take"]
 

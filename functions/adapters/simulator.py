@@ -13,9 +13,9 @@ from functions.runtime.window import Window
 from functions.simulation.fleet import SimulatedServer, make_fleet
 from functions.simulation.incidents import incidents, truth_rows
 from functions.simulation.series import simulate
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
-from storage.settings import SimulatorSettings
+from storage.config.settings import SimulatorSettings
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
 
 LIVE_STEP_S = 5
 HISTORY_STEP_S = 60

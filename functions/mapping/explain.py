@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from functions.mapping.columns import Columns
 from functions.mapping.mapper import Mapped
 from functions.mapping.mapping import Mapping
-from storage.metrics import Metric
+from storage.model.metrics import Metric
 
 __all__ = ["Line", "explain"]
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from functions.mapping.mapper import ITEM
 from functions.mapping.mapping import Mapping
 from functions.runtime.triggers import parse_period
-from storage.schema import TIMESTAMP
+from storage.model.schema import TIMESTAMP
 
 __all__ = ["Gathering"]
 

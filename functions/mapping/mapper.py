@@ -18,9 +18,9 @@ from functions.mapping.numbers import Floats, floats, reduced
 from functions.mapping.refusals import Refusals
 from functions.mapping.times import MISSING, micros
 from functions.mapping.units import UNITS, scale
-from storage.metrics import METRICS, Metric
-from storage.profiles import profile_of
-from storage.schema import TIMESTAMP, table
+from storage.model.metrics import METRICS, Metric
+from storage.model.profiles import profile_of
+from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 

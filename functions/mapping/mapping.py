@@ -13,7 +13,7 @@ import msgspec
 from functions.mapping.strict import SourceWrong, strict
 from functions.mapping.units import UNITS, fits, stock_unit
 from functions.runtime.triggers import parse_period
-from storage.metrics import METRICS, Metric
+from storage.model.metrics import METRICS, Metric
 
 __all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]
 

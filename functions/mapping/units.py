@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.metrics import Metric
+from storage.model.metrics import Metric
 
 __all__ = ["UNITS", "Unit", "fits", "scale"]
 

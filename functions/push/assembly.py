@@ -14,8 +14,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.push.readings import Column, Part, Readings
-from storage.profiles import profile_of
-from storage.schema import TIMESTAMP, table
+from storage.model.profiles import profile_of
+from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["Assembler", "as_floats"]
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 import pyarrow as pa
 
-from storage.profiles import profile_of
-from storage.schema import table
+from storage.model.profiles import profile_of
+from storage.model.schema import table
 
 __all__ = ["Fact", "Facts"]
 

@@ -14,8 +14,8 @@ from functions.push.assembly import Assembler
 from functions.push.journal import Entry, Journal, Together
 from functions.push.readings import Readings
 from functions.push.refusal import PushRefused, Reasons
-from storage import segment
-from storage.folders import Folders
+from storage.config.folders import Folders
+from storage.inbox import segment
 
 __all__ = ["Held"]
 

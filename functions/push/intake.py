@@ -21,11 +21,11 @@ from functions.push.readings import Readings
 from functions.push.refusal import PushRefused, Reasons
 from functions.push.remote_write import read_series
 from functions.push.telegraf import INPUTS, Read, Reader
-from storage import segment
-from storage.calls import answering
-from storage.folders import Folders
-from storage.pushes import MAX_PUSH_BYTES, Push, refusal
-from storage.settings import schema_of
+from storage.config.folders import Folders
+from storage.config.settings import schema_of
+from storage.inbox import segment
+from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, refusal
+from storage.ipc.rpc import answering
 
 __all__ = ["Intake", "taking_pushes"]
 

@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from storage.disk import disk_trouble, sync_folder
-from storage.pushes import Push
-from storage.segment import SegmentNotWritten
+from storage.inbox.segment import SegmentNotWritten
+from storage.ipc.push_protocol import Push
+from storage.platform.durability import disk_trouble, sync_folder
 
 __all__ = ["Entry", "Journal", "Together"]
 

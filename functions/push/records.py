@@ -17,9 +17,9 @@ from functions.mapping.times import MISSING, micros
 from functions.push.assembly import as_floats
 from functions.push.facts import Fact
 from functions.push.refusal import PushRefused, Reasons
-from storage.admission import MAX_FUTURE
-from storage.metrics import Metric
-from storage.schema import TIMESTAMP
+from storage.inbox.validation import MAX_FUTURE
+from storage.model.metrics import Metric
+from storage.model.schema import TIMESTAMP
 
 __all__ = ["MAX_RECORDS", "UNITS", "Taken", "read_records", "take_records"]
 

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from functions.push.node_exporter import NAMES, add_series
 from functions.push.readings import Readings
 from functions.push.refusal import PushRefused
-from storage.admission import MAX_FUTURE
+from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["WriteRequest", "read_series"]
 

@@ -13,7 +13,7 @@ from functions.push.lines import MalformedLine
 from functions.push.readings import Column, Part, Readings
 from functions.push.refusal import Reasons
 from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
-from storage.admission import MAX_FUTURE
+from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["INPUTS", "Reader"]
 

@@ -18,7 +18,7 @@ from functions.rules.standing import (
     SILENT_POINTS,
     Server,
 )
-from storage.grid import LEAD_MINUTES
+from storage.model.grid import LEAD_MINUTES
 
 __all__ = ["Reason", "reasons_of"]
 

@@ -33,10 +33,10 @@ from functions.rules.standing import (
     Present,
     Server,
 )
-from storage.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
-from storage.metrics import METRIC_NAMES
-from storage.profiles import levels_for
-from storage.severity import Severity, severity_of
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
+from storage.model.metrics import METRIC_NAMES
+from storage.model.profiles import levels_for
+from storage.model.severity import Severity, severity_of
 
 __all__ = ["Fleet", "Reason", "Risk", "assess", "exceedance"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from storage.grid import HORIZON_STEPS, STEP
-from storage.metrics import METRICS
+from storage.model.grid import HORIZON_STEPS, STEP
+from storage.model.metrics import METRICS
 
 Floats = npt.NDArray[np.floating[Any]]
 

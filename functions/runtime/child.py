@@ -32,8 +32,8 @@ from functions.runtime.wire import (
     blobs_of,
     packed,
 )
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 
 __all__ = ["load"]
 

@@ -14,7 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from functions.runtime.triggers import Rows, Trigger, parse_period
-from storage.schema import table
+from storage.model.schema import table
 
 __all__ = [
     "UNREACHABLE", "Batch", "Declared", "Function", "Unreachable", "function", "functions_in",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from functions.runtime.function import Batch, Declared, Function, Unreachable
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 
 if TYPE_CHECKING:
-    from storage.reader import Reader
+    from storage.query.reader import Reader
 
 __all__ = ["Answer", "Asked", "Cost", "Hands", "InPlace", "Meter", "Stopped", "in_words"]
 
@@ -95,7 +95,7 @@ class InPlace:
 
     def reader(self) -> "Reader":
         """The lake, opened once; LakeMissing when there is none yet."""
-        from storage.reader import Reader
+        from storage.query.reader import Reader
 
         with self._lock:
             if self._reader is None:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from functions.runtime.function import Declared
 from functions.runtime.past import Past
-from storage import segment
-from storage.folders import Folders
-from storage.schema import table
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.model.schema import table
 
 __all__ = ["FAILURES", "PARKED_AFTER", "REVIVAL", "Ledger", "Standing", "standing_of"]
 

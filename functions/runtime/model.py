@@ -33,16 +33,16 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     NotImplemented as NotSupported,
 )
 
-from storage.folders import Folders
-from storage.grid import (
+from storage.config.folders import Folders
+from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
     MIN_CONTEXT_STEPS,
     QUANTILES,
     schema_hash,
 )
-from storage.metrics import METRIC_NAMES
-from storage.profiles import PROFILE_NAMES
+from storage.model.metrics import METRIC_NAMES
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Forecaster", "ModelUnusable", "State"]
 
@@ -122,7 +122,7 @@ class Forecaster:
 
         The oldest step comes first, NaN is missing, an infinity too; a shorter history has NaN in
         front. `start` is the time, with a zone, of the first step. `profile` is a name, or a
-        number from storage.profiles.PROFILE_NAMES, for each server, or one name for all; an
+        number from storage.model.profiles.PROFILE_NAMES, for each server, or one name for all; an
         unknown one counts as generic. Raises ValueError, which tells what is wrong and the remedy.
         """
         readings = _readings(context)

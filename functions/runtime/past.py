@@ -18,7 +18,7 @@ from functions.runtime.wire import Source
 
 if TYPE_CHECKING:  # else whoever names this module would load the engine
     from functions.runtime.window import Window
-    from storage.reader import Reader
+    from storage.query.reader import Reader
 
 __all__ = ["Elsewhere", "Here", "Past"]
 
@@ -46,7 +46,7 @@ class Here:
 
     def rows(self, sql: str, **parameters: str | int) -> Rows:
         """The rows of one SELECT; none when there is no lake yet."""
-        from storage.reader import LakeMissing
+        from storage.query.reader import LakeMissing
 
         try:
             reader = self._open_reader()

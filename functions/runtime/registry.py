@@ -8,7 +8,7 @@ from functools import cache
 import functions
 from functions.runtime.function import Function, functions_in
 from functions.runtime.wire import Source
-from storage.settings import Settings, SourceSettings
+from storage.config.settings import Settings, SourceSettings
 
 __all__ = ["UnknownFunction", "adapter_sources", "adapters", "everything", "find", "thinkers"]
 

@@ -18,10 +18,10 @@ from functions.runtime.ledger import FAILURES, Ledger
 from functions.runtime.past import Elsewhere, Here
 from functions.runtime.stretches import stretches
 from functions.runtime.wire import Source
-from storage import segment
-from storage.folders import Folders
-from storage.schema import table
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from storage.inbox import segment
+from storage.model.schema import table
 
 __all__ = ["Run", "Runner"]
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from functions.runtime.model import SHIPPED, Forecaster
-from storage.folders import Folders
+from storage.config.folders import Folders
 
 __all__ = ["Shelf"]
 

@@ -22,7 +22,7 @@ from functions.runtime.runner import Runner
 from functions.runtime.watch import LakeNews
 from functions.runtime.wire import Source
 from functions.runtime.worker import Resident
-from storage.folders import Folders
+from storage.config.folders import Folders
 
 __all__ = ["FUNCTIONS", "SOURCES", "LastGood", "Place", "Users", "loaded", "taken_names"]
 

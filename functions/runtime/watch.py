@@ -8,8 +8,8 @@ from pathlib import Path
 
 from watchfiles import watch
 
-from storage.announce import watch_changes
-from storage.folders import Folders
+from storage.config.folders import Folders
+from storage.inbox.notify import watch_changes
 
 __all__ = ["LakeNews", "Mailbox", "matching", "tell_of_files"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import windows
-from storage.reader import Reader
+from storage.query import windows
+from storage.query.reader import Reader
 
 __all__ = ["Window"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from functions.simulation.draws import Floats
-from storage.profiles import PROFILE_NAMES
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["COLUMNS", "MEANS", "SPREADS", "WEEK"]
 

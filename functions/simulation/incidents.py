@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from functions.simulation.draws import Floats, Ints, Keys, keyed, keys_of, uniform
 from functions.simulation.fleet import Roster, SimulatedServer, database_of, roster
 from functions.simulation.kinds import KIND_NAMES, KINDS, MINUTES, RUSHED, USUAL, Share
-from storage.profiles import PROFILE_NAMES
-from storage.schema import table
+from storage.model.profiles import PROFILE_NAMES
+from storage.model.schema import table
 
 __all__ = ["SCENARIOS", "Episodes", "Incident", "episodes", "incidents", "truth_rows"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.profiles import PROFILE_NAMES
+from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["KINDS", "KIND_NAMES", "MINUTES", "RUSHED", "USUAL", "Kind", "Share"]
 

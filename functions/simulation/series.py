@@ -12,8 +12,8 @@ from functions.simulation.fleet import Roster, SimulatedServer, roster
 from functions.simulation.incidents import Episodes, episodes
 from functions.simulation.kinds import KINDS
 from functions.simulation.noise import SETTLED_SECONDS, ar_noise
-from storage.metrics import METRIC_NAMES
-from storage.profiles import PROFILE_NAMES, levels_for
+from storage.model.metrics import METRIC_NAMES
+from storage.model.profiles import PROFILE_NAMES, levels_for
 
 __all__ = ["simulate"]
 

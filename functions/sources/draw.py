@@ -24,9 +24,9 @@ from functions.runtime.function import Batch, Function, Unreachable, hash_of
 from functions.runtime.triggers import Every
 from functions.sources.feed import Feed, Page
 from functions.sources.source import Source, read_source
-from storage.folders import Folders
-from storage.metrics import METRICS, Metric
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from storage.model.metrics import METRICS, Metric
 
 __all__ = ["Cursor", "Draw", "function_of", "source_function"]
 

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from functions.mapping.mapping import Time
 from functions.runtime.function import Unreachable
-from storage.folders import Folders
+from storage.config.folders import Folders
 
 __all__ = ["Document", "Feed", "Page", "Unreachable", "Wanted"]
 

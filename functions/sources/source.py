@@ -13,8 +13,8 @@ from functions.mapping.mapping import Mapping, read_mapping
 from functions.mapping.strict import SourceWrong, strict
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Feed, Wanted
-from storage.folders import Folders
-from storage.schema import STOCK, Schema
+from storage.config.folders import Folders
+from storage.model.schema import STOCK, Schema
 
 __all__ = ["Source", "parsed", "read_source", "source_of"]
 

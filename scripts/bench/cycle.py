@@ -18,12 +18,12 @@ import psutil
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage import segment
-from storage.folders import Folders
-from storage.grid import CONTEXT_STEPS, STEP
-from storage.keeper import Keeper
-from storage.metrics import METRIC_NAMES, METRICS
-from storage.schema import table
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.lake.writer import Keeper
+from storage.model.grid import CONTEXT_STEPS, STEP
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.schema import table
 
 __all__ = ["lake_of"]
 
@@ -80,7 +80,7 @@ def main(data: Path, now: datetime) -> dict[str, float]:
     from functions.forecast import forecast
     from functions.runtime.hands import Meter
     from functions.runtime.runner import Runner
-    from storage.settings import read_settings
+    from storage.config.settings import read_settings
 
     runner = Runner(Folders.at(data), read_settings(data))
     with _keeper(data) as keeper:

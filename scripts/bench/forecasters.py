@@ -21,8 +21,8 @@ from pytorch_forecasting.metrics import MultiLoss, QuantileLoss
 from torch import Tensor, nn
 
 from model_export.network import Forecaster
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
-from storage.metrics import METRIC_NAMES
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
+from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["FiveMinutes", "flops", "matmul_rate", "own_straight", "straight", "torch_forward"]
 

@@ -25,16 +25,16 @@ from functions.sources.draw import Draw, function_of
 from functions.sources.source import read_source
 from scripts.bench.measure import Figure, quantile
 from scripts.mongod import DATABASE, Mongod, running
-from storage.folders import Folders
-from storage.metrics import METRIC_NAMES
-from storage.reader import LakeMissing, Reader
-from storage.settings import (
+from storage.config.folders import Folders
+from storage.config.settings import (
     HostSettings,
     Settings,
     SimulatorSettings,
     SourceSettings,
     write_settings,
 )
+from storage.model.metrics import METRIC_NAMES
+from storage.query.reader import LakeMissing, Reader
 from web.sources import read_sources
 
 __all__ = ["figures"]

@@ -20,7 +20,7 @@ import numpy as np
 from functions.push.assembly import Assembler
 from functions.push.telegraf import Reader
 from scripts.bench.measure import Figure, median, quantile, stopwatch
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["figures"]
 

@@ -20,10 +20,10 @@ from functions.sources.draw import Draw, function_of
 from functions.sources.feed import Page
 from functions.sources.source import source_of
 from scripts.bench.measure import Figure
-from storage import segment
-from storage.folders import Folders
-from storage.metrics import METRIC_NAMES
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from storage.inbox import segment
+from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["figures"]
 

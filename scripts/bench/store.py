@@ -21,14 +21,20 @@ import pyarrow.parquet as pq
 from scripts.bench.measure import Figure, interleaved, median, quantile, stopwatch
 from scripts.bench.workload import STEP_S, issue, native, rolled_samples, samples
 from scripts.ports import free_port
-from storage import segment
-from storage.folders import Folders
-from storage.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step
-from storage.keeper import Keeper
-from storage.metrics import METRIC_NAMES
-from storage.reader import Reader
-from storage.settings import HostSettings, Settings, SourceSettings, WebSettings, write_settings
-from storage.windows import contexts, rollup
+from storage.config.folders import Folders
+from storage.config.settings import (
+    HostSettings,
+    Settings,
+    SourceSettings,
+    WebSettings,
+    write_settings,
+)
+from storage.inbox import segment
+from storage.lake.writer import Keeper
+from storage.model.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
+from storage.query.reader import Reader
+from storage.query.windows import contexts, rollup
 
 __all__ = ["figures"]
 

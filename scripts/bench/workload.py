@@ -10,9 +10,9 @@ import pyarrow.compute as pc
 
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
-from storage.grid import HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
+from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
 
 __all__ = ["STEP_S", "issue", "native", "rolled_samples", "samples"]
 

@@ -16,7 +16,7 @@ def keys() -> None:
     """
 
 
-@keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
+@api_keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
 @data_option
 @click.option(
     "--scope", "scopes", multiple=True, required=True, type=click.Choice(["feed", "read", "admin"]),
@@ -25,33 +25,33 @@ def keys() -> None:
 @click.option("--name", required=True, help="Who is going to use it.")
 def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
     """Make a key and show it, this once."""
-    from storage import keys
-    from storage.folders import Folders
+    from storage.config import api_keys
+    from storage.config.folders import Folders
 
-    token = keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
+    token = api_keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
     click.echo(token)
     click.echo("It is shown this once. Send it as the header X-API-Key.", err=True)
 
 
-@keys.command("list", epilog="Example: hoursight keys list")
+@api_keys.command("list", epilog="Example: hoursight keys list")
 @data_option
 def list_keys(data: Path) -> None:
     """List the keys: their names and what they are good for."""
-    from storage.folders import Folders
-    from storage.keys import Keyring
+    from storage.config.api_keys import Keyring
+    from storage.config.folders import Folders
 
     for key in Keyring(Folders.at(data)).known():
         made = key.created_at.strftime("%Y-%m-%d %H:%M")
         click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
 
 
-@keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
+@api_keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
 @data_option
 @click.argument("name")
 def revoke_key(data: Path, name: str) -> None:
     """Take back the key of that NAME or id; it is refused from now on."""
-    from storage import keys
-    from storage.folders import Folders
+    from storage.config import api_keys
+    from storage.config.folders import Folders
 
-    key = keys.revoke_key(Folders.at(data), name)
+    key = api_keys.revoke_key(Folders.at(data), name)
     click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is no longer taken.")

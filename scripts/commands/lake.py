@@ -23,7 +23,7 @@ def sql(data: Path, statement: str, form: str) -> None:
     """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it."""
     from scripts.progress import rows_of
     from scripts.show import show_rows
-    from storage.reader import Reader
+    from storage.query.reader import Reader
 
     with closing(Reader.open(data)) as reader:
         show_rows(rows_of(reader, statement), form)
@@ -35,7 +35,7 @@ def sql(data: Path, statement: str, form: str) -> None:
 def schema(data: Path, name: str | None) -> None:
     """List the tables and views, or the columns of one table."""
     from scripts.show import show_schema
-    from storage.settings import read_settings
+    from storage.config.settings import read_settings
 
     show_schema(name, read_settings(data).schema())
 

@@ -30,7 +30,7 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
 def up(data: Path, port: int | None) -> None:
     """Run the Procfile: each process alone, and started again alone when it ends."""
     from scripts.launch import supervise
-    from storage.settings import read_settings
+    from storage.config.settings import read_settings
 
     web = read_settings(data).web
     supervise(data, web.host, port or web.port, click.echo)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.reader import Reader
+from storage.config.folders import Folders
+from storage.lake.writer import Keeper
+from storage.query.reader import Reader
 from tests.conftest import House
 
 

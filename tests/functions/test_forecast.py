@@ -13,10 +13,10 @@ from functions.runtime.model import SHIPPED
 from functions.runtime.runner import Run, Runner
 from functions.simulation.fleet import SimulatedServer, make_fleet
 from functions.simulation.series import simulate
-from storage.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
 from tests.conftest import NOW, House
 from tests.functions.lakes import house_at
 

@@ -22,9 +22,9 @@ from functions.runtime.users import Users
 from functions.runtime.watch import LakeNews, Mailbox
 from functions.runtime.wire import Source
 from functions.runtime.worker import Lane
-from storage.calls import answering
-from storage.segment import provenance_of
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.inbox.segment import provenance_of
+from storage.ipc.rpc import answering
 from tests.conftest import NOW, House
 from tests.functions.runtime.scenes import Watched, in_background, save
 from web.app import create_app

@@ -9,9 +9,9 @@ import pytest
 import functions
 from functions.risk import risk
 from functions.runtime.runner import Runner
-from storage.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
-from storage.schema import table
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
+from storage.model.schema import table
 from tests.conftest import NOW, House
 from tests.functions.lakes import house_at
 

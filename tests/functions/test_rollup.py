@@ -7,8 +7,8 @@ import pytest
 
 from functions.rollup import SETTLE, rollup
 from functions.runtime.runner import Run, Runner
-from storage.grid import STEP, floor_step
-from storage.settings import Settings
+from storage.config.settings import Settings
+from storage.model.grid import STEP, floor_step
 from tests.conftest import NOW, House
 from tests.functions.lakes import house_at
 

@@ -3,7 +3,7 @@
 import torch
 
 from model_export.network import Forecaster, Shape
-from tests.storage.fleets import MONDAY_S, fleet
+from tests.storage.small_fleets import MONDAY_S, fleet
 
 __all__ = ["MONDAY_S", "SMALL", "fleet", "small_network"]
 

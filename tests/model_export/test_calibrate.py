@@ -4,7 +4,7 @@ import torch
 
 from model_export.calibrate import calibrate
 from model_export.network import Forecaster
-from storage.grid import QUANTILES
+from storage.model.grid import QUANTILES
 from storage.scoring import Array, Windows, covered, held_out_windows
 from tests.model_export.fleets import fleet, small_network
 

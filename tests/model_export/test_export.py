@@ -13,7 +13,7 @@ from model_export.card import packed, read_card, unpacked, weights_hash
 from model_export.export import export
 from model_export.train import Checkpoint
 from model_export.verify import PARITY_SIGMA, ParityError, awkward_windows, forecasting, parity
-from storage.grid import schema_hash
+from storage.model.grid import schema_hash
 from tests.model_export.fleets import small_network
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from model_export.network import Forecaster, calendar
 from model_export.verify import awkward_windows
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.model_export.fleets import SMALL, small_network
 
 

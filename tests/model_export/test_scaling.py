@@ -2,7 +2,7 @@ import numpy as np
 import torch
 
 from model_export.scaling import SPREAD_FLOOR, carry_forward, expansion, scale, squash
-from storage.grid import QUANTILES
+from storage.model.grid import QUANTILES
 
 NAN = float("nan")
 

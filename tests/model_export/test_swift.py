@@ -9,7 +9,7 @@ from model_export.network import Forecaster, Shape
 from model_export.scaling import ranked, scale, squash
 from model_export.swift import SwiftForecaster
 from model_export.verify import PARITY_SIGMA, awkward_windows, spreads
-from storage.grid import CONTEXT_STEPS
+from storage.model.grid import CONTEXT_STEPS
 from tests.model_export.fleets import SMALL
 
 

@@ -5,9 +5,9 @@ import pytest
 
 from model_export.train import Checkpoint, Recipe
 from model_export.tune import parted, tune
-from storage.history import HistoryError
+from storage.query.history import HistoryError
 from tests.model_export.fleets import SMALL, small_network
-from tests.storage.fleets import fleet
+from tests.storage.small_fleets import fleet
 
 TWO_DAYS = fleet(servers=10, days=2)
 

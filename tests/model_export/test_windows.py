@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from model_export.windows import Batch, Corpus, Variations, Windows, units
-from storage.history import WINDOW_STEPS
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import WINDOW_STEPS
 from tests.model_export.fleets import fleet
 
 PLAIN = Variations(0, 0, 0, 0, 0, 0, 0)

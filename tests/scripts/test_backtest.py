@@ -14,11 +14,11 @@ from functions.runtime.model import SHIPPED, Forecaster
 from scripts.backtest import SERVED, backtest, served
 from scripts.backtest_page import page
 from storage.baselines import LAST_VALUE, SEASONAL
-from storage.history import History, HistoryError, Loaded
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import History, HistoryError, Loaded
 from storage.scoring import held_out_windows
 from tests.conftest import House
-from tests.storage.fleets import MONDAY_S, fleet
+from tests.storage.small_fleets import MONDAY_S, fleet
 
 MONDAY = datetime.fromtimestamp(MONDAY_S, UTC)
 MEMORY = METRIC_NAMES.index("mem_used_pct")

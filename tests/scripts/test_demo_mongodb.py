@@ -12,8 +12,8 @@ from functions.simulation.series import simulate
 from functions.sources.source import read_source
 from scripts import demo_mongodb
 from scripts.mongod import DATABASE, READER
-from storage.folders import Folders
-from storage.metrics import METRIC_NAMES
+from storage.config.folders import Folders
+from storage.model.metrics import METRIC_NAMES
 
 MOMENT = datetime(2026, 5, 6, 12, 0, 5, tzinfo=UTC)
 

@@ -1,7 +1,7 @@
 import numpy as np
 
 from scripts.invented import invented
-from storage.metrics import METRICS
+from storage.model.metrics import METRICS
 
 
 def test_invented_servers_move_within_every_metrics_range_and_are_the_same_again() -> None:

@@ -8,9 +8,9 @@ from functions.runtime.model import SHIPPED, Forecaster
 from scripts import peers
 from scripts.race import BEGIN, END, Course, Result, race, tables, written
 from storage.baselines import SEASONAL, Array, Forecasting, baselines
-from storage.history import History
-from storage.metrics import METRIC_NAMES
-from tests.storage.fleets import fleet
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import History
+from tests.storage.small_fleets import fleet
 
 LEARNED = fleet(servers=2, days=6)
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 
 SMD = REAL_SETS[0]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 import hoursight
-from storage.reader import Reader
-from storage.schema import TABLES
+from storage.model.schema import TABLES
+from storage.query.reader import Reader
 from tests.conftest import NOW, House
 
 

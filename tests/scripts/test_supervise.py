@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from scripts.supervise import AlreadyRunning, Supervisor
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.reader import Reader
+from storage.config.folders import Folders
+from storage.lake.writer import Keeper
+from storage.query.reader import Reader
 
 PROCFILE = "first: echo up $$; exec sleep 100\nsecond: echo up $$; exec sleep 100\n"
 

@@ -11,12 +11,12 @@ from functions.runtime.model import Forecaster
 from model_export import tune, verify
 from scripts import shelf, training
 from scripts.training import Asked, TrainingUnable, command
-from storage import models
-from storage.folders import Folders
-from storage.grid import STEP, floor_step
-from storage.history import History
-from storage.metrics import METRIC_NAMES
-from storage.segment import provenance_of
+from storage import model_registry
+from storage.config.folders import Folders
+from storage.inbox.segment import provenance_of
+from storage.model.grid import STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import History
 from tests.conftest import House
 from tests.model_export.fleets import fleet
 
@@ -55,8 +55,8 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     said: list[str] = []
     command(asked, said.append)
     folders = Folders.at(asked.data)
-    (name,) = models.names(folders)
-    card = Forecaster.open(models.path_of(folders, name)).card
+    (name,) = model_registry.names(folders)
+    card = Forecaster.open(model_registry.path_of(folders, name)).card
     shipped = Forecaster.open().card["training"]
     assert card["training"]["windows_seen"] == shipped["windows_seen"] + 3 * 64
     assert card["scores"]["gate"]["all metrics"][3] == 6 * 14

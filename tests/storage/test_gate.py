@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from storage.gate import judge
-from storage.metrics import GROUPS, METRIC_NAMES
+from storage.model.metrics import GROUPS, METRIC_NAMES
 from storage.scoring import SeriesScores
 
 RANDOM = np.random.default_rng(0)

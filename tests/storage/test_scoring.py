@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 from storage.scoring import (
     ORIGINS,
     Array,
@@ -16,7 +16,7 @@ from storage.scoring import (
     summed,
     tally,
 )
-from tests.storage.fleets import fleet
+from tests.storage.small_fleets import fleet
 
 UPTIME = METRIC_NAMES.index("uptime_days")
 

@@ -10,9 +10,10 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from storage import announce
-from storage.folders import Folders
-from storage.grid import (
+from storage.config.folders import Folders
+from storage.inbox import notify
+from storage.lake.attach import attach_writer
+from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
     LEAD_MINUTES,
@@ -20,10 +21,9 @@ from storage.grid import (
     STEP,
     floor_step,
 )
-from storage.lake import attach_writer
-from storage.metrics import METRIC_NAMES
-from storage.schema import table
-from storage.severity import severity_of
+from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
+from storage.model.severity import severity_of
 
 SPREADS = (-2.05, -1.28, -0.67, 0.0, 0.67, 1.28, 2.05)
 BASE = {
@@ -94,7 +94,7 @@ class Writer:
         self.connection.register("batch", batch)
         self.connection.execute(f"INSERT INTO {name} SELECT * FROM batch")
         self.connection.unregister("batch")
-        announce.announce(self.folders, [name])
+        notify.announce(self.folders, [name])
 
     def close(self) -> None:
         """Let go of the lake."""

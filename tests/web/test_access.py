@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
-from storage.folders import Folders
-from storage.keys import create_key, revoke_key
+from storage.config.api_keys import create_key, revoke_key
+from storage.config.folders import Folders
 from tests.conftest import NOW
 from tests.web.conftest import Client
 from web.__main__ import main

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
-from storage.severity import LADDER
+from storage.model.severity import LADDER
 from tests.web.conftest import Client
 from tests.web.lakes import Server, Writer
 from web import server

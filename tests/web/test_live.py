@@ -13,8 +13,8 @@ from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
 
 from scripts.ports import free_port
-from storage.announce import announce
-from storage.folders import Folders
+from storage.config.folders import Folders
+from storage.inbox.notify import announce
 from web.__main__ import Server
 from web.app import create_app
 from web.live import Live

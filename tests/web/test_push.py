@@ -12,8 +12,8 @@ import pytest
 
 from functions.push.intake import taking_pushes
 from functions.push.remote_write import WriteRequest
-from storage.folders import Folders
-from storage.pushes import MAX_SENT_BYTES
+from storage.config.folders import Folders
+from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_access import site
 from web import push

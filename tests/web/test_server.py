@@ -5,7 +5,7 @@ import re
 
 from pyarrow import csv, parquet
 
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 from tests.web.conftest import Client
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
-from storage.folders import Folders
+from storage.config.folders import Folders
 from tests.web.conftest import Client
 from tests.web.lakes import FLEET, Server, Writer
 from web.app import create_app

@@ -16,7 +16,7 @@ from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Document, Page, Wanted
 from functions.sources.lookback import Given, LookBack
-from storage.admission import MAX_FUTURE
+from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["MAPPING", "Connection", "connect"]
 

@@ -17,7 +17,7 @@ from functions.mapping.columns import projection
 from functions.runtime.triggers import parse_period
 from functions.sources.feed import Wanted
 from functions.sources.lookback import Given
-from storage.admission import MAX_FUTURE
+from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]
 

@@ -23,7 +23,7 @@ from functions.push.assembly import Assembler
 from functions.push.node_exporter import NAMES, add_series, server_of
 from functions.push.readings import Readings
 from functions.rules.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["Scrapes", "Window"]
 

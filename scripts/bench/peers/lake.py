@@ -8,11 +8,11 @@ import pyarrow as pa
 
 from scripts.bench.peers.peer import folder_bytes, numbers_of
 from scripts.bench.peers.workload import FIELDS, STEP_S, Question, Span
-from storage import segment
-from storage.folders import Folders
-from storage.keeper import Keeper
-from storage.reader import Reader
-from storage.settings import MetricSettings, Settings, write_settings
+from storage.config.folders import Folders
+from storage.config.settings import MetricSettings, Settings, write_settings
+from storage.inbox import segment
+from storage.lake.writer import Keeper
+from storage.query.reader import Reader
 
 BATCH_ROWS = 200_000
 

@@ -28,7 +28,7 @@ from functions.mapping.strict import SourceWrong
 from functions.runtime.function import Batch, Unreachable
 from functions.sources.draw import Draw
 from functions.sources.source import read_source
-from storage.folders import Folders
+from storage.config.folders import Folders
 from tests.functions.adapters.elastic.door import (
     Changed,
     Door,

@@ -23,8 +23,8 @@ from functions.adapters.host import (
 )
 from functions.rules.devices import is_real_link
 from functions.runtime.function import Batch
-from storage.metrics import METRIC_NAMES, metric
-from storage.schema import table
+from storage.model.metrics import METRIC_NAMES, metric
+from storage.model.schema import table
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 BEFORE = Counters(

@@ -18,7 +18,7 @@ from functions.runtime.function import Batch, Unreachable
 from functions.sources.draw import Draw
 from functions.sources.source import read_source
 from scripts.mongod import Mongod, running
-from storage.folders import Folders
+from storage.config.folders import Folders
 from tests.functions.sources.contract import Chain, Contract, Rig
 
 PASSWORD = "päss/w:rd@1%"  # noqa: S105 - of a test; a URI has to escape it

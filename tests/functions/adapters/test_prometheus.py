@@ -15,7 +15,7 @@ from functions.runtime.function import Batch, Unreachable
 from functions.sources.draw import Draw
 from functions.sources.source import read_source
 from scripts.ports import free_port
-from storage.folders import Folders
+from storage.config.folders import Folders
 from tests.conftest import NOW
 from tests.functions.prometheus import (
     EXPORTER,

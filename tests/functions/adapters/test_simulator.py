@@ -13,8 +13,8 @@ from functions.runtime.runner import Run, Runner
 from functions.simulation.fleet import make_fleet
 from functions.simulation.incidents import incidents
 from functions.simulation.series import simulate
-from storage.metrics import METRIC_NAMES
-from storage.settings import Settings, SimulatorSettings, SourceSettings
+from storage.config.settings import Settings, SimulatorSettings, SourceSettings
+from storage.model.metrics import METRIC_NAMES
 from tests.conftest import House
 
 NOW = datetime(2026, 5, 6, 12, 0, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from functions.mapping.mapping import read_mapping
 from functions.mapping.strict import SourceWrong
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 
 
 @pytest.mark.parametrize("stock", ["flat", "metricbeat"])

@@ -6,7 +6,7 @@ import pytest
 
 from functions.push.assembly import Assembler
 from functions.push.readings import Readings
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 
 SECOND = 1_000_000
 CPU = {"user": 40.0, "nice": 0.0, "system": 10.0, "iowait": 5.0, "idle": 45.0}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from functions.push.records import take_records
 from functions.push.telegraf import INPUTS
-from storage.metrics import METRICS
+from storage.model.metrics import METRICS
 from tests.conftest import NOW
 
 FEEDS = (Path(__file__).parents[3] / "docs" / "feeds.md").read_text()

@@ -20,9 +20,9 @@ from functions.push.intake import Intake
 from functions.push.journal import Together
 from functions.push.refusal import PushRefused
 from functions.push.remote_write import WriteRequest
-from storage.folders import Folders
-from storage.pushes import Push
-from storage.segment import provenance_of
+from storage.config.folders import Folders
+from storage.inbox.segment import provenance_of
+from storage.ipc.push_protocol import Push
 from tests.conftest import NOW, House
 
 TS = "2026-05-06T12:00:00Z"

@@ -17,7 +17,7 @@ import uvicorn
 
 from functions.push.intake import taking_pushes
 from scripts.ports import free_port
-from storage.keys import create_key
+from storage.config.api_keys import create_key
 from tests.conftest import NOW, House
 from tests.functions.prometheus import EXPORTER, PROMETHEUS, needs_prometheus, until
 from web.app import create_app

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from functions.push.facts import Facts
 from functions.push.records import Taken, read_records, take_records
 from functions.push.refusal import PushRefused
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.conftest import NOW
 
 TS = "2026-05-06T12:00:00Z"

@@ -7,7 +7,7 @@ import pytest
 
 from functions.push.assembly import Assembler
 from functions.push.telegraf import Read, Reader
-from storage.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES
 from tests.conftest import NOW
 
 T1, T2 = 1778068800, 1778068810  # 2026-05-06 12:00:00 and 10 s later

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.rules.risk import Fleet, Risk, assess, exceedance
-from storage.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
-from storage.metrics import METRIC_NAMES
-from storage.profiles import PROFILE_NAMES, levels_for
-from storage.schema import table
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
+from storage.model.metrics import METRIC_NAMES
+from storage.model.profiles import PROFILE_NAMES, levels_for
+from storage.model.schema import table
 
 NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
 NORMAL = np.array([-2.05, -1.28, -0.67, 0.0, 0.67, 1.28, 2.05])

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from functions.runtime.runner import Runner
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 
 WITHIN_S = 40.0  # children take their time on a busy machine
 

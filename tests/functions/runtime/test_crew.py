@@ -10,8 +10,8 @@ from functions.runtime.isolation import Isolate, Nursery
 from functions.runtime.users import Users
 from functions.runtime.watch import LakeNews
 from functions.runtime.wire import Source
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.conftest import House
 from tests.functions.runtime.scenes import Watched, save
 

@@ -9,7 +9,7 @@ import pytest
 
 from functions.runtime.function import Batch, Function, function
 from functions.runtime.triggers import every, rows
-from storage.schema import UnknownTable, table
+from storage.model.schema import UnknownTable, table
 
 FACTS = table("server_facts").arrow.empty_table()
 

@@ -12,8 +12,8 @@ from functions.runtime.isolation import Isolate, LoadFailed, Nursery
 from functions.runtime.watch import LakeNews
 from functions.runtime.wire import Source
 from functions.runtime.worker import Resident
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.conftest import NOW, House
 from tests.functions.runtime.scenes import HEAD, Watched, save
 

@@ -16,9 +16,9 @@ from functions.runtime.model import (
     State,
 )
 from model_export import card as export_card
-from storage.folders import Folders
-from storage.grid import schema_hash
-from storage.metrics import METRIC_NAMES, METRICS
+from storage.config.folders import Folders
+from storage.model.grid import schema_hash
+from storage.model.metrics import METRIC_NAMES, METRICS
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

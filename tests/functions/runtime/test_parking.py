@@ -13,9 +13,9 @@ from functions.runtime.schedule import BACK_OFF_S, Schedule
 from functions.runtime.triggers import Trigger, cron, every, files, rows
 from functions.runtime.watch import LakeNews, Mailbox
 from functions.runtime.worker import Lane
-from storage.folders import Folders
-from storage.schema import OUTCOMES
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from storage.model.schema import OUTCOMES
 from tests.conftest import NOW, House
 from tests.functions.runtime.scenes import Watched, in_background
 

@@ -8,8 +8,8 @@ from functions.runtime.function import Declared
 from functions.runtime.isolation import Nursery
 from functions.runtime.past import Elsewhere, Here, Rows
 from functions.runtime.runner import Runner
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.conftest import NOW, House
 
 RUNS = "SELECT * FROM runs WHERE function = $name"

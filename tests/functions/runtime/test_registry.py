@@ -1,7 +1,7 @@
 import pytest
 
 from functions.runtime import registry
-from storage.settings import HostSettings, Settings, SimulatorSettings, SourceSettings
+from storage.config.settings import HostSettings, Settings, SimulatorSettings, SourceSettings
 
 
 def turned_on(host: bool, simulator: bool) -> list[str]:

@@ -11,10 +11,10 @@ from functions.runtime.runner import Runner
 from functions.runtime.shelf import Shelf
 from functions.runtime.triggers import every
 from functions.runtime.window import Window
-from storage.folders import Folders
-from storage.schema import table
-from storage.segment import provenance_of
-from storage.settings import Settings, SimulatorSettings, SourceSettings
+from storage.config.folders import Folders
+from storage.config.settings import Settings, SimulatorSettings, SourceSettings
+from storage.inbox.segment import provenance_of
+from storage.model.schema import table
 from tests.conftest import NOW, House
 
 

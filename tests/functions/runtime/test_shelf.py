@@ -6,7 +6,7 @@ import pytest
 
 from functions.runtime.model import SHIPPED, ModelUnusable
 from functions.runtime.shelf import Shelf
-from storage.folders import Folders
+from storage.config.folders import Folders
 
 
 @pytest.fixture

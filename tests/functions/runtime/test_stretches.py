@@ -5,7 +5,7 @@ from datetime import timedelta
 import pyarrow as pa
 
 from functions.runtime.stretches import MAX_HOLES, stretches
-from storage.schema import TIMESTAMP
+from storage.model.schema import TIMESTAMP
 from tests.conftest import NOW
 
 

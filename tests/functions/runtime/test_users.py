@@ -8,8 +8,8 @@ import pytest
 from functions.runtime.isolation import Nursery
 from functions.runtime.users import LastGood, Users
 from functions.runtime.watch import LakeNews
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.functions.runtime.scenes import Watched, in_background, save
 
 SCHEDULED = '@function(on=every("100ms"), writes="server_facts")\n'

@@ -10,10 +10,10 @@ from functions.runtime.function import Batch, Function, function
 from functions.runtime.runner import Runner
 from functions.runtime.triggers import Trigger, every, rows
 from functions.runtime.worker import BACK_OFF_S, Schedule, _run_if_due, work
-from storage.announce import announce
-from storage.folders import Folders
-from storage.segment import provenance_of
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from storage.inbox.notify import announce
+from storage.inbox.segment import provenance_of
 from tests.conftest import NOW
 
 NOON = NOW.replace(second=0)

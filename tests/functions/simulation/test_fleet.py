@@ -3,7 +3,7 @@
 import pytest
 
 from functions.simulation.fleet import SimulatedServer, database_of, make_fleet
-from storage.profiles import PROFILE_NAMES, profile_of
+from storage.model.profiles import PROFILE_NAMES, profile_of
 
 
 def test_twenty_servers_cover_all_profiles_and_have_the_first_database() -> None:

@@ -7,7 +7,7 @@ import pytest
 from functions.simulation.fleet import make_fleet
 from functions.simulation.incidents import SCENARIOS, Incident, incidents, truth_rows
 from functions.simulation.kinds import KIND_NAMES
-from storage.schema import table
+from storage.model.schema import table
 
 FLEET = make_fleet(20, seed=5)
 START = datetime(2026, 3, 2, tzinfo=UTC)

@@ -9,8 +9,8 @@ from functions.simulation.draws import Floats, Ints
 from functions.simulation.fleet import make_fleet
 from functions.simulation.incidents import SCENARIOS, Incident, incidents
 from functions.simulation.series import simulate
-from storage.metrics import METRIC_NAMES, METRICS
-from storage.profiles import levels_for
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.profiles import levels_for
 
 FLEET = make_fleet(20, seed=5)
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday

@@ -17,8 +17,8 @@ import pytest
 
 from functions.runtime.runner import Run, Runner
 from functions.sources.draw import source_function
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.conftest import NOW, House
 
 Sample = tuple[str, datetime, float]

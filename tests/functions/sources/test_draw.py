@@ -11,7 +11,7 @@ from functions.runtime.function import Batch, Unreachable
 from functions.sources.draw import Draw
 from functions.sources.feed import Page
 from functions.sources.source import source_of
-from storage.folders import Folders
+from storage.config.folders import Folders
 from tests.conftest import NOW, House
 
 COUNTED = {"metrics": {"net_in_mb_s": {"field": "rx", "unit": "bytes", "counter": True}}}

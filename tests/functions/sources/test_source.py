@@ -16,8 +16,8 @@ from functions.runtime.watch import LakeNews
 from functions.sources import source as sources
 from functions.sources.secrets import secret
 from functions.sources.source import SourceFile, read_source, source_of
-from storage.folders import Folders
-from storage.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import Settings
 from tests.functions.runtime.scenes import Watched, in_background
 
 TEMPLATES = Path(sources.__file__).parent / "templates"

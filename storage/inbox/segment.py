@@ -1,0 +1,165 @@
+"""Segments: one Parquet file of rows for one table, with its cursor and provenance inside."""
+
+import json
+import os
+import uuid
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.config.folders import Folders
+from storage.config.settings import schema_of
+from storage.platform.durability import disk_trouble, sync_folder
+from storage.platform.failpoints import reach
+
+__all__ = [
+    "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
+    "write_row",
+]  # fmt: skip
+
+METADATA_KEY = b"hoursight"
+VERSION = 1
+LIST = pa.list_(pa.float32())
+
+
+class SegmentNotWritten(OSError):
+    """Rows did not reach the inbox; the message says why. Nothing of them was left there."""
+
+
+class SegmentRefused(Exception):
+    """A file in the inbox that the lake does not take; the message names what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where rows come from. A batch is committed once however often its id comes."""
+
+    table: str
+    function: str
+    created_at: datetime
+    batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    code_hash: str | None = None
+    window_key: str | None = None
+    cursor: str | None = None
+    input_snapshot: int | None = None
+    model: str | None = None
+    # What the function itself had to leave out: how much, and why in words.
+    refused: int = 0
+    reasons: tuple[str, ...] = ()
+
+    def encode(self) -> bytes:
+        """The JSON that travels in the file's metadata."""
+        fields = asdict(self) | {"created_at": self.created_at.isoformat(), "version": VERSION}
+        return json.dumps(fields).encode()
+
+    @classmethod
+    def decode(cls, text: bytes) -> "Provenance":
+        """The reverse of `encode`; SegmentRefused names what does not fit."""
+        try:
+            fields = json.loads(text)
+            version = fields.pop("version")
+            if version != VERSION:
+                raise SegmentRefused(
+                    f"segment of version {version!r}; this program reads version {VERSION}"
+                )
+            created_at = datetime.fromisoformat(fields["created_at"])
+            if created_at.tzinfo is None:
+                raise SegmentRefused(f"its created_at {created_at} has no time zone")
+            reasons = tuple(fields.get("reasons", ()))
+            return cls(**fields | {"created_at": created_at, "reasons": reasons})
+        except (ValueError, TypeError, KeyError) as error:
+            raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
+
+
+def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
+    """Put rows into the inbox: durable and whole, or not there at all.
+
+    The columns of `rows` are those of the table; ones it lacks are NULL. Raises what pyarrow says
+    when a column does not fit, and SegmentNotWritten when the disk does not take it.
+    """
+    shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
+    shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
+    stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
+    name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
+    partial = folders.inbox / f"{name}.partial"
+    final = folders.inbox / name
+    try:
+        with partial.open("wb") as file:
+            _encode(shaped, file)
+            file.flush()
+            reach("segment written")
+            os.fsync(file.fileno())
+        reach("segment synced")
+        partial.rename(final)
+        reach("segment renamed")
+        sync_folder(folders.inbox)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        trouble = disk_trouble(folders.inbox, error) or str(error)
+        raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
+    return final
+
+
+def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) -> Path:
+    """Put one row into the inbox that was made at its `ts`; raises SegmentNotWritten."""
+    rows = pa.Table.from_pylist([row], schema_of(folders).table(table).arrow)
+    told = Provenance(table=table, function=function, created_at=row["ts"])
+    return write(folders, rows, told)
+
+
+def provenance_of(path: Path) -> Provenance:
+    """Where the rows of a segment come from; SegmentRefused when it is none."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (pa.ArrowException, OSError) as error:
+        raise SegmentRefused(f"truncated, or not a Parquet file: {error}") from error
+    if METADATA_KEY not in metadata:
+        raise SegmentRefused(
+            "a foreign Parquet file: it does not say which table and function it is for"
+        )
+    return Provenance.decode(metadata[METADATA_KEY])
+
+
+def newest_cursor(folders: Folders, function: str) -> str | None:
+    """The cursor of the function's newest segment in the inbox; None when none waits there."""
+    for path in sorted(folders.inbox.glob(f"*-{function}-*.parquet"), reverse=True):
+        try:
+            provenance = provenance_of(path)
+        except SegmentRefused:
+            continue
+        if provenance.function == function and provenance.cursor is not None:
+            return provenance.cursor
+    return None
+
+
+def _encode(rows: pa.Table, file: BinaryIO) -> None:
+    """As fast as can be: the file is read once, and soon. Measurements hardly ever repeat, so that
+    a dictionary of them costs more than all the rest; of long lists each byte costs most."""
+    texts = [f.name for f in rows.schema if pa.types.is_string(f.type)]
+    lists = [f"{f.name}.list.element" for f in rows.schema if f.type == LIST]
+    pq.write_table(
+        rows, file, write_statistics=False, use_dictionary=texts,
+        compression="zstd" if lists else "lz4",
+        column_encoding=dict.fromkeys(lists, "BYTE_STREAM_SPLIT") or None,
+    )  # fmt: skip
+
+
+def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
+    strangers = set(rows.column_names) - set(schema.names)
+    if strangers:
+        raise ValueError(
+            f"no column {', '.join(sorted(strangers))}; there are {', '.join(schema.names)}"
+        )
+    columns = [
+        rows[f.name].cast(f.type)
+        if f.name in rows.column_names
+        else pa.nulls(rows.num_rows, f.type)
+        for f in schema
+    ]
+    return pa.Table.from_arrays(columns, schema=schema)

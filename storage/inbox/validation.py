@@ -1,0 +1,228 @@
+"""What the keeper lets in: files, rows and values are judged, and a refusal has its reason."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
+from storage.model.metrics import Metric
+from storage.model.precision import rounded
+from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
+
+__all__ = ["MAX_FUTURE", "Admitted", "admit"]
+
+MAX_FUTURE = timedelta(minutes=5)
+# A clock that was set back leaves segments behind that seem to come from the future.
+MAX_CLOCK_JUMP = timedelta(days=1)
+MAX_REASONS = 20
+CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
+CPU_SUM_EXPECTED = (90.0, 105.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A segment that may be committed: `rows` in the table's own schema, and what was left out."""
+
+    path: Path
+    provenance: Provenance
+    rows: pa.Table
+    rows_in: int
+    refused: int
+    reasons: tuple[str, ...]
+
+
+def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
+    """Read and judge one file of the inbox; SegmentRefused when none of it can be taken.
+
+    What was no future when the segment was written is none later: this host's clock may have been
+    set back since.
+    """
+    provenance = provenance_of(path)
+    _check_clock(provenance.created_at, now)
+    try:
+        target = schema.table(provenance.table)
+    except UnknownTable as error:
+        raise SegmentRefused(str(error)) from error
+    try:
+        rows = pq.ParquetFile(path).read()
+        rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
+    except (pa.ArrowException, OSError) as error:
+        raise SegmentRefused(f"truncated or damaged: {error}") from error
+    judged = _Judged(_fitted(rows, target))
+    judged.drop_incomplete(target)
+    if target.name == "metrics":
+        judged.drop_future(max(now, provenance.created_at))
+        judged.drop_impossible(schema.metrics)
+        judged.derive_idle()
+        judged.flag_cpu_sums()
+        judged.drop_empty(schema.metrics)
+    kept = rounded(judged.rows, target.name, schema.metrics)
+    return Admitted(path, provenance, kept, rows.num_rows, judged.refused, tuple(judged.reasons))
+
+
+def _check_clock(created_at: datetime, now: datetime) -> None:
+    if created_at - now > MAX_CLOCK_JUMP:
+        raise SegmentRefused(
+            f"written at {created_at.isoformat(timespec='seconds')}, and here it is "
+            f"{now.isoformat(timespec='seconds')}: set this host's clock, then move the file back "
+            "to the inbox"
+        )
+
+
+def _fitted(rows: pa.Table, target: Table) -> pa.Table:
+    """`rows` with the table's columns and types, or a refusal that names the column."""
+    strangers = [name for name in rows.column_names if name not in target.names]
+    if strangers:
+        raise SegmentRefused(
+            f"wrong column {strangers[0]!r}: {target.name} has {', '.join(target.names)}"
+        )
+    if len(set(rows.column_names)) < len(rows.column_names):
+        raise SegmentRefused("a column comes twice")
+    missing = [c.name for c in target.columns if c.required and c.name not in rows.column_names]
+    if missing:
+        raise SegmentRefused(f"column {missing[0]!r} of {target.name} is missing")
+    columns = [_column(rows, column.name, column.type) for column in target.columns]
+    return pa.Table.from_arrays(columns, names=list(target.names))
+
+
+def _column(rows: pa.Table, name: str, expected: pa.DataType) -> pa.ChunkedArray:
+    if name not in rows.column_names:
+        return pa.chunked_array([pa.nulls(rows.num_rows, expected)])
+    values = rows[name]
+    if not _kin(values.type, expected):
+        example = next((v for v in values.to_pylist() if v is not None), None)
+        raise SegmentRefused(
+            f"column {name!r} holds {values.type} (such as {example!r}), expected {expected}"
+            + (": give the time a zone" if expected == TIMESTAMP else "")
+        )
+    try:
+        return values.cast(expected)
+    except pa.ArrowException as error:
+        raise SegmentRefused(f"column {name!r} does not fit {expected}: {error}") from error
+
+
+def _kin(given: pa.DataType, expected: pa.DataType) -> bool:
+    """Whether values of one type can be values of the other without being reinterpreted."""
+    types = pa.types
+    if types.is_null(given) or types.is_nested(expected):
+        return True
+    if types.is_timestamp(expected):
+        return bool(types.is_timestamp(given) and given.tz is not None)
+    if types.is_boolean(expected):
+        return bool(types.is_boolean(given))
+    if types.is_string(expected):
+        return bool(types.is_string(given) or types.is_large_string(given))
+    return bool(types.is_floating(given) or types.is_integer(given))
+
+
+class _Judged:
+    """The rows that are left, and why the others are not."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self.rows = rows
+        self.refused = 0
+        self.reasons: list[str] = []
+
+    def drop_incomplete(self, target: Table) -> None:
+        for column in target.columns:
+            if column.required and self.rows[column.name].null_count:
+                absent = pc.is_null(self.rows[column.name])
+                self._drop(absent, lambda _, name=column.name: f"{name}: missing; a row needs it")
+
+    def drop_future(self, now: datetime) -> None:
+        limit = now + MAX_FUTURE
+        late = pc.greater(self.rows["ts"], pa.scalar(limit, TIMESTAMP))
+        self._drop(
+            late,
+            lambda row: (
+                f"ts: {row['ts'].isoformat()} of {row['server']} lies more than 5 minutes in the "
+                f"future (it is {now.isoformat(timespec='seconds')}); check the sender's clock"
+            ),
+        )
+
+    def drop_impossible(self, metrics: Iterable[Metric]) -> None:
+        for metric in metrics:
+            if not _all_possible(self.rows[metric.name], metric):
+                self._void(metric, _impossible(self.rows[metric.name], metric))
+
+    def derive_idle(self) -> None:
+        user, system, iowait, idle = (self.rows[name] for name in CPU_PARTS)
+        rest = pc.subtract(100.0, pc.add(pc.add(user, system), iowait))
+        derived = pc.cast(pc.max_element_wise(rest, 0.0, skip_nulls=False), pa.float32())
+        self._set("cpu_idle_pct", pc.coalesce(idle, derived))
+
+    def flag_cpu_sums(self) -> None:
+        first, *others = (self.rows[name] for name in CPU_PARTS)
+        total = first
+        for part in others:
+            total = pc.add(total, part)
+        low, high = CPU_SUM_EXPECTED
+        odd = pc.fill_null(pc.or_(pc.less(total, low), pc.greater(total, high)), False)
+        count = pc.sum(odd).as_py() or 0
+        if count:
+            example = total.filter(odd)[0].as_py()
+            self._note(
+                f"kept, but odd: user + sys + iowait + idle is {example:.1f} in {count} rows"
+            )
+
+    def drop_empty(self, metrics: Iterable[Metric]) -> None:
+        if any(not self.rows[metric.name].null_count for metric in metrics):
+            return
+        empty = None
+        for metric in metrics:
+            absent = pc.is_null(self.rows[metric.name])
+            empty = absent if empty is None else pc.and_(empty, absent)
+        self._drop(empty, lambda row: f"{row['server']}: no reading is left in the row")
+
+    def _drop(self, mask: pa.ChunkedArray, reason) -> None:  # type: ignore[no-untyped-def]
+        count = pc.sum(mask).as_py() or 0
+        if not count:
+            return
+        example = self.rows.filter(mask).slice(0, 1).to_pylist()[0]
+        self._note(f"{reason(example)} ({count} row{'s' if count > 1 else ''})")
+        self.refused += count
+        self.rows = self.rows.filter(pc.invert(mask))
+
+    def _void(self, metric: Metric, mask: pa.ChunkedArray) -> None:
+        count = pc.sum(mask).as_py() or 0
+        if not count:
+            return
+        example = self.rows.filter(mask).slice(0, 1)
+        why = metric.refusal(example[metric.name][0].as_py())
+        self._note(f"{why} ({example['server'][0]}; {count} value{'s' if count > 1 else ''})")
+        self.refused += count
+        absent = pa.scalar(None, pa.float32())
+        self._set(metric.name, pc.if_else(mask, absent, self.rows[metric.name]))
+
+    def _set(self, name: str, values: pa.ChunkedArray) -> None:
+        self.rows = self.rows.set_column(self.rows.column_names.index(name), name, values)
+
+    def _note(self, reason: str) -> None:
+        if len(self.reasons) < MAX_REASONS:
+            self.reasons.append(reason)
+
+
+def _all_possible(values: pa.ChunkedArray, metric: Metric) -> bool:
+    """The everyday case, told by two passes over the column."""
+    span = pc.min_max(values).as_py()  # which looks past NaN
+    if span["min"] is None:
+        return bool(values.null_count == len(values))
+    within = span["min"] >= metric.lowest and span["max"] <= _highest(metric)
+    return within and not pc.any(pc.is_nan(values)).as_py()
+
+
+def _highest(metric: Metric) -> float:
+    return metric.highest if metric.highest is not None else 3.4e38
+
+
+def _impossible(values: pa.ChunkedArray, metric: Metric) -> pa.ChunkedArray:
+    highest = _highest(metric)
+    possible = pc.and_(
+        pc.greater_equal(values, metric.lowest), pc.less_equal(values, highest)
+    )  # NaN compares false
+    return pc.fill_null(pc.invert(possible), False)

@@ -1,0 +1,267 @@
+"""The DuckLake: how it is attached, made and brought up to date."""
+
+import fcntl
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError
+from storage.lake.catalog import (
+    ExtensionMissing,
+    Home,
+    PostgresCatalog,
+    SqliteCatalog,
+    home_of,
+    load_extension,
+)
+from storage.model.schema import STOCK, Schema
+from storage.model.views import VIEWS
+
+__all__ = [
+    "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_still",
+    "attach_writer", "copy_catalog", "evolve", "merge_guard", "reading",
+]  # fmt: skip
+
+SQL = Path(__file__).parents[1] / "sql"
+
+WAL = ", META_JOURNAL_MODE 'WAL'"
+GAP_POLL_S = 0.002
+
+# Each as it is given, and as DuckLake keeps it.
+LAKE_OPTIONS = {
+    "data_inlining_row_limit": ("0", "0"),  # inlined rows are slower here and stored as text
+    "parquet_compression": ("zstd", "zstd"),
+    "parquet_compression_level": ("3", "3"),
+    "parquet_version": ("2", "V2"),
+    "sort_on_insert": ("false", "false"),  # the keeper has sorted them, in a tenth of the time
+    "target_file_size": ("32MB", "32000000"),  # a larger merged day loses its pruning by time
+}
+
+
+class LakeMissing(Exception):
+    """There is no lake in the data folder yet."""
+
+    def __init__(self, folders: Folders) -> None:
+        super().__init__(
+            f"no lake in {folders.data}: start one with 'hoursight demo' or 'hoursight up', "
+            "or name another folder with --data"
+        )
+
+
+class ReadersBusy(Exception):
+    """A merge found no moment without readers; it can wait for the next round."""
+
+
+class LakeUnreadable(Exception):
+    """The lake is there and cannot be attached."""
+
+
+def attach_writer(
+    folders: Folders, schema: Schema = STOCK, pen: Path | None = None
+) -> duckdb.DuckDBPyConnection:
+    """The keeper's connection: makes the lake when it is not there, its tables, columns, views.
+
+    By `pen` it names the files that it writes; the catalog remembers the folder itself.
+    """
+    home = home_of(folders)
+    connection = _connect(home.catalog)
+    connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+    # Who comes second to a snapshot's number must look again, not add to what it does not know.
+    connection.execute("SET ducklake_max_retry_count = 0")
+    _attach(connection, home, _journal(home.catalog))
+    if pen is not None:
+        connection.execute("USE memory; DETACH lake")
+        _attach(connection, home, pen=pen)
+    evolve(connection, schema)
+    return connection
+
+
+def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    """Bring the lake up to `schema`: what it lacks is added, what it has besides stays."""
+    connection.execute("BEGIN")
+    try:
+        _set_options(connection)
+        _create_tables(connection, schema)
+        _create_views(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(duckdb.TransactionException):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
+    """A read-only connection that sees each commit as it comes."""
+    try:
+        home = home_of(folders)
+    except SettingsError as error:
+        raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
+    if home.catalog.identity() is None:
+        raise LakeMissing(folders)
+    connection = _attached(folders, home, _journal(home.catalog))
+    if not _names(connection, "duckdb_tables()", "table_name"):  # the keeper is making them
+        connection.close()
+        raise LakeMissing(folders)
+    return connection
+
+
+def attach_still(folders: Folders) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to a copy of a lake that nobody writes; nothing is changed by it."""
+    return _attached(folders, home_of(folders), "")
+
+
+def _attached(folders: Folders, home: Home, option: str) -> duckdb.DuckDBPyConnection:
+    try:
+        connection = _connect(home.catalog)
+        _attach(connection, home, f"{option}, READ_ONLY")
+    except ExtensionMissing as error:
+        raise LakeUnreadable(str(error)) from error
+    except duckdb.Error as error:
+        if "creating a new DuckLake is explicitly disabled" in str(error):
+            raise LakeMissing(folders) from error
+        trouble = home.catalog.trouble(error)
+        if trouble and home.catalog.networked:
+            raise LakeUnreadable(trouble) from error
+        raise LakeUnreadable(f"{home.catalog} cannot be attached: {trouble or error}") from error
+    return connection
+
+
+def copy_catalog(source: Home, target: Path, files: Path) -> None:
+    """Make a SQLite catalog `target` for `files` of what the one at `source` says now."""
+    connection = _connect(source.catalog)
+    load_extension(connection, SqliteCatalog.extension)
+    try:
+        _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
+        # DuckLake makes the tables; what it puts into them gives way.
+        connection.execute(
+            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS twin "
+            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH twin; "
+            f"ATTACH '{_quoted(str(target))}' AS twin (TYPE sqlite)"
+        )
+        connection.execute("BEGIN")
+        for name in _names(connection, "duckdb_tables()", "table_name", "twin"):
+            held = f"__ducklake_metadata_lake.{name}"
+            connection.execute(f"DELETE FROM twin.{name}")
+            connection.execute(f"INSERT INTO twin.{name} BY NAME FROM {held}")
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def reading(folders: Folders) -> Iterator[None]:
+    """Keeps a merge from taking effect in the middle of a query or of a pinned window.
+
+    The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
+    merge deletes entries of that list: a query in between would miss rows.
+    """
+    with folders.merge_gate.open("a") as gate:
+        fcntl.flock(gate, fcntl.LOCK_SH)
+    with folders.merge_lock.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        yield
+
+
+@contextmanager
+def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
+    """The other side of `reading`: waits for a gap between readers for so long, then makes one.
+
+    Those that come are kept waiting at a gate until those that read already are done: a merge gets
+    its turn whatever their number. Raises ReadersBusy when one of them takes as long again.
+    """
+    with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+        if not _locked(lock, patience_s):
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            if not _locked(lock, patience_s):
+                raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
+        yield
+
+
+def _locked(lock: IO[str], patience_s: float) -> bool:
+    """Whether the lock is ours alone, tried for so long."""
+    give_up = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > give_up:
+                return False
+            time.sleep(GAP_POLL_S)
+        else:
+            return True
+
+
+def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:
+    # The extensions come from packages that pip has checked: to check the signature of 70 MB again
+    # takes 0.2 s a connection. Whoever uses the connection loads none without one.
+    connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
+    for extension in ("ducklake", catalog.extension):
+        load_extension(connection, extension)
+    connection.execute("SET allow_unsigned_extensions = false")
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
+    return "" if catalog.networked else WAL
+
+
+def _attach(
+    connection: duckdb.DuckDBPyConnection, home: Home, option: str = "", pen: Path | None = None
+) -> None:
+    connection.execute(
+        f"ATTACH 'ducklake:{_quoted(home.catalog.url)}' AS lake "
+        # The catalog names files relative to the folder, which may have been moved or restored.
+        f"(DATA_PATH '{_quoted(str(pen or home.files))}/', OVERRIDE_DATA_PATH true"
+        f"{home.catalog.options}{option})"
+    )
+    connection.execute("USE lake")
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
+    rows = connection.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
+    held = dict(rows)
+    for name, (given, kept) in LAKE_OPTIONS.items():
+        if held.get(name) != kept:
+            connection.execute("CALL lake.set_option(?, ?)", [name, given])
+
+
+def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
+    present = _names(connection, "duckdb_tables()", "table_name")
+    columns = _names(connection, "duckdb_columns()", "table_name, column_name")
+    for table in schema.tables:
+        if table.name not in present:
+            for statement in table.ddl():
+                connection.execute(statement)
+            continue
+        for column in table.columns:
+            if (table.name, column.name) not in columns:
+                connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.ddl}")
+
+
+def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the views anew where their text has changed."""
+    known = _names(connection, "duckdb_views()", "view_name, comment")
+    for view in VIEWS:
+        name, text = view.name, view.sql
+        if (name, text) not in known:
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
+            connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
+
+
+def _names(
+    connection: duckdb.DuckDBPyConnection, source: str, columns: str, database: str = "lake"
+) -> set[Any]:
+    rows = connection.execute(
+        f"SELECT {columns} FROM {source} WHERE database_name = '{database}'"
+    ).fetchall()
+    return {row[0] if len(row) == 1 else row for row in rows}

@@ -1,0 +1,148 @@
+"""What the keeper does to the lake between commits: files merged, old rows and files let go."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from storage.config.folders import Folders
+from storage.lake.attach import SQL, merge_guard
+from storage.lake.backup import drop_abandoned
+from storage.lake.erasure import rewrite_after_deletions
+from storage.lake.transaction import Writer
+from storage.model.schema import Table, rolled_up
+from storage.platform.failpoints import reach
+
+__all__ = ["merge", "slices"]
+
+log = logging.getLogger("keeper")
+
+# Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
+SNAPSHOT_GRACE = timedelta(minutes=15)
+PATIENCE_S = 2.0
+ABANDONED_S = 3600.0
+COMMITTED_KEPT_S = 3600.0
+DAY = timedelta(days=1)
+
+Slice = Callable[[], None]
+
+
+def slices(writer: Writer, now: datetime) -> Iterator[Slice]:
+    """One round of maintenance in short pieces; each may fail by itself.
+
+    Replaced files go first, then old snapshots, and only then files are merged and rows let go: in
+    this order a file that is replaced outlives one full round, so that no reader that planned with
+    it finds it gone.
+    """
+    yield partial(_sweep, writer.folders)
+    yield partial(_clean_up, writer)
+    yield partial(_expire, writer, now)
+    for each in writer.schema.tables:
+        yield from _expired_days(writer, each, now)
+        yield partial(rewrite_after_deletions, writer, each)
+        if each.name != "deletions":  # its files tell which others are to be written anew
+            yield partial(merge, writer, each)
+
+
+def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None:
+    """Put a table's small files together; readers see the same rows before and after.
+
+    Raises ReadersBusy, and leaves all as it was, when a reader keeps it waiting.
+    """
+    before = datetime.now(UTC)
+    merged: list[tuple[Any, ...]] = []
+
+    def work() -> None:
+        call = "CALL ducklake_merge_adjacent_files('lake', $name)"
+        merged.extend(writer.run(call, name=target.name).fetchall())
+        if merged:
+            writer.sync(target, before)
+            reach("files merged")
+
+    def guard() -> AbstractContextManager[None]:
+        return merge_guard(writer.folders, patience_s) if merged else nullcontext()
+
+    writer.transaction(work, guard)
+    if merged:
+        reach("merge committed")
+
+
+def _sweep(folders: Folders) -> None:
+    """Remove what processes that were killed have left half done, and segments long committed."""
+    drop_abandoned(folders)
+    _drop_older(folders.inbox.glob("*.partial"), ABANDONED_S)
+    _drop_older(folders.committed.glob("*.parquet"), COMMITTED_KEPT_S)
+
+
+def _drop_older(paths: Iterable[Path], age_s: float) -> None:
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > age_s:
+                path.unlink()
+
+
+def _clean_up(writer: Writer) -> None:
+    writer.settle()
+    writer.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    reach("files cleaned up")
+
+
+def _expire(writer: Writer, now: datetime) -> None:
+    writer.settle()
+    writer.run(
+        "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
+    )
+    reach("snapshots expired")
+
+
+def _expired_days(writer: Writer, target: Table, now: datetime) -> Iterator[Slice]:
+    """A slice for each whole day that is older than the table is kept."""
+    if target.kept is None:
+        return
+    limit = _day(now - target.kept)
+    oldest = writer.value(
+        f"SELECT min({target.time}) FROM {target.name} WHERE {target.time} < $limit", limit=limit
+    )
+    if oldest is None:
+        return
+    days = writer.column(
+        f"SELECT DISTINCT date_trunc('day', {target.time}) FROM {target.name} "
+        f"WHERE {target.time} < $limit",
+        limit=limit,
+    )
+    for day in sorted(days):
+        yield partial(_drop_day, writer, target, day, now)
+
+
+def _drop_day(writer: Writer, target: Table, day: datetime, now: datetime) -> None:
+    if target.name == "metrics" and not _rolled_up(writer, day, now):
+        log.warning("samples of %s stay longer: they are not rolled up yet", day.date())
+        return
+    span = {"since": day, "until": day + DAY}
+    gone = writer.transaction(
+        lambda: writer.value(
+            f"DELETE FROM {target.name} WHERE {target.time} >= $since AND {target.time} < $until",
+            **span,
+        )
+    )
+    log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.kept_text)
+
+
+def _rolled_up(writer: Writer, day: datetime, now: datetime) -> bool:
+    """Whether each sample of a day stands in its roll-up, or is too old to stand in one."""
+    kept = writer.schema.table("metrics_5m").kept
+    if kept is not None and day < _day(now - kept):
+        return True
+    names = [m.name for m in writer.schema.metrics]
+    counts = ", ".join(f"count({name}) AS {name}_count" for name in names)
+    text = (SQL / "unrolled.sql").read_text()
+    text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
+    return not writer.value(text, since=day, until=day + DAY)
+
+
+def _day(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

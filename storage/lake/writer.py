@@ -1,0 +1,417 @@
+"""The keeper: the only process that writes the lake, and all that it promises about rows."""
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TextIO
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError, read_settings
+from storage.inbox.commit_batch import Intake, Rejected, distinct, judge
+from storage.inbox.notify import announce
+from storage.inbox.segment import provenance_of
+from storage.inbox.validation import Admitted
+from storage.lake import maintenance
+from storage.lake.catalog import ExtensionMissing, LeadLost, home_of
+from storage.lake.dedup import Batches, Newest
+from storage.lake.erasure import delete_servers, forget_rejected
+from storage.lake.last_values import Latest
+from storage.lake.maintenance import Slice
+from storage.lake.transaction import Writer
+from storage.model.profiles import profile_of
+from storage.model.schema import Table, table
+from storage.platform.durability import disk_trouble
+from storage.platform.failpoints import reach
+from storage.platform.process import sole
+
+__all__ = ["Commit", "FolderUnwritable", "Keeper", "KeeperRunning"]
+
+log = logging.getLogger("keeper")
+
+# One transaction takes at most this many files, so that a long backlog still shows progress.
+MAX_SEGMENTS = 500
+INSTANT = timedelta(microseconds=1)
+
+
+class KeeperRunning(Exception):
+    """Another keeper holds this data folder."""
+
+
+class FolderUnwritable(Exception):
+    """The data folder cannot be written; the message names the remedy."""
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one transaction did: rows that were new by table, and files taken, dropped, rejected."""
+
+    rows: dict[str, int]
+    segments: int = 0
+    repeated: int = 0
+    rejected: tuple[Rejected, ...] = ()
+
+
+class Keeper:
+    """Commits what lies in the inbox, each batch exactly once, and looks after the lake's files."""
+
+    _known: set[str]
+    _last: datetime | None
+    _generation: int
+
+    def __init__(self, writer: Writer, lock: TextIO) -> None:
+        self._writer = writer
+        self._folders = writer.folders
+        self._lock = lock  # held as long as it is open
+        self._settings_read = _changed_at(writer.folders.settings)
+        self._recall()
+
+    @classmethod
+    def open(cls, data: Path | str) -> "Keeper":
+        """Take charge of a data folder and bring its lake up to the settings.
+
+        Raises KeeperRunning when another process has it, FolderUnwritable, and SettingsError.
+        """
+        folders, schema = Folders.at(data), read_settings(data).schema()
+        try:
+            lock = sole(folders.create().data / "keeper.lock")
+        except OSError as error:
+            trouble = disk_trouble(folders.data, error) or str(error)
+            raise FolderUnwritable(f"no keeper for {folders.data}: {trouble}") from error
+        if lock is None:
+            raise KeeperRunning(
+                f"another keeper holds {folders.data}: stop it, or use another --data folder"
+            )
+        try:
+            return cls(Writer(folders, schema), lock)
+        except LeadLost as error:
+            lock.close()
+            raise KeeperRunning(str(error)) from error
+        except (duckdb.Error, ExtensionMissing) as error:
+            lock.close()
+            known = _known_trouble(folders, error)
+            if known is None:
+                raise
+            raise FolderUnwritable(f"no keeper for {folders.data}: {known}") from error
+
+    def close(self) -> None:
+        """Let go of the lake and of the folder."""
+        self._writer.close()
+        self._lock.close()
+
+    def trouble(self, error: Exception) -> str:
+        """What is wrong, with the remedy where it is known."""
+        return self._writer.trouble(error)
+
+    def commit_waiting(self, now: datetime) -> Commit:
+        """Commit the segments that lie in the inbox in one transaction, then remove them."""
+        self._writer.settle()
+        if self._generation != self._writer.generation:
+            self._recall()
+        paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
+        if not paths:
+            return Commit({})
+        self._follow_settings()
+        admitted, rejected = judge(paths, now, self._writer.schema)
+        reach("segments judged")
+        intake = Intake(self._unseen(admitted), rejected, self._writer.schema)
+        moment = self._moment(now)
+        changed = self._writer.transaction(lambda: self._insert_all(intake, moment))
+        reach("committed")
+        self._last = moment
+        self._remember(intake)
+        self._put_aside(rejected)
+        reach("rejected put aside")
+        self._forget([s for d in intake.of("deletions") for s in _servers(d)])
+        for segment in admitted:
+            self._let_go(segment.path)
+            reach("segment removed")
+        self._tell_latest(intake)
+        announce(self._folders, changed)
+        reach("announced")
+        fresh = len(intake.fresh)
+        return Commit(changed, fresh, len(admitted) - fresh, tuple(rejected))
+
+    def merge(self, table_name: str, patience_s: float = maintenance.PATIENCE_S) -> None:
+        """Put a table's small files together; raises ReadersBusy when a reader keeps it waiting."""
+        maintenance.merge(self._writer, self._writer.schema.table(table_name), patience_s)
+
+    def upkeep(self, now: datetime) -> Iterator[Slice]:
+        """One round of maintenance in short pieces, to be called in turn; commits may come between.
+
+        A piece that fails, with ReadersBusy or as a full disk makes it, leaves all as it was.
+        """
+        for piece in maintenance.slices(self._writer, now):
+            yield partial(self._look_after, piece)
+
+    def tidy(self, now: datetime) -> None:
+        """A whole round of maintenance at once."""
+        for piece in self.upkeep(now):
+            piece()
+
+    def _look_after(self, piece: Slice) -> None:
+        piece()
+        if self._latest is not None:
+            self._latest.write()  # the same rows, of another snapshot
+
+    def _recall(self) -> None:
+        """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""
+        writer = self._writer
+        self._known = writer.column("SELECT DISTINCT server FROM server_facts")
+        self._last = writer.value("SELECT max(ts) FROM segments")
+        self._batches = Batches(writer)
+        self._newest: dict[str, Newest] = {}  # by table, once it is asked for
+        self._latest: Latest | None = None  # once there are samples
+        kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
+        for batch_id in set(kept) - self._batches.in_lake(list(kept)):
+            log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
+            kept[batch_id].replace(self._folders.inbox / kept[batch_id].name)
+        self._generation = writer.generation
+
+    def _let_go(self, path: Path) -> None:
+        if not self._writer.networked:
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            os.utime(path)  # the while that it is kept begins now
+            path.replace(self._folders.committed / path.name)
+
+    def _follow_settings(self) -> None:
+        """Take up metrics and retention that were set while it runs."""
+        changed_at = _changed_at(self._folders.settings)
+        if changed_at == self._settings_read:
+            return
+        self._settings_read = changed_at
+        try:
+            schema = read_settings(self._folders.data).schema()
+        except SettingsError as error:
+            log.warning("going on with the settings from before: %s", error)
+            return
+        if schema != self._writer.schema:
+            self._writer.evolve(schema)
+            self._latest = None
+            log.info("the settings changed: %d metrics", len(schema.metrics))
+
+    def _moment(self, now: datetime) -> datetime:
+        """When a commit is said to be: later than the last also when the clock was set back.
+
+        Who goes on from the last commit that was read, such as the roll-up, would miss it else.
+        """
+        return now if self._last is None else max(now, self._last + INSTANT)
+
+    def _remember(self, intake: Intake) -> None:
+        self._batches.add(each.provenance.batch_id for each in intake.fresh)
+        self._known |= intake.spans(table("metrics")).keys()
+        for segment in intake.of("server_facts"):
+            self._known |= _servers(segment)
+        for name, newest in self._newest.items():
+            newest.add(intake.spans(self._writer.schema.table(name)))
+
+    def _tell_latest(self, intake: Intake) -> None:
+        """Keep the last samples at hand; readers on other hosts would not find them there."""
+        if self._writer.networked:
+            return
+        if self._latest is not None:
+            self._latest.add(intake.rows(self._writer.schema.table("metrics")))
+            self._latest.forget(s for d in intake.of("deletions") for s in _servers(d))
+        elif intake.spans(self._writer.schema.table("metrics")):
+            self._latest = Latest(self._writer, self._newest["metrics"])
+        if self._latest is not None:
+            self._latest.write()
+
+    def _forget(self, servers: Sequence[str]) -> None:
+        if servers:
+            forget_rejected(self._folders, servers)
+            self._known -= set(servers)
+            for newest in self._newest.values():
+                newest.forget(servers)
+
+    def _unseen(self, admitted: Sequence[Admitted]) -> list[Admitted]:
+        """Those whose batch the ledger does not have, each batch once."""
+        seen = self._batches.known(a.provenance for a in admitted)
+        fresh = []
+        for each in admitted:
+            if each.provenance.batch_id not in seen:
+                seen.add(each.provenance.batch_id)
+                fresh.append(each)
+        return fresh
+
+    def _insert_all(self, intake: Intake, now: datetime) -> dict[str, int]:
+        began = datetime.now(UTC)
+        new_rows: dict[str, int] = {}
+        committed: dict[str, int] = {}
+        for target in self._writer.schema.tables:
+            mine = intake.of(target.name)
+            if mine:
+                asked = target.name == "deletions"
+                counts = (
+                    [m.rows.num_rows for m in mine]
+                    if asked
+                    else self._insert(target, intake, began)
+                )
+                new_rows[target.name] = sum(counts)
+                committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
+                reach("rows inserted")
+        self._register_servers(intake, began, new_rows)
+        reach("servers registered")
+        self._write_ledger(intake, committed, now, began)
+        reach("ledger written")
+        # Last, so that nothing of this commit is left of a server that goes.
+        for segment in intake.of("deletions"):
+            delete_servers(self._writer, segment.rows, began)
+        changed = {name: count for name, count in new_rows.items() if count}
+        return changed | {"segments": len(intake.fresh)}
+
+    def _insert(self, target: Table, intake: Intake, began: datetime) -> list[int]:
+        """Insert what is new; returns the new rows of each segment."""
+        incoming = intake.rows(target)
+        if target.key and not self._all_later(target, intake):
+            incoming = self._without_repeats(target, incoming)
+        rows = incoming.drop_columns("_batch")
+        if rows.num_rows:
+            self._writer.append(target, rows, began)
+        tally = pc.value_counts(incoming["_batch"]).to_pylist()
+        counts = {each["values"]: each["counts"] for each in tally}
+        return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
+
+    def _all_later(self, target: Table, intake: Intake) -> bool:
+        """Whether no row can be there already, as is the everyday case: told without the lake."""
+        if target.key[0] != "server" or target.time not in target.key:
+            return False
+        if target.name not in self._newest:
+            self._newest[target.name] = Newest(self._writer, target)
+        later = self._newest[target.name].all_later(intake.spans(target))
+        return later and distinct(intake.rows(target), target.key)
+
+    def _without_repeats(self, target: Table, incoming: pa.Table) -> pa.Table:
+        """One row for each key; of keys the lake has, the table's rule says which row stays."""
+        key = ", ".join(target.key)
+        order = "_batch" if target.on_conflict == "first" else "_batch DESC"
+        # Keys alone say which rows stay: a forecast's lists are a hundred times as long.
+        places = pa.array(np.arange(incoming.num_rows, dtype=np.int64))
+        keys = incoming.select([*target.key, "_batch"]).append_column("_place", places)
+        self._writer.stage(
+            "fresh", keys,
+            "FROM incoming "
+            f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1",
+        )  # fmt: skip
+        known = (
+            (
+                f"FROM {target.name} WHERE {target.time} >= (SELECT min({target.time}) FROM fresh) "
+                f"AND {target.time} <= (SELECT max({target.time}) FROM fresh)"
+            )
+            if target.time in target.key
+            else f"FROM {target.name}"
+        )
+        keep = f"SELECT _place FROM fresh ANTI JOIN (SELECT {key} {known}) USING ({key})"
+        if target.on_conflict == "last":
+            self._delete_keys(target, known)
+            keep = "SELECT _place FROM fresh"
+        return incoming.take(self._writer.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"])
+
+    def _delete_keys(self, target: Table, known: str) -> None:
+        key = ", ".join(target.key)
+        held = f"SELECT {key} {known}"
+        again = f"SELECT 1 FROM fresh SEMI JOIN ({held}) USING ({key}) LIMIT 1"
+        # A DELETE writes a file of its own, so it is made only when there is something to delete.
+        if self._writer.value(again):
+            equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
+            self._writer.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
+
+    def _register_servers(self, intake: Intake, began: datetime, new_rows: dict[str, int]) -> None:
+        """A server that nobody has told us about is known by its name's pattern."""
+        told = {server for a in intake.of("server_facts") for server in _servers(a)}
+        spans = intake.spans(table("metrics"))
+        unknown = sorted(spans.keys() - told - self._known)
+        if not unknown:
+            return
+        facts = table("server_facts")
+        rows = pa.Table.from_pylist(
+            [
+                {"server": server, "ts": spans[server][0], "profile": profile_of(server)}
+                for server in unknown
+            ],
+            facts.arrow,
+        )
+        self._writer.append(facts, rows, began)
+        self._newest.pop("server_facts", None)
+        new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
+
+    def _write_ledger(
+        self,
+        intake: Intake,
+        committed: dict[str, int],
+        now: datetime,
+        began: datetime,
+    ) -> None:
+        known = self._batches.in_lake([each.path.name for each in intake.rejected])
+        entries = [_entry(a, committed[a.provenance.batch_id], now) for a in intake.fresh]
+        entries += [_rejection(r, now) for r in intake.rejected if r.path.name not in known]
+        if entries:
+            ledger = table("segments")
+            self._writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
+
+    def _put_aside(self, rejected: Sequence[Rejected]) -> None:
+        for each in rejected:
+            aside = self._folders.rejected / each.path.name
+            aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
+            each.path.rename(aside)
+
+
+def _known_trouble(folders: Folders, error: Exception) -> str | None:
+    if isinstance(error, ExtensionMissing):
+        return str(error)
+    return disk_trouble(folders.data) or home_of(folders).catalog.trouble(error)
+
+
+def _servers(segment: Admitted) -> set[str]:
+    return set(pc.unique(segment.rows["server"]).to_pylist())
+
+
+def _entry(admitted: Admitted, committed: int, now: datetime) -> dict[str, object]:
+    told = admitted.provenance
+    span = pc.min_max(admitted.rows[table(told.table).time]).as_py()
+    return {
+        "batch_id": told.batch_id,
+        "table_name": told.table,
+        "function": told.function,
+        "code_hash": told.code_hash,
+        "window_key": told.window_key,
+        "cursor": told.cursor,
+        "input_snapshot": told.input_snapshot,
+        "model": told.model,
+        "created_at": told.created_at,
+        "ts": now,
+        "first_ts": span["min"],
+        "last_ts": span["max"],
+        "rows_in": admitted.rows_in,
+        "rows_committed": committed,
+        "rows_refused": told.refused + admitted.refused,
+        "refusals": [*told.reasons, *admitted.reasons],
+        "outcome": "committed",
+    }
+
+
+def _rejection(rejected: Rejected, now: datetime) -> dict[str, object]:
+    return {
+        "batch_id": rejected.path.name,
+        "ts": now,
+        "rows_committed": 0,
+        "refusals": [rejected.reason],
+        "outcome": "rejected",
+    }
+
+
+def _changed_at(path: Path) -> int | None:
+    """When a file was last changed [ns since 1970]; None when it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,398 @@
+"""Every table of the lake: Arrow schemas, DDL, checks and `hoursight schema` follow from here."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import cached_property
+
+import pyarrow as pa
+
+from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
+from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
+
+__all__ = [
+    "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
+    "kept_text", "rolled_up", "sql_type", "table", "tailored",
+]  # fmt: skip
+
+TIMESTAMP = pa.timestamp("us", tz="UTC")
+ALWAYS = None
+# How a run of a function ends; the last is no run but a person's word.
+OUTCOMES = (
+    "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
+    "not written", "revived",
+)  # fmt: skip
+TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
+
+
+class UnknownTable(LookupError):
+    """The lake has no table of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its Arrow type, what it means, whether a row must have it, and whether it is
+    `prose`, whose sentences may name servers."""
+
+    name: str
+    type: pa.DataType
+    meaning: str
+    required: bool = False
+    prose: bool = False
+
+    @property
+    def ddl(self) -> str:
+        """Its name and type in SQL."""
+        return f'"{self.name}" {sql_type(self.type)}'
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake.
+
+    `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
+    says which row stays when a key comes again. `time` is the column that dates a row. Rows older
+    than `kept` go (None: never), a whole day at a time: the files of a table that is not kept for
+    good are cut into days.
+    """
+
+    name: str
+    purpose: str
+    kept: timedelta | None
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    on_conflict: str = "first"
+    time: str = "ts"
+    by_day: bool = True
+
+    @cached_property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema of a segment of this table."""
+        return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
+
+    @property
+    def kept_text(self) -> str:
+        """How long rows are kept, as the settings write it."""
+        return kept_text(self.kept)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns' names in order."""
+        return tuple(c.name for c in self.columns)
+
+    def ddl(self) -> Iterator[str]:
+        """The statements that make the table, laid out by day and sorted by its key."""
+        body = ", ".join(c.ddl for c in self.columns)
+        yield f"CREATE TABLE {self.name} ({body})"
+        if self.by_day:
+            days = ", ".join(f"{part}({self.time})" for part in ("year", "month", "day"))
+            yield f"ALTER TABLE {self.name} SET PARTITIONED BY ({days})"
+        yield f"ALTER TABLE {self.name} SET SORTED BY ({', '.join(self.key or (self.time,))})"
+
+
+_SQL_TYPES = {
+    pa.string(): "VARCHAR",
+    pa.float32(): "FLOAT",
+    pa.float64(): "DOUBLE",
+    pa.int16(): "SMALLINT",
+    pa.int32(): "INTEGER",
+    pa.int64(): "BIGINT",
+    pa.bool_(): "BOOLEAN",
+    TIMESTAMP: "TIMESTAMPTZ",
+}
+
+
+def sql_type(arrow: pa.DataType) -> str:
+    """DuckDB's name for an Arrow type that a table of the lake uses."""
+    if pa.types.is_list(arrow):
+        return f"{sql_type(arrow.value_type)}[]"
+    if pa.types.is_struct(arrow):
+        fields = ", ".join(f'"{f.name}" {sql_type(f.type)}' for f in arrow)
+        return f"STRUCT({fields})"
+    return _SQL_TYPES[arrow]
+
+
+def _text(name: str, meaning: str, required: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, required)
+
+
+def _prose(name: str, meaning: str, kind: pa.DataType = pa.string()) -> Column:  # noqa: B008 - a value
+    return Column(name, kind, meaning, prose=True)
+
+
+def _time(name: str, meaning: str, required: bool = True) -> Column:
+    return Column(name, TIMESTAMP, meaning, required)
+
+
+def _float(name: str, meaning: str) -> Column:
+    return Column(name, pa.float32(), meaning)
+
+
+def _int(name: str, meaning: str) -> Column:
+    return Column(name, pa.int64(), meaning)
+
+
+def _samples(metrics: Sequence[Metric]) -> Iterator[Column]:
+    for m in metrics:
+        fineness = "" if m.precision is None else f", {m.precision}"
+        yield _float(m.name, f"{m.meaning} [{m.unit}{fineness}]")
+
+
+def _steps(metrics: Sequence[Metric]) -> Iterator[Column]:
+    for m in metrics:
+        yield _float(f"{m.name}_mean", f"mean of {m.name} [{m.unit}]")
+        yield _float(f"{m.name}_max", f"largest {m.name} [{m.unit}]")
+        yield Column(f"{m.name}_count", pa.int16(), f"samples of {m.name}")
+
+
+def kept_text(kept: timedelta | None) -> str:
+    """`7d`, `36h` or `always`."""
+    if kept is None:
+        return "always"
+    hours = round(kept.total_seconds() / 3600)
+    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
+
+
+_SERVER = _text("server", "host name", required=True)
+
+REASON = pa.struct([
+    pa.field("metric", pa.string()), pa.field("points", pa.float32()), pa.field("text", pa.string())
+])  # fmt: skip
+
+GONE = pa.struct([pa.field("table", pa.string()), pa.field("rows", pa.int64())])
+
+TABLES: tuple[Table, ...] = (
+    Table(
+        "metrics", "raw samples, about one every 5 s and server", WEEK,
+        (
+            _SERVER,
+            _time("ts", "when it was measured"),
+            *_samples(METRICS),
+            _text("source", "the adapter function that brought it"),
+        ),
+        key=("server", "ts"),
+    ),
+    Table(
+        "metrics_5m", "roll-ups: mean, max and count of each metric in 5-minute steps",
+        THIRTEEN_MONTHS,
+        (
+            _SERVER,
+            _time("ts", "start of the step"),
+            *_steps(METRICS),
+        ),
+        key=("server", "ts"), on_conflict="last",
+    ),
+    Table(
+        "server_facts", "what is known of a server since when; the view servers shows the newest",
+        ALWAYS,
+        (
+            _SERVER,
+            _time("ts", "since when"),
+            _text("profile", "what it is for"),
+            _text("site", "where it stands"),
+            Column("cores", pa.int32(), "logical CPUs"),
+        ),
+        key=("server", "ts"),
+        by_day=False,
+    ),
+    Table(
+        "forecasts", "every forecast as it was issued, one row a server and metric", TWO_DAYS,
+        (
+            _SERVER,
+            _text("metric", "what is forecast", required=True),
+            _time("issued_at", "start of the first step that is forecast"),
+            _time("made_at", "when the function ran"),
+            _text("model", "fingerprint of the model file"),
+            _text("state", "ok, early (from less than 24 h) or abstained", required=True),
+            _prose("why", "why it is not ok, in words"),
+            Column("context_steps", pa.int16(), "5-minute steps of the 288 that had a value"),
+            *(
+                Column(
+                    name, pa.list_(pa.float32()),
+                    f"quantile {q:g}: 96 values, 5 minutes apart, {FORECAST_PRECISION}",
+                )
+                for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+            ),
+        ),
+        key=("server", "metric", "issued_at"), time="issued_at",
+    ),
+    Table(
+        "risks", "how bad a server is now and how bad it is going to be", THIRTEEN_MONTHS,
+        (
+            _SERVER,
+            _time("issued_at", "as of when"),
+            _float("now_score", "0 to 100: the present"),
+            _float("ahead_score", "0 to 100: the forecast; NULL without one"),
+            _float("score", "the higher of the two"),
+            _text("severity", "rung of the ladder"),
+            Column("respond_within_minutes", pa.int32(), "time to act; NULL: nobody has to"),
+            *(
+                _float(f"p_breach_{lead}m", f"P(critical level is passed within {lead} minutes)")
+                for lead in LEAD_MINUTES
+            ),
+            _text("breach_metric", "the metric likeliest to pass its critical level"),
+            _time("breach_earliest", "10 % are sooner", required=False),
+            _time("breach_likely", "half are sooner", required=False),
+            _time("breach_latest", "90 % are sooner", required=False),
+            _prose("reasons", "the three strongest reasons, strongest first", pa.list_(REASON)),
+        ),
+        key=("server", "issued_at"), time="issued_at",
+    ),
+    Table(
+        "runs", "ledger of function runs", MONTH,
+        (
+            _text("run_id", "one run", required=True),
+            _text("function", "which function", required=True),
+            _text("code_hash", "fingerprint of its source"),
+            _text("trigger", "what set it off"),
+            _text("window_key", "the window it was handed"),
+            _time("ts", "start"),
+            _int("input_snapshot", "the lake's snapshot that it read"),
+            _int("rows_in", "rows it was handed"),
+            _int("rows_out", "rows it returned"),
+            _float("duration_ms", "wall-clock time [ms]"),
+            _float("cpu_s", "CPU time [s]"),
+            _float("peak_rss_mb", "largest resident size of its process so far [MB]"),
+            _text("outcome", f"how it ended: {', '.join(OUTCOMES)}", required=True),
+            _prose("error", "what went wrong, in words"),
+        ),
+        key=("run_id",),
+    ),
+    Table(
+        "segments", "ledger of segments: what was committed or refused, from whom", MONTH,
+        (
+            _text("batch_id", "one batch, committed once", required=True),
+            _text("table_name", "where its rows went"),
+            _text("function", "who wrote it"),
+            _text("code_hash", "fingerprint of the function's source"),
+            _text("window_key", "the window it was made from"),
+            _text("cursor", "where its source goes on"),
+            _int("input_snapshot", "the lake's snapshot that was read"),
+            _text("model", "fingerprint of the model used"),
+            _time("created_at", "when it was written", required=False),
+            _time("ts", "when it was committed or rejected; no two commits are the same"),
+            _time("first_ts", "its earliest row", required=False),
+            _time("last_ts", "its latest row", required=False),
+            _int("rows_in", "rows in the file"),
+            _int("rows_committed", "rows that were new"),
+            _int("rows_refused", "rows or values refused"),
+            _prose("refusals", "up to 20 reasons, in words", pa.list_(pa.string())),
+            _text("outcome", "committed or rejected", required=True),
+        ),
+        key=("batch_id",),
+    ),
+    Table(
+        "processes", "comings and goings of the system's own processes", ALWAYS,
+        (
+            _text("process", "name in the Procfile", required=True),
+            _time("ts", "when"),
+            _text("event", "started or ended", required=True),
+            _int("pid", "process id"),
+            _prose("detail", "how it ended, in words"),
+        ),
+        by_day=False,
+    ),
+    Table(
+        "sources", "source files that were taken up, refused or removed", ALWAYS,
+        (
+            _text("source", "its name: that of the file", required=True),
+            _time("ts", "when"),
+            _text("kind", "mongodb, elasticsearch, prometheus or files"),
+            _text("event", "live, refused or off", required=True),
+            _prose("detail", "why it was refused, in words"),
+        ),
+        by_day=False,
+    ),
+    Table(
+        "models", "what happened to model files: trained, promoted, serving, refused", ALWAYS,
+        (
+            _text("model", "fingerprint of the file"),
+            _time("ts", "when"),
+            _text(
+                "event", "serving, refused, candidate, promoted or rolled back", required=True
+            ),
+            _text("path", "the file"),
+            _prose("detail", "why, in words"),
+            _text("card", "the model's card (JSON)"),
+        ),
+        by_day=False,
+    ),
+    Table(
+        "deletions", "servers that were deleted with all their rows, by a person", ALWAYS,
+        (
+            _text("server", "its name when asked, its fingerprint once it is done", required=True),
+            _time("ts", "when it was asked"),
+            _prose("why", "in the words of who asked"),
+            Column("went", pa.list_(GONE), "how many rows went from which table"),
+        ),
+        by_day=False,
+    ),
+    Table(
+        "scenarios", "which scenario the simulator plays since when", ALWAYS,
+        (
+            _time("ts", "since when"),
+            _text("scenario", "healthy, mixed, degrading, critical or cascade", required=True),
+        ),
+        key=("ts",),
+        by_day=False,
+    ),
+    Table(
+        "truth", "what the simulator injected; no rule and no model may read it", ALWAYS,
+        (
+            _text("incident_id", "one incident", required=True),
+            _SERVER,
+            _text("kind", "what goes wrong"),
+            _text("scenario", "under which scenario"),
+            _time("starts_at", "first effect"),
+            _time("peaks_at", "full effect"),
+            _time("ends_at", "over"),
+            Column("metrics", pa.list_(pa.string()), "the metrics it moves"),
+            _text("caused_by", "the incident that caused it"),
+        ),
+        key=("incident_id",), time="starts_at",
+        by_day=False,
+    ),
+)  # fmt: skip
+
+
+def rolled_up(metrics: Iterable[str]) -> str:
+    """SQL: whether the roll-up `held` was made from as many samples as `steps` counts."""
+    return " AND ".join(f"coalesce(held.{m}_count, 0) >= steps.{m}_count" for m in metrics)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The tables of one data folder: the stock ones, with what its settings add and change."""
+
+    metrics: tuple[Metric, ...] = METRICS
+    tables: tuple[Table, ...] = TABLES
+
+    def table(self, name: str) -> Table:
+        """The table called `name`; UnknownTable names the ones there are."""
+        try:
+            return self._by_name[name]
+        except KeyError:
+            known = ", ".join(sorted(self._by_name))
+            raise UnknownTable(f"no table {name!r}; there are {known}") from None
+
+    @cached_property
+    def _by_name(self) -> dict[str, Table]:
+        return {t.name: t for t in self.tables}
+
+
+STOCK = Schema()
+
+
+def tailored(own: Sequence[Metric], kept: Mapping[str, timedelta | None]) -> Schema:
+    """The stock schema with a data folder's own metrics, and how long its tables are kept."""
+    more = {"metrics": tuple(_samples(own)), "metrics_5m": tuple(_steps(own))}
+    tables = (
+        replace(t, columns=t.columns + more.get(t.name, ()), kept=kept.get(t.name, t.kept))
+        for t in TABLES
+    )
+    return Schema((*METRICS, *own), tuple(tables))
+
+
+def table(name: str) -> Table:
+    """The stock table called `name`; UnknownTable names the ones there are."""
+    return STOCK.table(name)

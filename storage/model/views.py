@@ -1,0 +1,86 @@
+"""The views for people: what each shows and what its columns mean; their SQL is in sql/views."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.model.grid import QUANTILE_COLUMNS, QUANTILES
+from storage.model.schema import TIMESTAMP, Column, table
+
+__all__ = ["VIEWS", "View"]
+
+_FOLDER = Path(__file__).parents[1] / "sql" / "views"
+
+
+@dataclass(frozen=True)
+class View:
+    """A view of the lake; its SQL begins with a line that says what it shows."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def sql(self) -> str:
+        """The text of its query."""
+        return (_FOLDER / f"{self.name}.sql").read_text()
+
+    @property
+    def purpose(self) -> str:
+        """What it shows."""
+        return self.sql.split("\n", 1)[0].removeprefix("-- ")
+
+
+def _of(source: str, *names: str) -> tuple[Column, ...]:
+    """Columns that a view passes on from a table."""
+    by_name = {column.name: column for column in table(source).columns}
+    return tuple(by_name[name] for name in names)
+
+
+def _text(name: str, meaning: str) -> Column:
+    return Column(name, pa.string(), meaning)
+
+
+def _time(name: str, meaning: str) -> Column:
+    return Column(name, TIMESTAMP, meaning)
+
+
+_SERVERS = (
+    *_of("server_facts", "server", "profile", "site", "cores"),
+    _time("first_seen", "since when it is known"),
+)
+
+_POINTS = (
+    *_of("forecasts", "server", "metric", "issued_at", "made_at", "model", "state"),
+    _time("ts", "start of the 5-minute step that is forecast"),
+    Column("lead_minutes", pa.int64(), "from issued_at to the end of the step"),
+    *(
+        Column(name, pa.float32(), f"quantile {q:g} of the step's mean")
+        for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True)
+    ),
+)
+
+_RISK = [name for name in table("risks").names if name not in ("server", "issued_at")]
+
+# Each after those that it builds on.
+VIEWS: Sequence[View] = (
+    View("servers", _SERVERS),
+    View("forecast_points", _POINTS),
+    View("forecast_latest", _POINTS),
+    View(
+        "fleet_now",
+        (
+            *_SERVERS,
+            _time("last_seen", "its newest sample of the last hour, else its newest 5-minute step"),
+            Column("age_seconds", pa.int64(), "since then"),
+            Column("context_steps", pa.int32(), "5-minute steps of the last 24 h, of 288"),
+            *_of("risks", *_RISK),
+            _time("risk_at", "as of when that was judged"),
+            _time("forecast_at", "start of the first step of its newest forecast"),
+            _time("forecast_made_at", "when that was made"),
+            _text("forecast_state", "its state: ok, early or abstained; NULL: there is none"),
+            _text("forecast_why", "why it is not ok, in words"),
+        ),
+    ),
+)

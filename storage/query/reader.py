@@ -1,0 +1,181 @@
+"""The reading side of the lake: SQL in, Arrow out, beside the running keeper."""
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from storage.config.folders import Folders
+from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
+from storage.lake.catalog import Home, home_of
+from storage.lake.last_values import held
+from storage.platform.durability import disk_trouble
+from storage.query.query_handle import Running
+
+__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
+
+
+# What is over at the next try: a merge has replaced a file between planning and reading, and the
+# newer snapshot is whole; or the catalog's server went in the middle, which a new try tells.
+PASSING = re.compile("No such file|transaction is aborted")
+
+
+class QueryFailed(Exception):
+    """The SQL could not be run; the message is DuckDB's own."""
+
+
+class Reader:
+    """A read-only view of one lake, safe to share between threads.
+
+    Each query sees the newest commit, and its result is fetched whole.
+    """
+
+    def __init__(self, folders: Folders, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+        self.folders = folders
+        self._home = home
+        self._identity = home.catalog.identity()
+        self._connection = connection
+        self._cursor_lock = threading.Lock()
+        self._idle: list[duckdb.DuckDBPyConnection] = []
+        self.rows_read = 0
+
+    @classmethod
+    def open(cls, data: Path | str) -> "Reader":
+        """Open the lake in folder `data`; LakeMissing says when there is none yet."""
+        folders = Folders.at(data)
+        connection = attach_reader(folders)
+        return cls(folders, home_of(folders), connection)
+
+    def close(self) -> None:
+        """Let go of the lake."""
+        for cursor in self._idle:
+            cursor.close()
+        self._connection.close()
+
+    def replaced(self) -> bool:
+        """Whether another lake has taken the place of this one, such as a restored one."""
+        return self._home.catalog.identity() != self._identity
+
+    def query(self, sql: str, /, **parameters: Any) -> pa.Table:
+        """The result of one statement; `$name` in it stands for the parameter `name`.
+
+        Raises QueryFailed with the engine's words.
+        """
+        return self._settled(partial(self._run, sql, parameters))
+
+    def start(self, sql: str, /, **parameters: Any) -> Running:
+        """The same, to be watched and ended while it runs."""
+        cursor = self._cursor()
+        return Running(
+            cursor, partial(self._settled, partial(self._run_on, cursor, sql, parameters))
+        )
+
+    def named(
+        self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
+    ) -> pa.Table:
+        """The result of `storage/sql/NAME.sql`; `{piece}` in it stands for a generated list."""
+        text = (SQL / f"{name}.sql").read_text()
+        for piece, sql in (pieces or {}).items():
+            text = text.replace("{" + piece + "}", sql)
+        return self.query(text, **parameters)
+
+    def latest(self, start: datetime, stop: datetime) -> pa.Table:
+        """The last sample of each server, of those from `start` to `stop`, in a row of `metrics`.
+
+        Of the last day it is at hand, and no file of the lake has to be opened for it.
+        """
+        at_hand = None if self._home.catalog.networked else held(self.folders)
+        rows = at_hand.between(start, stop) if at_hand else None
+        if at_hand is None or rows is None or at_hand.snapshot != self.snapshot():
+            return self.named("windows/readings", start=start, stop=stop)
+        self.rows_read += rows.num_rows
+        return rows
+
+    def snapshot(self) -> int:
+        """The number of the newest snapshot."""
+        return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
+
+    @contextmanager
+    def pinned(self) -> Iterator["Reader"]:
+        """A reader all of whose queries see one and the same snapshot; keep it short."""
+        with self._undisturbed():
+            try:
+                cursor = self._cursor()
+                cursor.execute("BEGIN")
+            except duckdb.Error as error:
+                raise QueryFailed(str(error)) from error
+            try:
+                yield _Pinned(self.folders, self._home, cursor)
+            finally:
+                cursor.execute("ROLLBACK")
+                cursor.close()
+
+    def _failed(self, error: duckdb.Error) -> QueryFailed:
+        # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
+        trouble = disk_trouble(self.folders.data) if "disk" in str(error) else None
+        return QueryFailed(trouble or self._away(error) or str(error))
+
+    def _away(self, error: duckdb.Error) -> str | None:
+        return self._home.catalog.trouble(error) if self._home.catalog.networked else None
+
+    def _undisturbed(self) -> AbstractContextManager[None]:
+        # PostgreSQL shows a transaction one state of the catalog; SQLite's scanner does not.
+        return nullcontext() if self._home.catalog.networked else reading(self.folders)
+
+    def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
+        try:
+            return run()
+        except duckdb.Error as error:
+            if not PASSING.search(str(error)):
+                raise self._failed(error) from error
+        try:
+            return run()
+        except duckdb.Error as error:
+            raise self._failed(error) from error
+
+    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        with self._idle_cursor() as cursor:
+            return self._run_on(cursor, sql, parameters)
+
+    def _run_on(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
+    ) -> pa.Table:
+        with self._undisturbed():
+            rows = cursor.execute(sql, parameters or None).to_arrow_table()
+        self.rows_read += rows.num_rows
+        return rows
+
+    @contextmanager
+    def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """One that no other thread uses; making one anew costs as much as a small query."""
+        try:
+            cursor = self._idle.pop()
+        except IndexError:
+            cursor = self._cursor()
+        try:
+            yield cursor
+        finally:
+            self._idle.append(cursor)
+
+    def _cursor(self) -> duckdb.DuckDBPyConnection:
+        with self._cursor_lock:
+            cursor = self._connection.cursor()
+        cursor.execute("USE lake; SET TimeZone = 'UTC'")
+        return cursor
+
+
+class _Pinned(Reader):
+    """Works on the one connection that holds the transaction: a new cursor would be outside it."""
+
+    def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
+        with self._cursor_lock:
+            rows = self._connection.execute(sql, parameters or None).to_arrow_table()
+        self.rows_read += rows.num_rows
+        return rows

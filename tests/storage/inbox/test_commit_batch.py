@@ -1,0 +1,44 @@
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.inbox.commit_batch import distinct, spans
+from storage.model.schema import table
+from tests.conftest import NOW, House
+
+KEY = ("server", "ts")
+
+
+def sample(server: str, seconds: int) -> dict[str, Any]:
+    return {"server": server, "ts": NOW + timedelta(seconds=seconds), "load_average": 1.0}
+
+
+def rows(*samples: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(samples), table("metrics").arrow)
+
+
+def micros(seconds: int) -> int:
+    return int((NOW + timedelta(seconds=seconds)).timestamp()) * 1_000_000
+
+
+def test_each_server_spans_from_its_first_to_its_last_sample() -> None:
+    found = spans(rows(sample("a", 0), sample("a", 5), sample("a", 9), sample("b", 2)))
+    assert found == {"a": (micros(0), micros(9)), "b": (micros(2), micros(2))}
+    assert spans(rows()) == {}
+
+
+def test_two_rows_of_one_key_are_told() -> None:
+    assert distinct(rows(sample("a", 0), sample("a", 5), sample("b", 5)), KEY)
+    assert not distinct(rows(sample("a", 0), sample("b", 0), sample("b", 0)), KEY)
+    assert distinct(rows(), KEY)
+
+
+def test_segments_that_come_mixed_are_filed_by_server_and_time(house: House) -> None:
+    house.put("metrics", [sample("b", -5), sample("a", -5)])
+    house.put("metrics", [sample("b", -9), sample("a", 0)])
+    assert house.commit().rows["metrics"] == 4
+    (path,) = (house.folders.lake / "main" / "metrics").rglob("*.parquet")
+    filed = pq.ParquetFile(path).read().select(KEY).to_pylist()
+    assert filed == sorted(filed, key=lambda row: (row["server"], row["ts"]))

@@ -1,0 +1,59 @@
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.inbox.segment import Provenance, SegmentRefused
+from tests.conftest import NOW
+
+SAMPLE = {"server": ["a"], "ts": pa.array([NOW], pa.timestamp("us", "UTC")), "mem_used_pct": [1.5]}
+
+
+def told(**fields: Any) -> Provenance:
+    return Provenance(table="metrics", function="test", created_at=NOW, **fields)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders.at(tmp_path).create()
+
+
+def test_provenance_and_cursor_travel_in_the_file(folders: Folders) -> None:
+    sent = told(cursor="42", code_hash="abc", window_key="w")
+    path = segment.write(folders, pa.table(SAMPLE), sent)
+    assert segment.provenance_of(path) == sent
+
+
+def test_nothing_but_whole_segments_is_ever_seen_under_the_final_name(folders: Folders) -> None:
+    segment.write(folders, pa.table(SAMPLE), told())
+    assert [p.suffix for p in folders.inbox.iterdir()] == [".parquet"]
+
+
+def test_a_wrong_column_is_refused_before_anything_is_written(folders: Folders) -> None:
+    with pytest.raises(ValueError, match="no column memory"):
+        segment.write(folders, pa.table(SAMPLE | {"memory": [1]}), told())
+    assert list(folders.inbox.iterdir()) == []
+
+
+def test_the_newest_cursor_in_the_inbox_is_found(folders: Folders) -> None:
+    for cursor in ("1", "2"):
+        later = Provenance(
+            table="metrics", function="test", created_at=NOW.replace(second=int(cursor)),
+            cursor=cursor,
+        )  # fmt: skip
+        segment.write(folders, pa.table(SAMPLE), later)
+    assert segment.newest_cursor(folders, "test") == "2"
+    assert segment.newest_cursor(folders, "other") is None
+
+
+def test_a_segment_of_another_version_is_refused_by_its_version() -> None:
+    with pytest.raises(SegmentRefused, match="version 99"):
+        Provenance.decode(b'{"version": 99}')
+
+
+def test_metadata_that_is_no_json_is_refused() -> None:
+    with pytest.raises(SegmentRefused, match="cannot be read"):
+        Provenance.decode(b"{")

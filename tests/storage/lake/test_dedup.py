@@ -1,0 +1,78 @@
+from datetime import timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from storage.inbox.commit_batch import Spans, spans
+from storage.inbox.segment import Provenance
+from storage.lake.dedup import Batches, Newest
+from storage.lake.transaction import Writer
+from storage.lake.writer import Keeper
+from storage.model.schema import table
+from tests.conftest import NOW, House
+
+
+def sample(server: str, seconds: int) -> dict[str, Any]:
+    return {"server": server, "ts": NOW + timedelta(seconds=seconds), "load_average": 1.0}
+
+
+def rows(*samples: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(samples), table("metrics").arrow)
+
+
+def taken(*samples: dict[str, Any]) -> Spans:
+    return spans(rows(*samples))
+
+
+def writer_of(house: House) -> Writer:
+    return house.keeper._writer
+
+
+def told(batch_id: str, days_ago: float) -> Provenance:
+    when = NOW - timedelta(days=days_ago)
+    return Provenance(table="metrics", function="t", created_at=when, batch_id=batch_id)
+
+
+def test_a_batch_is_known_after_a_restart(house: House) -> None:
+    path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
+    copy = path.read_bytes()
+    house.commit()
+    house.keeper.close()
+    house.keeper = Keeper.open(house.folders.data)
+    path.write_bytes(copy)
+    assert house.commit().repeated == 1
+
+
+def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: House) -> None:
+    then = NOW - timedelta(days=9)
+    house.put("scenarios", [{"ts": then, "scenario": "healthy"}], batch_id="old", created_at=then)
+    house.commit(then)
+    house.put("scenarios", [{"ts": NOW, "scenario": "mixed"}], batch_id="new")
+    house.commit(NOW)
+    batches = Batches(writer_of(house))
+    assert batches.known([told("old", 9), told("new", 0)]) == {"old", "new"}
+    assert batches.known([told("never", 9), told("either", 0)]) == set()
+
+
+def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: House) -> None:
+    house.put("metrics", [sample("a", 0), sample("b", 10)])
+    house.commit(NOW + timedelta(seconds=10))
+    newest = Newest(writer_of(house), table("metrics"))
+    assert newest.all_later(taken(sample("a", 5), sample("b", 15)))
+    assert not newest.all_later(taken(sample("a", 5), sample("b", 10)))
+    assert newest.all_later(taken(sample("unheard of", 5)))
+
+
+def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(house: House) -> None:
+    house.put("metrics", [sample("a", -100_000), sample("b", 0)])
+    house.commit()
+    newest = Newest(writer_of(house), table("metrics"))
+    assert not newest.all_later(taken(sample("a", 0)))
+    assert newest.all_later(taken(sample("b", 5)))
+
+
+def test_a_late_repetition_is_dropped_between_newer_samples(house: House) -> None:
+    for batch in ([sample("a", 0)], [sample("a", 5)], [sample("a", 0), sample("a", 10)]):
+        house.put("metrics", batch)
+        house.commit(NOW + timedelta(seconds=10))
+    assert house.one("SELECT count(*) FROM metrics") == 3

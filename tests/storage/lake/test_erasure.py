@@ -1,0 +1,115 @@
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from storage.lake.erasure import fingerprint
+from tests.conftest import NOW, House
+
+NAME = "ppweb-1"
+LATER = datetime.now(UTC) + timedelta(hours=1)
+
+
+def sample(server: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
+    when = NOW - timedelta(seconds=seconds)
+    return {"server": server, "ts": when, "mem_used_pct": 50.0} | fields
+
+
+def ask(house: House, *servers: str, why: str | None = None) -> None:
+    house.put("deletions", [{"server": s, "ts": NOW, "why": why} for s in servers])
+
+
+def files_naming(house: House, name: str) -> list[Path]:
+    """Parquet files on the disk that have `name` as a whole word in any text."""
+    found = []
+    for path in house.folders.data.rglob("*.parquet"):
+        rows = pq.ParquetFile(path).read().to_pylist()
+        if any(f"'{name}'" in str(row) or f" {name} " in str(row) for row in rows):
+            found.append(path)
+    return found
+
+
+def fill(house: House) -> None:
+    for i in range(3):
+        house.put("metrics", [sample(s, i) for s in (NAME, "ppweb-10", "ppdb1")])
+        house.put("metrics_5m", [{"server": NAME, "ts": NOW - timedelta(minutes=5 * i)}])
+        house.commit()
+    house.put("metrics", [sample(NAME, ts=NOW + timedelta(minutes=9)), sample("ppdb1", 9)])
+    house.commit()
+
+
+def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: House) -> None:
+    fill(house)
+    ask(house, NAME)
+    house.commit()
+    assert house.one("SELECT count(*) FROM metrics") == 7
+    assert house.one("SELECT count(*) FROM metrics_5m") == 0
+    assert house.reader.query("SELECT server FROM servers ORDER BY 1")["server"].to_pylist() == [
+        "ppdb1", "ppweb-10",
+    ]  # fmt: skip
+
+
+def test_a_deletion_tells_how_many_rows_went_and_no_name(house: House) -> None:
+    fill(house)
+    ask(house, NAME, why=f"the owner of {NAME} asked")
+    house.commit()
+    told = house.reader.query("SELECT server, why, went FROM deletions").to_pylist()[0]
+    assert told["server"] == fingerprint(NAME)
+    assert told["why"] == f"the owner of {fingerprint(NAME)} asked"
+    assert {w["table"]: w["rows"] for w in told["went"]} == {
+        "metrics": 3, "metrics_5m": 3, "server_facts": 1,
+    }  # fmt: skip
+
+
+def test_what_waits_of_a_deleted_server_goes_with_it(house: House) -> None:
+    ask(house, NAME)
+    house.put("metrics", [sample(NAME), sample("ppdb1")])
+    house.commit()
+    assert house.one("SELECT string_agg(server) FROM metrics") == "ppdb1"
+
+
+def test_sentences_no_longer_name_a_deleted_server(house: House) -> None:
+    fill(house)
+    said = "SELECT string_agg(refusals[1]) FROM segments"
+    assert f"of {NAME} lies" in house.one(said)
+    ask(house, NAME)
+    house.commit()
+    assert f"of {fingerprint(NAME)} lies" in house.one(said)
+
+
+def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: House) -> None:
+    fill(house)
+    (house.folders.rejected / "torn.parquet").write_bytes(b"no Parquet")
+    house.keeper.tidy(NOW)
+    ask(house, NAME)
+    house.commit()
+    assert files_naming(house, NAME)
+    for _ in range(3):
+        house.keeper.tidy(LATER)
+    assert files_naming(house, NAME) == []
+    assert files_naming(house, "ppweb-10")
+    assert house.one("SELECT count(*) FROM metrics") == 7
+
+
+def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: House) -> None:
+    both = [{"server": s, "ts": NOW, "mem_used_pct_mean": 1.0} for s in (NAME, "ppdb1", "ppdb2")]
+    house.put("metrics_5m", both)
+    house.commit()
+    ask(house, NAME)
+    house.commit()
+    house.put("metrics_5m", [both[1] | {"mem_used_pct_mean": 2.0}])
+    house.commit()
+    for _ in range(3):
+        house.keeper.tidy(LATER)
+    assert files_naming(house, NAME) == []
+    assert house.one("SELECT sum(mem_used_pct_mean) FROM metrics_5m") == 3
+
+
+def test_a_server_that_goes_on_sending_comes_back(house: House) -> None:
+    fill(house)
+    ask(house, NAME)
+    house.commit()
+    house.put("metrics", [sample(NAME)])
+    house.commit()
+    assert house.one("SELECT profile FROM servers WHERE server = $name", name=NAME) == "web_api"

@@ -1,0 +1,91 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from storage.lake.last_values import held
+from storage.lake.writer import Keeper
+from tests.conftest import NOW, House
+
+HOUR = timedelta(hours=1)
+
+
+def sample(server: str, hours_ago: float = 0, memory: float | None = 50.0) -> dict[str, Any]:
+    when = NOW - hours_ago * HOUR
+    return {"server": server, "ts": when, "mem_used_pct": memory, "load_average": 1.0}
+
+
+def put(house: House, *samples: dict[str, Any]) -> None:
+    house.put("metrics", list(samples))
+    house.commit()
+
+
+def told(house: House, hours: float = 24, until_hours: float = 0) -> list[dict[str, Any]]:
+    """What `latest` says, which is what the lake says."""
+    span = {"start": NOW - hours * HOUR, "stop": NOW - until_hours * HOUR}
+    found: list[dict[str, Any]] = house.reader.latest(**span).to_pylist()
+    assert found == house.reader.named("windows/readings", **span).to_pylist()
+    return found
+
+
+def at_hand(house: House) -> set[str]:
+    there = held(house.folders)
+    assert there is not None
+    assert there.snapshot == house.reader.snapshot()
+    return set(there.rows["server"].to_pylist())
+
+
+def test_the_last_samples_are_those_of_the_lake_after_each_commit(house: House) -> None:
+    put(house, sample("a", 2), sample("b", 3), sample("old", 30))
+    put(house, sample("a", 1), sample("a", 1.5), sample("c", 30))
+    put(house, sample("a", 2, 99), sample("a", 1, 99), sample("b", 0.5, None))
+    assert at_hand(house) == {"a", "b"}
+    assert [(r["server"], r["mem_used_pct"]) for r in told(house)] == [("a", 50), ("b", None)]
+    assert [r["server"] for r in told(house, hours=0.7)] == ["b"]
+
+
+@pytest.mark.parametrize("hours", [40, 24])
+def test_what_the_file_cannot_tell_is_asked_of_the_lake(house: House, hours: float) -> None:
+    put(house, sample("a"), sample("a", 5), sample("old", 30))
+    assert told(house, hours, until_hours=1)[0]["ts"] == NOW - 5 * HOUR
+    assert len(told(house, hours)) == (2 if hours == 40 else 1)
+
+
+def test_a_file_of_another_snapshot_is_not_taken(house: House) -> None:
+    put(house, sample("a", 1))
+    before = house.folders.latest.read_bytes()
+    with house.reader.pinned() as pinned:
+        pinned.snapshot()  # what it sees is settled by its first query
+        put(house, sample("a"))
+        assert pinned.latest(NOW - HOUR, NOW)["ts"].to_pylist() == [NOW - HOUR]
+    assert told(house)[0]["ts"] == NOW
+    for left_behind in (before, before[:100]):
+        house.folders.latest.write_bytes(left_behind)
+        assert told(house)[0]["ts"] == NOW
+
+
+def test_the_file_follows_a_merge(house: House) -> None:
+    put(house, sample("a", 1))
+    put(house, sample("a"))
+    house.keeper.tidy(NOW)
+    assert at_hand(house) == {"a"}
+    assert len(told(house)) == 1
+
+
+def test_a_keeper_that_starts_finds_also_those_that_are_silent(house: House) -> None:
+    put(house, sample("silent", 20), sample("a", 2))
+    house.keeper.close()
+    house.keeper = Keeper.open(house.folders.data)
+    put(house, sample("a"))
+    assert at_hand(house) == {"a", "silent"}
+    assert len(told(house)) == 2
+
+
+def test_a_deleted_server_leaves_the_file_with_the_commit(house: House) -> None:
+    put(house, sample("a"), sample("b"))
+    house.put("deletions", [{"server": "a", "ts": NOW}])
+    house.commit()
+    assert at_hand(house) == {"b"}
+    house.put("deletions", [{"server": "b", "ts": NOW}])
+    house.commit()
+    assert held(house.folders) is None

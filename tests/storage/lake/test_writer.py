@@ -1,0 +1,147 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from storage.lake.attach import ReadersBusy
+from storage.lake.writer import Keeper, KeeperRunning
+from storage.query.reader import Reader
+from tests.conftest import NOW, House
+
+
+def sample(server: str = "a", seconds: int = 0, memory: float = 50.0) -> dict[str, Any]:
+    return {"server": server, "ts": NOW - timedelta(seconds=seconds), "mem_used_pct": memory}
+
+
+def count_files(house: House) -> int:
+    return len(list((house.folders.lake / "main" / "metrics").rglob("*.parquet")))
+
+
+def test_rows_and_ledger_are_committed_and_the_file_is_gone(house: House) -> None:
+    house.put("metrics", [sample()], cursor="c")
+    assert house.commit().rows == {"metrics": 1, "server_facts": 1, "segments": 1}
+    assert house.one("SELECT cursor FROM segments") == "c"
+    assert list(house.folders.inbox.iterdir()) == []
+
+
+def test_a_batch_that_comes_again_is_dropped(house: House) -> None:
+    path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
+    copy = path.read_bytes()
+    house.commit()
+    path.write_bytes(copy)
+    assert house.commit().repeated == 1
+    assert house.one("SELECT count(*) FROM processes") == 1
+
+
+def test_a_record_sent_twice_is_stored_once_and_the_first_stays(house: House) -> None:
+    house.put("metrics", [sample(memory=1), sample(memory=2)])
+    house.commit()
+    house.put("metrics", [sample(memory=3), sample("b")])
+    assert house.commit().rows["metrics"] == 1
+    assert house.one("SELECT mem_used_pct FROM metrics WHERE server = 'a'") == 1
+
+
+def test_a_rollup_that_comes_again_replaces_the_old_one(house: House) -> None:
+    for mean in (1.0, 2.0):
+        house.put("metrics_5m", [{"server": "a", "ts": NOW, "mem_used_pct_mean": mean}])
+        house.commit()
+    assert house.reader.query("SELECT mem_used_pct_mean AS m FROM metrics_5m")["m"].to_pylist() == [
+        2.0
+    ]
+
+
+def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(house: House) -> None:
+    house.put("metrics", [sample("ppdb007", seconds=60), sample("ppdb007")])
+    house.commit()
+    known = house.reader.query("SELECT server, profile, first_seen FROM servers").to_pylist()[0]
+    assert (known["server"], known["profile"]) == ("ppdb007", "database")
+    assert known["first_seen"] == NOW - timedelta(seconds=60)
+
+
+def test_what_an_adapter_tells_of_a_server_stands(house: House) -> None:
+    house.put("server_facts", [{"server": "a", "ts": NOW, "profile": "web_api", "cores": 4}])
+    house.put("metrics", [sample("a")])
+    house.commit()
+    assert house.reader.query("SELECT profile, cores FROM servers").to_pylist() == [
+        {"profile": "web_api", "cores": 4}
+    ]
+
+
+def test_there_is_only_ever_one_keeper(house: House) -> None:
+    with pytest.raises(KeeperRunning, match="another keeper holds"):
+        Keeper.open(house.folders.data)
+
+
+def test_a_reader_beside_the_keeper_sees_each_commit(house: House) -> None:
+    beside = Reader.open(house.folders.data)
+    for count in (1, 2):
+        house.put("metrics", [sample(seconds=count)])
+        house.commit()
+        assert beside.query("SELECT count(*) AS n FROM metrics")["n"].to_pylist() == [count]
+    beside.close()
+
+
+def test_a_commit_announces_the_tables_that_changed(house: House) -> None:
+    house.put("metrics", [sample()])
+    house.commit()
+    assert {p.name for p in house.folders.announce.iterdir()} == {
+        "metrics", "segments", "server_facts",
+    }  # fmt: skip
+
+
+def test_tidying_merges_files_and_changes_no_row(house: House) -> None:
+    for seconds in range(6):
+        house.put("metrics", [sample(seconds=seconds)])
+        house.commit()
+    before = count_files(house)
+    for minutes in (0, 30, 60):
+        house.keeper.tidy(NOW + timedelta(minutes=minutes))
+        assert house.one("SELECT count(*) FROM metrics") == 6
+    assert count_files(house) < before
+    assert house.one("SELECT count(*) FROM segments") == 6
+
+
+def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: House) -> None:
+    for seconds in range(4):
+        house.put("metrics", [sample(seconds=seconds)])
+        house.commit()
+    with house.reader.pinned() as pinned:
+        with pytest.raises(ReadersBusy):
+            house.keeper.merge("metrics", patience_s=0.01)
+        assert pinned.query("SELECT count(*) AS n FROM metrics")["n"].to_pylist() == [4]
+    house.keeper.merge("metrics")
+    assert house.one("SELECT count(*) FROM metrics") == 4
+
+
+def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: House) -> None:
+    house.put("metrics", [sample()])
+    house.commit()
+    with house.reader.pinned():
+        house.keeper.merge("metrics", patience_s=0.01)
+
+
+def forecast(metric: str, minutes: int, why: str = "") -> dict[str, Any]:
+    issued_at = NOW + timedelta(minutes=minutes)
+    return {
+        "server": "a", "metric": metric, "issued_at": issued_at, "made_at": NOW, "state": "ok",
+        "why": why,
+    }  # fmt: skip
+
+
+def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: House) -> None:
+    first = [forecast("cpu", 0), forecast("mem", 0)]
+    for batch in (first, [forecast("cpu", 5)], first, [forecast("mem", 5), forecast("mem", 0)]):
+        house.put("forecasts", batch)
+        house.commit()
+    assert house.one("SELECT count(*) FROM forecasts") == 4
+
+
+def test_facts_as_old_as_a_servers_registration_are_not_written_beside_it(house: House) -> None:
+    fact = {"server": "b", "ts": NOW, "profile": "web"}
+    house.put("server_facts", [fact | {"server": "a"}])
+    house.commit()
+    house.put("metrics", [sample() | {"server": "b", "ts": NOW}])
+    house.commit()
+    house.put("server_facts", [fact])
+    house.commit()
+    assert house.one("SELECT count(*) FROM server_facts WHERE server = 'b'") == 1

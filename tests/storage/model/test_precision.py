@@ -1,0 +1,62 @@
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.model.metrics import Precision, metric
+from storage.model.precision import stored
+from tests.conftest import NOW, House
+
+PERCENT, RATE = metric("mem_used_pct").precision, metric("net_in_mb_s").precision
+FLOAT32 = st.floats(0, 3.4028234663852886e38, width=32)
+
+
+def as_stored(values: list[float | None], precision: Precision | None) -> list[float | None]:
+    assert precision is not None
+    column = pa.chunked_array([pa.array(values, pa.float32())])
+    found: list[float | None] = stored(column, precision).to_pylist()
+    return found
+
+
+@given(st.lists(st.integers(0, 10_000), min_size=1))
+def test_a_percentage_in_hundredths_comes_back_when_rounded_to_hundredths(given: list[int]) -> None:
+    found = as_stored([each / 100 for each in given], PERCENT)
+    assert [round(100 * each) for each in found if each is not None] == given
+
+
+@given(st.lists(FLOAT32, min_size=1))
+def test_a_rate_is_known_to_one_part_in_4096(given: list[float]) -> None:
+    held = np.array(given)
+    found = np.array(as_stored(given, RATE), float)
+    assert np.all(np.abs(found - held) <= np.maximum(held / 4096, 2**-137))
+
+
+@given(st.lists(st.none() | FLOAT32, min_size=1))
+def test_what_is_stored_is_stored_the_same_again_and_missing_stays_missing(
+    given: list[float | None],
+) -> None:
+    for precision in (PERCENT, RATE):
+        found = as_stored(given, precision)
+        assert as_stored(found, precision) == found
+        assert [each is None for each in found] == [each is None for each in given]
+        assert np.isfinite([each for each in found if each is not None]).all()
+
+
+def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: House) -> None:
+    house.put(
+        "metrics", [{"server": "a", "ts": NOW, "mem_used_pct": 37.42, "back_close_wait": 1001.1}]
+    )
+    house.commit()
+    row = house.reader.query("SELECT mem_used_pct AS m, back_close_wait AS b FROM metrics")
+    assert row.to_pylist() == [{"m": 37.421875, "b": float(np.float32(1001.1))}]
+
+
+def test_a_forecasts_lists_are_rounded_one_by_one_and_an_absent_list_stays_absent(
+    house: House,
+) -> None:
+    told = {"server": "a", "issued_at": NOW, "made_at": NOW}
+    ok = told | {"metric": "m", "state": "ok", "p50": [1.0, 1 + 1 / 4096, None, 300.01]}
+    house.put("forecasts", [told | {"metric": "n", "state": "abstained"}, ok])
+    house.commit()
+    held = house.reader.query("SELECT p50 FROM forecasts ORDER BY metric")["p50"].to_pylist()
+    assert held == [[1.0, 1 + 1 / 2048, None, 300.0], None]

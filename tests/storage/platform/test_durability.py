@@ -1,0 +1,144 @@
+"""Disks that are full or read-only: nothing is lost, and it is said what to do."""
+
+import errno
+import logging
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from storage.__main__ import drain, look_after
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.inbox.segment import Provenance, SegmentNotWritten
+from storage.lake.writer import FolderUnwritable, Keeper
+from storage.model.schema import table
+from storage.platform.durability import disk_trouble
+from storage.query.reader import LakeUnreadable, QueryFailed, Reader
+from tests.conftest import NOW, House
+
+SIZE = "24m"
+
+
+class Impatient(threading.Event):
+    """Never set, and never waited for."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Not now."""
+        return timeout is None
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small disk of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "hoursight-test", str(place)],
+        capture_output=True, check=False,
+    )  # fmt: skip
+    if mounted.returncode:
+        pytest.skip(f"mounting is not permitted here: {mounted.stderr.decode().strip()}")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def small(disk: Path) -> Iterator[House]:
+    """A lake on the small disk."""
+    keeper = Keeper.open(disk)
+    reader = Reader.open(disk)
+    yield House(Folders.at(disk), keeper, reader)
+    reader.close()
+    keeper.close()
+
+
+def put(house: House, number: int) -> None:
+    when = NOW - timedelta(seconds=number)
+    house.put(
+        "metrics", [{"server": f"s{i}", "ts": when, "load_average": i * 0.37} for i in range(200)]
+    )
+
+
+def fill_up(place: Path) -> Path:
+    """Take all the room that is left."""
+    ballast = place / "ballast"
+    with ballast.open("wb", buffering=0) as file, suppress(OSError):
+        while file.write(bytes(65536)):
+            pass
+    return ballast
+
+
+def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: House) -> None:
+    fill_up(small.folders.data)
+    with pytest.raises(SegmentNotWritten, match=r"200 rows were not taken: the disk of .* is full"):
+        put(small, 1)
+    assert not list(small.folders.inbox.glob("*.partial"))
+
+
+def test_a_full_disk_loses_nothing_that_was_taken(
+    small: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(30):
+        put(small, number)
+    ballast = fill_up(small.folders.data)
+    with caplog.at_level(logging.ERROR):
+        for _ in range(3):
+            drain(small.keeper, Impatient())
+    assert "make room there, and it goes on by itself" in caplog.text
+    assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
+    ballast.unlink()
+    drain(small.keeper, Impatient())
+    assert small.one("SELECT count(*) FROM metrics") == 30 * 200
+    assert small.one("SELECT count(DISTINCT (server, ts)) FROM metrics") == 30 * 200
+    assert list(small.folders.inbox.iterdir()) == []
+
+
+def test_maintenance_on_a_full_disk_changes_no_row(small: House) -> None:
+    for number in range(4):
+        put(small, number)
+        small.commit()
+    ballast = fill_up(small.folders.data)
+    pieces = iter(small.keeper.upkeep(NOW))
+    for _ in range(60):
+        look_after(pieces, small.keeper, Impatient())
+    ballast.unlink()
+    small.keeper.tidy(NOW)
+    assert small.one("SELECT count(*) FROM metrics") == 800
+
+
+def test_a_query_that_the_full_disk_stops_says_so(small: House) -> None:
+    put(small, 1)
+    small.commit()
+    ballast = fill_up(small.folders.data)
+    with pytest.raises(QueryFailed, match="is full: make room there"):
+        small.one("SELECT count(*) FROM metrics")
+    ballast.unlink()
+    assert small.one("SELECT count(*) FROM metrics") == 200
+
+
+def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
+    Keeper.open(disk).close()
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    told = Provenance("scenarios", "test", NOW)
+    remedy = "is read-only: mount it read-write, or name another --data"
+    with pytest.raises(FolderUnwritable, match=remedy):
+        Keeper.open(disk)
+    with pytest.raises(LakeUnreadable, match=remedy):
+        Reader.open(disk)
+    with pytest.raises(SegmentNotWritten, match=remedy):
+        segment.write(Folders.at(disk), table("scenarios").arrow.empty_table(), told)
+
+
+def test_a_disk_that_is_gone_is_told(tmp_path: Path) -> None:
+    assert disk_trouble(tmp_path) is None
+    assert "cannot be reached" in str(disk_trouble(tmp_path / "gone"))
+
+
+def test_a_folder_that_belongs_to_others_is_told(tmp_path: Path) -> None:
+    denied = OSError(errno.EACCES, "Permission denied")
+    assert "this user may not write" in str(disk_trouble(tmp_path, denied))
