@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.rules.risk import Fleet, assess
+from functions.rules.risk_score import Fleet, assess
 from functions.runtime.function import function
 from functions.runtime.triggers import every, rows
 from functions.runtime.window import Window

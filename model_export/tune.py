@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from functions.rules.evaluation.scoring import ORIGINS, Windows, held_out_windows, score
 from model_export.calibrate import calibrate
 from model_export.network import Forecaster, Shape
 from model_export.train import Checkpoint, Progress, Recipe, Watch, train
@@ -16,7 +17,6 @@ from model_export.verify import unexported
 from model_export.windows import Corpus
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS
 from storage.query.history import History, HistoryError
-from storage.scoring import ORIGINS, Windows, held_out_windows, score
 
 __all__ = ["FINE", "SCRATCH", "Parts", "Tuned", "parted", "tune"]
 

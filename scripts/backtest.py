@@ -20,15 +20,14 @@ from rich.console import Console
 from rich.progress import Progress
 
 from functions.forecast import predict
-from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
-from scripts.show import moment, print_grid
-from storage.baselines import CONTEXT_QUANTILES, HOUR_MEAN, LAST_VALUE, SEASONAL, baselines
-from storage.config.folders import Folders
-from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
-from storage.model.metrics import METRIC_NAMES
-from storage.query.history import WINDOW_STEPS, History, HistoryError, Loaded, from_lake, read
-from storage.query.reader import LakeMissing, LakeUnreadable, Reader
-from storage.scoring import (
+from functions.rules.evaluation.baselines import (
+    CONTEXT_QUANTILES,
+    HOUR_MEAN,
+    LAST_VALUE,
+    SEASONAL,
+    baselines,
+)
+from functions.rules.evaluation.scoring import (
     Array,
     Forecasting,
     Score,
@@ -40,6 +39,13 @@ from storage.scoring import (
     summed,
     tally,
 )
+from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
+from scripts.show import moment, print_grid
+from storage.config.folders import Folders
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
+from storage.model.metrics import METRIC_NAMES
+from storage.query.history import WINDOW_STEPS, History, HistoryError, Loaded, from_lake, read
+from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["FORECASTS", "SERVED", "Asked", "Backtest", "backtest", "command", "lead_name", "served"]
 

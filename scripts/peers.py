@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.baselines import Array, Forecasting
+from functions.rules.evaluation.baselines import Array, Forecasting
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,

@@ -19,6 +19,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.rules.evaluation.scoring import (
+    HELD_OUT_STEPS,
+    Array,
+    Forecasting,
+    Windows,
+    baselines,
+    geometric,
+    held_out_windows,
+    score,
+    score_by_metric,
+)
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
 from model_export.calibrate import calibrate
@@ -41,17 +52,6 @@ from storage.model.grid import STEP_MINUTES
 from storage.model.metrics import GROUPS, METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import History
-from storage.scoring import (
-    HELD_OUT_STEPS,
-    Array,
-    Forecasting,
-    Windows,
-    baselines,
-    geometric,
-    held_out_windows,
-    score,
-    score_by_metric,
-)
 
 SHUFFLES = 4  # ways in which nameless columns are put together
 SIMULATED_SERVERS, SIMULATED_DAYS = 100, 21

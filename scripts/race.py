@@ -19,15 +19,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.runtime.model import SHIPPED, Forecaster
-from scripts.backtest import SERVED, served
-from scripts.peers import PEERS, Learner
-from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
-from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
-from storage.baselines import SEASONAL, Array, baselines
-from storage.model.metrics import GROUPS, METRIC_NAMES, METRICS
-from storage.query.history import History
-from storage.scoring import (
+from functions.rules.evaluation.baselines import SEASONAL, Array, baselines
+from functions.rules.evaluation.scoring import (
     HELD_OUT_STEPS,
     Score,
     SeriesScores,
@@ -38,6 +31,13 @@ from storage.scoring import (
     relative,
     tally,
 )
+from functions.runtime.model import SHIPPED, Forecaster
+from scripts.backtest import SERVED, served
+from scripts.peers import PEERS, Learner
+from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
+from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split
+from storage.model.metrics import GROUPS, METRIC_NAMES, METRICS
+from storage.query.history import History
 
 __all__ = ["Course", "Result", "courses", "race", "tables", "written"]
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from functions.rules.evaluation.promotion import Verdict, judge
+from functions.rules.evaluation.scoring import Windows, score_by_metric
 from functions.runtime.model import SHIPPED, Forecaster
 from storage import model_registry
 from storage.config.folders import Folders
-from storage.gate import Verdict, judge
 from storage.model.grid import STEP
 from storage.query.history import History, from_lake, read
 from storage.query.reader import Reader
-from storage.scoring import Windows, score_by_metric
 
 if TYPE_CHECKING:
     from model_export.train import Checkpoint, Recipe

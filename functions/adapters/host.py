@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import psutil
 import pyarrow as pa
 
-from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
+from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from functions.runtime.function import Batch, function
 from functions.runtime.triggers import every
 from storage.model.metrics import METRICS

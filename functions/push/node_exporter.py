@@ -6,8 +6,8 @@ of what it has gathered.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from functions.push.readings import Part, Readings
-from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
 
 __all__ = ["NAMES", "add_series", "server_of"]
 

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from functions.push import lines
 from functions.push.lines import MalformedLine
 from functions.push.readings import Column, Part, Readings
 from functions.push.refusal import Reasons
-from functions.rules.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["INPUTS", "Reader"]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from functions.rules.standing import (
+from functions.rules.fleet_state import (
     CPU,
     EARLIEST,
     IOWAIT,

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
+from functions.rules.evaluation.scoring import Array, Windows, covered, held_out_windows
 from model_export.calibrate import calibrate
 from model_export.network import Forecaster
 from storage.model.grid import QUANTILES
-from storage.scoring import Array, Windows, covered, held_out_windows
 from tests.model_export.fleets import fleet, small_network
 
 WINDOWS = held_out_windows(fleet(servers=2))

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import hoursight
+from functions.rules.evaluation.baselines import LAST_VALUE, SEASONAL
+from functions.rules.evaluation.scoring import held_out_windows
 from functions.runtime.model import SHIPPED, Forecaster
 from scripts.backtest import SERVED, backtest, served
 from scripts.backtest_page import page
-from storage.baselines import LAST_VALUE, SEASONAL
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History, HistoryError, Loaded
-from storage.scoring import held_out_windows
 from tests.conftest import House
 from tests.storage.small_fleets import MONDAY_S, fleet
 

@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from functions.rules.evaluation.baselines import SEASONAL, Array, Forecasting, baselines
 from functions.runtime.model import SHIPPED, Forecaster
 from scripts import peers
 from scripts.race import BEGIN, END, Course, Result, race, tables, written
-from storage.baselines import SEASONAL, Array, Forecasting, baselines
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History
 from tests.storage.small_fleets import fleet

@@ -19,10 +19,10 @@ from typing import Any
 
 from functions.adapters.prometheus.api import Api, Series
 from functions.adapters.prometheus.connection import Connection
+from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from functions.push.assembly import Assembler
 from functions.push.node_exporter import NAMES, add_series, server_of
 from functions.push.readings import Readings
-from functions.rules.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["Scrapes", "Window"]

@@ -21,7 +21,7 @@ from functions.adapters.host import (
     take,
     traffic,
 )
-from functions.rules.devices import is_real_link
+from functions.normalize.devices import is_real_link
 from functions.runtime.function import Batch
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.schema import table

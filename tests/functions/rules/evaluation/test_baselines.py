@@ -1,6 +1,6 @@
 import numpy as np
 
-from storage.baselines import (
+from functions.rules.evaluation.baselines import (
     CONTEXT_QUANTILES,
     HOUR_MEAN,
     LAST_VALUE,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.baselines import SEASONAL, Array, Forecasting, baselines
+from functions.rules.evaluation.baselines import SEASONAL, Array, Forecasting, baselines
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import WINDOW_STEPS, History, week_minute

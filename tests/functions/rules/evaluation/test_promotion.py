@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from storage.gate import judge
+from functions.rules.evaluation.promotion import judge
+from functions.rules.evaluation.scoring import SeriesScores
 from storage.model.metrics import GROUPS, METRIC_NAMES
-from storage.scoring import SeriesScores
 
 RANDOM = np.random.default_rng(0)
 SERVING = RANDOM.uniform(0.5, 0.8, (20, 14))

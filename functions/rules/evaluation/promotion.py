@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.rules.evaluation.scoring import SeriesScores
 from storage.model.metrics import GROUPS, METRIC_NAMES
-from storage.scoring import SeriesScores
 
 __all__ = ["Comparison", "Verdict", "judge"]
 

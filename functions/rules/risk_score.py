@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from functions.rules.reasons import Reason, reasons_of
-from functions.rules.standing import (
+from functions.rules.fleet_state import (
     CPU,
     EARLIEST,
     IOWAIT,
@@ -33,6 +32,7 @@ from functions.rules.standing import (
     Present,
     Server,
 )
+from functions.rules.reasons import Reason, reasons_of
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import levels_for

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from storage.model.metrics import METRIC_NAMES
-from storage.scoring import (
+from functions.rules.evaluation.scoring import (
     ORIGINS,
     Array,
     baselines,
@@ -16,6 +15,7 @@ from storage.scoring import (
     summed,
     tally,
 )
+from storage.model.metrics import METRIC_NAMES
 from tests.storage.small_fleets import fleet
 
 UPTIME = METRIC_NAMES.index("uptime_days")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.rules.risk import Fleet, Risk, assess, exceedance
+from functions.rules.risk_score import Fleet, Risk, assess, exceedance
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
