@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from functions.adapters.simulator import live_moments
+from functions.connectors.simulator import live_moments
 from functions.simulation.fleet import SimulatedServer, make_fleet
 from functions.simulation.series import simulate
 from scripts.call import roster_of

@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.adapters.files import FileFeed
+from functions.connectors.files import FileFeed
+from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.source_file import parsed, source_of
 from functions.mapping.strict import SourceWrong
+from functions.normalize.file_readers import FORMS, count_rows
 from functions.runtime.function import Function
 from functions.runtime.runner import Runner
-from functions.sources.draw import Draw, function_of
-from functions.sources.readers import FORMS, count_rows
-from functions.sources.source import parsed, source_of
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.inbox import notify

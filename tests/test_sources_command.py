@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import hoursight
-from functions.sources import draw
+from functions.connectors import incremental_read
 from tests.conftest import NOW, House
 
 Run = Callable[..., tuple[int, str, str]]
@@ -87,10 +87,10 @@ def test_the_list_tells_what_each_source_brought(run: Run, house: House) -> None
 def test_history_is_imported_once_also_when_it_is_cut_off(
     run: Run, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.sources.readers.CHUNK_ROWS", 100)
-    monkeypatch.setattr(draw, "MAX_DOCUMENTS", 200)
+    monkeypatch.setattr("functions.normalize.file_readers.CHUNK_ROWS", 100)
+    monkeypatch.setattr(incremental_read, "MAX_DOCUMENTS", 200)
     file = history(tmp_path / "h.csv", 1000)
-    calls, take = [], draw.Draw.run
+    calls, take = [], incremental_read.Draw.run
 
     def cut_off(self, now, cursor):
         calls.append(cursor)
@@ -99,7 +99,7 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
         return take(self, now, cursor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(draw.Draw, "run", cut_off)
+        patch.setattr(incremental_read.Draw, "run", cut_off)
         assert run("import", file)[0] == 130
     code, out, err = run("import", file)
     assert (code, out) == (0, "600 rows are in the inbox.\n")

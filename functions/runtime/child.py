@@ -92,7 +92,7 @@ def load(source: Source, folders: Folders, settings: Settings) -> list[Function]
     assert source.path is not None
     path = Path(source.path)
     if path.suffix == ".toml":
-        from functions.sources.draw import source_function
+        from functions.connectors.incremental_read import source_function
 
         return [source_function(path.stem, source.text, folders, settings)]
     module = ModuleType(f"users.{path.stem}")  # a file may have any name, also one of ours

@@ -26,7 +26,7 @@ def adapter_sources(settings: Settings) -> list[Source]:
     """The same, each named as the module that holds it: here nothing of theirs is imported."""
     names = SourceSettings.__struct_fields__
     return [
-        Source(module=f"functions.adapters.{name}")
+        Source(module=f"functions.connectors.{name}")
         for name in names
         if getattr(settings.sources, name).enabled
     ]
@@ -58,7 +58,7 @@ def _stock_adapters() -> list[Function]:
     """Those of the settings; the modules of source files hold no function, and their clients are
     loaded by the child that needs them."""
     names = SourceSettings.__struct_fields__
-    modules = (importlib.import_module(f"functions.adapters.{name}") for name in names)
+    modules = (importlib.import_module(f"functions.connectors.{name}") for name in names)
     return [f for module in modules for f in functions_in(module)]
 
 

@@ -18,11 +18,11 @@ import click
 import numpy as np
 import psutil
 
-from functions.adapters.mongodb import CODEC
+from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.mongodb import CODEC
+from functions.connectors.source_file import read_source
 from functions.mapping.columns import projection
 from functions.runtime.runner import Runner
-from functions.sources.draw import Draw, function_of
-from functions.sources.source import read_source
 from scripts.bench.measure import Figure, quantile
 from scripts.mongod import DATABASE, Mongod, running
 from storage.config.folders import Folders

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from functions.connectors.connector import Page
+from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.source_file import source_of
 from functions.mapping.mapper import Mapper
 from functions.mapping.mapping import read_mapping
 from functions.runtime.runner import Runner
-from functions.sources.draw import Draw, function_of
-from functions.sources.feed import Page
-from functions.sources.source import source_of
 from scripts.bench.measure import Figure
 from storage.config.folders import Folders
 from storage.config.settings import Settings

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from functions.connectors.source_file import read_source
 from functions.mapping.mapper import Mapper
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
-from functions.sources.source import read_source
 from scripts import demo_mongodb
 from scripts.mongod import DATABASE, READER
 from storage.config.folders import Folders

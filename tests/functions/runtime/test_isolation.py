@@ -177,7 +177,7 @@ def test_a_source_that_cannot_be_loaded_says_why(nursery: Nursery, body: str, sa
 
 
 def test_a_function_of_ours_is_loaded_by_its_module(nursery: Nursery) -> None:
-    isolate = Isolate(nursery, Source(module="functions.adapters.host")).load()
+    isolate = Isolate(nursery, Source(module="functions.connectors.host")).load()
     [host] = isolate.functions
     answer = isolate.call(host, Asked(NOW))
     isolate.close()

@@ -1,0 +1,136 @@
+"""Where an index is and how it is opened."""
+
+import base64
+import logging
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+from elasticsearch import Elasticsearch
+
+from functions.connectors.elasticsearch.http_node import NoText, PatientNode
+from functions.connectors.secrets import secret
+from functions.mapping.strict import SourceWrong
+from functions.runtime.triggers import parse_period
+
+__all__ = ["Connection", "client_of"]
+
+MAX_TIMEOUT = timedelta(seconds=20)
+# A host that is away is told by the run, once and with the remedy.
+logging.getLogger("elastic_transport.node_pool").setLevel(logging.ERROR)
+# The server stops a search after `timeout` and tells so; only then is it given up.
+GRACE = 1.5
+FINGERPRINT = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){31}")
+
+
+class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the index is, and who reads it: the privilege `read` on it is enough."""
+
+    index: str
+    hosts: tuple[str, ...] = ("http://127.0.0.1:9200",)
+    user: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    api_key_env: str | None = None
+    api_key_file: str | None = None
+    ca_file: str | None = None
+    fingerprint: str | None = None
+    timeout: str = "5s"
+    page: int = 5000
+    overlap: str = "2m"
+
+    def __post_init__(self) -> None:
+        if not self.index.strip():
+            raise ValueError("index is empty: write an index, a data stream or a pattern")
+        if not 1 <= self.page <= 10_000:
+            raise ValueError(f"page is {self.page}, expected 1 to 10000 documents")
+        for key in ("timeout", "overlap"):
+            try:
+                parse_period(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key} is {error}") from None
+        if parse_period(self.timeout) > MAX_TIMEOUT:
+            raise ValueError(f"timeout is {self.timeout!r}, expected 20s at most")
+        self._check_hosts()
+        self._check_credentials()
+
+    def _check_hosts(self) -> None:
+        if not self.hosts:
+            raise ValueError("hosts is empty: write one such as 'https://es1.example:9200'")
+        schemes = {_host(host).scheme for host in self.hosts}
+        if "http" in schemes and (self.ca_file or self.fingerprint):
+            raise ValueError("hosts are http, and there is a ca_file or fingerprint: write https")
+        if self.ca_file and self.fingerprint:
+            raise ValueError("ca_file and fingerprint both say whom to trust: leave one out")
+        if self.fingerprint and not FINGERPRINT.fullmatch(self.fingerprint):
+            raise ValueError(
+                f"fingerprint is {self.fingerprint!r}, expected the SHA-256 of the certificate: 64 "
+                "hexadecimal digits, with or without colons"
+            )
+
+    def _check_credentials(self) -> None:
+        key, password = self.api_key_env or self.api_key_file, (
+            self.password_env or self.password_file
+        )  # fmt: skip
+        if key and (self.user or password):
+            raise ValueError("there are an API key and a user: leave one of them out")
+        if bool(self.user) != bool(password):
+            raise ValueError("user and password_env or password_file belong together: write both")
+
+    @property
+    def reader(self) -> str:
+        """Who reads, as people would say it."""
+        if self.api_key_env or self.api_key_file:
+            return "this API key"
+        return f"the user {self.user!r}" if self.user else "a client without credentials"
+
+
+def client_of(connection: Connection) -> Elasticsearch:
+    """A client; nothing is asked of the server yet. Raises SourceWrong."""
+    try:
+        return Elasticsearch(**_options(connection))
+    except (OSError, ValueError) as error:
+        raise SourceWrong(f"connection: {error}") from error
+
+
+def _options(connection: Connection) -> dict[str, Any]:
+    password = secret("password", connection.password_env, connection.password_file)
+    options: dict[str, Any] = {
+        "hosts": list(connection.hosts), "node_class": PatientNode,
+        "serializers": {NoText.mimetype: NoText()},
+        "request_timeout": parse_period(connection.timeout).total_seconds() * GRACE,
+        # Another host is asked at once; the runtime waits, with back-off, before it asks again.
+        "max_retries": len(connection.hosts) - 1, "retry_on_status": (502, 503, 504),
+        "api_key": _api_key(secret("api_key", connection.api_key_env, connection.api_key_file)),
+        "basic_auth": _encoded(f"{connection.user}:{password}") if connection.user else None,
+        "ca_certs": connection.ca_file, "ssl_assert_fingerprint": connection.fingerprint,
+    }  # fmt: skip
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _api_key(text: str | None) -> str | None:
+    """As it was handed out: encoded, or `id:key`."""
+    return _encoded(text) if text is not None and ":" in text else text
+
+
+def _encoded(pair: str) -> str:
+    """For the header; the client's own encoding fails on what is not ASCII."""
+    return base64.b64encode(pair.encode()).decode()
+
+
+def _host(text: str) -> SplitResult:
+    try:
+        parts = urlsplit(text)
+        whole = parts.scheme in ("http", "https") and parts.hostname and parts.port
+    except ValueError:  # a port that is no number
+        whole = False
+    if not whole:
+        raise ValueError(f"hosts has {text!r}, expected scheme, name and port: https://NAME:9200")
+    if parts.username or parts.password:
+        raise ValueError(
+            "hosts has a user or password, which does not belong in this file: write user, and "
+            "name the variable or file of the password in password_env or password_file"
+        )
+    return parts

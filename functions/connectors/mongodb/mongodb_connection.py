@@ -1,0 +1,153 @@
+"""Where a collection is and how it is opened; and what went wrong, in words."""
+
+import re
+from datetime import timedelta
+from typing import Any, Literal
+
+import msgspec
+from pymongo import MongoClient
+from pymongo.errors import (
+    ConfigurationError,
+    ConnectionFailure,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.uri_parser import parse_uri
+
+from functions.connectors.connector import Unreachable
+from functions.connectors.secrets import secret
+from functions.mapping.strict import SourceWrong
+from functions.runtime.triggers import parse_period
+
+__all__ = ["AUTH_FAILED", "Client", "Connection", "client_of", "unreachable"]
+
+AUTH_FAILED, NOT_ALLOWED = 18, 13
+
+Client = MongoClient[dict[str, Any]]
+
+# What the driver says beside the matter: its own settings, and the topology.
+_ASIDES = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
+
+
+class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the collection is, and who reads it: a user with the role `read` is enough."""
+
+    database: str
+    collection: str
+    host: str | None = None
+    port: int = 27017
+    uri: str | None = None
+    uri_env: str | None = None
+    uri_file: str | None = None
+    user: str | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    auth_database: str | None = None
+    auth_mechanism: Literal["SCRAM-SHA-256", "SCRAM-SHA-1", "MONGODB-X509"] | None = None
+    tls: bool = False
+    ca_file: str | None = None
+    certificate_file: str | None = None
+    direct: bool = False
+    timeout: str = "5s"
+    page: int = 5000
+    overlap: str = "2m"
+    change_stream: bool = False
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.page <= 50_000:
+            raise ValueError(f"page is {self.page}, expected 1 to 50000 documents")
+        for key in ("timeout", "overlap"):
+            try:
+                parse_period(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key} is {error}") from None
+        if parse_period(self.timeout) > timedelta(seconds=30):
+            raise ValueError(f"timeout is {self.timeout!r}, expected 30s at most")
+        if self.host is not None and (self.uri or self.uri_env or self.uri_file):
+            raise ValueError("host and uri both say where it is: leave one of them out")
+        if not self.tls and (self.ca_file or self.certificate_file):
+            raise ValueError("tls is false, and there is a ca_file or certificate_file: write tls")
+
+    @property
+    def place(self) -> str:
+        """The collection as people write it."""
+        return f"{self.database}.{self.collection}"
+
+
+def client_of(connection: Connection) -> Client:
+    """A client; nothing is asked of the server yet. Raises SourceWrong."""
+    try:
+        return MongoClient(**_options(connection))
+    except (ConfigurationError, InvalidURI, OSError, ValueError) as error:
+        raise SourceWrong(f"connection: {error}") from error
+
+
+def _options(connection: Connection) -> dict[str, Any]:
+    timeout_ms = int(parse_period(connection.timeout) / timedelta(milliseconds=1))
+    options: dict[str, Any] = {
+        "appname": "hoursight", "serverSelectionTimeoutMS": timeout_ms,
+        "connectTimeoutMS": timeout_ms, "socketTimeoutMS": 2 * timeout_ms, "maxPoolSize": 3,
+        "username": connection.user, "authMechanism": connection.auth_mechanism,
+        "password": secret("password", connection.password_env, connection.password_file),
+        "authSource": connection.auth_database, "tlsCAFile": connection.ca_file,
+        "tlsCertificateKeyFile": connection.certificate_file,
+    }  # fmt: skip
+    options = {name: value for name, value in options.items() if value is not None}
+    if connection.tls:
+        options["tls"] = True
+    if connection.direct:
+        options["directConnection"] = True
+    uri = _uri(connection)
+    if uri is not None:
+        return options | {"host": uri}
+    return options | {"host": connection.host or "127.0.0.1", "port": connection.port}
+
+
+def _uri(connection: Connection) -> str | None:
+    if connection.uri is None:
+        return secret("uri", connection.uri_env, connection.uri_file)
+    try:
+        has_password = parse_uri(connection.uri, validate=False)["password"] is not None
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise SourceWrong(f"connection.uri cannot be read: {error}") from error
+    if has_password:
+        raise SourceWrong(
+            "connection.uri holds a password, which does not belong in this file: leave it out and "
+            "name the variable or file that holds it in password_env or password_file, or the "
+            "whole URI in uri_env or uri_file"
+        )
+    return connection.uri
+
+
+def unreachable(error: PyMongoError, connection: Connection) -> Unreachable:
+    """What went wrong in words, with what to do."""
+    text = " ".join(_ASIDES.sub("", str(error)).split())
+    # Where no server can be chosen the reason stands in the text alone.
+    if getattr(error, "code", None) == AUTH_FAILED or "AuthenticationFailed" in text:
+        return Unreachable(
+            f"MongoDB refused the credentials of {connection.user or 'this client'!r} (code "
+            "18): check user, password_env or password_file, and auth_database"
+        )
+    if isinstance(error, OperationFailure):
+        if error.code == NOT_ALLOWED:
+            return Unreachable(
+                f"the user may not read {connection.place} (code 13): have its owner grant the "
+                f"role 'read' on {connection.database!r}"
+            )
+        return Unreachable(f"MongoDB answered: {text}")
+    if not isinstance(error, ConnectionFailure):
+        return Unreachable(f"MongoDB could not be read: {text}")
+    lower = text.lower()
+    if "certificate" in lower or "ssl" in lower or "tls" in lower:
+        return Unreachable(
+            f"TLS was refused ({text}): check tls, ca_file and certificate_file, and that the host "
+            "is written as in the server's certificate"
+        )
+    if "connection closed" in lower and not connection.tls:
+        return Unreachable(
+            f"the server closed the connection ({text}): if it expects TLS, write tls = true"
+        )
+    if "refused" in lower:
+        return Unreachable(f"nothing listens there ({text}): check host and port, and the server")
+    return Unreachable(f"MongoDB does not answer within {connection.timeout} ({text})")

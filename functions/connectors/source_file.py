@@ -1,0 +1,95 @@
+"""A source file: `sources/NAME.toml` in the data folder, read whole or refused in words."""
+
+import importlib
+import re
+import tomllib
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import msgspec
+
+from functions.connectors.connector import Feed, Wanted
+from functions.mapping.mapping import Mapping, read_mapping
+from functions.mapping.strict import SourceWrong, strict
+from functions.runtime.triggers import parse_period
+from storage.config.folders import Folders
+from storage.model.schema import STOCK, Schema
+
+__all__ = ["Source", "parsed", "read_source", "source_of"]
+
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
+
+
+class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of a source file; `connection` is the adapter's own."""
+
+    kind: Literal["mongodb", "elasticsearch", "prometheus", "files"]
+    enabled: bool = True
+    every: str = "5s"
+    history: str = "1d"
+    site: str | None = None
+    connection: dict[str, Any] = {}
+    mapping: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        for key in ("every", "history"):
+            try:
+                parse_period(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key} is {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source, checked: what it is called, how often it is asked, how its fields are read."""
+
+    name: str
+    file: SourceFile
+    adapter: ModuleType
+    connection: msgspec.Struct
+    mapping: Mapping
+    wanted: Wanted
+
+    def connect(self) -> Feed:
+        """Open it; Unreachable says why it does not answer."""
+        feed: Feed = self.adapter.connect(self.connection, self.wanted)
+        return feed
+
+
+def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK) -> Source:
+    """The source that a file holds; SourceWrong names the key, the value and the remedy."""
+    if not NAME.fullmatch(name):
+        raise SourceWrong(
+            f"{name!r} is no name for a source: call the file by small letters, digits, '_' and "
+            "'-', a letter first"
+        )
+    return source_of(name, parsed(text), folders, schema)
+
+
+def source_of(name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK) -> Source:
+    """The source that the content of a file describes; SourceWrong like `read_source`."""
+    file: SourceFile = strict(raw, SourceFile)
+    adapter = importlib.import_module(f"functions.connectors.{file.kind}")
+    connection = strict(file.connection, adapter.Connection, "connection")
+    mapping = read_mapping(_defaults(adapter) | file.mapping, schema.metrics)
+    assert mapping.time is not None
+    wanted = Wanted(
+        name, folders, mapping.time, mapping.paths, parse_period(file.every),
+        parse_period(file.history),
+    )  # fmt: skip
+    return Source(name, file, adapter, connection, mapping, wanted)
+
+
+def _defaults(adapter: ModuleType) -> dict[str, Any]:
+    """What an adapter's mapping starts from, such as its own stock mapping."""
+    defaults: dict[str, Any] = getattr(adapter, "MAPPING", {})
+    return defaults
+
+
+def parsed(text: bytes) -> dict[str, Any]:
+    """The content of a source file; SourceWrong when it is no TOML."""
+    try:
+        return tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SourceWrong(f"it is no TOML: {error}") from error

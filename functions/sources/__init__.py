@@ -1,1 +1,0 @@
-"""Sources: one TOML file each, and what is done with the documents that an adapter fetches."""
