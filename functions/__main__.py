@@ -5,7 +5,7 @@ import os
 import threading
 from pathlib import Path
 
-from functions.push.intake import taking_pushes
+from functions.ingest.ingest_service import taking_pushes
 from functions.runtime import registry
 from functions.runtime.door import Door
 from functions.runtime.isolation import Isolate, Nursery

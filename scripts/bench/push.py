@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from functions.push.assembly import Assembler
-from functions.push.telegraf import Reader
+from functions.ingest.row_assembly import Assembler
+from functions.ingest.telegraf import Reader
 from scripts.bench.measure import Figure, median, quantile, stopwatch
 from storage.model.metrics import METRIC_NAMES
 

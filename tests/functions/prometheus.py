@@ -16,7 +16,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from functions.push.remote_write import WriteRequest
+from functions.ingest.remote_write import WriteRequest
 from scripts.ports import free_port
 
 __all__ = [

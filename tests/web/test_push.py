@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.push.intake import taking_pushes
-from functions.push.remote_write import WriteRequest
+from functions.ingest.ingest_service import taking_pushes
+from functions.ingest.remote_write import WriteRequest
 from storage.config.folders import Folders
 from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client

@@ -5,7 +5,7 @@ So the times of the scrapes are asked for beside their values (the samples of th
 that every server has): a value that is repeated falls on a row that is there already, and none is
 invented for a server that is gone. (`timestamp()` would tell them at the steps, but seeks from the
 beginning at each: 6 seconds for one series over a week, in Prometheus 2.42.) Counters become
-differences between true times, by the rules for what is pushed (functions.push.assembly): over a
+differences between true times, by the rules for what is pushed (functions.ingest.row_assembly): over a
 restart or a reset there is none, where rate() would tell one.
 """
 
@@ -19,10 +19,10 @@ from typing import Any
 
 from functions.connectors.prometheus.prometheus_connection import Connection
 from functions.connectors.prometheus.range_api import Api, Series
+from functions.ingest.node_exporter import NAMES, add_series, server_of
+from functions.ingest.partial_samples import Readings
+from functions.ingest.row_assembly import Assembler
 from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
-from functions.push.assembly import Assembler
-from functions.push.node_exporter import NAMES, add_series, server_of
-from functions.push.readings import Readings
 from storage.model.metrics import METRIC_NAMES
 
 __all__ = ["Scrapes", "Window"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.push.lines import MalformedLine, Point, points
+from functions.ingest.line_protocol import MalformedLine, Point, points
 
 # What the format cannot carry: a backslash before a special character or at the end of a word, line
 # feeds outside strings. A word that begins with a mark of comments cannot be a measurement.

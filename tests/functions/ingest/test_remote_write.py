@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from functions.push.intake import taking_pushes
+from functions.ingest.ingest_service import taking_pushes
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
 from tests.conftest import NOW, House

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.push.facts import Facts
-from functions.push.records import Taken, read_records, take_records
-from functions.push.refusal import PushRefused
+from functions.ingest.json_records import Taken, read_records, take_records
+from functions.ingest.rejection import PushRefused
+from functions.ingest.server_facts import Facts
 from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.conftest import NOW
 

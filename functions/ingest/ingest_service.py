@@ -10,17 +10,17 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.push import records as feed
-from functions.push.assembly import Assembler
-from functions.push.bodies import unpacked
-from functions.push.facts import Facts
-from functions.push.held import Held
-from functions.push.journal import Entry, Together
-from functions.push.lines import PRECISIONS
-from functions.push.readings import Readings
-from functions.push.refusal import PushRefused, Reasons
-from functions.push.remote_write import read_series
-from functions.push.telegraf import INPUTS, Read, Reader
+from functions.ingest import json_records as feed
+from functions.ingest.decompression import unpacked
+from functions.ingest.line_protocol import PRECISIONS
+from functions.ingest.partial_samples import Readings
+from functions.ingest.rejection import PushRefused, Reasons
+from functions.ingest.remote_write import read_series
+from functions.ingest.row_assembly import Assembler
+from functions.ingest.server_facts import Facts
+from functions.ingest.telegraf import INPUTS, Read, Reader
+from functions.ingest.wal import Entry, Together
+from functions.ingest.write_buffer import Held
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.inbox import segment

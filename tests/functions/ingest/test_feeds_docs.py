@@ -4,8 +4,8 @@ import json
 import re
 from pathlib import Path
 
-from functions.push.records import take_records
-from functions.push.telegraf import INPUTS
+from functions.ingest.json_records import take_records
+from functions.ingest.telegraf import INPUTS
 from storage.model.metrics import METRICS
 from tests.conftest import NOW
 

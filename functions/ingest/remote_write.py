@@ -6,9 +6,9 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from functions.push.node_exporter import NAMES, add_series
-from functions.push.readings import Readings
-from functions.push.refusal import PushRefused
+from functions.ingest.node_exporter import NAMES, add_series
+from functions.ingest.partial_samples import Readings
+from functions.ingest.rejection import PushRefused
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["WriteRequest", "read_series"]

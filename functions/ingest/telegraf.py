@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
+from functions.ingest import line_protocol
+from functions.ingest.line_protocol import MalformedLine
+from functions.ingest.partial_samples import Column, Part, Readings
+from functions.ingest.rejection import Reasons
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
-from functions.push import lines
-from functions.push.lines import MalformedLine
-from functions.push.readings import Column, Part, Readings
-from functions.push.refusal import Reasons
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["INPUTS", "Reader"]
@@ -141,13 +141,13 @@ class Reader:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
         readings, reasons = Readings(), Reasons()
         now_us = int(now.timestamp() * 1e6)
-        moment_of = _clock(lines.PRECISIONS[precision], now_us)
+        moment_of = _clock(line_protocol.PRECISIONS[precision], now_us)
         known: dict[str, _Columns] = {}
         count = used = 0
-        for line in lines.parts(text):
+        for line in line_protocol.parts(text):
             count += 1
             try:
-                head, body, time = lines.split(line)
+                head, body, time = line_protocol.split(line)
                 columns = known.get(head)
                 if columns is None:
                     columns = known[head] = _Columns(readings, self._plan(head))
@@ -163,7 +163,7 @@ class Reader:
         if plan is None:
             if len(self._plans) >= MAX_SERIES:
                 self._plans.clear()
-            plan = self._plans[head] = self._made(*lines.series(head))
+            plan = self._plans[head] = self._made(*line_protocol.series(head))
         return plan
 
     def _made(self, measurement: str, tags: Tags) -> _Plan:
@@ -187,14 +187,15 @@ def _take(columns: _Columns, body: str, moment: int) -> bool:
 
 
 def _take_slowly(columns: _Columns, body: str, moment: int) -> bool:
-    pairs = lines.fields(body)
+    pairs = line_protocol.fields(body)
     plan = columns.plan
     if plan.by_pid:
         columns = columns.of_process(dict(pairs).get("pid", ""))
     found = [
         (column, value)
         for name, text in pairs
-        if (column := columns[name]) is not None and (value := lines.number(text)) is not None
+        if (column := columns[name]) is not None
+        and (value := line_protocol.number(text)) is not None
     ]
     for (moments, values), value in found:
         moments.append(moment)
@@ -227,7 +228,7 @@ def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:
     def moment_of(time: str | None) -> int:
         if time is None:
             return now_us
-        moment = lines.time_of(time) * precision_ns // 1000
+        moment = line_protocol.time_of(time) * precision_ns // 1000
         if not 0 <= moment <= now_us + MAX_FUTURE_US:
             raise MalformedLine(
                 "the time lies before 1970, or more than 5 minutes in the future: check the clock, "

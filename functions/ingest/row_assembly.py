@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.push.readings import Column, Part, Readings
+from functions.ingest.partial_samples import Column, Part, Readings
 from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table
 

@@ -4,7 +4,7 @@ import zlib
 
 import pyarrow as pa
 
-from functions.push.refusal import PushRefused
+from functions.ingest.rejection import PushRefused
 
 __all__ = ["MAX_BODY_BYTES", "unpacked"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from functions.push.assembly import Assembler
-from functions.push.telegraf import Read, Reader
+from functions.ingest.row_assembly import Assembler
+from functions.ingest.telegraf import Read, Reader
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import NOW
 

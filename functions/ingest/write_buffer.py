@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from functions.push.assembly import Assembler
-from functions.push.journal import Entry, Journal, Together
-from functions.push.readings import Readings
-from functions.push.refusal import PushRefused, Reasons
+from functions.ingest.partial_samples import Readings
+from functions.ingest.rejection import PushRefused, Reasons
+from functions.ingest.row_assembly import Assembler
+from functions.ingest.wal import Entry, Journal, Together
 from storage.config.folders import Folders
 from storage.inbox import segment
 

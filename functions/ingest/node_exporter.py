@@ -6,8 +6,8 @@ of what it has gathered.
 
 from collections.abc import Callable, Iterable, Mapping
 
+from functions.ingest.partial_samples import Part, Readings
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
-from functions.push.readings import Part, Readings
 
 __all__ = ["NAMES", "add_series", "server_of"]
 

@@ -13,13 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.push import held as holding
-from functions.push.assembly import Assembler
-from functions.push.bodies import MAX_BODY_BYTES, unpacked
-from functions.push.intake import Intake
-from functions.push.journal import Together
-from functions.push.refusal import PushRefused
-from functions.push.remote_write import WriteRequest
+from functions.ingest import write_buffer as holding
+from functions.ingest.decompression import MAX_BODY_BYTES, unpacked
+from functions.ingest.ingest_service import Intake
+from functions.ingest.rejection import PushRefused
+from functions.ingest.remote_write import WriteRequest
+from functions.ingest.row_assembly import Assembler
+from functions.ingest.wal import Together
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push

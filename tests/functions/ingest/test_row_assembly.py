@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from functions.push.assembly import Assembler
-from functions.push.readings import Readings
+from functions.ingest.partial_samples import Readings
+from functions.ingest.row_assembly import Assembler
 from storage.model.metrics import METRIC_NAMES
 
 SECOND = 1_000_000
