@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from functions.connectors.connector import Document, Page, Unreachable
 from functions.connectors.source_file import Source, read_source
-from functions.mapping.explain import explain
-from functions.mapping.gather import Gathering
-from functions.mapping.mapper import Mapped, Mapper
+from functions.normalize.explain import explain
+from functions.normalize.grouping import Gathering
+from functions.normalize.mapper import Mapped, Mapper
 from scripts.show import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings

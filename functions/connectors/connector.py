@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
-from functions.mapping.mapping import Time
+from functions.normalize.mapping import Time
 from functions.runtime.function import Unreachable
 from storage.config.folders import Folders
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from functions.mapping.strict import SourceWrong
+from functions.normalize.strict_toml import SourceWrong
 
 __all__ = ["secret"]
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import msgspec
 
 from functions.connectors.connector import Feed, Wanted
-from functions.mapping.mapping import Mapping, read_mapping
-from functions.mapping.strict import SourceWrong, strict
+from functions.normalize.mapping import Mapping, read_mapping
+from functions.normalize.strict_toml import SourceWrong, strict
 from functions.runtime.triggers import parse_period
 from storage.config.folders import Folders
 from storage.model.schema import STOCK, Schema

@@ -13,10 +13,10 @@ import pyarrow as pa
 from functions.ingest.rejection import PushRefused, Reasons
 from functions.ingest.row_assembly import as_floats
 from functions.ingest.server_facts import Fact
-from functions.mapping.columns import Column, Columns, first_of
-from functions.mapping.mapping import Time, read_mapping
-from functions.mapping.numbers import Floats, floats
-from functions.mapping.times import MISSING, micros
+from functions.normalize.columns import Column, Columns, first_of
+from functions.normalize.mapping import Time, read_mapping
+from functions.normalize.numbers import Floats, floats
+from functions.normalize.timestamps import MISSING, micros
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.metrics import Metric
 from storage.model.schema import TIMESTAMP

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from functions.connectors.source_file import read_source
-from functions.mapping.mapper import Mapper
+from functions.normalize.mapper import Mapper
 from functions.simulation.fleet import make_fleet
 from functions.simulation.series import simulate
 from scripts import demo_mongodb

@@ -8,9 +8,9 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
 from functions.connectors.elasticsearch.errors import NO_INDEX, is_of_kind
 from functions.connectors.elasticsearch.pit_search import DATES, NUMBERS, TimeField
-from functions.mapping.bounds import unordered
-from functions.mapping.mapping import Time
-from functions.mapping.strict import SourceWrong
+from functions.normalize.mapping import Time
+from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.time_bounds import unordered
 
 __all__ = ["Survey", "survey"]
 

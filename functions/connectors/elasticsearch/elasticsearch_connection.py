@@ -12,7 +12,7 @@ from elasticsearch import Elasticsearch
 
 from functions.connectors.elasticsearch.http_node import NoText, PatientNode
 from functions.connectors.secrets import secret
-from functions.mapping.strict import SourceWrong
+from functions.normalize.strict_toml import SourceWrong
 from functions.runtime.triggers import parse_period
 
 __all__ = ["Connection", "client_of"]

@@ -8,7 +8,7 @@ import httpx
 import msgspec
 
 from functions.connectors.secrets import secret
-from functions.mapping.strict import SourceWrong
+from functions.normalize.strict_toml import SourceWrong
 from functions.runtime.triggers import parse_period
 
 __all__ = ["Connection", "client_of"]

@@ -13,7 +13,7 @@ from functions import connectors
 from functions.connectors import source_file as sources
 from functions.connectors.secrets import secret
 from functions.connectors.source_file import SourceFile, read_source, source_of
-from functions.mapping.strict import SourceWrong
+from functions.normalize.strict_toml import SourceWrong
 from functions.runtime.isolation import Nursery
 from functions.runtime.users import SOURCES, Users
 from functions.runtime.watch import LakeNews

@@ -26,7 +26,7 @@ from elasticsearch import Elasticsearch, NotFoundError
 
 from functions.connectors.incremental_read import Draw
 from functions.connectors.source_file import read_source
-from functions.mapping.strict import SourceWrong
+from functions.normalize.strict_toml import SourceWrong
 from functions.runtime.function import Batch, Unreachable
 from storage.config.folders import Folders
 from tests.functions.connectors.connector_contract import Contract, Rig

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from functions.mapping.mapping import Time
-from functions.mapping.times import MISSING, micros
+from functions.normalize.mapping import Time
+from functions.normalize.timestamps import MISSING, micros
 
 __all__ = ["before", "newest", "since", "unordered"]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from functions.mapping.numbers import Floats
+from functions.normalize.numbers import Floats
 
 __all__ = ["Counters"]
 

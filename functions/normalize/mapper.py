@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.mapping.columns import Column, Columns, first_of
-from functions.mapping.counters import Counters
-from functions.mapping.mapping import Field, Mapping, Text
-from functions.mapping.numbers import Floats, floats, reduced
-from functions.mapping.refusals import Refusals
-from functions.mapping.times import MISSING, micros
-from functions.mapping.units import UNITS, scale
+from functions.normalize.columns import Column, Columns, first_of
+from functions.normalize.counters import Counters
+from functions.normalize.mapping import Field, Mapping, Text
+from functions.normalize.numbers import Floats, floats, reduced
+from functions.normalize.reject_log import Refusals
+from functions.normalize.timestamps import MISSING, micros
+from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric
 from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from functions.mapping.gather import Gathering
-from functions.mapping.mapper import Mapper
-from functions.mapping.mapping import read_mapping
+from functions.normalize.grouping import Gathering
+from functions.normalize.mapper import Mapper
+from functions.normalize.mapping import read_mapping
 
 START = datetime(2026, 5, 6, 12, tzinfo=UTC)
 METRICBEAT = read_mapping({"stock": "metricbeat"})

@@ -4,8 +4,8 @@ import tomllib
 
 import pytest
 
-from functions.mapping.mapping import read_mapping
-from functions.mapping.strict import SourceWrong
+from functions.normalize.mapping import read_mapping
+from functions.normalize.strict_toml import SourceWrong
 from storage.model.metrics import METRIC_NAMES
 
 

@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.mapping.mapper import ITEM
-from functions.mapping.mapping import Mapping
+from functions.normalize.mapper import ITEM
+from functions.normalize.mapping import Mapping
 from functions.runtime.triggers import parse_period
 from storage.model.schema import TIMESTAMP
 

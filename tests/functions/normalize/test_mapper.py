@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.mapping.mapper import Mapped, Mapper
-from functions.mapping.mapping import read_mapping
+from functions.normalize.mapper import Mapped, Mapper
+from functions.normalize.mapping import read_mapping
 
 NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)
 

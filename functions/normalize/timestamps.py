@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.mapping.mapping import Time
-from functions.mapping.numbers import plain
+from functions.normalize.mapping import Time
+from functions.normalize.numbers import plain
 
 __all__ = ["MISSING", "micros"]
 

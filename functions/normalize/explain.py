@@ -4,9 +4,9 @@ from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from functions.mapping.columns import Columns
-from functions.mapping.mapper import Mapped
-from functions.mapping.mapping import Mapping
+from functions.normalize.columns import Columns
+from functions.normalize.mapper import Mapped
+from functions.normalize.mapping import Mapping
 from storage.model.metrics import Metric
 
 __all__ = ["Line", "explain"]

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from functions.mapping.strict import SourceWrong, strict
-from functions.mapping.units import UNITS, fits, stock_unit
+from functions.normalize.strict_toml import SourceWrong, strict
+from functions.normalize.units import UNITS, fits, stock_unit
 from functions.runtime.triggers import parse_period
 from storage.model.metrics import METRICS, Metric
 
