@@ -18,8 +18,8 @@ import numpy as np
 from pymongo.errors import PyMongoError
 
 from functions.connectors.simulator import live_moments
-from functions.simulation.fleet import SimulatedServer, make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
+from functions.simulator.simulated_series import simulate
 from scripts.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
 from scripts.supervise import PROCFILE

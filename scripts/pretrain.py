@@ -30,8 +30,8 @@ from functions.rules.evaluation.scoring import (
     score,
     score_by_metric,
 )
-from functions.simulation.fleet import make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from model_export.calibrate import calibrate
 from model_export.export import SHIPPED, export
 from model_export.network import Forecaster, Shape

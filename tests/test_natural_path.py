@@ -10,8 +10,8 @@ from functions.forecast import forecast
 from functions.risk import risk
 from functions.rollup import rollup
 from functions.runtime.runner import Runner
-from functions.simulation.fleet import make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table

@@ -10,9 +10,9 @@ import pyarrow as pa
 from functions.runtime.function import Batch, function
 from functions.runtime.triggers import every
 from functions.runtime.window import Window
-from functions.simulation.fleet import SimulatedServer, make_fleet
-from functions.simulation.incidents import incidents, truth_rows
-from functions.simulation.series import simulate
+from functions.simulator.incidents import incidents, truth_rows
+from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.config.settings import SimulatorSettings
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table

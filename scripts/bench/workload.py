@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.simulation.fleet import make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table

@@ -61,7 +61,7 @@ def doctor(data: Path) -> None:
 
 
 def _check_scenario(name: str | None) -> None:
-    from functions.simulation.incidents import SCENARIOS
+    from functions.simulator.incidents import SCENARIOS
 
     if name is not None and name not in SCENARIOS:
         raise click.BadParameter(f"{name!r} is no scenario: choose {', '.join(SCENARIOS)}")

@@ -11,8 +11,8 @@ from functions import forecast as forecasting
 from functions.forecast import forecast
 from functions.runtime.model import SHIPPED
 from functions.runtime.runner import Run, Runner
-from functions.simulation.fleet import SimulatedServer, make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES

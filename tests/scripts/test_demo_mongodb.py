@@ -8,8 +8,8 @@ import pytest
 
 from functions.connectors.source_file import read_source
 from functions.normalize.mapper import Mapper
-from functions.simulation.fleet import make_fleet
-from functions.simulation.series import simulate
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from scripts import demo_mongodb
 from scripts.mongod import DATABASE, READER
 from storage.config.folders import Folders

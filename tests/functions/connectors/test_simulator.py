@@ -10,9 +10,9 @@ import pytest
 from functions.connectors import simulator as module
 from functions.connectors.simulator import simulator
 from functions.runtime.runner import Run, Runner
-from functions.simulation.fleet import make_fleet
-from functions.simulation.incidents import incidents
-from functions.simulation.series import simulate
+from functions.simulator.incidents import incidents
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import House

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from functions.simulation.fleet import make_fleet
-from functions.simulation.incidents import SCENARIOS, Incident, incidents, truth_rows
-from functions.simulation.kinds import KIND_NAMES
+from functions.simulator.incident_kinds import KIND_NAMES
+from functions.simulator.incidents import SCENARIOS, Incident, incidents, truth_rows
+from functions.simulator.simulated_fleet import make_fleet
 from storage.model.schema import table
 
 FLEET = make_fleet(20, seed=5)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from functions.simulation.draws import Floats, Ints, Keys, keyed, normal
+from functions.simulator.rng import Floats, Ints, Keys, keyed, normal
 
 __all__ = ["SETTLED_SECONDS", "ar_noise"]
 

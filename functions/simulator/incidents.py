@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from functions.simulation.draws import Floats, Ints, Keys, keyed, keys_of, uniform
-from functions.simulation.fleet import Roster, SimulatedServer, database_of, roster
-from functions.simulation.kinds import KIND_NAMES, KINDS, MINUTES, RUSHED, USUAL, Share
+from functions.simulator.incident_kinds import KIND_NAMES, KINDS, MINUTES, RUSHED, USUAL, Share
+from functions.simulator.rng import Floats, Ints, Keys, keyed, keys_of, uniform
+from functions.simulator.simulated_fleet import Roster, SimulatedServer, database_of, roster
 from storage.model.profiles import PROFILE_NAMES
 from storage.model.schema import table
 

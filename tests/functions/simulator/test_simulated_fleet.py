@@ -2,7 +2,7 @@
 
 import pytest
 
-from functions.simulation.fleet import SimulatedServer, database_of, make_fleet
+from functions.simulator.simulated_fleet import SimulatedServer, database_of, make_fleet
 from storage.model.profiles import PROFILE_NAMES, profile_of
 
 

@@ -6,12 +6,12 @@ from datetime import datetime
 
 import numpy as np
 
-from functions.simulation.baselines import COLUMNS, MEANS, SPREADS, WEEK
-from functions.simulation.draws import Floats, Ints, Keys, keyed, normal, uniform
-from functions.simulation.fleet import Roster, SimulatedServer, roster
-from functions.simulation.incidents import Episodes, episodes
-from functions.simulation.kinds import KINDS
-from functions.simulation.noise import SETTLED_SECONDS, ar_noise
+from functions.simulator.incident_kinds import KINDS
+from functions.simulator.incidents import Episodes, episodes
+from functions.simulator.noise import SETTLED_SECONDS, ar_noise
+from functions.simulator.normal_levels import COLUMNS, MEANS, SPREADS, WEEK
+from functions.simulator.rng import Floats, Ints, Keys, keyed, normal, uniform
+from functions.simulator.simulated_fleet import Roster, SimulatedServer, roster
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from functions.simulation.draws import Ints, Keys, keys_of, uniform
+from functions.simulator.rng import Ints, Keys, keys_of, uniform
 from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["Roster", "SimulatedServer", "database_of", "make_fleet", "roster"]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from functions.simulation.draws import Floats
+from functions.simulator.rng import Floats
 from storage.model.profiles import PROFILE_NAMES
 
 __all__ = ["COLUMNS", "MEANS", "SPREADS", "WEEK"]

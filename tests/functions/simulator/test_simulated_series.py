@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from functions.simulation.draws import Floats, Ints
-from functions.simulation.fleet import make_fleet
-from functions.simulation.incidents import SCENARIOS, Incident, incidents
-from functions.simulation.series import simulate
+from functions.simulator.incidents import SCENARIOS, Incident, incidents
+from functions.simulator.rng import Floats, Ints
+from functions.simulator.simulated_fleet import make_fleet
+from functions.simulator.simulated_series import simulate
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import levels_for
 
