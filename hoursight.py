@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from functions.runtime.model import Forecaster
+    from functions.engine.forecaster import Forecaster
     from storage.query.reader import Reader
 
 __all__ = ["Forecaster", "Lake", "call", "connect", "main"]
@@ -72,7 +72,7 @@ def call(
 def __getattr__(name: str) -> Any:
     """`hoursight.Forecaster`, loaded when it is asked for: most commands need no model."""
     if name == "Forecaster":
-        from functions.runtime.model import Forecaster
+        from functions.engine.forecaster import Forecaster
 
         return Forecaster
     raise AttributeError(f"module 'hoursight' has no attribute {name!r}")

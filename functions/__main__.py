@@ -5,14 +5,14 @@ import os
 import threading
 from pathlib import Path
 
+from functions.engine import registry
+from functions.engine.executors.subprocess_executor import Isolate, Nursery
+from functions.engine.function_endpoint import Door
+from functions.engine.listeners import LakeNews
+from functions.engine.runner import Runner
+from functions.engine.scheduler import Resident, work
+from functions.engine.user_code import SOURCES, Users
 from functions.ingest.ingest_service import taking_pushes
-from functions.runtime import registry
-from functions.runtime.door import Door
-from functions.runtime.isolation import Isolate, Nursery
-from functions.runtime.runner import Runner
-from functions.runtime.users import SOURCES, Users
-from functions.runtime.watch import LakeNews
-from functions.runtime.worker import Resident, work
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.ipc.rpc import answering

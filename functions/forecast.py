@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from functions.engine.forecaster import Forecast, Forecaster, ModelUnusable
+from functions.engine.function import Batch, function
+from functions.engine.serving_model import Shelf
+from functions.engine.triggers import every, rows
+from functions.engine.window import Window
 from functions.rollup import SETTLE
-from functions.runtime.function import Batch, function
-from functions.runtime.model import Forecast, Forecaster, ModelUnusable
-from functions.runtime.shelf import Shelf
-from functions.runtime.triggers import every, rows
-from functions.runtime.window import Window
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from functions.engine.function import function
+from functions.engine.triggers import every, rows
+from functions.engine.window import Window
 from functions.rules.risk_score import Fleet, assess
-from functions.runtime.function import function
-from functions.runtime.triggers import every, rows
-from functions.runtime.window import Window
 from storage.model.grid import floor_step
 from storage.model.schema import table
 

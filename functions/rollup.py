@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from functions.runtime.function import Batch, function
-from functions.runtime.triggers import every, rows
-from functions.runtime.window import Window
+from functions.engine.function import Batch, function
+from functions.engine.triggers import every, rows
+from functions.engine.window import Window
 from storage.model.grid import floor_step
 
 # Samples of the last seconds of a step may still be on their way when it ends.

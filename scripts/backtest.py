@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
+from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from functions.forecast import predict
 from functions.rules.evaluation.baselines import (
     CONTEXT_QUANTILES,
@@ -39,7 +40,6 @@ from functions.rules.evaluation.scoring import (
     summed,
     tally,
 )
-from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
 from scripts.show import moment, print_grid
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES

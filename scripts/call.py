@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from functions.runtime.function import Declared
-from functions.runtime.hands import Hands
-from functions.runtime.roster import Roster
-from functions.runtime.runner import Run, Runner
-from functions.runtime.triggers import Cron, Every
+from functions.engine.catalog_view import Roster
+from functions.engine.executors.executor import Hands
+from functions.engine.function import Declared
+from functions.engine.runner import Run, Runner
+from functions.engine.triggers import Cron, Every
 from scripts.show import show_batch
 from storage.config.folders import Folders
 from storage.config.settings import read_settings

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from functions.runtime.model import ModelUnusable
-from functions.runtime.shelf import Shelf
+from functions.engine.forecaster import ModelUnusable
+from functions.engine.serving_model import Shelf
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, waiting

@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from functions.runtime import registry
-from functions.runtime.ledger import FAILURES, PARDONED, REVIVAL, Standing, standing_of
-from functions.runtime.roster import Known, Roster
-from functions.runtime.schedule import BACK_OFF_S
-from functions.runtime.triggers import Request
+from functions.engine import registry
+from functions.engine.catalog_view import Known, Roster
+from functions.engine.run_log import FAILURES, PARDONED, REVIVAL, Standing, standing_of
+from functions.engine.schedule import BACK_OFF_S
+from functions.engine.triggers import Request
 from scripts.show import moment, print_grid
 from storage.query.reader import Reader
 

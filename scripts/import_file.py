@@ -12,10 +12,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from functions.connectors.files import FileFeed
 from functions.connectors.incremental_read import Draw, function_of
 from functions.connectors.source_file import parsed, source_of
+from functions.engine.function import Function
+from functions.engine.runner import Runner
 from functions.normalize.file_readers import FORMS, count_rows
 from functions.normalize.strict_toml import SourceWrong
-from functions.runtime.function import Function
-from functions.runtime.runner import Runner
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.inbox import notify

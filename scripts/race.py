@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.baselines import SEASONAL, Array, baselines
 from functions.rules.evaluation.scoring import (
     HELD_OUT_STEPS,
@@ -31,7 +32,6 @@ from functions.rules.evaluation.scoring import (
     relative,
     tally,
 )
-from functions.runtime.model import SHIPPED, Forecaster
 from scripts.backtest import SERVED, served
 from scripts.peers import PEERS, Learner
 from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from functions.runtime.model import SHIPPED, Forecaster, ModelUnusable
+from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from scripts.show import print_grid
 from storage import model_registry
 from storage.config.folders import Folders

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from rich.console import Console
 from rich.table import Table as Grid
 
-from functions.runtime.function import Batch
+from functions.engine.function import Batch
 from storage.model.metrics import METRICS
 from storage.model.schema import Schema, sql_type
 from storage.model.views import VIEWS

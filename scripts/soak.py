@@ -56,8 +56,8 @@ ROOMS = {
 
 HEAD = """
 import os, time
-from functions.runtime.function import function
-from functions.runtime.triggers import every
+from functions.engine.function import function
+from functions.engine.triggers import every
 
 @function(on=every("5s"), writes="server_facts", deadline="{deadline}", memory_mb=300)
 def {name}():

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.promotion import Verdict, judge
 from functions.rules.evaluation.scoring import Windows, score_by_metric
-from functions.runtime.model import SHIPPED, Forecaster
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.model.grid import STEP

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.runtime.model import SHIPPED, Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster
 from scripts.commands import cli
 from storage.config.settings import Settings
 from storage.model.metrics import METRIC_NAMES

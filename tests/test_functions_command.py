@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 import hoursight
-from functions.runtime.hands import Answer, Stopped
-from functions.runtime.roster import Roster
-from functions.runtime.runner import Runner
+from functions.engine.catalog_view import Roster
+from functions.engine.executors.executor import Answer, Stopped
+from functions.engine.runner import Runner
 from scripts.functions_view import why
 from storage.config.settings import Settings
 from tests.conftest import NOW, House
-from tests.functions.runtime.scenes import save
+from tests.functions.engine.engine_scenes import save
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -183,8 +183,8 @@ def test_wrong_json_is_told(run: Run, house: House) -> None:
 
 PORTIONS = """
 import pyarrow as pa
-from functions.runtime.function import Batch, function
-from functions.runtime.triggers import every
+from functions.engine.function import Batch, function
+from functions.engine.triggers import every
 
 
 @function(on=every("5m"), writes="metrics")

@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 from litestar.testing import TestClient
 
+from functions.engine.runner import Runner
 from functions.forecast import forecast
 from functions.risk import risk
 from functions.rollup import rollup
-from functions.runtime.runner import Runner
 from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings

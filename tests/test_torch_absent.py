@@ -19,8 +19,8 @@ sys.meta_path.insert(0, Blocked())
 
 RUN = """
 from datetime import UTC, datetime, timedelta
-from functions.runtime import registry
-from functions.runtime.runner import Runner
+from functions.engine import registry
+from functions.engine.runner import Runner
 from storage.config.folders import Folders
 from storage.lake.writer import Keeper
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings

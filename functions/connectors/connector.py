@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from functions.engine.function import Unreachable
 from functions.normalize.mapping import Time
-from functions.runtime.function import Unreachable
 from storage.config.folders import Folders
 
 __all__ = ["Document", "Feed", "Page", "Unreachable", "Wanted"]

@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from functions.connectors.connector import Page, Unreachable, Wanted
+from functions.engine.triggers import parse_period
 from functions.normalize.file_readers import FORMS, CannotRead, Chunk, read_chunks
-from functions.runtime.triggers import parse_period
 
 __all__ = ["Connection", "FileFeed", "connect"]
 

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import psutil
 import pyarrow as pa
 
+from functions.engine.function import Batch, function
+from functions.engine.triggers import every
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
-from functions.runtime.function import Batch, function
-from functions.runtime.triggers import every
 from storage.model.metrics import METRICS
 from storage.model.profiles import profile_of
 from storage.model.schema import table

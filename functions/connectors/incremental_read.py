@@ -18,12 +18,12 @@ import pyarrow.compute as pc
 
 from functions.connectors.connector import Feed, Page
 from functions.connectors.source_file import Source, read_source
+from functions.engine.function import Batch, Function, Unreachable, hash_of
+from functions.engine.triggers import Every
 from functions.normalize.counters import Counters, State
 from functions.normalize.grouping import Gathering
 from functions.normalize.mapper import Mapper
 from functions.normalize.reject_log import Refusals
-from functions.runtime.function import Batch, Function, Unreachable, hash_of
-from functions.runtime.triggers import Every
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.model.metrics import METRICS, Metric

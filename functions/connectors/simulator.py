@@ -7,9 +7,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.runtime.function import Batch, function
-from functions.runtime.triggers import every
-from functions.runtime.window import Window
+from functions.engine.function import Batch, function
+from functions.engine.triggers import every
+from functions.engine.window import Window
 from functions.simulator.incidents import incidents, truth_rows
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import msgspec
 
 from functions.connectors.connector import Feed, Wanted
+from functions.engine.triggers import parse_period
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceWrong, strict
-from functions.runtime.triggers import parse_period
 from storage.config.folders import Folders
 from storage.model.schema import STOCK, Schema
 

@@ -10,9 +10,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceWrong, strict
 from functions.normalize.units import UNITS, fits, stock_unit
-from functions.runtime.triggers import parse_period
 from storage.model.metrics import METRICS, Metric
 
 __all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]

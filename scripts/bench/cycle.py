@@ -77,9 +77,9 @@ def _rollups(
 
 def main(data: Path, now: datetime) -> dict[str, float]:
     """Run the forecast function once as of `now`, while the keeper's own process commits."""
+    from functions.engine.executors.executor import Meter
+    from functions.engine.runner import Runner
     from functions.forecast import forecast
-    from functions.runtime.hands import Meter
-    from functions.runtime.runner import Runner
     from storage.config.settings import read_settings
 
     runner = Runner(Folders.at(data), read_settings(data))

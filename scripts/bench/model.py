@@ -17,7 +17,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from functions.runtime.model import SHIPPED, Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster
 from model_export.train import load_checkpoint
 from model_export.verify import awkward_windows
 from scripts.bench import forecasters as peers
@@ -39,7 +39,7 @@ SOME = 256  # servers that a slow peer forecasts; its time is scaled up
 ROUNDS = 3  # the best of which counts: other work on the machine only ever adds
 _START = """
 import time; began = time.perf_counter()
-from functions.runtime.model import SHIPPED, Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster
 Forecaster.open(SHIPPED)
 print(time.perf_counter() - began)
 """

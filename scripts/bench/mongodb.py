@@ -21,8 +21,8 @@ import psutil
 from functions.connectors.incremental_read import Draw, function_of
 from functions.connectors.mongodb import CODEC
 from functions.connectors.source_file import read_source
+from functions.engine.runner import Runner
 from functions.normalize.columns import projection
-from functions.runtime.runner import Runner
 from scripts.bench.measure import Figure, quantile
 from scripts.mongod import DATABASE, Mongod, running
 from storage.config.folders import Folders

@@ -16,9 +16,9 @@ import pyarrow as pa
 from functions.connectors.connector import Page
 from functions.connectors.incremental_read import Draw, function_of
 from functions.connectors.source_file import source_of
+from functions.engine.runner import Runner
 from functions.normalize.mapper import Mapper
 from functions.normalize.mapping import read_mapping
-from functions.runtime.runner import Runner
 from scripts.bench.measure import Figure
 from storage.config.folders import Folders
 from storage.config.settings import Settings

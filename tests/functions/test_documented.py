@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import hoursight
-from functions.runtime import ledger, schedule
-from functions.runtime.function import ARGUMENTS, Declared
+from functions.engine import run_log, schedule
+from functions.engine.function import ARGUMENTS, Declared
 from tests.conftest import NOW, House
 
 TEXT = (Path(__file__).parents[2] / "docs" / "functions.md").read_text()
@@ -87,7 +87,7 @@ def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
     defaults = Declared("f", (), (), "", (), "")
     assert f"`deadline` ({defaults.deadline.seconds} s when nothing is said)" in TEXT
     assert f"`memory_mb` ({defaults.memory_mb})" in TEXT
-    assert (5, timedelta(minutes=10)) == (ledger.PARKED_AFTER, ledger.REVIVAL)
+    assert (5, timedelta(minutes=10)) == (run_log.PARKED_AFTER, run_log.REVIVAL)
     assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
     told = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
     assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours

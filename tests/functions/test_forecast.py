@@ -8,9 +8,9 @@ import pyarrow as pa
 import pytest
 
 from functions import forecast as forecasting
+from functions.engine.forecaster import SHIPPED
+from functions.engine.runner import Run, Runner
 from functions.forecast import forecast
-from functions.runtime.model import SHIPPED
-from functions.runtime.runner import Run, Runner
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings

@@ -13,20 +13,20 @@ import pytest
 from litestar.testing import TestClient
 
 import hoursight
-from functions.runtime import registry
-from functions.runtime.door import Door
-from functions.runtime.isolation import Isolate, Nursery
-from functions.runtime.runner import Runner
-from functions.runtime.schedule import Schedule
-from functions.runtime.users import Users
-from functions.runtime.watch import LakeNews, Mailbox
-from functions.runtime.wire import Source
-from functions.runtime.worker import Lane
+from functions.engine import registry
+from functions.engine.executors.subprocess_executor import Isolate, Nursery
+from functions.engine.executors.worker_protocol import Source
+from functions.engine.function_endpoint import Door
+from functions.engine.listeners import LakeNews, Mailbox
+from functions.engine.runner import Runner
+from functions.engine.schedule import Schedule
+from functions.engine.scheduler import Lane
+from functions.engine.user_code import Users
 from storage.config.settings import Settings
 from storage.inbox.segment import provenance_of
 from storage.ipc.rpc import answering
 from tests.conftest import NOW, House
-from tests.functions.runtime.scenes import Watched, in_background, save
+from tests.functions.engine.engine_scenes import Watched, in_background, save
 from web.app import create_app
 
 AT = "2026-05-06T12:00:30Z"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import functions
+from functions.engine.runner import Runner
 from functions.risk import risk
-from functions.runtime.runner import Runner
 from storage.config.settings import Settings
 from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.schema import table

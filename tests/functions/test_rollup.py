@@ -5,8 +5,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from functions.engine.runner import Run, Runner
 from functions.rollup import SETTLE, rollup
-from functions.runtime.runner import Run, Runner
 from storage.config.settings import Settings
 from storage.model.grid import STEP, floor_step
 from tests.conftest import NOW, House

@@ -10,9 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import hoursight
+from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.baselines import LAST_VALUE, SEASONAL
 from functions.rules.evaluation.scoring import held_out_windows
-from functions.runtime.model import SHIPPED, Forecaster
 from scripts.backtest import SERVED, backtest, served
 from scripts.backtest_page import page
 from storage.model.metrics import METRIC_NAMES

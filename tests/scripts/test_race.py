@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.baselines import SEASONAL, Array, Forecasting, baselines
-from functions.runtime.model import SHIPPED, Forecaster
 from scripts import peers
 from scripts.race import BEGIN, END, Course, Result, race, tables, written
 from storage.model.metrics import METRIC_NAMES

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.runtime.model import Forecaster
+from functions.engine.forecaster import Forecaster
 from model_export import tune, verify
 from scripts import shelf, training
 from scripts.training import Asked, TrainingUnable, command

@@ -14,8 +14,8 @@ from functions.connectors.elasticsearch.elasticsearch_connection import Connecti
 from functions.connectors.elasticsearch.errors import unreachable
 from functions.connectors.elasticsearch.pit_search import Hit, Passage, TimeField
 from functions.connectors.lookback import Given, LookBack
+from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
-from functions.runtime.triggers import parse_period
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["MAPPING", "Connection", "connect"]

@@ -12,8 +12,8 @@ from elasticsearch import Elasticsearch
 
 from functions.connectors.elasticsearch.http_node import NoText, PatientNode
 from functions.connectors.secrets import secret
+from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceWrong
-from functions.runtime.triggers import parse_period
 
 __all__ = ["Connection", "client_of"]
 

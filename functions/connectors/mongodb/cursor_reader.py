@@ -14,9 +14,9 @@ from pymongo.cursor import Cursor
 from functions.connectors.connector import Wanted
 from functions.connectors.lookback import Given
 from functions.connectors.mongodb.mongodb_connection import Connection
+from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from functions.normalize.time_bounds import before, newest, since
-from functions.runtime.triggers import parse_period
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]

@@ -17,8 +17,8 @@ from pymongo.uri_parser import parse_uri
 
 from functions.connectors.connector import Unreachable
 from functions.connectors.secrets import secret
+from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceWrong
-from functions.runtime.triggers import parse_period
 
 __all__ = ["AUTH_FAILED", "Client", "Connection", "client_of", "unreachable"]
 

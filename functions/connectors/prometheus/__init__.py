@@ -11,7 +11,7 @@ from functions.connectors.lookback import LookBack
 from functions.connectors.prometheus.prometheus_connection import Connection
 from functions.connectors.prometheus.range_api import Api, TooMuch
 from functions.connectors.prometheus.scrapes import Row, Scrapes, Window
-from functions.runtime.triggers import parse_period
+from functions.engine.triggers import parse_period
 
 __all__ = ["Connection", "connect"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from functions.connectors.incremental_read import source_function
-from functions.runtime.runner import Run, Runner
+from functions.engine.runner import Run, Runner
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.conftest import NOW, House

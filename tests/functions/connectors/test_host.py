@@ -21,8 +21,8 @@ from functions.connectors.host import (
     take,
     traffic,
 )
+from functions.engine.function import Batch
 from functions.normalize.devices import is_real_link
-from functions.runtime.function import Batch
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.schema import table
 

@@ -10,7 +10,7 @@ import pytest
 from functions.connectors.connector import Page
 from functions.connectors.incremental_read import Draw
 from functions.connectors.source_file import source_of
-from functions.runtime.function import Batch, Unreachable
+from functions.engine.function import Batch, Unreachable
 from storage.config.folders import Folders
 from tests.conftest import NOW, House
 

@@ -9,7 +9,7 @@ import pytest
 
 from functions.connectors import simulator as module
 from functions.connectors.simulator import simulator
-from functions.runtime.runner import Run, Runner
+from functions.engine.runner import Run, Runner
 from functions.simulator.incidents import incidents
 from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate

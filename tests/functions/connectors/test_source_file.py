@@ -13,13 +13,13 @@ from functions import connectors
 from functions.connectors import source_file as sources
 from functions.connectors.secrets import secret
 from functions.connectors.source_file import SourceFile, read_source, source_of
+from functions.engine.executors.subprocess_executor import Nursery
+from functions.engine.listeners import LakeNews
+from functions.engine.user_code import SOURCES, Users
 from functions.normalize.strict_toml import SourceWrong
-from functions.runtime.isolation import Nursery
-from functions.runtime.users import SOURCES, Users
-from functions.runtime.watch import LakeNews
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.functions.runtime.scenes import Watched, in_background
+from tests.functions.engine.engine_scenes import Watched, in_background
 
 TEMPLATES = Path(connectors.__file__).parent / "templates"
 KINDS = sorted(path.stem for path in TEMPLATES.glob("*.toml"))

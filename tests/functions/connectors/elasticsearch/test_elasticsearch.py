@@ -26,8 +26,8 @@ from elasticsearch import Elasticsearch, NotFoundError
 
 from functions.connectors.incremental_read import Draw
 from functions.connectors.source_file import read_source
+from functions.engine.function import Batch, Unreachable
 from functions.normalize.strict_toml import SourceWrong
-from functions.runtime.function import Batch, Unreachable
 from storage.config.folders import Folders
 from tests.functions.connectors.connector_contract import Contract, Rig
 from tests.functions.connectors.elasticsearch_double.http_front import (

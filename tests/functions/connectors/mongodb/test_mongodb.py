@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from functions.connectors.incremental_read import Draw
 from functions.connectors.source_file import read_source
-from functions.runtime.function import Batch, Unreachable
+from functions.engine.function import Batch, Unreachable
 from scripts.mongod import Mongod, running
 from storage.config.folders import Folders
 from tests.functions.connectors.connector_contract import Chain, Contract, Rig

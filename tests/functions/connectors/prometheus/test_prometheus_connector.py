@@ -13,7 +13,7 @@ import trustme
 
 from functions.connectors.incremental_read import Draw
 from functions.connectors.source_file import read_source
-from functions.runtime.function import Batch, Unreachable
+from functions.engine.function import Batch, Unreachable
 from scripts.ports import free_port
 from storage.config.folders import Folders
 from tests.conftest import NOW

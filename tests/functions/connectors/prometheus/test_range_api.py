@@ -13,7 +13,7 @@ import pytest
 from functions.connectors.prometheus.prometheus_connection import Connection
 from functions.connectors.prometheus.range_api import MAX_BYTES, Api, TooMuch
 from functions.connectors.prometheus.scrapes import Scrapes
-from functions.runtime.function import Unreachable
+from functions.engine.function import Unreachable
 
 NOTHING = json.dumps({"status": "success", "data": {"resultType": "matrix", "result": []}})
 TIMEOUT = json.dumps({"status": "error", "errorType": "timeout", "error": "query timed out"})

@@ -1,0 +1,148 @@
+"""The hands that carry out a call: what a run is asked, what it answers, and the run in place."""
+
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from functions.engine.function import Batch, Declared, Function, Unreachable
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+
+if TYPE_CHECKING:
+    from storage.query.reader import Reader
+
+__all__ = ["Answer", "Asked", "Cost", "Hands", "InPlace", "Meter", "Stopped", "in_words"]
+
+_MEGABYTE_KB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a function is told, beside what it reads of the lake itself."""
+
+    now: datetime
+    cursor: str | None = None
+    paths: tuple[Path, ...] = ()
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a run took of the machine; the memory is the most that its process ever held."""
+
+    cpu_s: float = 0.0
+    peak_rss_mb: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a run brought, and what it saw of the lake."""
+
+    batch: Batch
+    snapshot: int | None = None
+    rows_in: int = 0
+    cost: Cost | None = None
+
+
+class Stopped(Exception):
+    """A run in another process that brought nothing: `outcome` says how it ended, the text why."""
+
+    def __init__(self, outcome: str, why: str, cost: Cost | None = None) -> None:
+        super().__init__(why)
+        self.outcome = outcome
+        self.cost = cost
+
+
+class Hands(Protocol):
+    """Whoever carries out calls."""
+
+    def call(self, function: Declared, asked: Asked) -> Answer:
+        """Call it once; raises what it raises, or Stopped."""
+        ...
+
+
+class InPlace:
+    """Calls functions in this very process; may be shared between threads."""
+
+    def __init__(self, folders: Folders, settings: Settings) -> None:
+        self.folders = folders
+        self.settings = settings
+        self._lock = threading.Lock()
+        self._reader: Reader | None = None
+        self._shelf: Any = None
+
+    def call(self, function: Declared, asked: Asked) -> Answer:
+        """Hand a function what it names, and take what it returns."""
+        assert isinstance(function, Function), f"{function.name} lives in another process"
+        given = {
+            "now": asked.now, "cursor": asked.cursor, "paths": asked.paths, "body": asked.body,
+        }  # fmt: skip
+        if "shelf" in function.needs:
+            given["shelf"] = self._open_shelf()
+        if "settings" in function.needs:
+            given["settings"] = self._section(function.name)
+        if "window" not in function.needs:
+            return Answer(_result(function, given))
+        from functions.engine.window import Window  # a child that reads nothing stays small
+
+        with self.reader().pinned() as reader:
+            snapshot, before = reader.snapshot(), reader.rows_read
+            batch = _result(function, given | {"window": Window(reader, asked.now)})
+            return Answer(batch, snapshot, reader.rows_read - before)
+
+    def reader(self) -> "Reader":
+        """The lake, opened once; LakeMissing when there is none yet."""
+        from storage.query.reader import Reader
+
+        with self._lock:
+            if self._reader is None:
+                self._reader = Reader.open(self.folders.data)
+            return self._reader
+
+    def _open_shelf(self) -> Any:
+        from functions.engine.serving_model import Shelf
+
+        with self._lock:
+            if self._shelf is None:
+                self._shelf = Shelf(self.folders)
+            return self._shelf
+
+    def _section(self, name: str) -> Any:
+        section = getattr(self.settings.sources, name, None)
+        if section is None:
+            raise TypeError(f"{name} asks for settings, and [sources.{name}] is no section of them")
+        return section
+
+
+class Meter:
+    """Measures what happens in this process from now on."""
+
+    def __init__(self) -> None:
+        self._cpu_s = time.process_time()
+
+    def cost(self) -> Cost:
+        """CPU since the start, and the most memory that this process ever held."""
+        return Cost(time.process_time() - self._cpu_s, _peak_rss_mb())
+
+
+def in_words(error: BaseException) -> str:
+    """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
+    if isinstance(error, Unreachable):
+        return str(error)
+    return f"{type(error).__name__}: {error}"
+
+
+def _result(function: Function, given: dict[str, Any]) -> Batch:
+    return function.batch(function.call(**{name: given[name] for name in function.needs}))
+
+
+def _peak_rss_mb() -> float:
+    # Not getrusage: what it tells outlives exec, and is then the peak of the process before.
+    with Path("/proc/self/status").open() as status:
+        for line in status:
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / _MEGABYTE_KB
+    return 0.0

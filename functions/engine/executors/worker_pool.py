@@ -1,0 +1,59 @@
+"""Calls of one source side by side: its resident child first, spare ones while that is busy."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from functions.engine.executors.subprocess_executor import Isolate
+
+__all__ = ["MOST", "Crew"]
+
+# Children of one source at most, and how many of them stay for the next rush.
+MOST = 4
+SPARE = 1
+
+
+class Crew:
+    """The isolates that calls of one source go to; each carries out one call at a time."""
+
+    def __init__(self, resident: Isolate) -> None:
+        self._resident = resident
+        self._room = threading.BoundedSemaphore(MOST)
+        self._lock = threading.Lock()
+        self._claimed = False
+        self._closed = False
+        self._free: list[Isolate] = []
+
+    @contextmanager
+    def one(self) -> Iterator[Isolate]:
+        """An isolate for one call; waits while as many as may be are busy."""
+        with self._room:
+            isolate = self._take()
+            try:
+                yield isolate
+            finally:
+                self._give_back(isolate)
+
+    def close(self) -> None:
+        """End the spare ones; who is in the middle of a call ends after it."""
+        with self._lock:
+            self._closed, free, self._free = True, self._free, []
+        for isolate in free:
+            isolate.close()
+
+    def _take(self) -> Isolate:
+        with self._lock:
+            if not (self._claimed or self._resident.busy):
+                self._claimed = True
+                return self._resident
+            return self._free.pop() if self._free else self._resident.another()
+
+    def _give_back(self, isolate: Isolate) -> None:
+        with self._lock:
+            if isolate is self._resident:
+                self._claimed = False
+                return
+            if not self._closed and len(self._free) < SPARE:
+                self._free.append(isolate)
+                return
+        isolate.close()

@@ -1,0 +1,109 @@
+"""The door of the running system: calls that come over the socket, answered as JSON."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from functions.engine import registry
+from functions.engine.executors.executor import Hands
+from functions.engine.executors.subprocess_executor import Isolate, Nursery
+from functions.engine.executors.worker_protocol import Source
+from functions.engine.function import Batch, Declared
+from functions.engine.runner import Run, Runner
+from functions.engine.triggers import Request
+from functions.engine.user_code import Users
+
+__all__ = ["Door", "rows_as_json"]
+
+# More is in the lake, for whoever wants it.
+MAX_ROWS = 10_000
+STATUS = {"ok": 200, "nothing": 200, "timed out": 504, "stopped": 503}
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which function to run, as of when, and what to hand it."""
+
+    name: str
+    now: datetime | None = None
+    body: Any = None
+    dry_run: bool = False
+
+
+class Door:
+    """Runs what is asked for."""
+
+    def __init__(self, runner: Runner, nursery: Nursery, users: Users) -> None:
+        self._runner = runner
+        self._nursery = nursery
+        self._users = users
+
+    def answer(self, question: bytes) -> tuple[int, bytes]:
+        """Status and body for a question."""
+        try:
+            asked = msgspec.json.decode(question, type=Question)
+        except msgspec.DecodeError as error:
+            return 400, _error(str(error))
+        if asked.now is not None and asked.now.tzinfo is None:
+            return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
+        try:
+            with self._found(asked.name) as (function, hands):
+                run = self._runner.run_whole(
+                    function, "request", asked.now, asked.dry_run, hands=hands, body=asked.body
+                )
+        except registry.UnknownFunction as error:
+            return 404, _error(str(error))
+        self._runner.flush()
+        return STATUS.get(run.outcome, 500), _told(run)
+
+    @contextmanager
+    def _found(self, name: str) -> Iterator[tuple[Declared, Hands | None]]:
+        """A function, by its name or the path of its request, and whose hands it lives in."""
+        known = self._users.functions()
+        for function, resident in known:
+            paths = {t.path for t in function.on if isinstance(t, Request) and t.path}
+            if name not in {function.name, *paths}:
+                continue
+            if "cursor" in function.needs:  # where one run ends the next goes on
+                yield function, resident.isolate
+                return
+            with resident.crew.one() as isolate:
+                yield function, isolate
+            return
+        ours = registry.find(name, also=[function.name for function, _ in known])
+        if ours in registry.thinkers():
+            yield ours, None
+            return
+        isolate = Isolate(self._nursery, Source(module=ours.call.__module__))
+        try:
+            yield ours, isolate
+        finally:
+            isolate.close()
+
+
+def rows_as_json(batch: Batch) -> dict[str, list[dict[str, Any]]]:
+    """The rows of a batch by table, as what JSON has."""
+    return {
+        name: msgspec.to_builtins(rows.slice(0, MAX_ROWS).to_pylist())
+        for name, rows in batch.rows.items()
+    }
+
+
+def _told(run: Run) -> bytes:
+    return msgspec.json.encode(
+        {
+            "function": run.function,
+            "run_id": run.entry["run_id"],
+            "outcome": run.outcome,
+            "error": run.error,
+            "duration_ms": run.entry["duration_ms"],
+            "row_counts": {name: rows.num_rows for name, rows in run.batch.rows.items()},
+            "rows": rows_as_json(run.batch),
+        }
+    )
+
+
+def _error(text: str) -> bytes:
+    return msgspec.json.encode({"error": text})

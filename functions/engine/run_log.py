@@ -1,0 +1,136 @@
+"""The ledger of runs: how it is written, and what follows from it for the next run.
+
+A function that failed five times in a row is parked. That is never written down as a state: it
+follows from the ledger, so that a restart, another process and a person with SQL see the same.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from functions.engine.function import Declared
+from functions.engine.run_history import Past
+from storage.config.folders import Folders
+from storage.inbox import segment
+from storage.model.schema import table
+
+__all__ = ["FAILURES", "PARKED_AFTER", "REVIVAL", "Ledger", "Standing", "standing_of"]
+
+log = logging.getLogger("functions")
+
+PARKED_AFTER = 5
+REVIVAL = timedelta(minutes=10)
+# The function's own fault; that a source or the disk does not answer is not.
+FAILURES = frozenset({"failed", "crashed", "timed out", "out of memory"})
+PARDONED = frozenset({"unreachable", "not written"})
+# A ledger that cannot be written is kept in memory up to here.
+MAX_UNWRITTEN = 10_000
+LOOK_BACK_RUNS = 50
+FLUSH_EVERY = timedelta(seconds=15)
+
+Entry = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a function fares: failures in a row, and when it last ran well and last failed."""
+
+    failures: int = 0
+    ran_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    @property
+    def parked(self) -> bool:
+        """Whether it is left alone but for a try now and then."""
+        return self.failures >= PARKED_AFTER
+
+
+class Ledger:
+    """The runs of this process on their way to the lake; may be shared between threads."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        clock: Callable[[], datetime],
+        past: Past,
+    ) -> None:
+        self._folders = folders
+        self._clock = clock
+        self._past = past
+        self._lock = threading.Lock()
+        self._entries: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
+        self._flushed_at = clock()
+
+    def enter(self, entry: Entry) -> None:
+        """Remember a run until the next flush."""
+        with self._lock:
+            self._entries.append(entry)
+
+    def flush(self) -> None:
+        """Put the runs so far into the inbox; what the disk does not take now stays for later."""
+        with self._lock:
+            if not self._entries:
+                return
+            rows = pa.Table.from_pylist(list(self._entries), table("runs").arrow)
+            told = segment.Provenance(table="runs", function="runner", created_at=self._clock())
+            try:
+                segment.write(self._folders, rows, told)
+            except OSError as error:
+                log.error("the ledger of runs stays in memory for now: %s", error)
+                return
+            self._entries.clear()
+
+    def flush_now_and_then(self) -> None:
+        """Flush when the last time is a while ago; for loops to call in each round."""
+        if self._clock() - self._flushed_at >= FLUSH_EVERY:
+            self._flushed_at = self._clock()
+            self.flush()
+
+    def runs(self, function: str, newest: int = LOOK_BACK_RUNS) -> list[Entry]:
+        """The newest runs of a function, committed or not yet, the newest first."""
+        found = {entry["run_id"]: entry for entry in self._committed(function, newest)}
+        with self._lock:
+            pending = [*_waiting(self._folders), *self._entries]
+        found |= {entry["run_id"]: entry for entry in pending if entry["function"] == function}
+        return sorted(found.values(), key=lambda entry: entry["ts"], reverse=True)[:newest]
+
+    def standing(self, function: Declared) -> Standing:
+        """How a function fares, in its present source."""
+        now = self._clock()  # a replay of a time to come says nothing of the present
+        runs = [run for run in self.runs(function.name) if run["ts"] <= now]
+        return standing_of(function.code_hash, runs)
+
+    def _committed(self, function: str, newest: int) -> list[Entry]:
+        return self._past.rows(
+            "SELECT * FROM runs WHERE function = $function ORDER BY ts DESC LIMIT $newest",
+            function=function, newest=newest,
+        )  # fmt: skip
+
+
+def standing_of(code_hash: str, runs: Sequence[Entry]) -> Standing:
+    """What the newest runs (the newest first) say of a function whose source has this hash."""
+    mine = [run for run in runs if run["code_hash"] == code_hash]
+    counted = [run for run in mine if run["outcome"] not in PARDONED]
+    failed = []
+    for run in counted:
+        if run["outcome"] not in FAILURES:
+            break
+        failed.append(run)
+    well = [run["ts"] for run in mine if run["outcome"] in ("ok", "nothing")]
+    return Standing(len(failed), max(well, default=None), failed[0]["ts"] if failed else None)
+
+
+def _waiting(folders: Folders) -> Iterable[Entry]:
+    """The runs whose segments the keeper has not taken yet."""
+    for path in folders.inbox.glob("*-runs-*.parquet"):
+        try:
+            yield from pq.read_table(path).to_pylist()
+        except (OSError, pa.ArrowException):  # taken or put aside meanwhile
+            continue

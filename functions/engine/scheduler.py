@@ -1,0 +1,162 @@
+"""The loops of a process: each waits for the clock, commits and files, and runs what is due.
+
+Ours share one loop. A source that lives in another process has a loop of its own, a `Resident`, so
+that nobody waits for it.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Sequence
+
+import pyarrow.compute as pc
+
+from functions.engine.executors.executor import Stopped
+from functions.engine.executors.subprocess_executor import Isolate, LoadFailed
+from functions.engine.executors.worker_pool import Crew
+from functions.engine.function import Declared
+from functions.engine.listeners import LakeNews, Mailbox, tell_of_files
+from functions.engine.runner import Run, Runner
+from functions.engine.schedule import BACK_OFF_S, LONGEST_WAIT_S, Schedule
+from functions.engine.triggers import Files
+
+__all__ = ["BACK_OFF_S", "Lane", "Resident", "Schedule", "work"]
+
+log = logging.getLogger("functions")
+
+
+class Lane:
+    """Runs some functions in turn as they become due."""
+
+    def __init__(self, runner: Runner, schedules: Sequence[Schedule], mailbox: Mailbox) -> None:
+        self._runner = runner
+        self._schedules = schedules
+        self._mailbox = mailbox
+
+    def keep_going(self, stop: threading.Event) -> None:
+        """Go on until `stop` is set; who sets it may post to the mailbox to be heard at once."""
+        while not stop.is_set():
+            tables, paths = self._mailbox.take()
+            for schedule in self._schedules:
+                schedule.note(tables, paths)
+                if schedule.parked and "runs" in tables:
+                    self._look_for_revival(schedule)
+                if not stop.is_set():
+                    _run_if_due(self._runner, schedule)
+            self._runner.ledger.flush_now_and_then()
+            now = self._runner.clock()
+            pause = min([LONGEST_WAIT_S, *(s.wait_s(now) for s in self._schedules)])
+            self._mailbox.arrived.wait(max(0.0, pause))
+
+    def _look_for_revival(self, schedule: Schedule) -> None:
+        if not self._runner.ledger.standing(schedule.function).parked:
+            log.info("%s runs again", schedule.function.name)
+            schedule.revive()
+
+
+class Resident:
+    """A source that lives in a child: the thread that runs its functions when they are due."""
+
+    def __init__(self, runner: Runner, isolate: Isolate, news: LakeNews) -> None:
+        self.isolate = isolate
+        self.crew = Crew(isolate)
+        self._runner = runner
+        self._news = news
+        self._mailbox = Mailbox()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._live, daemon=True, name=isolate.source.name)
+
+    def start(self) -> None:
+        """Load the source if that is still to be done, and run what it declares."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End it at once, also in the middle of a run: what that would have brought comes again."""
+        self._stop.set()
+        self._mailbox.post()
+        self.crew.close()
+        self.isolate.close()
+        self._thread.join()
+
+    def _live(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self.isolate.load()
+                break
+            except LoadFailed as error:
+                self._runner.failed_to_load(self.isolate.source, str(error))
+                self._stop.wait(BACK_OFF_S[-1])
+            except Stopped:
+                return
+        self._news.subscribe(self._mailbox)
+        schedules = [self._schedule(function) for function in self.isolate.functions]
+        Lane(self._runner, schedules, self._mailbox).keep_going(self._stop)
+        self._news.leave(self._mailbox)
+
+    def _schedule(self, function: Declared) -> Schedule:
+        schedule = Schedule(function, self.isolate)
+        standing = self._runner.ledger.standing(function)
+        schedule.resume(standing)
+        for trigger in function.on:
+            if isinstance(trigger, Files):
+                threading.Thread(
+                    target=tell_of_files, daemon=True, name=f"files of {function.name}",
+                    args=(
+                        self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox,
+                        self._stop,
+                    ),
+                ).start()  # fmt: skip
+        return schedule
+
+
+def work(
+    runner: Runner, functions: Iterable[Declared], stop: threading.Event, watch_lake: bool
+) -> None:
+    """Run functions in this process as they become due, until `stop` is set."""
+    mailbox = Mailbox()
+    if watch_lake:
+        LakeNews(runner.folders, stop).subscribe(mailbox)
+    Lane(runner, [Schedule(f) for f in functions], mailbox).keep_going(stop)
+    runner.flush()
+
+
+def _run_if_due(runner: Runner, schedule: Schedule) -> None:
+    now = runner.clock()
+    trigger = schedule.due(now)
+    if trigger is None:
+        return
+    tables, paths = schedule.take()
+    run = runner.run(
+        schedule.function, trigger, now, hands=schedule.hands, paths=tuple(sorted(paths))
+    )
+    if run.outcome in ("ok", "nothing"):
+        schedule.ran(now, failed=False, more=run.batch.more)
+        _tell(run, schedule)
+        if paths:
+            runner.flush()  # after a restart only newer files are handed over
+        return
+    schedule.note(tables)
+    schedule.paths |= paths
+    schedule.ran(now, failed=True, fault=run.is_fault)
+    if not run.waits:
+        _tell(run, schedule)
+        runner.flush()
+
+
+def _tell(run: Run, schedule: Schedule) -> None:
+    if run.error:
+        log.error("%s %s: %s", run.function, run.outcome, run.error)
+        if schedule.parked:
+            log.error("%s is parked and tried again every 10 minutes", run.function)
+    elif run.batch.row_count:
+        took_ms = run.entry["duration_ms"]
+        log.info(
+            "%s: %d rows in %.0f ms%s", run.function, run.batch.row_count, took_ms, _reached(run)
+        )
+
+
+def _reached(run: Run) -> str:
+    """How far a fetch is that goes on at once."""
+    rows = run.batch.rows.get("metrics")
+    if not run.batch.more or rows is None or not rows.num_rows:
+        return ""
+    return f", up to {pc.max(rows['ts']).as_py():%Y-%m-%d %H:%M:%S}, and there is more"

@@ -1,0 +1,34 @@
+"""The shelf: which model file serves, opened once and again when the file changes."""
+
+from pathlib import Path
+
+from functions.engine.forecaster import SHIPPED, Forecaster
+from storage.config.folders import Folders
+
+__all__ = ["Shelf"]
+
+
+class Shelf:
+    """The model in use: `models/serving.onnx` of the data folder, else the one in the package.
+
+    A broken file in the data folder is refused and said; the shipped one never takes its place
+    unnoticed.
+    """
+
+    def __init__(self, folders: Folders) -> None:
+        self._folders = folders
+        self._opened: tuple[tuple[str, int], Forecaster] | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """The file in use; None for the shipped one."""
+        return self._folders.own_model
+
+    def serving(self) -> Forecaster:
+        """The model to forecast with; ModelUnusable says in words why there is none."""
+        path = self.path
+        stamp = (str(path), path.stat().st_mtime_ns if path and path.exists() else 0)
+        if self._opened is None or self._opened[0] != stamp:
+            self._opened = None
+            self._opened = (stamp, Forecaster.open(path or SHIPPED))
+        return self._opened[1]

@@ -1,0 +1,128 @@
+"""What sets a function off: frozen data, judged by the schedule against time, commits and files."""
+
+import re
+from datetime import datetime, timedelta
+
+import msgspec
+
+from functions.engine.cron import parse_cron
+
+__all__ = [
+    "Cron", "Every", "Files", "Request", "Rows", "Trigger", "cron", "every", "files",
+    "parse_period", "request", "rows",
+]  # fmt: skip
+
+
+class Every(msgspec.Struct, frozen=True, tag="every"):
+    """At each full period of the clock: `every("5m")` at :00, :05, :10 …"""
+
+    period: timedelta
+
+    def due(self, now: datetime, last: datetime | None) -> bool:
+        """Whether a full period has begun since the last run."""
+        return last is None or self._number(now) > self._number(last)
+
+    def next_after(self, now: datetime) -> datetime:
+        """When the next full period begins."""
+        return datetime.fromtimestamp(
+            (self._number(now) + 1) * self.period.total_seconds(), tz=now.tzinfo
+        )
+
+    def _number(self, moment: datetime) -> int:
+        return int(moment.timestamp() // self.period.total_seconds())
+
+    def __str__(self) -> str:
+        return f"every {self.period.total_seconds():g} s"
+
+
+class Cron(msgspec.Struct, frozen=True, tag="cron"):
+    """At the moments that five cron fields name, in UTC: `cron("30 2 * * mon-fri")`."""
+
+    text: str
+
+    def due(self, now: datetime, last: datetime) -> bool:
+        """Whether such a moment has come since the last run."""
+        return parse_cron(self.text).next_after(last) <= now
+
+    def next_after(self, now: datetime) -> datetime:
+        """The next such moment."""
+        return parse_cron(self.text).next_after(now)
+
+    def __str__(self) -> str:
+        return f"cron {self.text}"
+
+
+class Rows(msgspec.Struct, frozen=True, tag="rows"):
+    """New committed rows in `table`, at most once in `pause`."""
+
+    table: str
+    pause: timedelta = timedelta(0)
+
+    def __str__(self) -> str:
+        return f"rows in {self.table}"
+
+
+class Files(msgspec.Struct, frozen=True, tag="files"):
+    """New or changed files; a pattern that is not absolute starts at the data folder."""
+
+    pattern: str
+
+    def __str__(self) -> str:
+        return f"files {self.pattern}"
+
+
+class Request(msgspec.Struct, frozen=True, tag="request"):
+    """`POST /api/v1/functions/NAME`, where `path` may take the place of the function's name."""
+
+    path: str = ""
+
+    def __str__(self) -> str:
+        return f"request {self.path}".rstrip()
+
+
+Trigger = Every | Cron | Rows | Files | Request
+
+_PERIOD = re.compile(r"(?P<count>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)")
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def parse_period(text: str) -> timedelta:
+    """`"5s"`, `"1.5m"`, `"250ms"`, `"1h"`, `"1d"` as a time span; ValueError for anything else."""
+    match = _PERIOD.fullmatch(text)
+    if match is None or float(match["count"]) == 0:
+        raise ValueError(f"{text!r} is no period: write a number and ms, s, m, h or d, as in '5s'")
+    return timedelta(seconds=float(match["count"]) * _SECONDS[match["unit"]])
+
+
+def every(period: str) -> Every:
+    """Run at each full `period` of the clock, such as "5s" or "5m"."""
+    return Every(parse_period(period))
+
+
+def cron(text: str) -> Cron:
+    """Run at the moments of a cron line: minute, hour, day, month and weekday, in UTC."""
+    parse_cron(text)
+    return Cron(text)
+
+
+def rows(table: str, pause: str | None = None) -> Rows:
+    """Run after each commit that changed `table`, at most once in `pause`."""
+    return Rows(table, parse_period(pause) if pause else timedelta(0))
+
+
+def files(pattern: str) -> Files:
+    """Run when files that match `pattern` come or change; they are handed over as `paths`.
+
+    `*` stands for anything in a name, `**` for any folders in between.
+    """
+    if not pattern.strip("/"):
+        raise ValueError(f"{pattern!r} names no files: write a pattern such as 'drop/*.csv'")
+    return Files(pattern)
+
+
+def request(path: str = "") -> Request:
+    """Run when asked over HTTP; the JSON that was sent is handed over as `body`."""
+    if path and not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is no path: write one word of letters, digits, '-', '_', '.'")
+    return Request(path)

@@ -1,0 +1,90 @@
+"""A runner whose runs can be waited for, and files of functions to run."""
+
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from functions.engine.runner import Runner
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+
+WITHIN_S = 40.0  # children take their time on a busy machine
+
+HEAD = """
+import ctypes, os, sys, time
+from datetime import UTC, datetime
+import pyarrow as pa
+from functions.engine.function import Batch, Unreachable, function
+from functions.engine.triggers import cron, every, files, request, rows
+
+def facts(now, server="a"):
+    return pa.table({"server": [server], "ts": pa.array([now], pa.timestamp("us", "UTC"))})
+
+facts(datetime.now(UTC))  # what pyarrow imports at its first time is no part of a deadline
+"""
+
+
+class Watched(Runner):
+    """A runner that tells of each run as it is entered into the ledger."""
+
+    def __init__(
+        self,
+        folders: Folders,
+        settings: Settings | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(folders.create(), settings or Settings(), clock)
+        self.entries: list[dict[str, Any]] = []
+        self._news = threading.Condition()
+        enter = self.ledger.enter
+
+        def heard(entry: dict[str, Any]) -> None:
+            enter(entry)
+            with self._news:
+                self.entries.append(entry)
+                self._news.notify_all()
+
+        self.ledger.enter = heard  # type: ignore[method-assign]
+
+    def until(self, condition: Callable[[], Any], what: str) -> Any:
+        """Wait until the condition holds, looking after each run."""
+        with self._news:
+            assert self._news.wait_for(condition, WITHIN_S), f"not in time: {what}"
+            return condition()
+
+    def of(self, function: str, outcome: str | None = None) -> list[dict[str, Any]]:
+        """The runs of a function so far."""
+        return [
+            e for e in self.entries
+            if e["function"] == function and outcome in (None, e["outcome"])
+        ]  # fmt: skip
+
+    def until_run(self, function: str, outcome: str = "ok", times: int = 1) -> dict[str, Any]:
+        """Wait for the n-th run of that outcome."""
+        what = f"{function} {outcome} {times} times"
+        self.until(lambda: len(self.of(function, outcome)) >= times, what)
+        return self.of(function, outcome)[times - 1]
+
+
+def save(folders: Folders, name: str, body: str) -> Path:
+    """Save a file of the user's functions."""
+    folders.functions.mkdir(parents=True, exist_ok=True)
+    path = folders.functions / f"{name}.py"
+    path.write_text(HEAD + body)
+    return path
+
+
+@contextmanager
+def in_background(target: Callable[..., None], stop: threading.Event, *arguments: Any) -> Any:
+    """Run something that ends when `stop` is set."""
+    thread = threading.Thread(target=target, args=(*arguments, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(WITHIN_S)
+        assert not thread.is_alive()

@@ -1,0 +1,243 @@
+import os
+import select
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+import pytest
+
+from functions.engine.executors.executor import Answer, Asked, Stopped
+from functions.engine.executors.subprocess_executor import Isolate, LoadFailed, Nursery
+from functions.engine.executors.worker_protocol import Source
+from functions.engine.listeners import LakeNews
+from functions.engine.scheduler import Resident
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from tests.conftest import NOW, House
+from tests.functions.engine.engine_scenes import HEAD, Watched, save
+
+MISCHIEF = """
+SHORT = dict(on=request(), writes="server_facts", deadline="1s", memory_mb=250)
+
+@function(**SHORT)
+def good(now, body, cursor): return Batch({"server_facts": facts(now)}, cursor=f"{cursor}+1")
+@function(**SHORT)
+def raises(): return {}["key"]
+@function(**SHORT)
+def leaves(): sys.exit(4)
+@function(**SHORT)
+def exits(): print("goodbye"); os._exit(3)
+@function(**SHORT)
+def segfaults(): ctypes.string_at(0)
+@function(**SHORT)
+def leaks():
+    held = []
+    while True: held.append(os.urandom(1000) * 1000)
+@function(**SHORT)
+def hangs():
+    while True: time.sleep(60)
+@function(**SHORT)
+def spins():
+    while True: pass
+@function(**SHORT)
+def babbles(now): sys.stdout.buffer.write(os.urandom(3_000_000)); return facts(now)
+@function(**SHORT)
+def interrupts():
+    for handle in range(3, 300):
+        try: os.write(handle, b"garbage" * 100)
+        except OSError: pass
+    time.sleep(60)
+@function(**SHORT)
+def mistaken(): return 42
+@function(**SHORT)
+def offline(): raise Unreachable("the database is away")
+@function(**SHORT)
+def pid(now): return facts(now, str(os.getpid()))
+@function(**SHORT)
+def litters():
+    import subprocess
+    print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"]).pid)
+    os._exit(1)
+"""
+
+
+def source(folders: Folders, body: str = MISCHIEF, name: str = "mischief") -> Source:
+    path = save(folders, name, body)
+    return Source(path=str(path), text=path.read_bytes())
+
+
+@pytest.fixture(scope="module")
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Nursery:
+    return Nursery(Folders.at(tmp_path_factory.mktemp("var")).create(), Settings())
+
+
+@pytest.fixture(scope="module")
+def isolate(nursery: Nursery) -> Iterator[Isolate]:
+    isolate = Isolate(nursery, source(nursery.folders)).load()
+    yield isolate
+    isolate.close()
+
+
+Call = Callable[..., Answer]
+
+
+@pytest.fixture(scope="module")
+def call(isolate: Isolate) -> Call:
+    functions = {f.name: f for f in isolate.functions}
+    return lambda name, **asked: isolate.call(functions[name], Asked(NOW, **asked))
+
+
+def server(answer: Answer) -> str:
+    return str(answer.batch.rows["server_facts"]["server"][0].as_py())
+
+
+def test_a_child_answers_with_rows_and_cursor(call: Call) -> None:
+    answer = call("good", cursor="1")
+    assert answer.batch.rows["server_facts"].to_pylist() == [{"server": "a", "ts": NOW}]
+    assert answer.batch.cursor == "1+1"
+
+
+def test_a_run_in_a_child_is_measured(call: Call) -> None:
+    cost = call("good").cost
+    assert cost.peak_rss_mb > 20
+    assert 0 <= cost.cpu_s < 1
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "says"),
+    [
+        ("raises", "failed", r"KeyError: 'key' \(line \d+ of mischief.py\)"),
+        ("leaves", "failed", r"SystemExit: 4"),
+        ("mistaken", "failed", r"mistaken returned int: return a pyarrow.Table"),
+        ("offline", "unreachable", r"the database is away"),
+        ("exits", "crashed", r"ended with exit code 3; its last words: 'goodbye'"),
+        ("segfaults", "crashed", r"signal 11 \(SIGSEGV\); it was at line \d+ of mischief.py, segf"),
+        ("leaks", "out of memory", r"it held \d+ MB, more than the 250 MB that it may"),
+        ("hangs", "timed out", r"deadline of 1 s; it was at line \d+ of mischief.py, hangs"),
+        ("spins", "timed out", r"deadline of 1 s; it was at line \d+ of mischief.py, spins"),
+        ("interrupts", "crashed", r"it answered with nonsense: something else than a message"),
+    ],
+)
+def test_mischief_ends_a_run_in_words_and_the_next_one_is_well(
+    call: Call, name: str, outcome: str, says: str
+) -> None:
+    with pytest.raises(Stopped, match=says) as stopped:
+        call(name)
+    assert stopped.value.outcome == outcome
+    assert server(call("good")) == "a"
+
+
+def test_whatever_a_function_prints_is_no_answer(call: Call) -> None:
+    assert server(call("babbles")) == "a"
+
+
+def test_a_child_serves_run_after_run_and_is_replaced_after_a_crash(call: Call) -> None:
+    first = server(call("pid"))
+    assert server(call("pid")) == first
+    with pytest.raises(Stopped):
+        call("exits")
+    assert server(call("pid")) not in (first, str(os.getpid()))
+
+
+def test_a_child_that_died_between_two_runs_is_replaced_unnoticed(call: Call) -> None:
+    first = int(server(call("pid")))
+    os.kill(first, 9)
+    os.waitid(os.P_PID, first, os.WEXITED | os.WNOWAIT)
+    assert int(server(call("pid"))) != first
+
+
+def test_what_a_child_started_ends_with_it(call: Call) -> None:
+    with pytest.raises(Stopped, match=r"its last words: '(\d+)'") as stopped:
+        call("litters")
+    litter = int(str(stopped.value).rpartition("'")[0].rpartition("'")[2])
+    with suppress(ProcessLookupError):  # it is gone already
+        handle = os.pidfd_open(litter)
+        assert select.select([handle], [], [], 10)[0] == [handle]  # it has ended
+        os.close(handle)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def broken(:\n", r"SyntaxError: .* \(line 12\)"),
+        ("import nowhere_to_be_found\n", "ModuleNotFoundError: No module named 'nowhere"),
+        ("1 / 0\n", r"ZeroDivisionError: division by zero \(line 12 of bad.py\)"),
+        ("", "ImportError: no function in it"),
+        ("@function(on=every('5 apples'), writes='metrics')\ndef f(): ...\n", "is no period"),
+        ("@function(on=every('5s'), writes='metricks')\ndef f(): ...\n", "no table 'metricks'"),
+        ("@function(on=rows('metricks'), writes='metrics')\ndef f(): ...\n", "no table 'metricks'"),
+        ("@function(on='5s', writes='metrics')\ndef f(): ...\n", "sets nothing off"),
+        ("os._exit(7)\n", "while it was loaded its process ended with exit code 7"),
+    ],
+)
+def test_a_source_that_cannot_be_loaded_says_why(nursery: Nursery, body: str, says: str) -> None:
+    with pytest.raises(LoadFailed, match=says):
+        Isolate(nursery, source(nursery.folders, body, "bad")).load()
+
+
+def test_a_function_of_ours_is_loaded_by_its_module(nursery: Nursery) -> None:
+    isolate = Isolate(nursery, Source(module="functions.connectors.host")).load()
+    [host] = isolate.functions
+    answer = isolate.call(host, Asked(NOW))
+    isolate.close()
+    assert answer.batch.rows["metrics"].num_rows == 1
+    assert answer.batch.cursor is not None
+
+
+def test_a_run_in_progress_ends_when_its_isolate_is_closed(nursery: Nursery) -> None:
+    body = '@function(on=request(), writes="server_facts")\ndef f(): time.sleep(60)\n'
+    isolate = Isolate(nursery, source(nursery.folders, body, "slow")).load()
+    ended: list[str] = []
+
+    def run() -> None:
+        try:
+            isolate.call(isolate.functions[0], Asked(NOW))
+        except Stopped as stopped:
+            ended.append(stopped.outcome)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    began = time.monotonic()
+    isolate.close()
+    thread.join(10)
+    assert ended == ["stopped"]
+    assert time.monotonic() - began < 10
+
+
+BAD = ("raises", "exits", "segfaults", "leaks", "hangs", "babbles", "interrupts")
+
+
+@pytest.mark.timeout(180)
+def test_everybody_else_goes_on_while_functions_misbehave(house: House) -> None:
+    runner, stop = Watched(house.folders), threading.Event()
+    nursery, news = Nursery(runner.folders, Settings()), LakeNews(runner.folders, stop)
+    scheduled = MISCHIEF.replace("on=request()", 'on=every("100ms")')
+    head, *cases = scheduled.split("@function")
+    bodies = {name: c for c in cases for name in BAD if f"def {name}(" in c}
+    beat = '@function(on=every("100ms"), writes="server_facts")\ndef beat(now): return facts(now)\n'
+    sources = [source(runner.folders, f"{head}@function{bodies[name]}", name) for name in BAD]
+    residents = [
+        Resident(runner, Isolate(nursery, each), news)
+        for each in [*sources, source(runner.folders, beat, "beat")]
+    ]
+    for resident in residents:
+        resident.start()
+    runner.until(lambda: all(runner.of(name) for name in BAD), "a run of each")
+    runner.until_run("beat", times=len(runner.of("beat", "ok")) + 5)
+    for resident in residents:
+        resident.stop()
+    stop.set()
+    assert {e["outcome"] for e in runner.of("beat")} == {"ok"}
+    assert {name: runner.of(name)[0]["outcome"] for name in BAD} == {
+        "raises": "failed", "exits": "crashed", "segfaults": "crashed", "leaks": "out of memory",
+        "hangs": "timed out", "babbles": "ok", "interrupts": "crashed",
+    }  # fmt: skip
+    runner.flush()
+    house.commit(runner.clock())
+    assert house.one("SELECT count(*) FROM server_facts WHERE server = 'a'") > 5
+    assert "line" in house.one("SELECT error FROM runs WHERE function = 'hangs' LIMIT 1")
+
+
+def test_the_head_of_the_scenes_has_as_many_lines_as_the_tests_say() -> None:
+    assert len(HEAD.splitlines()) == 11

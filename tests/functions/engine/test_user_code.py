@@ -1,0 +1,163 @@
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from functions.engine.executors.subprocess_executor import Nursery
+from functions.engine.listeners import LakeNews
+from functions.engine.user_code import LastGood, Users
+from storage.config.folders import Folders
+from storage.config.settings import Settings
+from tests.functions.engine.engine_scenes import Watched, in_background, save
+
+SCHEDULED = '@function(on=every("100ms"), writes="server_facts")\n'
+FIRST = SCHEDULED + 'def beat(now): return facts(now, "first")\n'
+SECOND = SCHEDULED + "def beat(now): return Batch()\n"
+BROKEN = SCHEDULED + "def beat(now: return facts(now)\n"
+
+
+class Scene:
+    """The user's folder and what runs of it."""
+
+    def __init__(self, folders: Folders) -> None:
+        self.folders = folders
+        self.runner = Watched(folders)
+        self.stop = threading.Event()
+        news = LakeNews(folders, self.stop)
+        self.users = Users(self.runner, Nursery(folders, Settings()), news)
+
+    def hash_of(self, function: str, outcome: str) -> str:
+        return str(self.runner.of(function, outcome)[-1]["code_hash"])
+
+
+@contextmanager
+def running(folders: Folders) -> Iterator[Scene]:
+    scene = Scene(folders)
+    with in_background(scene.users.keep_watch, scene.stop):
+        yield scene
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Folders:
+    return Folders.at(tmp_path).create()
+
+
+def test_a_saved_file_is_live_without_a_restart(folders: Folders) -> None:
+    with running(folders) as scene:
+        save(folders, "mine", FIRST)
+        first = scene.runner.until_run("beat", "ok")
+        save(folders, "mine", SECOND)
+        second = scene.runner.until_run("beat", "nothing")
+        assert first["code_hash"] != second["code_hash"]
+        assert scene.runner.of("beat")[-1]["outcome"] == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (BROKEN, "SyntaxError"),
+        ("import nowhere\n", "No module named 'nowhere'"),
+        (FIRST.replace("server_facts", "nowhere"), "no table 'nowhere'"),
+        ("", "no function in it"),
+    ],
+)
+def test_an_error_leaves_the_last_good_version_running_and_says_so(
+    folders: Folders, body: str, says: str
+) -> None:
+    with running(folders) as scene:
+        save(folders, "mine", FIRST)
+        scene.runner.until_run("beat")
+        save(folders, "mine", body)
+        failed = scene.runner.until_run("mine", "failed")
+        scene.runner.until_run("beat", times=len(scene.runner.of("beat")) + 3)
+    assert says in failed["error"]
+    assert failed["trigger"] == "its source"
+    assert {run["outcome"] for run in scene.runner.of("beat")} == {"ok"}
+
+
+def test_the_last_good_version_runs_also_after_a_restart(folders: Folders) -> None:
+    with running(folders) as scene:
+        save(folders, "mine", FIRST)
+        good = scene.runner.until_run("beat")["code_hash"]
+    save(folders, "mine", BROKEN)
+    with running(folders) as scene:
+        scene.runner.until_run("mine", "failed")
+        assert scene.runner.until_run("beat")["code_hash"] == good
+
+
+def test_a_file_that_is_mended_goes_on_with_its_new_version(folders: Folders) -> None:
+    save(folders, "mine", BROKEN)
+    with running(folders) as scene:
+        scene.runner.until_run("mine", "failed")
+        save(folders, "mine", SECOND)
+        scene.runner.until_run("beat", "nothing")
+
+
+def test_a_removed_file_runs_no_more_and_is_forgotten(folders: Folders) -> None:
+    path = save(folders, "mine", FIRST)
+    save(folders, "other", SECOND.replace("beat", "other"))
+    with running(folders) as scene:
+        scene.runner.until_run("beat")
+        path.unlink()
+        scene.runner.until(
+            lambda: [f.name for f, _ in scene.users.functions()] == ["other"], "it is gone"
+        )
+        count = len(scene.runner.of("beat"))
+        scene.runner.until_run("other", "nothing", len(scene.runner.of("other")) + 3)
+        assert len(scene.runner.of("beat")) == count
+        assert LastGood(folders).load("mine") is None
+
+
+def test_helpers_may_be_imported_and_are_no_functions(folders: Folders) -> None:
+    folders.functions.mkdir()
+    helper = folders.functions / "_names.py"
+    helper.write_text("NAME = 'first'\n")
+    save(folders, "test_mine", "1 / 0\n")
+    save(folders, "mine", "from _names import NAME\n" + FIRST.replace('"first"', "NAME * 40"))
+    with running(folders) as scene:
+        scene.runner.until_run("beat")
+        helper.write_text("from nowhere import NAME\n")
+        failed = scene.runner.until_run("mine", "failed")
+    assert "nowhere" in failed["error"]
+    assert {run["function"] for run in scene.runner.entries} == {"beat", "mine"}
+
+
+@pytest.mark.parametrize("name", ["forecast", "host", "beat"])
+def test_a_name_that_is_taken_is_refused(folders: Folders, name: str) -> None:
+    save(folders, "a_first", FIRST)
+    with running(folders) as scene:
+        scene.runner.until_run("beat")
+        save(folders, "thief", FIRST.replace("beat", name))
+        error = scene.runner.until_run("thief", "failed")["error"]
+    owner = "a_first" if name == "beat" else "hoursight"
+    assert f"there is a function {name!r} in {owner!r} already" in error
+
+
+def test_a_file_may_be_called_like_a_module_of_python(folders: Folders) -> None:
+    save(folders, "json", FIRST + "import json\njson.dumps({})\n")
+    save(folders, "storage", FIRST.replace("beat", "store"))
+    with running(folders) as scene:
+        scene.runner.until_run("beat")
+        scene.runner.until_run("store")
+
+
+def test_files_that_come_into_a_folder_are_handed_over(folders: Folders) -> None:
+    body = (
+        '@function(on=files("drop/**/*.csv"), writes="server_facts")\n'
+        "def take(now, paths): return pa.concat_tables(facts(now, p.name) for p in paths)\n"
+    )
+    save(folders, "taker", body)
+    drop = folders.data / "drop" / "deep"
+    drop.mkdir(parents=True)
+    (drop / "early.csv").write_text("1")
+    with running(folders) as scene:
+        scene.runner.until_run("take")
+        (folders.data / "drop" / "late.csv").write_text("2")
+        (folders.data / "drop" / "late.txt").write_text("3")
+        second = scene.runner.until_run("take", times=2)
+    assert second["rows_out"] == 1
+    with running(folders) as scene:  # what was taken is not taken again
+        (drop / "later.csv").write_text("4")
+        assert scene.runner.until_run("take")["rows_out"] == 1
