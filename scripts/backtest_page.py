@@ -13,7 +13,7 @@ from scripts.show import moment
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
 from storage.query.history import Loaded
-from web.drawing import band_path, line_path, rows_of
+from web.display.svg import band_path, line_path, rows_of
 
 __all__ = ["page"]
 

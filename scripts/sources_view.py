@@ -20,7 +20,7 @@ from scripts.show import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.query.reader import Reader
-from web.sources import SourceStands, read_sources
+from web.pages.sources_page import SourceStands, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]
 

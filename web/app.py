@@ -16,16 +16,17 @@ from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
 from storage.ipc.push_protocol import refusal
-from web import calls, fleet, health, push, server, sources
-from web.access import OPEN, Access, admitted
-from web.described import KEYS, SECURITY
-from web.lake import Lake, LakeMissing, LakeUnreadable, QueryFailed
+from web.api import functions_api, health, ingest_api
+from web.api.openapi import KEYS, SECURITY
+from web.auth import OPEN, Access, admitted
+from web.display.exports import FORMS
+from web.display.system_status import keeper_trouble
+from web.http_errors import Refusal
+from web.lake_session import Lake, LakeMissing, LakeUnreadable, QueryFailed
 from web.live import Live, live
-from web.pages import STATIC, AnyRequest, page
-from web.refusals import Refusal
-from web.server import UnknownServer
-from web.status import keeper_trouble
-from web.twins import FORMS
+from web.pages import fleet_page, server_page, sources_page
+from web.pages.server_page import UnknownServer
+from web.rendering import STATIC, AnyRequest, page
 
 __all__ = ["create_app"]
 
@@ -50,8 +51,8 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     lake, pages = Lake(data), Live(Path(data))
     app = Litestar(
         route_handlers=[
-            *fleet.ROUTES, *server.ROUTES, *sources.ROUTES, *health.ROUTES, *calls.ROUTES,
-            *push.ROUTES,
+            *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES, *functions_api.ROUTES,
+            *ingest_api.ROUTES,
             live, _static(),
         ],
         guards=[admitted],
@@ -74,7 +75,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live = lake, pages
-    app.state.access, app.state.under_way = Access(lake.folders, exposed), push.UnderWay()
+    app.state.access, app.state.under_way = Access(lake.folders, exposed), ingest_api.UnderWay()
     return app
 
 

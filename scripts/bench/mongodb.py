@@ -35,7 +35,7 @@ from storage.config.settings import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.query.reader import LakeMissing, Reader
-from web.sources import read_sources
+from web.pages.sources_page import read_sources
 
 __all__ = ["figures"]
 

@@ -7,7 +7,7 @@ import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
 
-from tests.web.lakes import Writer
+from tests.web.site_lakes import Writer
 from web.app import create_app
 
 Client = TestClient[Litestar]
@@ -32,7 +32,7 @@ def lake(tmp_path: Path) -> Iterator[Writer]:
 
 @pytest.fixture
 def fleet(lake: Writer) -> Writer:
-    """The same lake, with the fleet of `tests.web.lakes` in it."""
+    """The same lake, with the fleet of `tests.web.site_lakes` in it."""
     return lake.fleet()
 
 

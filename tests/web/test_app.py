@@ -9,12 +9,12 @@ from litestar.testing import TestClient
 
 from storage.model.severity import LADDER
 from tests.web.conftest import Client
-from tests.web.lakes import Server, Writer
-from web import server
+from tests.web.site_lakes import Server, Writer
 from web.app import create_app
-from web.lake import Lake
-from web.pages import STATIC
-from web.standing import RUNGS
+from web.display.server_status import RUNGS
+from web.lake_session import Lake
+from web.pages import server_page
+from web.rendering import STATIC
 
 VENDOR = STATIC / "vendor"
 SUMS = (VENDOR / "SHA256SUMS").read_text().splitlines()
@@ -71,7 +71,7 @@ def test_a_fault_of_the_site_is_told_in_words(
     def broken(*_: object) -> None:
         raise ZeroDivisionError("of course")
 
-    monkeypatch.setattr(server, "read_server", broken)
+    monkeypatch.setattr(server_page, "read_server", broken)
     with TestClient(
         create_app(tmp_path), "http://127.0.0.1", raise_server_exceptions=False
     ) as client:

@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.web.lakes import FLEET, Server, Writer, risks, samples, steps
+from tests.web.site_lakes import FLEET, Server, Writer, risks, samples, steps
 from web import __main__ as door
 from web.app import create_app
 

@@ -4,7 +4,7 @@
   const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
   const serverNow = () => Date.now() + skew;
 
-  // The same words as web/words.py.
+  // The same words as web/display/formatting.py.
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
   function span(seconds) {
     let left = Math.max(0, Math.round(seconds));

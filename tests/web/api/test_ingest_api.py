@@ -15,8 +15,8 @@ from functions.ingest.remote_write import WriteRequest
 from storage.config.folders import Folders
 from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
-from tests.web.test_access import site
-from web import push
+from tests.web.test_auth import site
+from web.api import ingest_api
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
 DOORS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
@@ -110,7 +110,7 @@ def test_what_the_intake_refuses_is_passed_on(client: Client) -> None:
 
 
 def test_too_much_at_once_is_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(push, "MAX_UNDER_WAY", 0)
+    monkeypatch.setattr(ingest_api, "MAX_UNDER_WAY", 0)
     answer = client.post("/feed", json=[RECORD])
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"

@@ -13,13 +13,13 @@ from litestar.params import FromQuery
 
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.reader import Reader
-from web import twins
-from web.drawing import Values, line_path, rows_of
-from web.lake import Lake, sql
-from web.pages import AnyRequest, TheLake, page
-from web.shown import INDICATORS, shown_levels
-from web.standing import RUNGS, Standing, standing
-from web.status import Status, status_of
+from web.display import exports
+from web.display.metric_display import INDICATORS, shown_levels
+from web.display.server_status import RUNGS, Standing, standing
+from web.display.svg import Values, line_path, rows_of
+from web.display.system_status import Status, status_of
+from web.lake_session import Lake, sql
+from web.rendering import AnyRequest, TheLake, page
 
 __all__ = ["ROUTES", "Filter", "Fleet", "Row", "read_fleet"]
 
@@ -183,7 +183,7 @@ def fleet_page(
     )  # fmt: skip
 
 
-@get(twins.paths("/fleet"), summary="The fleet as data")
+@get(exports.paths("/fleet"), summary="The fleet as data")
 async def fleet_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
     """The view `fleet_now` with the readings shown first, as JSON, CSV or Parquet.
 
@@ -201,7 +201,7 @@ def _twin(lake: Lake, form: str) -> Response[bytes]:
     words = pa.array([s.word for s in servers], pa.string())
     order = sorted(range(len(servers)), key=lambda i: (-servers[i].rank, servers[i].server))
     rows = rows.append_column("shown_as", words).take(pa.array(order, pa.int64()))
-    return twins.answer(rows, form, "fleet")
+    return exports.answer(rows, form, "fleet")
 
 
 ROUTES = (fleet_page, fleet_twin)

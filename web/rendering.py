@@ -11,10 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import MediaType, Request, Response
 from litestar.di import NamedDependency
 
-from web import words
-from web.lake import Lake
-from web.shown import shown
-from web.status import Trouble
+from web.display import formatting
+from web.display.metric_display import shown
+from web.display.system_status import Trouble
+from web.lake_session import Lake
 
 __all__ = ["STATIC", "AnyRequest", "TheLake", "page"]
 
@@ -49,7 +49,7 @@ def _templates() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(words=words, shown=shown, asset=asset, server_url=server_url)
+    environment.globals.update(words=formatting, shown=shown, asset=asset, server_url=server_url)
     environment.filters["quoted"] = quoted
     return environment
 

@@ -16,7 +16,7 @@ from litestar.handlers.base import BaseRouteHandler
 
 from storage.config.api_keys import KeyProblem, Keyring, is_loopback
 from storage.config.folders import Folders
-from web.refusals import Refusal
+from web.http_errors import Refusal
 
 __all__ = ["ADMIN", "FEED", "OPEN", "Access", "admitted"]
 

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
-from tests.web.lakes import FLEET, HOSTILE, Server, Writer
+from tests.web.site_lakes import FLEET, HOSTILE, Server, Writer
 from web.app import create_app
 
 

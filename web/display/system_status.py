@@ -8,8 +8,8 @@ from typing import Any, Literal
 from storage.config.folders import Folders
 from storage.inbox import notify
 from storage.query.reader import Reader
-from web import words
-from web.lake import sql
+from web.display import formatting
+from web.lake_session import sql
 
 __all__ = ["STALE_SECONDS", "Outage", "Status", "Trouble", "keeper_trouble", "status_of"]
 
@@ -57,11 +57,11 @@ class Outage:
 
     def words(self, now: datetime) -> str:
         """The outage in one sentence."""
-        when = words.clock(self.ended_at, now)
+        when = formatting.clock(self.ended_at, now)
         how = f" ({self.detail})" if self.detail else ""
         if self.back_at is None:
             return f"{self.process} is down since {when}{how}"
-        lasted = words.span((self.back_at - self.ended_at).total_seconds())
+        lasted = formatting.span((self.back_at - self.ended_at).total_seconds())
         missed = MISSED.get(self.process, "its work waited meanwhile")
         return f"{self.process} was down for {lasted} at {when}{how}: {missed}"
 
@@ -118,7 +118,7 @@ def keeper_trouble(folders: Folders, now: datetime) -> Iterator[Trouble]:
         return
     if now - _oldest_segment(folders, now) < UNTAKEN:
         return
-    since = words.span((now - committed).total_seconds()) if committed else ""
+    since = formatting.span((now - committed).total_seconds()) if committed else ""
     never = "Nothing has ever been committed"
     noun = "segment waits" if waiting == 1 else "segments wait"
     yield Trouble(
@@ -169,8 +169,8 @@ def _stale(newest: datetime | None, now: datetime) -> Iterator[Trouble]:
     yield Trouble(
         "stale",
         "warning",
-        f"The newest sample is {words.span((now - newest).total_seconds())} old "
-        f"({words.clock(newest, now)}): this is not the present",
+        f"The newest sample is {formatting.span((now - newest).total_seconds())} old "
+        f"({formatting.clock(newest, now)}): this is not the present",
         "See whether the process collect runs and whether its sources answer.",
     )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from storage.model.grid import CONTEXT_STEPS, LEAD_MINUTES, MIN_CONTEXT_STEPS, STEP_MINUTES
 from storage.model.severity import severity_of
-from web import words
-from web.shown import shown, shown_levels
+from web.display import formatting
+from web.display.metric_display import shown, shown_levels
 
 __all__ = ["RUNGS", "SILENT_SECONDS", "Odds", "Reason", "Standing", "standing"]
 
@@ -48,12 +48,12 @@ class Odds:
     @property
     def lead(self) -> str:
         """The lead in words."""
-        return words.span(self.minutes * 60)
+        return formatting.span(self.minutes * 60)
 
     @property
     def words(self) -> str:
         """The chance in words."""
-        return words.percent(self.chance)
+        return formatting.percent(self.chance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class Standing:
         """Since when there is no data."""
         if self.last_seen is None:
             return "No data for more than 8 days"
-        return f"No data since {words.clock(self.last_seen, self.now)}"
+        return f"No data since {formatting.clock(self.last_seen, self.now)}"
 
     @property
     def forecasts(self) -> bool:
@@ -178,7 +178,7 @@ class Standing:
     @property
     def context_words(self) -> str:
         """How much history it has."""
-        return words.span(self.context_steps * STEP_MINUTES * 60)
+        return formatting.span(self.context_steps * STEP_MINUTES * 60)
 
     @property
     def breach_words(self) -> str:
@@ -187,19 +187,19 @@ class Standing:
             return ""
         what = shown(self.breach_metric)
         own = shown_levels(self.profile, self.cores).get(self.breach_metric)
-        level = words.reading(own.critical, what.unit) if own else "its critical level"
+        level = formatting.reading(own.critical, what.unit) if own else "its critical level"
         if self.breached:
             return f"{what.label} is past {level} now"
         if self.breach_likely is None:
             return f"{what.label} may pass {level} within {self.odds[-1].lead}{self._earliest()}"
-        when = words.ahead(self.breach_likely, self.now)
+        when = formatting.ahead(self.breach_likely, self.now)
         about = "in" if when.startswith("less") else "in about"
         return f"{what.label} likely passes {level} {about} {when}{self._earliest()}"
 
     def _earliest(self) -> str:
         if self.breach_earliest is None:
             return ""
-        return f"; earliest {words.ahead(self.breach_earliest, self.now)}"
+        return f"; earliest {formatting.ahead(self.breach_earliest, self.now)}"
 
     def without_forecast(self) -> "Standing":
         """The same server judged by its present alone."""

@@ -18,8 +18,8 @@ from storage.model.grid import (
     floor_step,
 )
 from storage.model.metrics import Levels
-from web.drawing import Values, band_path, line_path, rows_of
-from web.shown import SHOWN, Shown
+from web.display.metric_display import SHOWN, Shown
+from web.display.svg import Values, band_path, line_path, rows_of
 
 __all__ = ["BANDS", "Axis", "Chart", "charts_of"]
 

@@ -5,11 +5,11 @@ from typing import Any
 
 from litestar import MediaType, Response, get
 
-from web import words
-from web.access import OPEN
-from web.pages import TheLake
-from web.status import status_of
-from web.twins import encode_json
+from web.auth import OPEN
+from web.display import formatting
+from web.display.exports import encode_json
+from web.display.system_status import status_of
+from web.rendering import TheLake
 
 __all__ = ["ROUTES"]
 
@@ -39,7 +39,7 @@ def readyz(lake: TheLake) -> Response[bytes]:
     return _json(
         {
             "status": "ready" if ready else "stale", "newest_sample": newest, "age_seconds": age,
-            "detail": f"the newest sample came {words.ago(newest, now)}",
+            "detail": f"the newest sample came {formatting.ago(newest, now)}",
         },
         200 if ready else 503,
     )  # fmt: skip

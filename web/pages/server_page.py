@@ -11,14 +11,14 @@ from litestar.params import FromPath
 
 from storage.model.grid import HORIZON_STEPS, STEP
 from storage.query.reader import Reader
-from web import twins
-from web.advice import next_step, worst_metric
-from web.fans import Chart, charts_of
-from web.lake import Lake, sql
-from web.pages import AnyRequest, TheLake, page
-from web.shown import shown_levels
-from web.standing import Standing, standing
-from web.status import Status, status_of
+from web.display import exports
+from web.display.charts import Chart, charts_of
+from web.display.metric_display import shown_levels
+from web.display.recommendations import next_step, worst_metric
+from web.display.server_status import Standing, standing
+from web.display.system_status import Status, status_of
+from web.lake_session import Lake, sql
+from web.rendering import AnyRequest, TheLake, page
 
 __all__ = ["ROUTES", "ServerView", "UnknownServer", "read_server"]
 
@@ -100,12 +100,12 @@ def _worst_first(charts: list[Chart], stands: Standing) -> list[Chart]:
 def _twin(lake: Lake, server: str, form: str, now: datetime) -> Response[bytes]:
     if form == "json":
         view = read_server(lake, server, now)
-        return Response(twins.encode_json(_as_data(view)), media_type="application/json")
+        return Response(exports.encode_json(_as_data(view)), media_type="application/json")
     with lake.snapshot() as reader:
         status = status_of(reader, lake.folders, now)
         _standing(reader, server, now, status)
         rows = reader.query(sql("server_points"), server=server, start=now - timedelta(hours=24))
-    return twins.answer(rows, form, server)
+    return exports.answer(rows, form, server)
 
 
 def _as_data(view: ServerView) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def server_page(request: AnyRequest, lake: TheLake, server: FromPath[str]) -> Re
     """The page; with .json, .csv or .parquet after the name the same as data."""
     name, now = server.removeprefix("/"), datetime.now(UTC)
     stem, _, form = name.rpartition(".")
-    if stem and form in twins.FORMS:
+    if stem and form in exports.FORMS:
         return _twin(lake, stem, form, now)
     view = read_server(lake, name, now)
     status = view.status
@@ -147,7 +147,7 @@ def server_charts(lake: TheLake, server: FromPath[str]) -> Response[bytes]:
     """
     view = read_server(lake, server.removeprefix("/"), datetime.now(UTC))
     return Response(
-        twins.encode_json(_chart_data(view)),
+        exports.encode_json(_chart_data(view)),
         media_type="application/json", headers={"Cache-Control": "no-store"},
     )  # fmt: skip
 

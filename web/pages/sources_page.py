@@ -10,10 +10,10 @@ from anyio import to_thread
 from litestar import Response, get
 
 from storage.query.reader import Reader
-from web import twins, words
-from web.lake import Lake, sql
-from web.pages import AnyRequest, TheLake, page
-from web.status import Status, status_of
+from web.display import exports, formatting
+from web.display.system_status import Status, status_of
+from web.lake_session import Lake, sql
+from web.rendering import AnyRequest, TheLake, page
 
 __all__ = ["ROUTES", "Hole", "SourceStands", "read_sources"]
 
@@ -35,8 +35,8 @@ class Hole:
 
     def words(self, now: datetime) -> str:
         """The hole in a sentence."""
-        lasted = words.span((self.until - self.since).total_seconds())
-        since, until = words.clock(self.since, now), words.clock(self.until, now)
+        lasted = formatting.span((self.until - self.since).total_seconds())
+        since, until = formatting.clock(self.since, now), formatting.clock(self.until, now)
         return f"no samples from {since} to {until} ({lasted})"
 
 
@@ -51,11 +51,11 @@ class CatchingUp:
     def words(self, now: datetime) -> str:
         """How far it is, in a sentence."""
         done = (self.reached - self.since) / (now - self.since)
-        told = f"fetching what came before: at {words.clock(self.reached, now)}, {done:.0%}"
+        told = f"fetching what came before: at {formatting.clock(self.reached, now)}, {done:.0%}"
         if self.pace is None or self.pace <= 1:
             return told
         left_s = (now - self.reached).total_seconds() / (self.pace - 1)
-        return f"{told}, about {words.span(left_s)} left"
+        return f"{told}, about {formatting.span(left_s)} left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class SourceStands:
             running = "; its last good version runs" if self.well_at else ""
             return f"its file is refused{running}: {_plain(self.detail)}"
         if self.outcome in TROUBLES:
-            since = f" since {words.clock(self.well_at, self.now)}" if self.well_at else ""
+            since = f" since {formatting.clock(self.well_at, self.now)}" if self.well_at else ""
             return f"{self.outcome}{since}: {_plain(self.error)}"
         if self.catching_up is not None:
             return self.catching_up.words(self.now)
@@ -167,7 +167,7 @@ def sources_page(request: AnyRequest, lake: TheLake) -> Response[str]:
     )  # fmt: skip
 
 
-@get(twins.paths("/sources"), summary="The sources as data")
+@get(exports.paths("/sources"), summary="The sources as data")
 async def sources_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
     """What the page shows, as JSON, CSV or Parquet; `state` is its sentence."""
     form = request.url.path.rpartition(".")[2]
@@ -180,7 +180,7 @@ def _twin(lake: Lake, form: str) -> Response[bytes]:
         sources = {each.source: each for each in read_sources(reader, now)}
         rows = reader.query(sql("sources"), now=now)
     told = [sources[name].words for name in rows["source"].to_pylist()]
-    return twins.answer(rows.append_column("state", pa.array(told, pa.string())), form, "sources")
+    return exports.answer(rows.append_column("state", pa.array(told, pa.string())), form, "sources")
 
 
 ROUTES = (sources_page, sources_twin)

@@ -9,8 +9,8 @@ from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
 from storage.ipc.rpc import NobodyThere, ask
-from web.access import ADMIN
-from web.pages import AnyRequest, TheLake
+from web.auth import ADMIN
+from web.rendering import AnyRequest, TheLake
 
 __all__ = ["ROUTES"]
 

@@ -10,9 +10,9 @@ from litestar.testing import TestClient
 
 from storage.config.folders import Folders
 from tests.web.conftest import Client
-from tests.web.lakes import FLEET, Server, Writer
+from tests.web.site_lakes import FLEET, Server, Writer
 from web.app import create_app
-from web.status import Outage, keeper_trouble
+from web.display.system_status import Outage, keeper_trouble
 
 NOW = datetime.now(UTC)
 LATE = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)

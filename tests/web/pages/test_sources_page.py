@@ -9,7 +9,7 @@ from typing import Any
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
-from tests.web.lakes import Writer
+from tests.web.site_lakes import Writer
 
 BAD = "cpu_user_pct (field cpu): is no number, as 'n/a' of <b>x</b>: send a number (3 times)"
 

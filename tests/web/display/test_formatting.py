@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from web import words
+from web.display import formatting
 
 NOW = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
 
@@ -17,7 +17,7 @@ NOW = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_a_span_has_two_units_at_most(seconds: float, expected: str) -> None:
-    assert words.span(seconds) == expected
+    assert formatting.span(seconds) == expected
 
 
 @pytest.mark.parametrize(
@@ -25,13 +25,13 @@ def test_a_span_has_two_units_at_most(seconds: float, expected: str) -> None:
     [(-3, "less than 5 min"), (4, "less than 5 min"), (51, "50 min"), (131, "2 h 10 min")],
 )
 def test_a_time_ahead_is_as_exact_as_a_forecast(minutes: float, expected: str) -> None:
-    assert words.ahead(NOW + timedelta(minutes=minutes), NOW) == expected
+    assert formatting.ahead(NOW + timedelta(minutes=minutes), NOW) == expected
 
 
 def test_a_clock_names_its_zone_and_a_far_day() -> None:
-    assert words.clock(NOW - timedelta(seconds=37), NOW) == "02:11:05 UTC"
-    assert words.clock(NOW - timedelta(days=2), NOW) == "27 Feb 02:11 UTC"
-    assert words.moment(NOW, NOW) == "02:11 UTC"
+    assert formatting.clock(NOW - timedelta(seconds=37), NOW) == "02:11:05 UTC"
+    assert formatting.clock(NOW - timedelta(days=2), NOW) == "27 Feb 02:11 UTC"
+    assert formatting.moment(NOW, NOW) == "02:11 UTC"
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_clock_names_its_zone_and_a_far_day() -> None:
     ],
 )
 def test_a_chance_is_never_rounded_to_certainty(share: float | None, expected: str) -> None:
-    assert words.percent(share) == expected
+    assert formatting.percent(share) == expected
 
 
 @pytest.mark.parametrize(
@@ -58,4 +58,4 @@ def test_a_chance_is_never_rounded_to_certainty(share: float | None, expected: s
     ],
 )  # fmt: skip
 def test_a_reading_has_few_digits(value: float | None, unit: str, expected: str) -> None:
-    assert words.reading(value, unit) == expected
+    assert formatting.reading(value, unit) == expected

@@ -1,6 +1,6 @@
 """What to do next, by the metric that is worst."""
 
-from web.standing import Standing
+from web.display.server_status import Standing
 
 __all__ = ["next_step", "worst_metric"]
 

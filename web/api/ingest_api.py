@@ -14,10 +14,10 @@ from litestar.openapi import ResponseSpec
 
 from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, refusal
 from storage.ipc.rpc import NobodyThere, ask
-from web.access import FEED
-from web.described import LinesOperation, RecordsOperation, SeriesOperation
-from web.pages import AnyRequest, TheLake
-from web.refusals import Refusal
+from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
+from web.auth import FEED
+from web.http_errors import Refusal
+from web.rendering import AnyRequest, TheLake
 
 __all__ = ["ROUTES"]
 
