@@ -62,7 +62,7 @@ def call(
     dry_run: bool = False,
 ) -> dict[str, pa.Table]:
     """Run a function as `hoursight call` does; its rows by table. Raises CallFailed."""
-    from scripts.call import roster_of
+    from scripts.cli.call import roster_of
 
     paths = tuple(Path(file).absolute() for file in files)
     run = roster_of(Path(data)).call(name, now, dry=dry_run, paths=paths, body=body)
@@ -82,7 +82,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
     import click
 
-    from scripts.commands import cli
+    from scripts.cli import cli
 
     try:
         cli(arguments, standalone_mode=False)

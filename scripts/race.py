@@ -32,7 +32,7 @@ from functions.rules.evaluation.scoring import (
     relative,
     tally,
 )
-from scripts.backtest import SERVED, served
+from scripts.cli.backtest import SERVED, served
 from scripts.peers import PEERS, Learner
 from scripts.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
 from scripts.real_sets import REAL_SETS, as_named, as_shapes, read_set, split

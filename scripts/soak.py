@@ -25,9 +25,9 @@ from typing import Any
 import click
 import psutil
 
-from scripts.call import roster_of
-from scripts.functions_view import why
-from scripts.show import print_grid
+from scripts.cli.call import roster_of
+from scripts.cli.function_list import why
+from scripts.cli.output import print_grid
 from storage.config.folders import Folders
 from storage.config.settings import (
     HostSettings,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from functions.engine.forecaster import SHIPPED, Forecaster
-from scripts.commands import cli
+from scripts.cli import cli
 from storage.config.settings import Settings
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import House

@@ -12,7 +12,7 @@ import hoursight
 from functions.engine.catalog_view import Roster
 from functions.engine.executors.executor import Answer, Stopped
 from functions.engine.runner import Runner
-from scripts.functions_view import why
+from scripts.cli.function_list import why
 from storage.config.settings import Settings
 from tests.conftest import NOW, House
 from tests.functions.engine.engine_scenes import save

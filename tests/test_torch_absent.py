@@ -35,7 +35,7 @@ for name in ("simulator", "rollup", "forecast", "risk"):
     run = runner.run(registry.find(name), "test", now)
     assert run.error is None, run.error
     keeper.commit_waiting(now)
-import storage.__main__, functions.__main__, web.__main__, hoursight, scripts.launch, scripts.doctor
+import storage.__main__, functions.__main__, web.__main__, hoursight, scripts.cli.launch, scripts.cli.doctor
 from hoursight import connect
 with connect(data) as lake:
     print(lake.sql("SELECT count(*) AS n FROM forecasts WHERE p50 IS NOT NULL")["n"][0].as_py())

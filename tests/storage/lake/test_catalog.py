@@ -9,8 +9,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from scripts.cli.doctor import findings
 from scripts.cluster import Cluster, Proxy, missing
-from scripts.doctor import findings
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.lake.backup import back_up, restore

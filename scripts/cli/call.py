@@ -13,7 +13,7 @@ from functions.engine.executors.executor import Hands
 from functions.engine.function import Declared
 from functions.engine.runner import Run, Runner
 from functions.engine.triggers import Cron, Every
-from scripts.show import show_batch
+from scripts.cli.output import show_batch
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 

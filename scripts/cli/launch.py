@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from scripts.supervise import PROCFILE, Supervisor
+from scripts.supervisor import PROCFILE, Supervisor
 from storage.config.api_keys import refuse_open
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -60,7 +60,7 @@ def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
 
     Raises MongodMissing.
     """
-    from scripts import demo_mongodb
+    from scripts.cli import demo_mongodb
 
     demo_mongodb.set_up(data, servers, say)
     web = read_settings(data).web

@@ -20,9 +20,9 @@ from pymongo.errors import PyMongoError
 from functions.connectors.simulator import live_moments
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
-from scripts.call import roster_of
+from scripts.cli.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
-from scripts.supervise import PROCFILE
+from scripts.supervisor import PROCFILE
 from storage.config.folders import Folders
 from storage.config.settings import (
     Settings,
@@ -111,7 +111,7 @@ def set_up(data: Path, servers: int, say: Say) -> None:
 def procfile(data: Path) -> Path:
     """The Procfile with one process more: the foreign system."""
     path = Folders.at(data).data / "mongodb" / "Procfile"
-    path.write_text(PROCFILE.read_text() + "mongodb: exec python -m scripts.demo_mongodb\n")
+    path.write_text(PROCFILE.read_text() + "mongodb: exec python -m scripts.cli.demo_mongodb\n")
     return path
 
 

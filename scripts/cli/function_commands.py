@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from scripts.commands.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option, given_data_option
 
 
 @cli.command("call", epilog="Example: hoursight call host --once --verbose")
@@ -24,7 +24,7 @@ from scripts.commands.group import cli, data_option, given_data_option
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 def call_command(data: Path, name: str, now: datetime | None, **options: Any) -> None:
     """Run the function NAME now and put its rows into the inbox."""
-    from scripts.call import call_and_tell
+    from scripts.cli.call import call_and_tell
 
     sys.exit(0 if call_and_tell(data, name, now, click.echo, **options) else 1)
 
@@ -42,8 +42,8 @@ def functions(context: click.Context, data: Path) -> None:
 @given_data_option
 def list_functions(data: Path) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
-    from scripts.call import roster_of
-    from scripts.functions_view import show_functions
+    from scripts.cli.call import roster_of
+    from scripts.cli.function_list import show_functions
 
     show_functions(roster_of(data))
 
@@ -54,9 +54,9 @@ def list_functions(data: Path) -> None:
 @click.option("--last", default=20, show_default=True, help="How many.")
 def show_runs(data: Path, name: str | None, last: int) -> None:
     """List the newest runs, of the function NAME or of all."""
-    from scripts import functions_view
+    from scripts.cli import function_list
 
-    functions_view.show_runs(data, name, last)
+    function_list.show_runs(data, name, last)
 
 
 @functions.command(epilog="Example: hoursight functions why host")
@@ -64,10 +64,10 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
 @click.argument("name")
 def why(data: Path, name: str) -> None:
     """Tell in words how the function NAME last failed, what happens next and what to do."""
-    from scripts import functions_view
-    from scripts.call import roster_of
+    from scripts.cli import function_list
+    from scripts.cli.call import roster_of
 
-    for line in functions_view.why(roster_of(data), name):
+    for line in function_list.why(roster_of(data), name):
         click.echo(line)
 
 
@@ -76,8 +76,8 @@ def why(data: Path, name: str) -> None:
 @click.argument("name")
 def new(data: Path, name: str) -> None:
     """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
-    from scripts.call import roster_of
-    from scripts.functions_view import make_new
+    from scripts.cli.call import roster_of
+    from scripts.cli.function_list import make_new
 
     for path in make_new(roster_of(data), name):
         click.echo(f"wrote {path}")
@@ -89,7 +89,7 @@ def new(data: Path, name: str) -> None:
 @click.argument("name")
 def revive(data: Path, name: str) -> None:
     """Let the parked function NAME run again at once."""
-    from scripts import functions_view
-    from scripts.call import roster_of
+    from scripts.cli import function_list
+    from scripts.cli.call import roster_of
 
-    click.echo(functions_view.revive(roster_of(data), name))
+    click.echo(function_list.revive(roster_of(data), name))

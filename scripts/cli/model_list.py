@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
-from scripts.show import print_grid
+from scripts.cli.output import print_grid
 from storage import model_registry
 from storage.config.folders import Folders
 

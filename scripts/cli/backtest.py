@@ -40,7 +40,7 @@ from functions.rules.evaluation.scoring import (
     summed,
     tally,
 )
-from scripts.show import moment, print_grid
+from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
@@ -291,7 +291,7 @@ def _write(found: Backtest, forecaster: Forecaster, loaded: Loaded, asked: Asked
         asked.json_file.write_text(json.dumps(as_json(found, loaded), indent=1) + "\n")
         say(f"wrote {asked.json_file}")
     if asked.html_file:
-        from scripts.backtest_page import page  # it is written by means of this module
+        from scripts.cli.backtest_report import page  # it is written by means of this module
 
         asked.html_file.write_text(page(found, served(forecaster), loaded))
         say(f"wrote {asked.html_file}")

@@ -9,8 +9,8 @@ import pytest
 
 from functions.engine.forecaster import Forecaster
 from model_export import tune, verify
-from scripts import shelf, training
-from scripts.training import Asked, TrainingUnable, command
+from scripts.cli import model_list, training
+from scripts.cli.training import Asked, TrainingUnable, command
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
@@ -64,8 +64,8 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     assert set(events) == {"models"}
     assert len(events) == 1 + card["scores"]["gate"]["promote"]
     assert not (folders.models / "training.progress").exists()
-    shelf.promote(asked.data, name, said.append)
-    shelf.show_models(asked.data)
+    model_list.promote(asked.data, name, said.append)
+    model_list.show_models(asked.data)
     listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "serving" in listed[name]
     assert "serving" not in listed["shipped"].split()

@@ -11,7 +11,7 @@ from functions.engine.catalog_view import Known, Roster
 from functions.engine.run_log import FAILURES, PARDONED, REVIVAL, Standing, standing_of
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
-from scripts.show import moment, print_grid
+from scripts.cli.output import moment, print_grid
 from storage.query.reader import Reader
 
 __all__ = ["make_new", "revive", "show_functions", "show_runs", "why"]

@@ -16,7 +16,7 @@ from functions.connectors.source_file import Source, read_source
 from functions.normalize.explain import explain
 from functions.normalize.grouping import Gathering
 from functions.normalize.mapper import Mapped, Mapper
-from scripts.show import moment, print_grid
+from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.query.reader import Reader
@@ -24,7 +24,7 @@ from web.pages.sources_page import SourceStands, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]
 
-TEMPLATES = Path(__file__).parent.parent / "functions" / "sources" / "templates"
+TEMPLATES = Path(__file__).parents[2] / "functions" / "connectors" / "templates"
 Say = Callable[..., Any]
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scripts.commands.group import cli, data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.group(epilog="Example: hoursight keys create --scope feed --name telegraf")
@@ -16,7 +16,7 @@ def keys() -> None:
     """
 
 
-@api_keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
+@keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
 @data_option
 @click.option(
     "--scope", "scopes", multiple=True, required=True, type=click.Choice(["feed", "read", "admin"]),
@@ -33,7 +33,7 @@ def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
     click.echo("It is shown this once. Send it as the header X-API-Key.", err=True)
 
 
-@api_keys.command("list", epilog="Example: hoursight keys list")
+@keys.command("list", epilog="Example: hoursight keys list")
 @data_option
 def list_keys(data: Path) -> None:
     """List the keys: their names and what they are good for."""
@@ -45,7 +45,7 @@ def list_keys(data: Path) -> None:
         click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
 
 
-@api_keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
+@keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
 @data_option
 @click.argument("name")
 def revoke_key(data: Path, name: str) -> None:

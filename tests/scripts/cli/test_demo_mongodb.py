@@ -10,7 +10,7 @@ from functions.connectors.source_file import read_source
 from functions.normalize.mapper import Mapper
 from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
-from scripts import demo_mongodb
+from scripts.cli import demo_mongodb
 from scripts.mongod import DATABASE, READER
 from storage.config.folders import Folders
 from storage.model.metrics import METRIC_NAMES

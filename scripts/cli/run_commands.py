@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scripts.commands.group import cli, data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
@@ -16,7 +16,7 @@ from scripts.commands.group import cli, data_option
 @click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, as a stranger.")
 def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongodb: bool) -> None:
     """Run a simulated fleet and this host, everything on, on this machine."""
-    from scripts import launch
+    from scripts.cli import launch
 
     _check_scenario(scenario)
     if mongodb:
@@ -29,7 +29,7 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
 def up(data: Path, port: int | None) -> None:
     """Run the Procfile: each process alone, and started again alone when it ends."""
-    from scripts.launch import supervise
+    from scripts.cli.launch import supervise
     from storage.config.settings import read_settings
 
     web = read_settings(data).web
@@ -44,7 +44,7 @@ def scenario(data: Path, name: str) -> None:
 
     NAME is healthy, mixed, degrading, critical or cascade.
     """
-    from scripts.launch import set_scenario
+    from scripts.cli.launch import set_scenario
 
     _check_scenario(name)
     set_scenario(data, name)
@@ -55,7 +55,7 @@ def scenario(data: Path, name: str) -> None:
 @data_option
 def doctor(data: Path) -> None:
     """Check everything that a forecast needs, and say what to do about what is wrong."""
-    from scripts.doctor import examine
+    from scripts.cli.doctor import examine
 
     sys.exit(0 if examine(data, click.echo) else 1)
 

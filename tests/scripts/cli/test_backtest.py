@@ -13,8 +13,8 @@ import hoursight
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.baselines import LAST_VALUE, SEASONAL
 from functions.rules.evaluation.scoring import held_out_windows
-from scripts.backtest import SERVED, backtest, served
-from scripts.backtest_page import page
+from scripts.cli.backtest import SERVED, backtest, served
+from scripts.cli.backtest_report import page
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History, HistoryError, Loaded
 from tests.conftest import House

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scripts.commands.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option, given_data_option
 
 
 @cli.command(epilog="Example: hoursight train --files history.parquet --minutes 2")
@@ -35,7 +35,7 @@ def train(data: Path, resume: bool, **asked: Any) -> None:
     Every fifth server and the newest hours are kept aside; the result serves only when it beats
     the serving model and naive forecasts on the newest ones. Killed, it goes on when called again.
     """
-    from scripts.training import Asked, command
+    from scripts.cli.training import Asked, command
 
     command(Asked(data, fresh=not resume, **asked), click.echo)
 
@@ -46,7 +46,7 @@ def train(data: Path, resume: bool, **asked: Any) -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False))
 def export(data: Path, name: str, out: Path) -> None:
     """Write the model NAME (or a .pt file) as ONNX with its card, verified against PyTorch."""
-    from scripts.training import export_command
+    from scripts.cli.training import export_command
 
     export_command(data, name, out, click.echo)
 
@@ -57,7 +57,7 @@ def export(data: Path, name: str, out: Path) -> None:
 def models(context: click.Context, data: Path) -> None:
     """List the models, promote one, or go back to the one before."""
     if context.invoked_subcommand is None:
-        from scripts.shelf import show_models
+        from scripts.cli.model_list import show_models
 
         show_models(data)
 
@@ -67,7 +67,7 @@ def models(context: click.Context, data: Path) -> None:
 @click.argument("name")
 def promote_model(data: Path, name: str) -> None:
     """Let the model NAME serve, whatever the gate said; 'shipped' is the package's own."""
-    from scripts.shelf import promote
+    from scripts.cli.model_list import promote
 
     promote(data, name, click.echo)
 
@@ -76,7 +76,7 @@ def promote_model(data: Path, name: str) -> None:
 @given_data_option
 def roll_back_model(data: Path) -> None:
     """Let the model serve that did before the present one."""
-    from scripts.shelf import roll_back
+    from scripts.cli.model_list import roll_back
 
     roll_back(data, click.echo)
 
@@ -113,6 +113,6 @@ def backtest(**asked: Any) -> None:
     code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
     than that of the value 24 h before, or of the last value), and 2 for bad input.
     """
-    from scripts.backtest import Asked, command
+    from scripts.cli.backtest import Asked, command
 
     sys.exit(command(Asked(**asked), click.echo))

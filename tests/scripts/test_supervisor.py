@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.supervise import AlreadyRunning, Supervisor
+from scripts.supervisor import AlreadyRunning, Supervisor
 from storage.config.folders import Folders
 from storage.lake.writer import Keeper
 from storage.query.reader import Reader

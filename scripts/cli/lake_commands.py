@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scripts.commands.group import cli, data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
@@ -21,8 +21,8 @@ from scripts.commands.group import cli, data_option
 )
 def sql(data: Path, statement: str, form: str) -> None:
     """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it."""
-    from scripts.progress import rows_of
-    from scripts.show import show_rows
+    from scripts.cli.output import show_rows
+    from scripts.cli.progress import rows_of
     from storage.query.reader import Reader
 
     with closing(Reader.open(data)) as reader:
@@ -34,7 +34,7 @@ def sql(data: Path, statement: str, form: str) -> None:
 @click.argument("name", required=False)
 def schema(data: Path, name: str | None) -> None:
     """List the tables and views, or the columns of one table."""
-    from scripts.show import show_schema
+    from scripts.cli.output import show_schema
     from storage.config.settings import read_settings
 
     show_schema(name, read_settings(data).schema())
@@ -45,7 +45,7 @@ def schema(data: Path, name: str | None) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(data: Path, file: Path) -> None:
     """Write all that there is into FILE, while everything runs."""
-    from scripts.safety import take_backup
+    from scripts.cli.backup_and_delete import take_backup
 
     take_backup(data, file, click.echo)
 
@@ -55,7 +55,7 @@ def backup(data: Path, file: Path) -> None:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def restore(data: Path, file: Path) -> None:
     """Make a new data folder from the backup FILE, and verify every row of it."""
-    from scripts.safety import put_back
+    from scripts.cli.backup_and_delete import put_back
 
     put_back(file, data, click.echo)
 
@@ -71,7 +71,7 @@ def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     Stop its source first: with its next sample it is known again. Backups made before still have
     it.
     """
-    from scripts.safety import count_rows, delete_server
+    from scripts.cli.backup_and_delete import count_rows, delete_server
 
     rows = count_rows(data, server)
     if not yes:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scripts.commands.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option, given_data_option
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight sources new mongodb")
@@ -21,7 +21,7 @@ def sources(context: click.Context, data: Path) -> None:
 @given_data_option
 def list_sources(data: Path) -> None:
     """The same list."""
-    from scripts.sources_view import list_sources as run
+    from scripts.cli.source_list import list_sources as run
 
     run(data)
 
@@ -36,7 +36,7 @@ def try_source(data: Path, file: Path, once: bool, verbose: bool) -> None:
 
     Nothing is written.
     """
-    from scripts.sources_view import try_source as run
+    from scripts.cli.source_list import try_source as run
 
     sys.exit(0 if run(data, file, click.echo, once=once, verbose=verbose) else 1)
 
@@ -45,7 +45,7 @@ def try_source(data: Path, file: Path, once: bool, verbose: bool) -> None:
 @click.argument("kind")
 def new_source(kind: str) -> None:
     """Print a commented source file of KIND: mongodb, elasticsearch, prometheus or files."""
-    from scripts.sources_view import template
+    from scripts.cli.source_list import template
 
     click.echo(template(kind), nl=False)
 
@@ -62,7 +62,7 @@ def import_(data: Path, file: Path, like: Path | None) -> None:
 
     Killed, the same command goes on where it was; a sample of a server and time is kept once.
     """
-    from scripts.import_file import import_file
+    from scripts.cli.import_file import import_file
 
     rows = import_file(data, file, like, click.echo)
     click.echo(f"{rows:,} rows are in the inbox.")

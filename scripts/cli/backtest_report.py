@@ -8,8 +8,8 @@ import jinja2
 import numpy as np
 
 from functions.rules.evaluation.scoring import Array, Forecasting, Windows, held_out_windows
-from scripts.backtest import FORECASTS, SERVED, Backtest, lead_name, verdict
-from scripts.show import moment
+from scripts.cli.backtest import FORECASTS, SERVED, Backtest, lead_name, verdict
+from scripts.cli.output import moment
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
 from storage.query.history import Loaded

@@ -1,0 +1,21 @@
+"""The command, `hoursight …`: one module a noun; each loads what it runs only when it runs."""
+
+from scripts.cli import (
+    function_commands,
+    key_commands,
+    lake_commands,
+    model_commands,
+    run_commands,
+    source_commands,
+)
+from scripts.cli.group import cli
+
+__all__ = [
+    "cli",
+    "function_commands",
+    "key_commands",
+    "lake_commands",
+    "model_commands",
+    "run_commands",
+    "source_commands",
+]
