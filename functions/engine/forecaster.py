@@ -50,7 +50,9 @@ SHIPPED = Path(__file__).parents[2] / "model_export" / "shipped" / "tft.onnx"
 CARD_KEY = "hoursight_card"
 CONTRACT = 2  # of inputs, outputs and card, as model_export writes it
 
-_BATCH = 16  # the least CPU a server of 4 … 64, see scripts.bench model; more only take memory
+_BATCH = (
+    16  # the least CPU a server of 4 … 64, see scripts.tools.bench model; more only take memory
+)
 _WORKERS = 2  # onnxruntime lets the interpreter go while it computes
 _SELF_TEST_SIGMA = 1e-3  # machines round differently; a wrong graph is off by far more
 _LATE_STEPS = 12  # no reading in the window's first hour: the history is short

@@ -18,7 +18,7 @@ from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, S
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
 from tests.conftest import NOW, House
-from tests.functions.lakes import house_at
+from tests.functions.module_lakes import house_at
 
 ORIGIN = floor_step(NOW)
 FLEET = make_fleet(20, seed=7)

@@ -13,7 +13,7 @@ from storage.config.settings import Settings
 from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.schema import table
 from tests.conftest import NOW, House
-from tests.functions.lakes import house_at
+from tests.functions.module_lakes import house_at
 
 ORIGIN = floor_step(NOW)
 

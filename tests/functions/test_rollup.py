@@ -10,7 +10,7 @@ from functions.rollup import SETTLE, rollup
 from storage.config.settings import Settings
 from storage.model.grid import STEP, floor_step
 from tests.conftest import NOW, House
-from tests.functions.lakes import house_at
+from tests.functions.module_lakes import house_at
 
 STEP_START = floor_step(NOW) - STEP  # the newest complete step
 

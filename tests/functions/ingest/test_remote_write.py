@@ -19,7 +19,7 @@ from functions.ingest.ingest_service import taking_pushes
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
 from tests.conftest import NOW, House
-from tests.functions.prometheus import EXPORTER, PROMETHEUS, needs_prometheus, until
+from tests.functions.prometheus_server import EXPORTER, PROMETHEUS, needs_prometheus, until
 from web.app import create_app
 
 CONFIG = """\

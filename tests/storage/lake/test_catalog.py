@@ -10,7 +10,7 @@ import duckdb
 import pytest
 
 from scripts.cli.doctor import findings
-from scripts.cluster import Cluster, Proxy, missing
+from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.lake.backup import back_up, restore

@@ -18,7 +18,7 @@ from scripts.ports import free_port
 from storage.config.folders import Folders
 from tests.conftest import NOW
 from tests.functions.connectors.connector_contract import Chain, Contract, Rig, documents, expected
-from tests.functions.prometheus import (
+from tests.functions.prometheus_server import (
     EXPORTER,
     PASSWORD,
     Labels,

@@ -1,1 +1,0 @@
-"""What a user might pick instead, one file each: `python -m scripts.bench peers`."""

@@ -1,0 +1,358 @@
+"""The store's figures: `python -m scripts.tools.bench store`."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+import click
+import duckdb
+import httpx
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from scripts.ports import free_port
+from scripts.tools.bench.fleet_workload import STEP_S, issue, native, rolled_samples, samples
+from scripts.tools.bench.measure import Figure, interleaved, median, quantile, stopwatch
+from storage.config.folders import Folders
+from storage.config.settings import (
+    HostSettings,
+    Settings,
+    SourceSettings,
+    WebSettings,
+    write_settings,
+)
+from storage.inbox import segment
+from storage.lake.writer import Keeper
+from storage.model.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
+from storage.query.reader import Reader
+from storage.query.windows import contexts, rollup
+
+__all__ = ["figures"]
+
+ROUNDS = 30
+BATCH = timedelta(minutes=15)  # what one bulk segment holds
+RAW_VALUES = len(METRIC_NAMES)
+TEXTS = ["server", "source"]
+AS_SEGMENTS = {"compression": "lz4", "write_statistics": False, "use_dictionary": TEXTS}
+
+RAW_DAY = "SELECT * FROM metrics WHERE server = 'ppdb001' ORDER BY ts"
+HOURLY = """
+SELECT server, date_trunc('hour', ts) AS hour, max(cpu_user_pct) AS worst
+FROM metrics WHERE ts >= $since GROUP BY ALL
+"""
+HOURLY_ROLLED = """
+SELECT server, date_trunc('hour', ts) AS hour, max(cpu_user_pct_max) AS worst
+FROM metrics_5m WHERE ts >= $since GROUP BY ALL
+"""
+# Each with how it is started, and what it may hold [MB].
+PROCESSES = (
+    ("keeper", ("storage",), 300),
+    ("collect", ("functions", "collect"), 150),
+    ("web", ("web",), 300),
+)
+SETTLE_S = 15.0
+
+LAST = """
+SELECT server, max(ts) AS ts, arg_max(mem_used_pct, ts) AS mem FROM metrics {where} GROUP BY server
+"""
+
+
+def figures(servers: int, hours: float) -> Iterator[Figure]:
+    """All of them, on a fresh lake of `servers` × `hours` at 5 s."""
+    folder = Path(tempfile.mkdtemp(prefix="hoursight-bench-"))
+    try:
+        bench = Bench(folder, servers, hours)
+        yield from bench.appends()
+        yield from bench.bulk()
+        yield from bench.upkeep()
+        yield from bench.sizes()
+        yield from bench.queries()
+        yield from bench.late()
+        yield from bench.forecasts()
+        yield from bench.month()
+        bench.close()
+        yield from visibility(folder / "beside", servers)
+        yield from memory(folder / "var")
+    finally:
+        shutil.rmtree(folder)
+
+
+class Bench:
+    """A lake, its keeper, and the same rows in a plain DuckDB file."""
+
+    def __init__(self, folder: Path, servers: int, hours: float) -> None:
+        self.folders = Folders.at(folder / "var").create()
+        self.folder, self.servers, self.hours = folder, servers, hours
+        self.keeper = Keeper.open(self.folders.data)
+        self.reader = Reader.open(self.folders.data)
+        self.stop = floor_step(datetime.now(UTC))
+        self.start = self.stop - timedelta(hours=hours)
+        self.cursor = self.start - timedelta(days=1)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.reader.close()
+        self.keeper.close()
+
+    def put(self, rows: pa.Table, name: str, now: datetime) -> Path:
+        """One segment into the inbox."""
+        told = segment.Provenance(table=name, function="bench", created_at=now)
+        return segment.write(self.folders, rows, told)
+
+    def appends(self) -> Iterator[Figure]:
+        """A durable batch of one instant, beside bare Parquet and fsync."""
+        rows = samples(self.servers, self.start, 1)
+        bare = self.folder / "bare.parquet"
+
+        def ours() -> None:
+            self.put(rows, "metrics", self.stop).unlink()
+
+        mine, limit = interleaved(ours, lambda: _bare(rows, bare, **AS_SEGMENTS), 5 * ROUNDS)
+        yield Figure(
+            f"durable append of {self.servers} rows, p50", median(mine), "ms", 1.2,
+            "bare Parquet + fsync", median(limit), "ratio",
+        )  # fmt: skip
+
+    def bulk(self) -> Iterator[Figure]:
+        """History through segment and keeper, beside pyarrow alone writing the same rows."""
+        ours_s = limit_s = best_s = 0.0
+        count, moment = 0, self.start
+        with click.progressbar(length=int(self.hours * 4), label="bulk") as bar:
+            while moment < self.stop:
+                rows = samples(self.servers, moment, int(BATCH.total_seconds() // STEP_S))
+                moment += BATCH
+                with stopwatch() as elapsed:
+                    self.put(rows, "metrics", moment)
+                    self.keeper.commit_waiting(moment)
+                    ours_s += elapsed() / 1000
+                with stopwatch() as elapsed:
+                    _bare(rows, self.folder / "bare.parquet")
+                    limit_s += elapsed() / 1000
+                with stopwatch() as elapsed:
+                    _bare(rows, self.folder / "bare.parquet", use_dictionary=TEXTS)
+                    best_s += elapsed() / 1000
+                count += rows.num_rows
+                bar.update(1)
+        yield Figure(
+            "bulk ingest, committed and fsynced", count / ours_s / 1e6, "M rows/s", 0.6,
+            "bare pyarrow, defaults", count / limit_s / 1e6, "ratio", at_least=True,
+        )  # fmt: skip
+        yield Figure(
+            "the same beside pyarrow at its best", count / ours_s / 1e6, "M rows/s", 0.6,
+            "no dictionaries of floats", count / best_s / 1e6, "ratio", at_least=True,
+        )  # fmt: skip
+
+    def upkeep(self) -> Iterator[Figure]:
+        """CPU of commit, roll-up and maintenance for samples that come every 5 s."""
+        rolled, self.cursor = rollup(self.reader, self.cursor, self.stop)
+        self.put(rolled, "metrics_5m", self.stop)
+        self.keeper.commit_waiting(self.stop)
+        self.keeper.tidy(self.stop)
+        minutes, commits = 5, []
+        rows = [
+            samples(self.servers, self.stop + i * timedelta(seconds=STEP_S), 1) for i in range(60)
+        ]
+        began = time.process_time()
+        for i, instant in enumerate(rows):
+            now = self.stop + (i + 1) * timedelta(seconds=STEP_S)
+            self.put(instant, "metrics", now)
+            with stopwatch() as elapsed:
+                self.keeper.commit_waiting(now)
+                commits.append(elapsed())
+        after = self.stop + timedelta(minutes=minutes)
+        rolled, self.cursor = rollup(self.reader, self.cursor, after)
+        self.put(rolled, "metrics_5m", after)
+        self.keeper.commit_waiting(after)
+        self.keeper.tidy(after)
+        used = time.process_time() - began
+        yield Figure("commit of one batch, p50", median(commits), "ms", 20)
+        yield Figure(
+            "CPU for append, commit, roll-up, merge",
+            100 * used / (minutes * 60),
+            "% of a core",
+            0.6,
+        )
+        self.stop = after
+
+    def sizes(self) -> Iterator[Figure]:
+        """What a value costs on disk."""
+        raw = self.reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()
+        rolled = self.reader.query("SELECT count(*) AS n FROM metrics_5m")["n"][0].as_py()
+        yield Figure(
+            "bytes per raw value", self._live_bytes("metrics") / (raw * RAW_VALUES), "B", 0.85
+        )
+        values = rolled * RAW_VALUES * 3
+        yield Figure("bytes per roll-up value", self._live_bytes("metrics_5m") / values, "B", 1.5)
+
+    def _live_bytes(self, name: str) -> int:
+        rows = self.reader.query(
+            "SELECT sum(data_file_size_bytes) AS size FROM ducklake_list_files('lake', $name)",
+            name=name,
+        )
+        return int(rows["size"][0].as_py())
+
+    def queries(self) -> Iterator[Figure]:
+        """What pages and functions ask, beside the same rows in a plain DuckDB file."""
+        plain = native(self.folder / "native.duckdb", self.reader.query("FROM metrics"), "metrics")
+        rolled = native(
+            self.folder / "rolled.duckdb", self.reader.query("FROM metrics_5m"), "metrics_5m"
+        )
+        since = self.stop - timedelta(hours=min(12, self.hours))
+        recent = "WHERE ts > $since"
+        newest = {"since": self.stop - timedelta(minutes=10)}
+        at_hand, others = interleaved(
+            lambda: self.reader.latest(newest["since"], self.stop),
+            lambda: plain.execute(LAST.format(where=recent), newest).to_arrow_table(),
+            ROUNDS,
+        )
+        yield Figure(
+            "last sample of each server", median(at_hand), "ms", 5, "native DuckDB", median(others)
+        )
+        yield self._query("one server, raw", RAW_DAY, plain, 20)
+        yield self._query(
+            "max CPU an hour and host, raw", HOURLY, plain, 1.1, {"since": since}, "ratio"
+        )
+        yield self._query(
+            "max CPU an hour and host, rolled up",
+            HOURLY_ROLLED,
+            rolled,
+            1.1,
+            {"since": since},
+            "ratio",
+        )
+        window, _ = interleaved(lambda: contexts(self.reader, self.stop), lambda: None, ROUNDS)
+        yield Figure(f"window {self.servers} × 288 × 14", median(window), "ms", 60)
+        plain.close()
+        rolled.close()
+
+    def _query(
+        self,
+        name: str,
+        sql: str,
+        peer: duckdb.DuckDBPyConnection,
+        goal: float,
+        parameters: dict[str, datetime] | None = None,
+        held: str = "value",
+    ) -> Figure:
+        mine, others = interleaved(
+            lambda: self.reader.query(sql, **(parameters or {})),
+            lambda: peer.execute(sql, parameters).to_arrow_table(),
+            ROUNDS,
+        )
+        return Figure(name, median(mine), "ms", goal, "native DuckDB", median(others), held)
+
+    def late(self) -> Iterator[Figure]:
+        """Two steps of late samples for every server: committed and rolled up anew."""
+        when = self.stop - timedelta(minutes=30)
+        rows = samples(self.servers, when + timedelta(seconds=2), 2, step_s=300)
+        with stopwatch() as elapsed:
+            self.put(rows, "metrics", self.stop)
+            self.keeper.commit_waiting(self.stop + STEP)
+            rolled, _ = rollup(self.reader, self.cursor, self.stop)
+            self.put(rolled, "metrics_5m", self.stop)
+            self.keeper.commit_waiting(self.stop + STEP)
+            yield Figure(f"late data, 2 steps × {self.servers}", elapsed(), "ms", 200)
+
+    def forecasts(self) -> Iterator[Figure]:
+        """One issue for every server: 96 steps × 7 quantiles of each metric."""
+        rows = issue(self.servers, self.stop)
+        values = self.servers * RAW_VALUES * HORIZON_STEPS * len(QUANTILES)
+        with stopwatch() as elapsed:
+            self.put(rows, "forecasts", self.stop)
+            self.keeper.commit_waiting(self.stop + 2 * STEP)
+            yield Figure(
+                f"one issue of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
+                elapsed(), "ms", 200,
+            )  # fmt: skip
+        held = self._live_bytes("forecasts") / values
+        yield Figure("bytes per forecast value", held, "B", 1, "a float32", 4, "ratio")
+
+    def month(self) -> Iterator[Figure]:
+        """One server's 30 days of roll-ups among 20 servers' of a fleet, beside a plain file."""
+        since = self.start - timedelta(days=32)
+        for day in range(30):
+            rows = rolled_samples(20, since + timedelta(days=day))
+            self.put(rows, "metrics_5m", self.stop)
+            self.keeper.commit_waiting(self.stop + STEP)
+        self.keeper.merge("metrics_5m")
+        held = self.reader.query("FROM metrics_5m")
+        plain = native(self.folder / "month.duckdb", held, "metrics_5m")
+        sql = "SELECT * FROM metrics_5m WHERE server = 'ppdb001' AND ts < $until ORDER BY ts"
+        until = {"until": since + timedelta(days=31)}
+        yield self._query("one server, 30 days of roll-ups", sql, plain, 40, until)
+        plain.close()
+
+
+def visibility(data: Path, servers: int) -> Iterator[Figure]:
+    """From the segment's rename to rows in another process, with the keeper in its own."""
+    folders = Folders.at(data).create()
+    Keeper.open(data).close()
+    keeper = subprocess.Popen(
+        [sys.executable, "-m", "storage", "--data", str(data)], stderr=subprocess.DEVNULL
+    )
+    reader = Reader.open(data)
+    delays = []
+    first = datetime.now(UTC) - timedelta(hours=1)
+    try:
+        for i in range(60):
+            when = first + i * timedelta(seconds=STEP_S)
+            told = segment.Provenance(table="metrics", function="bench", created_at=when)
+            segment.write(folders, samples(servers, when, 1), told)
+            with stopwatch() as elapsed:
+                _until(partial(_holds_more_than, reader, i * servers))
+                delays.append(elapsed())
+    finally:
+        keeper.terminate()
+        keeper.wait()
+        reader.close()
+    later = delays[5:]  # the first wait for the keeper to start
+    yield Figure("visible to another process, p50", median(later), "ms", 100)
+    yield Figure("visible to another process, p99", quantile(later, 0.99), "ms", 500)
+
+
+def memory(data: Path) -> Iterator[Figure]:
+    """What the processes hold on the lake that was made; the site has shown its fleet once."""
+    web = WebSettings(port=free_port())
+    write_settings(
+        data, Settings(sources=SourceSettings(host=HostSettings(enabled=False)), web=web)
+    )
+    for name, module, goal_mb in PROCESSES:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *module, "--data", str(data)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            time.sleep(SETTLE_S)
+            if name == "web":
+                httpx.get(f"http://127.0.0.1:{web.port}/", timeout=30).raise_for_status()
+            held = psutil.Process(process.pid).memory_info().rss / 1e6
+        finally:
+            process.terminate()
+            process.wait()
+        yield Figure(f"memory of {name}", held, "MB", goal_mb)
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        time.sleep(0.005)
+
+
+def _holds_more_than(reader: Reader, rows: int) -> bool:
+    return int(reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()) > rows
+
+
+def _bare(rows: pa.Table, path: Path, **options: object) -> None:
+    """What anybody would write: pyarrow's defaults, compressed as the lake is, and fsynced."""
+    with path.open("wb") as file:
+        pq.write_table(rows, file, **({"compression": "zstd"} | options))
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,232 @@
+"""A PostgreSQL server of our own, to be killed whole, started again, and cut off at a COMMIT."""
+
+import os
+import select
+import shutil
+import socket
+import socketserver
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+__all__ = ["Cluster", "Proxy", "kill_server", "missing"]
+
+START_S = 20.0
+CHUNK_BYTES = 1 << 16
+
+
+def _binaries() -> Path | None:
+    """Where initdb is: distributions keep it out of PATH."""
+    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    found = str(places[0]) if places else shutil.which("initdb")
+    return Path(found).resolve().parent if found else None
+
+
+def missing() -> str | None:
+    """Why no server can be had here, with the remedy; None when one can."""
+    if _binaries() is None:
+        return "PostgreSQL is not installed: apt-get install postgresql"
+    return None
+
+
+def kill_server(pid: int) -> None:
+    """SIGKILL to a server and all its processes, as when its host loses power."""
+    with suppress(psutil.NoSuchProcess):
+        doomed = [psutil.Process(pid)]
+        doomed[0].suspend()  # it must not start others meanwhile
+        doomed += doomed[0].children(recursive=True)
+        for each in doomed:
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
+        psutil.wait_procs(doomed[1:], timeout=START_S)
+
+
+class Cluster:
+    """One server in a temporary folder, by an unprivileged user; `nurse` starts it when it died."""
+
+    def __init__(self) -> None:
+        found = _binaries()
+        assert found is not None, missing()
+        self._bin = found
+        self._folder = Path(tempfile.mkdtemp(prefix="hoursight-postgres-"))
+        self._user = "postgres" if os.getuid() == 0 else None  # the server refuses to be root
+        if self._user:
+            shutil.chown(self._folder, self._user)
+        self.port = _free_port()
+        self._run("initdb", "-D", str(self._folder / "db"), "-A", "trust", "-U", "hoursight", "-N")
+        self._stopping = threading.Event()
+        self._start()
+        self._nurse = threading.Thread(target=self._nurse_it)
+        self._nurse.start()
+
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        return self._server.pid
+
+    def create(self, database: str, like: str = "template1") -> None:
+        """Make a database, maybe as a copy of another."""
+        where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "hoursight")
+        self._run("createdb", *where, "-T", like, database)
+
+    def await_ready(self) -> None:
+        """Return when it answers."""
+        give_up = time.monotonic() + START_S
+        while not self._ready():
+            if time.monotonic() > give_up:
+                raise RuntimeError((self._folder / "log").read_text())
+            time.sleep(0.01)
+
+    def close(self) -> None:
+        """Stop it and remove all of it."""
+        self._stopping.set()
+        self._nurse.join()
+        kill_server(self.pid)
+        self._server.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _start(self) -> None:
+        settings = {
+            "port": self.port, "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": self._folder,
+            "fsync": "off",  # processes are killed here, and not the machine
+            "max_connections": 50, "shared_buffers": "16MB",
+        }  # fmt: skip
+        told = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        with (self._folder / "log").open("ab") as log:
+            self._server = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._folder / "db", *told],
+                user=self._user, stdout=log, stderr=log, cwd="/", start_new_session=True,
+            )  # fmt: skip
+        self.await_ready()
+
+    def _ready(self) -> bool:
+        probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(probe, check=False).returncode == 0
+
+    def _nurse_it(self) -> None:
+        while not self._stopping.wait(0.01):
+            if self._server.poll() is not None:
+                self._start()
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [self._bin / program, *arguments],
+            user=self._user, cwd="/", check=True, stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+
+
+class Proxy:
+    """Stands between DuckLake and the server; once armed, it strikes at the next writing COMMIT.
+
+    `sent`: the server is killed before it gets the COMMIT. `done`: it is killed when it has done
+    it, before the reply gets through. `cut`: it lives, and only the reply is lost. In a process of
+    its own, for DuckDB may wait for a reply with Python's lock held.
+    """
+
+    MODES = ("sent", "done", "cut")
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "scripts.tools.postgres_server", str(cluster.port)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        self.port = self._ask("port")
+
+    def arm(self, mode: str) -> None:
+        """Strike at the next COMMIT of a transaction that makes a snapshot."""
+        self._ask(f"{mode} {self.cluster.pid}")
+
+    def struck(self) -> bool:
+        """Whether it has."""
+        return self._ask("struck") == 1
+
+    def close(self) -> None:
+        """Let nobody through any more."""
+        self._process.communicate()
+
+    def _ask(self, line: str) -> int:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(line, file=self._process.stdin, flush=True)
+        return int(self._process.stdout.readline())
+
+
+class _Gate(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, far_port: int) -> None:
+        super().__init__(("127.0.0.1", 0), _Link)
+        self.far = ("127.0.0.1", far_port)
+        self.mode: str | None = None
+        self.doomed = 0
+
+    def answer(self, line: str) -> int:
+        """Do what a line from the other side of `Proxy` says."""
+        match line.split():
+            case ["port"]:
+                return int(self.server_address[1])
+            case ["struck"]:
+                return int(self.mode is None)
+            case [mode, pid]:
+                self.mode, self.doomed = mode, int(pid)
+        return 0
+
+
+class _Link(socketserver.BaseRequestHandler):
+    """One client's connection."""
+
+    server: _Gate
+
+    def handle(self) -> None:
+        with suppress(OSError), socket.create_connection(self.server.far) as far:
+            self._pass_on(self.request, far)
+
+    def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
+        writing = doomed = False
+        while True:
+            for ready in select.select([near, far], [], [])[0]:
+                data = ready.recv(CHUNK_BYTES)
+                if not data:
+                    return None
+                if ready is near:
+                    begins = b"BEGIN" in data
+                    writing = b"ducklake_snapshot VALUES" in data or (writing and not begins)
+                    doomed = writing and self.server.mode is not None and b"COMMIT" in data
+                    if doomed and self.server.mode == "sent":
+                        return self._strike()
+                    far.sendall(data)
+                elif doomed and b"COMMIT\0" in data:
+                    return self._strike()
+                else:
+                    near.sendall(data)
+
+    def _strike(self) -> None:
+        if self.server.mode != "cut":
+            kill_server(self.server.doomed)
+        self.server.mode = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _serve(far_port: int) -> None:
+    gate = _Gate(far_port)
+    threading.Thread(target=gate.serve_forever, daemon=True).start()
+    for line in sys.stdin:
+        print(gate.answer(line), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))
