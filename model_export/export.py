@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from model_export.card import card, write_card
+from model_export.inference_network import SwiftForecaster
 from model_export.network import Forecaster
+from model_export.parity_check import awkward_windows, fixture, parity
 from model_export.scaling import ranked
-from model_export.swift import SwiftForecaster
 from model_export.train import Checkpoint
-from model_export.verify import awkward_windows, fixture, parity
 
 __all__ = ["LARGEST_BYTES", "SHIPPED", "export", "export_graph"]
 

@@ -18,7 +18,6 @@ from pytorch_forecasting.models.temporal_fusion_transformer.sub_modules import (
 )
 from torch import Tensor, nn
 
-from model_export.plain import GATES, PlainForecast, plain_forecasts
 from model_export.scaling import (
     CONTEXT_BINS,
     HORIZON_BINS,
@@ -29,6 +28,7 @@ from model_export.scaling import (
     slopes,
     squash,
 )
+from model_export.window_baselines import GATES, PlainForecast, plain_forecasts
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import PROFILE_NAMES

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from model_export.network import Forecaster, Shape
-from model_export.windows import Batch, Corpus, Windows
+from model_export.training_windows import Batch, Corpus, Windows
 from storage.model.grid import QUANTILES
 
 __all__ = [

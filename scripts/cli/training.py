@@ -24,8 +24,8 @@ from storage.query.history import History, from_lake, read
 from storage.query.reader import Reader
 
 if TYPE_CHECKING:
+    from model_export.fine_tuning import Parts, Tuned
     from model_export.train import Checkpoint, Recipe
-    from model_export.tune import Parts, Tuned
 
 __all__ = ["Asked", "TrainingUnable", "command", "export_command"]
 
@@ -71,8 +71,8 @@ def command(asked: Asked, say: Say) -> bool:
 
 
 def _trained(folders: Folders, asked: Asked, history: History, say: Say) -> bool:
+    from model_export.fine_tuning import parted
     from model_export.train import save_checkpoint
-    from model_export.tune import parted
 
     first, end = history.span
     say(
@@ -103,7 +103,7 @@ def _gated(
 ) -> Verdict:
     """Export the candidate, race it against the serving model, and write how into its card."""
     from model_export.export import export
-    from model_export.verify import forecasting, unexported
+    from model_export.parity_check import forecasting, unexported
 
     path = folders.models / f"{name}.onnx"
     asked = (newest.context, newest.week_minute, newest.profile)
@@ -240,8 +240,8 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
 
 
 def _recipe(asked: Asked) -> "Recipe":
+    from model_export.fine_tuning import FINE, SCRATCH
     from model_export.train import ENDLESS
-    from model_export.tune import FINE, SCRATCH
 
     usual = SCRATCH if asked.start == "scratch" else FINE
     return replace(
@@ -256,7 +256,7 @@ def _recipe(asked: Asked) -> "Recipe":
 def _tune(
     folders: Folders, asked: Asked, parts: "Parts", start: "Checkpoint | None", say: Say
 ) -> "Tuned":
-    from model_export.tune import tune
+    from model_export.fine_tuning import tune
 
     columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[loss]}"))  # fmt: skip

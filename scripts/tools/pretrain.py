@@ -32,9 +32,10 @@ from functions.rules.evaluation.scoring import (
 )
 from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
-from model_export.calibrate import calibrate
+from model_export.calibration import calibrate
 from model_export.export import SHIPPED, export
 from model_export.network import Forecaster, Shape
+from model_export.parity_check import forecasting, unexported
 from model_export.train import (
     ENDLESS,
     Checkpoint,
@@ -44,8 +45,7 @@ from model_export.train import (
     save_checkpoint,
     train,
 )
-from model_export.verify import forecasting, unexported
-from model_export.windows import Corpus
+from model_export.training_windows import Corpus
 from scripts.tools.datasets import REAL_SETS, as_named, as_shapes, read_set, split
 from scripts.tools.synthetic import invented
 from storage.model.grid import STEP_MINUTES

@@ -8,13 +8,19 @@ import pytest
 import torch
 
 from model_export import export as exporting
-from model_export import verify
+from model_export import parity_check
 from model_export.card import packed, read_card, unpacked, weights_hash
 from model_export.export import export
+from model_export.parity_check import (
+    PARITY_SIGMA,
+    ParityError,
+    awkward_windows,
+    forecasting,
+    parity,
+)
 from model_export.train import Checkpoint
-from model_export.verify import PARITY_SIGMA, ParityError, awkward_windows, forecasting, parity
 from storage.model.grid import schema_hash
-from tests.model_export.fleets import small_network
+from tests.model_export.small_networks import small_network
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 CHECKPOINT = Checkpoint(small_network(), 640, 0.5, ({"name": "waves"},), 3)
@@ -66,7 +72,7 @@ def test_the_card_tells_what_a_reader_needs(model: Path) -> None:
 def test_a_graph_that_computes_something_else_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(verify, "BATCHES", (1, 7))
+    monkeypatch.setattr(parity_check, "BATCHES", (1, 7))
     path = tmp_path / "small.onnx"
     other = small_network(seed=1)
     exporting.export_graph(other, path)
@@ -76,7 +82,7 @@ def test_a_graph_that_computes_something_else_is_refused(
 
 def test_a_failed_export_leaves_the_old_file(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = model.read_bytes()
-    monkeypatch.setattr(verify, "BATCHES", (1,))
+    monkeypatch.setattr(parity_check, "BATCHES", (1,))
     monkeypatch.setattr(exporting, "LARGEST_BYTES", 1000)
     with pytest.raises(ValueError, match="at most 1000"):
         export(replace(CHECKPOINT, seed=4), model, NOW)

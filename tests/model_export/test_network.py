@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from model_export.network import Forecaster, calendar
-from model_export.verify import awkward_windows
+from model_export.parity_check import awkward_windows
 from storage.model.metrics import METRIC_NAMES, METRICS
-from tests.model_export.fleets import SMALL, small_network
+from tests.model_export.small_networks import SMALL, small_network
 
 
 def forecast(network: Forecaster, count: int = 24, seed: int = 3) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,8 @@ from model_export.train import (
     train,
     weighted_loss,
 )
-from model_export.windows import Corpus, Windows
-from tests.model_export.fleets import SMALL, fleet
+from model_export.training_windows import Corpus, Windows
+from tests.model_export.small_networks import SMALL, fleet
 
 CORPORA = [Corpus("waves", fleet(), licence="CC0")]
 SHORT = Recipe(steps=12, batch=8, seed=5)

@@ -18,8 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from functions.engine.forecaster import SHIPPED, Forecaster
+from model_export.parity_check import awkward_windows
 from model_export.train import load_checkpoint
-from model_export.verify import awkward_windows
 from scripts.tools.bench import forecasters as peers
 from scripts.tools.bench.forecast_cycle import lake_of
 from scripts.tools.bench.measure import Figure, stopwatch

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.engine.forecaster import Forecaster
-from model_export import tune, verify
+from model_export import fine_tuning, parity_check
 from scripts.cli import model_list, training
 from scripts.cli.training import Asked, TrainingUnable, command
 from storage import model_registry
@@ -18,7 +18,7 @@ from storage.model.grid import STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History
 from tests.conftest import House
-from tests.model_export.fleets import fleet
+from tests.model_export.small_networks import fleet
 
 NOW = floor_step(datetime.now(UTC)) - 3 * timedelta(days=1)
 
@@ -43,7 +43,7 @@ def written(history: History, folder: Path) -> Path:
 
 @pytest.fixture
 def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
-    monkeypatch.setattr(verify, "BATCHES", (1,))
+    monkeypatch.setattr(parity_check, "BATCHES", (1,))
     return Asked(tmp_path, (file,), steps=3)
 
 
@@ -51,7 +51,7 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
-    monkeypatch.setattr(tune, "_judge", lambda _: lambda _: next(better))
+    monkeypatch.setattr(fine_tuning, "_judge", lambda _: lambda _: next(better))
     said: list[str] = []
     command(asked, said.append)
     folders = Folders.at(asked.data)

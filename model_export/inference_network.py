@@ -9,15 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
+from model_export.inference_transformer import SwiftTransformer
 from model_export.network import Forecaster, calendar
-from model_export.plain import (
-    BETWEEN_LAGS,
-    GATES,
-    SMOOTHING,
-    STEP_WIDTHS,
-    YESTERDAY_WIDTH,
-    pace,
-)
 from model_export.scaling import (
     CONTEXT_BINS,
     HORIZON_BINS,
@@ -27,7 +20,14 @@ from model_export.scaling import (
     scale,
     squash,
 )
-from model_export.swift_transformer import SwiftTransformer
+from model_export.window_baselines import (
+    BETWEEN_LAGS,
+    GATES,
+    SMOOTHING,
+    STEP_WIDTHS,
+    YESTERDAY_WIDTH,
+    pace,
+)
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
 from storage.model.metrics import METRICS
 

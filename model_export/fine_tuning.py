@@ -10,11 +10,11 @@ import numpy as np
 import torch
 
 from functions.rules.evaluation.scoring import ORIGINS, Windows, held_out_windows, score
-from model_export.calibrate import calibrate
+from model_export.calibration import calibrate
 from model_export.network import Forecaster, Shape
+from model_export.parity_check import unexported
 from model_export.train import Checkpoint, Progress, Recipe, Watch, train
-from model_export.verify import unexported
-from model_export.windows import Corpus
+from model_export.training_windows import Corpus
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, MIN_CONTEXT_STEPS
 from storage.query.history import History, HistoryError
 

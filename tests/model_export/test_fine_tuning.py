@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from model_export.fine_tuning import parted, tune
 from model_export.train import Checkpoint, Recipe
-from model_export.tune import parted, tune
 from storage.query.history import HistoryError
-from tests.model_export.fleets import SMALL, small_network
+from tests.model_export.small_networks import SMALL, small_network
 from tests.storage.small_fleets import fleet
 
 TWO_DAYS = fleet(servers=10, days=2)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from model_export import swift_transformer
+from model_export import inference_transformer
+from model_export.inference_network import SwiftForecaster
 from model_export.network import Forecaster, Shape
+from model_export.parity_check import PARITY_SIGMA, awkward_windows, spreads
 from model_export.scaling import ranked, scale, squash
-from model_export.swift import SwiftForecaster
-from model_export.verify import PARITY_SIGMA, awkward_windows, spreads
 from storage.model.grid import CONTEXT_STEPS
-from tests.model_export.fleets import SMALL
+from tests.model_export.small_networks import SMALL
 
 
 def shaken(shape: Shape) -> Forecaster:
@@ -38,8 +38,8 @@ def test_the_serving_form_computes_what_the_network_computes(shape: Shape) -> No
 
 
 def test_but_for_its_tables_the_serving_form_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = replace(swift_transformer.SIGNALS, pieces=20_000)
-    monkeypatch.setattr(swift_transformer, "SIGNALS", fine)
+    fine = replace(inference_transformer.SIGNALS, pieces=20_000)
+    monkeypatch.setattr(inference_transformer, "SIGNALS", fine)
     assert difference(shaken(SMALL)) <= 5e-5
 
 
@@ -48,7 +48,7 @@ def test_a_table_ends_where_squashed_readings_end() -> None:
     alone[-1] = 1
     context = torch.from_numpy(np.repeat(alone[:, None], 14, axis=1)[None])
     farthest = squash(scale(context).bins).abs().max()
-    low, high = swift_transformer.SIGNALS.usual
+    low, high = inference_transformer.SIGNALS.usual
     assert 0.5 * high < farthest <= high == -low
 
 

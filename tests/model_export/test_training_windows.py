@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.windows import Batch, Corpus, Variations, Windows, units
+from model_export.training_windows import Batch, Corpus, Variations, Windows, units
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import WINDOW_STEPS
-from tests.model_export.fleets import fleet
+from tests.model_export.small_networks import fleet
 
 PLAIN = Variations(0, 0, 0, 0, 0, 0, 0)
 

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from functions.rules.evaluation.scoring import Array, Windows, covered, held_out_windows
-from model_export.calibrate import calibrate
+from model_export.calibration import calibrate
 from model_export.network import Forecaster
 from storage.model.grid import QUANTILES
-from tests.model_export.fleets import fleet, small_network
+from tests.model_export.small_networks import fleet, small_network
 
 WINDOWS = held_out_windows(fleet(servers=2))
 
@@ -18,10 +18,10 @@ def answer(network: Forecaster, windows: Windows) -> Array:
 
 
 def test_calibrated_bands_hold_what_they_promise(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_export.calibrate._BELIEVED", 1e9)  # one factor for all
-    monkeypatch.setattr("model_export.calibrate._NARROWEST", 1e-3)
-    monkeypatch.setattr("model_export.calibrate._WIDEST", 1e3)
-    monkeypatch.setattr("model_export.calibrate._FARTHEST", 1e3)
+    monkeypatch.setattr("model_export.calibration._BELIEVED", 1e9)  # one factor for all
+    monkeypatch.setattr("model_export.calibration._NARROWEST", 1e-3)
+    monkeypatch.setattr("model_export.calibration._WIDEST", 1e3)
+    monkeypatch.setattr("model_export.calibration._FARTHEST", 1e3)
     network = small_network()
     factors = calibrate(network, [WINDOWS])
     assert np.ptp(factors, axis=(0, 1)).max() < 1e-3
@@ -37,7 +37,7 @@ def test_calibrated_bands_hold_what_they_promise(monkeypatch: pytest.MonkeyPatch
 def test_a_group_of_metrics_that_needs_wider_bands_gets_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("model_export.calibrate._BELIEVED", 20.0)
+    monkeypatch.setattr("model_export.calibration._BELIEVED", 20.0)
     history = fleet(servers=3)
     history.values[..., 12] += 40 * (
         np.random.default_rng(1).random(history.values.shape[:2]) < 0.3

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from functions.rules.evaluation.scoring import Array, Windows, comparable
 from model_export.network import PAIRS, Forecaster
+from model_export.parity_check import unexported
 from model_export.scaling import BIN_STEPS, HORIZON_BINS
-from model_export.verify import unexported
 from storage.model.grid import HORIZON_STEPS, QUANTILES
 from storage.model.metrics import GROUPS, METRIC_NAMES
 
