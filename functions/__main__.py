@@ -6,17 +6,17 @@ import threading
 from pathlib import Path
 
 from functions.engine import registry
-from functions.engine.executors.subprocess_executor import Isolate, Nursery
-from functions.engine.function_endpoint import Door
-from functions.engine.listeners import LakeNews
+from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.function_endpoint import FunctionEndpoint
+from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
-from functions.engine.scheduler import Resident, work
-from functions.engine.user_code import SOURCES, Users
-from functions.ingest.ingest_service import taking_pushes
+from functions.engine.scheduler import SourceWorker, run_scheduler
+from functions.engine.user_code import SOURCES, UserCode
+from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
-from storage.ipc.rpc import answering
-from storage.platform.process import log_plainly, until_told_to_stop
+from storage.ipc.rpc import serve_rpc
+from storage.platform.process import configure_logging, stop_on_signals
 
 
 def main() -> None:
@@ -25,41 +25,41 @@ def main() -> None:
     parser.add_argument("room", choices=("collect", "think"))
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
     arguments = parser.parse_args()
-    log_plainly()
-    stop = until_told_to_stop()
+    configure_logging()
+    stop = stop_on_signals()
     settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
-    nursery = Nursery(folders, settings)
+    nursery = WorkerFactory(folders, settings)
     if arguments.room == "collect":
         collect(Runner(folders, settings, nursery=nursery), nursery, stop)
     else:
         think(Runner(folders, settings), nursery, stop)
 
 
-def collect(runner: Runner, nursery: Nursery, stop: threading.Event) -> None:
+def collect(runner: Runner, nursery: WorkerFactory, stop: threading.Event) -> None:
     """Run the adapters and the source files, each in its own process, and take what is pushed."""
-    news = LakeNews(runner.folders, stop)
+    news = CommitListener(runner.folders, stop)
     residents = [
-        Resident(runner, Isolate(nursery, source), news)
+        SourceWorker(runner, SubprocessExecutor(nursery, source), news)
         for source in registry.adapter_sources(runner.settings)
     ]
     for resident in residents:
         resident.start()
-    with taking_pushes(runner.folders):
-        Users(runner, nursery, news, SOURCES).keep_watch(stop)
+    with serve_ingest(runner.folders):
+        UserCode(runner, nursery, news, SOURCES).keep_watch(stop)
     for resident in residents:
         resident.stop()
     runner.flush()
 
 
-def think(runner: Runner, nursery: Nursery, stop: threading.Event) -> None:
+def think(runner: Runner, nursery: WorkerFactory, stop: threading.Event) -> None:
     """Run our functions that make rows out of rows, the user's own, and what is called for."""
-    news = LakeNews(runner.folders, stop)
-    users = Users(runner, nursery, news)
+    news = CommitListener(runner.folders, stop)
+    users = UserCode(runner, nursery, news)
     watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
     watcher.start()
-    with answering(runner.folders.calls, Door(runner, nursery, users).answer):
-        work(runner, registry.thinkers(), stop, watch_lake=True)
+    with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, nursery, users).answer):
+        run_scheduler(runner, registry.thinkers(), stop, watch_lake=True)
     watcher.join()
     runner.flush()
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from functions.engine.forecaster import Forecast, Forecaster, ModelUnusable
 from functions.engine.function import Batch, function
-from functions.engine.serving_model import Shelf
+from functions.engine.serving_model import ServingModel
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rollup import SETTLE
@@ -48,7 +48,7 @@ class _Portion:
 
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
-def forecast(window: Window, shelf: Shelf, cursor: str | None) -> Batch:
+def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
     """Forecast every server that has no forecast yet from the newest complete step."""
     issued_at = _newest_origin(window)
     if issued_at is None:
@@ -65,7 +65,7 @@ def forecast(window: Window, shelf: Shelf, cursor: str | None) -> Batch:
 
 
 def _forecast(
-    window: Window, shelf: Shelf, contexts: Contexts
+    window: Window, shelf: ServingModel, contexts: Contexts
 ) -> tuple[dict[str, pa.Table], str | None]:
     """The rows, and the hash of the model that made them; without a model they say why not."""
     try:

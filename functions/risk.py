@@ -11,7 +11,7 @@ import pyarrow as pa
 from functions.engine.function import function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
-from functions.rules.risk_score import Fleet, assess
+from functions.rules.risk_score import FleetState, assess
 from storage.model.grid import floor_step
 from storage.model.schema import table
 
@@ -31,7 +31,7 @@ def risk(window: Window) -> pa.Table:
     issued = window.forecasts()
     servers = recent.servers
     sampled, forecast = _places(servers, samples.servers), _places(servers, issued.servers)
-    fleet = Fleet(
+    fleet = FleetState(
         profiles=recent.profiles,
         cores=recent.cores,
         recent=recent.values,

@@ -19,15 +19,20 @@ from types import ModuleType
 
 import msgspec
 
-from functions.engine.executors.executor import Asked, InPlace, Meter, in_words
+from functions.engine.executors.executor import (
+    CallRequest,
+    CostMeter,
+    InProcessExecutor,
+    error_text,
+)
 from functions.engine.executors.worker_protocol import (
-    Call,
-    Called,
-    Incoming,
-    Load,
-    Loaded,
+    CallMessage,
+    CallReply,
+    CodeSource,
+    LoadMessage,
+    LoadReply,
     Message,
-    Source,
+    MessageReader,
     blobs_of,
     packed,
 )
@@ -51,13 +56,13 @@ def main() -> None:
     # The parent asks with this where a run stands that has to be stopped.
     faulthandler.register(signal.SIGUSR1, all_threads=False, chain=False)
     first = _next(line)
-    if not isinstance(first, Load):
+    if not isinstance(first, LoadMessage):
         return
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
-    hands = InPlace(Folders.at(first.data), settings)
+    hands = InProcessExecutor(Folders.at(first.data), settings)
     loaded, found = _load(first.source, hands)
     line.sendall(packed(loaded))
-    while isinstance(message := _next(line), Call):
+    while isinstance(message := _next(line), CallMessage):
         called, blobs = _call(hands, found[message.name], message)
         line.sendall(packed(called, blobs))
 
@@ -69,7 +74,7 @@ def _die_with(parent: int) -> None:
 
 
 def _next(line: socket.socket) -> Message | None:
-    incoming = Incoming()
+    incoming = MessageReader()
     while more := line.recv(CHUNK):
         whole = incoming.add(more)
         if whole is not None:
@@ -77,15 +82,15 @@ def _next(line: socket.socket) -> Message | None:
     return None
 
 
-def _load(source: Source, hands: InPlace) -> tuple[Loaded, Mapping[str, Function]]:
+def _load(source: CodeSource, hands: InProcessExecutor) -> tuple[LoadReply, Mapping[str, Function]]:
     try:
         found = load(source, hands.folders, hands.settings)
     except (Exception, SystemExit) as error:  # whatever a source does while it is imported
-        return Loaded(error=_told(error, source.path)), {}
-    return Loaded(tuple(f.declared() for f in found)), {f.name: f for f in found}
+        return LoadReply(error=_told(error, source.path)), {}
+    return LoadReply(tuple(f.declared() for f in found)), {f.name: f for f in found}
 
 
-def load(source: Source, folders: Folders, settings: Settings) -> list[Function]:
+def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Function]:
     """The functions of a source; raises whatever its code does, and ImportError for none."""
     if source.module is not None:
         return functions_in(importlib.import_module(source.module))
@@ -111,10 +116,12 @@ def load(source: Source, folders: Folders, settings: Settings) -> list[Function]
     return [msgspec.structs.replace(f, code_hash=fingerprint) for f in found]
 
 
-def _call(hands: InPlace, function: Function, message: Call) -> tuple[Called, list[bytes]]:
+def _call(
+    hands: InProcessExecutor, function: Function, message: CallMessage
+) -> tuple[CallReply, list[bytes]]:
     paths = tuple(Path(path) for path in message.paths)
-    asked = Asked(message.now, message.cursor, paths, message.body)
-    meter = Meter()
+    asked = CallRequest(message.now, message.cursor, paths, message.body)
+    meter = CostMeter()
     try:
         answer = hands.call(function, asked)
         blobs = blobs_of(answer.batch)
@@ -122,9 +129,9 @@ def _call(hands: InPlace, function: Function, message: Call) -> tuple[Called, li
         outcome = "unreachable" if isinstance(error, UNREACHABLE) else "failed"
         cost = meter.cost()
         told = _told(error, function.call.__code__.co_filename)
-        return Called(message.number, cost.cpu_s, cost.peak_rss_mb, outcome, told), []
+        return CallReply(message.number, cost.cpu_s, cost.peak_rss_mb, outcome, told), []
     batch, cost = answer.batch, meter.cost()
-    called = Called(
+    called = CallReply(
         message.number, cost.cpu_s, cost.peak_rss_mb,
         tables=tuple(batch.rows), cursor=batch.cursor, window_key=batch.window_key,
         model=batch.model, snapshot=answer.snapshot, rows_in=answer.rows_in, more=batch.more,
@@ -138,11 +145,11 @@ def _told(error: BaseException, path: str | None) -> str:
     if isinstance(error, SyntaxError) and error.filename == path:
         return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
     if isinstance(error, Unreachable):
-        return in_words(error)
+        return error_text(error)
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]
     where = f" (line {lines[-1]} of {Path(str(path)).name})" if lines else ""
-    return in_words(error) + where
+    return error_text(error) + where
 
 
 if __name__ == "__main__":

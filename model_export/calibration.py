@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from functions.rules.evaluation.scoring import Array, Windows, comparable
-from model_export.network import PAIRS, Forecaster
+from functions.rules.evaluation.scoring import Array, ScoredWindows, comparable
+from model_export.network import PAIRS, ForecastNetwork
 from model_export.parity_check import unexported
 from model_export.scaling import BIN_STEPS, HORIZON_BINS
 from storage.model.grid import HORIZON_STEPS, QUANTILES
@@ -33,10 +33,10 @@ Factors = NDArray[np.float64]
 
 
 def calibrate(
-    network: Forecaster,
-    sets: Sequence[Windows],
-    named: Sequence[Windows] | None = None,
-    prior: Forecaster | None = None,
+    network: ForecastNetwork,
+    sets: Sequence[ScoredWindows],
+    named: Sequence[ScoredWindows] | None = None,
+    prior: ForecastNetwork | None = None,
 ) -> Factors:
     """Set the factors on the gaps between quantiles, and return them [32, 14, 6].
 
@@ -67,7 +67,7 @@ def calibrate(
 class _Evidence:
     """What a network that was not widened says to some windows, and how far off it was."""
 
-    def __init__(self, network: Forecaster, windows: Windows) -> None:
+    def __init__(self, network: ForecastNetwork, windows: ScoredWindows) -> None:
         asked = (windows.context, windows.week_minute, windows.profile)
         forecast = unexported(network)(*asked)  # [n, 96, 14, 7]
         self.windows = windows

@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from model_export.network import Forecaster
+from model_export.network import ForecastNetwork
 from model_export.scaling import BIN_STEPS, SPREAD_FLOOR, slopes
 from model_export.train import Checkpoint
 from storage.model.grid import (
@@ -78,7 +78,7 @@ def card(
     }
 
 
-def weights_hash(network: Forecaster) -> str:
+def weights_hash(network: ForecastNetwork) -> str:
     """SHA-256 of the weights, name by name."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):

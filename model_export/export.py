@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from model_export.card import card, write_card
-from model_export.inference_network import SwiftForecaster
-from model_export.network import Forecaster
+from model_export.inference_network import InferenceNetwork
+from model_export.network import ForecastNetwork
 from model_export.parity_check import awkward_windows, fixture, parity
 from model_export.scaling import ranked
 from model_export.train import Checkpoint
@@ -58,10 +58,10 @@ def export(
     return told
 
 
-def export_graph(network: Forecaster, path: Path) -> None:
+def export_graph(network: ForecastNetwork, path: Path) -> None:
     """Write the bare graph; its batch axis is free, and one clock may serve the whole batch."""
     network.eval()  # the exporter restores the mode it found: dropout must not come back
-    served = SwiftForecaster(network).eval()
+    served = InferenceNetwork(network).eval()
     example = awkward_windows(3, seed=0)
     with warnings.catch_warnings():
         # lengths are constant here, so what the tracer turns into constants is right

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from functions.rules.evaluation.scoring import ORIGINS, Windows, held_out_windows, score
+from functions.rules.evaluation.scoring import ORIGINS, ScoredWindows, held_out_windows, score
 from model_export.calibration import calibrate
-from model_export.network import Forecaster, Shape
+from model_export.network import ForecastNetwork, Shape
 from model_export.parity_check import unexported
 from model_export.train import Checkpoint, Progress, Recipe, Watch, train
 from model_export.training_windows import Corpus
@@ -33,8 +33,8 @@ class Parts:
     """One history in three: hosts and days to learn from, to stop by, and to be judged by."""
 
     learned: History
-    watched: Sequence[Windows]  # other hosts on the same days, all hosts on later ones
-    newest: Windows  # the newest hours of all hosts, in front of which the rest ends
+    watched: Sequence[ScoredWindows]  # other hosts on the same days, all hosts on later ones
+    newest: ScoredWindows  # the newest hours of all hosts, in front of which the rest ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,8 @@ def tune(
 
 
 def _followed(
-    start: Forecaster, found: Forecaster, judge: Callable[[Forecaster], float]
-) -> tuple[float, Forecaster]:
+    start: ForecastNetwork, found: ForecastNetwork, judge: Callable[[ForecastNetwork], float]
+) -> tuple[float, ForecastNetwork]:
     """The best of the start, the new weights, and some between: a mean is often better than both.
 
     As in Wortsman et al. (2022), "Robust fine-tuning of zero-shot models".
@@ -111,7 +111,7 @@ def _followed(
     return best[1], best[2]
 
 
-def _between(start: Forecaster, found: Forecaster, share: float) -> Forecaster:
+def _between(start: ForecastNetwork, found: ForecastNetwork, share: float) -> ForecastNetwork:
     mixed = deepcopy(found)
     weights: dict[str, Any] = start.state_dict()
     mixed.load_state_dict(
@@ -120,10 +120,10 @@ def _between(start: Forecaster, found: Forecaster, share: float) -> Forecaster:
     return mixed.eval()
 
 
-def _judge(parts: Sequence[Windows]) -> Callable[[Forecaster], float]:
+def _judge(parts: Sequence[ScoredWindows]) -> Callable[[ForecastNetwork], float]:
     """The mean over `parts` of a network's loss relative to the seasonal naive forecast."""
 
-    def judge(network: Forecaster) -> float:
+    def judge(network: ForecastNetwork) -> float:
         ask = unexported(network)
         losses = [
             score(ask(part.context, part.week_minute, part.profile), part).loss for part in parts

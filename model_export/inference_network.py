@@ -9,8 +9,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from model_export.inference_transformer import SwiftTransformer
-from model_export.network import Forecaster, calendar
+from model_export.inference_transformer import InferenceTransformer
+from model_export.network import ForecastNetwork, calendar
 from model_export.scaling import (
     CONTEXT_BINS,
     HORIZON_BINS,
@@ -31,7 +31,7 @@ from model_export.window_baselines import (
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
 from storage.model.metrics import METRICS
 
-__all__ = ["SwiftForecaster"]
+__all__ = ["InferenceNetwork"]
 
 _METRICS, _LEVELS = len(METRICS), len(QUANTILES)
 _GAPS = _LEVELS - 1
@@ -40,7 +40,7 @@ _PLACES = _METRICS * HORIZON_BINS  # metric by metric, bin by bin
 _WIDEST = 3.0
 
 
-class SwiftForecaster(nn.Module):
+class InferenceNetwork(nn.Module):
     """What `network` computes, from the same three inputs and the readings in order.
 
     `ranked` [B, 14, 288] holds each metric's readings in ascending order, NaN last, uptime without
@@ -53,19 +53,19 @@ class SwiftForecaster(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, network: Forecaster) -> None:
+    def __init__(self, network: ForecastNetwork) -> None:
         super().__init__()
         shape = network.shape
         if shape.continuous == shape.hidden:
             raise ValueError(
                 f"continuous and hidden are both {shape.hidden}: the serving form needs two sizes"
             )
-        self.own = _SwiftOwnDay(network.own)
-        self.fusion = _SwiftFusion(network.fusion)
+        self.own = _InferenceOwnDay(network.own)
+        self.fusion = _InferenceFusion(network.fusion)
         self.transformer = None
         if shape.transformer:
             order = torch.arange(_METRICS * shape.latent).reshape(_METRICS, -1).t().flatten()
-            self.transformer = SwiftTransformer(network.transformer, order)
+            self.transformer = InferenceTransformer(network.transformer, order)
         self.latent = shape.latent
         slopes = cast(Tensor, network.slopes)
         age = torch.arange(1 - CONTEXT_STEPS, 1, dtype=torch.float32)
@@ -158,7 +158,7 @@ class _Plain:
         return median, widths + (last * self.reach[:, None]) * STEP_WIDTHS[:, None, None]
 
 
-class _SwiftOwnDay(nn.Module):
+class _InferenceOwnDay(nn.Module):
     """network._OwnDay with its output in the order [B, latent, 14, 32]."""
 
     def __init__(self, slow: Any) -> None:
@@ -188,7 +188,7 @@ class _SwiftOwnDay(nn.Module):
         return found.reshape(-1, _METRICS, self.latent, HORIZON_BINS).transpose(1, 2)
 
 
-class _SwiftFusion(nn.Module):
+class _InferenceFusion(nn.Module):
     """network._Fusion with channels in front of its 448 places: [B, channels, 14, 32]."""
 
     first: Tensor

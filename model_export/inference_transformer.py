@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from model_export.scaling import CONTEXT_BINS, HORIZON_BINS
 from storage.model.grid import CONTEXT_STEPS
 
-__all__ = ["SIGNALS", "Reach", "SwiftTransformer"]
+__all__ = ["SIGNALS", "InferenceTransformer", "Reach"]
 
 _FORBIDDEN = -1e9  # what pytorch-forecasting adds to the score of a key that may not be looked at
 
 
-class SwiftTransformer(nn.Module):
+class InferenceTransformer(nn.Module):
     """The prediction of a TemporalFusionTransformer with one categorical, all windows whole.
 
     `order` says in which order its outputs are wanted.
@@ -46,16 +46,16 @@ class SwiftTransformer(nn.Module):
         self.lstm_encoder = _lstm(slow.lstm_encoder)
         self.lstm_decoder = _lstm(slow.lstm_decoder)
         gate = slow.post_lstm_gate_encoder.fc
-        self.after_lstm = _Gate([_affine(gate)], [slow.post_lstm_add_norm_encoder.norm])
+        self.after_lstm = _GatedUnit([_affine(gate)], [slow.post_lstm_add_norm_encoder.norm])
         self.enrichment = _Residual([slow.static_enrichment])
         self.attention = _Attention(slow.multihead_attn)
         mixed = _composed(
             _affine(slow.multihead_attn.w_h), _affine(slow.post_attn_gate_norm.glu.fc)
         )
-        self.after_attention = _Gate([mixed], [slow.post_attn_gate_norm.add_norm.norm])
+        self.after_attention = _GatedUnit([mixed], [slow.post_attn_gate_norm.add_norm.norm])
         self.feed_forward = _Residual([slow.pos_wise_ff])
         last = slow.pre_output_gate_norm
-        self.before_output = _Gate([_affine(last.glu.fc)], [last.add_norm.norm])
+        self.before_output = _GatedUnit([_affine(last.glu.fc)], [last.add_norm.norm])
         output = _affine(slow.output_layer)
         self.output = _Linear([_Affine(output.weight[order], output.bias[order])])
 
@@ -143,7 +143,7 @@ class _Linear(nn.Module):
         return self.weight @ values + self.bias
 
 
-class _Gate(nn.Module):
+class _GatedUnit(nn.Module):
     """Gated linear unit, skip connection and normalisation over channels."""
 
     def __init__(self, maps: Sequence[_Affine], norms: Sequence[Any]) -> None:
@@ -196,7 +196,7 @@ class _Residual(nn.Module):
     def __init__(self, networks: Sequence[Any]) -> None:
         super().__init__()
         self.first = _Linear([_affine(n.fc1) for n in networks])
-        self.gate = _Gate(
+        self.gate = _GatedUnit(
             [_gated(n) for n in networks], [n.gate_norm.add_norm.norm for n in networks]
         )
         extra = getattr(networks[0], "context", None)
@@ -281,7 +281,7 @@ class _Selection(nn.Module):
         self.first = _Linear([_composed(spread, _affine(flat.fc1))])
         self.skip = _Linear([_resampled(spread, flat.resample_norm)])
         self.skip_norm = _Norm([flat.resample_norm.norm])
-        self.gate = _Gate([_gated(flat)], [flat.gate_norm.add_norm.norm])
+        self.gate = _GatedUnit([_gated(flat)], [flat.gate_norm.add_norm.norm])
         self.context = _Linear([_affine(flat.context)]) if hasattr(flat, "context") else None
         self.category = None if embeddings is None else _Category(slow, embeddings)
 

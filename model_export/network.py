@@ -28,12 +28,12 @@ from model_export.scaling import (
     slopes,
     squash,
 )
-from model_export.window_baselines import GATES, PlainForecast, plain_forecasts
+from model_export.window_baselines import GATES, WindowBaselines, window_baselines
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import PROFILE_NAMES
 
-__all__ = ["PAIRS", "Forecaster", "Shape", "calendar"]
+__all__ = ["PAIRS", "ForecastNetwork", "Shape", "calendar"]
 
 PAIRS = len(QUANTILES) // 2  # of quantiles about the median
 _MIDDLE = PAIRS
@@ -78,7 +78,7 @@ def calendar(week_minute: Tensor, bins: int = CONTEXT_BINS + HORIZON_BINS) -> Te
     return torch.stack(turns, -1)
 
 
-class Forecaster(nn.Module):
+class ForecastNetwork(nn.Module):
     """Forecast 8 h of 14 metrics from 24 h: `context` [B, 288, 14] to quantiles [B, 96, 14, 7].
 
     NaN in the context is a missing reading; a metric with fewer than 12 readings gets NaN.
@@ -121,7 +121,7 @@ class Forecaster(nn.Module):
 
     def scaled(self, window: Scaled, week_minute: Tensor, profile: Tensor) -> Tensor:
         """Quantiles [B, 32, 14, 7] in units of each window's spread, in order."""
-        plain = plain_forecasts(window)
+        plain = window_baselines(window)
         own = self.own(window, plain)  # [B, 32, 14, own_latent]
         joint = self._joint(window, plain, week_minute, profile)  # [B, 32, 14, latent]
         return cast(Tensor, self.fusion(joint, own, plain))
@@ -136,7 +136,7 @@ class Forecaster(nn.Module):
         return steps[:, None] * cast(Tensor, self.slopes)  # [steps, 14]
 
     def _joint(
-        self, window: Scaled, plain: PlainForecast, week_minute: Tensor, profile: Tensor
+        self, window: Scaled, plain: WindowBaselines, week_minute: Tensor, profile: Tensor
     ) -> Tensor:
         batch = window.bins.shape[0]
         shape = (-1, HORIZON_BINS, len(METRICS), self.shape.latent)
@@ -155,7 +155,7 @@ class _OwnDay(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        ladder, seen, extras = len(QUANTILES), 8, 2 + len(PlainForecast.LAGS)
+        ladder, seen, extras = len(QUANTILES), 8, 2 + len(WindowBaselines.LAGS)
         size = 2 * CONTEXT_BINS + ladder + seen + extras
         self.latent = shape.own_latent
         self.layers = nn.Sequential(
@@ -167,7 +167,7 @@ class _OwnDay(nn.Module):
             nn.Linear(shape.own_hidden, HORIZON_BINS * shape.own_latent),
         )
 
-    def forward(self, window: Scaled, plain: PlainForecast) -> Tensor:
+    def forward(self, window: Scaled, plain: WindowBaselines) -> Tensor:
         since = window.bins - window.last[..., None]  # [B, 14, 96]
         pace = plain.pace[..., :1]  # [B, 14, 1] mean move within 15 minutes
         features = [
@@ -190,7 +190,7 @@ class _Fusion(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.joint = nn.Linear(shape.latent, shape.fusion)
-        self.rest = nn.Linear(shape.own_latent + PlainForecast.HINTS, shape.fusion)
+        self.rest = nn.Linear(shape.own_latent + WindowBaselines.HINTS, shape.fusion)
         self.lead = nn.Parameter(0.1 * torch.randn(HORIZON_BINS, 1, shape.fusion))
         self.metric = nn.Parameter(0.1 * torch.randn(len(METRICS), shape.fusion))
         self.layers = nn.Sequential(
@@ -204,7 +204,7 @@ class _Fusion(nn.Module):
         # set by calibration, which comes after training
         self.register_buffer("widening", torch.ones(HORIZON_BINS, len(METRICS), _STEPS))
 
-    def forward(self, joint: Tensor, own: Tensor, plain: PlainForecast) -> Tensor:
+    def forward(self, joint: Tensor, own: Tensor, plain: WindowBaselines) -> Tensor:
         hidden = self.joint(joint) + self.rest(torch.cat([own, plain.hints], -1))
         hidden = self.layers(hidden + self.lead + self.metric)  # [B, 32, 14, fusion]
         gates, shift, stretch, extra = self.out(hidden).split([GATES, 1, _STEPS, _STEPS], -1)
@@ -241,7 +241,7 @@ def _climb() -> Tensor:
 
 
 def _transformer_inputs(
-    window: Scaled, plain: PlainForecast, clock: Tensor, profile: Tensor
+    window: Scaled, plain: WindowBaselines, clock: Tensor, profile: Tensor
 ) -> dict[str, Tensor]:
     """The dictionary that pytorch-forecasting's transformer reads, in the order of `_reals()`."""
     batch, metrics = window.bins.shape[0], len(METRICS)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_export.card import packed
-from model_export.network import Forecaster
+from model_export.network import ForecastNetwork
 from model_export.scaling import SPREAD_FLOOR, ranked, slopes
 from storage.model.grid import CONTEXT_STEPS
 from storage.model.metrics import METRICS
@@ -88,7 +88,7 @@ def forecasting(model: Path, batch: int = 32) -> Callable[..., Array]:
     return forecast
 
 
-def unexported(network: Forecaster, batch: int = 64) -> Callable[..., Array]:
+def unexported(network: ForecastNetwork, batch: int = 64) -> Callable[..., Array]:
     """A network in torch as a function of (context, week_minute, profile), in batches."""
     network.eval()
     device = next(network.parameters()).device
@@ -102,7 +102,7 @@ def unexported(network: Forecaster, batch: int = 64) -> Callable[..., Array]:
     return forecast
 
 
-def parity(network: Forecaster, model: Path) -> Mapping[str, float]:
+def parity(network: ForecastNetwork, model: Path) -> Mapping[str, float]:
     """Largest difference for each batch size, in σ of each window; ParityError above 1e-3."""
     session = _session(model)
     found = {str(size): _difference(network, session, size) for size in BATCHES}
@@ -141,7 +141,9 @@ def fixture(model: Path) -> dict[str, Any]:
     }
 
 
-def _difference(network: Forecaster, session: onnxruntime.InferenceSession, size: int) -> float:
+def _difference(
+    network: ForecastNetwork, session: onnxruntime.InferenceSession, size: int
+) -> float:
     inputs = awkward_windows(size, seed=size)
     with torch.no_grad():
         expected = network.eval()(

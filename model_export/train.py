@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from model_export.network import Forecaster, Shape
-from model_export.training_windows import Batch, Corpus, Windows
+from model_export.network import ForecastNetwork, Shape
+from model_export.training_windows import Corpus, TrainingBatch, TrainingWindows
 from storage.model.grid import QUANTILES
 
 __all__ = [
@@ -63,7 +63,7 @@ class Recipe:
 class Watch:
     """Stop early: `judge` a network each `every` steps, give up after `patience` without better."""
 
-    judge: Callable[[Forecaster], float]
+    judge: Callable[[ForecastNetwork], float]
     every: int
     patience: int
 
@@ -72,7 +72,7 @@ class Watch:
 class Checkpoint:
     """Trained weights with what the card must tell about them; counts go on over fine-tuning."""
 
-    network: Forecaster
+    network: ForecastNetwork
     windows_seen: int
     epochs: float
     corpora: tuple[dict[str, Any], ...]
@@ -86,11 +86,11 @@ class Progress(Protocol):
 
 
 @dataclass(slots=True)
-class _Course:
+class _TrainingProgress:
     """How far a training is: all that changes while it runs, beside the optimiser."""
 
-    network: Forecaster
-    average: Forecaster
+    network: ForecastNetwork
+    average: ForecastNetwork
     step: int = 0
     spent_s: float = 0.0
     judged: list[tuple[int, float]] = field(default_factory=list)  # step, loss
@@ -116,9 +116,9 @@ def train(
     """
     torch.set_num_threads(recipe.threads)
     lightning.seed_everything(recipe.seed, verbose=False)
-    network = deepcopy(start.network) if start else Forecaster(shape)
+    network = deepcopy(start.network) if start else ForecastNetwork(shape)
     network.train().widen(torch.ones(1))  # calibration comes after training
-    course = _Course(network, deepcopy(network))
+    course = _TrainingProgress(network, deepcopy(network))
     told = tuple(_told(c) for c in corpora)
     identity = {"recipe": asdict(recipe), "corpora": list(told), "weights": _sum(network)}
     if keep and keep.exists():
@@ -169,7 +169,7 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read what `save_checkpoint` wrote."""
     told = torch.load(path, weights_only=True)
-    network = Forecaster(Shape(**told["shape"]))
+    network = ForecastNetwork(Shape(**told["shape"]))
     weights = told["weights"]
     # one factor per gap, as files of before had them, stands for all leads and metrics
     weights["fusion.widening"] = weights["fusion.widening"].expand_as(network.fusion.widening)
@@ -187,7 +187,7 @@ def _write(told: Mapping[str, Any], path: Path) -> None:
     os.replace(draft, path)
 
 
-def _take_up(course: _Course, keep: Path, identity: Mapping[str, Any]) -> None:
+def _take_up(course: _TrainingProgress, keep: Path, identity: Mapping[str, Any]) -> None:
     told = torch.load(keep, weights_only=True)
     differing = [name for name, value in identity.items() if told["identity"][name] != value]
     if differing:
@@ -207,7 +207,7 @@ class _Learning(lightning.LightningModule):
 
     def __init__(
         self,
-        course: _Course,
+        course: _TrainingProgress,
         recipe: Recipe,
         watch: Watch | None,
         say: Progress | None,
@@ -241,7 +241,7 @@ class _Learning(lightning.LightningModule):
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # there is one
             group["lr"] = self.recipe.rate * _pace(self.done, self.recipe.warmup)
 
-    def training_step(self, batch: Batch, _: int) -> Tensor:
+    def training_step(self, batch: TrainingBatch, _: int) -> Tensor:
         torch.manual_seed(self.recipe.seed * 1_000_003 + self.course.step)  # dropout, resumed alike
         forecast = self.network(batch.context, batch.week_minute, batch.profile)
         return weighted_loss(forecast, batch.target, batch.unit)
@@ -269,8 +269,8 @@ class _Learning(lightning.LightningModule):
             optimiser.load_state_dict(self.course.optimiser)
         return optimiser
 
-    def transfer_batch_to_device(self, batch: Batch, device: Any, _: int) -> Batch:
-        moved = {name: getattr(batch, name).to(device) for name in Batch.__slots__}
+    def transfer_batch_to_device(self, batch: TrainingBatch, device: Any, _: int) -> TrainingBatch:
+        moved = {name: getattr(batch, name).to(device) for name in TrainingBatch.__slots__}
         return replace(batch, **moved)
 
     def on_fit_start(self) -> None:
@@ -321,7 +321,7 @@ def _pace(done: float, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
-def _lean(course: _Course, share: float) -> None:
+def _lean(course: _TrainingProgress, share: float) -> None:
     """Move the average towards the network; it keeps `share` of itself, less in the first steps."""
     share = min(share, course.step / (course.step + 9))
     pairs = zip(course.average.parameters(), course.network.parameters(), strict=True)
@@ -331,7 +331,7 @@ def _lean(course: _Course, share: float) -> None:
 
 
 def _fit(learning: _Learning, corpora: Sequence[Corpus], recipe: Recipe) -> None:
-    windows = Windows(corpora, recipe.batch, recipe.seed, first=learning.course.step)
+    windows = TrainingWindows(corpora, recipe.batch, recipe.seed, first=learning.course.step)
     loader = DataLoader(windows, batch_size=None, num_workers=0)
     trainer = lightning.Trainer(
         max_steps=-1,
@@ -352,7 +352,7 @@ def _fit(learning: _Learning, corpora: Sequence[Corpus], recipe: Recipe) -> None
         trainer.fit(learning, loader)
 
 
-def _sum(network: Forecaster) -> float:
+def _sum(network: ForecastNetwork) -> float:
     """A number by which one start is told from another."""
     return float(sum(p.detach().double().abs().sum() for p in network.parameters()))
 

@@ -15,7 +15,7 @@ from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import WINDOW_STEPS, History, week_minute
 
-__all__ = ["Batch", "Corpus", "Windows", "units"]
+__all__ = ["Corpus", "TrainingBatch", "TrainingWindows", "units"]
 
 _DAY = 24 * 60 // STEP_MINUTES
 _WEEK_MINUTES = 7 * 24 * 60
@@ -41,7 +41,7 @@ class Corpus:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class TrainingBatch:
     """B windows and the unit in which each series' error counts."""
 
     context: Tensor  # [B, 288, 14] NaN = missing
@@ -82,7 +82,7 @@ def units(history: History) -> NDArray[np.float32]:
     return np.maximum(moved, floor).astype(np.float32)
 
 
-class Windows(IterableDataset[Batch]):
+class TrainingWindows(IterableDataset[TrainingBatch]):
     """An endless, seeded stream of batches drawn from several corpora, from the `first` on.
 
     Each batch has dice of its own, so that a stream taken up again in the middle is the same.
@@ -112,11 +112,11 @@ class Windows(IterableDataset[Batch]):
         self._shares = weights / weights.sum()
         self._units = [units(c.history) for c in corpora]
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[TrainingBatch]:
         for place in itertools.count(self.first):
             yield self.draw(np.random.default_rng((self.seed, place)))
 
-    def draw(self, random: np.random.Generator) -> Batch:
+    def draw(self, random: np.random.Generator) -> TrainingBatch:
         """One batch; the same generator state gives the same batch."""
         counts = random.multinomial(self.batch, self._shares)
         parts = [self._from(i, int(n), random) for i, n in enumerate(counts) if n]
@@ -124,7 +124,7 @@ class Windows(IterableDataset[Batch]):
         _mirror(windows, self.variations, random)
         context, target = windows[:, :CONTEXT_STEPS], windows[:, CONTEXT_STEPS:]
         _hide(context, self.variations, random)
-        return Batch(
+        return TrainingBatch(
             torch.from_numpy(np.ascontiguousarray(context)),
             torch.from_numpy(np.ascontiguousarray(target)),
             torch.from_numpy(clocks),

@@ -15,9 +15,9 @@ __all__ = [
     "SMOOTHING",
     "STEP_WIDTHS",
     "YESTERDAY_WIDTH",
-    "PlainForecast",
+    "WindowBaselines",
     "pace",
-    "plain_forecasts",
+    "window_baselines",
 ]
 
 GATES = 3  # context quantiles, yesterday at the same time, last value
@@ -27,7 +27,7 @@ _NORMAL_STEPS = (1.4, 1.1, 1.23, 1.23, 1.1, 1.4)  # gaps of normal quantiles in 
 
 
 @dataclass(frozen=True, slots=True)
-class PlainForecast:
+class WindowBaselines:
     """Median and widths of each plain forecast, in units of the window's spread."""
 
     LAGS: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16, 31)  # bins; 31 is the last lead
@@ -48,7 +48,7 @@ class PlainForecast:
         return median, widths + (last * self.reach) * STEP_WIDTHS.to(last.device)
 
 
-def plain_forecasts(window: Scaled) -> PlainForecast:
+def window_baselines(window: Scaled) -> WindowBaselines:
     """The three forecasts of `window`, bin by bin, [B, 32, 14, …]."""
     exact = window.bins[..., :HORIZON_BINS].transpose(1, 2)  # [B, 32, 14]
     smooth = (window.bins @ SMOOTHING.to(window.bins.device)).transpose(1, 2)  # [B, 32, 14]
@@ -62,12 +62,12 @@ def plain_forecasts(window: Scaled) -> PlainForecast:
     now = window.last[:, None].expand_as(last)
     seen = window.seen[..., :HORIZON_BINS].transpose(1, 2)
     hints = torch.stack([squash(exact), squash(smooth), squash(last), squash(now - last), seen], -1)
-    return PlainForecast(medians, gaps[:, None], reach[..., None], smooth, moves, hints)
+    return WindowBaselines(medians, gaps[:, None], reach[..., None], smooth, moves, hints)
 
 
 def pace(bins: Tensor) -> Tensor:
     """Mean absolute move of `bins` [B, 14, 96] over each of LAGS, [B, 14, 6]."""
-    moves = [(bins[..., lag:] - bins[..., :-lag]).abs().mean(-1) for lag in PlainForecast.LAGS]
+    moves = [(bins[..., lag:] - bins[..., :-lag]).abs().mean(-1) for lag in WindowBaselines.LAGS]
     return torch.stack(moves, -1)  # [B, 14, 6]
 
 
@@ -80,7 +80,7 @@ def _smoothing() -> Tensor:
 
 def _between_lags() -> Tensor:
     """Matrix [6, 32]: linear interpolation from the measured lags to the lead of each bin."""
-    lags = torch.tensor(PlainForecast.LAGS, dtype=torch.float32)
+    lags = torch.tensor(WindowBaselines.LAGS, dtype=torch.float32)
     matrix = torch.zeros(len(lags), HORIZON_BINS)
     for bin_ahead in range(HORIZON_BINS):
         lead = min(float(bin_ahead + 1), float(lags[-1]))

@@ -15,7 +15,7 @@ from honcho.environ import parse_procfile
 
 from storage.config.folders import Folders
 from storage.inbox import segment
-from storage.platform.process import sole
+from storage.platform.process import exclusive_lock
 
 __all__ = ["PROCFILE", "AlreadyRunning", "Supervisor"]
 
@@ -125,7 +125,7 @@ class Supervisor:
 
 
 def _locked(folders: Folders) -> TextIO:
-    lock = sole(folders.data / "supervisor.lock")
+    lock = exclusive_lock(folders.data / "supervisor.lock")
     if lock is None:
         raise AlreadyRunning(
             f"{folders.data} is in use by a running hoursight: stop that one, or name another "

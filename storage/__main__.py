@@ -16,10 +16,10 @@ from watchfiles import watch
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.lake.attach import ReadersBusy
-from storage.lake.catalog_holder import held_open
-from storage.lake.maintenance import Slice
-from storage.lake.writer import FolderUnwritable, Keeper, KeeperRunning
-from storage.platform.process import log_plainly, until_told_to_stop
+from storage.lake.catalog_holder import catalog_held_open
+from storage.lake.maintenance import MaintenanceStep
+from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
+from storage.platform.process import configure_logging, stop_on_signals
 
 log = logging.getLogger("keeper")
 
@@ -34,23 +34,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
     data = parser.parse_args().data
-    log_plainly()
-    stop = until_told_to_stop()
+    configure_logging()
+    stop = stop_on_signals()
     try:
-        keeper = Keeper.open(data)
-    except (KeeperRunning, FolderUnwritable, SettingsError) as error:
+        keeper = Writer.open(data)
+    except (WriterRunning, DataFolderNotWritable, SettingsError) as error:
         sys.exit(f"ERROR {error}")
     log.info("keeping %s", Folders.at(data).lake)
-    with held_open(Folders.at(data)):
+    with catalog_held_open(Folders.at(data)):
         keep(keeper, Folders.at(data), stop)
     keeper.close()
 
 
-def keep(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
+def keep(keeper: Writer, folders: Folders, stop: threading.Event) -> None:
     """Commit as segments come, with a piece of maintenance between, until `stop` is set."""
     # Of monotonic time: the clock may be set while we run.
     upkept = time.monotonic()
-    pieces: Iterator[Slice] = iter(())
+    pieces: Iterator[MaintenanceStep] = iter(())
     drain(keeper, stop)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
@@ -63,7 +63,7 @@ def keep(keeper: Keeper, folders: Folders, stop: threading.Event) -> None:
         look_after(pieces, keeper, stop)
 
 
-def drain(keeper: Keeper, stop: threading.Event) -> None:
+def drain(keeper: Writer, stop: threading.Event) -> None:
     """Commit until the inbox is empty; what cannot be committed now stays there for later."""
     while not stop.is_set():
         try:
@@ -80,7 +80,7 @@ def drain(keeper: Keeper, stop: threading.Event) -> None:
         log.info("%s", ", ".join(f"{count} {name}" for name, count in done.rows.items()))
 
 
-def look_after(pieces: Iterable[Slice], keeper: Keeper, stop: threading.Event) -> None:
+def look_after(pieces: Iterable[MaintenanceStep], keeper: Writer, stop: threading.Event) -> None:
     """Do the next piece of maintenance; it may fail, and the next round tries again."""
     if stop.is_set():
         return

@@ -23,7 +23,14 @@ from storage.inbox import segment
 from storage.model.schema import table
 
 __all__ = [
-    "SHIPPED", "ModelMissing", "fingerprint", "names", "path_of", "promote", "roll_back", "tell",
+    "SHIPPED",
+    "ModelMissing",
+    "fingerprint",
+    "model_event_row",
+    "names",
+    "path_of",
+    "promote",
+    "rollback",
     "weights_of",
 ]  # fmt: skip
 
@@ -73,7 +80,7 @@ def promote(folders: Folders, name: str) -> None:
     _put(serving, new)
 
 
-def roll_back(folders: Folders) -> None:
+def rollback(folders: Folders) -> None:
     """Change the model that serves and the one before it; ModelMissing when there is only one."""
     serving, previous = folders.models / _SERVING, folders.models / _PREVIOUS
     if not serving.exists() and not previous.exists():
@@ -85,7 +92,7 @@ def roll_back(folders: Folders) -> None:
     replaced.unlink(missing_ok=True)
 
 
-def tell(
+def model_event_row(
     folders: Folders,
     event: str,
     path: Path,

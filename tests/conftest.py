@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from storage.config.folders import Folders
 from storage.inbox import segment
-from storage.lake.writer import Commit, Keeper
+from storage.lake.writer import CommitResult, Writer
 from storage.model.schema import table
 from storage.query.reader import Reader
 
@@ -25,11 +25,11 @@ NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
 
 
 @dataclass
-class House:
+class LakeFixture:
     """A data folder with its keeper and a reader beside it."""
 
     folders: Folders
-    keeper: Keeper
+    keeper: Writer
     reader: Reader
 
     def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **told: Any) -> Path:
@@ -41,7 +41,7 @@ class House:
         )
         return segment.write(self.folders, rows, provenance)
 
-    def commit(self, now: datetime = NOW) -> Commit:
+    def commit(self, now: datetime = NOW) -> CommitResult:
         """Let the keeper commit what waits."""
         return self.keeper.commit_waiting(now)
 
@@ -54,14 +54,14 @@ class House:
 def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder as a keeper makes it, to be copied: that is quicker than to make one."""
     data = tmp_path_factory.mktemp("empty")
-    Keeper.open(data).close()
+    Writer.open(data).close()
     return data
 
 
 @pytest.fixture
-def house(tmp_path: Path, empty_lake: Path) -> Iterator[House]:
+def house(tmp_path: Path, empty_lake: Path) -> Iterator[LakeFixture]:
     shutil.copytree(empty_lake, tmp_path, dirs_exist_ok=True)
-    house = House(Folders.at(tmp_path), Keeper.open(tmp_path), Reader.open(tmp_path))
+    house = LakeFixture(Folders.at(tmp_path), Writer.open(tmp_path), Reader.open(tmp_path))
     yield house
     house.reader.close()
     house.keeper.close()

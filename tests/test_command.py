@@ -7,12 +7,12 @@ import pyarrow.parquet as pq
 import pytest
 
 import hoursight
-from storage.config.api_keys import Keyring
+from storage.config.api_keys import ApiKeys
 from storage.config.folders import Folders
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import TABLES
 from storage.model.views import VIEWS
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -34,7 +34,7 @@ def run(capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
 
 
 @pytest.fixture
-def filled(house: House) -> House:
+def filled(house: LakeFixture) -> LakeFixture:
     house.put("metrics", [{"server": "ppdb001", "ts": NOW, "mem_used_pct": 61.5}])
     house.commit()
     return house
@@ -43,14 +43,14 @@ def filled(house: House) -> House:
 QUERY = "SELECT server, ts, mem_used_pct, swap_used_pct FROM metrics"
 
 
-def test_sql_prints_a_table_with_times_in_utc(run: Run, filled: House) -> None:
+def test_sql_prints_a_table_with_times_in_utc(run: Run, filled: LakeFixture) -> None:
     code, out, _ = run("sql", "--data", str(filled.folders.data), QUERY)
     assert code == 0
     assert out.splitlines()[1].split() == ["ppdb001", "2026-05-06", "12:00:30Z", "61.5"]
     assert out.splitlines()[2] == "1 row"
 
 
-def test_sql_prints_csv_and_json_with_missing_as_nothing(run: Run, filled: House) -> None:
+def test_sql_prints_csv_and_json_with_missing_as_nothing(run: Run, filled: LakeFixture) -> None:
     data = str(filled.folders.data)
     _, csv, _ = run("sql", "--data", data, "--format", "csv", QUERY)
     assert csv.splitlines()[1].endswith(",61.5,")
@@ -59,7 +59,7 @@ def test_sql_prints_csv_and_json_with_missing_as_nothing(run: Run, filled: House
 
 
 def test_sql_prints_parquet_that_others_read(
-    filled: House, capsysbinary: pytest.CaptureFixture[bytes]
+    filled: LakeFixture, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     hoursight.main(["sql", "--data", str(filled.folders.data), "--format", "parquet", QUERY])
     rows = pq.read_table(pa.BufferReader(capsysbinary.readouterr().out))
@@ -71,7 +71,7 @@ def test_sql_prints_parquet_that_others_read(
     [("SELECT nope FROM metrics", "nope"), ("DROP TABLE metrics", "read-only")],
 )
 def test_sql_that_cannot_run_is_told_in_the_engines_words(
-    run: Run, filled: House, statement: str, says: str
+    run: Run, filled: LakeFixture, statement: str, says: str
 ) -> None:
     code, _, err = run("sql", "--data", str(filled.folders.data), statement)
     assert code == 1
@@ -138,7 +138,7 @@ def test_keys_are_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     code, token, note = run("keys", "create", "--scope", "feed", "--name", "telegraf", *data)
     assert (code, token[:3]) == (0, "hs_")
     assert "shown this once" in note
-    assert Keyring(Folders.at(tmp_path)).find(token.strip()).name == "telegraf"
+    assert ApiKeys(Folders.at(tmp_path)).find(token.strip()).name == "telegraf"
     assert run("keys", "list", *data)[1].split()[:2] == ["telegraf", "feed"]
     assert "no longer taken" in run("keys", "revoke", "telegraf", *data)[1]
     assert run("keys", "list", *data)[1] == ""
@@ -152,7 +152,9 @@ def test_a_public_address_without_a_key_is_not_started(run: Run, tmp_path: Path)
     assert "keys create --scope admin" in err
 
 
-def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(run: Run, filled: House) -> None:
+def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(
+    run: Run, filled: LakeFixture
+) -> None:
     broken = filled.folders.models / "serving.onnx"
     broken.write_bytes(b"\x08\x07 torn")
     code, out, _ = run("doctor", "--data", str(filled.folders.data))
@@ -163,7 +165,7 @@ def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(run: Run, fille
     assert "remove that file to go back to the shipped one" in out
 
 
-def test_the_doctor_says_what_is_well(run: Run, filled: House) -> None:
+def test_the_doctor_says_what_is_well(run: Run, filled: LakeFixture) -> None:
     out = run("doctor", "--data", str(filled.folders.data))[1]
     assert "ok   model:" in out
     assert "ok   lake: readable" in out
@@ -175,7 +177,7 @@ def test_functions_are_listed_with_what_sets_them_off(run: Run, tmp_path: Path) 
     assert "not yet" in out
 
 
-def test_notebooks_get_arrow(filled: House) -> None:
+def test_notebooks_get_arrow(filled: LakeFixture) -> None:
     with hoursight.connect(filled.folders.data) as lake:
         rows = lake.sql("SELECT mem_used_pct AS m FROM metrics WHERE server = $s", s="ppdb001")
     assert rows["m"].to_pylist() == [61.5]

@@ -12,7 +12,7 @@ from functions.engine.forecaster import SHIPPED, Forecaster
 from scripts.cli import cli
 from storage.config.settings import Settings
 from storage.model.metrics import METRIC_NAMES
-from tests.conftest import House
+from tests.conftest import LakeFixture
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -35,7 +35,7 @@ def test_every_file_that_the_readme_points_to_is_there(target: str) -> None:
 
 
 @pytest.mark.parametrize("statement", re.findall(r'hoursight sql "(select [^"]+)"', README))
-def test_every_query_of_the_readme_runs(house: House, statement: str) -> None:
+def test_every_query_of_the_readme_runs(house: LakeFixture, statement: str) -> None:
     house.reader.query(statement)
 
 

@@ -15,9 +15,9 @@ import pytest
 import hoursight
 from storage.config.folders import Folders
 from storage.lake.catalog import load_extension
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.query.reader import Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 TEXT = (Path(__file__).parents[1] / "docs" / "sql.md").read_text()
 STEP = NOW.replace(minute=0, second=0)
@@ -35,16 +35,16 @@ def example(heading: str) -> str:
     return found[1]
 
 
-def rows_of(house: House, sql: str) -> Rows:
+def rows_of(house: LakeFixture, sql: str) -> Rows:
     return [tuple(row.values()) for row in house.reader.query(sql).to_pylist()]
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory, empty_lake: Path) -> Iterator[House]:
+def full(tmp_path_factory: pytest.TempPathFactory, empty_lake: Path) -> Iterator[LakeFixture]:
     """A lake with merged files, files that were replaced and rows that were written anew."""
     data = tmp_path_factory.mktemp("docs") / "var"
     shutil.copytree(empty_lake, data)
-    house = House(Folders.at(data), Keeper.open(data), Reader.open(data))
+    house = LakeFixture(Folders.at(data), Writer.open(data), Reader.open(data))
     for i in range(3):
         ts = NOW - timedelta(seconds=5 * i)
         house.put("metrics", [{"server": s, "ts": ts, "mem_used_pct": 10.5 * i} for s in "ab"])
@@ -60,7 +60,7 @@ def full(tmp_path_factory: pytest.TempPathFactory, empty_lake: Path) -> Iterator
 
 
 @pytest.fixture
-def lake(full: House, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture) -> House:
+def lake(full: LakeFixture, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture) -> LakeFixture:
     """The same, once the user has listed the files that count."""
     monkeypatch.chdir(full.folders.data.parent)
     for table in ("metrics", "metrics_5m"):
@@ -71,14 +71,14 @@ def lake(full: House, monkeypatch: pytest.MonkeyPatch, capfdbinary: Capture) -> 
     return full
 
 
-def test_the_lake_has_what_the_examples_have_to_heed(lake: House) -> None:
+def test_the_lake_has_what_the_examples_have_to_heed(lake: LakeFixture) -> None:
     gone = lake.one("SELECT count(delete_file) FROM ducklake_list_files('lake', 'metrics_5m')")
     files = lake.one("SELECT count(*) FROM ducklake_list_files('lake', 'metrics')")
     assert (gone, files) == (2, 1)
     assert len(list(Path("var/lake/main/metrics").rglob("*.parquet"))) == 4
 
 
-def test_duckdb_reads_by_the_catalog(lake: House) -> None:
+def test_duckdb_reads_by_the_catalog(lake: LakeFixture) -> None:
     connection = duckdb.connect()
     for extension in ("ducklake", "sqlite_scanner"):
         load_extension(connection, extension)  # as INSTALL does, without the network
@@ -87,7 +87,7 @@ def test_duckdb_reads_by_the_catalog(lake: House) -> None:
     connection.close()
 
 
-def test_duckdb_reads_the_files_alone(lake: House) -> None:
+def test_duckdb_reads_the_files_alone(lake: LakeFixture) -> None:
     connection = duckdb.connect()
     read = connection.sql(example("DuckDB, without the catalog"))
     expected = rows_of(lake, "SELECT server, ts, mem_used_pct FROM metrics ORDER BY ALL")
@@ -95,7 +95,7 @@ def test_duckdb_reads_the_files_alone(lake: House) -> None:
     connection.close()
 
 
-def test_pandas_reads_the_files(lake: House) -> None:
+def test_pandas_reads_the_files(lake: LakeFixture) -> None:
     names: dict[str, Any] = {}
     exec(example("pandas"), names)  # noqa: S102 - our own text
     steps = names["steps"]
@@ -109,7 +109,7 @@ def test_pandas_reads_the_files(lake: House) -> None:
     reason="PySpark (400 MB) is no part of the tests: install it to run the example",
 )
 @pytest.mark.filterwarnings("default")
-def test_spark_reads_the_files(lake: House) -> None:
+def test_spark_reads_the_files(lake: LakeFixture) -> None:
     names: dict[str, Any] = {}
     exec(example("Spark"), names)  # noqa: S102 - our own text
     steps = names["steps"]

@@ -10,11 +10,11 @@ import pytest
 
 import hoursight
 from functions.engine.catalog_view import Roster
-from functions.engine.executors.executor import Answer, Stopped
+from functions.engine.executors.executor import CallResult, RunStopped
 from functions.engine.runner import Runner
 from scripts.cli.function_list import why
 from storage.config.settings import Settings
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import save
 
 Run = Callable[..., tuple[int, str, str]]
@@ -39,7 +39,7 @@ def leaks():
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], house: House) -> Run:
+def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
     """Runs the command on the house's folder; gives exit code, output and errors."""
 
     def call(*arguments: str) -> tuple[int, str, str]:
@@ -63,7 +63,7 @@ def run(capsys: pytest.CaptureFixture[str], house: House) -> Run:
     ],
 )
 def test_why_tells_when_how_and_what_to_do(
-    run: Run, house: House, name: str, outcome: str, error: str, remedy: str
+    run: Run, house: LakeFixture, name: str, outcome: str, error: str, remedy: str
 ) -> None:
     path = save(house.folders, "cases", CASES)
     assert run("call", name)[0] == 1
@@ -77,7 +77,7 @@ def test_why_tells_when_how_and_what_to_do(
     assert str(path) in out
 
 
-def test_why_of_a_function_that_is_well_says_so(run: Run, house: House) -> None:
+def test_why_of_a_function_that_is_well_says_so(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
     assert "it has not run yet" in run("functions", "why", "good")[1]
     run("call", "good")
@@ -86,12 +86,12 @@ def test_why_of_a_function_that_is_well_says_so(run: Run, house: House) -> None:
 
 
 class Failing:
-    def call(self, *_: object) -> Answer:
-        raise Stopped("crashed", "its process was killed by signal 11 (SIGSEGV)")
+    def call(self, *_: object) -> CallResult:
+        raise RunStopped("crashed", "its process was killed by signal 11 (SIGSEGV)")
 
 
 @pytest.fixture
-def parked(house: House) -> Roster:
+def parked(house: LakeFixture) -> Roster:
     """A roster with a function that has failed five times in a row."""
     save(house.folders, "cases", CASES)
     roster = Roster(Runner(house.folders, Settings(), clock=lambda: NOW))
@@ -112,13 +112,15 @@ def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Roster
     assert "good is not parked" in run("functions", "revive", "good")[1]
 
 
-def test_a_changed_source_is_no_longer_parked(run: Run, house: House, parked: Roster) -> None:
+def test_a_changed_source_is_no_longer_parked(run: Run, house: LakeFixture, parked: Roster) -> None:
     assert parked.known()[0]
     save(house.folders, "cases", CASES + "# mended\n")
     assert "parked" not in run("functions")[1]
 
 
-def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(run: Run, house: House) -> None:
+def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(
+    run: Run, house: LakeFixture
+) -> None:
     save(house.folders, "broken", "def f(:\n")
     assert "cannot be loaded: SyntaxError" in run("functions")[1]
     code, _, err = run("call", "broken")
@@ -130,7 +132,7 @@ def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(run: Run, ho
     assert run("call", "good")[0] == 0
 
 
-def test_runs_lists_the_ledger(run: Run, house: House) -> None:
+def test_runs_lists_the_ledger(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
     run("call", "good")
     run("call", "raises")
@@ -140,7 +142,7 @@ def test_runs_lists_the_ledger(run: Run, house: House) -> None:
     assert [line.split()[2] for line in out.splitlines()[1:]] == ["raises", "good"]
 
 
-def test_a_new_function_runs_and_its_test_passes_as_they_are(run: Run, house: House) -> None:
+def test_a_new_function_runs_and_its_test_passes_as_they_are(run: Run, house: LakeFixture) -> None:
     code, out, _ = run("functions", "new", "spare_disk")
     assert code == 0
     assert "spare_disk.py" in out
@@ -176,7 +178,7 @@ def test_the_folder_may_stand_before_the_word(tmp_path: Path) -> None:
     assert (tmp_path / "functions" / "mine.py").exists()
 
 
-def test_wrong_json_is_told(run: Run, house: House) -> None:
+def test_wrong_json_is_told(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
     assert "--body '{' is no JSON" in run("call", "good", "--body", "{")[2]
 
@@ -197,7 +199,7 @@ def portions(now, cursor: str | None) -> Batch:
 
 
 def test_a_call_goes_on_while_there_is_more_and_a_dry_run_shows_one_portion(
-    run: Run, house: House
+    run: Run, house: LakeFixture
 ) -> None:
     save(house.folders, "portions", PORTIONS)
     assert run("call", "portions", "--dry-run")[1].count("1 rows for metrics") == 1

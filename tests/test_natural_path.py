@@ -15,7 +15,7 @@ from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
-from tests.conftest import House
+from tests.conftest import LakeFixture
 from web.app import create_app
 
 SEED = 7
@@ -36,7 +36,7 @@ def simulated_samples(until: datetime, hours: int) -> pa.Table:
     return pa.table(columns, schema=table("metrics").arrow)
 
 
-def test_a_sample_in_the_inbox_becomes_a_forecast_on_a_page(house: House) -> None:
+def test_a_sample_in_the_inbox_becomes_a_forecast_on_a_page(house: LakeFixture) -> None:
     # The views compare with the engine's clock, so this one test lives in the present.
     now = datetime.now(UTC)
     house.put("metrics", simulated_samples(now, hours=25))
@@ -55,7 +55,7 @@ def test_a_sample_in_the_inbox_becomes_a_forecast_on_a_page(house: House) -> Non
             assert "forecast" in page.text
 
 
-def assert_forecast_lies_ahead(house: House, now: datetime) -> None:
+def assert_forecast_lies_ahead(house: LakeFixture, now: datetime) -> None:
     points = house.reader.query("SELECT * FROM forecast_latest ORDER BY server, metric, ts")
     assert len(set(points["metric"].to_pylist())) == 14
     assert min(points["ts"].to_pylist()) > now

@@ -42,7 +42,7 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
         yield server
 
 
-class Scene:
+class OutageScene:
     """A data folder with a source, the processes that serve it, and what its agents have sent.
 
     One for all tests: each plays on from where the one before it stopped.
@@ -135,8 +135,8 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    scene = Scene(tmp_path_factory.mktemp("data"), mongod)
+def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutageScene]:
+    scene = OutageScene(tmp_path_factory.mktemp("data"), mongod)
     scene.send(timedelta(minutes=15))
     scene.start("keeper", "collect")
     try:
@@ -146,25 +146,25 @@ def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         scene.end()
 
 
-def without_the_source(scene: Scene) -> None:
+def without_the_source(scene: OutageScene) -> None:
     scene.mongod.kill()
     scene.wait(lambda: "fleet unreachable: " in scene.log(), "the outage is told")
     scene.mongod.start()
     scene.send(HOUR)  # its agents had kept it meanwhile
 
 
-def without_the_child(scene: Scene) -> None:
+def without_the_child(scene: OutageScene) -> None:
     scene.kill_child()
     scene.send(HOUR)
 
 
-def without_collect(scene: Scene) -> None:
+def without_collect(scene: OutageScene) -> None:
     scene.kill("collect")
     scene.send(HOUR)
     scene.start("collect")
 
 
-def without_the_keeper(scene: Scene) -> None:
+def without_the_keeper(scene: OutageScene) -> None:
     scene.kill("keeper")
     scene.send(HOUR)
     inbox = scene.data / "inbox"
@@ -172,7 +172,7 @@ def without_the_keeper(scene: Scene) -> None:
     scene.start("keeper")
 
 
-def without_anything(scene: Scene) -> None:
+def without_anything(scene: OutageScene) -> None:
     scene.kill("keeper", "collect")
     scene.mongod.kill()
     scene.mongod.start()
@@ -185,7 +185,7 @@ def without_anything(scene: Scene) -> None:
     [without_the_source, without_the_child, without_collect, without_the_keeper, without_anything],
 )
 def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
-    scene: Scene, outage: Callable[[Scene], None]
+    scene: OutageScene, outage: Callable[[OutageScene], None]
 ) -> None:
     again = scene.fetched() - scene.sent
     outage(scene)
@@ -195,7 +195,7 @@ def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
 
 
 def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(
-    scene: Scene, capsys: pytest.CaptureFixture[str]
+    scene: OutageScene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene.kill("collect")
     before = scene.until

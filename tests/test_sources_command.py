@@ -9,13 +9,13 @@ import pytest
 
 import hoursight
 from functions.connectors import incremental_read
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str], house: House) -> Run:
+def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
     """Runs the command on the house's folder; gives exit code, output and errors."""
 
     def call(group: str, *arguments: str | Path) -> tuple[int, str, str]:
@@ -77,7 +77,7 @@ def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> No
     assert "connection.foldr is no key: there are delimiter, folder, settle" in err
 
 
-def test_the_list_tells_what_each_source_brought(run: Run, house: House) -> None:
+def test_the_list_tells_what_each_source_brought(run: Run, house: LakeFixture) -> None:
     assert "No source has brought anything yet" in run("sources")[1]
     house.put("metrics", [{"server": "a", "ts": NOW, "load_average": 1}])
     house.commit()
@@ -85,12 +85,12 @@ def test_the_list_tells_what_each_source_brought(run: Run, house: House) -> None
 
 
 def test_history_is_imported_once_also_when_it_is_cut_off(
-    run: Run, house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.normalize.file_readers.CHUNK_ROWS", 100)
     monkeypatch.setattr(incremental_read, "MAX_DOCUMENTS", 200)
     file = history(tmp_path / "h.csv", 1000)
-    calls, take = [], incremental_read.Draw.run
+    calls, take = [], incremental_read.IncrementalRead.run
 
     def cut_off(self, now, cursor):
         calls.append(cursor)
@@ -99,7 +99,7 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
         return take(self, now, cursor)
 
     with monkeypatch.context() as patch:
-        patch.setattr(incremental_read.Draw, "run", cut_off)
+        patch.setattr(incremental_read.IncrementalRead, "run", cut_off)
         assert run("import", file)[0] == 130
     code, out, err = run("import", file)
     assert (code, out) == (0, "600 rows are in the inbox.\n")
@@ -110,7 +110,9 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
     assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 1
 
 
-def test_an_import_may_use_the_mapping_of_a_source(run: Run, house: House, tmp_path: Path) -> None:
+def test_an_import_may_use_the_mapping_of_a_source(
+    run: Run, house: LakeFixture, tmp_path: Path
+) -> None:
     like = tmp_path / "shop.toml"
     like.write_text('kind = "files"\nsite = "fra"\n[mapping]\nserver = { field = "box" }\n')
     file = history(tmp_path / "h.csv", 5, server="box")

@@ -8,15 +8,20 @@ from types import FrameType
 
 import uvicorn
 
-from storage.config.api_keys import KeyProblem, OpenToAll, is_loopback, refuse_open
+from storage.config.api_keys import (
+    ApiKeyError,
+    PublicWithoutKey,
+    is_loopback,
+    require_key_if_public,
+)
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
-from storage.platform.process import log_plainly
+from storage.platform.process import configure_logging
 from web.app import create_app
 from web.live import Live
 
 
-class Server(uvicorn.Server):
+class SiteServer(uvicorn.Server):
     """A server that ends the pages' streams when it is told to stop, and so stops at once."""
 
     def __init__(self, config: uvicorn.Config, live: Live) -> None:
@@ -32,20 +37,20 @@ class Server(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop; a flag wins over the environment, that over the settings file."""
     options = _parser().parse_args(arguments)
-    log_plainly()
+    configure_logging()
     settings = read_settings(options.data).web
     port = options.port or int(os.environ.get("HOURSIGHT_PORT", settings.port))
     host = options.host or settings.host
     try:
-        refuse_open(Folders.at(options.data), host)
-    except (OpenToAll, KeyProblem) as error:
+        require_key_if_public(Folders.at(options.data), host)
+    except (PublicWithoutKey, ApiKeyError) as error:
         sys.exit(f"ERROR {error}")
     app = create_app(options.data, exposed=not is_loopback(host))
     config = uvicorn.Config(
         app, host=host, port=port, timeout_graceful_shutdown=5, proxy_headers=False,
         access_log=False, server_header=False,
     )  # fmt: skip
-    Server(config, app.state.live).run()
+    SiteServer(config, app.state.live).run()
 
 
 def _parser() -> argparse.ArgumentParser:

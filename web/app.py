@@ -15,17 +15,17 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
-from storage.ipc.push_protocol import refusal
+from storage.ipc.push_protocol import rejection_json
 from web.api import functions_api, health, ingest_api
 from web.api.openapi import KEYS, SECURITY
-from web.auth import OPEN, Access, admitted
+from web.auth import OPEN, Auth, admitted
 from web.display.exports import FORMS
-from web.display.system_status import keeper_trouble
-from web.http_errors import Refusal
-from web.lake_session import Lake, LakeMissing, LakeUnreadable, QueryFailed
+from web.display.system_status import writer_problem
+from web.http_errors import HttpRejection
+from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import Live, live
 from web.pages import fleet_page, server_page, sources_page
-from web.pages.server_page import UnknownServer
+from web.pages.server_page import ServerNotFound
 from web.rendering import STATIC, AnyRequest, page
 
 __all__ = ["create_app"]
@@ -48,7 +48,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
 
     `exposed` says that others than this machine can reach it: then everything needs a key.
     """
-    lake, pages = Lake(data), Live(Path(data))
+    lake, pages = LakeSession(data), Live(Path(data))
     app = Litestar(
         route_handlers=[
             *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES, *functions_api.ROUTES,
@@ -63,7 +63,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         lifespan=[pages.watching],
         exception_handlers={
             LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
-            UnknownServer: _unknown_server, Refusal: _refused_with_remedy,
+            ServerNotFound: _unknown_server, HttpRejection: _refused_with_remedy,
             HTTPException: _refused, Exception: _broken,
         },
         before_send=[_guarded],
@@ -75,7 +75,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live = lake, pages
-    app.state.access, app.state.under_way = Access(lake.folders, exposed), ingest_api.UnderWay()
+    app.state.access, app.state.under_way = Auth(lake.folders, exposed), ingest_api.InFlightLimit()
     return app
 
 
@@ -106,7 +106,7 @@ def _answer(
 ) -> Response[Any]:
     """The page NAME, or the headline as JSON where data was asked for."""
     if _wants_data(request):
-        body = refusal(status_code, headline, context.get("remedy", ""))
+        body = rejection_json(status_code, headline, context.get("remedy", ""))
         return Response(body, status_code=status_code, media_type=MediaType.JSON)
     return page(
         request, name, status_code=status_code, now=datetime.now(UTC), headline=headline,
@@ -114,8 +114,8 @@ def _answer(
     )  # fmt: skip
 
 
-def _lake(request: AnyRequest) -> Lake:
-    lake: Lake = request.app.state.lake
+def _lake(request: AnyRequest) -> LakeSession:
+    lake: LakeSession = request.app.state.lake
     return lake
 
 
@@ -123,7 +123,7 @@ def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
     folders, now = _lake(request).folders, datetime.now(UTC)
     return _answer(
         request, "waiting", 503 if _wants_data(request) else 200, str(error),
-        data=folders.data, troubles=list(keeper_trouble(folders, now)),
+        data=folders.data, troubles=list(writer_problem(folders, now)),
     )  # fmt: skip
 
 
@@ -136,11 +136,11 @@ def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
             "See whether the disk is full or gone and whether the keeper runs. If the catalog is "
             "damaged, put back the last backup. This page tries again every 5 seconds."
         ),
-        troubles=list(keeper_trouble(folders, now)),
+        troubles=list(writer_problem(folders, now)),
     )  # fmt: skip
 
 
-def _unknown_server(request: AnyRequest, error: UnknownServer) -> Response[Any]:
+def _unknown_server(request: AnyRequest, error: ServerNotFound) -> Response[Any]:
     return _answer(
         request,
         "unknown",
@@ -159,7 +159,7 @@ def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
     return answer
 
 
-def _refused_with_remedy(request: AnyRequest, error: Refusal) -> Response[Any]:
+def _refused_with_remedy(request: AnyRequest, error: HttpRejection) -> Response[Any]:
     answer = _answer(request, "refused", error.status_code, error.detail, remedy=error.remedy)
     answer.headers.update(error.headers or {})
     return answer

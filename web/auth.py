@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from storage.config.api_keys import KeyProblem, Keyring, is_loopback
+from storage.config.api_keys import ApiKeyError, ApiKeys, is_loopback
 from storage.config.folders import Folders
-from web.http_errors import Refusal
+from web.http_errors import HttpRejection
 
-__all__ = ["ADMIN", "FEED", "OPEN", "Access", "admitted"]
+__all__ = ["ADMIN", "FEED", "OPEN", "Auth", "admitted"]
 
 # What a route asks for with `opt`; without one it asks for the scope `read`.
 FEED, ADMIN, OPEN = {"scope": "feed"}, {"scope": "admin"}, {"scope": None}
@@ -29,20 +29,20 @@ CHALLENGE = {"WWW-Authenticate": 'Basic realm="hoursight", charset="UTF-8"'}
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
-class Access:
+class Auth:
     """The rule of one site; `exposed` says that others than this machine can reach it."""
 
     def __init__(self, folders: Folders, exposed: bool) -> None:
-        self._keyring = Keyring(folders)
+        self._keyring = ApiKeys(folders)
         self._exposed = exposed
 
     def check(self, headers: Mapping[str, str], scope: str) -> None:
         """Let the request through, or raise the Refusal that it is answered with."""
         try:
             self._check(headers, scope)
-        except KeyProblem as error:
+        except ApiKeyError as error:
             what, _, remedy = str(error).partition(": ")
-            raise Refusal(503, what, remedy) from error
+            raise HttpRejection(503, what, remedy) from error
 
     def _check(self, headers: Mapping[str, str], scope: str) -> None:
         local = not self._exposed and _is_local(headers)
@@ -50,13 +50,13 @@ class Access:
             return
         token = _token(headers)
         if token is None:
-            raise Refusal(401, self._why(headers, local), _how(scope), CHALLENGE)
+            raise HttpRejection(401, self._why(headers, local), _how(scope), CHALLENGE)
         key = self._keyring.find(token)
         if key is None:
-            raise Refusal(403, "this API key is not known, or was revoked", _how(scope))
+            raise HttpRejection(403, "this API key is not known, or was revoked", _how(scope))
         if not key.allows(scope):
             has = " and ".join(key.scopes)
-            raise Refusal(403, f"the key {key.name!r} has the scope {has} only", _how(scope))
+            raise HttpRejection(403, f"the key {key.name!r} has the scope {has} only", _how(scope))
 
     def _why(self, headers: Mapping[str, str], local: bool) -> str:
         if local or self._exposed or self._keyring.known():
@@ -82,7 +82,7 @@ def _refuse_foreign_pages(headers: Mapping[str, str]) -> None:
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
     foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
     if foreign or site not in ("none", "same-origin"):
-        raise Refusal(
+        raise HttpRejection(
             403, f"calls from pages of {origin or 'another site'} are not taken",
             "send it from a program, or from a page of this site",
         )  # fmt: skip

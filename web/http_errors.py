@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from litestar.exceptions import HTTPException
 
-__all__ = ["Refusal"]
+__all__ = ["HttpRejection"]
 
 
-class Refusal(HTTPException):
+class HttpRejection(HTTPException):
     """A request that is not taken; `remedy` says what the sender can do."""
 
     def __init__(

@@ -9,13 +9,13 @@ from pathlib import Path
 from storage.config.folders import Folders
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
-__all__ = ["Lake", "LakeMissing", "LakeUnreadable", "QueryFailed", "sql"]
+__all__ = ["LakeMissing", "LakeSession", "LakeUnreadable", "QueryFailed", "sql"]
 
 _SQL = Path(__file__).parent / "sql"
 _VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fleet_now'"
 
 
-class Lake:
+class LakeSession:
     """One lake, which may not be there yet; safe to share between threads."""
 
     def __init__(self, data: Path | str) -> None:

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
-from storage.inbox.notify import changes
+from storage.inbox.notify import table_changes
 
 __all__ = ["Live", "live"]
 
@@ -25,7 +25,7 @@ REWATCH_SECONDS = 5.0
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
-class _Page:
+class _OpenPage:
     """One open page: the tables that changed since it was last told."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Live:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._stop = asyncio.Event()
-        self._pages: set[_Page] = set()
+        self._pages: set[_OpenPage] = set()
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
@@ -72,7 +72,7 @@ class Live:
 
     async def events(self) -> AsyncIterator[ServerSentEventMessage]:
         """`changed` with the names of the tables, `charts` when what charts show has changed."""
-        page = _Page()
+        page = _OpenPage()
         self._pages.add(page)
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
@@ -87,7 +87,7 @@ class Live:
     async def _watch(self) -> None:
         while not self._stop.is_set():
             try:
-                async for tables in changes(self._data, self._stop):
+                async for tables in table_changes(self._data, self._stop):
                     for page in self._pages:
                         page.tell(tables)
             except (OSError, RuntimeError):  # the folder cannot be watched

@@ -12,14 +12,14 @@ from litestar import MediaType, Request, Response
 from litestar.di import NamedDependency
 
 from web.display import formatting
-from web.display.metric_display import shown
-from web.display.system_status import Trouble
-from web.lake_session import Lake
+from web.display.metric_display import display_of
+from web.display.system_status import Problem
+from web.lake_session import LakeSession
 
 __all__ = ["STATIC", "AnyRequest", "TheLake", "page"]
 
 AnyRequest = Request[Any, Any, Any]
-TheLake = NamedDependency[Lake]
+TheLake = NamedDependency[LakeSession]
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
@@ -31,7 +31,7 @@ def page(
     name: str,
     *,
     status_code: int = 200,
-    troubles: Sequence[Trouble] = (),
+    troubles: Sequence[Problem] = (),
     **context: Any,
 ) -> Response[str]:
     """The page NAME.html; only its live part, `_NAME.html`, when htmx asks."""
@@ -49,7 +49,9 @@ def _templates() -> Environment:
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals.update(words=formatting, shown=shown, asset=asset, server_url=server_url)
+    environment.globals.update(
+        words=formatting, shown=display_of, asset=asset, server_url=server_url
+    )
     environment.filters["quoted"] = quoted
     return environment
 

@@ -9,13 +9,13 @@ from functions.engine.function import Unreachable
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
 
-__all__ = ["Document", "Feed", "Page", "Unreachable", "Wanted"]
+__all__ = ["Connector", "Document", "Page", "ReadOptions", "Unreachable"]
 
 Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReadOptions:
     """What a source file says beside its connection.
 
     `time` is the mapping's time field (the first of its names that the source has orders the
@@ -50,7 +50,7 @@ class Page:
     again: bool = False
 
 
-class Feed(Protocol):
+class Connector(Protocol):
     """An open connection to one source."""
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 
-from functions.connectors.connector import Page, Unreachable, Wanted
+from functions.connectors.connector import Page, ReadOptions, Unreachable
 from functions.engine.triggers import parse_period
-from functions.normalize.file_readers import FORMS, CannotRead, Chunk, read_chunks
+from functions.normalize.file_readers import FORMS, Chunk, FileUnreadable, read_chunks
 
-__all__ = ["Connection", "FileFeed", "connect"]
+__all__ = ["FileConnector", "FolderConnection", "connect"]
 
 # So many small files are named in one position.
 MAX_FILES = 100
@@ -19,7 +19,7 @@ MAX_FILES = 100
 WHOLE = -1
 
 
-class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The folder that is watched; a path that is not absolute starts at the data folder.
 
     A file that was not changed for `settle` is whole; so is one that was moved in.
@@ -38,7 +38,7 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"delimiter is {self.delimiter!r}: write one character")
 
 
-class Position(msgspec.Struct, frozen=True):
+class FilePosition(msgspec.Struct, frozen=True):
     """The file that is being read, as it was then, how many chunks of it are taken, and the files
     that were read to their end since the last call."""
 
@@ -48,7 +48,7 @@ class Position(msgspec.Struct, frozen=True):
     done: tuple[tuple[str, str], ...] = ()
 
 
-def connect(connection: Connection, wanted: Wanted) -> "Folder":
+def connect(connection: FolderConnection, wanted: ReadOptions) -> "WatchedFolder":
     """The folder, made when it is missing."""
     folder = wanted.folders.data / connection.folder
     try:
@@ -61,10 +61,10 @@ def connect(connection: Connection, wanted: Wanted) -> "Folder":
             f"the folder '{folder}' cannot be used ({error}): make it, and let "
             "this user write there"
         ) from error
-    return Folder(folder, parse_period(connection.settle), connection.delimiter, wanted)
+    return WatchedFolder(folder, parse_period(connection.settle), connection.delimiter, wanted)
 
 
-class Reading:
+class FileProgress:
     """One file at a time, chunk by chunk: a call goes on where the last one stopped."""
 
     def __init__(self, delimiter: str) -> None:
@@ -86,25 +86,25 @@ class Reading:
             self._at = None
 
 
-class Folder:
+class WatchedFolder:
     """A watched folder."""
 
-    def __init__(self, path: Path, settle: timedelta, delimiter: str, wanted: Wanted) -> None:
+    def __init__(self, path: Path, settle: timedelta, delimiter: str, wanted: ReadOptions) -> None:
         self._path = path
         self._settle = settle
-        self._reading = Reading(delimiter)
+        self._reading = FileProgress(delimiter)
         self._wanted = wanted
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
         """The records of the files that are whole, the oldest first."""
-        at = msgspec.convert(position or {}, Position)
+        at = msgspec.convert(position or {}, FilePosition)
         for name, stamp in at.done:  # what is handed in is safe: these were taken
             if _stamp(self._path / name) == stamp:
                 _move(self._path / name, self._path / "done")
-        at = Position(at.file, at.stamp, at.chunks)
+        at = FilePosition(at.file, at.stamp, at.chunks)
         for path in self._whole(now)[:MAX_FILES]:
             for page in self._read(path, at):
-                at = msgspec.convert(page.position, Position)
+                at = msgspec.convert(page.position, FilePosition)
                 yield page
 
     def close(self) -> None:
@@ -127,7 +127,7 @@ class Folder:
                 found.append((status.st_mtime, path.name, path))
         return [path for *_, path in sorted(found)]
 
-    def _read(self, path: Path, at: Position) -> Iterator[Page]:
+    def _read(self, path: Path, at: FilePosition) -> Iterator[Page]:
         stamp = _stamp(path)
         taken = at.chunks if (at.file, at.stamp) == (path.name, stamp) else 0
         read = taken
@@ -135,17 +135,17 @@ class Folder:
             for read, chunk in self._reading.after(path, stamp, taken):
                 if read == 1:
                     self._check(chunk)
-                yield _page(chunk, Position(path.name, stamp, read, at.done))
-        except CannotRead as error:
+                yield _page(chunk, FilePosition(path.name, stamp, read, at.done))
+        except FileUnreadable as error:
             if not self._wanted.dry:
                 _reject(path, self._path / "rejected", str(error), read)
             told = f"{path.name} is rejected: {error}"
-            yield Page((), msgspec.to_builtins(Position(done=at.done)), (told,), refused=1)
+            yield Page((), msgspec.to_builtins(FilePosition(done=at.done)), (told,), refused=1)
             return
         except FileNotFoundError:
             return
         if _stamp(path) == stamp:  # else somebody still writes: it is read anew when it is whole
-            done = Position(done=(*at.done, (path.name, stamp)))
+            done = FilePosition(done=(*at.done, (path.name, stamp)))
             yield Page((), msgspec.to_builtins(done), final=True)
 
     def _check(self, chunk: Chunk) -> None:
@@ -153,35 +153,35 @@ class Folder:
         keys = set().union(*chunk.documents)
         fields = self._wanted.time.fields
         if keys and not any(f in keys or f.split(".")[0].split("[")[0] in keys for f in fields):
-            raise CannotRead(
+            raise FileUnreadable(
                 f"none of its columns {', '.join(sorted(keys)[:20])} is a time, which mapping.time "
                 f"expects in {' or '.join(fields)}: name it in mapping.time.field"
             )
 
 
-class FileFeed:
+class FileConnector:
     """One file, for `hoursight import`: read where it lies, and left there."""
 
     def __init__(self, path: Path, delimiter: str = ",") -> None:
         self._path = path
-        self._reading = Reading(delimiter)
+        self._reading = FileProgress(delimiter)
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
         """Its records from the position on; one of another file counts as none."""
-        at, stamp = msgspec.convert(position or {}, Position), _stamp(self._path)
+        at, stamp = msgspec.convert(position or {}, FilePosition), _stamp(self._path)
         taken = at.chunks if (at.file, at.stamp) == (str(self._path), stamp) else 0
         if taken == WHOLE:
             return
         for read, chunk in self._reading.after(self._path, stamp, taken):
-            yield _page(chunk, Position(str(self._path), stamp, read))
-        end = Position(str(self._path), stamp, WHOLE)
+            yield _page(chunk, FilePosition(str(self._path), stamp, read))
+        end = FilePosition(str(self._path), stamp, WHOLE)
         yield Page((), msgspec.to_builtins(end), final=True)
 
     def close(self) -> None:
         """Nothing is held open."""
 
 
-def _page(chunk: Chunk, position: Position) -> Page:
+def _page(chunk: Chunk, position: FilePosition) -> Page:
     return Page(chunk.documents, msgspec.to_builtins(position), chunk.notes, chunk.refused)
 
 

@@ -20,7 +20,7 @@ from storage.model.metrics import METRICS
 from storage.model.profiles import profile_of
 from storage.model.schema import table
 
-__all__ = ["Counters", "JavaScan", "Reading", "host", "read_host", "sample", "take"]
+__all__ = ["HostCounters", "HostReading", "JavaScan", "host", "read_host", "sample", "take"]
 
 CURSOR_VERSION = 1
 MAX_CURSOR_AGE_S = 600.0
@@ -46,7 +46,7 @@ class JavaScan:
 
 
 @dataclass(frozen=True, slots=True)
-class Counters:
+class HostCounters:
     """What only grows, and so tells something only by its difference from an earlier reading.
 
     `at` is the machine's monotonic clock and `booted_at` epoch time, both in seconds; `cpu_s` holds
@@ -61,15 +61,15 @@ class Counters:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class HostReading:
     """One look at the machine: its counters, and the metrics that need no difference."""
 
-    counters: Counters
+    counters: HostCounters
     gauges: Mapping[str, float | None] = field(default_factory=dict)
     cores: int | None = None
 
 
-Probe = Callable[[float | None], Reading]
+Probe = Callable[[float | None], HostReading]
 
 
 @function(on=every("5s"), writes=("metrics", "server_facts"))
@@ -92,7 +92,7 @@ def take(
     return Batch(rows, _written(_with_java(last, reading.counters, values["java_cpu_pct"])))
 
 
-def sample(before: Counters, after: Reading) -> dict[str, float | None]:
+def sample(before: HostCounters, after: HostReading) -> dict[str, float | None]:
     """All 14 metrics by name, None where this machine does not tell."""
     counters = after.counters
     values = {
@@ -137,7 +137,7 @@ def java_share(before: JavaScan | None, after: JavaScan | None, cores: int | Non
     return 100 * used / (after.at - before.at) / cores
 
 
-def traffic(before: Counters, after: Counters) -> dict[str, float | None]:
+def traffic(before: HostCounters, after: HostCounters) -> dict[str, float | None]:
     """Megabytes per second in and out over the links that both readings know."""
     span_s = after.at - before.at
     links = [name for name in after.links if name in before.links]
@@ -152,11 +152,11 @@ def traffic(before: Counters, after: Counters) -> dict[str, float | None]:
     return {"net_in_mb_s": received, "net_out_mb_s": sent}
 
 
-def read_host(scanned_at: float | None) -> Reading:
+def read_host(scanned_at: float | None) -> HostReading:
     """Look at this machine; its processes only where the last scan (`scanned_at`) is old enough."""
     at = time.monotonic()
     due = scanned_at is None or not 0 <= at - scanned_at < SCAN_PAUSE_S
-    counters = Counters(
+    counters = HostCounters(
         at=at,
         booted_at=psutil.boot_time(),
         cpu_s=psutil.cpu_times()._asdict(),
@@ -171,7 +171,7 @@ def read_host(scanned_at: float | None) -> Reading:
         "uptime_days": max(0.0, time.time() - counters.booted_at) / 86_400,
         **close_wait(_told(lambda: psutil.net_connections("tcp"))),
     }
-    return Reading(counters, gauges, psutil.cpu_count())
+    return HostReading(counters, gauges, psutil.cpu_count())
 
 
 def close_wait(sockets: Iterable[Any] | None) -> dict[str, float | None]:
@@ -247,8 +247,8 @@ def _read_links() -> dict[str, tuple[int, int]]:
 
 
 def _two_readings(
-    last: Counters | None, probe: Probe, pause: Callable[[float], None]
-) -> tuple[Counters, Reading, bool]:
+    last: HostCounters | None, probe: Probe, pause: Callable[[float], None]
+) -> tuple[HostCounters, HostReading, bool]:
     """The reading to go on from and the present one; True where the first had to be taken anew."""
     if last:
         reading = probe(last.java.at if last.java else None)
@@ -259,12 +259,12 @@ def _two_readings(
     return last, probe(None), True
 
 
-def _continues(before: Counters, after: Counters) -> bool:
+def _continues(before: HostCounters, after: HostCounters) -> bool:
     same_boot = abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE_S
     return same_boot and 0 < after.at - before.at <= MAX_CURSOR_AGE_S
 
 
-def _with_java(before: Counters, after: Counters, used_pct: float | None) -> Counters:
+def _with_java(before: HostCounters, after: HostCounters, used_pct: float | None) -> HostCounters:
     scan = after.java or before.java
     return replace(after, java=scan and replace(scan, used_pct=used_pct))
 
@@ -280,20 +280,20 @@ def _row(name: str, **values: Any) -> pa.Table:
     return pa.Table.from_pylist([values], schema=table(name).arrow)
 
 
-def _written(counters: Counters) -> str:
+def _written(counters: HostCounters) -> str:
     body = asdict(counters)
     if body["java"]:
         del body["java"]["new"]
     return json.dumps({"version": CURSOR_VERSION, **body}, separators=(",", ":"))
 
 
-def _parsed(cursor: str | None) -> Counters | None:
+def _parsed(cursor: str | None) -> HostCounters | None:
     """The counters in a cursor; None for one that is absent, older or not ours."""
     try:
         body = json.loads(cursor or "")
         if body["version"] != CURSOR_VERSION:
             return None
-        return Counters(
+        return HostCounters(
             at=_number(body["at"]),
             booted_at=_number(body["booted_at"]),
             cpu_s={name: _number(value) for name, value in body["cpu_s"].items()},

@@ -16,19 +16,19 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.connectors.connector import Feed, Page
-from functions.connectors.source_file import Source, read_source
+from functions.connectors.connector import Connector, Page
+from functions.connectors.source_file import SourceConfig, read_source
 from functions.engine.function import Batch, Function, Unreachable, hash_of
 from functions.engine.triggers import Every
-from functions.normalize.counters import Counters, State
-from functions.normalize.grouping import Gathering
+from functions.normalize.counters import CounterRates, State
+from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
-from functions.normalize.reject_log import Refusals
+from functions.normalize.reject_log import RejectLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.model.metrics import METRICS, Metric
 
-__all__ = ["Cursor", "Draw", "function_of", "source_function"]
+__all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
 
 MAX_DOCUMENTS = 50_000
 # A run ends after so long, well before its deadline, so that what a slow source gave is kept.
@@ -40,7 +40,7 @@ COUNTED_BACK = timedelta(minutes=2)
 VERSION = 1
 
 
-class Cursor(msgspec.Struct, frozen=True):
+class SourceCursor(msgspec.Struct, frozen=True):
     """Where a source goes on: its position, and counters that cannot be fetched again."""
 
     position: Any
@@ -49,12 +49,12 @@ class Cursor(msgspec.Struct, frozen=True):
 
 
 @dataclass
-class Haul:
+class ReadBatch:
     """What one run has brought in so far."""
 
     rows: list[pa.Table] = field(default_factory=list)
     facts: list[pa.Table] = field(default_factory=list)
-    refusals: Refusals = field(default_factory=Refusals)
+    refusals: RejectLog = field(default_factory=RejectLog)
     notes: list[str] = field(default_factory=list)
     documents: int = 0
     moved: bool = False
@@ -67,26 +67,26 @@ class Haul:
             self.rows.append(rows)
 
 
-class Mark(NamedTuple):
+class CursorMark(NamedTuple):
     """A position, and the time of the newest document before it."""
 
     position: Any
     newest_us: int
 
 
-class Draw:
+class IncrementalRead:
     """What is drawn from one source; lives as long as its process."""
 
     def __init__(
         self,
-        source: Source,
+        source: SourceConfig,
         metrics: tuple[Metric, ...] = METRICS,
-        connect: Callable[[], Feed] | None = None,
+        connect: Callable[[], Connector] | None = None,
     ) -> None:
         self._source = source
         self._connect = connect or source.connect
         self._metrics = metrics
-        self._feed: Feed | None = None
+        self._feed: Connector | None = None
         self._returned: str | None = None
         self._begin(None)
 
@@ -115,15 +115,15 @@ class Draw:
         self._position = start.position
         self._mapper = Mapper(
             mapping, self._source.name, self._source.file.site, self._metrics,
-            Counters(start.counters),
+            CounterRates(start.counters),
         )  # fmt: skip
-        self._gathering = Gathering(mapping) if mapping.period else None
+        self._gathering = DocumentGrouping(mapping) if mapping.period else None
         self._counts = any(f.counter for fields in mapping.entries.values() for f in fields)
-        self._marks = deque([Mark(start.position, 0)])
+        self._marks = deque([CursorMark(start.position, 0)])
         self._final = False
 
     def _batch(self, now: datetime) -> Batch:
-        haul = Haul()
+        haul = ReadBatch()
         self._fetch(haul, now)
         if self._gathering is not None:
             until = self._marks[-1].newest_us if haul.more else int(now.timestamp() * 1e6)
@@ -135,7 +135,7 @@ class Draw:
             reasons=(*dict.fromkeys(haul.notes), *haul.refusals.words()),
         )  # fmt: skip
 
-    def _fetch(self, haul: "Haul", now: datetime) -> None:
+    def _fetch(self, haul: "ReadBatch", now: datetime) -> None:
         if self._feed is None:
             self._feed = self._connect()
         pages, give_up = self._feed.pages(self._position, now), time.monotonic() + PATIENCE_S
@@ -155,7 +155,7 @@ class Draw:
             if close is not None:
                 close()
 
-    def _take(self, page: Page, haul: "Haul") -> None:
+    def _take(self, page: Page, haul: "ReadBatch") -> None:
         haul.documents += len(page.documents)
         haul.moved |= page.position != self._position or bool(page.documents or page.refused)
         haul.refusals.count += page.refused
@@ -176,7 +176,7 @@ class Draw:
         if page.final:
             self._marks.clear()
             haul.add(self._gathering.take_all() if self._gathering is not None else None)
-        self._marks.append(Mark(page.position, newest))
+        self._marks.append(CursorMark(page.position, newest))
 
     def _cursor(self) -> str:
         """The newest position after which everything comes that is still needed."""
@@ -188,7 +188,7 @@ class Draw:
         while len(self._marks) > 1 and self._marks[1].newest_us < needed:
             self._marks.popleft()
         counters = self._mapper.counters.state() if self._counts and self._final else {}
-        cursor = Cursor(self._marks[0].position, counters=counters)
+        cursor = SourceCursor(self._marks[0].position, counters=counters)
         return msgspec.json.encode(cursor).decode()
 
 
@@ -196,12 +196,12 @@ def source_function(name: str, text: bytes, folders: Folders, settings: Settings
     """The function that a source file is; raises SourceWrong."""
     schema = settings.schema()
     source = read_source(name, text, folders, schema)
-    draw = Draw(source, schema.metrics)
+    draw = IncrementalRead(source, schema.metrics)
 
     return function_of(draw, source, hash_of(text))
 
 
-def function_of(draw: Draw, source: Source, code_hash: str) -> Function:
+def function_of(draw: IncrementalRead, source: SourceConfig, code_hash: str) -> Function:
     """What the runner calls."""
 
     def run(now: datetime, cursor: str | None) -> Batch:
@@ -218,10 +218,10 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
-def _parsed(cursor: str | None) -> Cursor:
+def _parsed(cursor: str | None) -> SourceCursor:
     """The cursor; from the start for one that is absent or of another version."""
     try:
-        found = msgspec.json.decode(cursor or "", type=Cursor)
+        found = msgspec.json.decode(cursor or "", type=SourceCursor)
     except msgspec.DecodeError:
-        return Cursor(None)
-    return found if found.version == VERSION else Cursor(None)
+        return SourceCursor(None)
+    return found if found.version == VERSION else SourceCursor(None)

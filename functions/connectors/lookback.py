@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-__all__ = ["Given", "LookBack"]
+__all__ = ["LookbackWindow", "SeenKeys"]
 
 # Servers report in no order: each poll looks back a little, and now and then all the way.
 JITTER = timedelta(seconds=15)
@@ -12,7 +12,7 @@ LOOKS_PER_OVERLAP = 4
 MAX_GIVEN = 50_000
 
 
-class LookBack:
+class LookbackWindow:
     """How far back a poll reads: `little`, and four times as often as `overlap` is long all of it.
 
     `looked` is when it last read all of it; None before the first time.
@@ -32,7 +32,7 @@ class LookBack:
         return self._overlap if far else min(self._overlap, self._little)
 
 
-class Given:
+class SeenKeys:
     """The documents that were handed over, by key, with their times (None: never forgotten)."""
 
     def __init__(self) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 
 __all__ = ["secret"]
 
@@ -11,13 +11,13 @@ __all__ = ["secret"]
 def secret(key: str, env: str | None, file: str | None) -> str | None:
     """What the variable named by `KEY_env` or the file named by `KEY_file` holds; None for neither.
 
-    Raises SourceWrong.
+    Raises SourceInvalid.
     """
     if env and file:
-        raise SourceWrong(f"connection has both {key}_env and {key}_file: leave one of them out")
+        raise SourceInvalid(f"connection has both {key}_env and {key}_file: leave one of them out")
     if env:
         if not os.environ.get(env):
-            raise SourceWrong(
+            raise SourceInvalid(
                 f"connection.{key}_env names the variable {env!r}, which is not set: set it where "
                 f"Hoursight is started, or put the secret into a file and write {key}_file"
             )
@@ -29,10 +29,10 @@ def _from_file(key: str, path: Path) -> str:
     try:
         text = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise SourceWrong(
+        raise SourceInvalid(
             f"connection.{key}_file is '{path}', which cannot be read ({error}): name a file that "
             "holds the secret and nothing else"
         ) from error
     if not text:
-        raise SourceWrong(f"connection.{key}_file is '{path}', which is empty")
+        raise SourceInvalid(f"connection.{key}_file is '{path}', which is empty")
     return text

@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from functions.connectors.connector import Feed, Wanted
+from functions.connectors.connector import Connector, ReadOptions
 from functions.engine.triggers import parse_period
 from functions.normalize.mapping import Mapping, read_mapping
-from functions.normalize.strict_toml import SourceWrong, strict
+from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from storage.config.folders import Folders
 from storage.model.schema import STOCK, Schema
 
-__all__ = ["Source", "parsed", "read_source", "source_of"]
+__all__ = ["SourceConfig", "parsed", "read_source", "source_of"]
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
@@ -41,7 +41,7 @@ class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SourceConfig:
     """One source, checked: what it is called, how often it is asked, how its fields are read."""
 
     name: str
@@ -49,36 +49,38 @@ class Source:
     adapter: ModuleType
     connection: msgspec.Struct
     mapping: Mapping
-    wanted: Wanted
+    wanted: ReadOptions
 
-    def connect(self) -> Feed:
+    def connect(self) -> Connector:
         """Open it; Unreachable says why it does not answer."""
-        feed: Feed = self.adapter.connect(self.connection, self.wanted)
+        feed: Connector = self.adapter.connect(self.connection, self.wanted)
         return feed
 
 
-def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK) -> Source:
-    """The source that a file holds; SourceWrong names the key, the value and the remedy."""
+def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK) -> SourceConfig:
+    """The source that a file holds; SourceInvalid names the key, the value and the remedy."""
     if not NAME.fullmatch(name):
-        raise SourceWrong(
+        raise SourceInvalid(
             f"{name!r} is no name for a source: call the file by small letters, digits, '_' and "
             "'-', a letter first"
         )
     return source_of(name, parsed(text), folders, schema)
 
 
-def source_of(name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK) -> Source:
-    """The source that the content of a file describes; SourceWrong like `read_source`."""
-    file: SourceFile = strict(raw, SourceFile)
+def source_of(
+    name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK
+) -> SourceConfig:
+    """The source that the content of a file describes; SourceInvalid like `read_source`."""
+    file: SourceFile = decode_strict(raw, SourceFile)
     adapter = importlib.import_module(f"functions.connectors.{file.kind}")
-    connection = strict(file.connection, adapter.Connection, "connection")
+    connection = decode_strict(file.connection, adapter.Connection, "connection")
     mapping = read_mapping(_defaults(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
-    wanted = Wanted(
+    wanted = ReadOptions(
         name, folders, mapping.time, mapping.paths, parse_period(file.every),
         parse_period(file.history),
     )  # fmt: skip
-    return Source(name, file, adapter, connection, mapping, wanted)
+    return SourceConfig(name, file, adapter, connection, mapping, wanted)
 
 
 def _defaults(adapter: ModuleType) -> dict[str, Any]:
@@ -88,8 +90,8 @@ def _defaults(adapter: ModuleType) -> dict[str, Any]:
 
 
 def parsed(text: bytes) -> dict[str, Any]:
-    """The content of a source file; SourceWrong when it is no TOML."""
+    """The content of a source file; SourceInvalid when it is no TOML."""
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SourceWrong(f"it is no TOML: {error}") from error
+        raise SourceInvalid(f"it is no TOML: {error}") from error

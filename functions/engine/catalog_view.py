@@ -8,11 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from functions.engine import registry
-from functions.engine.executors.subprocess_executor import Isolate, LoadFailed, Nursery
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.subprocess_executor import (
+    LoadFailed,
+    SubprocessExecutor,
+    WorkerFactory,
+)
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared, Function
 from functions.engine.runner import Run, Runner
-from functions.engine.user_code import FUNCTIONS, SOURCES, LastGood, Place, loaded, taken_names
+from functions.engine.user_code import (
+    FUNCTIONS,
+    SOURCES,
+    CodeFolder,
+    LastGoodVersions,
+    loaded,
+    taken_names,
+)
 
 __all__ = ["CallFailed", "Known", "Roster"]
 
@@ -29,7 +40,7 @@ class Known:
     """
 
     function: Declared
-    source: Source | None = None
+    source: CodeSource | None = None
     trouble: str | None = None
 
 
@@ -38,7 +49,7 @@ class Roster:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self._nursery = Nursery(runner.folders, runner.settings)
+        self._nursery = WorkerFactory(runner.folders, runner.settings)
 
     def known(self) -> tuple[list[Known], dict[str, str]]:
         """The functions that run, and the files of which none can, each with the reason."""
@@ -61,9 +72,9 @@ class Roster:
         return Known(ours) if ours in registry.thinkers() else _adapter(ours)
 
     @contextmanager
-    def at_hand(self, known: Known) -> Iterator[Isolate | None]:
+    def at_hand(self, known: Known) -> Iterator[SubprocessExecutor | None]:
         """The hands that call a function; None for one that is called in this process."""
-        isolate = Isolate(self._nursery, known.source) if known.source else None
+        isolate = SubprocessExecutor(self._nursery, known.source) if known.source else None
         try:
             yield isolate
         finally:
@@ -97,9 +108,9 @@ class Roster:
             self._look_at(place, running, broken)
         return running, broken
 
-    def _look_at(self, place: Place, running: list[Known], broken: dict[str, str]) -> None:
+    def _look_at(self, place: CodeFolder, running: list[Known], broken: dict[str, str]) -> None:
         folders = self.runner.folders
-        good_ones, taken = LastGood(folders, place), taken_names(folders, place)
+        good_ones, taken = LastGoodVersions(folders, place), taken_names(folders, place)
         for name, source in place.sources(folders).items():
             good, trouble = good_ones.load(name), None
             if good is None or good.text != source.text:
@@ -111,10 +122,10 @@ class Roster:
             if good is None:
                 broken[name] = str(trouble)
                 continue
-            held = Source(path=source.path, text=good.text)
+            held = CodeSource(path=source.path, text=good.text)
             running += [Known(function, held, trouble) for function in good.functions]
             taken |= {function.name: name for function in good.functions}
 
 
 def _adapter(function: Function) -> Known:
-    return Known(function, Source(module=function.call.__module__))
+    return Known(function, CodeSource(module=function.call.__module__))

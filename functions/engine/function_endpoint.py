@@ -8,22 +8,22 @@ from typing import Any
 import msgspec
 
 from functions.engine import registry
-from functions.engine.executors.executor import Hands
-from functions.engine.executors.subprocess_executor import Isolate, Nursery
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.executor import Executor
+from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Batch, Declared
 from functions.engine.runner import Run, Runner
 from functions.engine.triggers import Request
-from functions.engine.user_code import Users
+from functions.engine.user_code import UserCode
 
-__all__ = ["Door", "rows_as_json"]
+__all__ = ["FunctionEndpoint", "rows_as_json"]
 
 # More is in the lake, for whoever wants it.
 MAX_ROWS = 10_000
 STATUS = {"ok": 200, "nothing": 200, "timed out": 504, "stopped": 503}
 
 
-class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FunctionCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which function to run, as of when, and what to hand it."""
 
     name: str
@@ -32,10 +32,10 @@ class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     dry_run: bool = False
 
 
-class Door:
+class FunctionEndpoint:
     """Runs what is asked for."""
 
-    def __init__(self, runner: Runner, nursery: Nursery, users: Users) -> None:
+    def __init__(self, runner: Runner, nursery: WorkerFactory, users: UserCode) -> None:
         self._runner = runner
         self._nursery = nursery
         self._users = users
@@ -43,7 +43,7 @@ class Door:
     def answer(self, question: bytes) -> tuple[int, bytes]:
         """Status and body for a question."""
         try:
-            asked = msgspec.json.decode(question, type=Question)
+            asked = msgspec.json.decode(question, type=FunctionCall)
         except msgspec.DecodeError as error:
             return 400, _error(str(error))
         if asked.now is not None and asked.now.tzinfo is None:
@@ -59,7 +59,7 @@ class Door:
         return STATUS.get(run.outcome, 500), _told(run)
 
     @contextmanager
-    def _found(self, name: str) -> Iterator[tuple[Declared, Hands | None]]:
+    def _found(self, name: str) -> Iterator[tuple[Declared, Executor | None]]:
         """A function, by its name or the path of its request, and whose hands it lives in."""
         known = self._users.functions()
         for function, resident in known:
@@ -76,7 +76,7 @@ class Door:
         if ours in registry.thinkers():
             yield ours, None
             return
-        isolate = Isolate(self._nursery, Source(module=ours.call.__module__))
+        isolate = SubprocessExecutor(self._nursery, CodeSource(module=ours.call.__module__))
         try:
             yield ours, isolate
         finally:

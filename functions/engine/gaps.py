@@ -6,7 +6,7 @@ from datetime import timedelta
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["stretches"]
+__all__ = ["split_at_gaps"]
 
 # The page of sources takes so long for a hole; a source with a slower beat has larger steps.
 HOLE = timedelta(minutes=5)
@@ -14,7 +14,7 @@ BEATS = 10
 MAX_HOLES = 5
 
 
-def stretches(samples: pa.Table) -> Iterator[pa.Table]:
+def split_at_gaps(samples: pa.Table) -> Iterator[pa.Table]:
     """The samples before, between and after the longest holes in their times, in order.
 
     An outage that the source has kept nothing of would hide in one segment: it begins with what was

@@ -9,16 +9,16 @@ from pathlib import Path
 from watchfiles import watch
 
 from storage.config.folders import Folders
-from storage.inbox.notify import watch_changes
+from storage.inbox.notify import watch_table_changes
 
-__all__ = ["LakeNews", "Mailbox", "matching", "tell_of_files"]
+__all__ = ["CommitListener", "WakeEvent", "matching", "watch_files"]
 
 LOOK_EVERY_MS = 1000
 # What is written in one go is told as one.
 DEBOUNCE_MS = 50
 
 
-class Mailbox:
+class WakeEvent:
     """What one loop has been told since it last looked."""
 
     def __init__(self) -> None:
@@ -46,39 +46,39 @@ class Mailbox:
         return taken
 
 
-class LakeNews:
+class CommitListener:
     """Passes the keeper's announcements on to any number of mailboxes."""
 
     def __init__(self, folders: Folders, stop: threading.Event) -> None:
         self._folders = folders
         self._stop = stop
         self._lock = threading.Lock()
-        self._mailboxes: set[Mailbox] = set()
+        self._mailboxes: set[WakeEvent] = set()
         threading.Thread(target=self._gather, daemon=True, name="news").start()
 
-    def subscribe(self, mailbox: Mailbox) -> None:
+    def subscribe(self, mailbox: WakeEvent) -> None:
         """Tell this one too from now on."""
         with self._lock:
             self._mailboxes.add(mailbox)
 
-    def leave(self, mailbox: Mailbox) -> None:
+    def leave(self, mailbox: WakeEvent) -> None:
         """Tell it no more."""
         with self._lock:
             self._mailboxes.discard(mailbox)
 
     def _gather(self) -> None:
-        for tables in watch_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
+        for tables in watch_table_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
             if tables:
                 with self._lock:
                     for mailbox in self._mailboxes:
                         mailbox.post(tables)
 
 
-def tell_of_files(
+def watch_files(
     folders: Folders,
     pattern: str,
     since: datetime | None,
-    mailbox: Mailbox,
+    mailbox: WakeEvent,
     stop: threading.Event,
 ) -> None:
     """Post the files that match and are newer than `since`, then those that come or change."""

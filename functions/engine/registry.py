@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import cache
 
 import functions
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Function, functions_in
 from storage.config.settings import Settings, SourceSettings
 
@@ -22,11 +22,11 @@ def adapters(settings: Settings) -> list[Function]:
     return [f for f in _stock_adapters() if getattr(settings.sources, f.name).enabled]
 
 
-def adapter_sources(settings: Settings) -> list[Source]:
+def adapter_sources(settings: Settings) -> list[CodeSource]:
     """The same, each named as the module that holds it: here nothing of theirs is imported."""
     names = SourceSettings.__struct_fields__
     return [
-        Source(module=f"functions.connectors.{name}")
+        CodeSource(module=f"functions.connectors.{name}")
         for name in names
         if getattr(settings.sources, name).enabled
     ]

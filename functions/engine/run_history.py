@@ -10,9 +10,13 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from functions.engine.executors.executor import Asked, Stopped
-from functions.engine.executors.subprocess_executor import Isolate, LoadFailed, Nursery
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.executor import CallRequest, RunStopped
+from functions.engine.executors.subprocess_executor import (
+    LoadFailed,
+    SubprocessExecutor,
+    WorkerFactory,
+)
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Batch, function
 from functions.engine.triggers import request
 
@@ -20,7 +24,7 @@ if TYPE_CHECKING:  # else whoever names this module would load the engine
     from functions.engine.window import Window
     from storage.query.reader import Reader
 
-__all__ = ["Elsewhere", "Here", "Past"]
+__all__ = ["Elsewhere", "Here", "RunHistory"]
 
 log = logging.getLogger("functions")
 
@@ -30,7 +34,7 @@ NO_LAKE = "LakeMissing: "
 Rows = list[dict[str, Any]]
 
 
-class Past(Protocol):
+class RunHistory(Protocol):
     """Whoever can be asked about earlier runs."""
 
     def rows(self, sql: str, **parameters: str | int) -> Rows:
@@ -61,10 +65,12 @@ class Elsewhere:
     Where no child can be had, the question is asked `otherwise`.
     """
 
-    def __init__(self, nursery: Nursery, clock: Callable[[], datetime], otherwise: Past) -> None:
+    def __init__(
+        self, nursery: WorkerFactory, clock: Callable[[], datetime], otherwise: RunHistory
+    ) -> None:
         self._nursery, self._clock, self._otherwise = nursery, clock, otherwise
         self._lock = threading.Lock()
-        self._child: Isolate | None = None
+        self._child: SubprocessExecutor | None = None
         self._rest = threading.Timer(0, self.close)
 
     def rows(self, sql: str, **parameters: str | int) -> Rows:
@@ -73,7 +79,7 @@ class Elsewhere:
             self._rest.cancel()
             try:
                 return self._asked({"sql": sql, "parameters": parameters})
-            except (Stopped, LoadFailed) as error:
+            except (RunStopped, LoadFailed) as error:
                 if str(error).startswith(NO_LAKE):
                     return []
                 log.warning("earlier runs are looked up in this process: %s", error)
@@ -93,9 +99,9 @@ class Elsewhere:
 
     def _asked(self, body: dict[str, Any]) -> Rows:
         if self._child is None:
-            self._child = Isolate(self._nursery, Source(module=__name__))
+            self._child = SubprocessExecutor(self._nursery, CodeSource(module=__name__))
         declared = self._child.load().functions[0]
-        batch = self._child.call(declared, Asked(self._clock(), None, (), body)).batch
+        batch = self._child.call(declared, CallRequest(self._clock(), None, (), body)).batch
         return list(batch.rows["runs"].to_pylist())
 
 

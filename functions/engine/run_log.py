@@ -16,17 +16,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from functions.engine.function import Declared
-from functions.engine.run_history import Past
+from functions.engine.run_history import RunHistory
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.model.schema import table
 
-__all__ = ["FAILURES", "PARKED_AFTER", "REVIVAL", "Ledger", "Standing", "standing_of"]
+__all__ = ["FAILURES", "RESUME_AFTER", "SUSPEND_AFTER", "FunctionState", "RunLog", "function_state"]
 
 log = logging.getLogger("functions")
 
-PARKED_AFTER = 5
-REVIVAL = timedelta(minutes=10)
+SUSPEND_AFTER = 5
+RESUME_AFTER = timedelta(minutes=10)
 # The function's own fault; that a source or the disk does not answer is not.
 FAILURES = frozenset({"failed", "crashed", "timed out", "out of memory"})
 PARDONED = frozenset({"unreachable", "not written"})
@@ -39,7 +39,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class FunctionState:
     """How a function fares: failures in a row, and when it last ran well and last failed."""
 
     failures: int = 0
@@ -49,17 +49,17 @@ class Standing:
     @property
     def parked(self) -> bool:
         """Whether it is left alone but for a try now and then."""
-        return self.failures >= PARKED_AFTER
+        return self.failures >= SUSPEND_AFTER
 
 
-class Ledger:
+class RunLog:
     """The runs of this process on their way to the lake; may be shared between threads."""
 
     def __init__(
         self,
         folders: Folders,
         clock: Callable[[], datetime],
-        past: Past,
+        past: RunHistory,
     ) -> None:
         self._folders = folders
         self._clock = clock
@@ -101,11 +101,11 @@ class Ledger:
         found |= {entry["run_id"]: entry for entry in pending if entry["function"] == function}
         return sorted(found.values(), key=lambda entry: entry["ts"], reverse=True)[:newest]
 
-    def standing(self, function: Declared) -> Standing:
+    def standing(self, function: Declared) -> FunctionState:
         """How a function fares, in its present source."""
         now = self._clock()  # a replay of a time to come says nothing of the present
         runs = [run for run in self.runs(function.name) if run["ts"] <= now]
-        return standing_of(function.code_hash, runs)
+        return function_state(function.code_hash, runs)
 
     def _committed(self, function: str, newest: int) -> list[Entry]:
         return self._past.rows(
@@ -114,7 +114,7 @@ class Ledger:
         )  # fmt: skip
 
 
-def standing_of(code_hash: str, runs: Sequence[Entry]) -> Standing:
+def function_state(code_hash: str, runs: Sequence[Entry]) -> FunctionState:
     """What the newest runs (the newest first) say of a function whose source has this hash."""
     mine = [run for run in runs if run["code_hash"] == code_hash]
     counted = [run for run in mine if run["outcome"] not in PARDONED]
@@ -124,7 +124,7 @@ def standing_of(code_hash: str, runs: Sequence[Entry]) -> Standing:
             break
         failed.append(run)
     well = [run["ts"] for run in mine if run["outcome"] in ("ok", "nothing")]
-    return Standing(len(failed), max(well, default=None), failed[0]["ts"] if failed else None)
+    return FunctionState(len(failed), max(well, default=None), failed[0]["ts"] if failed else None)
 
 
 def _waiting(folders: Folders) -> Iterable[Entry]:

@@ -12,21 +12,21 @@ from typing import Any
 import pyarrow as pa
 
 from functions.engine.executors.executor import (
-    Answer,
-    Asked,
+    CallRequest,
+    CallResult,
     Cost,
-    Hands,
-    InPlace,
-    Meter,
-    Stopped,
-    in_words,
+    CostMeter,
+    Executor,
+    InProcessExecutor,
+    RunStopped,
+    error_text,
 )
-from functions.engine.executors.subprocess_executor import Nursery
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.subprocess_executor import WorkerFactory
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import UNREACHABLE, Batch, Declared
-from functions.engine.gaps import stretches
+from functions.engine.gaps import split_at_gaps
 from functions.engine.run_history import Elsewhere, Here
-from functions.engine.run_log import FAILURES, Ledger
+from functions.engine.run_log import FAILURES, RunLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.inbox import segment
@@ -79,16 +79,16 @@ class Runner:
         folders: Folders,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        nursery: Nursery | None = None,
+        nursery: WorkerFactory | None = None,
     ) -> None:
         self.folders = folders
         self.settings = settings
         self.clock = clock
-        self._in_place = InPlace(folders, settings)
+        self._in_place = InProcessExecutor(folders, settings)
         self._cursors: dict[str, str] = {}
         here = Here(self._in_place.reader)
         self._past = Elsewhere(nursery, clock, otherwise=here) if nursery else here
-        self.ledger = Ledger(folders, clock, self._past)
+        self.ledger = RunLog(folders, clock, self._past)
 
     def run(
         self,
@@ -97,7 +97,7 @@ class Runner:
         now: datetime | None = None,
         dry: bool = False,
         *,
-        hands: Hands | None = None,
+        hands: Executor | None = None,
         paths: tuple[Path, ...] = (),
         body: Any = None,
     ) -> Run:
@@ -107,22 +107,22 @@ class Runner:
         function cannot hurt the rest.
         """
         now = now or self.clock()
-        began, meter = time.perf_counter(), Meter()
+        began, meter = time.perf_counter(), CostMeter()
         told = {"trigger": trigger, "ts": now}
         try:
             cursor = self._cursor(function.name) if "cursor" in function.needs else None
-            answer = (hands or self._in_place).call(function, Asked(now, cursor, paths, body))
+            answer = (hands or self._in_place).call(function, CallRequest(now, cursor, paths, body))
             error = None if dry else self._put_away(function, answer, now)
             outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
-        except Stopped as stopped:
+        except RunStopped as stopped:
             answer, outcome, error = (
-                Answer(Batch(), cost=stopped.cost),
+                CallResult(Batch(), cost=stopped.cost),
                 stopped.outcome,
                 str(stopped),
             )
         except Exception as raised:  # a function is foreign code and may raise anything
             outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
-            answer, error = Answer(Batch()), in_words(raised)
+            answer, error = CallResult(Batch()), error_text(raised)
         told |= {"outcome": outcome, "error": error}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
@@ -151,7 +151,7 @@ class Runner:
             runs.append(self.run(function, trigger, now, **given))
         return _whole(runs)
 
-    def failed_to_load(self, source: Source, error: str) -> None:
+    def failed_to_load(self, source: CodeSource, error: str) -> None:
         """Enter into the ledger that a source cannot be loaded, and why."""
         log.error("%s cannot be loaded: %s", source.name, error)
         self._note(source.name, source.code_hash, "its source", "failed", error)
@@ -184,12 +184,12 @@ class Runner:
         """Put the ledger of the runs so far into the inbox."""
         self.ledger.flush()
 
-    def _put_away(self, function: Declared, answer: Answer, now: datetime) -> str | None:
+    def _put_away(self, function: Declared, answer: CallResult, now: datetime) -> str | None:
         """Write the segments; in words what the disk said when it did not take them."""
         try:
             self._write(function, answer.batch, answer.snapshot, now)
         except OSError as error:
-            return in_words(error)
+            return error_text(error)
         return None
 
     def _write(self, function: Declared, batch: Batch, snapshot: int | None, now: datetime) -> None:
@@ -200,7 +200,7 @@ class Runner:
             rows.setdefault(main, table(main).arrow.empty_table())
         pieces = [
             (name, piece) for name in sorted(rows, key=lambda name: name == main)
-            for piece in (stretches(rows[name]) if name == "metrics" else (rows[name],))
+            for piece in (split_at_gaps(rows[name]) if name == "metrics" else (rows[name],))
         ]  # fmt: skip
         for number, (name, piece) in enumerate(pieces, 1):
             last = number == len(pieces)
@@ -250,7 +250,7 @@ def _whole(runs: list[Run]) -> Run:
     return replace(runs[-1], batch=replace(runs[-1].batch, rows=rows))
 
 
-def _entry(function: Declared, answer: Answer, cost: Cost, took_ms: float) -> dict[str, Any]:
+def _entry(function: Declared, answer: CallResult, cost: Cost, took_ms: float) -> dict[str, Any]:
     return {
         "run_id": uuid.uuid4().hex,
         "function": function.name,

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from functions.engine.executors.executor import Hands
+from functions.engine.executors.executor import Executor
 from functions.engine.function import Declared
-from functions.engine.run_log import PARKED_AFTER, REVIVAL, Standing
+from functions.engine.run_log import RESUME_AFTER, SUSPEND_AFTER, FunctionState
 from functions.engine.triggers import Cron, Every, Files, Rows
 
 __all__ = ["BACK_OFF_S", "LONGEST_WAIT_S", "Schedule"]
@@ -22,12 +22,12 @@ BACK_OFF_S = (1, 2, 4, 8, 16, 30, 60)
 class Schedule:
     """When one function is due: its triggers, what changed, and how long it has to wait.
 
-    `failures` in a row make it wait longer; with `PARKED_AFTER` `faults` of its own in a row a
+    `failures` in a row make it wait longer; with `SUSPEND_AFTER` `faults` of its own in a row a
     function that lives in other `hands` is parked. Ours are not: what they wait for is the disk.
     """
 
     function: Declared
-    hands: Hands | None = None
+    hands: Executor | None = None
     last: datetime | None = None
     changed: set[str] = field(default_factory=set)
     paths: set[Path] = field(default_factory=set)
@@ -45,7 +45,7 @@ class Schedule:
     @property
     def parked(self) -> bool:
         """Whether it is only tried now and then."""
-        return self.hands is not None and self.faults >= PARKED_AFTER
+        return self.hands is not None and self.faults >= SUSPEND_AFTER
 
     def note(self, tables: Iterable[str], paths: Mapping[str, set[Path]] = NOTHING) -> None:
         """Remember which tables changed, and which files, by the pattern that they match."""
@@ -61,12 +61,12 @@ class Schedule:
         self.changed, self.paths = set(), set()
         return taken
 
-    def resume(self, standing: Standing) -> None:
+    def resume(self, standing: FunctionState) -> None:
         """Go on from what the ledger says of earlier runs."""
         self.last = standing.ran_at
         self.faults = self.failures = standing.failures
         revived = self.parked and standing.failed_at
-        self.not_before = revived + REVIVAL if revived else None
+        self.not_before = revived + RESUME_AFTER if revived else None
 
     def revive(self) -> None:
         """Forget the failures."""
@@ -117,7 +117,7 @@ class Schedule:
         self.failures += 1
         self.faults += fault
         step = timedelta(seconds=BACK_OFF_S[min(self.failures, len(BACK_OFF_S)) - 1])
-        pause = REVIVAL if self.parked else step
+        pause = RESUME_AFTER if self.parked else step
         self.not_before = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
     def wait_s(self, now: datetime) -> float:

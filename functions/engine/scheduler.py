@@ -10,24 +10,24 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow.compute as pc
 
-from functions.engine.executors.executor import Stopped
-from functions.engine.executors.subprocess_executor import Isolate, LoadFailed
-from functions.engine.executors.worker_pool import Crew
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.subprocess_executor import LoadFailed, SubprocessExecutor
+from functions.engine.executors.worker_pool import WorkerPool
 from functions.engine.function import Declared
-from functions.engine.listeners import LakeNews, Mailbox, tell_of_files
+from functions.engine.listeners import CommitListener, WakeEvent, watch_files
 from functions.engine.runner import Run, Runner
 from functions.engine.schedule import BACK_OFF_S, LONGEST_WAIT_S, Schedule
 from functions.engine.triggers import Files
 
-__all__ = ["BACK_OFF_S", "Lane", "Resident", "Schedule", "work"]
+__all__ = ["BACK_OFF_S", "Schedule", "SchedulerLoop", "SourceWorker", "run_scheduler"]
 
 log = logging.getLogger("functions")
 
 
-class Lane:
+class SchedulerLoop:
     """Runs some functions in turn as they become due."""
 
-    def __init__(self, runner: Runner, schedules: Sequence[Schedule], mailbox: Mailbox) -> None:
+    def __init__(self, runner: Runner, schedules: Sequence[Schedule], mailbox: WakeEvent) -> None:
         self._runner = runner
         self._schedules = schedules
         self._mailbox = mailbox
@@ -53,15 +53,15 @@ class Lane:
             schedule.revive()
 
 
-class Resident:
+class SourceWorker:
     """A source that lives in a child: the thread that runs its functions when they are due."""
 
-    def __init__(self, runner: Runner, isolate: Isolate, news: LakeNews) -> None:
+    def __init__(self, runner: Runner, isolate: SubprocessExecutor, news: CommitListener) -> None:
         self.isolate = isolate
-        self.crew = Crew(isolate)
+        self.crew = WorkerPool(isolate)
         self._runner = runner
         self._news = news
-        self._mailbox = Mailbox()
+        self._mailbox = WakeEvent()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._live, daemon=True, name=isolate.source.name)
 
@@ -85,11 +85,11 @@ class Resident:
             except LoadFailed as error:
                 self._runner.failed_to_load(self.isolate.source, str(error))
                 self._stop.wait(BACK_OFF_S[-1])
-            except Stopped:
+            except RunStopped:
                 return
         self._news.subscribe(self._mailbox)
         schedules = [self._schedule(function) for function in self.isolate.functions]
-        Lane(self._runner, schedules, self._mailbox).keep_going(self._stop)
+        SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
         self._news.leave(self._mailbox)
 
     def _schedule(self, function: Declared) -> Schedule:
@@ -99,7 +99,7 @@ class Resident:
         for trigger in function.on:
             if isinstance(trigger, Files):
                 threading.Thread(
-                    target=tell_of_files, daemon=True, name=f"files of {function.name}",
+                    target=watch_files, daemon=True, name=f"files of {function.name}",
                     args=(
                         self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox,
                         self._stop,
@@ -108,14 +108,14 @@ class Resident:
         return schedule
 
 
-def work(
+def run_scheduler(
     runner: Runner, functions: Iterable[Declared], stop: threading.Event, watch_lake: bool
 ) -> None:
     """Run functions in this process as they become due, until `stop` is set."""
-    mailbox = Mailbox()
+    mailbox = WakeEvent()
     if watch_lake:
-        LakeNews(runner.folders, stop).subscribe(mailbox)
-    Lane(runner, [Schedule(f) for f in functions], mailbox).keep_going(stop)
+        CommitListener(runner.folders, stop).subscribe(mailbox)
+    SchedulerLoop(runner, [Schedule(f) for f in functions], mailbox).keep_going(stop)
     runner.flush()
 
 

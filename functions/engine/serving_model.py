@@ -5,10 +5,10 @@ from pathlib import Path
 from functions.engine.forecaster import SHIPPED, Forecaster
 from storage.config.folders import Folders
 
-__all__ = ["Shelf"]
+__all__ = ["ServingModel"]
 
 
-class Shelf:
+class ServingModel:
     """The model in use: `models/serving.onnx` of the data folder, else the one in the package.
 
     A broken file in the data folder is refused and said; the shipped one never takes its place

@@ -16,15 +16,27 @@ import msgspec
 from watchfiles import watch
 
 from functions.engine import registry
-from functions.engine.executors.subprocess_executor import Isolate, LoadFailed, Nursery
-from functions.engine.executors.worker_protocol import Source
+from functions.engine.executors.subprocess_executor import (
+    LoadFailed,
+    SubprocessExecutor,
+    WorkerFactory,
+)
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared, hash_of
-from functions.engine.listeners import LakeNews
+from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
-from functions.engine.scheduler import Resident
+from functions.engine.scheduler import SourceWorker
 from storage.config.folders import Folders
 
-__all__ = ["FUNCTIONS", "SOURCES", "LastGood", "Place", "Users", "loaded", "taken_names"]
+__all__ = [
+    "FUNCTIONS",
+    "SOURCES",
+    "CodeFolder",
+    "LastGoodVersions",
+    "UserCode",
+    "loaded",
+    "taken_names",
+]
 
 log = logging.getLogger("functions")
 
@@ -32,7 +44,7 @@ LOOK_EVERY_MS = 1000
 DEBOUNCE_MS = 50
 
 
-class Good(msgspec.Struct, frozen=True):
+class GoodVersion(msgspec.Struct, frozen=True):
     """A text that could be loaded, and what it declares."""
 
     text: bytes
@@ -40,7 +52,7 @@ class Good(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CodeFolder:
     """A folder that is watched, and what its files end in."""
 
     folder: str
@@ -50,23 +62,23 @@ class Place:
         """Where it lies."""
         return folders.data / self.folder
 
-    def sources(self, folders: Folders) -> dict[str, Source]:
+    def sources(self, folders: Folders) -> dict[str, CodeSource]:
         """Its files by name: not helpers (`_*`), tests, what is empty and what is turned off."""
         files = self._files(folders)
         return {name: source for name, source in files.items() if self._on(source.text)}
 
-    def turned_off(self, folders: Folders) -> dict[str, Source]:
+    def turned_off(self, folders: Folders) -> dict[str, CodeSource]:
         """The files that say `enabled = false`, by name."""
         files = self._files(folders)
         return {name: source for name, source in files.items() if not self._on(source.text)}
 
-    def _files(self, folders: Folders) -> dict[str, Source]:
+    def _files(self, folders: Folders) -> dict[str, CodeSource]:
         found = {}
         for path in sorted(self.at(folders).glob(f"*{self.suffix}")):
             with suppress(OSError):  # gone, or not for us
                 text = path.read_bytes()
                 if text.strip() and not path.name.startswith(("_", "test_")):
-                    found[path.stem] = Source(path=str(path), text=text)
+                    found[path.stem] = CodeSource(path=str(path), text=text)
         return found
 
     def _on(self, text: bytes) -> bool:
@@ -77,27 +89,29 @@ class Place:
         return True
 
 
-FUNCTIONS = Place("functions", ".py")
-SOURCES = Place("sources", ".toml")
+FUNCTIONS = CodeFolder("functions", ".py")
+SOURCES = CodeFolder("sources", ".toml")
 
 
-class LastGood:
+class LastGoodVersions:
     """The last version of each file that could be loaded."""
 
-    def __init__(self, folders: Folders, place: Place = FUNCTIONS) -> None:
+    def __init__(self, folders: Folders, place: CodeFolder = FUNCTIONS) -> None:
         self._folder = place.at(folders) / ".last-good"
 
-    def save(self, name: str, good: Good) -> None:
+    def save(self, name: str, good: GoodVersion) -> None:
         """Keep a version; whole or not at all."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f"{name}.partial"
         partial.write_bytes(msgspec.json.encode(good))
         partial.rename(self._folder / f"{name}.json")
 
-    def load(self, name: str) -> Good | None:
+    def load(self, name: str) -> GoodVersion | None:
         """The version that was kept; None when there is none."""
         with suppress(OSError, msgspec.DecodeError):
-            return msgspec.json.decode((self._folder / f"{name}.json").read_bytes(), type=Good)
+            return msgspec.json.decode(
+                (self._folder / f"{name}.json").read_bytes(), type=GoodVersion
+            )
         return None
 
     def names(self) -> dict[str, str]:
@@ -116,14 +130,14 @@ class LastGood:
 
 
 def loaded(
-    folders: Folders, nursery: Nursery, source: Source, taken: Mapping[str, str],
-    place: Place = FUNCTIONS,
-) -> Isolate:  # fmt: skip
+    folders: Folders, nursery: WorkerFactory, source: CodeSource, taken: Mapping[str, str],
+    place: CodeFolder = FUNCTIONS,
+) -> SubprocessExecutor:  # fmt: skip
     """A source in a child, and kept as good; LoadFailed when it is not.
 
     `taken` tells whose the names are that are taken already.
     """
-    isolate = Isolate(nursery, source).load()
+    isolate = SubprocessExecutor(nursery, source).load()
     for each in isolate.functions:
         if taken.get(each.name, source.name) != source.name:
             isolate.close()
@@ -131,37 +145,41 @@ def loaded(
                 f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
                 "another name"
             )
-    LastGood(folders, place).save(source.name, Good(source.text, isolate.functions))
+    LastGoodVersions(folders, place).save(source.name, GoodVersion(source.text, isolate.functions))
     return isolate
 
 
-def taken_names(folders: Folders, place: Place) -> dict[str, str]:
+def taken_names(folders: Folders, place: CodeFolder) -> dict[str, str]:
     """Names that no file of `place` may use, and whose they are: ours, and the other place's."""
     ours = {function.name: "hoursight" for function in registry.everything()}
     other = SOURCES if place == FUNCTIONS else FUNCTIONS
     present = other.sources(folders)
-    others = LastGood(folders, other).names()
+    others = LastGoodVersions(folders, other).names()
     return ours | {
         name: f"{other.folder}/{file}{other.suffix}" for name, file in others.items()
         if file in present
     }  # fmt: skip
 
 
-class Users:
+class UserCode:
     """Runs the user's files, and puts the new version in place of the old when one is saved."""
 
     def __init__(
-        self, runner: Runner, nursery: Nursery, news: LakeNews, place: Place = FUNCTIONS
+        self,
+        runner: Runner,
+        nursery: WorkerFactory,
+        news: CommitListener,
+        place: CodeFolder = FUNCTIONS,
     ) -> None:
         self._place = place
         self._runner = runner
         self._folders = runner.folders
         self._nursery = nursery
         self._news = news
-        self._good = LastGood(self._folders, place)
+        self._good = LastGoodVersions(self._folders, place)
         self._stamps: dict[str, str] = {}
         self._off: frozenset[str] = frozenset()
-        self.residents: dict[str, Resident] = {}
+        self.residents: dict[str, SourceWorker] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
         """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
@@ -193,7 +211,7 @@ class Users:
                 self._stamps[name] = stamp
                 self._renew(source)
 
-    def _tell_of_absent(self, found: Mapping[str, Source]) -> None:
+    def _tell_of_absent(self, found: Mapping[str, CodeSource]) -> None:
         off = self._place.turned_off(self._folders)
         gone = self._good.forget(found) | (self._stamps.keys() - found.keys())
         for name in gone:
@@ -204,12 +222,12 @@ class Users:
             self._tell(name, off[name].text, "off", "its file says enabled = false")
         self._off = frozenset(off)
 
-    def functions(self) -> list[tuple[Declared, Resident]]:
+    def functions(self) -> list[tuple[Declared, SourceWorker]]:
         """What runs now, and where it lives."""
         residents = list(self.residents.values())
         return [(function, each) for each in residents for function in each.isolate.functions]
 
-    def _renew(self, source: Source) -> None:
+    def _renew(self, source: CodeSource) -> None:
         try:
             isolate = loaded(self._folders, self._nursery, source, self._taken(), self._place)
         except LoadFailed as error:
@@ -225,20 +243,22 @@ class Users:
         if self._place == SOURCES:
             self._runner.tell_of_source(name, _kind(text), event, detail)
 
-    def _keep_good(self, source: Source) -> None:
+    def _keep_good(self, source: CodeSource) -> None:
         """Leave the last good version running, or start it when this process runs none yet."""
         good = self._good.load(source.name)
         if source.name not in self.residents and good is not None:
             with suppress(LoadFailed):
                 self._install(
-                    Isolate(self._nursery, Source(path=source.path, text=good.text)).load()
+                    SubprocessExecutor(
+                        self._nursery, CodeSource(path=source.path, text=good.text)
+                    ).load()
                 )
 
-    def _install(self, isolate: Isolate) -> None:
+    def _install(self, isolate: SubprocessExecutor) -> None:
         name = isolate.source.name
         if name in self.residents:
             self.residents.pop(name).stop()
-        self.residents[name] = Resident(self._runner, isolate, self._news)
+        self.residents[name] = SourceWorker(self._runner, isolate, self._news)
         self.residents[name].start()
         log.info("%s is live: %s", name, ", ".join(f.name for f in isolate.functions))
 

@@ -33,7 +33,7 @@ class Window:
         """The `steps` 5-minute steps before `stop` of every server, or of those named."""
         return windows.contexts(self.reader, stop, steps, among)
 
-    def readings(self, oldest: timedelta) -> windows.Readings:
+    def readings(self, oldest: timedelta) -> windows.LastReadings:
         """The last sample of each server that has one no older than `oldest`."""
         return windows.readings(self.reader, self.now, oldest)
 

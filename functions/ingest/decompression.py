@@ -4,16 +4,16 @@ import zlib
 
 import pyarrow as pa
 
-from functions.ingest.rejection import PushRefused
+from functions.ingest.rejection import PushRejected
 
-__all__ = ["MAX_BODY_BYTES", "unpacked"]
+__all__ = ["MAX_BODY_BYTES", "decompress"]
 
 MAX_BODY_BYTES = 32 << 20
 GZIP = 31  # zlib's word for: with a gzip head
 
 
-def unpacked(body: bytes, encoding: str) -> bytes:
-    """The body without its compression. Raises PushRefused."""
+def decompress(body: bytes, encoding: str) -> bytes:
+    """The body without its compression. Raises PushRejected."""
     if encoding == "gzip":
         body = _gunzipped(body)
     elif encoding == "snappy":
@@ -31,12 +31,12 @@ def _gunzipped(body: bytes) -> bytes:
             size += len(parts[-1])
             _check_size(size)
             if not member.eof:
-                raise PushRefused(
+                raise PushRejected(
                     400, "the gzip body ends in the middle", "send the whole of it, with its end"
                 )
             body = member.unused_data
     except zlib.error as error:
-        raise PushRefused(
+        raise PushRejected(
             400, f"the body is not gzip ({error})",
             "leave Content-Encoding out, or compress it with gzip",
         ) from error  # fmt: skip
@@ -49,7 +49,7 @@ def _unsnapped(body: bytes) -> bytes:
     try:
         return bytes(pa.decompress(body, decompressed_size=size, codec="snappy", asbytes=True))
     except (pa.ArrowException, OSError) as error:
-        raise PushRefused(
+        raise PushRejected(
             400, "the body is not a block of snappy",
             "compress it in snappy's block format, not the framed one",
         ) from error  # fmt: skip
@@ -62,12 +62,12 @@ def _length_told(body: bytes) -> int:
         size |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return size
-    raise PushRefused(400, "the body is not a block of snappy", "compress it with snappy")
+    raise PushRejected(400, "the body is not a block of snappy", "compress it with snappy")
 
 
 def _check_size(size: int) -> None:
     if size > MAX_BODY_BYTES:
-        raise PushRefused(
+        raise PushRejected(
             413, f"the body is larger than {MAX_BODY_BYTES >> 20} MiB when it is unpacked",
             "send it in parts",
         )  # fmt: skip

@@ -11,23 +11,23 @@ import msgspec
 import pyarrow as pa
 
 from functions.ingest import json_records as feed
-from functions.ingest.decompression import unpacked
+from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
-from functions.ingest.partial_samples import Readings
-from functions.ingest.rejection import PushRefused, Reasons
+from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.rejection import PushRejected, RejectReasons
 from functions.ingest.remote_write import read_series
-from functions.ingest.row_assembly import Assembler
-from functions.ingest.server_facts import Facts
-from functions.ingest.telegraf import INPUTS, Read, Reader
-from functions.ingest.wal import Entry, Together
-from functions.ingest.write_buffer import Held
+from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.server_facts import ServerFacts
+from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
+from functions.ingest.wal import GroupCommit, WalEntry
+from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.inbox import segment
-from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, refusal
-from storage.ipc.rpc import answering
+from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
+from storage.ipc.rpc import serve_rpc
 
-__all__ = ["Intake", "taking_pushes"]
+__all__ = ["IngestService", "serve_ingest"]
 
 # Telegraf sends what it gathered at one time in batches right behind each other; Prometheus fills
 # a batch for up to 5 s.
@@ -35,10 +35,10 @@ HOLD_S = {"influx": 1.0, "remote_write": 5.0}
 
 Answer = tuple[int, bytes]
 # Rows by table, and what was refused beside them.
-_Batch = tuple[dict[str, pa.Table], Reasons]
+_Batch = tuple[dict[str, pa.Table], RejectReasons]
 
 
-class Intake:
+class IngestService:
     """Takes requests of all kinds; may be asked by several threads."""
 
     def __init__(
@@ -50,12 +50,12 @@ class Intake:
         self._folders, self._clock = folders, clock
         self._metrics = schema_of(folders).metrics
         names = [metric.name for metric in self._metrics]
-        self._lines = Reader(names)
-        self._facts = Facts()
-        self._together: Together[_Batch] = Together(self._write)
-        self._unused = Reasons()  # of requests that brought no row to tell them with
+        self._lines = TelegrafReader(names)
+        self._facts = ServerFacts()
+        self._together: GroupCommit[_Batch] = GroupCommit(self._write)
+        self._unused = RejectReasons()  # of requests that brought no row to tell them with
         self.held = {
-            source: Held(folders, source, Assembler(source, names), seconds, clock)
+            source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
             for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Answer]] = {
@@ -68,11 +68,11 @@ class Intake:
         try:
             push = Push.unpacked(question)
             return self._kinds[push.kind](push)
-        except PushRefused as no:
-            return no.status, refusal(no.status, no.message, no.remedy)
+        except PushRejected as no:
+            return no.status, rejection_json(no.status, no.message, no.remedy)
         except segment.SegmentNotWritten as error:
             what, _, remedy = str(error).rpartition(": ")
-            return 503, refusal(503, what, remedy)
+            return 503, rejection_json(503, what, remedy)
 
     def recover(self) -> None:
         """Take up what an earlier process had taken and not finished."""
@@ -81,8 +81,8 @@ class Intake:
 
     def _take_records(self, push: Push) -> Answer:
         unit = _choice(push, "time", "s", feed.UNITS)
-        sent = feed.read_records(unpacked(push.body, push.encoding))
-        taken = feed.take_records(sent, self._metrics, self._clock(), unit, "feed")
+        sent = feed.read_records(decompress(push.body, push.encoding))
+        taken = feed.validate_records(sent, self._metrics, self._clock(), unit, "feed")
         told: dict[str, Any] = {
             "accepted": taken.rows.num_rows, "refused": taken.refused,
             "values_refused": taken.values_refused, "reasons": taken.reasons.told(),
@@ -90,7 +90,9 @@ class Intake:
         }  # fmt: skip
         if sent and not taken.rows.num_rows:
             self._unused.merge(taken.reasons)
-            return 422, refusal(422, "no record could be used", taken.reasons.first(), **told)
+            return 422, rejection_json(
+                422, "no record could be used", taken.reasons.first(), **told
+            )
         if taken.rows.num_rows:
             news = self._facts.news(taken.facts)
             self._together.put(({"metrics": taken.rows} | news, taken.reasons))
@@ -98,10 +100,10 @@ class Intake:
         return 200, msgspec.json.encode(told)
 
     def _write(self, batches: list[_Batch]) -> None:
-        now, refused = self._clock(), Reasons()
+        now, refused = self._clock(), RejectReasons()
         for _, reasons in batches:
             refused.merge(reasons)
-        unused, self._unused = self._unused, Reasons()
+        unused, self._unused = self._unused, RejectReasons()
         refused.merge(unused)
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
@@ -112,10 +114,10 @@ class Intake:
                 segment.write(self._folders, pa.concat_tables(blocks), told)
 
     def _take_lines(self, push: Push) -> Answer:
-        entry = Entry(push, self._clock())
+        entry = WalEntry(push, self._clock())
         read = self._read_lines(entry)
         if read.lines and not read.used and not read.reasons:
-            raise PushRefused(
+            raise PushRejected(
                 422, f"none of {read.lines} lines tells one of our metrics",
                 f"send Telegraf's {', '.join(INPUTS)}, or fields named as in 'hoursight schema "
                 "metrics', with the tag 'host'",
@@ -124,29 +126,29 @@ class Intake:
             self.held["influx"].take(entry, read.readings, read.reasons)
         return _told_of_lines(read)
 
-    def _read_lines(self, entry: Entry) -> Read:
+    def _read_lines(self, entry: WalEntry) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
-        body = unpacked(entry.push.body, entry.push.encoding)
+        body = decompress(entry.push.body, entry.push.encoding)
         try:
             text = body.decode()
         except UnicodeDecodeError as error:
-            raise PushRefused(
+            raise PushRejected(
                 400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
             ) from error
         return self._lines.read(text, precision, entry.received_at)
 
     def _take_series(self, push: Push) -> Answer:
-        entry = Entry(push, self._clock())
+        entry = WalEntry(push, self._clock())
         readings = _series_of(entry)
         if readings:
-            self.held["remote_write"].take(entry, readings, Reasons())
+            self.held["remote_write"].take(entry, readings, RejectReasons())
         return 204, b""
 
 
 @contextmanager
-def taking_pushes(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iterator[None]:
+def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iterator[None]:
     """Answer pushes at the socket of the data folder while the context lasts."""
-    intake, stop = Intake(folders, hold_s=hold_s), threading.Event()
+    intake, stop = IngestService(folders, hold_s=hold_s), threading.Event()
     intake.recover()
     threads = [
         threading.Thread(target=held.keep_going, args=(stop,), name=source)
@@ -155,7 +157,7 @@ def taking_pushes(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Ite
     for thread in threads:
         thread.start()
     try:
-        with answering(folders.feed, intake.answer, MAX_PUSH_BYTES):
+        with serve_rpc(folders.feed, intake.answer, MAX_PUSH_BYTES):
             yield
     finally:
         stop.set()
@@ -163,24 +165,24 @@ def taking_pushes(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Ite
             thread.join()
 
 
-def _series_of(entry: Entry) -> Readings:
-    body = unpacked(entry.push.body, entry.push.encoding)
+def _series_of(entry: WalEntry) -> PartialSamples:
+    body = decompress(entry.push.body, entry.push.encoding)
     return read_series(body, entry.received_at)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:
     given = push.parameters.get(name, default)
     if given not in known:
-        raise PushRefused(
+        raise PushRejected(
             400, f"{name} is {given!r}", f"choose one of {', '.join(known)}, or leave it out"
         )
     return given
 
 
-def _told_of_lines(read: Read) -> Answer:
+def _told_of_lines(read: TelegrafResult) -> Answer:
     if not read.reasons:
         return 204, b""
     reasons = read.reasons.told()
     refused = sum(reason["count"] for reason in reasons)
     message = f"partial write: {refused} of {read.lines} lines were refused, the others were taken"
-    return 400, refusal(400, message, read.reasons.first(), reasons=reasons)
+    return 400, rejection_json(400, message, read.reasons.first(), reasons=reasons)

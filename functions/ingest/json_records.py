@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.ingest.rejection import PushRefused, Reasons
+from functions.ingest.rejection import PushRejected, RejectReasons
 from functions.ingest.row_assembly import as_floats
-from functions.ingest.server_facts import Fact
-from functions.normalize.columns import Column, Columns, first_of
+from functions.ingest.server_facts import ServerFact
+from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
 from functions.normalize.timestamps import MISSING, micros
@@ -21,7 +21,7 @@ from storage.inbox.validation import MAX_FUTURE
 from storage.model.metrics import Metric
 from storage.model.schema import TIMESTAMP
 
-__all__ = ["MAX_RECORDS", "UNITS", "Taken", "read_records", "take_records"]
+__all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_records"]
 
 MAX_RECORDS = 10_000
 MAX_FUTURE_S = MAX_FUTURE.total_seconds()
@@ -39,42 +39,42 @@ Micros = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
 
-class Taken(msgspec.Struct):
+class RecordsResult(msgspec.Struct):
     """What became of some records: `rows` of the table metrics, and what was left out."""
 
     rows: pa.Table
-    reasons: Reasons
+    reasons: RejectReasons
     refused: int = 0
     values_refused: int = 0
     ignored: tuple[str, ...] = ()
-    facts: Mapping[str, Fact] = {}
+    facts: Mapping[str, ServerFact] = {}
 
 
 def read_records(body: bytes) -> list[Any]:
-    """The records of a JSON body. Raises PushRefused."""
+    """The records of a JSON body. Raises PushRejected."""
     try:
         sent = msgspec.json.decode(body)
     except (msgspec.DecodeError, RecursionError, ValueError) as error:
-        raise PushRefused(
+        raise PushRejected(
             422, f"the body is no JSON ({error})", "send a list of records as JSON"
         ) from error
     records = sent.get("records") if isinstance(sent, dict) else sent
     if not isinstance(records, list):
-        raise PushRefused(
+        raise PushRejected(
             422, "the body has no records", 'send a list of records, or {"records": [...]}'
         )
     if len(records) > MAX_RECORDS:
-        raise PushRefused(
+        raise PushRejected(
             413, f"{len(records)} records are more than {MAX_RECORDS}", "send them in parts"
         )
     return records
 
 
-def take_records(
+def validate_records(
     records: Sequence[Any], metrics: Sequence[Metric], now: datetime, unit: str, source: str
-) -> Taken:
+) -> RecordsResult:
     """Judge records and turn what is good into rows; epoch times count in one of UNITS."""
-    judged = _Judged(records)
+    judged = _RecordValidation(records)
     servers, times = judged.servers(), judged.times(now, UNITS[unit])
     values = {m.name: judged.metric(m) for m in metrics}
     judged.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
@@ -85,17 +85,17 @@ def take_records(
         **{name: as_floats(column[good]) for name, column in values.items()},
         "source": pa.array([source] * len(good), pa.string()),
     }
-    return Taken(
+    return RecordsResult(
         pa.table(rows), judged.reasons, len(records) - len(good), judged.values_refused,
         judged.strangers(metrics), judged.facts(servers, times),
     )  # fmt: skip
 
 
-class _Judged:
+class _RecordValidation:
     """The records that are objects, which of them are still good, and why others are not."""
 
     def __init__(self, records: Sequence[Any]) -> None:
-        self.reasons = Reasons()
+        self.reasons = RejectReasons()
         self.values_refused = 0
         self.records = [record for record in records if isinstance(record, dict)]
         if len(self.records) < len(records):
@@ -103,7 +103,7 @@ class _Judged:
             lost = len(records) - len(self.records)
             self.reasons.add("a record is no JSON object", example, lost)
         self.good: Mask = np.ones(len(self.records), bool)
-        self._columns = Columns(self.records)
+        self._columns = DocumentColumns(self.records)
         self._names = set().union(*self.records)
 
     def drop(self, mask: Mask, reason: str) -> None:
@@ -156,7 +156,7 @@ class _Judged:
             self._refuse_value(why, place)
         return np.where(wrong, np.nan, values)
 
-    def facts(self, servers: Column, times: Micros) -> dict[str, Fact]:
+    def facts(self, servers: Column, times: Micros) -> dict[str, ServerFact]:
         """What good records say of their servers beside metrics; the last word counts."""
         if self._names.isdisjoint(_FACTS):
             return {}
@@ -167,7 +167,7 @@ class _Judged:
         found = {}
         for place in np.flatnonzero(self.good).tolist():
             told = (_text(columns["profile"][place]), _text(columns["site"][place]))
-            fact = Fact(int(times[place]), *told, _count(columns["cores"][place]))
+            fact = ServerFact(int(times[place]), *told, _count(columns["cores"][place]))
             if any(fact.told):
                 found[servers[place]] = fact
         return found

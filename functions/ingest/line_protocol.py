@@ -4,8 +4,18 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["PRECISIONS", "MalformedLine", "Point", "fields", "number", "parts", "points", "series",
-           "split", "time_of"]  # fmt: skip
+__all__ = [
+    "PRECISIONS",
+    "LinePoint",
+    "MalformedLine",
+    "fields",
+    "number",
+    "parts",
+    "points",
+    "series",
+    "split",
+    "time_of",
+]  # fmt: skip
 
 # Nanoseconds in one of them, by the names of both versions of InfluxDB's API.
 PRECISIONS = {
@@ -32,7 +42,7 @@ class MalformedLine(ValueError):
     """A line that is none; the message says what it should have been."""
 
 
-class Point(NamedTuple):
+class LinePoint(NamedTuple):
     """A line, read; its time [as the precision has it] is None where the line has none."""
 
     measurement: str
@@ -118,13 +128,13 @@ def time_of(text: str) -> int:
     raise MalformedLine(f"{text!r} is no time: write whole numbers")
 
 
-def points(text: str) -> Iterator[Point]:
+def points(text: str) -> Iterator[LinePoint]:
     """All lines of a body, read in full. Raises MalformedLine."""
     for line in parts(text):
         head, body, time = split(line)
         measurement, tags = series(head)
         values = {name: _value(value) for name, value in fields(body)}
-        yield Point(measurement, tags, values, None if time is None else time_of(time))
+        yield LinePoint(measurement, tags, values, None if time is None else time_of(time))
 
 
 def _value(text: str) -> float | int | bool | str:

@@ -6,7 +6,7 @@ of what it has gathered.
 
 from collections.abc import Callable, Iterable, Mapping
 
-from functions.ingest.partial_samples import Part, Readings
+from functions.ingest.partial_samples import Part, PartialSamples
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 
 __all__ = ["NAMES", "add_series", "server_of"]
@@ -67,7 +67,11 @@ NAMES = tuple(SERIES)
 
 
 def add_series(
-    readings: Readings, name: str, labels: Labels, moments: Iterable[int], values: Iterable[float]
+    readings: PartialSamples,
+    name: str,
+    labels: Labels,
+    moments: Iterable[int],
+    values: Iterable[float],
 ) -> bool:
     """Add one series, whose `moments` are microseconds since 1970; whether it is for us.
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-__all__ = ["COUNTERS", "GAUGES", "Column", "Part", "Readings"]
+__all__ = ["COUNTERS", "GAUGES", "Column", "Part", "PartialSamples"]
 
 # What a piece is for and, where there are several of a kind, which: ("net_in_bytes", "eth0"). What
 # it is for is one of our metrics, or one of these, from which metrics are worked out.
@@ -33,7 +33,7 @@ COUNTERS: Mapping[str, str] = {
 Column = tuple[list[int], list[float]]
 
 
-class Readings:
+class PartialSamples:
     """Pieces by server and part; a piece that comes twice is there once, as it came last."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Readings:
         moments.append(moment)
         values.append(value)
 
-    def merge(self, other: "Readings") -> None:
+    def merge(self, other: "PartialSamples") -> None:
         """Take up all that another has."""
         for server, parts in other.servers.items():
             if server not in self.servers:
@@ -82,9 +82,9 @@ class Readings:
             for server, parts in self.servers.items()
         }
 
-    def cut_out(self, moments: Mapping[str, set[int]]) -> "Readings":
+    def cut_out(self, moments: Mapping[str, set[int]]) -> "PartialSamples":
         """Hand over what belongs to these moments, and keep the rest."""
-        taken = Readings()
+        taken = PartialSamples()
         for server in self.servers.keys() & moments.keys():
             wanted = moments[server]
             for part, column in list(self.servers[server].items()):

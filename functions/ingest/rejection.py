@@ -2,13 +2,13 @@
 
 from typing import Any
 
-__all__ = ["PushRefused", "Reasons"]
+__all__ = ["PushRejected", "RejectReasons"]
 
 MAX_REASONS = 20
 MAX_EXAMPLE = 200
 
 
-class PushRefused(Exception):
+class PushRejected(Exception):
     """A request of which nothing can be taken: an HTTP status, the cause and the remedy."""
 
     def __init__(self, status: int, message: str, remedy: str) -> None:
@@ -16,7 +16,7 @@ class PushRefused(Exception):
         self.status, self.message, self.remedy = status, message, remedy
 
 
-class Reasons:
+class RejectReasons:
     """Reasons with a count and one example each."""
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Reasons:
     def __bool__(self) -> bool:
         return bool(self._found)
 
-    def merge(self, other: "Reasons") -> None:
+    def merge(self, other: "RejectReasons") -> None:
         """Take in what another has."""
         for reason, (count, example) in other._found.items():
             self.add(reason, example, count)

@@ -7,8 +7,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from functions.ingest.node_exporter import NAMES, add_series
-from functions.ingest.partial_samples import Readings
-from functions.ingest.rejection import PushRefused
+from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.rejection import PushRejected
 from storage.inbox.validation import MAX_FUTURE
 
 __all__ = ["WriteRequest", "read_series"]
@@ -45,16 +45,16 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime) -> Readings:
-    """What a request tells, up to 5 minutes after `now`. Raises PushRefused."""
+def read_series(body: bytes, now: datetime) -> PartialSamples:
+    """What a request tells, up to 5 minutes after `now`. Raises PushRejected."""
     try:
         request = WriteRequest.FromString(body)
     except DecodeError as error:
-        raise PushRefused(
+        raise PushRejected(
             400, "the body is no prometheus.WriteRequest", "send remote write 1.0"
         ) from error
     limit_ms = int(now.timestamp() * 1000) + MAX_FUTURE_MS
-    readings = Readings()
+    readings = PartialSamples()
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")

@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.ingest.partial_samples import Column, Part, Readings
+from functions.ingest.partial_samples import Column, Part, PartialSamples
 from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table
 
-__all__ = ["Assembler", "as_floats"]
+__all__ = ["RowAssembler", "as_floats"]
 
 MAX_STEP_US = 600_000_000  # a mean over a longer time would hide what happened in it
 REMEMBERED_US = 3_600_000_000
@@ -40,7 +40,7 @@ Moments = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
-class Memory:
+class ServerMemory:
     """What is remembered of a server: its last counters of each kind, and what rarely changes."""
 
     counters: dict[str, tuple[int, dict[str, float]]] = field(default_factory=dict)
@@ -49,24 +49,24 @@ class Memory:
     seen: int = 0
 
 
-class Assembler:
+class RowAssembler:
     """Makes rows; used by one thread at a time."""
 
     def __init__(self, source: str, metrics: Sequence[str]) -> None:
         self._source = source
         self._metrics = tuple(metrics)
-        self._memories: dict[str, Memory] = {}
+        self._memories: dict[str, ServerMemory] = {}
 
-    def rows(self, readings: Readings) -> dict[str, pa.Table]:
+    def rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
         """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
         with np.errstate(all="ignore"):  # a sender may send infinity; the keeper tells it off
             return self._rows(readings)
 
-    def _rows(self, readings: Readings) -> dict[str, pa.Table]:
+    def _rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
         block, facts = _Block(self._metrics), []
         for server, parts in readings.servers.items():
-            memory = self._memories.setdefault(server, Memory())
-            told = _Told(parts, memory)
+            memory = self._memories.setdefault(server, ServerMemory())
+            told = _ServerColumns(parts, memory)
             if memory.cores is not None and told.cores_are_news:
                 facts.append(_fact(server, told.moments[-1], memory.cores))
             block.add(server, told.moments, told.metrics(self._metrics))
@@ -119,10 +119,10 @@ class _Block:
         })  # fmt: skip
 
 
-class _Told:
+class _ServerColumns:
     """What is told of one server: `moments` in order, and a column over them for each part."""
 
-    def __init__(self, parts: Mapping[Part, Column], memory: Memory) -> None:
+    def __init__(self, parts: Mapping[Part, Column], memory: ServerMemory) -> None:
         self._memory = memory
         self.moments: Moments = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
         self._kinds: dict[str, dict[str, Floats]] = {}

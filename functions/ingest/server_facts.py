@@ -9,12 +9,12 @@ import pyarrow as pa
 from storage.model.profiles import profile_of
 from storage.model.schema import table
 
-__all__ = ["Fact", "Facts"]
+__all__ = ["ServerFact", "ServerFacts"]
 
 MAX_SERVERS = 50_000
 
 
-class Fact(msgspec.Struct, frozen=True):
+class ServerFact(msgspec.Struct, frozen=True):
     """What was said of a server, and when [microseconds since 1970]."""
 
     moment: int
@@ -28,13 +28,13 @@ class Fact(msgspec.Struct, frozen=True):
         return self.profile, self.site, self.cores
 
 
-class Facts:
+class ServerFacts:
     """Knows what was said last."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[str | None, str | None, int | None]] = {}
 
-    def news(self, facts: Mapping[str, Fact]) -> dict[str, pa.Table]:
+    def news(self, facts: Mapping[str, ServerFact]) -> dict[str, pa.Table]:
         """Rows of `server_facts` for what was not said before."""
         rows = [
             {
@@ -48,7 +48,7 @@ class Facts:
             return {}
         return {"server_facts": pa.Table.from_pylist(rows, table("server_facts").arrow)}
 
-    def remember(self, facts: Mapping[str, Fact]) -> None:
+    def remember(self, facts: Mapping[str, ServerFact]) -> None:
         """These were said."""
         if len(self._known) > MAX_SERVERS:
             self._known.clear()

@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine
-from functions.ingest.partial_samples import Column, Part, Readings
-from functions.ingest.rejection import Reasons
+from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.rejection import RejectReasons
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
 
-__all__ = ["INPUTS", "Reader"]
+__all__ = ["INPUTS", "TelegrafReader"]
 
 MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
 MAX_SERIES = 20_000  # how many plans are kept
@@ -83,7 +83,7 @@ class _Template(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Plan:
+class _SeriesPlan:
     """Where the fields of a series go; of processes each is told apart by its pid."""
 
     server: str | None
@@ -92,19 +92,19 @@ class _Plan:
     template: _Template | None = None
 
 
-class Read(NamedTuple):
+class TelegrafResult(NamedTuple):
     """What a body held."""
 
-    readings: Readings
-    reasons: Reasons
+    readings: PartialSamples
+    reasons: RejectReasons
     lines: int
     used: int
 
 
-class _Columns(dict[str, Column | None]):
+class _SeriesColumns(dict[str, Column | None]):
     """The columns of a series by field; None where a field is not for us."""
 
-    def __init__(self, readings: Readings, plan: _Plan, pid: str = "") -> None:
+    def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
         self._ordered: tuple[_Template, list[Column]] | None = None
@@ -116,9 +116,9 @@ class _Columns(dict[str, Column | None]):
             self._ordered = template, [column for column in found if column is not None]
         return self._ordered[1]
 
-    def of_process(self, pid: str) -> "_Columns":
+    def of_process(self, pid: str) -> "_SeriesColumns":
         """The columns of one process of the series."""
-        return _Columns(self._readings, self.plan, pid)
+        return _SeriesColumns(self._readings, self.plan, pid)
 
     def __missing__(self, field: str) -> Column | None:
         part = self.plan.fields.get(field)
@@ -130,19 +130,19 @@ class _Columns(dict[str, Column | None]):
         return column
 
 
-class Reader:
+class TelegrafReader:
     """Reads bodies of line protocol. It remembers how series are mapped, and nothing else."""
 
     def __init__(self, metrics: Collection[str]) -> None:
         self._own: Fields = {name: (name, "") for name in metrics}
-        self._plans: dict[str, _Plan] = {}
+        self._plans: dict[str, _SeriesPlan] = {}
 
-    def read(self, text: str, precision: str, now: datetime) -> Read:
+    def read(self, text: str, precision: str, now: datetime) -> TelegrafResult:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
-        readings, reasons = Readings(), Reasons()
+        readings, reasons = PartialSamples(), RejectReasons()
         now_us = int(now.timestamp() * 1e6)
         moment_of = _clock(line_protocol.PRECISIONS[precision], now_us)
-        known: dict[str, _Columns] = {}
+        known: dict[str, _SeriesColumns] = {}
         count = used = 0
         for line in line_protocol.parts(text):
             count += 1
@@ -150,15 +150,15 @@ class Reader:
                 head, body, time = line_protocol.split(line)
                 columns = known.get(head)
                 if columns is None:
-                    columns = known[head] = _Columns(readings, self._plan(head))
+                    columns = known[head] = _SeriesColumns(readings, self._plan(head))
                 moment = moment_of(time)
                 used += _take(columns, body, moment)
             except MalformedLine as error:
                 reasons.add(str(error), line)
         readings.drop_empty()
-        return Read(readings, reasons, count, used)
+        return TelegrafResult(readings, reasons, count, used)
 
-    def _plan(self, head: str) -> _Plan:
+    def _plan(self, head: str) -> _SeriesPlan:
         plan = self._plans.get(head)
         if plan is None:
             if len(self._plans) >= MAX_SERIES:
@@ -166,14 +166,14 @@ class Reader:
             plan = self._plans[head] = self._made(*line_protocol.series(head))
         return plan
 
-    def _made(self, measurement: str, tags: Tags) -> _Plan:
+    def _made(self, measurement: str, tags: Tags) -> _SeriesPlan:
         server = next((tags[name] for name in HOST_TAGS if name in tags), None)
         known = INPUTS.get(measurement)
         fields = self._own if known is None else {**self._own, **known(tags)}
-        return _Plan(server, fields, measurement == "procstat" and "cpu_usage" in fields)
+        return _SeriesPlan(server, fields, measurement == "procstat" and "cpu_usage" in fields)
 
 
-def _take(columns: _Columns, body: str, moment: int) -> bool:
+def _take(columns: _SeriesColumns, body: str, moment: int) -> bool:
     """Put the values of one line where they belong; whether any of them is for us."""
     template = columns.plan.template
     if template is not None and (same := template.pattern.fullmatch(body)):
@@ -186,7 +186,7 @@ def _take(columns: _Columns, body: str, moment: int) -> bool:
     return _take_slowly(columns, body, moment)
 
 
-def _take_slowly(columns: _Columns, body: str, moment: int) -> bool:
+def _take_slowly(columns: _SeriesColumns, body: str, moment: int) -> bool:
     pairs = line_protocol.fields(body)
     plan = columns.plan
     if plan.by_pid:

@@ -17,29 +17,29 @@ import msgspec
 
 from storage.inbox.segment import SegmentNotWritten
 from storage.ipc.push_protocol import Push
-from storage.platform.durability import disk_trouble, sync_folder
+from storage.platform.durability import disk_problem, fsync_directory
 
-__all__ = ["Entry", "Journal", "Together"]
+__all__ = ["GroupCommit", "WalEntry", "WriteAheadLog"]
 
 T = TypeVar("T")
 SUFFIX = ".push"
 
 
-class Entry(msgspec.Struct, frozen=True):
+class WalEntry(msgspec.Struct, frozen=True):
     """A request as it came, and when."""
 
     push: Push
     received_at: datetime
 
 
-class Journal:
+class WriteAheadLog:
     """The files of one kind of request, each of a few requests."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder = folder
         self._kind = kind
 
-    def write(self, entries: Sequence[Entry]) -> Path:
+    def write(self, entries: Sequence[WalEntry]) -> Path:
         """Put requests on the disk, all or none. Raises SegmentNotWritten."""
         stamp = entries[0].received_at.strftime("%Y%m%dT%H%M%S.%f")
         final = self._folder / f"{stamp}-{self._kind}-{uuid.uuid4().hex[:8]}{SUFFIX}"
@@ -51,14 +51,14 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(final)
-            sync_folder(self._folder)
+            fsync_directory(self._folder)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
-            trouble = disk_trouble(self._folder.parent, error) or str(error)
+            trouble = disk_problem(self._folder.parent, error) or str(error)
             raise SegmentNotWritten(f"nothing was taken: {trouble}") from error
         return final
 
-    def left(self) -> Iterator[tuple[Path, Callable[[], list[Entry]]]]:
+    def left(self) -> Iterator[tuple[Path, Callable[[], list[WalEntry]]]]:
         """What an earlier process has left, oldest first; what it had not finished is removed.
 
         With each file comes what reads it, which raises msgspec.DecodeError when it is damaged.
@@ -69,11 +69,11 @@ class Journal:
             yield path, partial(_read, path)
 
 
-def _read(path: Path) -> list[Entry]:
-    return msgspec.msgpack.decode(path.read_bytes(), type=list[Entry])
+def _read(path: Path) -> list[WalEntry]:
+    return msgspec.msgpack.decode(path.read_bytes(), type=list[WalEntry])
 
 
-class Together(Generic[T]):
+class GroupCommit(Generic[T]):
     """Writes what several threads bring at a time in one go; each waits until its own is done."""
 
     def __init__(self, write: Callable[[list[T]], None]) -> None:

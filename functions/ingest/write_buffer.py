@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 import pyarrow as pa
 
-from functions.ingest.partial_samples import Readings
-from functions.ingest.rejection import PushRefused, Reasons
-from functions.ingest.row_assembly import Assembler
-from functions.ingest.wal import Entry, Journal, Together
+from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
 from storage.inbox import segment
 
-__all__ = ["Held"]
+__all__ = ["WriteBuffer"]
 
 log = logging.getLogger("functions")
 
@@ -25,20 +25,20 @@ log = logging.getLogger("functions")
 MAX_WAITING_BYTES = 64 << 20
 RETRY_S = 5.0
 
-Brought = tuple[Entry, Readings, Reasons]
+Brought = tuple[WalEntry, PartialSamples, RejectReasons]
 
 
 class _Generation:
     """What came within one span of time, and the files that it also lies in."""
 
     def __init__(self) -> None:
-        self.readings = Readings()
-        self.reasons = Reasons()
+        self.readings = PartialSamples()
+        self.reasons = RejectReasons()
         self.files: list[Path] = []
         self.bytes = 0
 
 
-class Held:
+class WriteBuffer:
     """Takes readings, each at once durable, and lets them go as rows after `hold_s` to twice that.
 
     A later piece of a moment that is about to go goes with it.
@@ -48,37 +48,37 @@ class Held:
         self,
         folders: Folders,
         source: str,
-        assembler: Assembler,
+        assembler: RowAssembler,
         hold_s: float,
         clock: Callable[[], datetime],
     ) -> None:
         self._folders, self._source, self._clock = folders, source, clock
         self._assembler = assembler
         self._hold_s = hold_s
-        self._journal = Journal(folders.pending, source)
-        self._together: Together[Brought] = Together(self._take_in)
+        self._journal = WriteAheadLog(folders.pending, source)
+        self._together: GroupCommit[Brought] = GroupCommit(self._take_in)
         self._lock = threading.Lock()
         self._new, self._aging = _Generation(), _Generation()
         self._going: list[tuple[str, pa.Table]] = []
         self._gone: list[Path] = []
-        self._refused = Reasons()
+        self._refused = RejectReasons()
 
-    def take(self, entry: Entry, readings: Readings, reasons: Reasons) -> None:
-        """Return when they are on the disk. Raises SegmentNotWritten, or PushRefused (429)."""
+    def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectReasons) -> None:
+        """Return when they are on the disk. Raises SegmentNotWritten, or PushRejected (429)."""
         if self._new.bytes + self._aging.bytes + len(entry.push.body) > MAX_WAITING_BYTES:
-            raise PushRefused(
+            raise PushRejected(
                 429, "more waits to be written than can be held", "send it again in some seconds"
             )
         self._together.put((entry, readings, reasons))
 
-    def recover(self, read: Callable[[Entry], Readings]) -> None:
+    def recover(self, read: Callable[[WalEntry], PartialSamples]) -> None:
         """Take up what an earlier process has left."""
         for path, entries in self._journal.left():
             try:
                 for entry in entries():
                     self._new.readings.merge(read(entry))
                     self._new.bytes += len(entry.push.body)
-            except (msgspec.DecodeError, PushRefused) as error:
+            except (msgspec.DecodeError, PushRejected) as error:
                 log.error("%s cannot be read, and goes to rejected/: %s", path, error)
                 path.rename(self._folders.rejected / path.name)
                 continue

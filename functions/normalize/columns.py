@@ -4,14 +4,14 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["Column", "Columns", "first_of", "projection"]
+__all__ = ["Column", "DocumentColumns", "first_of", "projection"]
 
 Column = list[Any]
 
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 
 
-class Columns:
+class DocumentColumns:
     """The columns of one page, each taken out once.
 
     A key that has dots itself (`system.load.1` in a CSV file) goes before the path of that name.

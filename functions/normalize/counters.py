@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from functions.normalize.numbers import Floats
 
-__all__ = ["Counters"]
+__all__ = ["CounterRates"]
 
 # Over a longer gap the mean says nothing of the time at which it would stand.
 LONGEST_GAP_S = 900.0
@@ -17,7 +17,7 @@ Series = tuple[str, str, str]  # counter, server, and the item of it that is cou
 State = dict[str, tuple[int, float]]
 
 
-class Counters:
+class CounterRates:
     """The last reading of each series, which the next is compared with."""
 
     def __init__(self, state: State | None = None) -> None:

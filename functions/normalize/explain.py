@@ -4,7 +4,7 @@ from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from functions.normalize.columns import Columns
+from functions.normalize.columns import DocumentColumns
 from functions.normalize.mapper import Mapped
 from functions.normalize.mapping import Mapping
 from storage.model.metrics import Metric
@@ -31,7 +31,7 @@ def explain(
     Shown is the first document that has a field at all: where parts of a server come one by one,
     another one for each metric.
     """
-    columns = Columns(documents)
+    columns = DocumentColumns(documents)
     lines = []
     for target in ("time", "server", "profile", "site", "cores"):
         fields = getattr(mapping, target).fields
@@ -57,7 +57,7 @@ def explain(
     return lines
 
 
-def _first(columns: Columns, fields: Sequence[str]) -> tuple[str | None, Any, int]:
+def _first(columns: DocumentColumns, fields: Sequence[str]) -> tuple[str | None, Any, int]:
     for field in fields:
         column = columns.get(field) or []
         for i, value in enumerate(column):

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-__all__ = ["FORMS", "CannotRead", "Chunk", "count_rows", "read_chunks"]
+__all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "read_chunks"]
 
 CHUNK_ROWS = 20_000
 BLOCK_BYTES = 4 << 20
@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 256 << 20
 Document = dict[str, Any]
 
 
-class CannotRead(Exception):
+class FileUnreadable(Exception):
     """A file that is not what its name says; the message says where and why."""
 
 
@@ -33,14 +33,14 @@ class Chunk(msgspec.Struct, frozen=True):
 
 
 def read_chunks(path: Path, delimiter: str = ",") -> Iterator[Chunk]:
-    """The records of a file in order; raises CannotRead, and OSError when it has gone."""
+    """The records of a file in order; raises FileUnreadable, and OSError when it has gone."""
     form = FORMS.get(path.suffix.lower())
     if form is None:
-        raise CannotRead(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
+        raise FileUnreadable(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
     try:
         yield from form(path, delimiter)
     except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
-        raise CannotRead(str(error)) from error
+        raise FileUnreadable(str(error)) from error
 
 
 def count_rows(path: Path) -> int:
@@ -79,7 +79,7 @@ def _header(file: BinaryIO, delimiter: str) -> list[str]:
     first = file.readline()
     file.seek(0)
     if not first.strip():
-        raise CannotRead("it is empty: its first line must name the columns")
+        raise FileUnreadable("it is empty: its first line must name the columns")
     table = pyarrow.csv.read_csv(
         io.BytesIO(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)
     )
@@ -116,13 +116,13 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
 
 def _json_list(path: Path) -> Iterator[Chunk]:
     if path.stat().st_size > MAX_LIST_BYTES:
-        raise CannotRead(
+        raise FileUnreadable(
             f"one JSON list of more than {MAX_LIST_BYTES >> 20} MB: write one document a line"
         )
     try:
         documents = msgspec.json.decode(path.read_bytes(), type=list[Document])
     except msgspec.DecodeError as error:
-        raise CannotRead(f"no list of JSON documents: {error}") from error
+        raise FileUnreadable(f"no list of JSON documents: {error}") from error
     for start in range(0, len(documents), CHUNK_ROWS):
         yield Chunk(documents[start : start + CHUNK_ROWS])
 

@@ -13,12 +13,12 @@ from functions.normalize.mapper import ITEM
 from functions.normalize.mapping import Mapping
 from storage.model.schema import TIMESTAMP
 
-__all__ = ["Gathering"]
+__all__ = ["DocumentGrouping"]
 
 _SPAN = "span"
 
 
-class Gathering:
+class DocumentGrouping:
     """The documents of the spans that are not over yet.
 
     What comes for a span that is over still becomes a row, at its own time, so that it is neither

@@ -11,11 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.normalize.columns import Column, Columns, first_of
-from functions.normalize.counters import Counters
+from functions.normalize.columns import Column, DocumentColumns, first_of
+from functions.normalize.counters import CounterRates
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.reject_log import Refusals
+from functions.normalize.reject_log import RejectLog
 from functions.normalize.timestamps import MISSING, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric
@@ -38,17 +38,17 @@ class Mapped:
 
     rows: pa.Table
     facts: pa.Table
-    refusals: Refusals
+    refusals: RejectLog
 
 
 @dataclass
 class _Records:
     """The usable documents of a page: their servers and times, and what was refused."""
 
-    columns: Columns
+    columns: DocumentColumns
     servers: list[str]
     times: Micros
-    refusals: Refusals
+    refusals: RejectLog
     items: list[str | None] = field(default_factory=list)
     cores: Floats = field(default_factory=lambda: np.empty(0))
 
@@ -62,10 +62,10 @@ class Mapper:
         source: str,
         site: str | None = None,
         metrics: Sequence[Metric] = METRICS,
-        counters: Counters | None = None,
+        counters: CounterRates | None = None,
     ) -> None:
         self.mapping = mapping
-        self.counters = counters or Counters()
+        self.counters = counters or CounterRates()
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -94,7 +94,7 @@ class Mapper:
         return Mapped(rows, facts, records.refusals)
 
     def _records(self, documents: Sequence[Dict[str, Any]]) -> _Records:
-        columns, refusals = Columns(documents), Refusals()
+        columns, refusals = DocumentColumns(documents), RejectLog()
         servers, times = self._servers(columns), self._times(columns, len(documents), refusals)
         usable = [
             i
@@ -103,7 +103,7 @@ class Mapper:
         ]
         if len(usable) < len(documents):
             self._refuse_records(columns, documents, servers, refusals)
-            columns = Columns([documents[i] for i in usable])
+            columns = DocumentColumns([documents[i] for i in usable])
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, refusals)
         count = len(records.servers)
@@ -111,10 +111,10 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _servers(self, columns: Columns) -> Column | None:
+    def _servers(self, columns: DocumentColumns) -> Column | None:
         return _texts(columns, self.mapping.server)
 
-    def _times(self, columns: Columns, count: int, refusals: Refusals) -> Micros:
+    def _times(self, columns: DocumentColumns, count: int, refusals: RejectLog) -> Micros:
         time = self.mapping.time
         assert time is not None
         column = first_of(map(columns.get, time.fields), lambda v: v is not None)
@@ -128,10 +128,10 @@ class Mapper:
 
     def _refuse_records(
         self,
-        columns: Columns,
+        columns: DocumentColumns,
         documents: Sequence[Dict[str, Any]],
         servers: Column | None,
-        refusals: Refusals,
+        refusals: RejectLog,
     ) -> None:
         """Say which documents have no server or no time; a time that is wrong was told already."""
         assert self.mapping.time is not None
@@ -291,7 +291,7 @@ def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArra
     return np.array([known.get(item, False) if item else False for item in items], bool)
 
 
-def _texts(columns: Columns, text: Text) -> Column | None:
+def _texts(columns: DocumentColumns, text: Text) -> Column | None:
     """The first text of its fields in each document."""
     if text.prefix:
         found = first_of(

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from functions.engine.triggers import parse_period
-from functions.normalize.strict_toml import SourceWrong, strict
+from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from functions.normalize.units import UNITS, fits, stock_unit
 from storage.model.metrics import METRICS, Metric
 
@@ -167,12 +167,12 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:
     """The mapping of a source file, whole: with what it takes from a stock one.
 
-    Raises SourceWrong with the key, the value and the remedy.
+    Raises SourceInvalid with the key, the value and the remedy.
     """
     entries = raw.get("metrics")
     for name, entry in entries.items() if isinstance(entries, dict) else ():
-        strict(entry, Field | tuple[Field, ...], f"mapping.metrics.{name}")
-    mapping: Mapping = strict(raw, Mapping, "mapping")
+        decode_strict(entry, Field | tuple[Field, ...], f"mapping.metrics.{name}")
+    mapping: Mapping = decode_strict(raw, Mapping, "mapping")
     base = _stock(mapping.stock)
     merged = base | {
         name: getattr(mapping, name) for name in Mapping.__struct_fields__ if name in raw
@@ -189,7 +189,7 @@ def _stock(name: str) -> dict[str, Any]:
     if name == "none":
         return {}
     raw = tomllib.loads((STOCK / f"{name}.toml").read_text())
-    mapping: Mapping = strict(raw, Mapping, f"stock mapping {name}")
+    mapping: Mapping = decode_strict(raw, Mapping, f"stock mapping {name}")
     return {key: getattr(mapping, key) for key in raw}
 
 
@@ -208,14 +208,14 @@ def _with_units(mapping: Mapping, metrics: Iterable[Metric]) -> dict[str, tuple[
 
 def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
     if mapping.time is None:
-        raise SourceWrong('mapping.time is missing: write time = { field = "…" }')
+        raise SourceInvalid('mapping.time is missing: write time = { field = "…" }')
     if not mapping.server.fields:
-        raise SourceWrong('mapping.server is missing: write server = { field = "…" }')
+        raise SourceInvalid('mapping.server is missing: write server = { field = "…" }')
     if not mapping.metrics:
-        raise SourceWrong("mapping.metrics is empty: write at least one metric")
+        raise SourceInvalid("mapping.metrics is empty: write at least one metric")
     for name, fields in mapping.entries.items():
         if name not in metrics:
-            raise SourceWrong(
+            raise SourceInvalid(
                 f"mapping.metrics.{name} is no metric: there are {', '.join(metrics)}"
             )
         for field in fields:
@@ -225,18 +225,18 @@ def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
 def _check_field(where: str, field: Field, metric: Metric, mapping: Mapping) -> None:
     unit = field.unit or ("fraction" if field.of else stock_unit(metric))
     if field.counter and not field.unit:
-        raise SourceWrong(f"{where} is a counter: write its unit, such as unit = 'bytes'")
+        raise SourceInvalid(f"{where} is a counter: write its unit, such as unit = 'bytes'")
     if field.of and (field.counter or unit != "fraction" or metric.unit != "%"):
-        raise SourceWrong(f"{where}.of makes a share, in percent: leave unit and counter out")
+        raise SourceInvalid(f"{where}.of makes a share, in percent: leave unit and counter out")
     possible = fits(metric, unit, field.counter)
     if possible:
         plainly = " of a counter" if field.counter else ""
-        raise SourceWrong(
+        raise SourceInvalid(
             f"{where}.unit is {unit!r}, from which no {metric.unit or 'number'}{plainly} can be "
             f"made: write one of {', '.join(possible)}"
         )
     if field.each and mapping.gather is None:
-        raise SourceWrong(
+        raise SourceInvalid(
             f"{where}.each tells documents apart that are gathered: write mapping.gather too, such "
             "as gather = '10s'"
         )

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, field
 
-__all__ = ["Refusals"]
+__all__ = ["RejectLog"]
 
 MAX_REASONS = 20
 
 
 @dataclass
-class Refusals:
+class RejectLog:
     """Reasons with their counts; the first example of each is kept."""
 
     count: int = 0
@@ -22,7 +22,7 @@ class Refusals:
         self._counts[key] = self._counts.get(key, 0) + count
         self._examples.setdefault(key, example)
 
-    def add_all(self, other: "Refusals") -> None:
+    def add_all(self, other: "RejectLog") -> None:
         """Take in what another has."""
         self.count += other.count
         for key, count in other._counts.items():

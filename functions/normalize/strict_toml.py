@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import msgspec
 
-__all__ = ["SourceWrong", "strict"]
+__all__ = ["SourceInvalid", "decode_strict"]
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
@@ -14,16 +14,16 @@ _AT = re.compile(r" - at `(?P<path>[^`]+)`$")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
-class SourceWrong(ValueError):
+class SourceInvalid(ValueError):
     """A source file that cannot be used; the message names the key, the value and the remedy."""
 
 
-def strict(raw: Any, kind: Any, where: str = "") -> Any:
-    """`raw` as a struct of `kind`, whose place in the file is `where`; raises SourceWrong."""
+def decode_strict(raw: Any, kind: Any, where: str = "") -> Any:
+    """`raw` as a struct of `kind`, whose place in the file is `where`; raises SourceInvalid."""
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
-        raise SourceWrong(_in_words(str(error), raw, kind, where)) from error
+        raise SourceInvalid(_in_words(str(error), raw, kind, where)) from error
 
 
 def _in_words(error: str, raw: Any, kind: Any, where: str) -> str:

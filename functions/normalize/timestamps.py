@@ -28,7 +28,7 @@ _LATEST_US = 7_258_118_400_000_000
 _EARLIEST_US = 31_536_000_000_000
 
 
-class NoTime(ValueError):
+class InvalidTimestamp(ValueError):
     """A value that is no time; the message is what is wrong and the remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
@@ -51,7 +51,7 @@ def micros(column: Sequence[Any], time: Time, refuse: Refuse) -> Micros:
             if value not in memory:
                 memory[value] = _micros(value, time)
             found[i] = memory[value]
-        except NoTime as wrong:
+        except InvalidTimestamp as wrong:
             refuse(i, value, wrong.what, wrong.remedy)
         except TypeError:  # a list or a document
             refuse(i, value, "is no time", "name a field that holds one in mapping.time.field")
@@ -96,7 +96,7 @@ def _micros(value: Any, time: Time) -> int:
     if time.format in _PER_UNIT:
         return _from_epoch(value, time)
     if not isinstance(value, str):
-        raise NoTime(
+        raise InvalidTimestamp(
             f"is a number, and the mapping says format = {time.format!r}",
             "write format = 'epoch_s', 'epoch_ms', 'epoch_us' or 'epoch_ns' in mapping.time",
         )
@@ -105,9 +105,9 @@ def _micros(value: Any, time: Time) -> int:
             return _from_datetime(datetime.fromisoformat(value.strip()), time)
         return _from_datetime(datetime.strptime(value.strip(), time.format), time)  # noqa: DTZ007
     except ValueError as error:
-        if isinstance(error, NoTime):
+        if isinstance(error, InvalidTimestamp):
             raise
-        raise NoTime(
+        raise InvalidTimestamp(
             f"is no time of format {time.format!r}", "write its format in mapping.time.format"
         ) from error
 
@@ -115,7 +115,7 @@ def _micros(value: Any, time: Time) -> int:
 def _from_datetime(value: datetime, time: Time) -> int:
     if value.tzinfo is None:
         if time.zone is None:
-            raise NoTime(
+            raise InvalidTimestamp(
                 "has no zone", "write the zone of such times in mapping.time.zone, such as 'UTC'"
             )
         value = value.replace(tzinfo=ZoneInfo(time.zone))
@@ -129,12 +129,12 @@ def _from_epoch(value: Any, time: Time) -> int:
         exact = value if isinstance(value, int) else float(value)
         found = round(exact * _PER_UNIT[time.format])
     except (TypeError, ValueError, OverflowError):
-        raise NoTime(
+        raise InvalidTimestamp(
             f"is no number, and the mapping says format = {time.format!r}",
             "write format = 'iso' or a pattern in mapping.time",
         ) from None
     if not _EARLIEST_US < found < _LATEST_US:
-        raise NoTime(
+        raise InvalidTimestamp(
             f"as {time.format} is no year from 1971 to 2199",
             "write another of epoch_s, epoch_ms, epoch_us and epoch_ns in mapping.time.format",
         )

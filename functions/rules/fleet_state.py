@@ -28,7 +28,7 @@ EARLIEST, LIKELY, LATEST = 0.1, 0.5, 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetState:
     """What is known of n servers, all in one order; NaN is missing.
 
     `recent` [n, steps, 14] holds 5-minute means of the last half hour or hour, oldest first;
@@ -79,11 +79,11 @@ class Future:
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
+class ServerState:
     """One server's place in the arrays."""
 
     i: int
-    fleet: Fleet
+    fleet: FleetState
     bands: Bands
     present: Present
     future: Future

@@ -16,7 +16,7 @@ from functions.rules.fleet_state import (
     NAMES,
     SILENT_AFTER_S,
     SILENT_POINTS,
-    Server,
+    ServerState,
 )
 from storage.model.grid import LEAD_MINUTES
 
@@ -47,7 +47,7 @@ class Reason:
     text: str
 
 
-def reasons_of(server: Server) -> tuple[Reason, ...]:
+def reasons_of(server: ServerState) -> tuple[Reason, ...]:
     """The causes of a server's scores, strongest first, at most REASONS of them."""
     found = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
     found += _future_reasons(server)
@@ -55,7 +55,7 @@ def reasons_of(server: Server) -> tuple[Reason, ...]:
     return tuple(strongest[:REASONS])
 
 
-def _silence(server: Server) -> Iterator[Reason]:
+def _silence(server: ServerState) -> Iterator[Reason]:
     if not server.present.silent[server.i]:
         return
     age_s = float(server.fleet.age_s[server.i])
@@ -68,7 +68,7 @@ def _silence(server: Server) -> Iterator[Reason]:
         yield Reason(None, SILENT_POINTS, f"no data since {since:%Y-%m-%d %H:%M} UTC")
 
 
-def _joint_reason(server: Server) -> Iterator[Reason]:
+def _joint_reason(server: ServerState) -> Iterator[Reason]:
     present, i = server.present, server.i
     if present.joint[i] < JOINT_TOLD:
         return
@@ -80,13 +80,13 @@ def _joint_reason(server: Server) -> Iterator[Reason]:
     yield Reason(NAMES[parts[0]], points, text)
 
 
-def _present_reasons(server: Server) -> Iterator[Reason]:
+def _present_reasons(server: ServerState) -> Iterator[Reason]:
     points = server.present.points[server.i]
     for metric in np.flatnonzero(points >= LEAST_REASON):
         yield Reason(NAMES[metric], float(points[metric]), _present_text(server, int(metric)))
 
 
-def _present_text(server: Server, metric: int) -> str:
+def _present_text(server: ServerState, metric: int) -> str:
     """`memory 96 % and climbing 4 points per hour; critical at 98 %`."""
     bands, i = server.bands, server.i
     reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
@@ -102,7 +102,7 @@ def _present_text(server: Server, metric: int) -> str:
     return f"{text}; warning at {_shown(metric, warn)}"
 
 
-def _future_reasons(server: Server) -> Iterator[Reason]:
+def _future_reasons(server: ServerState) -> Iterator[Reason]:
     points = server.future.points[server.i]  # [leads, judged]
     for metric in np.flatnonzero(points.max(axis=0) >= LEAST_REASON):
         lead = int(points[:, metric].argmax())
@@ -110,7 +110,7 @@ def _future_reasons(server: Server) -> Iterator[Reason]:
         yield Reason(NAMES[metric], float(points[lead, metric]), text)
 
 
-def _future_text(server: Server, metric: int, lead: int) -> str:
+def _future_text(server: ServerState, metric: int, lead: int) -> str:
     """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
     level = _shown(metric, server.bands.critical[server.i, metric])
     odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))

@@ -26,11 +26,11 @@ from functions.rules.fleet_state import (
     SILENT_AFTER_S,
     SILENT_POINTS,
     Bands,
-    Fleet,
+    FleetState,
     Floats,
     Future,
     Present,
-    Server,
+    ServerState,
 )
 from functions.rules.reasons import Reason, reasons_of
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
@@ -38,7 +38,7 @@ from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import levels_for
 from storage.model.severity import Severity, severity_of
 
-__all__ = ["Fleet", "Reason", "Risk", "assess", "exceedance"]
+__all__ = ["FleetState", "Reason", "Risk", "assess", "exceedance"]
 
 _COLUMNS = [METRIC_NAMES.index(name) for name in NAMES]
 _SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
@@ -121,13 +121,14 @@ class Risk:
         }
 
 
-def assess(fleet: Fleet, now: datetime) -> list[Risk]:
+def assess(fleet: FleetState, now: datetime) -> list[Risk]:
     """The risk of each server of `fleet`, in its order, as of `now`."""
     bands = _bands(fleet.profiles, fleet.cores)
     present = _look_at(fleet, bands)
     future = _look_ahead(fleet, bands, now)
     return [
-        _risk(Server(i, fleet, bands, present, future, now)) for i in range(len(fleet.profiles))
+        _risk(ServerState(i, fleet, bands, present, future, now))
+        for i in range(len(fleet.profiles))
     ]
 
 
@@ -193,7 +194,7 @@ def _points(readings: Floats, bands: Bands) -> Floats:
     return known
 
 
-def _look_at(fleet: Fleet, bands: Bands) -> Present:
+def _look_at(fleet: FleetState, bands: Bands) -> Present:
     recent, latest = _judged(fleet.recent), _judged(fleet.latest)
     silent = ~(np.asarray(fleet.age_s) <= SILENT_AFTER_S) | np.isnan(fleet.latest).all(axis=1)
     last_step = recent[:, -1] if recent.shape[1] else np.full_like(latest, np.nan)
@@ -238,7 +239,7 @@ def _joint(points: Floats) -> Floats:
     return JOINT_POINTS / 3 * pairs
 
 
-def _look_ahead(fleet: Fleet, bands: Bands, now: datetime) -> Future:
+def _look_ahead(fleet: FleetState, bands: Bands, now: datetime) -> Future:
     """The odds of a breach within each lead, from the forecast.
 
     Within a lead they are the highest odds of any of its steps, and of a server the highest of any
@@ -267,7 +268,7 @@ def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
     return (now - issued_at) / timedelta(minutes=1)
 
 
-def _odds_by_step(fleet: Fleet, bands: Bands, i: int) -> Floats:
+def _odds_by_step(fleet: FleetState, bands: Bands, i: int) -> Floats:
     """P(critical level is passed) in each step [n, 96] of judged metric `i`."""
     quantiles = fleet.quantiles[:, :, _COLUMNS[i], :]
     if _SIGNS[i] < 0:
@@ -276,7 +277,7 @@ def _odds_by_step(fleet: Fleet, bands: Bands, i: int) -> Floats:
     return exceedance(quantiles, level, np.maximum(level - bands.warn[:, i : i + 1], 1e-9))
 
 
-def _risk(server: Server) -> Risk:
+def _risk(server: ServerState) -> Risk:
     now_score = _number(server.present.score[server.i])
     ahead_score = _number(server.future.score[server.i])
     score = max(SILENT_POINTS if now_score is None else now_score, ahead_score or 0.0)

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from storage.model.profiles import PROFILE_NAMES
 
-__all__ = ["KINDS", "KIND_NAMES", "MINUTES", "RUSHED", "USUAL", "Kind", "Share"]
+__all__ = ["KINDS", "KIND_NAMES", "MINUTES", "RUSHED", "USUAL", "IncidentKind", "Share"]
 
 Share = NDArray[np.float64]
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class IncidentKind:
     """A kind of trouble: minutes to grow, to last and to recover, and where it drives what.
 
     `aims` are the levels at full depth: `busy`, `mem` and `disk` in %; `iowait`, `back`,
@@ -31,41 +31,41 @@ class Kind:
     metrics: tuple[str, ...]
 
 
-KINDS: tuple[Kind, ...] = (
-    Kind(
+KINDS: tuple[IncidentKind, ...] = (
+    IncidentKind(
         "memory_leak", (120, 480), (20, 60), (5, 10), {"mem": 99.9, "busy": 72}, 0.1,
         ("mem_used_pct", "swap_used_pct", "cpu_iowait_pct", "load_average"),
     ),
-    Kind(
+    IncidentKind(
         "disk_filling", (360, 1200), (30, 120), (5, 15), {"disk": 98, "iowait": 0.35}, 0.0,
         ("disk_usage_pct",),
     ),
-    Kind(
+    IncidentKind(
         "iowait_rising", (45, 180), (20, 60), (15, 30), {"iowait": 1.5, "load": 1.05}, 0.5,
         ("cpu_iowait_pct", "load_average"),
     ),
-    Kind(
+    IncidentKind(
         "connection_leak", (60, 240), (20, 60), (3, 8), {"back": 1.5, "front": 0.5, "mem": 70}, 0.4,
         ("back_close_wait", "front_close_wait", "mem_used_pct"),
     ),
-    Kind(
+    IncidentKind(
         "traffic_surge", (25, 75), (20, 60), (20, 45),
         {"busy": 99.2, "load": 1.2, "net_in": 4, "net_out": 4, "front": 0.6, "back": 0.4}, 0.2,
         ("cpu_idle_pct", "cpu_user_pct", "load_average", "net_in_mb_s", "net_out_mb_s",
          "front_close_wait", "back_close_wait"),
     ),
-    Kind(
+    IncidentKind(
         "end_of_day_overload", (60, 120), (45, 90), (30, 60),
         {"busy": 99.3, "load": 1.2, "mem": 86, "net_in": 1.6, "net_out": 1.6}, 0.1,
         ("cpu_idle_pct", "cpu_user_pct", "java_cpu_pct", "load_average", "mem_used_pct"),
     ),
-    Kind(
+    IncidentKind(
         "database_failure", (20, 50), (15, 30), (15, 30),
         {"iowait": 1.7, "load": 1.4, "back": 0.8, "front": 0.8, "net_in": 0.3, "net_out": 0.3}, 0.4,
         ("cpu_iowait_pct", "load_average", "back_close_wait", "front_close_wait",
          "net_in_mb_s", "net_out_mb_s"),
     ),
-    Kind(
+    IncidentKind(
         "cascade_victim", (5, 10), (15, 30), (10, 20),
         {"back": 1.5, "front": 1.2, "load": 1.1, "busy": 85, "mem": 72, "net_in": 0.7,
          "net_out": 0.35}, 0.2,

@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from functions.simulator.incident_kinds import KIND_NAMES, KINDS, MINUTES, RUSHED, USUAL, Share
 from functions.simulator.rng import Floats, Ints, Keys, keyed, keys_of, uniform
-from functions.simulator.simulated_fleet import Roster, SimulatedServer, database_of, roster
+from functions.simulator.simulated_fleet import (
+    FleetColumns,
+    SimulatedServer,
+    database_of,
+    fleet_columns,
+)
 from storage.model.profiles import PROFILE_NAMES
 from storage.model.schema import table
 
@@ -78,7 +83,7 @@ class Episodes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Plan:
+class _ScenarioPlan:
     """How a scenario deals out trouble, round after round.
 
     `apart`: every server has rounds of its own; `evenly`: the share is spread over the racks;
@@ -103,10 +108,12 @@ class _Period:
 
 
 _PLANS = {
-    "mixed": _Plan("apart", 36 * 60, 0.5, USUAL, passing=0.2),
-    "degrading": _Plan("evenly", 180, 0.25, RUSHED["degrading"], (1, 25), (20, 120), (60, 115)),
-    "critical": _Plan("evenly", 180, 0.5, RUSHED["critical"], (0, 4), (4, 12), (168, 180)),
-    "cascade": _Plan("in_turn", 90, 0.5, RUSHED["cascade"], (1, 3), (6, 14), (30, 45)),
+    "mixed": _ScenarioPlan("apart", 36 * 60, 0.5, USUAL, passing=0.2),
+    "degrading": _ScenarioPlan(
+        "evenly", 180, 0.25, RUSHED["degrading"], (1, 25), (20, 120), (60, 115)
+    ),
+    "critical": _ScenarioPlan("evenly", 180, 0.5, RUSHED["critical"], (0, 4), (4, 12), (168, 180)),
+    "cascade": _ScenarioPlan("in_turn", 90, 0.5, RUSHED["cascade"], (1, 3), (6, 14), (30, 45)),
 }
 
 
@@ -141,9 +148,9 @@ def episodes(
         for period in _periods(timeline)
         if period.since < window[1] and period.until + _REACH > window[0]
     ]
-    own = roster(fleet, seed)
+    own = fleet_columns(fleet, seed)
     webs, databases = _dependants(fleet)
-    causes = roster(databases, seed)
+    causes = fleet_columns(databases, seed)
     parts = []
     for period in periods:
         plan = _PLANS.get(period.scenario)
@@ -180,7 +187,7 @@ def _periods(timeline: Sequence[tuple[datetime, str]]) -> list[_Period]:
 
 
 def _drawn(
-    servers: Roster, plan: _Plan, period: _Period, window: tuple[int, int], seed: int
+    servers: FleetColumns, plan: _ScenarioPlan, period: _Period, window: tuple[int, int], seed: int
 ) -> Episodes:
     """The episodes of the rounds that touch `window`, cut to `period`."""
     length = plan.round_minutes * 60
@@ -214,7 +221,12 @@ def _rounds(origins: Ints, length: int, period: _Period, window: tuple[int, int]
 
 
 def _ranks(
-    servers: Roster, chains: Keys, plan: _Plan, rounds: Ints, period: _Period, seed: int
+    servers: FleetColumns,
+    chains: Keys,
+    plan: _ScenarioPlan,
+    rounds: Ints,
+    period: _Period,
+    seed: int,
 ) -> Share:
     """Where each server stands in each round's queue for trouble, in [0, 1)."""
     if plan.dealt == "apart":
@@ -233,7 +245,7 @@ def _placed(
     keys: Keys,
     opens: Ints,
     passing: NDArray[np.bool_],
-    plan: _Plan,
+    plan: _ScenarioPlan,
     scenario: int,
 ) -> Episodes:
     """One episode for each key, inside the round that begins at `opens`."""

@@ -8,7 +8,7 @@ import numpy as np
 from functions.simulator.rng import Ints, Keys, keys_of, uniform
 from storage.model.profiles import PROFILE_NAMES
 
-__all__ = ["Roster", "SimulatedServer", "database_of", "make_fleet", "roster"]
+__all__ = ["FleetColumns", "SimulatedServer", "database_of", "fleet_columns", "make_fleet"]
 
 _STEMS = {
     "ml_compute": "ppml",
@@ -59,7 +59,7 @@ class SimulatedServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Roster:
+class FleetColumns:
     """The fleet as columns of [servers].
 
     `profiles` index PROFILE_NAMES; `numbers` are those in the names, from 1 per profile, and
@@ -72,9 +72,9 @@ class Roster:
     numbers: Ints
     places: Ints
 
-    def part(self, rows: slice) -> "Roster":
+    def part(self, rows: slice) -> "FleetColumns":
         """The servers of `rows` alone."""
-        return Roster(*(getattr(self, name)[rows] for name in Roster.__slots__))
+        return FleetColumns(*(getattr(self, name)[rows] for name in FleetColumns.__slots__))
 
 
 def make_fleet(servers: int, seed: int) -> tuple[SimulatedServer, ...]:
@@ -95,9 +95,9 @@ def database_of(server: SimulatedServer) -> SimulatedServer | None:
     return SimulatedServer(name, "database", _CORES["database"][0], server.site)
 
 
-def roster(fleet: Sequence[SimulatedServer], seed: int) -> Roster:
+def fleet_columns(fleet: Sequence[SimulatedServer], seed: int) -> FleetColumns:
     """The columns of `fleet` under `seed`."""
-    return Roster(
+    return FleetColumns(
         keys_of((server.name for server in fleet), seed),
         np.array([PROFILE_NAMES.index(server.profile) for server in fleet], dtype=np.int64),
         np.array([server.cores for server in fleet], dtype=np.int64),

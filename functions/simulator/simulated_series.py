@@ -11,7 +11,7 @@ from functions.simulator.incidents import Episodes, episodes
 from functions.simulator.noise import SETTLED_SECONDS, ar_noise
 from functions.simulator.normal_levels import COLUMNS, MEANS, SPREADS, WEEK
 from functions.simulator.rng import Floats, Ints, Keys, keyed, normal, uniform
-from functions.simulator.simulated_fleet import Roster, SimulatedServer, roster
+from functions.simulator.simulated_fleet import FleetColumns, SimulatedServer, fleet_columns
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
 
@@ -31,10 +31,10 @@ _SWINGS = {"mem": 0.15, "swap": 0.1, "disk": 0.02, "net_in": 0.3, "net_out": 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class _Scene:
+class _SeriesBlock:
     """One block of servers and moments; arrays are [servers, moments] or [servers, 1]."""
 
-    servers: Roster
+    servers: FleetColumns
     timestamps: Ints
     normal: dict[str, Floats]  # what each column is for these servers on an even day
     swing: dict[str, Floats]  # deviation over time, relative to normal
@@ -83,7 +83,7 @@ def simulate(
     readings = np.empty((len(fleet), len(timestamps), len(METRIC_NAMES)), dtype=np.float32)
     if readings.size == 0:
         return readings
-    servers = roster(fleet, seed)
+    servers = fleet_columns(fleet, seed)
     window = (int(timestamps[0]), int(timestamps[-1]) + 1)
     found = episodes(fleet, timeline, window, seed)
     for rows, span in _blocks(len(fleet), timestamps):
@@ -107,10 +107,10 @@ def _of_rows(found: Episodes, rows: slice) -> Episodes:
     return replace(part, servers=part.servers - rows.start)
 
 
-def _scene(servers: Roster, timestamps: Ints, found: Episodes) -> _Scene:
+def _scene(servers: FleetColumns, timestamps: Ints, found: Episodes) -> _SeriesBlock:
     means = _means(servers)
     noise = ar_noise(servers.keys, timestamps, _NOISES)
-    return _Scene(
+    return _SeriesBlock(
         servers,
         timestamps,
         {name: means[:, nth, None] for nth, name in enumerate(COLUMNS)},
@@ -121,7 +121,7 @@ def _scene(servers: Roster, timestamps: Ints, found: Episodes) -> _Scene:
     )
 
 
-def _means(servers: Roster) -> Floats:
+def _means(servers: FleetColumns) -> Floats:
     """What is normal for each server, [servers, COLUMNS]; no profile has two servers alike."""
     traits = normal(keyed(servers.keys[:, None], _TRAITS, np.arange(len(COLUMNS), dtype=np.int64)))
     offsets = SPREADS[servers.profiles] * np.float32(0.7) * np.clip(traits, -1.5, 1.5)
@@ -133,13 +133,13 @@ def _means(servers: Roster) -> Floats:
     return means
 
 
-def _swing(servers: Roster, nth: int, name: str) -> Floats:
+def _swing(servers: FleetColumns, nth: int, name: str) -> Floats:
     relative = SPREADS[:, nth] / MEANS[:, nth] * np.float32(_SWINGS.get(name, 0.35))
     capped: Floats = np.minimum(relative, np.float32(0.3))
     return capped[servers.profiles, None]
 
 
-def _critical(servers: Roster) -> dict[str, Floats]:
+def _critical(servers: FleetColumns) -> dict[str, Floats]:
     """The critical level that a channel's aims are multiples of; 1 where they are plain %."""
     metrics = {"iowait": "cpu_iowait_pct", "back": "back_close_wait", "front": "front_close_wait"}
     found = dict.fromkeys(("busy", "mem", "disk"), np.ones((1, 1), dtype=np.float32))
@@ -181,7 +181,7 @@ def _part(done: Ints, whole: Ints) -> Floats:
     return part
 
 
-def _readings(scene: _Scene) -> Floats:
+def _readings(scene: _SeriesBlock) -> Floats:
     """The 14 metrics of a scene, each a consequence of those that cause it."""
     since_boot = _since_boot(scene)
     warm = np.minimum(np.float32(0.3) + since_boot.astype(np.float32) / 2600, np.float32(1))
@@ -206,7 +206,7 @@ def _readings(scene: _Scene) -> Floats:
     return np.stack([columns[name].astype(np.float32) for name in METRIC_NAMES], axis=-1)
 
 
-def _activity(scene: _Scene) -> Floats:
+def _activity(scene: _SeriesBlock) -> Floats:
     """How busy the week has the servers, 1 on average; each server lives by its own clock."""
     phase = ((uniform(keyed(scene.servers.keys, _PHASE)) - 0.5) * 3600).astype(np.int64)
     seconds = (scene.timestamps + phase[:, None] - _MONDAY) % (7 * _DAY)
@@ -218,7 +218,7 @@ def _activity(scene: _Scene) -> Floats:
     return week * (1 + np.float32(0.05) * scene.noise["activity"])
 
 
-def _backup(scene: _Scene) -> Floats:
+def _backup(scene: _SeriesBlock) -> Floats:
     """The nightly backup, 0 to 1: each server has its own minute between 1 h and 4 h."""
     draws = uniform(keyed(scene.servers.keys[:, None], _BACKUP), np.arange(2, dtype=np.int64))
     middle = (3600 * (1 + 3 * draws[:, :1])).astype(np.int64)
@@ -227,7 +227,7 @@ def _backup(scene: _Scene) -> Floats:
     return _part(half + 600 - away, np.full_like(half, 600))
 
 
-def _network(scene: _Scene, activity: Floats, backup: Floats) -> dict[str, Floats]:
+def _network(scene: _SeriesBlock, activity: Floats, backup: Floats) -> dict[str, Floats]:
     """Traffic, and the half-closed connections that it leaves behind."""
     flow = activity * (1 + np.float32(0.12) * scene.noise["traffic"])
     net_in = scene.traffic(scene.lively("net_in", flow), "net_in")
@@ -243,7 +243,9 @@ def _network(scene: _Scene, activity: Floats, backup: Floats) -> dict[str, Float
     }
 
 
-def _cpu(scene: _Scene, activity: Floats, backup: Floats, thrash: Floats) -> dict[str, Floats]:
+def _cpu(
+    scene: _SeriesBlock, activity: Floats, backup: Floats, thrash: Floats
+) -> dict[str, Floats]:
     """The parts of the CPU; with what hypervisor and interrupts take they make 100."""
     reads = np.float32(0.5) + np.float32(0.5) * activity + np.float32(0.4) * backup
     waits = scene.lively("iowait", reads)
@@ -266,7 +268,7 @@ def _cpu(scene: _Scene, activity: Floats, backup: Floats, thrash: Floats) -> dic
     }
 
 
-def _load(scene: _Scene, used: Floats, thrash: Floats) -> Floats:
+def _load(scene: _SeriesBlock, used: Floats, thrash: Floats) -> Floats:
     """Processes that run or wait: they follow the CPU, and queue when memory has run out."""
     cores = scene.servers.cores.astype(np.float32)[:, None]
     # The table's loads are those of 12 cores at the table's CPU.
@@ -277,7 +279,7 @@ def _load(scene: _Scene, used: Floats, thrash: Floats) -> Floats:
     return scene.pushed(cores * (per_core + np.float32(0.012) * thrash), "load")
 
 
-def _disk(scene: _Scene) -> Floats:
+def _disk(scene: _SeriesBlock) -> Floats:
     """Fullness: growth over days until a clean-up, and logs until their daily rotation."""
     draws = uniform(keyed(scene.servers.keys[:, None], _DISK), np.arange(5, dtype=np.int64))
     days = scene.timestamps / _DAY
@@ -288,7 +290,7 @@ def _disk(scene: _Scene) -> Floats:
     return np.minimum(scene.pushed(level, "disk"), np.float32(99.5))
 
 
-def _since_boot(scene: _Scene) -> Ints:
+def _since_boot(scene: _SeriesBlock) -> Ints:
     """Seconds since each server's last boot; it boots once in each of its rounds of 40 days."""
     keys = keyed(scene.servers.keys[:, None], _BOOT)
     rounds = scene.timestamps[None, :] // _BOOT_ROUND

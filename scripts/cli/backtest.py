@@ -44,10 +44,26 @@ from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import WINDOW_STEPS, History, HistoryError, Loaded, from_lake, read
+from storage.query.history import (
+    WINDOW_STEPS,
+    History,
+    HistoryError,
+    LoadedHistory,
+    from_lake,
+    read,
+)
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
-__all__ = ["FORECASTS", "SERVED", "Asked", "Backtest", "backtest", "command", "lead_name", "served"]
+__all__ = [
+    "FORECASTS",
+    "SERVED",
+    "Backtest",
+    "BacktestOptions",
+    "backtest",
+    "command",
+    "lead_name",
+    "served",
+]
 
 SERVED = "served"
 FORECASTS = (SERVED, SEASONAL, LAST_VALUE, HOUR_MEAN, CONTEXT_QUANTILES)
@@ -58,7 +74,7 @@ Say = Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BacktestOptions:
     """What the command was asked for."""
 
     data: Path
@@ -173,7 +189,7 @@ def _origins_in(history: History) -> int:
     return spare // HORIZON_STEPS + 1
 
 
-def command(asked: Asked, say: Say) -> int:
+def command(asked: BacktestOptions, say: Say) -> int:
     """Run and tell; 0 when the served forecast is worth having, 1 when naive is better, 2 when
     the input is none.
     """
@@ -195,7 +211,7 @@ def command(asked: Asked, say: Say) -> int:
     return 1 if found.loses else 0
 
 
-def _check(asked: Asked) -> None:
+def _check(asked: BacktestOptions) -> None:
     if asked.lake == bool(asked.files):
         raise HistoryError("name files, or --lake for the history in the data folder; one of both")
     for path in (asked.json_file, asked.html_file):
@@ -203,13 +219,13 @@ def _check(asked: Asked) -> None:
             raise HistoryError(f"{path}: there is no folder {path.absolute().parent}; make it")
 
 
-def _loaded(asked: Asked) -> Loaded:
+def _loaded(asked: BacktestOptions) -> LoadedHistory:
     if asked.files:
         return read(asked.files)
     reader = Reader.open(asked.data)
     try:
         steps = CONTEXT_STEPS + asked.origins * HORIZON_STEPS
-        return Loaded(from_lake(reader, steps), (), 0, ())
+        return LoadedHistory(from_lake(reader, steps), (), 0, ())
     finally:
         reader.close()
 
@@ -224,7 +240,7 @@ def _chosen(history: History, servers: str | None) -> History:
     return history.only(rows)
 
 
-def _tell(found: Backtest, loaded: Loaded, asked: Asked, say: Say) -> None:
+def _tell(found: Backtest, loaded: LoadedHistory, asked: BacktestOptions, say: Say) -> None:
     first, last = found.history.span
     say(
         f"model {found.model} on {len(found.history.servers)} servers, {moment(first)} to "
@@ -286,7 +302,9 @@ def verdict(found: Backtest) -> str:
     return f"The served forecast is better than both naive ones: {told}."
 
 
-def _write(found: Backtest, forecaster: Forecaster, loaded: Loaded, asked: Asked, say: Say) -> None:
+def _write(
+    found: Backtest, forecaster: Forecaster, loaded: LoadedHistory, asked: BacktestOptions, say: Say
+) -> None:
     if asked.json_file:
         asked.json_file.write_text(json.dumps(as_json(found, loaded), indent=1) + "\n")
         say(f"wrote {asked.json_file}")
@@ -297,7 +315,7 @@ def _write(found: Backtest, forecaster: Forecaster, loaded: Loaded, asked: Asked
         say(f"wrote {asked.html_file}")
 
 
-def as_json(found: Backtest, loaded: Loaded) -> dict[str, Any]:
+def as_json(found: Backtest, loaded: LoadedHistory) -> dict[str, Any]:
     """All that was found, as JSON values; `metric` and `lead_minutes` are null for all together."""
     first, last = found.history.span
     return {

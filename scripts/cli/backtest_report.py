@@ -7,12 +7,12 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from functions.rules.evaluation.scoring import Array, Forecasting, Windows, held_out_windows
+from functions.rules.evaluation.scoring import Array, Forecasting, ScoredWindows, held_out_windows
 from scripts.cli.backtest import FORECASTS, SERVED, Backtest, lead_name, verdict
 from scripts.cli.output import moment
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
-from storage.query.history import Loaded
+from storage.query.history import LoadedHistory
 from web.display.svg import band_path, line_path, rows_of
 
 __all__ = ["page"]
@@ -35,7 +35,7 @@ _LEAD_PX, _LEAD_GAP_PX = 220, 100
 
 
 @dataclass(frozen=True, slots=True)
-class _Mark:
+class _ChartPoint:
     """One point of a chart: whose, where, and what a reader is told who points at it."""
 
     name: str
@@ -57,7 +57,7 @@ class _Fan:
     marks: tuple[tuple[int, str], ...]  # pixel rows of the axis, and their values
 
 
-def page(found: Backtest, forecasting: Forecasting, loaded: Loaded) -> str:
+def page(found: Backtest, forecasting: Forecasting, loaded: LoadedHistory) -> str:
     """The report; `forecasting` is asked again for the examples that are drawn."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -109,29 +109,29 @@ def _lead_row(loss: float) -> float:
     return round(_LEAD_PX * (1 - _loss_px(loss) / _AXIS_PX), 1)
 
 
-def _losses(found: Backtest, metric: str | None, place: int) -> list[_Mark]:
+def _losses(found: Backtest, metric: str | None, place: int) -> list[_ChartPoint]:
     marks = []
     for name in reversed(FORECASTS):  # the served one last, on top
         loss = found.score(name, metric).loss
-        marks.append(_Mark(name, _loss_px(loss), place, f"{name}: {loss:.3f}"))
+        marks.append(_ChartPoint(name, _loss_px(loss), place, f"{name}: {loss:.3f}"))
     return marks
 
 
-def _coverage(found: Backtest, metric: str | None, place: int) -> list[_Mark]:
+def _coverage(found: Backtest, metric: str | None, place: int) -> list[_ChartPoint]:
     score = found.score(SERVED, metric)
     return [
-        _Mark(name, _share_px(share), place, f"{name} band holds {share:.1%}")
+        _ChartPoint(name, _share_px(share), place, f"{name} band holds {share:.1%}")
         for name, share in (("80 %", score.inside), ("96 %", score.inside_96))
     ]
 
 
-def _over_leads(found: Backtest, name: str) -> list[_Mark]:
+def _over_leads(found: Backtest, name: str) -> list[_ChartPoint]:
     marks = []
     for lead in range(len(LEAD_MINUTES)):
         loss = found.score(name, None, lead).loss
         if not math.isnan(loss):
             told = f"{name}, {lead_name(lead)}: {loss:.3f}"
-            marks.append(_Mark(name, _LEAD_GAP_PX * lead, _lead_row(loss), told))
+            marks.append(_ChartPoint(name, _LEAD_GAP_PX * lead, _lead_row(loss), told))
     return marks
 
 
@@ -171,7 +171,7 @@ def _middle_origin(found: Backtest, server: int, metric: int) -> int:
 
 def _fan(
     found: Backtest,
-    windows: Windows,
+    windows: ScoredWindows,
     forecast: Array,
     server: int,
     metric: int,

@@ -9,10 +9,10 @@ from typing import Any
 
 from storage.config.folders import Folders
 from storage.inbox import segment
-from storage.inbox.notify import waiting
+from storage.inbox.notify import pending_segments
 from storage.lake.backup import Manifest, Tell, back_up, restore
 from storage.lake.erasure import fingerprint
-from storage.lake.writer import Keeper, KeeperRunning
+from storage.lake.writer import Writer, WriterRunning
 from storage.model.schema import TABLES
 from storage.query.reader import Reader
 
@@ -81,10 +81,10 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
 
 def _commit_where_none_runs(folders: Folders) -> None:
     try:
-        keeper = Keeper.open(folders.data)
-    except KeeperRunning:
+        keeper = Writer.open(folders.data)
+    except WriterRunning:
         return
-    while waiting(folders.data):
+    while pending_segments(folders.data):
         keeper.commit_waiting(datetime.now(UTC))
     keeper.close()
 

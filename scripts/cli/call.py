@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from functions.engine.catalog_view import Roster
-from functions.engine.executors.executor import Hands
+from functions.engine.executors.executor import Executor
 from functions.engine.function import Declared
 from functions.engine.runner import Run, Runner
 from functions.engine.triggers import Cron, Every
@@ -71,7 +71,7 @@ def _parsed(body: str | None) -> Any:
         raise NotCalled(f"--body {body!r} is no JSON: {error}") from error
 
 
-def _tell(run: Run, hands: Hands | None, say: Say, verbose: bool, dry_run: bool) -> None:
+def _tell(run: Run, hands: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
     printed = getattr(hands, "printed", "").rstrip()
     if printed:
         say(printed, err=True)

@@ -31,9 +31,9 @@ from storage.config.settings import (
     read_settings,
     write_settings,
 )
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
-from storage.platform.process import log_plainly, until_told_to_stop
+from storage.platform.process import configure_logging, stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
@@ -143,7 +143,7 @@ def compare(data: Path, say: Say) -> bool:
 
 
 def _fetch_rest(data: Path) -> None:
-    roster, keeper = roster_of(data), Keeper.open(data)
+    roster, keeper = roster_of(data), Writer.open(data)
     try:
         while True:
             run = roster.call(SOURCE)
@@ -157,8 +157,8 @@ def _fetch_rest(data: Path) -> None:
 
 def main() -> None:
     """The foreign system: its database, and an agent that writes into it until it is stopped."""
-    log_plainly()
-    stop = until_told_to_stop()
+    configure_logging()
+    stop = stop_on_signals()
     data = Path(os.environ.get("HOURSIGHT_DATA", "var"))
     settings = read_settings(data).sources.simulator
     fleet = make_fleet(settings.servers, settings.seed)

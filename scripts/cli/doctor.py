@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from functions.engine.forecaster import ModelUnusable
-from functions.engine.serving_model import Shelf
+from functions.engine.serving_model import ServingModel
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
-from storage.inbox.notify import last_commit, waiting
+from storage.inbox.notify import last_commit, pending_segments
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["Finding", "examine", "findings"]
@@ -83,7 +83,7 @@ def _disk(folders: Folders) -> Finding:
 
 
 def _model(folders: Folders) -> Finding:
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     try:
         model = shelf.serving()
     except ModelUnusable as error:
@@ -98,7 +98,7 @@ def _model(folders: Folders) -> Finding:
 
 
 def _keeper(data: Path, now: datetime) -> Finding:
-    newest, backlog = last_commit(data), waiting(data)
+    newest, backlog = last_commit(data), pending_segments(data)
     if newest is None:
         return Finding("keeper", "nothing was ever committed", "start 'hoursight up'")
     age = _age_s(newest, now)

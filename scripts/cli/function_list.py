@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.engine import registry
 from functions.engine.catalog_view import Known, Roster
-from functions.engine.run_log import FAILURES, PARDONED, REVIVAL, Standing, standing_of
+from functions.engine.run_log import FAILURES, PARDONED, RESUME_AFTER, FunctionState, function_state
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
 from scripts.cli.output import moment, print_grid
@@ -122,7 +122,7 @@ def _runs(roster: Roster, known: Known) -> list[dict[str, Any]]:
 
 
 def _state(known: Known, runs: Sequence[dict[str, Any]]) -> str:
-    standing = standing_of(known.function.code_hash, runs)
+    standing = function_state(known.function.code_hash, runs)
     last = next((r for r in runs if r["code_hash"] == known.function.code_hash), None)
     if known.trouble:
         return f"its last good version runs: {known.trouble}"
@@ -162,11 +162,11 @@ def _next(known: Known | None, failed: dict[str, Any], runs: Sequence[dict[str, 
     well = sum(run["outcome"] in ("ok", "nothing") for run in newer)
     if well:
         return f"nothing: it went well {well} time{'s' if well > 1 else ''} since"
-    standing = standing_of(known.function.code_hash, runs)
+    standing = function_state(known.function.code_hash, runs)
     return _retry(known, standing, failed["ts"])
 
 
-def _retry(known: Known, standing: Standing, failed_at: datetime) -> str:
+def _retry(known: Known, standing: FunctionState, failed_at: datetime) -> str:
     name = known.function.name
     if all(isinstance(trigger, Request) for trigger in known.function.on):
         return "it runs when it is next asked for"
@@ -175,7 +175,7 @@ def _retry(known: Known, standing: Standing, failed_at: datetime) -> str:
     if standing.parked and known.source:
         return (
             f"parked after {standing.failures} failures in a row: it is tried again about "
-            f"{moment(failed_at + REVIVAL)}, at once when its source changes, or after "
+            f"{moment(failed_at + RESUME_AFTER)}, at once when its source changes, or after "
             f"'hoursight functions revive {name}'"
         )
     step = BACK_OFF_S[min(standing.failures, len(BACK_OFF_S)) - 1]

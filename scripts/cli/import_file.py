@@ -9,13 +9,13 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.connectors.files import FileFeed
-from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.files import FileConnector
+from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.source_file import parsed, source_of
 from functions.engine.function import Function
 from functions.engine.runner import Runner
 from functions.normalize.file_readers import FORMS, count_rows
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.inbox import notify
@@ -79,19 +79,19 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
             | {"kind": "files", "connection": told},
             folders, schema,
         )  # fmt: skip
-    except SourceWrong as error:
+    except SourceInvalid as error:
         raise NotImported(f"{like}: {error}") from error
     delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    draw = Draw(source, schema.metrics, lambda: FileFeed(file, delimiter))
+    draw = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, delimiter))
     return function_of(draw, source, "import")
 
 
 def _let_the_keeper_follow(folders: Folders) -> None:
     """Wait while many segments wait, as long as they become fewer."""
-    waiting = notify.waiting(folders.data)
+    waiting = notify.pending_segments(folders.data)
     while waiting > MAX_WAITING:
         time.sleep(PATIENCE_S)
-        left = notify.waiting(folders.data)
+        left = notify.pending_segments(folders.data)
         if left >= waiting:  # nobody takes them: the disk has room
             return
         waiting = left

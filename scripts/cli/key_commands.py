@@ -37,10 +37,10 @@ def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
 @data_option
 def list_keys(data: Path) -> None:
     """List the keys: their names and what they are good for."""
-    from storage.config.api_keys import Keyring
+    from storage.config.api_keys import ApiKeys
     from storage.config.folders import Folders
 
-    for key in Keyring(Folders.at(data)).known():
+    for key in ApiKeys(Folders.at(data)).known():
         made = key.created_at.strftime("%Y-%m-%d %H:%M")
         click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.supervisor import PROCFILE, Supervisor
-from storage.config.api_keys import refuse_open
+from storage.config.api_keys import require_key_if_public
 from storage.config.folders import Folders
 from storage.config.settings import (
     Settings,
@@ -77,7 +77,7 @@ def supervise(
 
     When `quiet`, what the processes say of their everyday work is not passed on.
     """
-    refuse_open(Folders.at(data), host)
+    require_key_if_public(Folders.at(data), host)
     if not _is_free(host, port):
         raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
     environment = {"HOURSIGHT_PORT": str(port)}

@@ -35,9 +35,9 @@ def train(data: Path, resume: bool, **asked: Any) -> None:
     Every fifth server and the newest hours are kept aside; the result serves only when it beats
     the serving model and naive forecasts on the newest ones. Killed, it goes on when called again.
     """
-    from scripts.cli.training import Asked, command
+    from scripts.cli.training import TrainingOptions, command
 
-    command(Asked(data, fresh=not resume, **asked), click.echo)
+    command(TrainingOptions(data, fresh=not resume, **asked), click.echo)
 
 
 @cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
@@ -113,6 +113,6 @@ def backtest(**asked: Any) -> None:
     code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
     than that of the value 24 h before, or of the last value), and 2 for bad input.
     """
-    from scripts.cli.backtest import Asked, command
+    from scripts.cli.backtest import BacktestOptions, command
 
-    sys.exit(command(Asked(**asked), click.echo))
+    sys.exit(command(BacktestOptions(**asked), click.echo))

@@ -53,17 +53,21 @@ def promote(data: Path, name: str, say: Say) -> None:
     path = SHIPPED if name == model_registry.SHIPPED else model_registry.path_of(folders, name)
     card = Forecaster.open(path).card
     model_registry.promote(folders, name)
-    model_registry.tell(folders, "promoted", path, "by a person", card, datetime.now(UTC))
+    model_registry.model_event_row(
+        folders, "promoted", path, "by a person", card, datetime.now(UTC)
+    )
     say(f"{name} serves from the next cycle on. Back: hoursight models rollback")
 
 
 def roll_back(data: Path, say: Say) -> None:
     """Let the model serve that did before the present one."""
     folders = Folders.at(data).create()
-    model_registry.roll_back(folders)
+    model_registry.rollback(folders)
     path = folders.own_model or SHIPPED
     card = Forecaster.open(path).card
-    model_registry.tell(folders, "rolled back", path, "by a person", card, datetime.now(UTC))
+    model_registry.model_event_row(
+        folders, "rolled back", path, "by a person", card, datetime.now(UTC)
+    )
     now = model_registry.fingerprint(path)
     names = {
         model_registry.fingerprint(model_registry.path_of(folders, n)): n

@@ -4,7 +4,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from storage.query.query_handle import Running
+from storage.query.query_handle import QueryHandle
 from storage.query.reader import Reader
 
 __all__ = ["rows_of"]
@@ -24,7 +24,7 @@ def rows_of(reader: Reader, statement: str) -> pa.Table:
             return _watched(running, console)
 
 
-def _watched(running: Running, console: Console) -> pa.Table:
+def _watched(running: QueryHandle, console: Console) -> pa.Table:
     look = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
     with Progress(*look, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)

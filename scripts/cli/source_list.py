@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from functions.connectors.connector import Document, Page, Unreachable
-from functions.connectors.source_file import Source, read_source
+from functions.connectors.source_file import SourceConfig, read_source
 from functions.normalize.explain import explain
-from functions.normalize.grouping import Gathering
+from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
 from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.query.reader import Reader
-from web.pages.sources_page import SourceStands, read_sources
+from web.pages.sources_page import SourceStatus, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]
 
@@ -57,7 +57,7 @@ def list_sources(data: Path) -> None:
     print_grid([*columns, "state"], rows)
 
 
-def _row(each: SourceStands) -> list[Any]:
+def _row(each: SourceStatus) -> list[Any]:
     lag = "" if each.lag_seconds is None else f"{each.lag_seconds:.0f} s"
     holes = [hole.words(each.now) for hole in each.holes]
     return [
@@ -90,7 +90,7 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     return well
 
 
-def _pages(source: Source, count: int | None) -> Iterator[Page]:
+def _pages(source: SourceConfig, count: int | None) -> Iterator[Page]:
     feed = source.adapter.connect(source.connection, replace(source.wanted, dry=True))
     try:
         pages = feed.pages(None, datetime.now(UTC))
@@ -100,11 +100,11 @@ def _pages(source: Source, count: int | None) -> Iterator[Page]:
 
 
 def _tell(
-    source: Source, page: Page, mapped: Mapped, say: Say, verbose: bool, metrics: Any
+    source: SourceConfig, page: Page, mapped: Mapped, say: Say, verbose: bool, metrics: Any
 ) -> bool:
     rows = mapped.rows
     if source.mapping.gather:
-        gathering = Gathering(source.mapping)
+        gathering = DocumentGrouping(source.mapping)
         gathering.add(rows)
         rows = gathering.take_all() or rows
     say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.refusals.count} refused")
@@ -119,7 +119,7 @@ def _tell(
     return bool(rows.num_rows)
 
 
-def _found(source: Source, rows: pa.Table) -> str:
+def _found(source: SourceConfig, rows: pa.Table) -> str:
     """What there is in one line: servers, times, and how many metrics of those in the mapping."""
     wanted = list(source.mapping.entries)
     there = set(rows.column_names)
@@ -132,7 +132,7 @@ def _found(source: Source, rows: pa.Table) -> str:
     return f"{told}, not {', '.join(lacking)}" if lacking else told
 
 
-def _show_fields(source: Source, documents: Any, mapped: Mapped, metrics: Any) -> None:
+def _show_fields(source: SourceConfig, documents: Any, mapped: Mapped, metrics: Any) -> None:
     shown: list[Document] = list(documents[:200])
     lines = explain(source.mapping, shown, mapped, metrics)
     rows = [

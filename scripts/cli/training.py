@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.engine.forecaster import SHIPPED, Forecaster
-from functions.rules.evaluation.promotion import Verdict, judge
-from functions.rules.evaluation.scoring import Windows, score_by_metric
+from functions.rules.evaluation.promotion import Verdict, compare_models
+from functions.rules.evaluation.scoring import ScoredWindows, score_by_metric
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.model.grid import STEP
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from model_export.fine_tuning import Parts, Tuned
     from model_export.train import Checkpoint, Recipe
 
-__all__ = ["Asked", "TrainingUnable", "command", "export_command"]
+__all__ = ["TrainingOptions", "TrainingUnable", "command", "export_command"]
 
 LARGEST_BYTES = 1_500_000_000  # of history in memory; fewer days are taken of a larger fleet
 STEP_BYTES = 14 * 4
@@ -45,7 +45,7 @@ class TrainingUnable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class TrainingOptions:
     """What the command was asked for."""
 
     data: Path
@@ -60,7 +60,7 @@ class Asked:
     promote: bool = True
 
 
-def command(asked: Asked, say: Say) -> bool:
+def command(asked: TrainingOptions, say: Say) -> bool:
     """Train, gate, and promote where it is better; whether a better model came of it."""
     _check_torch()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
@@ -70,7 +70,7 @@ def command(asked: Asked, say: Say) -> bool:
         return _trained(folders, asked, history, say)
 
 
-def _trained(folders: Folders, asked: Asked, history: History, say: Say) -> bool:
+def _trained(folders: Folders, asked: TrainingOptions, history: History, say: Say) -> bool:
     from model_export.fine_tuning import parted
     from model_export.train import save_checkpoint
 
@@ -99,7 +99,7 @@ def _trained(folders: Folders, asked: Asked, history: History, say: Say) -> bool
 
 
 def _gated(
-    folders: Folders, name: str, checkpoint: "Checkpoint", newest: Windows, now: datetime
+    folders: Folders, name: str, checkpoint: "Checkpoint", newest: ScoredWindows, now: datetime
 ) -> Verdict:
     """Export the candidate, race it against the serving model, and write how into its card."""
     from model_export.export import export
@@ -109,7 +109,7 @@ def _gated(
     asked = (newest.context, newest.week_minute, newest.profile)
     ours = score_by_metric(unexported(checkpoint.network)(*asked), newest)
     serving = Forecaster.open(folders.own_model or SHIPPED)
-    verdict = judge(ours, score_by_metric(forecasting(serving.path)(*asked), newest))
+    verdict = compare_models(ours, score_by_metric(forecasting(serving.path)(*asked), newest))
     told = {"gate": verdict.as_dict() | {"against": serving.hash}}
     export(checkpoint, path, now, told, "hoursight train")
     return verdict
@@ -122,13 +122,13 @@ def _settled(
         say(f"  {group:16} {compared.candidate:.3f} of naive, serving {compared.serving:.3f}")
     path = folders.models / f"{name}.onnx"
     card = Forecaster.open(path).card
-    model_registry.tell(folders, "candidate", path, verdict.why, card, now)
+    model_registry.model_event_row(folders, "candidate", path, verdict.why, card, now)
     if not (verdict.promote and promote):
         say(f"{name} stays a candidate: {verdict.why}.")
         say(f"To let it serve all the same: hoursight models promote {name}")
         return verdict.promote
     model_registry.promote(folders, name)
-    model_registry.tell(folders, "promoted", path, verdict.why, card, now)
+    model_registry.model_event_row(folders, "promoted", path, verdict.why, card, now)
     say(f"{name} serves from now on: {verdict.why}. Back: hoursight models rollback")
     return True
 
@@ -155,7 +155,7 @@ def _check_torch() -> None:
         raise TrainingUnable(f"{error.name} is not installed: {REMEDY}") from error
 
 
-def _history(folders: Folders, asked: Asked, say: Say) -> History:
+def _history(folders: Folders, asked: TrainingOptions, say: Say) -> History:
     """The history to learn from; that of the training that was killed, when there is one."""
     plan, told = folders.models / "training.json", _as_asked(asked)
     kept = json.loads(plan.read_text()) if plan.exists() else {}
@@ -177,7 +177,7 @@ def _cut(history: History, end: datetime) -> History:
     return history.before(-later) if later > 0 else history
 
 
-def _as_asked(asked: Asked) -> dict[str, Any]:
+def _as_asked(asked: TrainingOptions) -> dict[str, Any]:
     told = asdict(asked) | {"data": None, "fresh": None, "promote": None}
     return told | {"files": [str(path.absolute()) for path in asked.files]}
 
@@ -187,7 +187,7 @@ def _forget(folders: Folders) -> None:
         (folders.models / name).unlink(missing_ok=True)
 
 
-def _read(folders: Folders, asked: Asked, first: str | None, say: Say) -> History:
+def _read(folders: Folders, asked: TrainingOptions, first: str | None, say: Say) -> History:
     """Out of files or the lake, of this as many days as were asked for, or all since `first`."""
     if not asked.files:
         return _read_lake(folders, asked.days, first, say)
@@ -239,7 +239,7 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
     return load_checkpoint(model_registry.path_of(folders, name).with_suffix(".pt"))
 
 
-def _recipe(asked: Asked) -> "Recipe":
+def _recipe(asked: TrainingOptions) -> "Recipe":
     from model_export.fine_tuning import FINE, SCRATCH
     from model_export.train import ENDLESS
 
@@ -254,7 +254,7 @@ def _recipe(asked: Asked) -> "Recipe":
 
 
 def _tune(
-    folders: Folders, asked: Asked, parts: "Parts", start: "Checkpoint | None", say: Say
+    folders: Folders, asked: TrainingOptions, parts: "Parts", start: "Checkpoint | None", say: Say
 ) -> "Tuned":
     from model_export.fine_tuning import tune
 

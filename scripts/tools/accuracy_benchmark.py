@@ -24,9 +24,9 @@ from functions.rules.evaluation.baselines import SEASONAL, Array, baselines
 from functions.rules.evaluation.scoring import (
     HELD_OUT_STEPS,
     Score,
+    ScoredWindows,
     SeriesScores,
     Tally,
-    Windows,
     comparable,
     held_out_windows,
     relative,
@@ -39,7 +39,7 @@ from scripts.tools.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
 from storage.model.metrics import GROUPS, METRIC_NAMES, METRICS
 from storage.query.history import History
 
-__all__ = ["Course", "Result", "courses", "race", "tables", "written"]
+__all__ = ["BenchmarkResult", "BenchmarkSet", "courses", "race", "tables", "written"]
 
 BEGIN, END = "<!-- race: written by scripts.tools.accuracy_benchmark -->", "<!-- end of race -->"
 TITLES = {
@@ -50,7 +50,7 @@ TITLES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class BenchmarkSet:
     """One set: histories to learn from, and those on whose last days all are scored."""
 
     name: str
@@ -60,11 +60,11 @@ class Course:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class BenchmarkResult:
     """The tallies of all forecasts on one course."""
 
-    course: Course
-    windows: Windows
+    course: BenchmarkSet
+    windows: ScoredWindows
     tallies: Mapping[str, Tally]
 
     def scores(self, forecast: str, chosen: NDArray[np.bool_] | None = None) -> SeriesScores:
@@ -73,31 +73,31 @@ class Result:
         return relative(self.tallies[forecast], naive, self.windows.origins, chosen)
 
 
-def courses(real: Path, seed: int) -> Iterator[Course]:
+def courses(real: Path, seed: int) -> Iterator[BenchmarkSet]:
     """The sets, with the split by which the shipped model was made."""
     for source in REAL_SETS:
         learned, held = split(read_set(real, source.name))
         title = TITLES[source.name]
         if source.named:
-            yield Course(
+            yield BenchmarkSet(
                 f"{title}, mapped metrics", True,
                 [as_named(learned, source).before(-HELD_OUT_STEPS)], [as_named(held, source)],
             )  # fmt: skip
         else:
             shapes = [h.before(-HELD_OUT_STEPS) for h in as_shapes(learned)]
-            yield Course(f"{title}, all columns", False, shapes, as_shapes(held))
+            yield BenchmarkSet(f"{title}, all columns", False, shapes, as_shapes(held))
     learned_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed, 5).before(-HELD_OUT_STEPS)
     held_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed + 1, 5)
-    yield Course("simulator, another seed", True, [learned_fleet], [held_fleet])
+    yield BenchmarkSet("simulator, another seed", True, [learned_fleet], [held_fleet])
 
 
 def race(
-    course: Course,
+    course: BenchmarkSet,
     forecaster: Forecaster,
     seed: int,
     work: Path | None = None,
     peers: Mapping[str, Learner] = PEERS,
-) -> Result:
+) -> BenchmarkResult:
     """Let all forecasts answer, and tally them on the values that all have forecast."""
     windows = held_out_windows(*course.held)
     asked = (windows.context, windows.week_minute, windows.profile)
@@ -106,11 +106,18 @@ def race(
         answers[name] = _peer(name, learner, course, windows, seed, work)
     answers |= {name: forecast(*asked) for name, forecast in baselines().items()}
     known = comparable(windows, *answers.values())
-    return Result(course, windows, {n: tally(a, windows, known) for n, a in answers.items()})
+    return BenchmarkResult(
+        course, windows, {n: tally(a, windows, known) for n, a in answers.items()}
+    )
 
 
 def _peer(
-    name: str, learner: Learner, course: Course, windows: Windows, seed: int, work: Path | None
+    name: str,
+    learner: Learner,
+    course: BenchmarkSet,
+    windows: ScoredWindows,
+    seed: int,
+    work: Path | None,
 ) -> Array:
     kept = work / f"{course.name}, {name}, {seed}.npy".replace(" ", "-") if work else None
     if kept and kept.exists():
@@ -122,7 +129,7 @@ def _peer(
     return answer
 
 
-def tables(results: Sequence[Result], model: str) -> str:
+def tables(results: Sequence[BenchmarkResult], model: str) -> str:
     """The race as Markdown: losses, medians, bands, and each metric where it has a name."""
     names = list(results[0].tallies)
     parts = [
@@ -142,7 +149,9 @@ def tables(results: Sequence[Result], model: str) -> str:
     return "\n\n".join(parts)
 
 
-def _versus(results: Sequence[Result], names: Sequence[str], what: Callable[[Score], float]) -> str:
+def _versus(
+    results: Sequence[BenchmarkResult], names: Sequence[str], what: Callable[[Score], float]
+) -> str:
     rows = [
         [result.course.name, *(_said(what(result.scores(name).over())) for name in names)]
         for result in results
@@ -150,7 +159,7 @@ def _versus(results: Sequence[Result], names: Sequence[str], what: Callable[[Sco
     return _table(["held-out set", *names], rows)
 
 
-def _bands(results: Sequence[Result]) -> str:
+def _bands(results: Sequence[BenchmarkResult]) -> str:
     rows = []
     for result in results:
         marks = result.windows.struck
@@ -169,7 +178,7 @@ def _held(score: Score) -> str:
     return "" if math.isnan(score.inside) else f"{_said(score.inside)} / {_said(score.inside_96)}"
 
 
-def _by_metric(result: Result) -> str:
+def _by_metric(result: BenchmarkResult) -> str:
     others = [name for name in result.tallies if name not in (SERVED, SEASONAL)]
     rows = []
     for place, metric in enumerate(METRICS):

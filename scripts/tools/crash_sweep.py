@@ -33,7 +33,7 @@ from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.inbox import segment
 from storage.lake.attach import ReadersBusy
 from storage.lake.backup import back_up, restore
-from storage.lake.writer import FolderUnwritable, Keeper
+from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
 from storage.platform.failpoints import POINTS, arm
 from storage.query.reader import LakeUnreadable, QueryFailed, Reader
@@ -110,12 +110,12 @@ def sweep(
             stack.callback(proxy.close)
         for seed in seeds:
             with tempfile.TemporaryDirectory(prefix="hoursight-sweep-") as folder:
-                _Lake(Path(folder), seed, outcome, workers, proxy).play(points)
+                _SweptLake(Path(folder), seed, outcome, workers, proxy).play(points)
             tell()
     return outcome
 
 
-class _Lake:
+class _SweptLake:
     """One lake that is crashed again and again."""
 
     def __init__(
@@ -130,7 +130,7 @@ class _Lake:
             proxy.cluster.create(f"seed{seed}")
             address = f"postgres:host=127.0.0.1 port={proxy.port} user=hoursight dbname=seed{seed}"
             write_settings(self._data, Settings(lake=LakeSettings(address)))
-        Keeper.open(self._data).close()
+        Writer.open(self._data).close()
 
     def play(self, points: Sequence[str]) -> None:
         """Crash at each point, in an order of the dice, then count."""
@@ -336,7 +336,7 @@ def _write(data: Path, numbers: Sequence[int], tell: Callable[[int], None]) -> N
 def _commit_and_tidy(data: Path, patience_s: float) -> None:
     """Commit what waits, with a whole round of maintenance after it and one more."""
     again = _again(patience_s)
-    keeper: Keeper = again(lambda: Keeper.open(data))
+    keeper: Writer = again(lambda: Writer.open(data))
     now = datetime.now(UTC)
     rounds = 0
     while any(Folders.at(data).inbox.glob("*.parquet")) or rounds < 2:
@@ -346,7 +346,7 @@ def _commit_and_tidy(data: Path, patience_s: float) -> None:
     keeper.close()
 
 
-def _tidy(keeper: Keeper, now: datetime) -> None:
+def _tidy(keeper: Writer, now: datetime) -> None:
     """A round of maintenance, in which merging may wait for the next one as in the keeper's."""
     for piece in keeper.upkeep(now):
         with suppress(ReadersBusy):
@@ -361,7 +361,7 @@ def _again(patience_s: float) -> Callable[[Callable[[], Any]], Any]:
         while True:
             try:
                 return work()
-            except (duckdb.Error, OSError, FolderUnwritable, LakeUnreadable):
+            except (duckdb.Error, OSError, DataFolderNotWritable, LakeUnreadable):
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(LOOK_EVERY_S)

@@ -19,7 +19,7 @@ from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import History
 
-__all__ = ["REAL_SETS", "RealSet", "as_named", "as_shapes", "read_set", "split"]
+__all__ = ["REAL_SETS", "Dataset", "as_named", "as_shapes", "read_set", "split"]
 
 _STEP_S = 300
 _SLOTS = tuple(i for i, m in enumerate(METRICS) if m.name != "uptime_days")
@@ -27,7 +27,7 @@ _TOP = 80.0  # a shape's 99.5th percentile in a percentage's place: room above i
 
 
 @dataclass(frozen=True, slots=True)
-class RealSet:
+class Dataset:
     """One file: which of its columns are which metric, as `metric: (column, factor, offset)`."""
 
     name: str
@@ -35,8 +35,8 @@ class RealSet:
     named: Mapping[str, tuple[str, float, float]]
 
 
-REAL_SETS: tuple[RealSet, ...] = (
-    RealSet(
+REAL_SETS: tuple[Dataset, ...] = (
+    Dataset(
         "smd",
         "Server Machine Dataset, MIT, © 2021 NetManAIOps-SMD; © 2022 Tuan Anh Pham; © 2021 zhhlee",
         {
@@ -50,8 +50,8 @@ REAL_SETS: tuple[RealSet, ...] = (
             "cpu_iowait_pct": ("m14", 100.0, 0.0),
         },
     ),
-    RealSet("asd", "Application Server Dataset (InterFusion), MIT, © 2021 zhhlee", {}),
-    RealSet(
+    Dataset("asd", "Application Server Dataset (InterFusion), MIT, © 2021 zhhlee", {}),
+    Dataset(
         "jumpstarter",
         "JumpStarter, MIT, © 2021 NetManAIOps",
         {
@@ -67,7 +67,7 @@ REAL_SETS: tuple[RealSet, ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class DatasetColumns:
     """One file as it is: `values` [S, T, C] of columns `names`, gaps NaN."""
 
     servers: tuple[str, ...]
@@ -76,16 +76,16 @@ class Columns:
     values: NDArray[np.float32]
     anomalous: NDArray[np.bool_]
 
-    def only(self, rows: Sequence[int]) -> "Columns":
+    def only(self, rows: Sequence[int]) -> "DatasetColumns":
         """Some of the servers, by place."""
         places = np.asarray(rows, np.int64)
         servers = tuple(self.servers[i] for i in places)
-        return Columns(
+        return DatasetColumns(
             servers, self.names, self.start_s, self.values[places], self.anomalous[places]
         )
 
 
-def read_set(folder: Path, name: str) -> Columns:
+def read_set(folder: Path, name: str) -> DatasetColumns:
     """Read `folder`/`name`.parquet; every server ends at its own last step, aligned at the end.
 
     Servers differ by a few steps in length; aligned ends let one cut hold out the same last days.
@@ -104,17 +104,17 @@ def read_set(folder: Path, name: str) -> Columns:
     values[rows, steps] = np.stack([table[c].to_numpy() for c in names], 1)
     anomalous = np.zeros(values.shape[:2], np.bool_)
     anomalous[rows, steps] = table["anomaly"].to_numpy() > 0
-    return Columns(tuple(str(s) for s in servers), names, start_s, values, anomalous)
+    return DatasetColumns(tuple(str(s) for s in servers), names, start_s, values, anomalous)
 
 
-def split(columns: Columns) -> tuple[Columns, Columns]:
+def split(columns: DatasetColumns) -> tuple[DatasetColumns, DatasetColumns]:
     """Servers to learn from and servers to hold out: every fourth, from the third on."""
     places = range(len(columns.servers))
     held = [i for i in places if i % 4 == 2]
     return columns.only([i for i in places if i % 4 != 2]), columns.only(held)
 
 
-def as_named(columns: Columns, real: RealSet) -> History:
+def as_named(columns: DatasetColumns, real: Dataset) -> History:
     """The columns that have a meaning, in their metrics; everything else missing."""
     values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
     for metric, (column, factor, offset) in real.named.items():
@@ -124,7 +124,7 @@ def as_named(columns: Columns, real: RealSet) -> History:
     return _history(columns, values, "")
 
 
-def as_shapes(columns: Columns, random: np.random.Generator | None = None) -> list[History]:
+def as_shapes(columns: DatasetColumns, random: np.random.Generator | None = None) -> list[History]:
     """All columns that move, 13 at a time in the places of the metrics.
 
     With `random` they are shuffled, and half of them bent: small moves grow or shrink beside large.
@@ -138,7 +138,7 @@ def as_shapes(columns: Columns, random: np.random.Generator | None = None) -> li
 
 
 def _shapes(
-    columns: Columns, group: NDArray[np.int64], bends: NDArray[np.float64], suffix: str
+    columns: DatasetColumns, group: NDArray[np.int64], bends: NDArray[np.float64], suffix: str
 ) -> History:
     values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
     for slot, column in zip(_SLOTS, group, strict=False):
@@ -158,7 +158,7 @@ def _valid(values: NDArray[np.floating[Any]], slot: int) -> NDArray[np.float32]:
     return np.asarray(np.clip(values, METRICS[slot].lowest, highest), np.float32)
 
 
-def _history(columns: Columns, values: NDArray[np.float32], suffix: str) -> History:
+def _history(columns: DatasetColumns, values: NDArray[np.float32], suffix: str) -> History:
     generic = np.full(len(columns.servers), PROFILE_NAMES.index("generic"), np.int64)
     servers = tuple(name + suffix for name in columns.servers)
     return History(servers, generic, columns.start_s, values, columns.anomalous)

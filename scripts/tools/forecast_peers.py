@@ -33,7 +33,7 @@ Learner = Callable[[Sequence[History], int], Forecasting]
 
 
 @dataclass(frozen=True, slots=True)
-class _Series:
+class _SeriesWindows:
     """R windows of one metric each, in units of their own level and spread."""
 
     context: Array  # [R, 288] NaN = missing
@@ -47,13 +47,13 @@ class _Series:
 
 def _series(
     context: Array, target: Array, metric: NDArray[np.int64], clock: Array, naive: Array
-) -> _Series:
+) -> _SeriesWindows:
     """Windows [R, 288] in their own units; `naive` [R] is what counts as one error."""
     level = np.nanmedian(context, axis=1)
     spread = np.nanmean(np.abs(context - level[:, None]), axis=1)
     spread = np.maximum(spread, _FLOOR * (np.abs(level) + _FLOOR)).astype(np.float32)
     weight = np.minimum(spread / np.maximum(naive, 1e-9), _HEAVIEST)
-    return _Series(
+    return _SeriesWindows(
         (context - level[:, None]) / spread[:, None],
         (target - level[:, None]) / spread[:, None],
         metric,
@@ -64,7 +64,7 @@ def _series(
     )
 
 
-def _drawn(histories: Sequence[History], count: int, random: np.random.Generator) -> _Series:
+def _drawn(histories: Sequence[History], count: int, random: np.random.Generator) -> _SeriesWindows:
     """About `count` windows of single series, from all servers, metrics and times alike."""
     parts = [_from(history, count // len(histories), random) for history in histories]
     return _series(*(np.concatenate(column) for column in zip(*parts, strict=True)))
@@ -91,7 +91,7 @@ def _from(history: History, count: int, random: np.random.Generator) -> tuple[An
     )
 
 
-def _asked(learned: Callable[[_Series], Array]) -> Forecasting:
+def _asked(learned: Callable[[_SeriesWindows], Array]) -> Forecasting:
     """A peer that answers [R, 96, 7] in windows' own units, as a forecast of whole servers."""
 
     def forecast(context: Array, clock: Array, _: NDArray[np.int64]) -> Array:
@@ -134,7 +134,7 @@ def lightgbm(histories: Sequence[History], seed: int) -> Forecasting:
         for q in QUANTILES
     ]
 
-    def answer(series: _Series) -> Array:
+    def answer(series: _SeriesWindows) -> Array:
         every = np.tile(np.arange(HORIZON_STEPS), (len(series.context), 1))
         rows = _features(series, every)
         found = np.stack([np.array(m.predict(rows, num_threads=1)) for m in learned], -1)
@@ -143,7 +143,7 @@ def lightgbm(histories: Sequence[History], seed: int) -> Forecasting:
     return _asked(answer)
 
 
-def _features(series: _Series, leads: NDArray[np.int64]) -> Array:
+def _features(series: _SeriesWindows, leads: NDArray[np.int64]) -> Array:
     """What LightGBM sees for each window and lead [R, L]: [R * L, 20]."""
     z = series.context
     with np.errstate(all="ignore"):
@@ -221,7 +221,7 @@ def nhits(histories: Sequence[History], seed: int) -> Forecasting:
         pace.step()
     network.eval()
 
-    def answer(series: _Series) -> Array:
+    def answer(series: _SeriesWindows) -> Array:
         with torch.no_grad():
             parts = [
                 run(series.context[i : i + 1024]).numpy()

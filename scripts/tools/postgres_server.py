@@ -159,7 +159,7 @@ class Proxy:
         return int(self._process.stdout.readline())
 
 
-class _Gate(socketserver.ThreadingTCPServer):
+class _ProxyServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
@@ -184,7 +184,7 @@ class _Gate(socketserver.ThreadingTCPServer):
 class _Link(socketserver.BaseRequestHandler):
     """One client's connection."""
 
-    server: _Gate
+    server: _ProxyServer
 
     def handle(self) -> None:
         with suppress(OSError), socket.create_connection(self.server.far) as far:
@@ -222,7 +222,7 @@ def _free_port() -> int:
 
 
 def _serve(far_port: int) -> None:
-    gate = _Gate(far_port)
+    gate = _ProxyServer(far_port)
     threading.Thread(target=gate.serve_forever, daemon=True).start()
     for line in sys.stdin:
         print(gate.answer(line), flush=True)

@@ -23,7 +23,7 @@ from functions.rules.evaluation.scoring import (
     HELD_OUT_STEPS,
     Array,
     Forecasting,
-    Windows,
+    ScoredWindows,
     baselines,
     geometric,
     held_out_windows,
@@ -34,7 +34,7 @@ from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
 from model_export.calibration import calibrate
 from model_export.export import SHIPPED, export
-from model_export.network import Forecaster, Shape
+from model_export.network import ForecastNetwork, Shape
 from model_export.parity_check import forecasting, unexported
 from model_export.train import (
     ENDLESS,
@@ -47,7 +47,7 @@ from model_export.train import (
 )
 from model_export.training_windows import Corpus
 from scripts.tools.datasets import REAL_SETS, as_named, as_shapes, read_set, split
-from scripts.tools.synthetic import invented
+from scripts.tools.synthetic import synthetic_fleet
 from storage.model.grid import STEP_MINUTES
 from storage.model.metrics import GROUPS, METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES
@@ -103,7 +103,7 @@ def corpora(real: Path, seed: int, without: str = "") -> list[Corpus]:
         Corpus(name, simulated(SIMULATED_SERVERS, SIMULATED_DAYS, seed, *how), share)
         for name, how, share in SIMULATIONS
     ]
-    made = invented(INVENTED_SERVERS, INVENTED_DAYS, seed)
+    made = synthetic_fleet(INVENTED_SERVERS, INVENTED_DAYS, seed)
     found.append(Corpus("invented", made, INVENTED_SHARE, False, nameless=True))
     for source in REAL_SETS:
         if source.name == without:
@@ -133,7 +133,7 @@ def held_out(real: Path, seed: int) -> dict[str, list[History]]:
     return found
 
 
-def aside(real: Path, seed: int) -> tuple[list[Windows], list[Windows]]:
+def aside(real: Path, seed: int) -> tuple[list[ScoredWindows], list[ScoredWindows]]:
     """What bands are calibrated by, and what of it has its metrics' true names.
 
     The last 4.7 days of servers that are trained on, and the days before of those that are not.
@@ -171,7 +171,7 @@ def scores(
     return found
 
 
-def _parts(candidate: str, windows: Windows) -> dict[str, NDArray[np.bool_] | None]:
+def _parts(candidate: str, windows: ScoredWindows) -> dict[str, NDArray[np.bool_] | None]:
     """All windows; for the model also those with and without a labelled anomaly."""
     marks = windows.anomalous
     parts: dict[str, NDArray[np.bool_] | None] = {candidate: None}
@@ -180,7 +180,7 @@ def _parts(candidate: str, windows: Windows) -> dict[str, NDArray[np.bool_] | No
     return parts
 
 
-def _per_group(quantiles: Array, windows: Windows) -> dict[str, list[float]]:
+def _per_group(quantiles: Array, windows: ScoredWindows) -> dict[str, list[float]]:
     """What the 80 and 96 % bands of each group of metrics hold."""
     by = score_by_metric(quantiles, windows)
     told = {name: by.over([METRIC_NAMES.index(m) for m in group]) for name, group in GROUPS.items()}
@@ -189,7 +189,7 @@ def _per_group(quantiles: Array, windows: Windows) -> dict[str, list[float]]:
     return found
 
 
-def _per_metric(quantiles: Array, windows: Windows) -> dict[str, list[float]]:
+def _per_metric(quantiles: Array, windows: ScoredWindows) -> dict[str, list[float]]:
     by = score_by_metric(quantiles, windows)
     found = {}
     for place, metric in enumerate(METRIC_NAMES):
@@ -209,7 +209,7 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def validation(real: Path) -> dict[str, Windows]:
+def validation(real: Path) -> dict[str, ScoredWindows]:
     """The held-out servers' days before the last 4.7: early stopping and the bands go by them."""
     found = {}
     for source in REAL_SETS:
@@ -220,10 +220,10 @@ def validation(real: Path) -> dict[str, Windows]:
     return found
 
 
-def _judge(real: Path) -> Callable[[Forecaster], float]:
+def _judge(real: Path) -> Callable[[ForecastNetwork], float]:
     sets = validation(real)
 
-    def judge(network: Forecaster) -> float:
+    def judge(network: ForecastNetwork) -> float:
         ask, told = unexported(network), {}
         for name, part in sets.items():
             told[name] = score(ask(part.context, part.week_minute, part.profile), part)

@@ -13,7 +13,7 @@ from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import History
 
-__all__ = ["invented"]
+__all__ = ["synthetic_fleet"]
 
 _DAY = 24 * 60 // STEP_MINUTES
 _TOP = 80.0  # the 99.5th percentile of a series: room above it to rise
@@ -23,7 +23,7 @@ Random = np.random.Generator
 Series = NDArray[np.float64]  # [N, T]
 
 
-def invented(servers: int, days: int, seed: int) -> History:
+def synthetic_fleet(servers: int, days: int, seed: int) -> History:
     """`days` of `servers` servers with 14 metrics each that partly move together; no gaps."""
     random = np.random.default_rng(seed)
     steps = days * _DAY

@@ -15,11 +15,11 @@ from datetime import datetime
 import msgspec
 
 from storage.config.folders import Folders
-from storage.platform.durability import sync_folder
+from storage.platform.durability import fsync_directory
 
 __all__ = [
-    "SCOPES", "Key", "KeyProblem", "Keyring", "OpenToAll", "create_key", "is_loopback",
-    "refuse_open", "revoke_key",
+    "SCOPES", "ApiKey", "ApiKeyError", "ApiKeys", "PublicWithoutKey", "create_key", "is_loopback",
+    "require_key_if_public", "revoke_key",
 ]  # fmt: skip
 
 SCOPES = ("feed", "read", "admin")
@@ -27,15 +27,15 @@ TOKEN = re.compile(r"hs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class KeyProblem(Exception):
+class ApiKeyError(Exception):
     """A key that cannot be made or taken back, or a file of keys that cannot be read."""
 
 
-class OpenToAll(Exception):
+class PublicWithoutKey(Exception):
     """The site would listen on a public address, and nobody would need a key."""
 
 
-class Key(msgspec.Struct, frozen=True):
+class ApiKey(msgspec.Struct, frozen=True):
     """A key without its secret: of that only the hash is known."""
 
     id: str
@@ -49,20 +49,20 @@ class Key(msgspec.Struct, frozen=True):
         return scope in self.scopes or "admin" in self.scopes
 
 
-class Keyring:
+class ApiKeys:
     """The keys of a data folder, read anew when their file is another one."""
 
     def __init__(self, folders: Folders) -> None:
         self._path = folders.keys
         self._stamp: tuple[int, int] | None = None
-        self._keys: dict[str, Key] = {}
+        self._keys: dict[str, ApiKey] = {}
 
-    def known(self) -> list[Key]:
-        """All keys, oldest first. Raises KeyProblem when their file is damaged."""
+    def known(self) -> list[ApiKey]:
+        """All keys, oldest first. Raises ApiKeyError when their file is damaged."""
         return list(self._current().values())
 
-    def find(self, token: str) -> Key | None:
-        """The key that a token is; None for one that is none. Raises KeyProblem."""
+    def find(self, token: str) -> ApiKey | None:
+        """The key that a token is; None for one that is none. Raises ApiKeyError."""
         found = TOKEN.fullmatch(token)
         key = self._current().get(found[1] if found else "")
         # A hash is compared in any case, so that time tells nothing about which ids there are.
@@ -70,14 +70,14 @@ class Keyring:
         same = hmac.compare_digest(_hash(found[2] if found else "-"), expected)
         return key if same else None
 
-    def _current(self) -> dict[str, Key]:
+    def _current(self) -> dict[str, ApiKey]:
         try:
             about = self._path.stat()
         except FileNotFoundError:
             self._stamp, self._keys = None, {}
             return self._keys
         except OSError as error:
-            raise KeyProblem(f"{self._path} cannot be read: {error.strerror}") from error
+            raise ApiKeyError(f"{self._path} cannot be read: {error.strerror}") from error
         stamp = about.st_ino, about.st_mtime_ns
         if stamp != self._stamp:
             self._keys = {key.id: key for key in _read(self._path.read_bytes(), str(self._path))}
@@ -86,31 +86,31 @@ class Keyring:
 
 
 def create_key(folders: Folders, name: str, scopes: Sequence[str], now: datetime) -> str:
-    """Make a key; its token, which cannot be had again. Raises KeyProblem."""
+    """Make a key; its token, which cannot be had again. Raises ApiKeyError."""
     strangers = [scope for scope in scopes if scope not in SCOPES]
     if strangers or not scopes:
-        raise KeyProblem(f"scope is {', '.join(strangers) or 'missing'}: name {_or(SCOPES)}")
+        raise ApiKeyError(f"scope is {', '.join(strangers) or 'missing'}: name {_or(SCOPES)}")
     if not NAME.fullmatch(name):
-        raise KeyProblem(
+        raise ApiKeyError(
             f"name is {name!r}: use letters, digits, dots and dashes, such as telegraf"
         )
     ident, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     with _changing(folders) as keys:
         if any(key.name == name for key in keys):
-            raise KeyProblem(f"there is a key {name!r} already: revoke it, or choose another name")
-        keys.append(Key(ident, name, tuple(dict.fromkeys(scopes)), now, _hash(secret)))
+            raise ApiKeyError(f"there is a key {name!r} already: revoke it, or choose another name")
+        keys.append(ApiKey(ident, name, tuple(dict.fromkeys(scopes)), now, _hash(secret)))
     return f"hs_{ident}_{secret}"
 
 
-def revoke_key(folders: Folders, named: str) -> Key:
-    """Take back the key of that name or id. Raises KeyProblem, which names those there are."""
+def revoke_key(folders: Folders, named: str) -> ApiKey:
+    """Take back the key of that name or id. Raises ApiKeyError, which names those there are."""
     with _changing(folders) as keys:
         for key in keys:
             if named in (key.name, key.id):
                 keys.remove(key)
                 return key
         known = ", ".join(key.name for key in keys) or "none"
-    raise KeyProblem(f"there is no key {named!r}; there are {known}")
+    raise ApiKeyError(f"there is no key {named!r}; there are {known}")
 
 
 def is_loopback(host: str) -> bool:
@@ -121,23 +121,23 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def refuse_open(folders: Folders, host: str) -> None:
-    """Raise OpenToAll where a site on `host` could be read and written by anybody."""
-    if not is_loopback(host) and not Keyring(folders).known():
-        raise OpenToAll(
+def require_key_if_public(folders: Folders, host: str) -> None:
+    """Raise PublicWithoutKey where a site on `host` could be read and written by anybody."""
+    if not is_loopback(host) and not ApiKeys(folders).known():
+        raise PublicWithoutKey(
             f"web.host is {host}, which others can reach, and no key was made: make one with "
             "'hoursight keys create --scope admin --name me', or set web.host to 127.0.0.1"
         )
 
 
 @contextmanager
-def _changing(folders: Folders) -> Iterator[list[Key]]:
+def _changing(folders: Folders) -> Iterator[list[ApiKey]]:
     """The keys, to be changed in place: written as a whole, by one at a time."""
     folders.data.mkdir(parents=True, exist_ok=True)
     lock = os.open(folders.data, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        keys = Keyring(folders).known()
+        keys = ApiKeys(folders).known()
         before = list(keys)
         yield keys
         if keys != before:
@@ -146,7 +146,7 @@ def _changing(folders: Folders) -> Iterator[list[Key]]:
         os.close(lock)
 
 
-def _write(folders: Folders, keys: list[Key]) -> None:
+def _write(folders: Folders, keys: list[ApiKey]) -> None:
     partial = folders.keys.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
     handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
@@ -154,14 +154,14 @@ def _write(folders: Folders, keys: list[Key]) -> None:
         file.flush()
         os.fsync(file.fileno())
     partial.rename(folders.keys)
-    sync_folder(folders.data)
+    fsync_directory(folders.data)
 
 
-def _read(text: bytes, path: str) -> list[Key]:
+def _read(text: bytes, path: str) -> list[ApiKey]:
     try:
-        return msgspec.json.decode(text, type=list[Key])
+        return msgspec.json.decode(text, type=list[ApiKey])
     except (msgspec.DecodeError, ValueError) as error:
-        raise KeyProblem(
+        raise ApiKeyError(
             f"{path} is damaged ({error}): remove it and make the keys anew with "
             "'hoursight keys create'"
         ) from error

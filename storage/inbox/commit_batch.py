@@ -11,17 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.inbox.segment import SegmentRefused
-from storage.inbox.validation import Admitted, admit
+from storage.inbox.validation import ValidationResult, validate
 from storage.model.schema import Schema, Table
 
-__all__ = ["Intake", "Rejected", "Spans", "distinct", "judge", "spans", "steps"]
+__all__ = ["CommitBatch", "RejectedSegment", "Spans", "distinct", "read_inbox", "spans", "steps"]
 
 # Each server with the times of its first and last row [µs since 1970].
 Spans = dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Rejected:
+class RejectedSegment:
     """A file of which nothing was taken."""
 
     path: Path
@@ -29,14 +29,14 @@ class Rejected:
 
 
 @dataclass(frozen=True)
-class Intake:
+class CommitBatch:
     """Segments whose batches are new, and files that were rejected."""
 
-    fresh: Sequence[Admitted]
-    rejected: Sequence[Rejected]
+    fresh: Sequence[ValidationResult]
+    rejected: Sequence[RejectedSegment]
     schema: Schema
 
-    def of(self, table_name: str) -> list[Admitted]:
+    def of(self, table_name: str) -> list[ValidationResult]:
         """The segments for one table."""
         return [a for a in self.fresh if a.provenance.table == table_name]
 
@@ -57,7 +57,7 @@ class Intake:
         return cache(lambda name: spans(self._gathered(name), self.schema.table(name).time))
 
 
-def _gather(segments: Sequence[Admitted], target: Table) -> pa.Table:
+def _gather(segments: Sequence[ValidationResult], target: Table) -> pa.Table:
     parts = [
         a.rows.append_column("_batch", pa.array(np.full(a.rows.num_rows, i, np.int32)))
         for i, a in enumerate(segments)
@@ -71,17 +71,17 @@ def _gather(segments: Sequence[Admitted], target: Table) -> pa.Table:
     return together if bool(np.all(np.diff(places) == 1)) else together.take(places)
 
 
-def judge(
+def read_inbox(
     paths: Iterable[Path], now: datetime, schema: Schema
-) -> tuple[list[Admitted], list[Rejected]]:
+) -> tuple[list[ValidationResult], list[RejectedSegment]]:
     """The files that may be committed, and those that may not."""
-    admitted: list[Admitted] = []
-    rejected: list[Rejected] = []
+    admitted: list[ValidationResult] = []
+    rejected: list[RejectedSegment] = []
     for path in paths:
         try:
-            admitted.append(admit(path, now, schema))
+            admitted.append(validate(path, now, schema))
         except SegmentRefused as error:
-            rejected.append(Rejected(path, str(error)))
+            rejected.append(RejectedSegment(path, str(error)))
     return admitted, rejected
 
 

@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
-from storage.platform.durability import disk_trouble, sync_folder
-from storage.platform.failpoints import reach
+from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.failpoints import failpoint
 
 __all__ = [
     "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
@@ -92,16 +92,16 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
         with partial.open("wb") as file:
             _encode(shaped, file)
             file.flush()
-            reach("segment written")
+            failpoint("segment written")
             os.fsync(file.fileno())
-        reach("segment synced")
+        failpoint("segment synced")
         partial.rename(final)
-        reach("segment renamed")
-        sync_folder(folders.inbox)
+        failpoint("segment renamed")
+        fsync_directory(folders.inbox)
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        trouble = disk_trouble(folders.inbox, error) or str(error)
+        trouble = disk_problem(folders.inbox, error) or str(error)
         raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
     return final
 

@@ -14,7 +14,7 @@ from storage.model.metrics import Metric
 from storage.model.precision import rounded
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 
-__all__ = ["MAX_FUTURE", "Admitted", "admit"]
+__all__ = ["MAX_FUTURE", "ValidationResult", "validate"]
 
 MAX_FUTURE = timedelta(minutes=5)
 # A clock that was set back leaves segments behind that seem to come from the future.
@@ -25,7 +25,7 @@ CPU_SUM_EXPECTED = (90.0, 105.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class ValidationResult:
     """A segment that may be committed: `rows` in the table's own schema, and what was left out."""
 
     path: Path
@@ -36,7 +36,7 @@ class Admitted:
     reasons: tuple[str, ...]
 
 
-def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
+def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationResult:
     """Read and judge one file of the inbox; SegmentRefused when none of it can be taken.
 
     What was no future when the segment was written is none later: this host's clock may have been
@@ -53,7 +53,7 @@ def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
         rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
-    judged = _Judged(_fitted(rows, target))
+    judged = _RowValidation(_fitted(rows, target))
     judged.drop_incomplete(target)
     if target.name == "metrics":
         judged.drop_future(max(now, provenance.created_at))
@@ -62,7 +62,9 @@ def admit(path: Path, now: datetime, schema: Schema = STOCK) -> Admitted:
         judged.flag_cpu_sums()
         judged.drop_empty(schema.metrics)
     kept = rounded(judged.rows, target.name, schema.metrics)
-    return Admitted(path, provenance, kept, rows.num_rows, judged.refused, tuple(judged.reasons))
+    return ValidationResult(
+        path, provenance, kept, rows.num_rows, judged.refused, tuple(judged.reasons)
+    )
 
 
 def _check_clock(created_at: datetime, now: datetime) -> None:
@@ -120,7 +122,7 @@ def _kin(given: pa.DataType, expected: pa.DataType) -> bool:
     return bool(types.is_floating(given) or types.is_integer(given))
 
 
-class _Judged:
+class _RowValidation:
     """The rows that are left, and why the others are not."""
 
     def __init__(self, rows: pa.Table) -> None:

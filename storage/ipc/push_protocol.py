@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "refusal"]
+__all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "rejection_json"]
 
 # As sent, which is mostly compressed.
 MAX_SENT_BYTES = 16 << 20
@@ -35,7 +35,7 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
         return msgspec.structs.replace(msgspec.json.decode(head, type=cls), body=body)
 
 
-def refusal(status_code: int, message: str, remedy: str = "", **more: Any) -> bytes:
+def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any) -> bytes:
     """The JSON of a refusal; clients of InfluxDB show its `message` or `error`."""
     whole = f"{message}: {remedy}" if remedy else message
     told = {

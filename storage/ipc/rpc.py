@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["NobodyThere", "answering", "ask"]
+__all__ = ["NotRunning", "call_rpc", "serve_rpc"]
 
 log = logging.getLogger(__name__)
 
@@ -23,17 +23,17 @@ STOP_WITHIN_S = 0.05
 Answering = Callable[[bytes], tuple[int, bytes]]
 
 
-class NobodyThere(Exception):
+class NotRunning(Exception):
     """No running system takes calls for this data folder."""
 
 
 @contextmanager
-def answering(
+def serve_rpc(
     place: Path, answer: Answering, most_bytes: int = MAX_QUESTION_BYTES
 ) -> Iterator[None]:
     """Answer questions at the socket `place`, each in a thread of its own."""
     place.unlink(missing_ok=True)
-    with _address(place) as address, _Server(address, answer, most_bytes) as server:
+    with _address(place) as address, _RpcServer(address, answer, most_bytes) as server:
         thread = threading.Thread(
             target=server.serve_forever, args=(STOP_WITHIN_S,), daemon=True, name=place.stem
         )
@@ -44,13 +44,13 @@ def answering(
     place.unlink(missing_ok=True)
 
 
-async def ask(place: Path, question: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer; NobodyThere when nothing listens at the socket `place`."""
+async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:
+    """Status and body of the answer; NotRunning when nothing listens at the socket `place`."""
     try:
         with _address(place) as address:
             reader, writer = await asyncio.open_unix_connection(address)
     except OSError as error:
-        raise NobodyThere(
+        raise NotRunning(
             f"no running system listens in {place.parent}: start one with 'hoursight up'"
         ) from error
     try:
@@ -67,11 +67,11 @@ async def ask(place: Path, question: bytes) -> tuple[int, bytes]:
             await writer.wait_closed()
     status, _, body = whole.partition(b"\n")
     if not status:
-        raise NobodyThere("the system was stopped before it answered: ask again")
+        raise NotRunning("the system was stopped before it answered: ask again")
     return int(status), body
 
 
-class _Server(socketserver.ThreadingUnixStreamServer):
+class _RpcServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     request_queue_size = 128
@@ -79,15 +79,15 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     def __init__(self, address: str, answer: Answering, most_bytes: int) -> None:
         self.answer = answer
         self.most_bytes = most_bytes
-        super().__init__(address, _Handler)
+        super().__init__(address, _RpcHandler)
 
     def server_bind(self) -> None:
         super().server_bind()
         Path(str(self.server_address)).chmod(0o600)  # before it listens, nobody can connect
 
 
-class _Handler(socketserver.StreamRequestHandler):
-    server: _Server
+class _RpcHandler(socketserver.StreamRequestHandler):
+    server: _RpcServer
 
     def handle(self) -> None:
         question = self.rfile.read(self.server.most_bytes + 1)

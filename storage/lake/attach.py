@@ -13,18 +13,26 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.lake.catalog import (
     ExtensionMissing,
-    Home,
+    LakeLocation,
     PostgresCatalog,
     SqliteCatalog,
-    home_of,
+    lake_location,
     load_extension,
 )
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 
 __all__ = [
-    "LakeMissing", "LakeUnreadable", "ReadersBusy", "attach_reader", "attach_still",
-    "attach_writer", "copy_catalog", "evolve", "merge_guard", "reading",
+    "LakeMissing",
+    "LakeUnreadable",
+    "ReadersBusy",
+    "attach_copy",
+    "attach_reader",
+    "attach_writer",
+    "copy_catalog",
+    "evolve",
+    "merge_lock",
+    "reader_lock",
 ]  # fmt: skip
 
 SQL = Path(__file__).parents[1] / "sql"
@@ -68,7 +76,7 @@ def attach_writer(
 
     By `pen` it names the files that it writes; the catalog remembers the folder itself.
     """
-    home = home_of(folders)
+    home = lake_location(folders)
     connection = _connect(home.catalog)
     connection.execute("SET threads = 1; SET memory_limit = '2GB'")
     # Who comes second to a snapshot's number must look again, not add to what it does not know.
@@ -98,7 +106,7 @@ def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
 def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     """A read-only connection that sees each commit as it comes."""
     try:
-        home = home_of(folders)
+        home = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
     if home.catalog.identity() is None:
@@ -110,12 +118,12 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def attach_still(folders: Folders) -> duckdb.DuckDBPyConnection:
+def attach_copy(folders: Folders) -> duckdb.DuckDBPyConnection:
     """A read-only connection to a copy of a lake that nobody writes; nothing is changed by it."""
-    return _attached(folders, home_of(folders), "")
+    return _attached(folders, lake_location(folders), "")
 
 
-def _attached(folders: Folders, home: Home, option: str) -> duckdb.DuckDBPyConnection:
+def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
     try:
         connection = _connect(home.catalog)
         _attach(connection, home, f"{option}, READ_ONLY")
@@ -131,7 +139,7 @@ def _attached(folders: Folders, home: Home, option: str) -> duckdb.DuckDBPyConne
     return connection
 
 
-def copy_catalog(source: Home, target: Path, files: Path) -> None:
+def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
     """Make a SQLite catalog `target` for `files` of what the one at `source` says now."""
     connection = _connect(source.catalog)
     load_extension(connection, SqliteCatalog.extension)
@@ -154,7 +162,7 @@ def copy_catalog(source: Home, target: Path, files: Path) -> None:
 
 
 @contextmanager
-def reading(folders: Folders) -> Iterator[None]:
+def reader_lock(folders: Folders) -> Iterator[None]:
     """Keeps a merge from taking effect in the middle of a query or of a pinned window.
 
     The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
@@ -168,7 +176,7 @@ def reading(folders: Folders) -> Iterator[None]:
 
 
 @contextmanager
-def merge_guard(folders: Folders, patience_s: float) -> Iterator[None]:
+def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     """The other side of `reading`: waits for a gap between readers for so long, then makes one.
 
     Those that come are kept waiting at a gate until those that read already are done: a merge gets
@@ -212,7 +220,10 @@ def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
 
 
 def _attach(
-    connection: duckdb.DuckDBPyConnection, home: Home, option: str = "", pen: Path | None = None
+    connection: duckdb.DuckDBPyConnection,
+    home: LakeLocation,
+    option: str = "",
+    pen: Path | None = None,
 ) -> None:
     connection.execute(
         f"ATTACH 'ducklake:{_quoted(home.catalog.url)}' AS lake "

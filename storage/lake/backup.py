@@ -29,10 +29,10 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, read_settings, write_settings
-from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_still, copy_catalog
-from storage.lake.catalog import Home, PostgresCatalog, home_of
-from storage.platform.durability import disk_trouble, sync_folder
-from storage.platform.failpoints import reach
+from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_copy, copy_catalog
+from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
+from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.failpoints import failpoint
 
 __all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "drop_abandoned", "restore"]
 
@@ -102,7 +102,7 @@ def back_up(data: Path | str, target: Path, tell: Tell | None = None) -> Manifes
     handed the bytes done and the bytes in all. Raises LakeMissing and BackupRefused.
     """
     folders = Folders.at(data)
-    if home_of(folders).catalog.identity() is None:
+    if lake_location(folders).catalog.identity() is None:
         raise LakeMissing(folders)
     if target.exists():
         raise BackupRefused(f"{target} is there already: name another file, or remove that one")
@@ -112,12 +112,12 @@ def back_up(data: Path | str, target: Path, tell: Tell | None = None) -> Manifes
         with _staged(folders) as staged:
             manifest = _summed(staged)
             _write(staged, partial, manifest, tell or _silently)
-        reach("backup: archive written")
+        failpoint("backup: archive written")
         partial.rename(target)
-        sync_folder(target.absolute().parent)
-        reach("backup: archive named")
+        fsync_directory(target.absolute().parent)
+        failpoint("backup: archive named")
     except OSError as error:
-        trouble = disk_trouble(target.absolute().parent, error) or error
+        trouble = disk_problem(target.absolute().parent, error) or error
         raise BackupRefused(f"no backup was made: {trouble}") from error
     finally:
         partial.unlink(missing_ok=True)
@@ -143,9 +143,9 @@ def restore(archive: Path, data: Path | str, tell: Tell | None = None) -> Manife
         if target.exists():
             target.rmdir()
         partial.rename(target)
-        sync_folder(target.parent)
+        fsync_directory(target.parent)
     except OSError as error:
-        trouble = disk_trouble(target.parent, error) or error
+        trouble = disk_problem(target.parent, error) or error
         raise BackupRefused(f"nothing was restored: {trouble}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -202,17 +202,17 @@ def _stage(folders: Folders, staged: Folders) -> Folders:
             if path.is_file() and path.suffix not in LEFT_BEHIND:
                 with suppress(FileNotFoundError):
                     _link(path, staged.data / path.relative_to(folders.data))
-    reach("backup: inbox linked")
-    home = home_of(folders)
+    failpoint("backup: inbox linked")
+    home = lake_location(folders)
     _copy_settings(folders, staged)
     _copy_catalog(home, staged)
-    reach("backup: catalog copied")
+    failpoint("backup: catalog copied")
     for place in _named(staged):
         try:
             _link(home.files / place, staged.lake / place)
         except FileNotFoundError as error:
             raise _Moved from error
-    reach("backup: lake linked")
+    failpoint("backup: lake linked")
     return staged
 
 
@@ -225,7 +225,7 @@ def _copy_settings(folders: Folders, staged: Folders) -> None:
         shutil.copy2(folders.settings, staged.settings)
 
 
-def _copy_catalog(home: Home, staged: Folders) -> None:
+def _copy_catalog(home: LakeLocation, staged: Folders) -> None:
     if isinstance(home.catalog, PostgresCatalog):
         try:
             copy_catalog(home, staged.catalog, staged.lake)
@@ -238,7 +238,7 @@ def _copy_catalog(home: Home, staged: Folders) -> None:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if copied.returncode:
-        reason = disk_trouble(home.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]
+        reason = disk_problem(home.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]
         raise BackupRefused(f"the catalog could not be copied: {reason}")
 
 
@@ -266,7 +266,7 @@ def _link(path: Path, target: Path) -> None:
 
 def _summed(staged: Folders) -> Manifest:
     """What the staged lake holds."""
-    connection = attach_still(staged)
+    connection = attach_copy(staged)
     try:
         found = connection.execute("FROM ducklake_current_snapshot('lake')").fetchone()
         tables = {name: _sum_of(connection, name) for name in _table_names(connection)}

@@ -11,11 +11,18 @@ import duckdb
 
 from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, read_settings
-from storage.platform.durability import disk_trouble
+from storage.platform.durability import disk_problem
 
 __all__ = [
-    "ExtensionMissing", "Home", "Lead", "LeadLost", "Pen", "PostgresCatalog", "SqliteCatalog",
-    "home_of", "load_extension",
+    "DataPathLink",
+    "ExtensionMissing",
+    "LakeLocation",
+    "LeaderLock",
+    "LeaderLockLost",
+    "PostgresCatalog",
+    "SqliteCatalog",
+    "lake_location",
+    "load_extension",
 ]  # fmt: skip
 
 # The catalog waits this long for a lock before it gives up.
@@ -36,7 +43,7 @@ class ExtensionMissing(Exception):
     """A package that this kind of catalog needs is not installed; the message names it."""
 
 
-class LeadLost(ConnectionError):
+class LeaderLockLost(ConnectionError):
     """This process may not write the catalog: another keeper does, or the server forgot us."""
 
 
@@ -88,7 +95,7 @@ class SqliteCatalog:
 
     def trouble(self, error: Exception) -> str | None:  # noqa: ARG002 - the disk itself is asked
         """Why it cannot be used, with the remedy, where that is known."""
-        return disk_trouble(self.path.parent)
+        return disk_problem(self.path.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +132,23 @@ class PostgresCatalog:
 
 
 @dataclass(frozen=True, slots=True)
-class Home:
+class LakeLocation:
     """Where one lake is."""
 
     catalog: SqliteCatalog | PostgresCatalog
     files: Path
 
 
-def home_of(folders: Folders) -> Home:
+def lake_location(folders: Folders) -> LakeLocation:
     """Where the lake of a data folder is by its settings; raises SettingsError."""
     settings = read_settings(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
-        return Home(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
-    return Home(SqliteCatalog(folders.catalog), files)
+        return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
+    return LakeLocation(SqliteCatalog(folders.catalog), files)
 
 
-class Lead:
+class LeaderLock:
     """The right to write a PostgreSQL catalog: an advisory lock on a connection of its own."""
 
     def __init__(self, catalog: PostgresCatalog) -> None:
@@ -157,13 +164,13 @@ class Lead:
         )
         if not self._ask(f"SELECT pg_try_advisory_lock({LEAD})"):
             self.close()
-            raise LeadLost(
+            raise LeaderLockLost(
                 f"another keeper, maybe of another host, holds {catalog}: stop it, or use another "
                 "database"
             )
 
     def check(self) -> None:
-        """Raise LeadLost unless the lock is still ours."""
+        """Raise LeaderLockLost unless the lock is still ours."""
         high, low = divmod(LEAD, 1 << 32)
         mine = (
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = "
@@ -172,9 +179,9 @@ class Lead:
         try:
             held = self._ask(mine)
         except duckdb.Error as error:
-            raise LeadLost(f"the server has ended our connection: {error}") from error
+            raise LeaderLockLost(f"the server has ended our connection: {error}") from error
         if not held:
-            raise LeadLost("the server has let go of our lock")
+            raise LeaderLockLost("the server has let go of our lock")
 
     def close(self) -> None:
         """Let another keeper write."""
@@ -189,7 +196,7 @@ class Lead:
         return bool(row and row[0])
 
 
-class Pen:
+class DataPathLink:
     """The path by which a writer names the lake's files; it can be lifted from them.
 
     When the reply to a COMMIT is lost, DuckLake takes it for failed and deletes the files that the

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from storage.config.folders import Folders
-from storage.lake.catalog import home_of
+from storage.lake.catalog import lake_location
 
-__all__ = ["held_open"]
+__all__ = ["catalog_held_open"]
 
 # It ends with the pipe, and so with whoever holds the other end, however that ends.
 _HOLD = """
@@ -28,9 +28,9 @@ catalog.close()
 
 
 @contextmanager
-def held_open(folders: Folders) -> Iterator[None]:
+def catalog_held_open(folders: Folders) -> Iterator[None]:
     """Hold the catalog of a lake open for the time of the context; one on PostgreSQL needs none."""
-    catalog = home_of(folders).catalog
+    catalog = lake_location(folders).catalog
     if catalog.networked:
         yield
         return

@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from storage.inbox.commit_batch import Spans
 from storage.inbox.segment import Provenance
-from storage.lake.transaction import Writer
+from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
-__all__ = ["Batches", "Newest"]
+__all__ = ["CommittedBatches", "NewestTimes"]
 
 REMEMBERED = timedelta(days=3)
 # A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
@@ -18,10 +18,10 @@ LOOKED_BACK = timedelta(hours=25)  # who asks for a day gets all of it
 NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 
 
-class Batches:
+class CommittedBatches:
     """Which batches were committed: recent ones from memory, older ones from the lake."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: WriteConnection) -> None:
         self._writer = writer
         self._load()
 
@@ -52,10 +52,10 @@ class Batches:
         )
 
 
-class Newest:
+class NewestTimes:
     """The newest row of each server in a table: what comes later cannot be there already."""
 
-    def __init__(self, writer: Writer, target: Table) -> None:
+    def __init__(self, writer: WriteConnection, target: Table) -> None:
         name, time = target.name, target.time
         newest = writer.value(f"SELECT max({time}) FROM {name}")
         since = newest and newest - LOOKED_BACK

@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 
 from storage.config.folders import Folders
 from storage.lake.attach import SQL
-from storage.lake.transaction import Writer
+from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
-__all__ = ["delete_servers", "fingerprint", "forget_rejected", "rewrite_after_deletions"]
+__all__ = ["erase_rejected", "erase_servers", "fingerprint", "rewrite_after_erasure"]
 
 
 # What may stand beside a name that is the whole name: web-1 is neither web-10 nor my.web-1.
@@ -27,7 +27,7 @@ def fingerprint(server: str) -> str:
     return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
-def delete_servers(writer: Writer, asked: pa.Table, began: datetime) -> None:
+def erase_servers(writer: WriteConnection, asked: pa.Table, began: datetime) -> None:
     """Delete the servers of `asked` (rows of the table deletions), inside of a transaction."""
     ledger = writer.schema.table("deletions")
     entries = []
@@ -39,7 +39,7 @@ def delete_servers(writer: Writer, asked: pa.Table, began: datetime) -> None:
         _scrub(writer, ledger, server)
 
 
-def _delete(writer: Writer, server: str, began: datetime) -> list[dict[str, object]]:
+def _delete(writer: WriteConnection, server: str, began: datetime) -> list[dict[str, object]]:
     went = []
     writer.run(
         "UPDATE truth SET caused_by = NULL WHERE caused_by IN "
@@ -58,7 +58,7 @@ def _delete(writer: Writer, server: str, began: datetime) -> list[dict[str, obje
     return went
 
 
-def _scrub(writer: Writer, target: Table, server: str) -> None:
+def _scrub(writer: WriteConnection, target: Table, server: str) -> None:
     """Put the fingerprint where sentences, such as reasons of refusals, name the server."""
     prose = {c.name: _scrubbed(f'"{c.name}"', c.type) for c in target.columns if c.prose}
     if not prose:
@@ -88,7 +88,7 @@ def _scrubbed(value: str, kind: pa.DataType, depth: int = 0) -> str:
     return value
 
 
-def rewrite_after_deletions(writer: Writer, target: Table) -> None:
+def rewrite_after_erasure(writer: WriteConnection, target: Table) -> None:
     """Write files anew from which a server was deleted: until then its rows are only masked.
 
     Readers need no guard: a replaced file stays listed for the snapshots that it belongs to.
@@ -107,7 +107,7 @@ def rewrite_after_deletions(writer: Writer, target: Table) -> None:
     writer.transaction(work)
 
 
-def forget_rejected(folders: Folders, servers: Sequence[str]) -> None:
+def erase_rejected(folders: Folders, servers: Sequence[str]) -> None:
     """Remove files that were put aside and hold or name one of the servers, with their reasons."""
     for path in (*folders.rejected.glob("*.parquet"), *folders.committed.glob("*.parquet")):
         reason = path.with_suffix(".reason.txt")

@@ -15,11 +15,11 @@ import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.inbox.commit_batch import steps
-from storage.lake.dedup import LOOKED_BACK, Newest
-from storage.lake.transaction import Writer
+from storage.lake.dedup import LOOKED_BACK, NewestTimes
+from storage.lake.transaction import WriteConnection
 from storage.model.schema import TIMESTAMP
 
-__all__ = ["Held", "Latest", "held"]
+__all__ = ["LastValueCache", "LastValues", "read_last_values"]
 
 RECENT = timedelta(hours=1)
 # Samples may be stamped a little ahead of the clock by which old ones go.
@@ -29,7 +29,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LastValues:
     """What the file says: one row a server that has a sample `since` then."""
 
     rows: pa.Table
@@ -44,22 +44,22 @@ class Held:
         return self.rows.filter(pc.greater_equal(self.rows["ts"], pa.scalar(start, TIMESTAMP)))
 
 
-def held(folders: Folders) -> Held | None:
+def read_last_values(folders: Folders) -> LastValues | None:
     """What the file says; None when there is none, or no whole one."""
     try:
         with pa.OSFile(str(folders.latest)) as file, pa.ipc.open_file(file) as parts:
             rows = parts.read_all()
         told = rows.schema.metadata
         since = datetime.fromisoformat(told[SINCE].decode())
-        return Held(rows, int(told[SNAPSHOT]), since)
+        return LastValues(rows, int(told[SNAPSHOT]), since)
     except (OSError, pa.ArrowException):
         return None
 
 
-class Latest:
+class LastValueCache:
     """The keeper's side: follows the commits."""
 
-    def __init__(self, writer: Writer, newest: Newest) -> None:
+    def __init__(self, writer: WriteConnection, newest: NewestTimes) -> None:
         metrics = writer.schema.table("metrics")
         self._writer = writer
         self._arrow = pa.schema([field.with_nullable(True) for field in metrics.arrow])

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from storage.config.folders import Folders
-from storage.lake.attach import SQL, merge_guard
+from storage.lake.attach import SQL, merge_lock
 from storage.lake.backup import drop_abandoned
-from storage.lake.erasure import rewrite_after_deletions
-from storage.lake.transaction import Writer
+from storage.lake.erasure import rewrite_after_erasure
+from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table, rolled_up
-from storage.platform.failpoints import reach
+from storage.platform.failpoints import failpoint
 
-__all__ = ["merge", "slices"]
+__all__ = ["maintenance_steps", "merge"]
 
 log = logging.getLogger("keeper")
 
@@ -28,10 +28,10 @@ ABANDONED_S = 3600.0
 COMMITTED_KEPT_S = 3600.0
 DAY = timedelta(days=1)
 
-Slice = Callable[[], None]
+MaintenanceStep = Callable[[], None]
 
 
-def slices(writer: Writer, now: datetime) -> Iterator[Slice]:
+def maintenance_steps(writer: WriteConnection, now: datetime) -> Iterator[MaintenanceStep]:
     """One round of maintenance in short pieces; each may fail by itself.
 
     Replaced files go first, then old snapshots, and only then files are merged and rows let go: in
@@ -43,12 +43,12 @@ def slices(writer: Writer, now: datetime) -> Iterator[Slice]:
     yield partial(_expire, writer, now)
     for each in writer.schema.tables:
         yield from _expired_days(writer, each, now)
-        yield partial(rewrite_after_deletions, writer, each)
+        yield partial(rewrite_after_erasure, writer, each)
         if each.name != "deletions":  # its files tell which others are to be written anew
             yield partial(merge, writer, each)
 
 
-def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None:
+def merge(writer: WriteConnection, target: Table, patience_s: float = PATIENCE_S) -> None:
     """Put a table's small files together; readers see the same rows before and after.
 
     Raises ReadersBusy, and leaves all as it was, when a reader keeps it waiting.
@@ -61,14 +61,14 @@ def merge(writer: Writer, target: Table, patience_s: float = PATIENCE_S) -> None
         merged.extend(writer.run(call, name=target.name).fetchall())
         if merged:
             writer.sync(target, before)
-            reach("files merged")
+            failpoint("files merged")
 
     def guard() -> AbstractContextManager[None]:
-        return merge_guard(writer.folders, patience_s) if merged else nullcontext()
+        return merge_lock(writer.folders, patience_s) if merged else nullcontext()
 
     writer.transaction(work, guard)
     if merged:
-        reach("merge committed")
+        failpoint("merge committed")
 
 
 def _sweep(folders: Folders) -> None:
@@ -85,21 +85,23 @@ def _drop_older(paths: Iterable[Path], age_s: float) -> None:
                 path.unlink()
 
 
-def _clean_up(writer: Writer) -> None:
+def _clean_up(writer: WriteConnection) -> None:
     writer.settle()
     writer.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
-    reach("files cleaned up")
+    failpoint("files cleaned up")
 
 
-def _expire(writer: Writer, now: datetime) -> None:
+def _expire(writer: WriteConnection, now: datetime) -> None:
     writer.settle()
     writer.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
     )
-    reach("snapshots expired")
+    failpoint("snapshots expired")
 
 
-def _expired_days(writer: Writer, target: Table, now: datetime) -> Iterator[Slice]:
+def _expired_days(
+    writer: WriteConnection, target: Table, now: datetime
+) -> Iterator[MaintenanceStep]:
     """A slice for each whole day that is older than the table is kept."""
     if target.kept is None:
         return
@@ -118,7 +120,7 @@ def _expired_days(writer: Writer, target: Table, now: datetime) -> Iterator[Slic
         yield partial(_drop_day, writer, target, day, now)
 
 
-def _drop_day(writer: Writer, target: Table, day: datetime, now: datetime) -> None:
+def _drop_day(writer: WriteConnection, target: Table, day: datetime, now: datetime) -> None:
     if target.name == "metrics" and not _rolled_up(writer, day, now):
         log.warning("samples of %s stay longer: they are not rolled up yet", day.date())
         return
@@ -132,7 +134,7 @@ def _drop_day(writer: Writer, target: Table, day: datetime, now: datetime) -> No
     log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.kept_text)
 
 
-def _rolled_up(writer: Writer, day: datetime, now: datetime) -> bool:
+def _rolled_up(writer: WriteConnection, day: datetime, now: datetime) -> bool:
     """Whether each sample of a day stands in its roll-up, or is too old to stand in one."""
     kept = writer.schema.table("metrics_5m").kept
     if kept is not None and day < _day(now - kept):

@@ -14,12 +14,12 @@ import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.lake.attach import SQL, attach_writer, evolve
-from storage.lake.catalog import Lead, Pen, PostgresCatalog, home_of
+from storage.lake.catalog import DataPathLink, LeaderLock, PostgresCatalog, lake_location
 from storage.model.schema import TIMESTAMP, Schema, Table
-from storage.platform.durability import disk_trouble, sync_folder
-from storage.platform.failpoints import reach
+from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.failpoints import failpoint
 
-__all__ = ["FilesMissing", "Writer"]
+__all__ = ["FilesMissing", "WriteConnection"]
 
 T = TypeVar("T")
 
@@ -30,7 +30,7 @@ class FilesMissing(OSError):
     """The catalog names files that are not there."""
 
 
-class Writer:
+class WriteConnection:
     """The one connection that writes the lake of a data folder, whose tables are `schema`.
 
     On a networked catalog a failure may have been a success whose reply was lost. After one,
@@ -41,7 +41,7 @@ class Writer:
         self.folders = folders
         self.schema = schema
         self.generation = 0  # another one after each time that it had to look
-        self._home = home_of(folders)
+        self._home = lake_location(folders)
         self._written: set[Path] = set()  # by the transaction that runs
         self._doubtful: set[Path] = set()  # by transactions that failed
         self._in_doubt = False
@@ -55,7 +55,7 @@ class Writer:
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         catalog = self._home.catalog
-        return disk_trouble(self._home.files, error) or (
+        return disk_problem(self._home.files, error) or (
             (catalog.trouble(error) if catalog.networked else None) or str(error)
         )
 
@@ -144,7 +144,7 @@ class Writer:
     def _commit(self) -> None:
         if self._lead is not None:
             self._lead.check()
-        reach("about to commit")
+        failpoint("about to commit")
         with self._pen.lifted() if self._pen else nullcontext():
             try:
                 self.run("COMMIT")
@@ -160,8 +160,8 @@ class Writer:
     def _open(self) -> None:
         catalog = self._home.catalog
         self._home.files.mkdir(exist_ok=True)
-        self._lead = Lead(catalog) if isinstance(catalog, PostgresCatalog) else None
-        self._pen = Pen(self.folders.pen, self._home.files) if catalog.networked else None
+        self._lead = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
+        self._pen = DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
         try:
             pen = self._pen.path if self._pen else None
             self._connection = attach_writer(self.folders, self.schema, pen)
@@ -213,6 +213,6 @@ def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
             handle = os.open(path, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)
-            sync_folder(path.parent)
+            fsync_directory(path.parent)
             found.add(path)
     return found

@@ -16,24 +16,24 @@ import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
-from storage.inbox.commit_batch import Intake, Rejected, distinct, judge
-from storage.inbox.notify import announce
+from storage.inbox.commit_batch import CommitBatch, RejectedSegment, distinct, read_inbox
+from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
-from storage.inbox.validation import Admitted
+from storage.inbox.validation import ValidationResult
 from storage.lake import maintenance
-from storage.lake.catalog import ExtensionMissing, LeadLost, home_of
-from storage.lake.dedup import Batches, Newest
-from storage.lake.erasure import delete_servers, forget_rejected
-from storage.lake.last_values import Latest
-from storage.lake.maintenance import Slice
-from storage.lake.transaction import Writer
+from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
+from storage.lake.dedup import CommittedBatches, NewestTimes
+from storage.lake.erasure import erase_rejected, erase_servers
+from storage.lake.last_values import LastValueCache
+from storage.lake.maintenance import MaintenanceStep
+from storage.lake.transaction import WriteConnection
 from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
-from storage.platform.durability import disk_trouble
-from storage.platform.failpoints import reach
-from storage.platform.process import sole
+from storage.platform.durability import disk_problem
+from storage.platform.failpoints import failpoint
+from storage.platform.process import exclusive_lock
 
-__all__ = ["Commit", "FolderUnwritable", "Keeper", "KeeperRunning"]
+__all__ = ["CommitResult", "DataFolderNotWritable", "Writer", "WriterRunning"]
 
 log = logging.getLogger("keeper")
 
@@ -42,32 +42,32 @@ MAX_SEGMENTS = 500
 INSTANT = timedelta(microseconds=1)
 
 
-class KeeperRunning(Exception):
+class WriterRunning(Exception):
     """Another keeper holds this data folder."""
 
 
-class FolderUnwritable(Exception):
+class DataFolderNotWritable(Exception):
     """The data folder cannot be written; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
-class Commit:
+class CommitResult:
     """What one transaction did: rows that were new by table, and files taken, dropped, rejected."""
 
     rows: dict[str, int]
     segments: int = 0
     repeated: int = 0
-    rejected: tuple[Rejected, ...] = ()
+    rejected: tuple[RejectedSegment, ...] = ()
 
 
-class Keeper:
+class Writer:
     """Commits what lies in the inbox, each batch exactly once, and looks after the lake's files."""
 
     _known: set[str]
     _last: datetime | None
     _generation: int
 
-    def __init__(self, writer: Writer, lock: TextIO) -> None:
+    def __init__(self, writer: WriteConnection, lock: TextIO) -> None:
         self._writer = writer
         self._folders = writer.folders
         self._lock = lock  # held as long as it is open
@@ -75,32 +75,32 @@ class Keeper:
         self._recall()
 
     @classmethod
-    def open(cls, data: Path | str) -> "Keeper":
+    def open(cls, data: Path | str) -> "Writer":
         """Take charge of a data folder and bring its lake up to the settings.
 
-        Raises KeeperRunning when another process has it, FolderUnwritable, and SettingsError.
+        Raises WriterRunning when another process has it, DataFolderNotWritable, and SettingsError.
         """
         folders, schema = Folders.at(data), read_settings(data).schema()
         try:
-            lock = sole(folders.create().data / "keeper.lock")
+            lock = exclusive_lock(folders.create().data / "keeper.lock")
         except OSError as error:
-            trouble = disk_trouble(folders.data, error) or str(error)
-            raise FolderUnwritable(f"no keeper for {folders.data}: {trouble}") from error
+            trouble = disk_problem(folders.data, error) or str(error)
+            raise DataFolderNotWritable(f"no keeper for {folders.data}: {trouble}") from error
         if lock is None:
-            raise KeeperRunning(
+            raise WriterRunning(
                 f"another keeper holds {folders.data}: stop it, or use another --data folder"
             )
         try:
-            return cls(Writer(folders, schema), lock)
-        except LeadLost as error:
+            return cls(WriteConnection(folders, schema), lock)
+        except LeaderLockLost as error:
             lock.close()
-            raise KeeperRunning(str(error)) from error
+            raise WriterRunning(str(error)) from error
         except (duckdb.Error, ExtensionMissing) as error:
             lock.close()
             known = _known_trouble(folders, error)
             if known is None:
                 raise
-            raise FolderUnwritable(f"no keeper for {folders.data}: {known}") from error
+            raise DataFolderNotWritable(f"no keeper for {folders.data}: {known}") from error
 
     def close(self) -> None:
         """Let go of the lake and of the folder."""
@@ -111,45 +111,45 @@ class Keeper:
         """What is wrong, with the remedy where it is known."""
         return self._writer.trouble(error)
 
-    def commit_waiting(self, now: datetime) -> Commit:
+    def commit_waiting(self, now: datetime) -> CommitResult:
         """Commit the segments that lie in the inbox in one transaction, then remove them."""
         self._writer.settle()
         if self._generation != self._writer.generation:
             self._recall()
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
-            return Commit({})
+            return CommitResult({})
         self._follow_settings()
-        admitted, rejected = judge(paths, now, self._writer.schema)
-        reach("segments judged")
-        intake = Intake(self._unseen(admitted), rejected, self._writer.schema)
+        admitted, rejected = read_inbox(paths, now, self._writer.schema)
+        failpoint("segments judged")
+        intake = CommitBatch(self._unseen(admitted), rejected, self._writer.schema)
         moment = self._moment(now)
         changed = self._writer.transaction(lambda: self._insert_all(intake, moment))
-        reach("committed")
+        failpoint("committed")
         self._last = moment
         self._remember(intake)
         self._put_aside(rejected)
-        reach("rejected put aside")
+        failpoint("rejected put aside")
         self._forget([s for d in intake.of("deletions") for s in _servers(d)])
         for segment in admitted:
             self._let_go(segment.path)
-            reach("segment removed")
+            failpoint("segment removed")
         self._tell_latest(intake)
-        announce(self._folders, changed)
-        reach("announced")
+        notify(self._folders, changed)
+        failpoint("announced")
         fresh = len(intake.fresh)
-        return Commit(changed, fresh, len(admitted) - fresh, tuple(rejected))
+        return CommitResult(changed, fresh, len(admitted) - fresh, tuple(rejected))
 
     def merge(self, table_name: str, patience_s: float = maintenance.PATIENCE_S) -> None:
         """Put a table's small files together; raises ReadersBusy when a reader keeps it waiting."""
         maintenance.merge(self._writer, self._writer.schema.table(table_name), patience_s)
 
-    def upkeep(self, now: datetime) -> Iterator[Slice]:
+    def upkeep(self, now: datetime) -> Iterator[MaintenanceStep]:
         """One round of maintenance in short pieces, to be called in turn; commits may come between.
 
         A piece that fails, with ReadersBusy or as a full disk makes it, leaves all as it was.
         """
-        for piece in maintenance.slices(self._writer, now):
+        for piece in maintenance.maintenance_steps(self._writer, now):
             yield partial(self._look_after, piece)
 
     def tidy(self, now: datetime) -> None:
@@ -157,7 +157,7 @@ class Keeper:
         for piece in self.upkeep(now):
             piece()
 
-    def _look_after(self, piece: Slice) -> None:
+    def _look_after(self, piece: MaintenanceStep) -> None:
         piece()
         if self._latest is not None:
             self._latest.write()  # the same rows, of another snapshot
@@ -167,9 +167,9 @@ class Keeper:
         writer = self._writer
         self._known = writer.column("SELECT DISTINCT server FROM server_facts")
         self._last = writer.value("SELECT max(ts) FROM segments")
-        self._batches = Batches(writer)
-        self._newest: dict[str, Newest] = {}  # by table, once it is asked for
-        self._latest: Latest | None = None  # once there are samples
+        self._batches = CommittedBatches(writer)
+        self._newest: dict[str, NewestTimes] = {}  # by table, once it is asked for
+        self._latest: LastValueCache | None = None  # once there are samples
         kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
         for batch_id in set(kept) - self._batches.in_lake(list(kept)):
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
@@ -206,7 +206,7 @@ class Keeper:
         """
         return now if self._last is None else max(now, self._last + INSTANT)
 
-    def _remember(self, intake: Intake) -> None:
+    def _remember(self, intake: CommitBatch) -> None:
         self._batches.add(each.provenance.batch_id for each in intake.fresh)
         self._known |= intake.spans(table("metrics")).keys()
         for segment in intake.of("server_facts"):
@@ -214,7 +214,7 @@ class Keeper:
         for name, newest in self._newest.items():
             newest.add(intake.spans(self._writer.schema.table(name)))
 
-    def _tell_latest(self, intake: Intake) -> None:
+    def _tell_latest(self, intake: CommitBatch) -> None:
         """Keep the last samples at hand; readers on other hosts would not find them there."""
         if self._writer.networked:
             return
@@ -222,18 +222,18 @@ class Keeper:
             self._latest.add(intake.rows(self._writer.schema.table("metrics")))
             self._latest.forget(s for d in intake.of("deletions") for s in _servers(d))
         elif intake.spans(self._writer.schema.table("metrics")):
-            self._latest = Latest(self._writer, self._newest["metrics"])
+            self._latest = LastValueCache(self._writer, self._newest["metrics"])
         if self._latest is not None:
             self._latest.write()
 
     def _forget(self, servers: Sequence[str]) -> None:
         if servers:
-            forget_rejected(self._folders, servers)
+            erase_rejected(self._folders, servers)
             self._known -= set(servers)
             for newest in self._newest.values():
                 newest.forget(servers)
 
-    def _unseen(self, admitted: Sequence[Admitted]) -> list[Admitted]:
+    def _unseen(self, admitted: Sequence[ValidationResult]) -> list[ValidationResult]:
         """Those whose batch the ledger does not have, each batch once."""
         seen = self._batches.known(a.provenance for a in admitted)
         fresh = []
@@ -243,7 +243,7 @@ class Keeper:
                 fresh.append(each)
         return fresh
 
-    def _insert_all(self, intake: Intake, now: datetime) -> dict[str, int]:
+    def _insert_all(self, intake: CommitBatch, now: datetime) -> dict[str, int]:
         began = datetime.now(UTC)
         new_rows: dict[str, int] = {}
         committed: dict[str, int] = {}
@@ -258,18 +258,18 @@ class Keeper:
                 )
                 new_rows[target.name] = sum(counts)
                 committed |= {a.provenance.batch_id: n for a, n in zip(mine, counts, strict=True)}
-                reach("rows inserted")
+                failpoint("rows inserted")
         self._register_servers(intake, began, new_rows)
-        reach("servers registered")
+        failpoint("servers registered")
         self._write_ledger(intake, committed, now, began)
-        reach("ledger written")
+        failpoint("ledger written")
         # Last, so that nothing of this commit is left of a server that goes.
         for segment in intake.of("deletions"):
-            delete_servers(self._writer, segment.rows, began)
+            erase_servers(self._writer, segment.rows, began)
         changed = {name: count for name, count in new_rows.items() if count}
         return changed | {"segments": len(intake.fresh)}
 
-    def _insert(self, target: Table, intake: Intake, began: datetime) -> list[int]:
+    def _insert(self, target: Table, intake: CommitBatch, began: datetime) -> list[int]:
         """Insert what is new; returns the new rows of each segment."""
         incoming = intake.rows(target)
         if target.key and not self._all_later(target, intake):
@@ -281,12 +281,12 @@ class Keeper:
         counts = {each["values"]: each["counts"] for each in tally}
         return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
 
-    def _all_later(self, target: Table, intake: Intake) -> bool:
+    def _all_later(self, target: Table, intake: CommitBatch) -> bool:
         """Whether no row can be there already, as is the everyday case: told without the lake."""
         if target.key[0] != "server" or target.time not in target.key:
             return False
         if target.name not in self._newest:
-            self._newest[target.name] = Newest(self._writer, target)
+            self._newest[target.name] = NewestTimes(self._writer, target)
         later = self._newest[target.name].all_later(intake.spans(target))
         return later and distinct(intake.rows(target), target.key)
 
@@ -325,7 +325,9 @@ class Keeper:
             equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
             self._writer.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
 
-    def _register_servers(self, intake: Intake, began: datetime, new_rows: dict[str, int]) -> None:
+    def _register_servers(
+        self, intake: CommitBatch, began: datetime, new_rows: dict[str, int]
+    ) -> None:
         """A server that nobody has told us about is known by its name's pattern."""
         told = {server for a in intake.of("server_facts") for server in _servers(a)}
         spans = intake.spans(table("metrics"))
@@ -346,7 +348,7 @@ class Keeper:
 
     def _write_ledger(
         self,
-        intake: Intake,
+        intake: CommitBatch,
         committed: dict[str, int],
         now: datetime,
         began: datetime,
@@ -358,7 +360,7 @@ class Keeper:
             ledger = table("segments")
             self._writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
 
-    def _put_aside(self, rejected: Sequence[Rejected]) -> None:
+    def _put_aside(self, rejected: Sequence[RejectedSegment]) -> None:
         for each in rejected:
             aside = self._folders.rejected / each.path.name
             aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
@@ -368,14 +370,14 @@ class Keeper:
 def _known_trouble(folders: Folders, error: Exception) -> str | None:
     if isinstance(error, ExtensionMissing):
         return str(error)
-    return disk_trouble(folders.data) or home_of(folders).catalog.trouble(error)
+    return disk_problem(folders.data) or lake_location(folders).catalog.trouble(error)
 
 
-def _servers(segment: Admitted) -> set[str]:
+def _servers(segment: ValidationResult) -> set[str]:
     return set(pc.unique(segment.rows["server"]).to_pylist())
 
 
-def _entry(admitted: Admitted, committed: int, now: datetime) -> dict[str, object]:
+def _entry(admitted: ValidationResult, committed: int, now: datetime) -> dict[str, object]:
     told = admitted.provenance
     span = pc.min_max(admitted.rows[table(told.table).time]).as_py()
     return {
@@ -399,7 +401,7 @@ def _entry(admitted: Admitted, committed: int, now: datetime) -> dict[str, objec
     }
 
 
-def _rejection(rejected: Rejected, now: datetime) -> dict[str, object]:
+def _rejection(rejected: RejectedSegment, now: datetime) -> dict[str, object]:
     return {
         "batch_id": rejected.path.name,
         "ts": now,

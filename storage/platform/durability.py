@@ -4,12 +4,12 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["disk_trouble", "sync_folder"]
+__all__ = ["disk_problem", "fsync_directory"]
 
 LEAST_FREE_BYTES = 1 << 20
 
 
-def disk_trouble(place: Path, error: Exception | None = None) -> str | None:
+def disk_problem(place: Path, error: Exception | None = None) -> str | None:
     """Why nothing can be written at `place` (after `error`), with the remedy; None when it can."""
     code = error.errno if isinstance(error, OSError) else None
     try:
@@ -30,7 +30,7 @@ def disk_trouble(place: Path, error: Exception | None = None) -> str | None:
     return None
 
 
-def sync_folder(folder: Path) -> None:
+def fsync_directory(folder: Path) -> None:
     """Make the names in a folder durable."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from typing import TypeAlias
 
-__all__ = ["POINTS", "arm", "end_here", "reach"]
+__all__ = ["POINTS", "arm", "end_here", "failpoint"]
 
 POINTS: tuple[str, ...] = (
     "segment written",
@@ -54,7 +54,7 @@ def arm(point: str, time: int = 1, act: Act = end_here) -> None:
     _armed.point, _armed.left, _armed.act = point, time, act
 
 
-def reach(point: str) -> None:
+def failpoint(point: str) -> None:
     """Go on, unless a test has armed this point."""
     if point == _armed.point:
         _armed.left -= 1

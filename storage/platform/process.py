@@ -7,17 +7,17 @@ import threading
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["log_plainly", "sole", "until_told_to_stop"]
+__all__ = ["configure_logging", "exclusive_lock", "stop_on_signals"]
 
 
-def log_plainly() -> None:
+def configure_logging() -> None:
     """One line an event, level first: who and when is added by whoever runs the process."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     # It would tell of each change of each file.
     logging.getLogger("watchfiles").setLevel(logging.WARNING)
 
 
-def until_told_to_stop() -> threading.Event:
+def stop_on_signals() -> threading.Event:
     """An event that SIGTERM and SIGINT set."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -25,7 +25,7 @@ def until_told_to_stop() -> threading.Event:
     return stop
 
 
-def sole(path: Path) -> TextIO | None:
+def exclusive_lock(path: Path) -> TextIO | None:
     """The lock file at `path`, ours alone until it is closed; None when another process has it."""
     lock = path.open("a")
     try:

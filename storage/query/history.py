@@ -16,7 +16,7 @@ from storage.query.history_files import HistoryError, Samples, read_samples
 from storage.query.reader import Reader
 
 __all__ = [
-    "WINDOW_STEPS", "History", "HistoryError", "Loaded", "from_lake", "load", "read", "week_minute",
+    "WINDOW_STEPS", "History", "HistoryError", "LoadedHistory", "from_lake", "load", "read", "week_minute",
 ]  # fmt: skip
 
 WINDOW_STEPS = CONTEXT_STEPS + HORIZON_STEPS
@@ -80,7 +80,7 @@ def week_minute(start_s: int | NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadedHistory:
     """A history out of files, and what of them is not in it."""
 
     history: History
@@ -94,7 +94,7 @@ def load(paths: Iterable[Path]) -> History:
     return read(paths).history
 
 
-def read(paths: Iterable[Path]) -> Loaded:
+def read(paths: Iterable[Path]) -> LoadedHistory:
     """Read Parquet or CSV files: `ts`, `server`, optionally `profile`, any of the 14 metrics.
 
     Readings of any cadence become means of 5-minute steps. Raises HistoryError when nothing is
@@ -119,7 +119,7 @@ def read(paths: Iterable[Path]) -> Loaded:
         start_s,
         values.reshape(len(servers), steps, len(METRIC_NAMES)),
     )
-    return Loaded(history, samples.ignored, samples.refused, samples.reasons)
+    return LoadedHistory(history, samples.ignored, samples.refused, samples.reasons)
 
 
 def from_lake(reader: Reader, steps: int) -> History:

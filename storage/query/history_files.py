@@ -44,7 +44,7 @@ class Samples:
 
 
 @dataclass(slots=True)
-class _Refusals:
+class _FileRejects:
     """What could not be taken: how much of it, and in words."""
 
     count: int = 0
@@ -62,7 +62,7 @@ def read_samples(paths: Iterable[Path]) -> Samples:
     `ts` is ISO 8601 or a number of seconds or milliseconds; a time without a zone counts as UTC.
     A row without time or server is refused, of other rows the values that cannot be true.
     """
-    refusals = _Refusals()
+    refusals = _FileRejects()
     ignored: dict[str, None] = {}
     parts = []
     for path in paths:
@@ -80,7 +80,7 @@ def read_samples(paths: Iterable[Path]) -> Samples:
     )  # fmt: skip
 
 
-def _table(path: Path, refusals: _Refusals) -> pa.Table:
+def _table(path: Path, refusals: _FileRejects) -> pa.Table:
     table = _parquet(path) if _is_parquet(path) else _csv(path, refusals)
     names = table.column_names
     if len(set(names)) < len(names):
@@ -108,7 +108,7 @@ def _parquet(path: Path) -> pa.Table:
         raise HistoryError(f"{path}: not a readable Parquet file ({error})") from error
 
 
-def _csv(path: Path, refusals: _Refusals) -> pa.Table:
+def _csv(path: Path, refusals: _FileRejects) -> pa.Table:
     odd: list[pv.InvalidRow] = []
 
     def skip(row: pv.InvalidRow) -> str:
@@ -132,7 +132,7 @@ def _csv(path: Path, refusals: _Refusals) -> pa.Table:
 
 
 def _part(
-    path: Path, table: pa.Table, refusals: _Refusals
+    path: Path, table: pa.Table, refusals: _FileRejects
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], Floats, NDArray[np.str_]]:
     """Seconds, servers, values [R, 14] and stated profiles of the rows that can be taken."""
     servers = _texts(table["server"])
@@ -156,7 +156,7 @@ def _texts(column: pa.ChunkedArray) -> NDArray[np.str_]:
     return np.char.strip(texts.astype(str)) if len(texts) else np.zeros(0, np.str_)
 
 
-def _seconds(path: Path, column: pa.ChunkedArray, refusals: _Refusals) -> NDArray[np.float64]:
+def _seconds(path: Path, column: pa.ChunkedArray, refusals: _FileRejects) -> NDArray[np.float64]:
     """Whole seconds since the epoch; NaN where the time is refused."""
     found: NDArray[np.float64]
     if pa.types.is_timestamp(column.type):
@@ -184,7 +184,7 @@ def _moment(text: str) -> float:
 
 
 def _numbers(
-    path: Path, column: pa.ChunkedArray, name: str, refusals: _Refusals
+    path: Path, column: pa.ChunkedArray, name: str, refusals: _FileRejects
 ) -> NDArray[np.float64]:
     """The column as numbers; NaN where there is none, or a word."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
@@ -216,7 +216,7 @@ def _each(column: pa.ChunkedArray, meaning: Any) -> NDArray[np.float64]:
 
 
 def _possible(
-    path: Path, values: NDArray[np.float64], metric: Metric, refusals: _Refusals
+    path: Path, values: NDArray[np.float64], metric: Metric, refusals: _FileRejects
 ) -> NDArray[np.float64]:
     highest = math.inf if metric.highest is None else metric.highest
     wrong = (values < metric.lowest) | (values > highest) | np.isinf(values)
@@ -232,7 +232,7 @@ def _tell_odd(
     column: pa.ChunkedArray,
     odd: NDArray[np.bool_],
     what: str,
-    refusals: _Refusals,
+    refusals: _FileRejects,
 ) -> None:
     if odd.any():
         example = column[int(odd.argmax())].as_py()

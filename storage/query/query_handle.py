@@ -8,7 +8,7 @@ from types import TracebackType
 import duckdb
 import pyarrow as pa
 
-__all__ = ["Running"]
+__all__ = ["QueryHandle"]
 
 MEASURED = (
     "SET enable_progress_bar = true; SET enable_progress_bar_print = false; "
@@ -18,7 +18,7 @@ MEASURED = (
 AGAIN_S = 0.02
 
 
-class Running:
+class QueryHandle:
     """A query that runs while the caller looks on; leaving the context ends it."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, work: Callable[[], pa.Table]) -> None:
@@ -38,7 +38,7 @@ class Running:
         percent = self._cursor.query_progress()
         return percent / 100 if percent >= 0 else None
 
-    def __enter__(self) -> "Running":
+    def __enter__(self) -> "QueryHandle":
         return self
 
     def __exit__(

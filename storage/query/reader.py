@@ -13,11 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from storage.config.folders import Folders
-from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_reader, reading
-from storage.lake.catalog import Home, home_of
-from storage.lake.last_values import held
-from storage.platform.durability import disk_trouble
-from storage.query.query_handle import Running
+from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_reader, reader_lock
+from storage.lake.catalog import LakeLocation, lake_location
+from storage.lake.last_values import read_last_values
+from storage.platform.durability import disk_problem
+from storage.query.query_handle import QueryHandle
 
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 
@@ -37,7 +37,9 @@ class Reader:
     Each query sees the newest commit, and its result is fetched whole.
     """
 
-    def __init__(self, folders: Folders, home: Home, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, folders: Folders, home: LakeLocation, connection: duckdb.DuckDBPyConnection
+    ) -> None:
         self.folders = folders
         self._home = home
         self._identity = home.catalog.identity()
@@ -51,7 +53,7 @@ class Reader:
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
         folders = Folders.at(data)
         connection = attach_reader(folders)
-        return cls(folders, home_of(folders), connection)
+        return cls(folders, lake_location(folders), connection)
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -70,10 +72,10 @@ class Reader:
         """
         return self._settled(partial(self._run, sql, parameters))
 
-    def start(self, sql: str, /, **parameters: Any) -> Running:
+    def start(self, sql: str, /, **parameters: Any) -> QueryHandle:
         """The same, to be watched and ended while it runs."""
         cursor = self._cursor()
-        return Running(
+        return QueryHandle(
             cursor, partial(self._settled, partial(self._run_on, cursor, sql, parameters))
         )
 
@@ -91,7 +93,7 @@ class Reader:
 
         Of the last day it is at hand, and no file of the lake has to be opened for it.
         """
-        at_hand = None if self._home.catalog.networked else held(self.folders)
+        at_hand = None if self._home.catalog.networked else read_last_values(self.folders)
         rows = at_hand.between(start, stop) if at_hand else None
         if at_hand is None or rows is None or at_hand.snapshot != self.snapshot():
             return self.named("windows/readings", start=start, stop=stop)
@@ -119,7 +121,7 @@ class Reader:
 
     def _failed(self, error: duckdb.Error) -> QueryFailed:
         # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
-        trouble = disk_trouble(self.folders.data) if "disk" in str(error) else None
+        trouble = disk_problem(self.folders.data) if "disk" in str(error) else None
         return QueryFailed(trouble or self._away(error) or str(error))
 
     def _away(self, error: duckdb.Error) -> str | None:
@@ -127,7 +129,7 @@ class Reader:
 
     def _undisturbed(self) -> AbstractContextManager[None]:
         # PostgreSQL shows a transaction one state of the catalog; SQLite's scanner does not.
-        return nullcontext() if self._home.catalog.networked else reading(self.folders)
+        return nullcontext() if self._home.catalog.networked else reader_lock(self.folders)
 
     def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
         try:

@@ -16,7 +16,7 @@ from storage.model.schema import STOCK, rolled_up, table
 from storage.query.reader import Reader
 
 __all__ = [
-    "Contexts", "IssuedForecasts", "Readings", "contexts", "forecasts", "joined", "readings",
+    "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "joined", "readings",
     "rollup",
 ]  # fmt: skip
 
@@ -48,7 +48,7 @@ class Contexts:
 
 
 @dataclass(frozen=True, slots=True)
-class Readings:
+class LastReadings:
     """The last sample of each server: when, and float32 [servers, metrics], NaN where missing."""
 
     servers: tuple[str, ...]
@@ -98,11 +98,11 @@ def contexts(
     )
 
 
-def readings(reader: Reader, now: datetime, oldest: timedelta) -> Readings:
+def readings(reader: Reader, now: datetime, oldest: timedelta) -> LastReadings:
     """The last sample of each server that has one no older than `oldest`."""
     rows = reader.latest(now - oldest, now)
     values = np.stack([_floats(rows[name]) for name in METRIC_NAMES], axis=1)
-    return Readings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
+    return LastReadings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
 
 
 def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:

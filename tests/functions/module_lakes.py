@@ -5,17 +5,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from storage.config.folders import Folders
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.query.reader import Reader
-from tests.conftest import House
+from tests.conftest import LakeFixture
 
 
 @contextmanager
-def house_at(data: Path) -> Iterator[House]:
+def house_at(data: Path) -> Iterator[LakeFixture]:
     """What the fixture `house` is for one test."""
-    keeper, reader = Keeper.open(data), Reader.open(data)
+    keeper, reader = Writer.open(data), Reader.open(data)
     try:
-        yield House(Folders.at(data), keeper, reader)
+        yield LakeFixture(Folders.at(data), keeper, reader)
     finally:
         reader.close()
         keeper.close()

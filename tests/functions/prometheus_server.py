@@ -20,7 +20,7 @@ from functions.ingest.remote_write import WriteRequest
 from scripts.ports import free_port
 
 __all__ = [
-    "EXPORTER", "PASSWORD", "PROMETHEUS", "Labels", "Prometheus", "needs_prometheus", "until",
+    "EXPORTER", "PASSWORD", "PROMETHEUS", "Labels", "PrometheusServer", "needs_prometheus", "until",
 ]  # fmt: skip
 
 PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
@@ -35,7 +35,7 @@ basic_auth_users: {{reader: $2b$04$abcdefghijklmnopqrstuufW4mGRooZxQxi4ygN6kr6jG
 Labels = dict[str, str]
 
 
-class Prometheus:
+class PrometheusServer:
     """A process and its data; may be killed, started again and left to hang.
 
     With `tls` it speaks nothing else (server.pem, ca.pem) and asks for the password of `reader`.

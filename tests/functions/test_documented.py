@@ -9,13 +9,13 @@ import pytest
 import hoursight
 from functions.engine import run_log, schedule
 from functions.engine.function import ARGUMENTS, Declared
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 TEXT = (Path(__file__).parents[2] / "docs" / "functions.md").read_text()
 EXAMPLES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", TEXT, re.DOTALL))
 
 
-def put(house: House, name: str) -> None:
+def put(house: LakeFixture, name: str) -> None:
     house.folders.functions.mkdir(exist_ok=True)
     (house.folders.functions / f"{name}.py").write_text(EXAMPLES[name])
 
@@ -32,7 +32,7 @@ def test_there_are_three_examples() -> None:
 
 
 def test_each_service_is_a_server(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_GROUPS", str(tmp_path / "groups"))
     put(house, "services")
@@ -50,7 +50,7 @@ def test_each_service_is_a_server(
     assert all(row["server"].endswith("-web") for row in found)
 
 
-def test_csv_files_become_samples(house: House) -> None:
+def test_csv_files_become_samples(house: LakeFixture) -> None:
     put(house, "csv_drop")
     paths = [house.folders.data / f"{name}.csv" for name in "ab"]
     paths[0].write_text("server,ts,mem_used_pct\na,2026-05-06T12:00:00Z,40\n")
@@ -63,7 +63,7 @@ def test_csv_files_become_samples(house: House) -> None:
     assert house.one("SELECT load_average FROM metrics WHERE server = 'b'") == 1.5
 
 
-def test_busy_java_makes_a_web_api_server(house: House) -> None:
+def test_busy_java_makes_a_web_api_server(house: LakeFixture) -> None:
     put(house, "busy_java")
     house.put("server_facts", [
         {"server": s, "ts": NOW - timedelta(days=2), "profile": p, "site": "x", "cores": 8}
@@ -87,7 +87,7 @@ def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
     defaults = Declared("f", (), (), "", (), "")
     assert f"`deadline` ({defaults.deadline.seconds} s when nothing is said)" in TEXT
     assert f"`memory_mb` ({defaults.memory_mb})" in TEXT
-    assert (5, timedelta(minutes=10)) == (run_log.PARKED_AFTER, run_log.REVIVAL)
+    assert (5, timedelta(minutes=10)) == (run_log.SUSPEND_AFTER, run_log.RESUME_AFTER)
     assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
     told = set(re.findall(r"^\| `(\w+)` \|", TEXT, re.MULTILINE))
     assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours

@@ -17,7 +17,7 @@ from storage.config.settings import Settings
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.module_lakes import house_at
 
 ORIGIN = floor_step(NOW)
@@ -51,12 +51,12 @@ def without_disk(rows: pa.Table) -> pa.Table:
     return rows.set_column(place, "disk_usage_pct_mean", pa.nulls(len(rows), pa.float32()))
 
 
-def know(house: House, *servers: SimulatedServer) -> None:
+def know(house: LakeFixture, *servers: SimulatedServer) -> None:
     facts = [{"server": s.name, "ts": NOW, "profile": s.profile, "cores": 4} for s in servers]
     house.put("server_facts", facts)
 
 
-def run(house: House, now: datetime = NOW) -> Run:
+def run(house: LakeFixture, now: datetime = NOW) -> Run:
     """One run of a process that has just started, and the keeper's commit of it."""
     made = Runner(house.folders, Settings()).run(forecast, "test", now)
     assert made.error is None
@@ -65,7 +65,7 @@ def run(house: House, now: datetime = NOW) -> Run:
 
 
 @pytest.fixture(scope="module")
-def forecasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def forecasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFixture]:
     """A lake in which the fleet and the odd servers were forecast once; it is only read."""
     with house_at(tmp_path_factory.mktemp("forecasted")) as house:
         know(house, *FLEET, NEW, YOUNG, SILENT, DISKLESS)
@@ -79,37 +79,37 @@ def forecasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def rows_of(house: House, server: SimulatedServer) -> list[dict[str, Any]]:
+def rows_of(house: LakeFixture, server: SimulatedServer) -> list[dict[str, Any]]:
     rows = house.reader.query("SELECT * FROM forecasts WHERE server = $server", server=server.name)
     found: list[dict[str, Any]] = rows.to_pylist()
     return found
 
 
-def states_of(house: House, server: SimulatedServer) -> dict[tuple[str, str | None], int]:
+def states_of(house: LakeFixture, server: SimulatedServer) -> dict[tuple[str, str | None], int]:
     """How often each state and its reason come among the server's 14 rows."""
     return Counter((row["state"], row["why"]) for row in rows_of(house, server))
 
 
-def test_each_server_of_the_fleet_has_a_row_a_metric(forecasted: House) -> None:
+def test_each_server_of_the_fleet_has_a_row_a_metric(forecasted: LakeFixture) -> None:
     for server in FLEET:
         rows = rows_of(forecasted, server)
         assert sorted(row["metric"] for row in rows) == sorted(METRIC_NAMES)
         assert {row["context_steps"] for row in rows} == {CONTEXT_STEPS}
 
 
-def test_a_server_with_a_whole_day_is_forecast_without_reserve(forecasted: House) -> None:
+def test_a_server_with_a_whole_day_is_forecast_without_reserve(forecasted: LakeFixture) -> None:
     for server in FLEET:
         assert states_of(forecasted, server) == {("ok", None): 14}
 
 
-def test_quantiles_are_in_order_over_the_whole_horizon(forecasted: House) -> None:
+def test_quantiles_are_in_order_over_the_whole_horizon(forecasted: LakeFixture) -> None:
     for row in rows_of(forecasted, FLEET[0]):
         quantiles = np.array([row[name] for name in QUANTILE_COLUMNS])
         assert quantiles.shape == (7, HORIZON_STEPS)
         assert (np.diff(quantiles, axis=0) >= 0).all()
 
 
-def test_the_first_step_starts_where_the_context_ends(forecasted: House) -> None:
+def test_the_first_step_starts_where_the_context_ends(forecasted: LakeFixture) -> None:
     rows = forecasted.reader.query(
         "SELECT min(ts) AS first, max(ts) AS last, min(issued_at) AS issued FROM forecast_points"
     ).to_pylist()[0]
@@ -117,37 +117,37 @@ def test_the_first_step_starts_where_the_context_ends(forecasted: House) -> None
     assert rows["last"] == ORIGIN + timedelta(hours=8) - STEP
 
 
-def test_a_forecast_names_its_model_and_when_it_was_made(forecasted: House) -> None:
+def test_a_forecast_names_its_model_and_when_it_was_made(forecasted: LakeFixture) -> None:
     model = forecasted.one("SELECT model FROM models WHERE event = 'serving'")
     for row in rows_of(forecasted, FLEET[0]):
         assert (row["model"], row["made_at"]) == (model, NOW)
 
 
-def test_a_server_with_five_steps_is_still_collecting(forecasted: House) -> None:
+def test_a_server_with_five_steps_is_still_collecting(forecasted: LakeFixture) -> None:
     why = "collecting, 5 of 288: the first forecast needs 12"
     assert states_of(forecasted, NEW) == {("abstained", why): 14}
     assert {row["p50"] for row in rows_of(forecasted, NEW)} == {None}
 
 
-def test_a_server_with_an_hour_has_an_early_forecast_that_says_so(forecasted: House) -> None:
+def test_a_server_with_an_hour_has_an_early_forecast_that_says_so(forecasted: LakeFixture) -> None:
     why = "from 1 h 5 min of data (13 of 288 steps)"
     assert states_of(forecasted, YOUNG) == {("early", why): 14}
     assert all(len(row["p50"]) == HORIZON_STEPS for row in rows_of(forecasted, YOUNG))
 
 
-def test_a_silent_server_is_not_forecast_and_that_is_said(forecasted: House) -> None:
+def test_a_silent_server_is_not_forecast_and_that_is_said(forecasted: LakeFixture) -> None:
     assert states_of(forecasted, SILENT) == {("abstained", "no data for more than 30 min"): 14}
     assert {row["p50"] for row in rows_of(forecasted, SILENT)} == {None}
 
 
-def test_a_metric_never_measured_is_abstained_from_alone(forecasted: House) -> None:
+def test_a_metric_never_measured_is_abstained_from_alone(forecasted: LakeFixture) -> None:
     why = "only 0 readings in the last 24 h: a forecast needs 12"
     assert states_of(forecasted, DISKLESS) == {("ok", None): 13, ("abstained", why): 1}
     absent = [row["metric"] for row in rows_of(forecasted, DISKLESS) if row["p50"] is None]
     assert absent == ["disk_usage_pct"]
 
 
-def test_the_same_origin_is_not_forecast_twice(house: House) -> None:
+def test_the_same_origin_is_not_forecast_twice(house: LakeFixture) -> None:
     know(house, YOUNG, NEW)
     house.put("metrics_5m", steps(YOUNG, count=13))
     house.commit()
@@ -155,7 +155,7 @@ def test_the_same_origin_is_not_forecast_twice(house: House) -> None:
     assert run(house, NOW + timedelta(minutes=1)).outcome == "nothing"
 
 
-def test_a_server_that_came_late_is_forecast_from_the_same_origin(house: House) -> None:
+def test_a_server_that_came_late_is_forecast_from_the_same_origin(house: LakeFixture) -> None:
     for server in (YOUNG, NEW):
         know(house, server)
         house.put("metrics_5m", steps(server, count=13))
@@ -164,7 +164,7 @@ def test_a_server_that_came_late_is_forecast_from_the_same_origin(house: House) 
         assert set(rows["server"].to_pylist()) == {server.name}
 
 
-def test_the_next_step_brings_the_next_forecast(house: House) -> None:
+def test_the_next_step_brings_the_next_forecast(house: LakeFixture) -> None:
     know(house, YOUNG)
     for later in (timedelta(0), STEP):
         house.put("metrics_5m", steps(YOUNG, count=13, until=ORIGIN + later))
@@ -175,7 +175,7 @@ def test_the_next_step_brings_the_next_forecast(house: House) -> None:
 
 
 def test_a_great_fleet_is_forecast_in_portions_and_a_late_server_after_them(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forecasting, "TOGETHER", 2)
     know(house, *FLEET[:5])
@@ -194,7 +194,7 @@ def test_a_great_fleet_is_forecast_in_portions_and_a_late_server_after_them(
     assert set(late.rows["forecasts"]["server"].to_pylist()) == {"young", "silent"}
 
 
-def test_when_nothing_is_recent_nothing_is_forecast(house: House) -> None:
+def test_when_nothing_is_recent_nothing_is_forecast(house: LakeFixture) -> None:
     assert run(house).outcome == "nothing"
     know(house, YOUNG)
     house.put("metrics_5m", steps(YOUNG, until=ORIGIN - timedelta(minutes=35)))
@@ -203,7 +203,7 @@ def test_when_nothing_is_recent_nothing_is_forecast(house: House) -> None:
 
 
 @pytest.fixture
-def broken(house: House) -> House:
+def broken(house: LakeFixture) -> LakeFixture:
     """A lake that is ready to be forecast, with a model that broke off on its way."""
     know(house, YOUNG)
     house.put("metrics_5m", steps(YOUNG, count=13))
@@ -212,7 +212,7 @@ def broken(house: House) -> House:
     return house
 
 
-def test_with_an_unusable_model_all_abstain_with_the_reason(broken: House) -> None:
+def test_with_an_unusable_model_all_abstain_with_the_reason(broken: LakeFixture) -> None:
     run(broken)
     rows = rows_of(broken, YOUNG)
     assert len(rows) == 14
@@ -221,7 +221,7 @@ def test_with_an_unusable_model_all_abstain_with_the_reason(broken: House) -> No
     assert {row[name] for row in rows for name in ("model", *QUANTILE_COLUMNS)} == {None}
 
 
-def test_a_refused_model_is_told_once_and_again_when_it_is_mended(broken: House) -> None:
+def test_a_refused_model_is_told_once_and_again_when_it_is_mended(broken: LakeFixture) -> None:
     run(broken)
     broken.put("metrics_5m", steps(YOUNG, count=14, until=ORIGIN + STEP))
     broken.commit(NOW + STEP)

@@ -14,18 +14,18 @@ from litestar.testing import TestClient
 
 import hoursight
 from functions.engine import registry
-from functions.engine.executors.subprocess_executor import Isolate, Nursery
-from functions.engine.executors.worker_protocol import Source
-from functions.engine.function_endpoint import Door
-from functions.engine.listeners import LakeNews, Mailbox
+from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.executors.worker_protocol import CodeSource
+from functions.engine.function_endpoint import FunctionEndpoint
+from functions.engine.listeners import CommitListener, WakeEvent
 from functions.engine.runner import Runner
 from functions.engine.schedule import Schedule
-from functions.engine.scheduler import Lane
-from functions.engine.user_code import Users
+from functions.engine.scheduler import SchedulerLoop
+from functions.engine.user_code import UserCode
 from storage.config.settings import Settings
 from storage.inbox.segment import provenance_of
-from storage.ipc.rpc import answering
-from tests.conftest import NOW, House
+from storage.ipc.rpc import serve_rpc
+from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import Watched, in_background, save
 from web.app import create_app
 
@@ -39,32 +39,34 @@ def census(window, now):
 """
 CLAIMS = (("census", "server_facts"), ("risk", "risks"))
 
-Way = Callable[[House, str], dict[str, Any] | None]
+Way = Callable[[LakeFixture, str], dict[str, Any] | None]
 
 
-def by_schedule(house: House, name: str) -> None:
+def by_schedule(house: LakeFixture, name: str) -> None:
     runner = Watched(house.folders, clock=lambda: NOW)
     if name == "census":
         path = house.folders.functions / "census.py"
-        source = Source(path=str(path), text=path.read_bytes())
-        hands = Isolate(Nursery(house.folders, Settings()), source).load()
+        source = CodeSource(path=str(path), text=path.read_bytes())
+        hands = SubprocessExecutor(WorkerFactory(house.folders, Settings()), source).load()
         schedule = Schedule(hands.functions[0], hands)
     else:
         schedule = Schedule(registry.find(name))
-    with in_background(Lane(runner, [schedule], Mailbox()).keep_going, threading.Event()):
+    with in_background(
+        SchedulerLoop(runner, [schedule], WakeEvent()).keep_going, threading.Event()
+    ):
         runner.until_run(name)
     if schedule.hands:
         schedule.hands.close()  # type: ignore[attr-defined]
 
 
-def over_http(house: House, name: str) -> dict[str, Any]:
+def over_http(house: LakeFixture, name: str) -> dict[str, Any]:
     stop = threading.Event()
     runner = Runner(house.folders, Settings(), clock=lambda: NOW)
-    nursery = Nursery(house.folders, Settings())
-    users = Users(runner, nursery, LakeNews(house.folders, stop))
+    nursery = WorkerFactory(house.folders, Settings())
+    users = UserCode(runner, nursery, CommitListener(house.folders, stop))
     users.look()
     with (
-        answering(house.folders.calls, Door(runner, nursery, users).answer),
+        serve_rpc(house.folders.calls, FunctionEndpoint(runner, nursery, users).answer),
         TestClient(create_app(house.folders.data), "http://127.0.0.1") as client,
     ):
         answer = client.post(f"/api/v1/functions/{name}?now={AT}")
@@ -75,19 +77,19 @@ def over_http(house: House, name: str) -> dict[str, Any]:
     return dict(answer.json()["rows"])
 
 
-def by_command(house: House, name: str) -> None:
+def by_command(house: LakeFixture, name: str) -> None:
     with pytest.raises(SystemExit) as left:
         hoursight.main(["call", name, "--now", AT, "--data", str(house.folders.data)])
     assert left.value.code == 0
 
 
-def from_python(house: House, name: str) -> dict[str, Any]:
+def from_python(house: LakeFixture, name: str) -> dict[str, Any]:
     rows = hoursight.call(house.folders.data, name, NOW)
     return {table: msgspec.to_builtins(each.to_pylist()) for table, each in rows.items()}
 
 
 @pytest.fixture
-def filled(house: House) -> House:
+def filled(house: LakeFixture) -> LakeFixture:
     save(house.folders, "census", CENSUS)
     for minutes in range(30):
         ts = NOW - timedelta(minutes=minutes)
@@ -108,7 +110,7 @@ def written(inbox: Path, function: str, table: str) -> pa.Table:
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("name", "table"), CLAIMS)
-def test_each_way_brings_the_same_rows(filled: House, name: str, table: str) -> None:
+def test_each_way_brings_the_same_rows(filled: LakeFixture, name: str, table: str) -> None:
     ways: tuple[Way, ...] = (by_schedule, over_http, by_command, from_python)
     found = []
     for way in ways:
@@ -124,11 +126,11 @@ def test_each_way_brings_the_same_rows(filled: House, name: str, table: str) -> 
 
 
 @pytest.mark.timeout(120)
-def test_http_tells_what_went_wrong(filled: House) -> None:
+def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
     save(filled.folders, "bad", '@function(on=request(), writes="metrics")\ndef bad(): 1 / 0\n')
     runner = Runner(filled.folders, Settings())
-    nursery, stop = Nursery(filled.folders, Settings()), threading.Event()
-    users = Users(runner, nursery, LakeNews(filled.folders, stop))
+    nursery, stop = WorkerFactory(filled.folders, Settings()), threading.Event()
+    users = UserCode(runner, nursery, CommitListener(filled.folders, stop))
     users.look()
     with TestClient(create_app(filled.folders.data), "http://127.0.0.1") as client:
 
@@ -137,7 +139,7 @@ def test_http_tells_what_went_wrong(filled: House) -> None:
             return answer.status_code, answer.text
 
         assert post("census")[0] == 503
-        with answering(filled.folders.calls, Door(runner, nursery, users).answer):
+        with serve_rpc(filled.folders.calls, FunctionEndpoint(runner, nursery, users).answer):
             status, text = post("bad")
             assert (status, "ZeroDivisionError" in text) == (500, True)
             status, text = post("nobody")

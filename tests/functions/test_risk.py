@@ -12,13 +12,13 @@ from functions.risk import risk
 from storage.config.settings import Settings
 from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.schema import table
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.module_lakes import house_at
 
 ORIGIN = floor_step(NOW)
 
 
-def know(house: House, *servers: str) -> None:
+def know(house: LakeFixture, *servers: str) -> None:
     facts = [{"server": s, "ts": NOW, "profile": "generic", "cores": 4} for s in servers]
     house.put("server_facts", facts)
 
@@ -54,7 +54,7 @@ READINGS = {"calm": 30.0, "doomed": 40.0, "lasting": 40.0, "unsaid": 40.0, "warm
 
 
 @pytest.fixture(scope="module")
-def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFixture]:
     """A lake whose servers were scored once; it is only read."""
     with house_at(tmp_path_factory.mktemp("scored")) as house:
         know(house, "unheard", *READINGS)
@@ -69,65 +69,65 @@ def scored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         yield house
 
 
-def scores(house: House) -> dict[str, dict[str, Any]]:
+def scores(house: LakeFixture) -> dict[str, dict[str, Any]]:
     """The risk of each server, the worst first."""
     rows = house.reader.query("SELECT * FROM risks ORDER BY score DESC").to_pylist()
     return {row["server"]: row for row in rows}
 
 
-def test_every_known_server_is_scored_as_of_now(scored: House) -> None:
+def test_every_known_server_is_scored_as_of_now(scored: LakeFixture) -> None:
     found = scores(scored)
     assert set(found) == {"unheard", "quiet", *READINGS}
     assert {row["issued_at"] for row in found.values()} == {NOW}
 
 
-def test_the_columns_are_those_of_the_table(house: House) -> None:
+def test_the_columns_are_those_of_the_table(house: LakeFixture) -> None:
     know(house, "unheard")
     house.commit()
     batch = Runner(house.folders, Settings()).run(risk, "test", NOW).batch
     assert batch.rows["risks"].schema.equals(table("risks").arrow)
 
 
-def test_an_empty_lake_has_nobody_to_score(house: House) -> None:
+def test_an_empty_lake_has_nobody_to_score(house: LakeFixture) -> None:
     run = Runner(house.folders, Settings()).run(risk, "test", NOW)
     assert (run.outcome, run.error) == ("nothing", None)
 
 
-def test_a_server_without_samples_is_not_healthy_and_that_is_said(scored: House) -> None:
+def test_a_server_without_samples_is_not_healthy_and_that_is_said(scored: LakeFixture) -> None:
     unheard = scores(scored)["unheard"]
     assert (unheard["now_score"], unheard["severity"]) == (None, "Warning")
     assert [reason["text"] for reason in unheard["reasons"]] == ["no data yet"]
 
 
-def test_a_server_that_fell_silent_says_since_when(scored: House) -> None:
+def test_a_server_that_fell_silent_says_since_when(scored: LakeFixture) -> None:
     (reason,) = scores(scored)["quiet"]["reasons"]
     assert reason["text"] == f"no data since {NOW - timedelta(minutes=30):%Y-%m-%d %H:%M} UTC"
 
 
-def test_a_server_without_a_forecast_is_judged_by_the_present_alone(scored: House) -> None:
+def test_a_server_without_a_forecast_is_judged_by_the_present_alone(scored: LakeFixture) -> None:
     found = scores(scored)["worst"]
     assert (found["ahead_score"], found["p_breach_480m"]) == (None, None)
     assert found["score"] == found["now_score"] > 80
 
 
-def test_a_server_of_which_the_model_abstained_has_no_odds(scored: House) -> None:
+def test_a_server_of_which_the_model_abstained_has_no_odds(scored: LakeFixture) -> None:
     found = scores(scored)["unsaid"]
     assert (found["ahead_score"], found["p_breach_480m"]) == (None, None)
 
 
-def test_the_forecast_counts_for_the_server_it_is_of(scored: House) -> None:
+def test_the_forecast_counts_for_the_server_it_is_of(scored: LakeFixture) -> None:
     found = scores(scored)
     assert found["doomed"]["ahead_score"] > 80 > 10 > found["lasting"]["ahead_score"]
     assert found["doomed"]["breach_metric"] == "mem_used_pct"
 
 
-def test_the_worst_server_comes_first_when_sorted_by_score(scored: House) -> None:
+def test_the_worst_server_comes_first_when_sorted_by_score(scored: LakeFixture) -> None:
     order = list(scores(scored))
     assert order[0] == "worst"
     assert order.index("doomed") < order.index("warm") < order.index("calm")
 
 
-def test_a_metric_that_climbs_is_seen_in_the_last_hour(scored: House) -> None:
+def test_a_metric_that_climbs_is_seen_in_the_last_hour(scored: LakeFixture) -> None:
     found = scores(scored)
     assert found["climbing"]["now_score"] > found["flat"]["now_score"]
     assert "climbing 12 points per hour" in found["climbing"]["reasons"][0]["text"]

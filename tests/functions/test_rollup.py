@@ -9,7 +9,7 @@ from functions.engine.runner import Run, Runner
 from functions.rollup import SETTLE, rollup
 from storage.config.settings import Settings
 from storage.model.grid import STEP, floor_step
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.module_lakes import house_at
 
 STEP_START = floor_step(NOW) - STEP  # the newest complete step
@@ -24,7 +24,7 @@ def sample(seconds: float, memory: float | None = 50.0, server: str = "a") -> di
 class Rolled:
     """Lets the keeper and the roll-up take turns, each commit a second after the last."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: LakeFixture) -> None:
         self.house = house
         self.runner = Runner(house.folders, Settings())
         self.commits = 0
@@ -51,7 +51,7 @@ class Rolled:
 
 
 @pytest.fixture
-def rolled(house: House) -> Rolled:
+def rolled(house: LakeFixture) -> Rolled:
     return Rolled(house)
 
 

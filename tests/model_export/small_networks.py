@@ -2,7 +2,7 @@
 
 import torch
 
-from model_export.network import Forecaster, Shape
+from model_export.network import ForecastNetwork, Shape
 from tests.storage.small_fleets import MONDAY_S, fleet
 
 __all__ = ["MONDAY_S", "SMALL", "fleet", "small_network"]
@@ -12,9 +12,9 @@ SMALL = Shape(
 )
 
 
-def small_network(seed: int = 0) -> Forecaster:
+def small_network(seed: int = 0) -> ForecastNetwork:
     """An untrained small network whose outputs have been shaken, so that every part counts."""
     torch.manual_seed(seed)
-    network = Forecaster(SMALL).eval()
+    network = ForecastNetwork(SMALL).eval()
     torch.nn.init.normal_(network.fusion.out.weight, std=0.2)
     return network

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from functions.rules.evaluation.scoring import Array, Windows, covered, held_out_windows
+from functions.rules.evaluation.scoring import Array, ScoredWindows, covered, held_out_windows
 from model_export.calibration import calibrate
-from model_export.network import Forecaster
+from model_export.network import ForecastNetwork
 from storage.model.grid import QUANTILES
 from tests.model_export.small_networks import fleet, small_network
 
 WINDOWS = held_out_windows(fleet(servers=2))
 
 
-def answer(network: Forecaster, windows: Windows) -> Array:
+def answer(network: ForecastNetwork, windows: ScoredWindows) -> Array:
     asked = (windows.context, windows.week_minute, windows.profile)
     with torch.no_grad():
         return np.asarray(network(*(torch.from_numpy(values) for values in asked)).numpy())

@@ -5,18 +5,18 @@ import pytest
 import torch
 
 from model_export import inference_transformer
-from model_export.inference_network import SwiftForecaster
-from model_export.network import Forecaster, Shape
+from model_export.inference_network import InferenceNetwork
+from model_export.network import ForecastNetwork, Shape
 from model_export.parity_check import PARITY_SIGMA, awkward_windows, spreads
 from model_export.scaling import ranked, scale, squash
 from storage.model.grid import CONTEXT_STEPS
 from tests.model_export.small_networks import SMALL
 
 
-def shaken(shape: Shape) -> Forecaster:
+def shaken(shape: Shape) -> ForecastNetwork:
     """A network of which no part is still as it was made: norms, gates, masks and bands too."""
     torch.manual_seed(1)
-    network = Forecaster(shape).eval()
+    network = ForecastNetwork(shape).eval()
     with torch.no_grad():
         for values in network.parameters():
             values.add_(torch.randn_like(values), alpha=0.1)
@@ -52,7 +52,7 @@ def test_a_table_ends_where_squashed_readings_end() -> None:
     assert 0.5 * high < farthest <= high == -low
 
 
-def difference(network: Forecaster) -> float:
+def difference(network: ForecastNetwork) -> float:
     """The most that the two forms differ on windows that are hard to agree on, in σ."""
     windows = awkward_windows(24, 4)
     context, clock, profile = (
@@ -61,7 +61,7 @@ def difference(network: Forecaster) -> float:
     )
     with torch.no_grad():
         expected = network(context, clock, profile).numpy()
-        swift = SwiftForecaster(network).eval()
+        swift = InferenceNetwork(network).eval()
         found = swift(context, torch.from_numpy(ranked(windows.context)), clock, profile).numpy()
     assert (np.isnan(expected) == np.isnan(found)).all()
     beyond = np.abs(expected - found) - np.spacing(np.abs(expected))
@@ -70,4 +70,4 @@ def difference(network: Forecaster) -> float:
 
 def test_an_equal_size_of_inputs_and_hidden_layers_is_refused() -> None:
     with pytest.raises(ValueError, match="continuous and hidden are both 8"):
-        SwiftForecaster(Forecaster(replace(SMALL, continuous=8)))
+        InferenceNetwork(ForecastNetwork(replace(SMALL, continuous=8)))

@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model_export.network import Forecaster, calendar
+from model_export.network import ForecastNetwork, calendar
 from model_export.parity_check import awkward_windows
 from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.model_export.small_networks import SMALL, small_network
 
 
-def forecast(network: Forecaster, count: int = 24, seed: int = 3) -> tuple[Tensor, Tensor]:
+def forecast(network: ForecastNetwork, count: int = 24, seed: int = 3) -> tuple[Tensor, Tensor]:
     windows = awkward_windows(count, seed)
     context = torch.from_numpy(windows.context)
     clock, profile = torch.from_numpy(windows.week_minute), torch.from_numpy(windows.profile)
@@ -91,7 +91,7 @@ def test_the_transformer_hears_about_every_metric() -> None:
 
 
 def test_without_the_transformer_other_metrics_do_not_matter() -> None:
-    network = Forecaster(replace(SMALL, transformer=False)).eval()
+    network = ForecastNetwork(replace(SMALL, transformer=False)).eval()
     context = torch.from_numpy(awkward_windows(1, 0).context)
     clock, profile = torch.zeros(1), torch.zeros(1, dtype=torch.long)
     with torch.no_grad():
@@ -132,7 +132,7 @@ def test_bands_are_widened_metric_by_metric_and_lead_by_lead() -> None:
 
 
 def test_no_part_of_ours_stays_behind_on_another_device() -> None:
-    network = Forecaster(replace(SMALL, transformer=False)).to("meta")
+    network = ForecastNetwork(replace(SMALL, transformer=False)).to("meta")
     context = torch.empty(2, 288, 14, device="meta")
     clock, profile = torch.empty(2, device="meta"), torch.empty(2, device="meta").long()
     assert network(context, clock, profile).shape == (2, 96, 14, 7)

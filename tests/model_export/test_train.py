@@ -14,7 +14,7 @@ from model_export.train import (
     train,
     weighted_loss,
 )
-from model_export.training_windows import Corpus, Windows
+from model_export.training_windows import Corpus, TrainingWindows
 from tests.model_export.small_networks import SMALL, fleet
 
 CORPORA = [Corpus("waves", fleet(), licence="CC0")]
@@ -122,7 +122,7 @@ def test_training_stops_when_it_gets_worse_and_gives_the_best_weights() -> None:
 
 
 def _loss(network: torch.nn.Module) -> float:
-    batch = next(iter(Windows(CORPORA, 64, 99)))
+    batch = next(iter(TrainingWindows(CORPORA, 64, 99)))
     with torch.no_grad():
         forecast = network.eval()(batch.context, batch.week_minute, batch.profile)
     return float(weighted_loss(forecast, batch.target, batch.unit))

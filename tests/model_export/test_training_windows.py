@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from model_export.training_windows import Batch, Corpus, Variations, Windows, units
+from model_export.training_windows import Corpus, TrainingBatch, TrainingWindows, Variations, units
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import WINDOW_STEPS
 from tests.model_export.small_networks import fleet
@@ -10,12 +10,12 @@ from tests.model_export.small_networks import fleet
 PLAIN = Variations(0, 0, 0, 0, 0, 0, 0)
 
 
-def drawn(corpus: Corpus, variations: Variations, count: int = 64) -> Batch:
-    return Windows([corpus], count, 0, variations).draw(np.random.default_rng(0))
+def drawn(corpus: Corpus, variations: Variations, count: int = 64) -> TrainingBatch:
+    return TrainingWindows([corpus], count, 0, variations).draw(np.random.default_rng(0))
 
 
 def test_the_same_seed_draws_the_same_windows() -> None:
-    first, second = (next(iter(Windows([Corpus("a", fleet())], 16, 7))) for _ in range(2))
+    first, second = (next(iter(TrainingWindows([Corpus("a", fleet())], 16, 7))) for _ in range(2))
     assert first.context.nan_to_num().equal(second.context.nan_to_num())
     assert first.profile.equal(second.profile)
 
@@ -101,11 +101,11 @@ def test_weights_share_out_the_windows() -> None:
     few = Corpus(
         "few", type(few.history)(few.history.servers, few.history.profiles, 0, marked), 1.0
     )
-    batch = Windows([many, few], 400, 0, PLAIN).draw(np.random.default_rng(0))
+    batch = TrainingWindows([many, few], 400, 0, PLAIN).draw(np.random.default_rng(0))
     share = (batch.target[:, 0, 0] == 1.0).float().mean()
     assert 0.05 < share < 0.2
 
 
 def test_a_history_shorter_than_a_window_is_refused() -> None:
     with pytest.raises(ValueError, match="32 h"):
-        Windows([Corpus("short", fleet().before(WINDOW_STEPS - 1))], 4, 0)
+        TrainingWindows([Corpus("short", fleet().before(WINDOW_STEPS - 1))], 4, 0)

@@ -9,13 +9,13 @@ import pytest
 
 from scripts.supervisor import AlreadyRunning, Supervisor
 from storage.config.folders import Folders
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.query.reader import Reader
 
 PROCFILE = "first: echo up $$; exec sleep 100\nsecond: echo up $$; exec sleep 100\n"
 
 
-class Scene:
+class SupervisorScene:
     """A supervisor of two sleepers, and what was said of them."""
 
     def __init__(self, data: Path, procfile: str = PROCFILE) -> None:
@@ -39,7 +39,7 @@ class Scene:
                 await self.news.wait()
 
     def events(self) -> list[tuple[str, str, str | None]]:
-        keeper = Keeper.open(self.folders.data)
+        keeper = Writer.open(self.folders.data)
         keeper.commit_waiting(datetime.now(UTC))
         keeper.close()
         reader = Reader.open(self.folders.data)
@@ -48,7 +48,7 @@ class Scene:
         return [(row["process"], row["event"], row["detail"]) for row in rows]
 
 
-async def kill_the_first(scene: Scene) -> None:
+async def kill_the_first(scene: SupervisorScene) -> None:
     running = asyncio.create_task(scene.supervisor.run())
     await scene.until(lambda: bool(scene.pids("first") and scene.pids("second")))
     os.kill(scene.pids("first")[0], signal.SIGKILL)
@@ -58,8 +58,8 @@ async def kill_the_first(scene: Scene) -> None:
 
 
 def test_a_killed_process_comes_back_and_the_others_go_on(tmp_path: Path) -> None:
-    async def play() -> Scene:
-        scene = Scene(tmp_path)
+    async def play() -> SupervisorScene:
+        scene = SupervisorScene(tmp_path)
         await kill_the_first(scene)
         return scene
 
@@ -69,8 +69,8 @@ def test_a_killed_process_comes_back_and_the_others_go_on(tmp_path: Path) -> Non
 
 
 def test_every_end_and_start_is_written_down(tmp_path: Path) -> None:
-    async def play() -> Scene:
-        scene = Scene(tmp_path)
+    async def play() -> SupervisorScene:
+        scene = SupervisorScene(tmp_path)
         await kill_the_first(scene)
         return scene
 
@@ -84,8 +84,8 @@ def test_every_end_and_start_is_written_down(tmp_path: Path) -> None:
 
 
 def test_no_process_outlives_the_supervisor(tmp_path: Path) -> None:
-    async def play() -> Scene:
-        scene = Scene(tmp_path)
+    async def play() -> SupervisorScene:
+        scene = SupervisorScene(tmp_path)
         await kill_the_first(scene)
         return scene
 
@@ -96,8 +96,8 @@ def test_no_process_outlives_the_supervisor(tmp_path: Path) -> None:
 
 
 def test_a_process_that_ends_at_once_waits_longer_each_time(tmp_path: Path) -> None:
-    async def play() -> Scene:
-        scene = Scene(tmp_path, "brief: exec false\n")
+    async def play() -> SupervisorScene:
+        scene = SupervisorScene(tmp_path, "brief: exec false\n")
         running = asyncio.create_task(scene.supervisor.run())
         await scene.until(lambda: len(scene.lines) == 2)
         scene.supervisor.stop()
@@ -112,7 +112,7 @@ def test_a_process_that_ends_at_once_waits_longer_each_time(tmp_path: Path) -> N
 
 def test_a_second_supervisor_on_one_folder_is_refused(tmp_path: Path) -> None:
     async def play() -> None:
-        scene = Scene(tmp_path)
+        scene = SupervisorScene(tmp_path)
         running = asyncio.create_task(scene.supervisor.run())
         await scene.until(lambda: bool(scene.pids("first")))
         with pytest.raises(AlreadyRunning, match="in use by a running hoursight"):

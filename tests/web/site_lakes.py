@@ -36,7 +36,7 @@ HOSTILE = "<b>x</b>"
 
 
 @dataclass(frozen=True)
-class Server:
+class LakeServer:
     """What is told of one server."""
 
     name: str
@@ -55,7 +55,7 @@ class Server:
 
 
 FLEET = (
-    Server(
+    LakeServer(
         "web-07.shop", "web_api", 74.0, 93.0, odds=(0.22, 0.48, 0.81, 0.94, 0.98),
         breach=("mem_used_pct", 50, 130, 260), climbs={"mem_used_pct": 34.0, "swap_used_pct": 6.0},
         reasons=(
@@ -64,22 +64,22 @@ FLEET = (
             ("cpu_iowait_pct", 14.0, "I/O wait doubled within the hour"),
         ),
     ),
-    Server(
+    LakeServer(
         "ppdb-orders-1", "database", 52.0, 66.0, odds=(0.0, 0.03, 0.11, 0.34, 0.62),
         breach=("disk_usage_pct", 185, 390, 470), climbs={"disk_usage_pct": 46.0},
         reasons=(("disk_usage_pct", 52.0, "Disk used grows by 1.9 % an hour"),),
     ),
-    Server("gpu-node-3", "ml_compute", age=timedelta(minutes=20)),
-    Server("kafka-2", "data_ingest", 35.0, 22.0, gap=(120, 160)),
-    Server("new-box", now_score=10.0, ahead_score=None, state=None, steps=5),
-    Server("fresh-box", state="early", steps=13, why="13 of 288 steps"),
-    Server("quant-eod", "risk_analytics", 12.0, None, state="abstained", why="half of it is gaps"),
-    Server(HOSTILE, reasons=(("load_average", 8.0, "<script>alert(1)</script>"),)),
-    Server("nginx-1", "web_api"),
+    LakeServer("gpu-node-3", "ml_compute", age=timedelta(minutes=20)),
+    LakeServer("kafka-2", "data_ingest", 35.0, 22.0, gap=(120, 160)),
+    LakeServer("new-box", now_score=10.0, ahead_score=None, state=None, steps=5),
+    LakeServer("fresh-box", state="early", steps=13, why="13 of 288 steps"),
+    LakeServer("quant-eod", "risk_analytics", 12.0, None, state="abstained", why="half of it is gaps"),
+    LakeServer(HOSTILE, reasons=(("load_average", 8.0, "<script>alert(1)</script>"),)),
+    LakeServer("nginx-1", "web_api"),
 )  # fmt: skip
 
 
-class Writer:
+class SiteLakeWriter:
     """Puts rows into a lake as the keeper would, and tells of it."""
 
     def __init__(self, data: Path) -> None:
@@ -94,13 +94,15 @@ class Writer:
         self.connection.register("batch", batch)
         self.connection.execute(f"INSERT INTO {name} SELECT * FROM batch")
         self.connection.unregister("batch")
-        notify.announce(self.folders, [name])
+        notify.notify(self.folders, [name])
 
     def close(self) -> None:
         """Let go of the lake."""
         self.connection.close()
 
-    def fleet(self, servers: Iterable[Server] = FLEET, now: datetime | None = None) -> "Writer":
+    def fleet(
+        self, servers: Iterable[LakeServer] = FLEET, now: datetime | None = None
+    ) -> "SiteLakeWriter":
         """Insert servers as of `now`."""
         now = now or datetime.now(UTC)
         servers = tuple(servers)
@@ -109,7 +111,7 @@ class Writer:
         return self
 
 
-def _measured(server: Server, now: datetime) -> dict[str, np.ndarray]:
+def _measured(server: LakeServer, now: datetime) -> dict[str, np.ndarray]:
     """Means of the 288 steps before the current one."""
     draws = np.random.default_rng(sum(map(ord, server.name)))
     day = np.sin(np.linspace(0, 2 * np.pi, CONTEXT_STEPS) + now.hour / 24 * 6.28)
@@ -124,17 +126,17 @@ def _measured(server: Server, now: datetime) -> dict[str, np.ndarray]:
     return series
 
 
-def _last_step(server: Server) -> int:
+def _last_step(server: LakeServer) -> int:
     return CONTEXT_STEPS - int(server.age / STEP)
 
 
-def facts(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
+def facts(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its facts."""
     since = now - timedelta(days=8)
     yield {"server": server.name, "ts": since, "profile": server.profile, "site": "lab", "cores": 8}
 
 
-def steps(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
+def steps(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its roll-ups, with the gap it is to have."""
     series, start = _measured(server, now), floor_step(now) - CONTEXT_STEPS * STEP
     last = _last_step(server)
@@ -149,7 +151,7 @@ def steps(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
         yield {"server": server.name, "ts": start + i * STEP, **values}
 
 
-def samples(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
+def samples(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its last three raw samples."""
     series, last = _measured(server, now), _last_step(server) - 1
     for back in (10, 5, 0):
@@ -158,7 +160,7 @@ def samples(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
         yield {"server": server.name, "ts": ts, **values, "source": "test"}
 
 
-def forecasts(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
+def forecasts(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its newest forecast, one row a metric."""
     if server.state is None:
         return
@@ -178,7 +180,7 @@ def forecasts(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
         }  # fmt: skip
 
 
-def risks(server: Server, now: datetime) -> Iterable[dict[str, Any]]:
+def risks(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its newest judgement."""
     if server.now_score is None:
         return

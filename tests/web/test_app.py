@@ -9,10 +9,10 @@ from litestar.testing import TestClient
 
 from storage.model.severity import LADDER
 from tests.web.conftest import Client
-from tests.web.site_lakes import Server, Writer
+from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
 from web.display.server_status import RUNGS
-from web.lake_session import Lake
+from web.lake_session import LakeSession
 from web.pages import server_page
 from web.rendering import STATIC
 
@@ -81,11 +81,11 @@ def test_a_fault_of_the_site_is_told_in_words(
     assert "Traceback" not in answer.text
 
 
-def test_one_page_sees_one_snapshot(lake: Writer) -> None:
+def test_one_page_sees_one_snapshot(lake: SiteLakeWriter) -> None:
     count = "SELECT count(*) AS n FROM server_facts"
-    with Lake(lake.folders.data).snapshot() as reader:
+    with LakeSession(lake.folders.data).snapshot() as reader:
         before = reader.query(count)["n"][0].as_py()
-        lake.fleet([Server("late")])
+        lake.fleet([LakeServer("late")])
         assert reader.query(count)["n"][0].as_py() == before
 
 

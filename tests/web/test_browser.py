@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
-from tests.web.site_lakes import FLEET, Server, Writer, risks, samples, steps
+from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
 from web import __main__ as door
 from web.app import create_app
 
@@ -40,7 +40,7 @@ def served(data: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     app = create_app(data)
     config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=5)
-    server = door.Server(config, app.state.live)
+    server = door.SiteServer(config, app.state.live)
     thread = threading.Thread(target=server.run)
     thread.start()
     pause = threading.Event()
@@ -60,14 +60,14 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def writer(tmp_path: Path) -> Iterator[Writer]:
-    writer = Writer(tmp_path / "var").fleet()
+def writer(tmp_path: Path) -> Iterator[SiteLakeWriter]:
+    writer = SiteLakeWriter(tmp_path / "var").fleet()
     yield writer
     writer.close()
 
 
 @pytest.fixture
-def open_page(writer: Writer, browser: Browser) -> Iterator[Open]:
+def open_page(writer: SiteLakeWriter, browser: Browser) -> Iterator[Open]:
     """Opens a page in a fresh profile; what it complains of fails the test."""
     complaints: list[str] = []
     with served(writer.folders.data) as address:
@@ -133,7 +133,7 @@ def test_the_dark_scheme_is_followed(open_page: Open, path: str) -> None:
     assert lightness(open_page(path, color_scheme="dark")) < 40
 
 
-def test_a_commit_changes_the_fleet_without_reload(open_page: Open, writer: Writer) -> None:
+def test_a_commit_changes_the_fleet_without_reload(open_page: Open, writer: SiteLakeWriter) -> None:
     page = open_page("/")
     expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
     page.evaluate("window.sameDocument = true")
@@ -146,19 +146,21 @@ def test_a_commit_changes_the_fleet_without_reload(open_page: Open, writer: Writ
     assert page.locator("details[id='why-web-07.shop']").get_attribute("open") is not None
 
 
-def test_a_commit_changes_head_and_charts_without_reload(open_page: Open, writer: Writer) -> None:
+def test_a_commit_changes_head_and_charts_without_reload(
+    open_page: Open, writer: SiteLakeWriter
+) -> None:
     page = drawn(open_page("/servers/new-box"))
     expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
     expect(page.locator(".legend")).to_contain_text("Collecting, 5 of 288 steps")
     before = int(page.locator("section.charts").get_attribute("data-renewed") or 0)
-    writer.insert("metrics_5m", steps(Server("new-box", steps=30), datetime.now(UTC)))
+    writer.insert("metrics_5m", steps(LakeServer("new-box", steps=30), datetime.now(UTC)))
     expect(page.locator(".legend")).not_to_contain_text("5 of 288", timeout=SOON_MS)
     page.wait_for_function(
         "n => Number(document.querySelector('section.charts').dataset.renewed) > n", arg=before
     )
 
 
-def test_a_search_goes_on_through_live_updates(open_page: Open, writer: Writer) -> None:
+def test_a_search_goes_on_through_live_updates(open_page: Open, writer: SiteLakeWriter) -> None:
     page = open_page("/")
     expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
     page.fill("#q", "kafka")
@@ -185,7 +187,7 @@ def test_without_javascript_everything_is_there(open_page: Open) -> None:
     assert page.locator(".chart svg.fan path.measured").count() == 14
 
 
-def test_a_lost_connection_is_told(browser: Browser, writer: Writer) -> None:
+def test_a_lost_connection_is_told(browser: Browser, writer: SiteLakeWriter) -> None:
     page = browser.new_context(viewport=PHONE).new_page()
     with served(writer.folders.data) as address:
         page.goto(address)

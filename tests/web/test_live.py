@@ -14,8 +14,8 @@ from litestar.response.sse import ServerSentEventMessage
 
 from scripts.ports import free_port
 from storage.config.folders import Folders
-from storage.inbox.notify import announce
-from web.__main__ import Server
+from storage.inbox.notify import notify
+from web.__main__ import SiteServer
 from web.app import create_app
 from web.live import Live
 
@@ -42,7 +42,7 @@ async def announced(folders: Folders, events: AsyncIterator[Any], *tables: str) 
     """Announce until the watcher, which starts in its own thread, has seen it."""
     coming = asyncio.ensure_future(anext(events))
     while not coming.done():
-        announce(folders, tables)
+        notify(folders, tables)
         await asyncio.wait([coming], timeout=0.1)
     return coming.result()
 
@@ -82,7 +82,7 @@ def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> Non
     app = create_app(tmp_path)
     port = free_port()
     config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=20)
-    server = Server(config, app.state.live)
+    server = SiteServer(config, app.state.live)
     thread = threading.Thread(target=server.run)
     thread.start()
     up = threading.Event()

@@ -8,7 +8,7 @@ from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
-from storage.ipc.rpc import NobodyThere, ask
+from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
 from web.rendering import AnyRequest, TheLake
 
@@ -33,8 +33,8 @@ async def call(
     """
     question = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
-        status, answer = await ask(lake.folders.calls, msgspec.json.encode(question))
-    except NobodyThere as error:
+        status, answer = await call_rpc(lake.folders.calls, msgspec.json.encode(question))
+    except NotRunning as error:
         status, answer = 503, msgspec.json.encode({"error": str(error)})
     return Response(
         answer, status_code=status, media_type=MediaType.JSON,

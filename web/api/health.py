@@ -8,7 +8,7 @@ from litestar import MediaType, Response, get
 from web.auth import OPEN
 from web.display import formatting
 from web.display.exports import encode_json
-from web.display.system_status import status_of
+from web.display.system_status import system_status
 from web.rendering import TheLake
 
 __all__ = ["ROUTES"]
@@ -33,7 +33,7 @@ def readyz(lake: TheLake) -> Response[bytes]:
     """Age of the newest sample; 503 with words when it is stale or there is no lake."""
     now = datetime.now(UTC)
     with lake.snapshot() as reader:
-        newest = status_of(reader, lake.folders, now).newest_sample
+        newest = system_status(reader, lake.folders, now).newest_sample
     age = None if newest is None else (now - newest).total_seconds()
     ready = age is not None and age <= READY_SECONDS
     return _json(
@@ -50,7 +50,7 @@ def status(lake: TheLake) -> Response[bytes]:
     """Troubles with their remedies, outages of the last 24 h, newest sample and commit."""
     now = datetime.now(UTC)
     with lake.snapshot() as reader:
-        return _json(status_of(reader, lake.folders, now), 200)
+        return _json(system_status(reader, lake.folders, now), 200)
 
 
 def _json(value: Any, status_code: int) -> Response[bytes]:

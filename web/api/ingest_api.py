@@ -12,11 +12,11 @@ import msgspec
 from litestar import MediaType, Response, post
 from litestar.openapi import ResponseSpec
 
-from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, refusal
-from storage.ipc.rpc import NobodyThere, ask
+from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, rejection_json
+from storage.ipc.rpc import NotRunning, call_rpc
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
-from web.http_errors import Refusal
+from web.http_errors import HttpRejection
 from web.rendering import AnyRequest, TheLake
 
 __all__ = ["ROUTES"]
@@ -28,7 +28,7 @@ MAX_UNDER_WAY_BYTES = 64 << 20
 RETRY_AFTER_S = {429: "1", 503: "5"}
 
 
-class Refused(msgspec.Struct):
+class RejectedRow(msgspec.Struct):
     """Why something was not taken, how often, and one such thing."""
 
     reason: str
@@ -36,17 +36,17 @@ class Refused(msgspec.Struct):
     example: Any = None
 
 
-class Taken(msgspec.Struct):
+class IngestResponse(msgspec.Struct):
     """What became of the records: those `accepted` are on the disk."""
 
     accepted: int
     refused: int
     values_refused: int
-    reasons: list[Refused]
+    reasons: list[RejectedRow]
     fields_ignored: list[str]
 
 
-class Said(msgspec.Struct):
+class IngestError(msgspec.Struct):
     """Why a request was not taken, and what to do."""
 
     status_code: int
@@ -63,15 +63,17 @@ REFUSALS = {
     503: "nothing runs that could take it, or the disk is full: try again after Retry-After",
 }  # fmt: skip
 RESPONSES = {
-    code: ResponseSpec(Said, generate_examples=False, description=text)
+    code: ResponseSpec(IngestError, generate_examples=False, description=text)
     for code, text in REFUSALS.items()
 }
-TAKEN = {200: ResponseSpec(Taken, generate_examples=False, description="counts and reasons")}
+TAKEN = {
+    200: ResponseSpec(IngestResponse, generate_examples=False, description="counts and reasons")
+}
 WRITTEN = {204: ResponseSpec(None, description="all of it is on the disk")}
 SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["push"]}
 
 
-class UnderWay:
+class InFlightLimit:
     """How much is being taken in at this moment, so that no crowd fills the memory."""
 
     def __init__(self) -> None:
@@ -82,7 +84,7 @@ class UnderWay:
     def one_more(self) -> Iterator[Callable[[int], None]]:
         """Count a request while the context lasts, and the bytes that it is told of."""
         if self.requests >= MAX_UNDER_WAY or self.bytes >= MAX_UNDER_WAY_BYTES:
-            raise Refusal(
+            raise HttpRejection(
                 429, "more is being pushed at this moment than can be taken",
                 "send it again in a second, in fewer and larger requests", {"Retry-After": "1"},
             )  # fmt: skip
@@ -133,7 +135,7 @@ async def write_series(request: AnyRequest, lake: TheLake) -> Response[None]:
     """A snappy-compressed `prometheus.WriteRequest` with series of node_exporter."""
     _check_media(request, ("application/x-protobuf",))
     if "proto=io.prometheus.write.v2" in request.headers.get("content-type", ""):
-        raise Refusal(
+        raise HttpRejection(
             415, "remote write 2.0 is not spoken here",
             "leave protobuf_message out of remote_write, or set it to prometheus.WriteRequest",
         )  # fmt: skip
@@ -145,7 +147,7 @@ async def _pass_on(
 ) -> Response[Any]:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in encodings:
-        raise Refusal(
+        raise HttpRejection(
             415, f"the body is compressed as {encoding!r}", f"send it as {' or '.join(encodings)}"
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
@@ -161,7 +163,7 @@ async def _body(request: AnyRequest, count: Callable[[int], None]) -> bytes:
     async for part in request.stream():
         size += len(part)
         if size > MAX_SENT_BYTES:
-            raise Refusal(
+            raise HttpRejection(
                 413, f"the body is larger than {MAX_SENT_BYTES >> 20} MiB",
                 "send it in parts, or compressed",
             )  # fmt: skip
@@ -173,13 +175,13 @@ async def _body(request: AnyRequest, count: Callable[[int], None]) -> bytes:
 async def _answer(lake: TheLake, push: Push) -> Response[Any]:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            status, answer = await ask(lake.folders.feed, push.packed())
-    except NobodyThere as error:
+            status, answer = await call_rpc(lake.folders.feed, push.packed())
+    except NotRunning as error:
         what, _, remedy = str(error).partition(": ")
-        status, answer = 503, refusal(503, what, remedy)
+        status, answer = 503, rejection_json(503, what, remedy)
     except TimeoutError:
         status = 503
-        answer = refusal(503, f"not taken within {ANSWER_WITHIN_S} s", "send it again later")
+        answer = rejection_json(503, f"not taken within {ANSWER_WITHIN_S} s", "send it again later")
     headers = {"Retry-After": RETRY_AFTER_S[status]} if status in RETRY_AFTER_S else {}
     return Response(answer, status_code=status, media_type=MediaType.JSON, headers=headers)
 
@@ -187,7 +189,7 @@ async def _answer(lake: TheLake, push: Push) -> Response[Any]:
 def _check_media(request: AnyRequest, allowed: Sequence[str]) -> None:
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent not in allowed:
-        raise Refusal(
+        raise HttpRejection(
             415, f"the Content-Type is {sent or 'missing'}",
             f"send it with Content-Type: {' or '.join(allowed)}",
         )  # fmt: skip

@@ -18,7 +18,7 @@ from storage.model.grid import (
     floor_step,
 )
 from storage.model.metrics import Levels
-from web.display.metric_display import SHOWN, Shown
+from web.display.metric_display import SHOWN, MetricDisplay
 from web.display.svg import Values, band_path, line_path, rows_of
 
 __all__ = ["BANDS", "Axis", "Chart", "charts_of"]
@@ -61,7 +61,7 @@ class Axis:
 class Chart:
     """One metric: measured means (NaN is a gap) and the quantiles ahead, the way up it is shown."""
 
-    shown: Shown
+    shown: MetricDisplay
     axis: Axis
     measured: Values
     quantiles: Mapping[str, Values]
@@ -142,7 +142,7 @@ def charts_of(
 
 
 def _chart(
-    shown: Shown, axis: Axis, measured: Values, row: Mapping[str, Any] | None,
+    shown: MetricDisplay, axis: Axis, measured: Values, row: Mapping[str, Any] | None,
     latest: Mapping[str, float | None], levels: Mapping[str, Levels],
 ) -> Chart:  # fmt: skip
     value = shown.value(latest.get(shown.name))
@@ -177,7 +177,9 @@ def _gridded(history: pa.Table, start: datetime) -> dict[str, Values]:
     return grid
 
 
-def _range(shown: Shown, levels: Levels | None, drawn: Sequence[Values]) -> tuple[float, float]:
+def _range(
+    shown: MetricDisplay, levels: Levels | None, drawn: Sequence[Values]
+) -> tuple[float, float]:
     """From 0 to what is needed: percentages to 100 unless their critical level is far below."""
     values = np.concatenate(drawn)
     values = values[~np.isnan(values)]

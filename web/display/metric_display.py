@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from storage.model.metrics import Levels, Metric, metric
 from storage.model.profiles import levels_for
 
-__all__ = ["INDICATORS", "SHOWN", "Shown", "shown", "shown_levels"]
+__all__ = ["INDICATORS", "SHOWN", "MetricDisplay", "display_of", "displayed_levels"]
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class MetricDisplay:
     """A metric as people see it; a `mirrored` one is shown as 100 less its value."""
 
     metric: Metric
@@ -42,20 +42,20 @@ class Shown:
         return "warn" if value >= own.warn else ""
 
 
-def _shown(name: str, short: str = "") -> Shown:
+def _shown(name: str, short: str = "") -> MetricDisplay:
     known = metric(name)
-    return Shown(known, known.label, short or known.label)
+    return MetricDisplay(known, known.label, short or known.label)
 
 
 # The five that are displayed first, then the rest in order of how soon an operator asks for them.
-INDICATORS: tuple[Shown, ...] = (
-    Shown(metric("cpu_idle_pct"), "CPU used", "CPU", mirrored=True),
+INDICATORS: tuple[MetricDisplay, ...] = (
+    MetricDisplay(metric("cpu_idle_pct"), "CPU used", "CPU", mirrored=True),
     _shown("cpu_iowait_pct", "I/O wait"),
     _shown("mem_used_pct", "Memory"),
     _shown("swap_used_pct", "Swap"),
     _shown("load_average", "Load"),
 )
-SHOWN: tuple[Shown, ...] = (
+SHOWN: tuple[MetricDisplay, ...] = (
     *INDICATORS,
     *(
         _shown(name)
@@ -69,12 +69,12 @@ SHOWN: tuple[Shown, ...] = (
 _BY_NAME = {s.name: s for s in SHOWN}
 
 
-def shown(name: str) -> Shown:
+def display_of(name: str) -> MetricDisplay:
     """How the metric called `name` is shown."""
     return _BY_NAME[name]
 
 
-def shown_levels(profile: str | None, cores: int | None) -> dict[str, Levels]:
+def displayed_levels(profile: str | None, cores: int | None) -> dict[str, Levels]:
     """Warn and critical level of each metric, the way up that it is shown."""
     levels = levels_for(profile or "generic", cores)
     return {

@@ -1,6 +1,6 @@
 """What to do next, by the metric that is worst."""
 
-from web.display.server_status import Standing
+from web.display.server_status import ServerStatus
 
 __all__ = ["next_step", "worst_metric"]
 
@@ -28,7 +28,7 @@ SILENT_STEP = (
 )
 
 
-def worst_metric(server: Standing) -> str | None:
+def worst_metric(server: ServerStatus) -> str | None:
     """The metric to look at first: that of the likely breach, or of the strongest reason."""
     ahead_leads = (server.ahead_score or 0) > (server.now_score or 0)
     if ahead_leads and server.breach_metric:
@@ -37,7 +37,7 @@ def worst_metric(server: Standing) -> str | None:
     return named or server.breach_metric
 
 
-def next_step(server: Standing) -> str:
+def next_step(server: ServerStatus) -> str:
     """What to do next, in a sentence; empty when nobody has to do anything."""
     if server.silent:
         return SILENT_STEP

@@ -8,9 +8,9 @@ from typing import Any
 from storage.model.grid import CONTEXT_STEPS, LEAD_MINUTES, MIN_CONTEXT_STEPS, STEP_MINUTES
 from storage.model.severity import severity_of
 from web.display import formatting
-from web.display.metric_display import shown, shown_levels
+from web.display.metric_display import display_of, displayed_levels
 
-__all__ = ["RUNGS", "SILENT_SECONDS", "Odds", "Reason", "Standing", "standing"]
+__all__ = ["RUNGS", "SILENT_SECONDS", "Odds", "ScoreReason", "ServerStatus", "standing"]
 
 # A server that was not heard of for a whole step of the grid has no data.
 SILENT_SECONDS = STEP_MINUTES * 60
@@ -30,7 +30,7 @@ _SLUGS = {word: slug for slug, word in RUNGS.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Reason:
+class ScoreReason:
     """Why a score is what it is."""
 
     metric: str | None
@@ -57,7 +57,7 @@ class Odds:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ServerStatus:
     """One server as of `now`; scores are None where there is nothing to score from."""
 
     now: datetime
@@ -75,7 +75,7 @@ class Standing:
     breach_earliest: datetime | None
     breach_likely: datetime | None
     breach_latest: datetime | None
-    reasons: tuple[Reason, ...]
+    reasons: tuple[ScoreReason, ...]
     forecast_at: datetime | None
     forecast_state: str | None
     forecast_why: str | None
@@ -185,8 +185,8 @@ class Standing:
         """What is likeliest to go wrong, and when, in one plain sentence; empty when nothing is."""
         if self.breach_metric is None or self.chance is None or self.chance < 0.05:
             return ""
-        what = shown(self.breach_metric)
-        own = shown_levels(self.profile, self.cores).get(self.breach_metric)
+        what = display_of(self.breach_metric)
+        own = displayed_levels(self.profile, self.cores).get(self.breach_metric)
         level = formatting.reading(own.critical, what.unit) if own else "its critical level"
         if self.breached:
             return f"{what.label} is past {level} now"
@@ -201,7 +201,7 @@ class Standing:
             return ""
         return f"; earliest {formatting.ahead(self.breach_earliest, self.now)}"
 
-    def without_forecast(self) -> "Standing":
+    def without_forecast(self) -> "ServerStatus":
         """The same server judged by its present alone."""
         return replace(
             self, ahead_score=None, odds=tuple(Odds(o.minutes, None) for o in self.odds),
@@ -210,13 +210,13 @@ class Standing:
         )  # fmt: skip
 
 
-def standing(row: Mapping[str, Any], now: datetime) -> Standing:
+def standing(row: Mapping[str, Any], now: datetime) -> ServerStatus:
     """The standing in a row of the view `fleet_now`."""
-    names = set(Standing.__dataclass_fields__) - {"now", "odds", "reasons", "profile"}
-    return Standing(
+    names = set(ServerStatus.__dataclass_fields__) - {"now", "odds", "reasons", "profile"}
+    return ServerStatus(
         now=now,
         profile=row["profile"] or "generic",
         odds=tuple(Odds(lead, row[f"p_breach_{lead}m"]) for lead in LEAD_MINUTES),
-        reasons=tuple(Reason(**reason) for reason in row["reasons"] or ()),
+        reasons=tuple(ScoreReason(**reason) for reason in row["reasons"] or ()),
         **{name: row[name] for name in names},
     )

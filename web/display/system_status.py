@@ -11,7 +11,7 @@ from storage.query.reader import Reader
 from web.display import formatting
 from web.lake_session import sql
 
-__all__ = ["STALE_SECONDS", "Outage", "Status", "Trouble", "keeper_trouble", "status_of"]
+__all__ = ["STALE_SECONDS", "Outage", "Problem", "SystemStatus", "system_status", "writer_problem"]
 
 STALE_SECONDS = 60
 SILENT_KEEPER = timedelta(seconds=30)
@@ -36,7 +36,7 @@ MISSING = {
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """Something an operator must know before trusting the page: what, why, and what to do."""
 
     kind: str
@@ -67,14 +67,14 @@ class Outage:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SystemStatus:
     """The system as of `now`."""
 
     now: datetime
     newest_sample: datetime | None
     last_commit: datetime | None
     waiting: int
-    troubles: tuple[Trouble, ...]
+    troubles: tuple[Problem, ...]
     outages: tuple[Outage, ...]
     model_refused: bool
 
@@ -93,7 +93,7 @@ class Status:
         return "1 trouble" if len(self.troubles) == 1 else f"{len(self.troubles)} troubles"
 
 
-def status_of(reader: Reader, folders: Folders, now: datetime) -> Status:
+def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStatus:
     """Ask the lake and the data folder how the system fares."""
     newest = _scalar(reader, "newest_sample")
     outages = [_outage(row) for row in reader.query(sql("outages")).to_pylist()]
@@ -101,18 +101,18 @@ def status_of(reader: Reader, folders: Folders, now: datetime) -> Status:
     troubles = [
         *_model_trouble(refusal),
         *_down(outages, now),
-        *keeper_trouble(folders, now),
+        *writer_problem(folders, now),
         *_stale(newest, now),
     ]
-    return Status(
-        now, newest, notify.last_commit(folders.data), notify.waiting(folders.data),
+    return SystemStatus(
+        now, newest, notify.last_commit(folders.data), notify.pending_segments(folders.data),
         tuple(troubles), tuple(o for o in outages if o.back_at), refusal is not None,
     )  # fmt: skip
 
 
-def keeper_trouble(folders: Folders, now: datetime) -> Iterator[Trouble]:
+def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
     """Trouble when segments wait and nobody commits them; needs no lake."""
-    waiting = notify.waiting(folders.data)
+    waiting = notify.pending_segments(folders.data)
     committed = notify.last_commit(folders.data)
     if not waiting or (committed is not None and now - committed <= SILENT_KEEPER):
         return
@@ -121,7 +121,7 @@ def keeper_trouble(folders: Folders, now: datetime) -> Iterator[Trouble]:
     since = formatting.span((now - committed).total_seconds()) if committed else ""
     never = "Nothing has ever been committed"
     noun = "segment waits" if waiting == 1 else "segments wait"
-    yield Trouble(
+    yield Problem(
         "keeper", "critical",
         f"{f'Nothing has been committed for {since}' if since else never}; "
         f"{waiting} {noun} in the inbox",
@@ -140,10 +140,10 @@ def _oldest_segment(folders: Folders, now: datetime) -> datetime:
     return datetime.fromtimestamp(min(times), UTC)
 
 
-def _model_trouble(refusal: dict[str, Any] | None) -> Iterator[Trouble]:
+def _model_trouble(refusal: dict[str, Any] | None) -> Iterator[Problem]:
     if refusal is None:
         return
-    yield Trouble(
+    yield Problem(
         "model", "critical",
         f"No forecasts: the model {refusal['path'] or refusal['model'] or 'file'} was refused",
         "Put a model that fits in its place, or remove the file so that the model shipped with "
@@ -152,21 +152,21 @@ def _model_trouble(refusal: dict[str, Any] | None) -> Iterator[Trouble]:
     )  # fmt: skip
 
 
-def _down(outages: Iterable[Outage], now: datetime) -> Iterator[Trouble]:
+def _down(outages: Iterable[Outage], now: datetime) -> Iterator[Problem]:
     for outage in outages:
         if outage.back_at is None:
             missing = MISSING.get(outage.process, "its work waits")
-            yield Trouble(
+            yield Problem(
                 f"process-{outage.process}", "critical", outage.words(now),
                 f"Meanwhile {missing}. It is started again by itself when the system runs by "
                 "'hoursight up' or 'hoursight demo'; if it stays down, read its output there.",
             )  # fmt: skip
 
 
-def _stale(newest: datetime | None, now: datetime) -> Iterator[Trouble]:
+def _stale(newest: datetime | None, now: datetime) -> Iterator[Problem]:
     if newest is None or (now - newest).total_seconds() <= STALE_SECONDS:
         return
-    yield Trouble(
+    yield Problem(
         "stale",
         "warning",
         f"The newest sample is {formatting.span((now - newest).total_seconds())} old "

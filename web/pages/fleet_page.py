@@ -14,14 +14,14 @@ from litestar.params import FromQuery
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.reader import Reader
 from web.display import exports
-from web.display.metric_display import INDICATORS, shown_levels
-from web.display.server_status import RUNGS, Standing, standing
+from web.display.metric_display import INDICATORS, displayed_levels
+from web.display.server_status import RUNGS, ServerStatus, standing
 from web.display.svg import Values, line_path, rows_of
-from web.display.system_status import Status, status_of
-from web.lake_session import Lake, sql
+from web.display.system_status import SystemStatus, system_status
+from web.lake_session import LakeSession, sql
 from web.rendering import AnyRequest, TheLake, page
 
-__all__ = ["ROUTES", "Filter", "Fleet", "Row", "read_fleet"]
+__all__ = ["ROUTES", "FleetFilter", "FleetRow", "FleetView", "read_fleet"]
 
 HALF_HOUR = timedelta(minutes=30)
 SPARK_SLOTS = 48  # half hours of the past
@@ -32,7 +32,7 @@ SPARK_LINES = (("cpu_idle_pct", "cpu"), ("mem_used_pct", "mem"))
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Indicator:
     """One indicator as it stands: `band` is `warn`, `critical` or nothing."""
 
     label: str
@@ -43,16 +43,16 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FleetRow:
     """A server on the fleet page; `spark` maps a line's name to its SVG path."""
 
-    standing: Standing
-    readings: tuple[Reading, ...]
+    standing: ServerStatus
+    readings: tuple[Indicator, ...]
     spark: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
+class FleetFilter:
     """What the operator looks for; empty fields let everything through."""
 
     q: str = ""
@@ -60,7 +60,7 @@ class Filter:
     severity: str = ""
     show: int = PAGE_ROWS
 
-    def admits(self, server: Standing) -> bool:
+    def admits(self, server: ServerStatus) -> bool:
         """Whether a server is to be listed."""
         return (
             self.q.strip().lower() in server.server.lower()
@@ -75,46 +75,46 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Fleet:
+class FleetView:
     """What the fleet page shows."""
 
-    status: Status
-    filter: Filter
+    status: SystemStatus
+    filter: FleetFilter
     counts: Mapping[str, int]
-    rows: tuple[Row, ...]
+    rows: tuple[FleetRow, ...]
     matching: int
     total: int
 
 
-def read_fleet(lake: Lake, asked: Filter, now: datetime) -> Fleet:
+def read_fleet(lake: LakeSession, asked: FleetFilter, now: datetime) -> FleetView:
     """The fleet in one snapshot, worst first."""
     with lake.snapshot() as reader:
-        status = status_of(reader, lake.folders, now)
+        status = system_status(reader, lake.folders, now)
         rows = reader.query(sql("fleet")).to_pylist()
         servers = [_judged(standing(row, now), status) for row in rows]
         sparks = _Sparks(reader, now, _newest_forecast(servers))
     by_name = {row["server"]: row for row in rows}
     matching = sorted(filter(asked.admits, servers), key=lambda s: (-s.rank, s.server))
-    return Fleet(
+    return FleetView(
         status, asked, Counter(s.slug for s in servers),
-        tuple(Row(s, readings(s, by_name[s.server]), sparks.of(s)) for s in matching[: asked.show]),
+        tuple(FleetRow(s, readings(s, by_name[s.server]), sparks.of(s)) for s in matching[: asked.show]),
         len(matching), len(servers),
     )  # fmt: skip
 
 
-def _judged(server: Standing, status: Status) -> Standing:
+def _judged(server: ServerStatus, status: SystemStatus) -> ServerStatus:
     return server.without_forecast() if status.model_refused else server
 
 
-def _newest_forecast(servers: Iterable[Standing]) -> datetime | None:
+def _newest_forecast(servers: Iterable[ServerStatus]) -> datetime | None:
     return max((s.forecast_at for s in servers if s.forecast_at and s.forecasts), default=None)
 
 
-def readings(server: Standing, values: Mapping[str, float | None]) -> tuple[Reading, ...]:
+def readings(server: ServerStatus, values: Mapping[str, float | None]) -> tuple[Indicator, ...]:
     """The indicators that are shown first, with their bands."""
-    levels = shown_levels(server.profile, server.cores)
+    levels = displayed_levels(server.profile, server.cores)
     return tuple(
-        Reading(i.short, i.name, i.unit, value, i.band(value, levels))
+        Indicator(i.short, i.name, i.unit, value, i.band(value, levels))
         for i in INDICATORS
         for value in [i.value(values[i.name])]
     )
@@ -131,7 +131,7 @@ class _Sparks:
             for row in reader.query(sql("sparks_ahead"), issued=issued).to_pylist():
                 self._ahead[row["server"], row["metric"]] = row["medians"][over:]
 
-    def of(self, server: Standing) -> dict[str, str]:
+    def of(self, server: ServerStatus) -> dict[str, str]:
         """The paths of one server's small chart."""
         paths = {}
         for metric, name in SPARK_LINES:
@@ -174,7 +174,7 @@ def fleet_page(
 ) -> Response[str]:
     """The page, or only its board when htmx asks for it."""
     now = datetime.now(UTC)
-    fleet = read_fleet(lake, Filter(q, profile, severity, max(1, show)), now)
+    fleet = read_fleet(lake, FleetFilter(q, profile, severity, max(1, show)), now)
     name = "fleet" if fleet.total else "waiting"
     return page(
         request, name, now=now, fleet=fleet, status=fleet.status,
@@ -193,7 +193,7 @@ async def fleet_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
     return await to_thread.run_sync(_twin, lake, form)
 
 
-def _twin(lake: Lake, form: str) -> Response[bytes]:
+def _twin(lake: LakeSession, form: str) -> Response[bytes]:
     with lake.snapshot() as reader:
         rows = reader.query(sql("fleet"))
     now = datetime.now(UTC)

@@ -13,23 +13,23 @@ from storage.model.grid import HORIZON_STEPS, STEP
 from storage.query.reader import Reader
 from web.display import exports
 from web.display.charts import Chart, charts_of
-from web.display.metric_display import shown_levels
+from web.display.metric_display import displayed_levels
 from web.display.recommendations import next_step, worst_metric
-from web.display.server_status import Standing, standing
-from web.display.system_status import Status, status_of
-from web.lake_session import Lake, sql
+from web.display.server_status import ServerStatus, standing
+from web.display.system_status import SystemStatus, system_status
+from web.lake_session import LakeSession, sql
 from web.rendering import AnyRequest, TheLake, page
 
-__all__ = ["ROUTES", "ServerView", "UnknownServer", "read_server"]
+__all__ = ["ROUTES", "ServerNotFound", "ServerView", "read_server"]
 
 HISTORY = timedelta(hours=25)
 HORIZON = HORIZON_STEPS * STEP
 
 
-class UnknownServer(NotFoundException):
+class ServerNotFound(NotFoundException):
     """No server has that name; `near` are names that come close."""
 
-    def __init__(self, server: str, near: list[str], status: Status) -> None:
+    def __init__(self, server: str, near: list[str], status: SystemStatus) -> None:
         self.server, self.near, self.status = server, near, status
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         super().__init__(f"no server is called {server!r}{hint}")
@@ -39,27 +39,27 @@ class UnknownServer(NotFoundException):
 class ServerView:
     """What the server page shows."""
 
-    status: Status
-    standing: Standing
+    status: SystemStatus
+    standing: ServerStatus
     charts: tuple[Chart, ...]
     next_step: str
     worst: str | None
 
 
-def read_server(lake: Lake, server: str, now: datetime) -> ServerView:
-    """One server in one snapshot; UnknownServer when there is none of that name."""
+def read_server(lake: LakeSession, server: str, now: datetime) -> ServerView:
+    """One server in one snapshot; ServerNotFound when there is none of that name."""
     with lake.snapshot() as reader:
-        status = status_of(reader, lake.folders, now)
+        status = system_status(reader, lake.folders, now)
         stands = _standing(reader, server, now, status)
         charts = _charts(reader, stands)
     return ServerView(status, stands, tuple(charts), next_step(stands), worst_metric(stands))
 
 
-def _standing(reader: Reader, server: str, now: datetime, status: Status) -> Standing:
+def _standing(reader: Reader, server: str, now: datetime, status: SystemStatus) -> ServerStatus:
     rows = reader.query(sql("server"), server=server).to_pylist()
     if not rows:
         names = reader.query(sql("server_names")).column("server").to_pylist()
-        raise UnknownServer(server, _near(server, names), status)
+        raise ServerNotFound(server, _near(server, names), status)
     stands = standing(rows[0], now)
     return stands.without_forecast() if status.model_refused else stands
 
@@ -70,15 +70,15 @@ def _near(server: str, names: list[str]) -> list[str]:
     return list(dict.fromkeys([*close, *holding]))[:8]
 
 
-def _charts(reader: Reader, stands: Standing) -> list[Chart]:
+def _charts(reader: Reader, stands: ServerStatus) -> list[Chart]:
     name, now = stands.server, stands.now
     history = reader.query(sql("history"), server=name, start=now - HISTORY)
     latest = reader.query(sql("readings"), server=name).to_pylist()[0]
-    levels = shown_levels(stands.profile, stands.cores)
+    levels = displayed_levels(stands.profile, stands.cores)
     return _worst_first(charts_of(history, _forecast(reader, stands), latest, levels, now), stands)
 
 
-def _forecast(reader: Reader, stands: Standing) -> list[dict[str, Any]]:
+def _forecast(reader: Reader, stands: ServerStatus) -> list[dict[str, Any]]:
     """A row a metric; nothing when there is none that still lies ahead."""
     issued = stands.forecast_at
     if not stands.forecasts or issued is None or stands.now - issued > HORIZON:
@@ -89,7 +89,7 @@ def _forecast(reader: Reader, stands: Standing) -> list[dict[str, Any]]:
     return rows
 
 
-def _worst_first(charts: list[Chart], stands: Standing) -> list[Chart]:
+def _worst_first(charts: list[Chart], stands: ServerStatus) -> list[Chart]:
     """When somebody has to act, the metric that it is about comes first."""
     if stands.respond_within_minutes is None:
         return charts
@@ -97,12 +97,12 @@ def _worst_first(charts: list[Chart], stands: Standing) -> list[Chart]:
     return sorted(charts, key=lambda chart: chart.shown.name != worst)
 
 
-def _twin(lake: Lake, server: str, form: str, now: datetime) -> Response[bytes]:
+def _twin(lake: LakeSession, server: str, form: str, now: datetime) -> Response[bytes]:
     if form == "json":
         view = read_server(lake, server, now)
         return Response(exports.encode_json(_as_data(view)), media_type="application/json")
     with lake.snapshot() as reader:
-        status = status_of(reader, lake.folders, now)
+        status = system_status(reader, lake.folders, now)
         _standing(reader, server, now, status)
         rows = reader.query(sql("server_points"), server=server, start=now - timedelta(hours=24))
     return exports.answer(rows, form, server)
@@ -111,7 +111,7 @@ def _twin(lake: Lake, server: str, form: str, now: datetime) -> Response[bytes]:
 def _as_data(view: ServerView) -> dict[str, Any]:
     stands = view.standing
     return {
-        **{name: getattr(stands, name) for name in Standing.__dataclass_fields__},
+        **{name: getattr(stands, name) for name in ServerStatus.__dataclass_fields__},
         "score": stands.score, "severity": stands.scored_word, "no_data": stands.silent,
         "respond_within_minutes": stands.respond_within_minutes, "next_step": view.next_step,
         "charts": _chart_data(view),

@@ -11,11 +11,11 @@ from litestar import Response, get
 
 from storage.query.reader import Reader
 from web.display import exports, formatting
-from web.display.system_status import Status, status_of
-from web.lake_session import Lake, sql
+from web.display.system_status import SystemStatus, system_status
+from web.lake_session import LakeSession, sql
 from web.rendering import AnyRequest, TheLake, page
 
-__all__ = ["ROUTES", "Hole", "SourceStands", "read_sources"]
+__all__ = ["ROUTES", "SampleGap", "SourceStatus", "read_sources"]
 
 LATE_SECONDS = 60
 FETCHES_AT_LEAST_EVERY = timedelta(seconds=30)
@@ -27,7 +27,7 @@ Mood = Literal["critical", "warning", "good"]
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class SampleGap:
     """A time of which there are no samples."""
 
     since: datetime
@@ -41,7 +41,7 @@ class Hole:
 
 
 @dataclass(frozen=True, slots=True)
-class CatchingUp:
+class Backfill:
     """A fetch of what a source held before: from when, up to when, and how fast."""
 
     since: datetime
@@ -59,7 +59,7 @@ class CatchingUp:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceStands:
+class SourceStatus:
     """One source as of `now`."""
 
     now: datetime
@@ -75,8 +75,8 @@ class SourceStands:
     outcome: str | None
     error: str | None
     well_at: datetime | None
-    holes: tuple[Hole, ...]
-    catching_up: CatchingUp | None = None
+    holes: tuple[SampleGap, ...]
+    catching_up: Backfill | None = None
 
     @property
     def lag_seconds(self) -> float | None:
@@ -120,16 +120,16 @@ def _plain(error: str | None) -> str:
     return re.sub("^(Unreachable|SourceWrong): ", "", error or "no reason was given")
 
 
-def read_sources(reader: Reader, now: datetime) -> tuple[SourceStands, ...]:
+def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Every source that the ledgers know, those in trouble first."""
     order = {"critical": 0, "warning": 1, "good": 2}
     found = [_stands(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()]
     return tuple(sorted(found, key=lambda s: (order[s.mood], s.source)))
 
 
-def _stands(row: dict[str, Any], now: datetime) -> SourceStands:
-    holes = tuple(Hole(hole["since"], hole["until"]) for hole in row["holes"] or ())
-    return SourceStands(
+def _stands(row: dict[str, Any], now: datetime) -> SourceStatus:
+    holes = tuple(SampleGap(hole["since"], hole["until"]) for hole in row["holes"] or ())
+    return SourceStatus(
         now, row["source"], row["kind"] or "built in", row["event"], row["detail"],
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, tuple(row["refusals"] or ()), row["outcome"], row["error"],
@@ -137,7 +137,7 @@ def _stands(row: dict[str, Any], now: datetime) -> SourceStands:
     )  # fmt: skip
 
 
-def _catching_up(row: dict[str, Any], now: datetime) -> CatchingUp | None:
+def _catching_up(row: dict[str, Any], now: datetime) -> Backfill | None:
     """Only while rows come that are old, and faster than time goes by; files are always old."""
     if row["kind"] == "files" or row["behind_at"] is None or row["event"] == "off":
         return None
@@ -147,13 +147,13 @@ def _catching_up(row: dict[str, Any], now: datetime) -> CatchingUp | None:
     pace: float | None = row["pace"]
     just_begun = pace is None and now - row["behind_since"] < FETCHES_AT_LEAST_EVERY
     if just_begun or (pace or 0) >= FASTER_THAN_TIME:
-        return CatchingUp(row["behind_from"], row["last_sample"], pace)
+        return Backfill(row["behind_from"], row["last_sample"], pace)
     return None
 
 
-def _read(lake: Lake, now: datetime) -> tuple[Status, tuple[SourceStands, ...]]:
+def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceStatus, ...]]:
     with lake.snapshot() as reader:
-        return status_of(reader, lake.folders, now), read_sources(reader, now)
+        return system_status(reader, lake.folders, now), read_sources(reader, now)
 
 
 @get("/sources", sync_to_thread=True, summary="The sources, those in trouble first")
@@ -174,7 +174,7 @@ async def sources_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
     return await to_thread.run_sync(_twin, lake, form)
 
 
-def _twin(lake: Lake, form: str) -> Response[bytes]:
+def _twin(lake: LakeSession, form: str) -> Response[bytes]:
     now = datetime.now(UTC)
     with lake.snapshot() as reader:
         sources = {each.source: each for each in read_sources(reader, now)}

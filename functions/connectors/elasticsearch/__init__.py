@@ -8,41 +8,46 @@ from typing import Any
 
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
-from functions.connectors.connector import Document, Page, Wanted
-from functions.connectors.elasticsearch.discovery import survey
-from functions.connectors.elasticsearch.elasticsearch_connection import Connection, client_of
+from functions.connectors.connector import Document, Page, ReadOptions
+from functions.connectors.elasticsearch.discovery import discover
+from functions.connectors.elasticsearch.elasticsearch_connection import (
+    ElasticsearchConnection,
+    client_of,
+)
 from functions.connectors.elasticsearch.errors import unreachable
-from functions.connectors.elasticsearch.pit_search import Hit, Passage, TimeField
-from functions.connectors.lookback import Given, LookBack
+from functions.connectors.elasticsearch.pit_search import Hit, PitSearch, TimeField
+from functions.connectors.lookback import LookbackWindow, SeenKeys
 from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from storage.inbox.validation import MAX_FUTURE
 
-__all__ = ["MAPPING", "Connection", "connect"]
+__all__ = ["MAPPING", "ElasticsearchConnection", "connect"]
 
 MAPPING = {"stock": "metricbeat"}
 
 
-def connect(connection: Connection, wanted: Wanted) -> "Reading":
+def connect(connection: ElasticsearchConnection, wanted: ReadOptions) -> "ElasticsearchReader":
     """Open the index; nothing is asked of the server yet."""
-    return Reading(client_of(connection), connection, wanted)
+    return ElasticsearchReader(client_of(connection), connection, wanted)
 
 
-class Reading:
+class ElasticsearchReader:
     """An index that is read on from where it was left.
 
     The position is the newest time that was read. What was handed over within the overlap before it
     is remembered, so that reading it again hands over only what has come since.
     """
 
-    def __init__(self, client: Elasticsearch, connection: Connection, wanted: Wanted) -> None:
+    def __init__(
+        self, client: Elasticsearch, connection: ElasticsearchConnection, wanted: ReadOptions
+    ) -> None:
         self._client = client
         self._hang_up = weakref.finalize(self, client.close)
         self._connection, self._wanted = connection, wanted
         self._overlap = parse_period(connection.overlap)
         self._position: dict[str, Any] | None = None
         self._field: TimeField | None = None
-        self._passage: Passage | None = None
+        self._passage: PitSearch | None = None
         self._begin(None)
 
     def close(self) -> None:
@@ -64,8 +69,8 @@ class Reading:
     def _begin(self, position: dict[str, Any] | None) -> None:
         self._end_passage()
         self._position = position or {}
-        self._given = Given()
-        self._back = LookBack(self._overlap)
+        self._given = SeenKeys()
+        self._back = LookbackWindow(self._overlap)
 
     def _end_passage(self) -> None:
         passage, self._passage = self._passage, None
@@ -76,7 +81,7 @@ class Reading:
         """What there is to read and from when on; what an operator should know of it."""
         far = self._back.due(now)
         if far or self._field is None:
-            found = survey(self._client, self._connection.index, self._wanted.time)
+            found = discover(self._client, self._connection.index, self._wanted.time)
             self._field = found.field
             if found.notes and self._back.looked is None:
                 self._position = {"noted": True} | (self._position or {})
@@ -84,7 +89,7 @@ class Reading:
             self._back.looked = now
         if self._field is not None:
             since_ms = self._since_ms(now, self._back.span(far))
-            self._passage = Passage(
+            self._passage = PitSearch(
                 self._client, self._connection, self._field, self._fields(), since_ms
             )
 

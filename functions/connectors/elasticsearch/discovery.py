@@ -9,10 +9,10 @@ from elasticsearch import ApiError, Elasticsearch, NotFoundError
 from functions.connectors.elasticsearch.errors import NO_INDEX, is_of_kind
 from functions.connectors.elasticsearch.pit_search import DATES, NUMBERS, TimeField
 from functions.normalize.mapping import Time
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.time_bounds import unordered
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Discovery", "discover"]
 
 PER_MS = {"epoch_s": 1e-3, "epoch_ms": 1.0, "epoch_us": 1e3, "epoch_ns": 1e6}
 SHOWN = 10
@@ -20,37 +20,37 @@ SHOWN = 10
 Kinds = Mapping[str, Mapping[str, Any]]
 
 
-class Survey(NamedTuple):
+class Discovery(NamedTuple):
     """The field that orders the documents, None when there is nothing yet; and what to tell."""
 
     field: TimeField | None
     notes: tuple[str, ...] = ()
 
 
-def survey(client: Elasticsearch, index: str, time: Time) -> Survey:
-    """Look at an index or a pattern; SourceWrong where no time field of it can be read in order."""
+def discover(client: Elasticsearch, index: str, time: Time) -> Discovery:
+    """Look at an index or a pattern; SourceInvalid where no time field of it can be read in order."""
     try:
         told = client.field_caps(index=index, fields=list(time.fields), include_unmapped=True)
     except NotFoundError as error:
         if not is_of_kind(error, NO_INDEX):
             raise
-        return Survey(None, (_nothing(client, index),))
+        return Discovery(None, (_nothing(client, index),))
     if not told["indices"]:
-        return Survey(None, (_nothing(client, index),))
+        return Discovery(None, (_nothing(client, index),))
     found = {name: told["fields"][name] for name in time.fields if _mapped(told["fields"], name)}
     if not found:
         return _unmapped(client, index, time)
     return _first_in_order(found, index, time)
 
 
-def _first_in_order(found: Mapping[str, Kinds], index: str, time: Time) -> Survey:
+def _first_in_order(found: Mapping[str, Kinds], index: str, time: Time) -> Discovery:
     reasons = []
     for name, kinds in found.items():
         try:
-            return Survey(_field(name, kinds, time), _without(name, kinds))
-        except SourceWrong as error:
+            return Discovery(_field(name, kinds, time), _without(name, kinds))
+        except SourceInvalid as error:
             reasons.append(error)
-    raise SourceWrong(f"{index!r}: {reasons[0]}")
+    raise SourceInvalid(f"{index!r}: {reasons[0]}")
 
 
 def _field(name: str, kinds: Kinds, time: Time) -> TimeField:
@@ -60,9 +60,9 @@ def _field(name: str, kinds: Kinds, time: Time) -> TimeField:
     if types <= set(NUMBERS) and time.format in PER_MS:
         return TimeField(name, PER_MS[time.format])
     if types <= set(NUMBERS):
-        raise SourceWrong(str(unordered("number", name, time)))
+        raise SourceInvalid(str(unordered("number", name, time)))
     where = "; ".join(f"{kind}{_in(kinds[kind])}" for kind in sorted(types))
-    raise SourceWrong(
+    raise SourceInvalid(
         f"the time field {name!r} is mapped as {where}, which does not sort by time: name another "
         "in mapping.time.field, have it mapped as date, or write a narrower index"
     )
@@ -84,16 +84,16 @@ def _without(name: str, kinds: Kinds) -> tuple[str, ...]:
     return (f"left out, because they have no field {name!r}: {_some(indices)}",)
 
 
-def _unmapped(client: Elasticsearch, index: str, time: Time) -> Survey:
+def _unmapped(client: Elasticsearch, index: str, time: Time) -> Discovery:
     """No error for an index that has had no document yet, and so no fields."""
     found: Mapping[str, Kinds] = client.field_caps(index=index, fields="*")["fields"]
     own = {name: kinds for name, kinds in found.items() if not _is_metadata(kinds)}
     if not own:
-        return Survey(None)
+        return Discovery(None)
     dates = [name for name, kinds in own.items() if set(kinds) & set(DATES)]
     there = f"; date fields are {_some(dates)}" if dates else "; it has no date field"
     names = " or ".join(repr(name) for name in time.fields)
-    raise SourceWrong(
+    raise SourceInvalid(
         f"mapping.time.field is {names}, which {index!r} does not have in its mapping{there}: "
         "write one that it has"
     )

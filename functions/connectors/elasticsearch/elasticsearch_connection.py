@@ -10,12 +10,12 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 from elasticsearch import Elasticsearch
 
-from functions.connectors.elasticsearch.http_node import NoText, PatientNode
+from functions.connectors.elasticsearch.http_node import DeadlineHttpNode, JsonOnlySerializer
 from functions.connectors.secrets import secret
 from functions.engine.triggers import parse_period
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 
-__all__ = ["Connection", "client_of"]
+__all__ = ["ElasticsearchConnection", "client_of"]
 
 MAX_TIMEOUT = timedelta(seconds=20)
 # A host that is away is told by the run, once and with the remedy.
@@ -25,7 +25,7 @@ GRACE = 1.5
 FINGERPRINT = re.compile(r"[0-9a-fA-F]{2}(:?[0-9a-fA-F]{2}){31}")
 
 
-class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class ElasticsearchConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the index is, and who reads it: the privilege `read` on it is enough."""
 
     index: str
@@ -87,19 +87,19 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"the user {self.user!r}" if self.user else "a client without credentials"
 
 
-def client_of(connection: Connection) -> Elasticsearch:
-    """A client; nothing is asked of the server yet. Raises SourceWrong."""
+def client_of(connection: ElasticsearchConnection) -> Elasticsearch:
+    """A client; nothing is asked of the server yet. Raises SourceInvalid."""
     try:
         return Elasticsearch(**_options(connection))
     except (OSError, ValueError) as error:
-        raise SourceWrong(f"connection: {error}") from error
+        raise SourceInvalid(f"connection: {error}") from error
 
 
-def _options(connection: Connection) -> dict[str, Any]:
+def _options(connection: ElasticsearchConnection) -> dict[str, Any]:
     password = secret("password", connection.password_env, connection.password_file)
     options: dict[str, Any] = {
-        "hosts": list(connection.hosts), "node_class": PatientNode,
-        "serializers": {NoText.mimetype: NoText()},
+        "hosts": list(connection.hosts), "node_class": DeadlineHttpNode,
+        "serializers": {JsonOnlySerializer.mimetype: JsonOnlySerializer()},
         "request_timeout": parse_period(connection.timeout).total_seconds() * GRACE,
         # Another host is asked at once; the runtime waits, with back-off, before it asks again.
         "max_retries": len(connection.hosts) - 1, "retry_on_status": (502, 503, 504),

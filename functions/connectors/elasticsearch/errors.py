@@ -15,7 +15,7 @@ from elasticsearch import (
 from elasticsearch import ConnectionError as NotConnected
 
 from functions.connectors.connector import Unreachable
-from functions.connectors.elasticsearch.elasticsearch_connection import Connection
+from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
 
 __all__ = ["EXPIRED", "NO_INDEX", "answer_of", "causes", "is_of_kind", "unreachable"]
 
@@ -48,7 +48,7 @@ def answer_of(answer: Mapping[str, Any], index: str) -> Mapping[str, Any]:
     return answer
 
 
-def unreachable(error: Trouble, connection: Connection) -> Unreachable:
+def unreachable(error: Trouble, connection: ElasticsearchConnection) -> Unreachable:
     """What went wrong in words, with what to do."""
     if isinstance(error, ApiError):
         return Unreachable(_refused(error, connection))
@@ -74,7 +74,7 @@ def _incomplete(answer: Mapping[str, Any], index: str) -> str | None:
     return None
 
 
-def _refused(error: ApiError, connection: Connection) -> str:
+def _refused(error: ApiError, connection: ElasticsearchConnection) -> str:
     if isinstance(error, UnsupportedProductError):
         return (
             f"what answers at {', '.join(connection.hosts)} does not say that it is Elasticsearch "
@@ -101,7 +101,7 @@ def _refused(error: ApiError, connection: Connection) -> str:
     return f"Elasticsearch answered {said}"
 
 
-def _no_answer(error: TransportError, connection: Connection) -> str:
+def _no_answer(error: TransportError, connection: ElasticsearchConnection) -> str:
     text = " ".join(str(error.message).split())
     lower, tls = text.lower(), connection.hosts[0].startswith("https")
     if isinstance(error, ConnectionTimeout):

@@ -7,12 +7,12 @@ from typing import Any
 from elastic_transport import NodeConfig, SerializationError, TextSerializer, Urllib3HttpNode
 from urllib3.exceptions import ReadTimeoutError
 
-__all__ = ["NoText", "PatientNode"]
+__all__ = ["DeadlineHttpNode", "JsonOnlySerializer"]
 
 PIECE_BYTES = 1 << 20
 
 
-class PatientNode(Urllib3HttpNode):
+class DeadlineHttpNode(Urllib3HttpNode):
     """The client's own, but that an answer which drips in does not hold a run up for ever."""
 
     def __init__(self, config: NodeConfig) -> None:
@@ -35,7 +35,7 @@ class PatientNode(Urllib3HttpNode):
         )
 
 
-class NoText(TextSerializer):
+class JsonOnlySerializer(TextSerializer):
     """Text, such as the page of a proxy, is no answer, whatever its status."""
 
     def loads(self, data: bytes) -> str:

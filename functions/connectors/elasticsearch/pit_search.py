@@ -9,11 +9,11 @@ from typing import Any
 from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from functions.connectors.connector import Unreachable
-from functions.connectors.elasticsearch.elasticsearch_connection import Connection
+from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
 from functions.connectors.elasticsearch.errors import EXPIRED, answer_of, causes, is_of_kind
 from functions.engine.triggers import parse_period
 
-__all__ = ["DATES", "NUMBERS", "Hit", "Passage", "TimeField"]
+__all__ = ["DATES", "NUMBERS", "Hit", "PitSearch", "TimeField"]
 
 # Much longer than a run, so that one passage may go on through several.
 KEEP_ALIVE = "2m"
@@ -54,7 +54,7 @@ class TimeField:
         return round(value / (self.per_ms or 1))
 
 
-class Passage:
+class PitSearch:
     """Pages of hits from a time on, in a total order: time, then place in the index.
 
     The place counts only as long as the point in time does. When that expires, another is opened
@@ -65,7 +65,7 @@ class Passage:
     def __init__(
         self,
         client: Elasticsearch,
-        connection: Connection,
+        connection: ElasticsearchConnection,
         field: TimeField,
         fields: Sequence[str],
         since_ms: int,

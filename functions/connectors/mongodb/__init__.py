@@ -11,22 +11,22 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
 
-from functions.connectors.connector import Page, Wanted
-from functions.connectors.lookback import LookBack
-from functions.connectors.mongodb.cursor_reader import KINDS, TYPES, Document, Strand, at
+from functions.connectors.connector import Page, ReadOptions
+from functions.connectors.lookback import LookbackWindow
+from functions.connectors.mongodb.cursor_reader import KINDS, TYPES, CursorReader, Document, at
 from functions.connectors.mongodb.mongodb_connection import (
     AUTH_FAILED,
     Client,
-    Connection,
+    MongoConnection,
     client_of,
     unreachable,
 )
 from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.time_bounds import unordered
 
-__all__ = ["Connection", "connect"]
+__all__ = ["MongoConnection", "connect"]
 
 STREAM_WAIT_MS = 100
 BURST_S = 0.2
@@ -40,15 +40,15 @@ CODEC: CodecOptions[Document] = CodecOptions(
 )  # a type registry would have the driver decode each page twice
 
 
-def connect(connection: Connection, wanted: Wanted) -> "Reading":
+def connect(connection: MongoConnection, wanted: ReadOptions) -> "MongoReader":
     """Open the collection; nothing is asked of the server yet."""
-    return Reading(client_of(connection), connection, wanted)
+    return MongoReader(client_of(connection), connection, wanted)
 
 
-class Reading:
+class MongoReader:
     """A collection that is read on from where it was left."""
 
-    def __init__(self, client: Client, connection: Connection, wanted: Wanted) -> None:
+    def __init__(self, client: Client, connection: MongoConnection, wanted: ReadOptions) -> None:
         self._client = client
         self._hang_up = weakref.finalize(self, client.close)
         self._connection = connection
@@ -56,10 +56,10 @@ class Reading:
         self._collection = client[connection.database].get_collection(
             connection.collection, codec_options=CODEC
         )
-        self._strands: dict[str, Strand] = {}
+        self._strands: dict[str, CursorReader] = {}
         self._position: dict[str, Any] | None = None
         self._polled: datetime | None = None
-        self._back = LookBack(parse_period(connection.overlap))
+        self._back = LookbackWindow(parse_period(connection.overlap))
         self._stream: CollectionChangeStream[Document] | None = None
         self._streams = connection.change_stream
         self._indexed = True
@@ -106,7 +106,7 @@ class Reading:
             for documents in strand.read(now, self._back.span(far)):
                 yield self._page(documents, strand, kind)
 
-    def _page(self, documents: list[Document], strand: Strand, kind: str) -> Page:
+    def _page(self, documents: list[Document], strand: CursorReader, kind: str) -> Page:
         self._position = (self._position or {}) | {kind: strand.position}
         return Page(documents, self._position)
 
@@ -119,7 +119,7 @@ class Reading:
         notes += notes_too
         for kind in usable:
             if kind not in self._strands:
-                self._strands[kind] = Strand(
+                self._strands[kind] = CursorReader(
                     self._collection, field, kind, self._wanted, self._connection,
                     (self._position or {}).get(kind),
                 )  # fmt: skip
@@ -148,7 +148,7 @@ class Reading:
         usable = [kind for kind, reason in found.items() if reason is None]
         reasons = [reason for reason in found.values() if reason is not None]
         if reasons and not usable:
-            raise SourceWrong(reasons[0])
+            raise SourceInvalid(reasons[0])
         return usable, [f"left out: {reason}" for reason in reasons if self._back.looked is None]
 
     def _has(self, condition: Mapping[str, Any]) -> bool:

@@ -11,15 +11,15 @@ from bson.decimal128 import Decimal128
 from pymongo.collection import Collection
 from pymongo.cursor import Cursor
 
-from functions.connectors.connector import Wanted
-from functions.connectors.lookback import Given
-from functions.connectors.mongodb.mongodb_connection import Connection
+from functions.connectors.connector import ReadOptions
+from functions.connectors.lookback import SeenKeys
+from functions.connectors.mongodb.mongodb_connection import MongoConnection
 from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from functions.normalize.time_bounds import before, newest, since
 from storage.inbox.validation import MAX_FUTURE
 
-__all__ = ["KINDS", "TYPES", "Document", "Strand", "at"]
+__all__ = ["KINDS", "TYPES", "CursorReader", "Document", "at"]
 
 Document = dict[str, Any]
 
@@ -30,7 +30,7 @@ TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-class Strand:
+class CursorReader:
     """The documents of a collection whose times are of one kind, read in the order of time.
 
     `position` is the newest time that was read. What was handed over within the overlap before it
@@ -42,8 +42,8 @@ class Strand:
         collection: Collection[Document],
         field: str,
         kind: str,
-        wanted: Wanted,
-        connection: Connection,
+        wanted: ReadOptions,
+        connection: MongoConnection,
         position: Any | None,
     ) -> None:
         self._collection = collection
@@ -52,7 +52,7 @@ class Strand:
         self._projection = dict.fromkeys([*projection((*wanted.fields, field)), "_id"], 1)
         self._page, self._overlap = connection.page, parse_period(connection.overlap)
         self._frontier = _unpacked(position)
-        self._given = Given()
+        self._given = SeenKeys()
         self._cursor: Cursor[Document] | None = None
         self._ahead: Future[list[Document]] | None = None
         self._fetcher = ThreadPoolExecutor(1, f"mongodb {kind}")

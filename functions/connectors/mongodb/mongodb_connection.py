@@ -18,9 +18,9 @@ from pymongo.uri_parser import parse_uri
 from functions.connectors.connector import Unreachable
 from functions.connectors.secrets import secret
 from functions.engine.triggers import parse_period
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 
-__all__ = ["AUTH_FAILED", "Client", "Connection", "client_of", "unreachable"]
+__all__ = ["AUTH_FAILED", "Client", "MongoConnection", "client_of", "unreachable"]
 
 AUTH_FAILED, NOT_ALLOWED = 18, 13
 
@@ -30,7 +30,7 @@ Client = MongoClient[dict[str, Any]]
 _ASIDES = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
 
 
-class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class MongoConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the collection is, and who reads it: a user with the role `read` is enough."""
 
     database: str
@@ -75,15 +75,15 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"{self.database}.{self.collection}"
 
 
-def client_of(connection: Connection) -> Client:
-    """A client; nothing is asked of the server yet. Raises SourceWrong."""
+def client_of(connection: MongoConnection) -> Client:
+    """A client; nothing is asked of the server yet. Raises SourceInvalid."""
     try:
         return MongoClient(**_options(connection))
     except (ConfigurationError, InvalidURI, OSError, ValueError) as error:
-        raise SourceWrong(f"connection: {error}") from error
+        raise SourceInvalid(f"connection: {error}") from error
 
 
-def _options(connection: Connection) -> dict[str, Any]:
+def _options(connection: MongoConnection) -> dict[str, Any]:
     timeout_ms = int(parse_period(connection.timeout) / timedelta(milliseconds=1))
     options: dict[str, Any] = {
         "appname": "hoursight", "serverSelectionTimeoutMS": timeout_ms,
@@ -104,15 +104,15 @@ def _options(connection: Connection) -> dict[str, Any]:
     return options | {"host": connection.host or "127.0.0.1", "port": connection.port}
 
 
-def _uri(connection: Connection) -> str | None:
+def _uri(connection: MongoConnection) -> str | None:
     if connection.uri is None:
         return secret("uri", connection.uri_env, connection.uri_file)
     try:
         has_password = parse_uri(connection.uri, validate=False)["password"] is not None
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        raise SourceWrong(f"connection.uri cannot be read: {error}") from error
+        raise SourceInvalid(f"connection.uri cannot be read: {error}") from error
     if has_password:
-        raise SourceWrong(
+        raise SourceInvalid(
             "connection.uri holds a password, which does not belong in this file: leave it out and "
             "name the variable or file that holds it in password_env or password_file, or the "
             "whole URI in uri_env or uri_file"
@@ -120,7 +120,7 @@ def _uri(connection: Connection) -> str | None:
     return connection.uri
 
 
-def unreachable(error: PyMongoError, connection: Connection) -> Unreachable:
+def unreachable(error: PyMongoError, connection: MongoConnection) -> Unreachable:
     """What went wrong in words, with what to do."""
     text = " ".join(_ASIDES.sub("", str(error)).split())
     # Where no server can be chosen the reason stands in the text alone.

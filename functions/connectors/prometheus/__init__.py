@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from functions.connectors.connector import Page, Unreachable, Wanted
-from functions.connectors.lookback import LookBack
-from functions.connectors.prometheus.prometheus_connection import Connection
-from functions.connectors.prometheus.range_api import Api, TooMuch
-from functions.connectors.prometheus.scrapes import Row, Scrapes, Window
+from functions.connectors.connector import Page, ReadOptions, Unreachable
+from functions.connectors.lookback import LookbackWindow
+from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
+from functions.connectors.prometheus.range_api import RangeApi, RangeTooLarge
+from functions.connectors.prometheus.scrapes import Row, Scrapes, ScrapeWindow
 from functions.engine.triggers import parse_period
 
-__all__ = ["Connection", "connect"]
+__all__ = ["PrometheusConnection", "connect"]
 
 # Prometheus answers with 11,000 points a series at most; a window has one step more than it covers.
 MAX_STEPS = 10_999
@@ -26,16 +26,16 @@ LEAST_STEP = timedelta(seconds=15)
 STEPS_BACK = 2
 
 
-def connect(connection: Connection, wanted: Wanted) -> "Reading":
+def connect(connection: PrometheusConnection, wanted: ReadOptions) -> "PrometheusReader":
     """Get ready; nothing is asked of the server yet."""
-    return Reading(connection, wanted)
+    return PrometheusReader(connection, wanted)
 
 
-class Reading:
+class PrometheusReader:
     """The scrapes of a fleet, read on from the newest that was handed over."""
 
-    def __init__(self, connection: Connection, wanted: Wanted) -> None:
-        self._api = Api(connection)
+    def __init__(self, connection: PrometheusConnection, wanted: ReadOptions) -> None:
+        self._api = RangeApi(connection)
         self._hang_up = weakref.finalize(self, self._api.close)
         self._scrapes = Scrapes(self._api, connection)
         self._connection, self._wanted = connection, wanted
@@ -68,7 +68,7 @@ class Reading:
     def _begin(self, position: dict[str, int] | None) -> None:
         self._position = position
         self._given: dict[Row, None] = {}
-        self._looks = LookBack(self._overlap, self._back)
+        self._looks = LookbackWindow(self._overlap, self._back)
         self._resume = None
 
     def _since(self, now: datetime) -> datetime:
@@ -85,7 +85,7 @@ class Reading:
     def _on_grid(self, moment: datetime) -> int:
         return int(moment.timestamp()) // self._step * self._step
 
-    def _window(self, at: int, end: int) -> tuple[int, Window]:
+    def _window(self, at: int, end: int) -> tuple[int, ScrapeWindow]:
         """Read as much as answers well, less where the server finds it too much; its end."""
         give_up = time.monotonic() + PATIENCE_S
         while True:
@@ -94,7 +94,7 @@ class Reading:
             live = until > end - self._overlap.total_seconds()
             try:
                 window = self._scrapes.read(range(at, until + 1, self._step), live, give_up)
-            except TooMuch as error:
+            except RangeTooLarge as error:
                 if steps == 1 or time.monotonic() > give_up:
                     raise Unreachable(str(error)) from error
                 self._steps = max(1, steps // 4)
@@ -107,7 +107,7 @@ class Reading:
         wanted = POINTS * steps // points if points else MAX_STEPS
         self._steps = max(1, min(wanted, GROWTH * steps, MAX_STEPS))
 
-    def _page(self, window: Window) -> Page:
+    def _page(self, window: ScrapeWindow) -> Page:
         fresh = []
         for document in window.documents:
             row = document["server"], round(document["timestamp"].timestamp() * 1e6)

@@ -9,16 +9,16 @@ import msgspec
 
 from functions.connectors.secrets import secret
 from functions.engine.triggers import parse_period
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 
-__all__ = ["Connection", "client_of"]
+__all__ = ["PrometheusConnection", "client_of"]
 
 PERIODS = ("step", "overlap", "timeout")
 # Prometheus forgets a value after 5 minutes: with longer steps there would be gaps.
 LEAST_STEP, LONGEST_STEP = timedelta(seconds=1), timedelta(minutes=5)
 
 
-class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class PrometheusConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where its API is, and which series of which servers are read."""
 
     url: str = "http://127.0.0.1:9090"
@@ -74,8 +74,8 @@ class Connection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ",".join(filter(None, (job, self.match.strip().strip("{},"))))
 
 
-def client_of(connection: Connection) -> httpx.Client:
-    """A client; nothing is asked yet. Raises SourceWrong."""
+def client_of(connection: PrometheusConnection) -> httpx.Client:
+    """A client; nothing is asked yet. Raises SourceInvalid."""
     password = secret("password", connection.password_env, connection.password_file)
     token = secret("token", connection.token_env, connection.token_file)
     headers = dict(connection.headers)
@@ -89,12 +89,12 @@ def client_of(connection: Connection) -> httpx.Client:
             trust_env=False,  # no proxy and no .netrc that the file does not name
         )  # fmt: skip
     except (OSError, UnicodeEncodeError) as error:
-        raise SourceWrong(
+        raise SourceInvalid(
             f"connection cannot be used ({error}): check ca_file, certificate_file and headers"
         ) from error
 
 
-def _trust(connection: Connection) -> ssl.SSLContext:
+def _trust(connection: PrometheusConnection) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=connection.ca_file)
     if connection.certificate_file:
         context.load_cert_chain(connection.certificate_file)

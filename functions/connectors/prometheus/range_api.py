@@ -8,42 +8,42 @@ import httpx
 import msgspec
 
 from functions.connectors.connector import Unreachable
-from functions.connectors.prometheus.prometheus_connection import Connection, client_of
+from functions.connectors.prometheus.prometheus_connection import PrometheusConnection, client_of
 
-__all__ = ["Api", "Series", "TooMuch"]
+__all__ = ["RangeApi", "RangeSeries", "RangeTooLarge"]
 
 MAX_BYTES = 16 << 20
 SHOWN_LENGTH = 300
 BUSY = {429, 502, 503, 504}
 
 
-class TooMuch(Exception):
+class RangeTooLarge(Exception):
     """The server would not answer for so long a range; the message is what it said."""
 
 
-class Series(msgspec.Struct, frozen=True):
+class RangeSeries(msgspec.Struct, frozen=True):
     """One series of an answer: its labels, and [seconds since 1970, number as text]."""
 
     metric: dict[str, str]
     values: list[tuple[float, str]] = []
 
 
-class _Data(msgspec.Struct, frozen=True):
-    result: list[Series] | None = None
+class _RangeData(msgspec.Struct, frozen=True):
+    result: list[RangeSeries] | None = None
 
 
-class _Answer(msgspec.Struct, frozen=True, rename="camel"):
+class _RangeResponse(msgspec.Struct, frozen=True, rename="camel"):
     status: str = ""
-    data: _Data | None = None
+    data: _RangeData | None = None
     error: str = ""
     error_type: str = ""
     warnings: list[str] = []
 
 
-class Api:
+class RangeApi:
     """A server that is asked; `warnings` are what it had to say beside its answers."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: PrometheusConnection) -> None:
         self._connection = connection
         self._client = client_of(connection)
         self.warnings: list[str] = []
@@ -52,20 +52,20 @@ class Api:
         """Hang up."""
         self._client.close()
 
-    def range(self, query: str, span: range, give_up: float) -> list[Series]:
+    def range(self, query: str, span: range, give_up: float) -> list[RangeSeries]:
         """The values of a query at each step of `span` (seconds since 1970).
 
-        `give_up` is on the monotonic clock. Raises Unreachable and TooMuch.
+        `give_up` is on the monotonic clock. Raises Unreachable and RangeTooLarge.
         """
         asked = {"query": query, "start": span[0], "end": span[-1], "step": span.step}
         return self._ask("query_range", asked, give_up)
 
-    def samples(self, selector: str, start: int, end: int, give_up: float) -> list[Series]:
+    def samples(self, selector: str, start: int, end: int, give_up: float) -> list[RangeSeries]:
         """The samples themselves, at their own times, from `start` to `end`; else like `range`."""
         asked = {"query": f"{selector}[{end - start}s]", "time": end}
         return self._ask("query", asked, give_up)
 
-    def _ask(self, what: str, asked: Mapping[str, Any], give_up: float) -> list[Series]:
+    def _ask(self, what: str, asked: Mapping[str, Any], give_up: float) -> list[RangeSeries]:
         try:
             with self._client.stream("GET", f"/api/v1/{what}", params=asked) as reply:
                 body = self._body(reply, give_up)
@@ -85,12 +85,14 @@ class Api:
         for chunk in reply.iter_bytes():
             body += chunk
             if len(body) > MAX_BYTES:
-                raise TooMuch(f"an answer of one step is larger than {MAX_BYTES >> 20} MiB")
+                raise RangeTooLarge(f"an answer of one step is larger than {MAX_BYTES >> 20} MiB")
             if time.monotonic() > give_up:
-                raise TooMuch("Prometheus answers too slowly for its samples to be read in time")
+                raise RangeTooLarge(
+                    "Prometheus answers too slowly for its samples to be read in time"
+                )
         return bytes(body)
 
-    def _unreachable(self, error: httpx.TransportError) -> Unreachable | TooMuch:
+    def _unreachable(self, error: httpx.TransportError) -> Unreachable | RangeTooLarge:
         place, text = self._connection.url, " ".join(str(error).split()) or type(error).__name__
         lower = text.lower()
         if isinstance(error, httpx.TimeoutException):
@@ -98,7 +100,9 @@ class Api:
                 f"{place} does not answer within {self._connection.timeout}: check the server and "
                 "the way to it, or raise timeout"
             )
-            return TooMuch(told) if isinstance(error, httpx.ReadTimeout) else Unreachable(told)
+            return (
+                RangeTooLarge(told) if isinstance(error, httpx.ReadTimeout) else Unreachable(told)
+            )
         if "ssl" in lower or "certificate" in lower or "tls" in lower:
             return Unreachable(
                 f"TLS was refused ({text}): check url, ca_file and certificate_file, and that the "
@@ -109,8 +113,8 @@ class Api:
         return Unreachable(f"{place} cannot be asked ({text}): check url, and the server")
 
     def _refused(
-        self, status: int, answer: _Answer | None, body: bytes, query: str
-    ) -> Unreachable | TooMuch:
+        self, status: int, answer: _RangeResponse | None, body: bytes, query: str
+    ) -> Unreachable | RangeTooLarge:
         place, told = self._connection.url, _told(answer, body)
         if status in (401, 403):
             who = f" of {self._connection.user!r}" if self._connection.user else ""
@@ -119,7 +123,7 @@ class Api:
                 "password_file, or token_env or token_file, and headers"
             )
         if status == 422 or (status == 503 and answer and answer.error_type == "timeout"):
-            return TooMuch(f"Prometheus could not answer {query} ({status}): {told}")
+            return RangeTooLarge(f"Prometheus could not answer {query} ({status}): {told}")
         if status in BUSY:
             return Unreachable(f"{place} is busy or just starting ({status}): {told}")
         if "HTTP request to an HTTPS server" in told:
@@ -132,13 +136,13 @@ class Api:
         )
 
 
-def _read(body: bytes) -> _Answer | None:
+def _read(body: bytes) -> _RangeResponse | None:
     try:
-        return msgspec.json.decode(body, type=_Answer)
+        return msgspec.json.decode(body, type=_RangeResponse)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _told(answer: _Answer | None, body: bytes) -> str:
+def _told(answer: _RangeResponse | None, body: bytes) -> str:
     text = answer.error if answer and answer.error else body.decode(errors="replace")
     return " ".join(text.split())[:SHOWN_LENGTH] or "nothing"

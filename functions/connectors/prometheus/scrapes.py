@@ -17,15 +17,15 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from functions.connectors.prometheus.prometheus_connection import Connection
-from functions.connectors.prometheus.range_api import Api, Series
+from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
+from functions.connectors.prometheus.range_api import RangeApi, RangeSeries
 from functions.ingest.node_exporter import NAMES, add_series, server_of
-from functions.ingest.partial_samples import Readings
-from functions.ingest.row_assembly import Assembler
+from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.row_assembly import RowAssembler
 from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from storage.model.metrics import METRIC_NAMES
 
-__all__ = ["Scrapes", "Window"]
+__all__ = ["ScrapeWindow", "Scrapes"]
 
 # All answers of a window together take no longer: else a smaller one is tried.
 PATIENCE_S = 12.0
@@ -37,7 +37,7 @@ Row = tuple[str, int]
 
 
 @dataclass
-class Window:
+class ScrapeWindow:
     """What was found: documents in the order of time, and how many points were read for them."""
 
     documents: list[dict[str, Any]] = field(default_factory=list)
@@ -56,7 +56,7 @@ class _Clock:
 class Scrapes:
     """Reads the scrapes of all servers that the connection selects."""
 
-    def __init__(self, api: Api, connection: Connection) -> None:
+    def __init__(self, api: RangeApi, connection: PrometheusConnection) -> None:
         self._api, self._connection = api, connection
         more = "," + connection.matchers if connection.matchers else ""
         by = connection.server_label
@@ -65,7 +65,7 @@ class Scrapes:
         self._cpu_query = f"sum by ({by}, mode) ({CPU}{{{connection.matchers}}})"
         self._stock_queries = tuple(_stock_queries(more))
 
-    def read(self, span: range, live: bool, give_up: float) -> Window:
+    def read(self, span: range, live: bool, give_up: float) -> ScrapeWindow:
         """The scrapes that are seen first at a step of `span` (seconds) behind its first.
 
         What the first step shows is what counters are compared with. While samples may still come
@@ -73,7 +73,7 @@ class Scrapes:
         TooMuch, at the latest at `give_up` on the monotonic clock.
         """
         self._give_up = min(time.monotonic() + PATIENCE_S, give_up)
-        window = Window()
+        window = ScrapeWindow()
         clocks = self._clocks(span, window)
         if clocks:
             readings = self._readings(span, clocks, window)
@@ -86,13 +86,15 @@ class Scrapes:
         self._api.warnings.clear()
         return window
 
-    def _ask(self, query: str, span: range, window: Window) -> Iterator[tuple[str, Series]]:
+    def _ask(
+        self, query: str, span: range, window: ScrapeWindow
+    ) -> Iterator[tuple[str, RangeSeries]]:
         """The series of an answer that belong to a server."""
         return self._of_servers(query, self._api.range(query, span, self._give_up), window)
 
     def _of_servers(
-        self, query: str, answer: Iterable[Series], window: Window
-    ) -> Iterator[tuple[str, Series]]:
+        self, query: str, answer: Iterable[RangeSeries], window: ScrapeWindow
+    ) -> Iterator[tuple[str, RangeSeries]]:
         for series in answer:
             window.points += len(series.values)
             server = server_of(series.metric.get(self._connection.server_label, ""))
@@ -104,9 +106,9 @@ class Scrapes:
                     "which are left out: keep it ('by'), or name another in server_label"
                 ] = None
 
-    def _clocks(self, span: range, window: Window) -> dict[str, _Clock]:
+    def _clocks(self, span: range, window: ScrapeWindow) -> dict[str, _Clock]:
         answer = self._api.samples(self.clock, span[0] - LOOKBACK_S, span[-1], self._give_up)
-        found: dict[str, list[Series]] = {}
+        found: dict[str, list[RangeSeries]] = {}
         for server, series in self._of_servers(self.clock, answer, window):
             found.setdefault(server, []).append(series)
         clocks = {}
@@ -124,15 +126,17 @@ class Scrapes:
     def _settled(self, span: range, clocks: dict[str, _Clock]) -> dict[str, int]:
         """For servers of which something came meanwhile: from where on it is not sure yet."""
         unsure: dict[str, int] = {}
-        for server, again in self._clocks(span, Window()).items():
+        for server, again in self._clocks(span, ScrapeWindow()).items():
             known = clocks[server].steps if server in clocks else {}
             moved = [m for at, m in known.items() if again.steps.get(at) != m]
             if moved:
                 unsure[server] = min(moved)
         return unsure
 
-    def _readings(self, span: range, clocks: dict[str, _Clock], window: Window) -> Readings:
-        readings = Readings()
+    def _readings(
+        self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow
+    ) -> PartialSamples:
+        readings = PartialSamples()
         for query in self._stock_queries:
             for server, series in self._ask(query, span, window):
                 placed = _placed(series, clocks.get(server))
@@ -144,7 +148,7 @@ class Scrapes:
         return readings
 
     def _add_cpu(
-        self, span: range, clocks: dict[str, _Clock], window: Window, readings: Readings
+        self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow, readings: PartialSamples
     ) -> None:
         """The sum over the cores, as that of one core that is called by their number.
 
@@ -165,11 +169,11 @@ class Scrapes:
                 same = [(m, v) for m, v in pairs if known.get(m) == count]
                 add_series(readings, CPU, labels, [m for m, _ in same], [v for _, v in same])
 
-    def _labels(self, series: Series) -> dict[str, str]:
+    def _labels(self, series: RangeSeries) -> dict[str, str]:
         return series.metric | {"instance": series.metric[self._connection.server_label]}
 
     def _own(
-        self, span: range, clocks: dict[str, _Clock], window: Window
+        self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow
     ) -> dict[Row, dict[str, float]]:
         """What the queries of the source file tell, by their names."""
         found: dict[Row, dict[str, float]] = {}
@@ -203,11 +207,11 @@ def _stock_queries(more: str) -> Iterator[str]:
         yield f'{{__name__=~"{"|".join(names)}",{only[kind]}{more}}}'
 
 
-def _overlap(several: Sequence[Series]) -> bool:
+def _overlap(several: Sequence[RangeSeries]) -> bool:
     return any(one.values[-1][0] >= next_.values[0][0] for one, next_ in pairwise(several))
 
 
-def _first_shown(several: Sequence[Series], span: range) -> Steps:
+def _first_shown(several: Sequence[RangeSeries], span: range) -> Steps:
     """The steps at which a scrape is seen first, and its time; of several at one step the last.
 
     The first step shows the last scrape before it, too.
@@ -220,7 +224,7 @@ def _first_shown(several: Sequence[Series], span: range) -> Steps:
     return steps
 
 
-def _placed(series: Series, clock: _Clock | None) -> tuple[list[int], list[float]]:
+def _placed(series: RangeSeries, clock: _Clock | None) -> tuple[list[int], list[float]]:
     """The values of a series at the times of the scrapes they are from."""
     steps = clock.steps if clock else {}
     known = [(steps[at], float(text)) for at, text in series.values if at in steps]
@@ -228,7 +232,7 @@ def _placed(series: Series, clock: _Clock | None) -> tuple[list[int], list[float
 
 
 def _documents(
-    readings: Readings,
+    readings: PartialSamples,
     own: dict[Row, dict[str, float]],
     clocks: dict[str, _Clock],
     first_step: int,
@@ -248,11 +252,11 @@ def _documents(
                 }  # fmt: skip
 
 
-def _rows(readings: Readings) -> dict[Row, dict[str, Any]]:
+def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
     """What is known of each scrape, by our own metrics' names."""
     if not readings:
         return {}
-    tables = Assembler("", METRIC_NAMES).rows(readings)
+    tables = RowAssembler("", METRIC_NAMES).rows(readings)
     facts: Sequence[dict[str, Any]] = (
         tables["server_facts"].to_pylist() if "server_facts" in tables else ()
     )

@@ -14,13 +14,22 @@ from storage.config.settings import Settings
 if TYPE_CHECKING:
     from storage.query.reader import Reader
 
-__all__ = ["Answer", "Asked", "Cost", "Hands", "InPlace", "Meter", "Stopped", "in_words"]
+__all__ = [
+    "CallRequest",
+    "CallResult",
+    "Cost",
+    "CostMeter",
+    "Executor",
+    "InProcessExecutor",
+    "RunStopped",
+    "error_text",
+]
 
 _MEGABYTE_KB = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CallRequest:
     """What a function is told, beside what it reads of the lake itself."""
 
     now: datetime
@@ -38,7 +47,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallResult:
     """What a run brought, and what it saw of the lake."""
 
     batch: Batch
@@ -47,7 +56,7 @@ class Answer:
     cost: Cost | None = None
 
 
-class Stopped(Exception):
+class RunStopped(Exception):
     """A run in another process that brought nothing: `outcome` says how it ended, the text why."""
 
     def __init__(self, outcome: str, why: str, cost: Cost | None = None) -> None:
@@ -56,15 +65,15 @@ class Stopped(Exception):
         self.cost = cost
 
 
-class Hands(Protocol):
+class Executor(Protocol):
     """Whoever carries out calls."""
 
-    def call(self, function: Declared, asked: Asked) -> Answer:
+    def call(self, function: Declared, asked: CallRequest) -> CallResult:
         """Call it once; raises what it raises, or Stopped."""
         ...
 
 
-class InPlace:
+class InProcessExecutor:
     """Calls functions in this very process; may be shared between threads."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
@@ -74,7 +83,7 @@ class InPlace:
         self._reader: Reader | None = None
         self._shelf: Any = None
 
-    def call(self, function: Declared, asked: Asked) -> Answer:
+    def call(self, function: Declared, asked: CallRequest) -> CallResult:
         """Hand a function what it names, and take what it returns."""
         assert isinstance(function, Function), f"{function.name} lives in another process"
         given = {
@@ -85,13 +94,13 @@ class InPlace:
         if "settings" in function.needs:
             given["settings"] = self._section(function.name)
         if "window" not in function.needs:
-            return Answer(_result(function, given))
+            return CallResult(_result(function, given))
         from functions.engine.window import Window  # a child that reads nothing stays small
 
         with self.reader().pinned() as reader:
             snapshot, before = reader.snapshot(), reader.rows_read
             batch = _result(function, given | {"window": Window(reader, asked.now)})
-            return Answer(batch, snapshot, reader.rows_read - before)
+            return CallResult(batch, snapshot, reader.rows_read - before)
 
     def reader(self) -> "Reader":
         """The lake, opened once; LakeMissing when there is none yet."""
@@ -103,11 +112,11 @@ class InPlace:
             return self._reader
 
     def _open_shelf(self) -> Any:
-        from functions.engine.serving_model import Shelf
+        from functions.engine.serving_model import ServingModel
 
         with self._lock:
             if self._shelf is None:
-                self._shelf = Shelf(self.folders)
+                self._shelf = ServingModel(self.folders)
             return self._shelf
 
     def _section(self, name: str) -> Any:
@@ -117,7 +126,7 @@ class InPlace:
         return section
 
 
-class Meter:
+class CostMeter:
     """Measures what happens in this process from now on."""
 
     def __init__(self) -> None:
@@ -128,7 +137,7 @@ class Meter:
         return Cost(time.process_time() - self._cpu_s, _peak_rss_mb())
 
 
-def in_words(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
     if isinstance(error, Unreachable):
         return str(error)

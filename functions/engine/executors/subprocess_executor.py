@@ -23,16 +23,16 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from functions.engine.executors.executor import Answer, Asked, Cost, Stopped
+from functions.engine.executors.executor import CallRequest, CallResult, Cost, RunStopped
 from functions.engine.executors.worker_protocol import (
-    Call,
-    Called,
-    Incoming,
-    Load,
-    Loaded,
+    CallMessage,
+    CallReply,
+    CodeSource,
+    InvalidMessage,
+    LoadMessage,
+    LoadReply,
     Message,
-    NoMessage,
-    Source,
+    MessageReader,
     batch_of,
     packed,
 )
@@ -40,7 +40,7 @@ from functions.engine.function import Declared
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 
-__all__ = ["Isolate", "LoadFailed", "Nursery"]
+__all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
 
 # How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
 TICK_S = 0.05
@@ -58,7 +58,7 @@ class LoadFailed(Exception):
     """A source has no functions, or fails when it is imported; the message says why."""
 
 
-class Nursery:
+class WorkerFactory:
     """Starts children for one data folder."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
@@ -67,16 +67,16 @@ class Nursery:
         # A child is killed when the thread that started it ends: this one lives as long as we do.
         self._starter = ThreadPoolExecutor(1, "nursery")
 
-    def child(self) -> "Child":
+    def child(self) -> "WorkerProcess":
         """A new child that has loaded nothing yet."""
-        return self._starter.submit(Child, self.folders).result()
+        return self._starter.submit(WorkerProcess, self.folders).result()
 
-    def first_word(self, source: Source) -> Load:
+    def first_word(self, source: CodeSource) -> LoadMessage:
         """What makes a child load `source`."""
-        return Load(source, str(self.folders.data), self._settings)
+        return LoadMessage(source, str(self.folders.data), self._settings)
 
 
-class Child:
+class WorkerProcess:
     """One child process, asked by one thread at a time."""
 
     def __init__(self, folders: Folders) -> None:
@@ -112,7 +112,7 @@ class Child:
         self, message: Message, within: timedelta, memory_mb: int, stop: threading.Event
     ) -> tuple[Message, list[bytes]]:
         """Its answer; Stopped when there is none, and then there is no child any more."""
-        self._tail, self._cost, incoming = b"", Cost(), Incoming()
+        self._tail, self._cost, incoming = b"", Cost(), MessageReader()
         give_up = time.monotonic() + within.total_seconds()
         try:
             self._send(packed(message))
@@ -122,7 +122,7 @@ class Child:
                 if whole is not None:
                     return whole
                 self._look(give_up, within, memory_mb, stop)
-        except NoMessage as error:
+        except InvalidMessage as error:
             raise self._stopped("crashed", f"it answered with nonsense: {error}") from error
         except OSError as error:
             raise self._crashed() from error
@@ -169,11 +169,11 @@ class Child:
                 "timed out", f"it still ran at its deadline of {within.total_seconds():g} s"
             )
 
-    def _stopped(self, outcome: str, why: str) -> Stopped:
+    def _stopped(self, outcome: str, why: str) -> RunStopped:
         if outcome != "stopped":
             self._make_it_tell()
         self.kill()
-        return Stopped(outcome, why + self._last_words(), self._cost)
+        return RunStopped(outcome, why + self._last_words(), self._cost)
 
     def _make_it_tell(self) -> None:
         """Have it print where it stands."""
@@ -184,13 +184,13 @@ class Child:
                 return
             self._listener.join(timeout=TICK_S)
 
-    def _crashed(self) -> Stopped:
+    def _crashed(self) -> RunStopped:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
         code = self._process.returncode
         self.kill()
         how = "hung up" if code is None else _how_it_ended(code)
-        return Stopped("crashed", f"its process {how}{self._last_words()}", self._cost)
+        return RunStopped("crashed", f"its process {how}{self._last_words()}", self._cost)
 
     def _last_words(self) -> str:
         """Where it stood, as far as it said so; else the last that it printed."""
@@ -210,14 +210,14 @@ class Child:
                 self._tail = (self._tail + more)[-TAIL_BYTES:]
 
 
-class Isolate:
+class SubprocessExecutor:
     """The hands of one source: its child is started when it is needed, and again when it died."""
 
-    def __init__(self, nursery: Nursery, source: Source) -> None:
+    def __init__(self, nursery: WorkerFactory, source: CodeSource) -> None:
         self.source = source
         self.functions: tuple[Declared, ...] = ()
         self._nursery = nursery
-        self._child: Child | None = None
+        self._child: WorkerProcess | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._number = 0
@@ -227,33 +227,33 @@ class Isolate:
         """Whether a call has to wait."""
         return self._lock.locked()
 
-    def another(self) -> "Isolate":
+    def another(self) -> "SubprocessExecutor":
         """One more for the same source."""
-        return Isolate(self._nursery, self.source)
+        return SubprocessExecutor(self._nursery, self.source)
 
-    def load(self) -> "Isolate":
+    def load(self) -> "SubprocessExecutor":
         """Load the source; LoadFailed says why it cannot be, Stopped that it is to be no more."""
         with self._lock:
             self._living()
         return self
 
-    def call(self, function: Declared, asked: Asked) -> Answer:
+    def call(self, function: Declared, asked: CallRequest) -> CallResult:
         """Call it in the child; raises Stopped with how it ended when it brings nothing."""
         with self._lock:
             try:
                 child = self._living()
             except LoadFailed as error:
-                raise Stopped("failed", str(error)) from error
+                raise RunStopped("failed", str(error)) from error
             called, blobs = self._ask(child, function, asked)
             cost = Cost(called.cpu_s, called.peak_rss_mb)
             if called.error is not None:
-                raise Stopped(called.outcome, called.error, cost)
+                raise RunStopped(called.outcome, called.error, cost)
             try:
                 batch = batch_of(called, blobs)
-            except NoMessage as error:
+            except InvalidMessage as error:
                 child.kill()
-                raise Stopped("crashed", str(error), cost) from error
-            return Answer(batch, called.snapshot, called.rows_in, cost)
+                raise RunStopped("crashed", str(error), cost) from error
+            return CallResult(batch, called.snapshot, called.rows_in, cost)
 
     @property
     def printed(self) -> str:
@@ -268,18 +268,20 @@ class Isolate:
                 self._child.kill()
 
     def _ask(
-        self, child: Child, function: Declared, asked: Asked
-    ) -> tuple[Called, Sequence[bytes]]:
+        self, child: WorkerProcess, function: Declared, asked: CallRequest
+    ) -> tuple[CallReply, Sequence[bytes]]:
         self._number += 1
         paths = tuple(str(path) for path in asked.paths)
-        message = Call(self._number, function.name, asked.now, asked.cursor, paths, asked.body)
+        message = CallMessage(
+            self._number, function.name, asked.now, asked.cursor, paths, asked.body
+        )
         answer, blobs = child.ask(message, function.deadline, function.memory_mb, self._stop)
-        if not isinstance(answer, Called) or answer.number != self._number:
+        if not isinstance(answer, CallReply) or answer.number != self._number:
             child.kill()
-            raise Stopped("crashed", "it answered something else than it was asked")
+            raise RunStopped("crashed", "it answered something else than it was asked")
         return answer, blobs
 
-    def _living(self) -> Child:
+    def _living(self) -> WorkerProcess:
         if self._child is not None and not self._child.alive:
             self._child.kill()
             self._child = None
@@ -287,11 +289,11 @@ class Isolate:
             child, first = self._nursery.child(), self._nursery.first_word(self.source)
             try:
                 answer, _ = child.ask(first, LOAD_WITHIN, LOAD_MEMORY_MB, self._stop)
-            except Stopped as error:
+            except RunStopped as error:
                 if error.outcome == "stopped":
                     raise
                 raise LoadFailed(f"while it was loaded {error}") from error
-            if not isinstance(answer, Loaded) or answer.error is not None:
+            if not isinstance(answer, LoadReply) or answer.error is not None:
                 child.kill()
                 raise LoadFailed(getattr(answer, "error", None) or "it cannot be loaded")
             self._child, self.functions = child, answer.functions

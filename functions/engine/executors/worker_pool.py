@@ -4,28 +4,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from functions.engine.executors.subprocess_executor import Isolate
+from functions.engine.executors.subprocess_executor import SubprocessExecutor
 
-__all__ = ["MOST", "Crew"]
+__all__ = ["MOST", "WorkerPool"]
 
 # Children of one source at most, and how many of them stay for the next rush.
 MOST = 4
 SPARE = 1
 
 
-class Crew:
+class WorkerPool:
     """The isolates that calls of one source go to; each carries out one call at a time."""
 
-    def __init__(self, resident: Isolate) -> None:
+    def __init__(self, resident: SubprocessExecutor) -> None:
         self._resident = resident
         self._room = threading.BoundedSemaphore(MOST)
         self._lock = threading.Lock()
         self._claimed = False
         self._closed = False
-        self._free: list[Isolate] = []
+        self._free: list[SubprocessExecutor] = []
 
     @contextmanager
-    def one(self) -> Iterator[Isolate]:
+    def one(self) -> Iterator[SubprocessExecutor]:
         """An isolate for one call; waits while as many as may be are busy."""
         with self._room:
             isolate = self._take()
@@ -41,14 +41,14 @@ class Crew:
         for isolate in free:
             isolate.close()
 
-    def _take(self) -> Isolate:
+    def _take(self) -> SubprocessExecutor:
         with self._lock:
             if not (self._claimed or self._resident.busy):
                 self._claimed = True
                 return self._resident
             return self._free.pop() if self._free else self._resident.another()
 
-    def _give_back(self, isolate: Isolate) -> None:
+    def _give_back(self, isolate: SubprocessExecutor) -> None:
         with self._lock:
             if isolate is self._resident:
                 self._claimed = False

@@ -12,8 +12,17 @@ import pyarrow as pa
 from functions.engine.function import Batch, Declared, hash_of
 
 __all__ = [
-    "Call", "Called", "Incoming", "Load", "Loaded", "Message", "NoMessage", "Source", "batch_of",
-    "blobs_of", "packed",
+    "CallMessage",
+    "CallReply",
+    "CodeSource",
+    "InvalidMessage",
+    "LoadMessage",
+    "LoadReply",
+    "Message",
+    "MessageReader",
+    "batch_of",
+    "blobs_of",
+    "packed",
 ]  # fmt: skip
 
 _HEAD = struct.Struct("<4sI")
@@ -23,11 +32,11 @@ MAX_BLOBS = 64
 MAX_BYTES = 1 << 30
 
 
-class NoMessage(Exception):
+class InvalidMessage(Exception):
     """What came is no message of ours."""
 
 
-class Source(msgspec.Struct, frozen=True):
+class CodeSource(msgspec.Struct, frozen=True):
     """Where functions come from: a module, or a user's file at `path`, which holds `text`."""
 
     module: str | None = None
@@ -45,15 +54,15 @@ class Source(msgspec.Struct, frozen=True):
         return hash_of(self.text) if self.path else None
 
 
-class Load(msgspec.Struct, frozen=True, tag="load"):
+class LoadMessage(msgspec.Struct, frozen=True, tag="load"):
     """The first word to a child: what to load, the data folder and the settings (msgpack)."""
 
-    source: Source
+    source: CodeSource
     data: str
     settings: bytes
 
 
-class Call(msgspec.Struct, frozen=True, tag="call"):
+class CallMessage(msgspec.Struct, frozen=True, tag="call"):
     """Call a function of those that were loaded; the answer comes back under `number`."""
 
     number: int
@@ -64,14 +73,14 @@ class Call(msgspec.Struct, frozen=True, tag="call"):
     body: Any
 
 
-class Loaded(msgspec.Struct, frozen=True, tag="loaded"):
+class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
     """What a source holds, or why it cannot be loaded."""
 
     functions: tuple[Declared, ...] = ()
     error: str | None = None
 
 
-class Called(msgspec.Struct, frozen=True, tag="called"):
+class CallReply(msgspec.Struct, frozen=True, tag="called"):
     """How a call went; the rows follow as a blob for each of `tables`."""
 
     number: int
@@ -90,7 +99,7 @@ class Called(msgspec.Struct, frozen=True, tag="called"):
     reasons: tuple[str, ...] = ()
 
 
-Message = Load | Call | Loaded | Called
+Message = LoadMessage | CallMessage | LoadReply | CallReply
 
 
 def packed(message: Message, blobs: Sequence[bytes] = ()) -> bytes:
@@ -100,8 +109,8 @@ def packed(message: Message, blobs: Sequence[bytes] = ()) -> bytes:
     return b"".join([_HEAD.pack(_MAGIC, len(parts)), sizes, *parts])
 
 
-class Incoming:
-    """Puts a message together from what comes; raises NoMessage for anything else."""
+class MessageReader:
+    """Puts a message together from what comes; raises InvalidMessage for anything else."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
@@ -119,25 +128,25 @@ class Incoming:
             parts.append(bytes(self._bytes[start : start + size]))
             start += size
         if len(self._bytes) > start:
-            raise NoMessage("more came than was asked for")
+            raise InvalidMessage("more came than was asked for")
         try:
             return msgspec.msgpack.decode(parts[0], type=Message), parts[1:]
         except msgspec.DecodeError as error:
-            raise NoMessage(str(error)) from error
+            raise InvalidMessage(str(error)) from error
 
     def _read_head(self) -> None:
         if self._sizes or len(self._bytes) < _HEAD.size:
             return
         magic, count = _HEAD.unpack_from(self._bytes)
         if magic != _MAGIC or not 1 <= count <= MAX_BLOBS:
-            raise NoMessage("something else than a message came")
+            raise InvalidMessage("something else than a message came")
         if len(self._bytes) < _HEAD.size + _SIZE.size * count:
             return
         sizes = tuple(
             _SIZE.unpack_from(self._bytes, _HEAD.size + _SIZE.size * i)[0] for i in range(count)
         )
         if sum(sizes) > MAX_BYTES:
-            raise NoMessage(f"the answer is larger than {MAX_BYTES >> 20} MB")
+            raise InvalidMessage(f"the answer is larger than {MAX_BYTES >> 20} MB")
         self._sizes = sizes
 
 
@@ -146,8 +155,8 @@ def blobs_of(batch: Batch) -> list[bytes]:
     return [_stream(rows) for rows in batch.rows.values()]
 
 
-def batch_of(called: Called, blobs: Sequence[bytes]) -> Batch:
-    """The reverse; NoMessage when the blobs are no rows."""
+def batch_of(called: CallReply, blobs: Sequence[bytes]) -> Batch:
+    """The reverse; InvalidMessage when the blobs are no rows."""
     try:
         rows = {
             name: pa.ipc.open_stream(blob).read_all()
@@ -156,7 +165,7 @@ def batch_of(called: Called, blobs: Sequence[bytes]) -> Batch:
         for each in rows.values():
             each.validate(full=True)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise NoMessage(f"its rows cannot be read: {error}") from error
+        raise InvalidMessage(f"its rows cannot be read: {error}") from error
     return Batch(
         rows, called.cursor, called.window_key, called.model, called.more, called.refused,
         called.reasons,

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from functions.rules.evaluation.scoring import SeriesScores
 from storage.model.metrics import GROUPS, METRIC_NAMES
 
-__all__ = ["Comparison", "Verdict", "judge"]
+__all__ = ["Comparison", "Verdict", "compare_models"]
 
 _TRIFLE = math.log(1.005)  # half a percent is no loss that a user could see
 
@@ -65,7 +65,7 @@ class Verdict:
         }
 
 
-def judge(candidate: SeriesScores, serving: SeriesScores) -> Verdict:
+def compare_models(candidate: SeriesScores, serving: SeriesScores) -> Verdict:
     """Promote who is better overall, worse in no group of metrics, and nowhere behind naive.
 
     ValueError when no series was scored for both.

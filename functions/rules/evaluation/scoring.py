@@ -18,9 +18,24 @@ from storage.model.metrics import METRIC_NAMES
 from storage.query.history import WINDOW_STEPS, History, week_minute
 
 __all__ = [
-    "HELD_OUT_STEPS", "ORIGINS", "Array", "Forecasting", "Score", "SeriesScores", "Tally",
-    "Windows", "baselines", "comparable", "covered", "geometric", "held_out_windows",
-    "relative", "score", "score_by_metric", "summed", "tally",
+    "HELD_OUT_STEPS",
+    "ORIGINS",
+    "Array",
+    "Forecasting",
+    "Score",
+    "ScoredWindows",
+    "SeriesScores",
+    "Tally",
+    "baselines",
+    "comparable",
+    "covered",
+    "geometric",
+    "held_out_windows",
+    "relative",
+    "score",
+    "score_by_metric",
+    "summed",
+    "tally",
 ]  # fmt: skip
 
 ORIGINS = 14  # forecasts per server, a horizon (8 h) apart: the last 4.7 days
@@ -34,7 +49,7 @@ _BUCKETS = np.array([0, *(lead // STEP_MINUTES for lead in LEAD_MINUTES[:-1])])
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class ScoredWindows:
     """The windows of S servers at `origins` origins each, n = S * origins, server by server."""
 
     context: Array  # [n, 288, 14]
@@ -98,20 +113,20 @@ class SeriesScores:
         )
 
 
-def held_out_windows(*histories: History, origins: int = ORIGINS) -> Windows:
+def held_out_windows(*histories: History, origins: int = ORIGINS) -> ScoredWindows:
     """The last `origins` times 8 h of every server of `histories`, each forecast 8 h ahead."""
     parts = [_last_days(history, origins) for history in histories]
 
     def joined(name: str) -> NDArray[Any]:
         return np.concatenate([getattr(part, name) for part in parts])
 
-    return Windows(
+    return ScoredWindows(
         joined("context"), joined("target"), joined("week_minute"), joined("profile"),
         joined("anomalous"), joined("struck"), origins,
     )  # fmt: skip
 
 
-def _last_days(history: History, origins: int) -> Windows:
+def _last_days(history: History, origins: int) -> ScoredWindows:
     ends = history.steps - HORIZON_STEPS * np.arange(origins - 1, -1, -1)
     starts = ends - WINDOW_STEPS
     if starts[0] < 0:
@@ -125,7 +140,7 @@ def _last_days(history: History, origins: int) -> Windows:
     marks = np.zeros(windows.shape[:2], np.bool_)
     if history.anomalous is not None:
         marks = history.anomalous[:, steps].reshape(-1, WINDOW_STEPS)
-    return Windows(
+    return ScoredWindows(
         windows[:, :CONTEXT_STEPS],
         windows[:, CONTEXT_STEPS:],
         np.tile(clock, len(history.servers)),
@@ -136,7 +151,7 @@ def _last_days(history: History, origins: int) -> Windows:
     )
 
 
-def comparable(windows: Windows, *forecasts: Array) -> NDArray[np.bool_]:
+def comparable(windows: ScoredWindows, *forecasts: Array) -> NDArray[np.bool_]:
     """Which targets count [n, 96, 14]: observed, yesterday too, and forecast by all."""
     known = ~(np.isnan(windows.target) | np.isnan(windows.yesterday))
     for forecast in forecasts:
@@ -144,7 +159,7 @@ def comparable(windows: Windows, *forecasts: Array) -> NDArray[np.bool_]:
     return known
 
 
-def tally(forecast: Array, windows: Windows, known: NDArray[np.bool_]) -> Tally:
+def tally(forecast: Array, windows: ScoredWindows, known: NDArray[np.bool_]) -> Tally:
     """What `forecast` [n, 96, 14, 7] misses of the targets that are `known`."""
     losses = [_pinball(forecast[..., QUANTILES.index(q)], windows.target, q) for q in _SCORED]
     return Tally(
@@ -187,13 +202,15 @@ def summed(parts: Iterable[Tally]) -> Tally:
     return Tally(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
 
-def score(forecast: Array, windows: Windows, chosen: NDArray[np.bool_] | None = None) -> Score:
+def score(
+    forecast: Array, windows: ScoredWindows, chosen: NDArray[np.bool_] | None = None
+) -> Score:
     """Score `forecast` [n, 96, 14, 7] over all series, or over the `chosen` [n] windows."""
     return score_by_metric(forecast, windows, chosen).over()
 
 
 def score_by_metric(
-    forecast: Array, windows: Windows, chosen: NDArray[np.bool_] | None = None
+    forecast: Array, windows: ScoredWindows, chosen: NDArray[np.bool_] | None = None
 ) -> SeriesScores:
     """The same for each series; one whose seasonal naive forecast makes no error has NaN."""
     known = comparable(windows, forecast)
@@ -205,7 +222,7 @@ def score_by_metric(
 
 def covered(
     forecast: Array,
-    windows: Windows,
+    windows: ScoredWindows,
     low: int,
     high: int,
     chosen: NDArray[np.bool_] | None = None,

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from storage.config.folders import Folders
 from storage.inbox import segment
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.model.grid import CONTEXT_STEPS, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.schema import table
@@ -40,7 +40,7 @@ def lake_of(data: Path, servers: int, stop: datetime) -> None:
     names = np.array([f"host{i:05d}" for i in range(servers)], dtype=object)
     level = random.uniform(5, 60, (servers, len(METRICS))).astype(np.float32)
     facts = {"server": names, "ts": [stop - CONTEXT_STEPS * STEP] * servers}
-    with closing(Keeper.open(data)) as keeper:
+    with closing(Writer.open(data)) as keeper:
         _put(folders, "server_facts", pa.table(facts), stop)
         for first in range(0, CONTEXT_STEPS, _TOGETHER):
             begin = stop - (CONTEXT_STEPS - first) * STEP
@@ -77,7 +77,7 @@ def _rollups(
 
 def main(data: Path, now: datetime) -> dict[str, float]:
     """Run the forecast function once as of `now`, while the keeper's own process commits."""
-    from functions.engine.executors.executor import Meter
+    from functions.engine.executors.executor import CostMeter
     from functions.engine.runner import Runner
     from functions.forecast import forecast
     from storage.config.settings import read_settings
@@ -101,7 +101,7 @@ def main(data: Path, now: datetime) -> dict[str, float]:
         "whole_s": committed - began,
         "function_s": ran - began,
         "cpu_s": cpu_ran - cpu_began + kept_cpu_s,
-        "rss_mb": Meter().cost().peak_rss_mb,
+        "rss_mb": CostMeter().cost().peak_rss_mb,
         "rows": rows,
     }
 

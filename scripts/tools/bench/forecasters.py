@@ -20,7 +20,7 @@ from pytorch_forecasting.data import EncoderNormalizer
 from pytorch_forecasting.metrics import MultiLoss, QuantileLoss
 from torch import Tensor, nn
 
-from model_export.network import Forecaster
+from model_export.network import ForecastNetwork
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
 from storage.model.metrics import METRIC_NAMES
 
@@ -104,7 +104,7 @@ def _frame(context: NDArray[Any]) -> pd.DataFrame:
     return frame.assign(step=step, server=np.repeat(names, steps), profile="generic")
 
 
-def own_straight(network: Forecaster, path: Path, inputs: Inputs) -> None:
+def own_straight(network: ForecastNetwork, path: Path, inputs: Inputs) -> None:
     """Our own network straight to ONNX, as it was served before."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -130,7 +130,7 @@ def straight(path: Path, inputs: Inputs, batches: int) -> Callable[[], None]:
     return run
 
 
-def torch_forward(network: Forecaster, inputs: Inputs) -> Callable[[], None]:
+def torch_forward(network: ForecastNetwork, inputs: Inputs) -> Callable[[], None]:
     """The forward pass in torch."""
     tensors = [torch.from_numpy(values) for values in inputs.values()]
 

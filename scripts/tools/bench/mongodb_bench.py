@@ -18,7 +18,7 @@ import click
 import numpy as np
 import psutil
 
-from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.mongodb import CODEC
 from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
@@ -132,7 +132,7 @@ def _driver_alone(mongod: Mongod, fields: tuple[str, ...]) -> tuple[float, float
 def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
     folders = Folders.at(data).create()
     source = read_source("bench", text, folders)
-    draw = Draw(source)
+    draw = IncrementalRead(source)
     function, runner = function_of(draw, source, "bench"), Runner(folders, Settings())
     began, cpu_began, count = time.perf_counter(), time.process_time(), 0
     while True:
@@ -146,7 +146,7 @@ def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
     return rates
 
 
-class Chain:
+class ProcessChain:
     """A data folder with collect and the keeper, as `hoursight up` runs them."""
 
     def __init__(self, data: Path) -> None:
@@ -191,7 +191,7 @@ class Chain:
 
 
 @contextmanager
-def chain(text: bytes) -> Iterator[Chain]:
+def chain(text: bytes) -> Iterator[ProcessChain]:
     """The chain with one source, for as long as it is needed."""
     with TemporaryDirectory() as folder:
         data = Path(folder)
@@ -199,7 +199,7 @@ def chain(text: bytes) -> Iterator[Chain]:
         write_settings(data, Settings(sources=none))
         (data / "sources").mkdir()
         (data / "sources" / "fleet.toml").write_bytes(text)
-        chain = Chain(data)
+        chain = ProcessChain(data)
         try:
             yield chain
         finally:

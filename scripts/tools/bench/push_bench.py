@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from functions.ingest.row_assembly import Assembler
-from functions.ingest.telegraf import Reader
+from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.telegraf import TelegrafReader
 from scripts.tools.bench.measure import Figure, median, quantile, stopwatch
 from storage.model.metrics import METRIC_NAMES
 
@@ -44,12 +44,12 @@ def figures(seconds: float, connections: int) -> Iterator[Figure]:
 
 def _parsing() -> Iterator[Figure]:
     """Line protocol to rows, in this process: no HTTP, no disk, and CPU time alone."""
-    body, reader = _body(0).decode(), Reader(METRIC_NAMES)
+    body, reader = _body(0).decode(), TelegrafReader(METRIC_NAMES)
     times = []
     for _ in range(15):
         began = time.process_time()
         read = reader.read(body, "ns", datetime.now(UTC))
-        Assembler("bench", METRIC_NAMES).rows(read.readings)
+        RowAssembler("bench", METRIC_NAMES).rows(read.readings)
         times.append(time.process_time() - began)
     rate = LINES * FIELDS / median(times)
     yield Figure("lines to rows, a second of CPU", rate, "values", 300_000, at_least=True)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from functions.connectors.connector import Page
-from functions.connectors.incremental_read import Draw, function_of
+from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.source_file import source_of
 from functions.engine.runner import Runner
 from functions.normalize.mapper import Mapper
@@ -113,7 +113,9 @@ def _end_to_end(documents: list[dict[str, Any]], stock: str) -> None:
         folders = Folders.at(data).create()
         raw = {"kind": "files", "mapping": {"stock": stock}}
         source = source_of("bench", raw, folders)
-        function = function_of(Draw(source, connect=lambda: Ready(documents)), source, "bench")
+        function = function_of(
+            IncrementalRead(source, connect=lambda: Ready(documents)), source, "bench"
+        )
         runner = Runner(folders, Settings())
         while (done := runner.run(function, "bench")).batch.more:
             assert done.error is None

@@ -30,7 +30,7 @@ from storage.config.settings import (
     write_settings,
 )
 from storage.inbox import segment
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.model.grid import HORIZON_STEPS, QUANTILES, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.query.reader import Reader
@@ -92,7 +92,7 @@ class Bench:
     def __init__(self, folder: Path, servers: int, hours: float) -> None:
         self.folders = Folders.at(folder / "var").create()
         self.folder, self.servers, self.hours = folder, servers, hours
-        self.keeper = Keeper.open(self.folders.data)
+        self.keeper = Writer.open(self.folders.data)
         self.reader = Reader.open(self.folders.data)
         self.stop = floor_step(datetime.now(UTC))
         self.start = self.stop - timedelta(hours=hours)
@@ -295,7 +295,7 @@ class Bench:
 def visibility(data: Path, servers: int) -> Iterator[Figure]:
     """From the segment's rename to rows in another process, with the keeper in its own."""
     folders = Folders.at(data).create()
-    Keeper.open(data).close()
+    Writer.open(data).close()
     keeper = subprocess.Popen(
         [sys.executable, "-m", "storage", "--data", str(data)], stderr=subprocess.DEVNULL
     )

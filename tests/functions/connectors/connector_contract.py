@@ -19,7 +19,7 @@ from functions.connectors.incremental_read import source_function
 from functions.engine.runner import Run, Runner
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 Sample = tuple[str, datetime, float]
 
@@ -64,7 +64,7 @@ class Rig:
 class Chain:
     """The source with the runner that writes its segments, and the lake behind it."""
 
-    def __init__(self, house: House, ticks: Iterator[int] | None = None) -> None:
+    def __init__(self, house: LakeFixture, ticks: Iterator[int] | None = None) -> None:
         self.house = house
         self._ticks = ticks or count()
         self.runner = Runner(house.folders, Settings())
@@ -126,7 +126,7 @@ class Contract:
     """The scenes."""
 
     @pytest.fixture
-    def chain(self, house: House) -> Chain:
+    def chain(self, house: LakeFixture) -> Chain:
         return Chain(house)
 
     @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.connectors.connector_contract import Chain, Contract, Rig, documents, expected
 
 NO_SERVER = "a folder has no server to refuse, to encrypt or to be slow"
@@ -84,7 +84,7 @@ class TestFiles(Contract):
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_every_form_is_read_and_put_away(rig: FolderRig, house: House, form: str) -> None:
+def test_every_form_is_read_and_put_away(rig: FolderRig, house: LakeFixture, form: str) -> None:
     docs, chain = documents(0, 10), Chain(house)
     path = rig.drop(f"history.{form}", docs)
     chain.run_all(rig.text())
@@ -96,7 +96,7 @@ def test_every_form_is_read_and_put_away(rig: FolderRig, house: House, form: str
 
 
 def test_a_file_that_is_still_written_is_left_until_it_is_quiet(
-    rig: FolderRig, house: House
+    rig: FolderRig, house: LakeFixture
 ) -> None:
     chain, path = Chain(house), rig.drop("slow.jsonl", documents(0, 5))
     os.utime(path, (NOW.timestamp() - 1, NOW.timestamp() - 1))
@@ -117,7 +117,7 @@ def test_a_file_that_is_still_written_is_left_until_it_is_quiet(
     ],
 )
 def test_a_file_that_cannot_be_read_is_put_aside_with_the_reason(
-    rig: FolderRig, house: House, name: str, content: bytes, says: str
+    rig: FolderRig, house: LakeFixture, name: str, content: bytes, says: str
 ) -> None:
     chain, path = Chain(house), rig.folder / name
     path.write_bytes(content)
@@ -129,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_put_aside_with_the_reason(
     assert any(says in r for r in house.one("SELECT refusals FROM segments WHERE rows_refused > 0"))
 
 
-def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: House) -> None:
+def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: LakeFixture) -> None:
     chain, path = Chain(house), rig.drop("a.jsonl", documents(0, 3))
     path.write_text(path.read_text() + '{"ts": \n[1]\n')
     os.utime(path, (OLD_S, OLD_S))
@@ -140,7 +140,7 @@ def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: Ho
 
 
 def test_a_large_file_goes_on_where_it_was_killed(
-    rig: FolderRig, house: House, monkeypatch: pytest.MonkeyPatch
+    rig: FolderRig, house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.normalize.file_readers.CHUNK_ROWS", 7)
     monkeypatch.setattr("functions.connectors.incremental_read.MAX_DOCUMENTS", 10)

@@ -8,9 +8,9 @@ import psutil
 import pytest
 
 from functions.connectors.host import (
-    Counters,
+    HostCounters,
+    HostReading,
     JavaScan,
-    Reading,
     close_wait,
     cpu_shares,
     host,
@@ -27,15 +27,15 @@ from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.schema import table
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
-BEFORE = Counters(
+BEFORE = HostCounters(
     at=1000.0,
     booted_at=5_000_000.0,
     cpu_s={"user": 100.0, "system": 40.0, "idle": 800.0, "iowait": 10.0},
     links={"eth0": (5_000_000, 1_000_000)},
     java=JavaScan(1000.0, {"7@1": 50.0}, used_pct=3.0),
 )
-AFTER = Reading(
-    Counters(
+AFTER = HostReading(
+    HostCounters(
         at=1005.0,
         booted_at=5_000_000.0,
         cpu_s={"user": 106.0, "system": 41.0, "idle": 802.0, "iowait": 11.0},
@@ -49,12 +49,12 @@ AFTER = Reading(
 class Machine:
     """A probe that hands out made readings in turn and remembers what it was asked."""
 
-    def __init__(self, *readings: Reading) -> None:
+    def __init__(self, *readings: HostReading) -> None:
         self.readings = list(readings)
         self.asked: list[float | None] = []
         self.pauses: list[float] = []
 
-    def __call__(self, scanned_at: float | None) -> Reading:
+    def __call__(self, scanned_at: float | None) -> HostReading:
         self.asked.append(scanned_at)
         return self.readings.pop(0)
 
@@ -62,7 +62,7 @@ class Machine:
         return take(NOW, cursor, "ppweb01", self, self.pauses.append)
 
 
-def later(seconds: float, **changes) -> Reading:
+def later(seconds: float, **changes) -> HostReading:
     counters = replace(AFTER.counters, at=AFTER.counters.at + seconds, **changes)
     return replace(AFTER, counters=counters)
 

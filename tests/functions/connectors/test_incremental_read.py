@@ -8,11 +8,11 @@ import pyarrow as pa
 import pytest
 
 from functions.connectors.connector import Page
-from functions.connectors.incremental_read import Draw
+from functions.connectors.incremental_read import IncrementalRead
 from functions.connectors.source_file import source_of
 from functions.engine.function import Batch, Unreachable
 from storage.config.folders import Folders
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 COUNTED = {"metrics": {"net_in_mb_s": {"field": "rx", "unit": "bytes", "counter": True}}}
 
@@ -44,9 +44,9 @@ def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def draw(log: Log, mapping: dict[str, Any] | None = None) -> Draw:
+def draw(log: Log, mapping: dict[str, Any] | None = None) -> IncrementalRead:
     raw = {"kind": "files", "mapping": mapping or {}}
-    return Draw(source_of("shop", raw, Folders.at("nowhere")), connect=lambda: log)
+    return IncrementalRead(source_of("shop", raw, Folders.at("nowhere")), connect=lambda: log)
 
 
 def rows_of(*batches: Batch) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def counted(first: int, last: int) -> list[dict[str, Any]]:
     return [{"ts": at(30 * i), "host": "a", "rx": 3e7 * i, "load": 1} for i in range(first, last)]
 
 
-def test_a_rate_survives_a_restart(house: House) -> None:
+def test_a_rate_survives_a_restart(house: LakeFixture) -> None:
     log = Log()
     log.documents = counted(0, 12)
     first = draw(log, COUNTED).run(at(400), None)

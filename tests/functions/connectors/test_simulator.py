@@ -15,7 +15,7 @@ from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 from storage.model.metrics import METRIC_NAMES
-from tests.conftest import House
+from tests.conftest import LakeFixture
 
 NOW = datetime(2026, 5, 6, 12, 0, 0, tzinfo=UTC)
 SEED = 7
@@ -25,7 +25,7 @@ HISTORY = timedelta(hours=2.4)
 class Simulated:
     """Runs the simulator of a small fleet and commits what it writes, until it is restarted."""
 
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: LakeFixture) -> None:
         self.house = house
         self.restart()
 
@@ -45,7 +45,7 @@ class Simulated:
 
 
 @pytest.fixture
-def simulated(house: House) -> Simulated:
+def simulated(house: LakeFixture) -> Simulated:
     return Simulated(house)
 
 

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions import connectors
-from functions.connectors import source_file as sources
 from functions.connectors.secrets import secret
 from functions.connectors.source_file import SourceFile, read_source, source_of
-from functions.engine.executors.subprocess_executor import Nursery
-from functions.engine.listeners import LakeNews
-from functions.engine.user_code import SOURCES, Users
-from functions.normalize.strict_toml import SourceWrong
+from functions.engine.executors.subprocess_executor import WorkerFactory
+from functions.engine.listeners import CommitListener
+from functions.engine.user_code import SOURCES, UserCode
+from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.functions.engine.engine_scenes import Watched, in_background
@@ -81,7 +80,7 @@ def _optional(text: str) -> list[tuple[str, str]]:
 def test_a_mistake_is_told_with_key_value_and_remedy(
     folders: Folders, name: str, text: str, says: str
 ) -> None:
-    with pytest.raises(SourceWrong, match=re.escape(says)):
+    with pytest.raises(SourceInvalid, match=re.escape(says)):
         read_source(name, text.encode(), folders)
 
 
@@ -99,13 +98,15 @@ def test_a_secret_comes_from_the_environment_or_a_file(
         (None, str(tmp_path / "none"), "which cannot be read"),
         ("SHOP_PASSWORD", str(file), "has both password_env and password_file"),
     ):
-        with pytest.raises(SourceWrong, match=says):
+        with pytest.raises(SourceInvalid, match=says):
             secret("password", env, path)
 
 
 def test_a_file_is_followed_live_and_what_becomes_of_it_is_written_down(folders: Folders) -> None:
     runner, stop = Watched(folders), threading.Event()
-    users = Users(runner, Nursery(folders, Settings()), LakeNews(folders, stop), SOURCES)
+    users = UserCode(
+        runner, WorkerFactory(folders, Settings()), CommitListener(folders, stop), SOURCES
+    )
     folder = folders.data / "sources"
     folder.mkdir()
     (folder / "quiet.toml").write_text(FILES)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from functions.engine.gaps import MAX_HOLES, stretches
+from functions.engine.gaps import MAX_HOLES, split_at_gaps
 from storage.model.schema import TIMESTAMP
 from tests.conftest import NOW
 
@@ -15,11 +15,11 @@ def samples(*seconds: float) -> pa.Table:
 
 
 def lengths(table: pa.Table) -> list[int]:
-    return [piece.num_rows for piece in stretches(table)]
+    return [piece.num_rows for piece in split_at_gaps(table)]
 
 
 def test_samples_are_cut_at_a_hole_in_whatever_order_they_come() -> None:
-    before, after = stretches(samples(3605, 0, 5, 3600, 5))
+    before, after = split_at_gaps(samples(3605, 0, 5, 3600, 5))
     assert sorted(before["ts"].to_pylist()) == samples(0, 5, 5)["ts"].to_pylist()
     assert after["ts"].to_pylist() == samples(3605, 3600)["ts"].to_pylist()
 

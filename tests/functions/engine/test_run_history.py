@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from functions.engine.executors.subprocess_executor import Nursery
+from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.function import Declared
 from functions.engine.run_history import Elsewhere, Here, Rows
 from functions.engine.runner import Runner
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 RUNS = "SELECT * FROM runs WHERE function = $name"
 
@@ -23,10 +23,10 @@ class Nobody:
 
 
 def elsewhere(folders: Folders) -> Elsewhere:
-    return Elsewhere(Nursery(folders, Settings()), lambda: NOW, otherwise=Nobody())
+    return Elsewhere(WorkerFactory(folders, Settings()), lambda: NOW, otherwise=Nobody())
 
 
-def test_asked_elsewhere_the_past_is_the_same_also_after_a_rest(house: House) -> None:
+def test_asked_elsewhere_the_past_is_the_same_also_after_a_rest(house: LakeFixture) -> None:
     run = {"run_id": "1", "function": "f", "ts": NOW, "outcome": "failed", "cpu_s": 0.5}
     house.put("runs", [run])
     house.commit()
@@ -45,10 +45,12 @@ def test_where_there_is_no_lake_there_is_no_past(tmp_path: Path) -> None:
 
 
 def test_who_finds_no_child_to_ask_looks_itself(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    runner = Runner(house.folders, Settings(), lambda: NOW, Nursery(house.folders, Settings()))
+    runner = Runner(
+        house.folders, Settings(), lambda: NOW, WorkerFactory(house.folders, Settings())
+    )
     declared = Declared("f", (), ("metrics",), "", (), "hash")
     run = {"run_id": "1", "function": "f", "code_hash": "hash", "ts": NOW, "outcome": "failed"}
     house.put("runs", [run])

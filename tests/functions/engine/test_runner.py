@@ -8,14 +8,14 @@ import pytest
 
 from functions.engine.function import Batch, Function, function
 from functions.engine.runner import Runner
-from functions.engine.serving_model import Shelf
+from functions.engine.serving_model import ServingModel
 from functions.engine.triggers import every
 from functions.engine.window import Window
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 from storage.inbox.segment import provenance_of
 from storage.model.schema import table
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_dry_run_of_parts_is_the_first_and_says_that_there_are_more(folders: F
     assert waiting(folders) == []
 
 
-def test_a_function_is_handed_what_it_names_and_nothing_else(house: House) -> None:
+def test_a_function_is_handed_what_it_names_and_nothing_else(house: LakeFixture) -> None:
     handed: dict[str, Any] = {}
 
     def ask(shelf: object, now: object, cursor: object, window: object) -> Batch:
@@ -98,7 +98,7 @@ def test_a_function_is_handed_what_it_names_and_nothing_else(house: House) -> No
 
     assert runner_of(house.folders).run(made(ask), "test", NOW).error is None
     assert (handed["now"], handed["cursor"]) == (NOW, None)
-    assert isinstance(handed["shelf"], Shelf)
+    assert isinstance(handed["shelf"], ServingModel)
     assert isinstance(handed["window"], Window)
 
 
@@ -157,7 +157,7 @@ def test_a_run_that_found_nothing_writes_nothing(folders: Folders) -> None:
     assert waiting(folders) == []
 
 
-def test_the_ledger_of_runs_reaches_the_lake(house: House) -> None:
+def test_the_ledger_of_runs_reaches_the_lake(house: LakeFixture) -> None:
     house.put("scenarios", scenario(minutes=5))
     house.commit()
 
@@ -176,7 +176,7 @@ def test_the_ledger_of_runs_reaches_the_lake(house: House) -> None:
     assert (entry["rows_in"], entry["input_snapshot"]) == (1, snapshot)
 
 
-def test_a_failed_run_stands_in_the_ledger_with_its_error(house: House) -> None:
+def test_a_failed_run_stands_in_the_ledger_with_its_error(house: LakeFixture) -> None:
     runner = runner_of(house.folders)
     runner.run(made(lambda: 42), "test")
     runner.flush()
@@ -192,7 +192,7 @@ def test_each_run_is_flushed_once(folders: Folders) -> None:
     assert [name for name, _ in waiting(folders)] == ["runs"]
 
 
-def test_a_segment_tells_where_its_rows_come_from(house: House) -> None:
+def test_a_segment_tells_where_its_rows_come_from(house: LakeFixture) -> None:
     def tell(window: Window) -> Batch:
         window.sql("SELECT 1")
         return Batch({"scenarios": scenario()}, "c", "key", "a model")
@@ -220,7 +220,7 @@ def test_after_a_restart_the_cursor_is_found_in_the_inbox(folders: Folders) -> N
     assert runner_of(folders).run(source, "test").batch.cursor == "2"
 
 
-def test_after_a_restart_the_cursor_is_found_in_the_ledger(house: House) -> None:
+def test_after_a_restart_the_cursor_is_found_in_the_ledger(house: LakeFixture) -> None:
     source, first = counting(), runner_of(house.folders)
     for seconds in range(3):
         first.run(source, "test", NOW + timedelta(seconds=seconds))
@@ -229,7 +229,7 @@ def test_after_a_restart_the_cursor_is_found_in_the_ledger(house: House) -> None
     assert runner_of(house.folders).run(source, "test").batch.cursor == "4"
 
 
-def test_what_waits_in_the_inbox_is_newer_than_the_ledger(house: House) -> None:
+def test_what_waits_in_the_inbox_is_newer_than_the_ledger(house: LakeFixture) -> None:
     source, first = counting(), runner_of(house.folders)
     first.run(source, "test", NOW)
     house.commit()
@@ -245,7 +245,7 @@ def test_each_function_has_a_cursor_of_its_own(folders: Folders) -> None:
     assert runner_of(folders).run(made(other), "test").batch.cursor == "after None"
 
 
-def test_a_cursor_that_moves_without_rows_is_kept(house: House) -> None:
+def test_a_cursor_that_moves_without_rows_is_kept(house: LakeFixture) -> None:
     runner_of(house.folders).run(made(lambda: Batch(cursor="7")), "test")
     house.commit()
     assert house.one("SELECT cursor FROM segments") == "7"
@@ -284,7 +284,7 @@ def test_a_dry_run_answers_and_writes_nothing(folders: Folders) -> None:
     assert runner.run(source, "test").batch.cursor == "1"
 
 
-def test_a_replay_believes_the_time_it_is_given(house: House) -> None:
+def test_a_replay_believes_the_time_it_is_given(house: LakeFixture) -> None:
     then, seen = NOW - timedelta(days=3), []
 
     def look(now: datetime, window: Window) -> Batch:
@@ -300,7 +300,7 @@ def test_without_a_time_the_clock_is_asked(folders: Folders) -> None:
     assert runner_of(folders).run(made(idle), "test").entry["ts"] == NOW
 
 
-def test_all_queries_of_a_run_see_one_snapshot(house: House) -> None:
+def test_all_queries_of_a_run_see_one_snapshot(house: LakeFixture) -> None:
     counts = []
 
     def look(window: Window) -> Batch:

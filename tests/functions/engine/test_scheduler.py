@@ -8,11 +8,11 @@ import pytest
 
 from functions.engine.function import Batch, Function, function
 from functions.engine.runner import Runner
-from functions.engine.scheduler import BACK_OFF_S, Schedule, _run_if_due, work
+from functions.engine.scheduler import BACK_OFF_S, Schedule, _run_if_due, run_scheduler
 from functions.engine.triggers import Trigger, every, rows
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from storage.inbox.notify import announce
+from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
 from tests.conftest import NOW
 
@@ -168,7 +168,7 @@ def test_the_loop_runs_what_is_due_until_it_is_told_to_stop(
         stop.set()
         return Batch()
 
-    work(runner, [made(METRICS, CLOCK), made(METRICS, CLOCK, call=last)], stop, watch_lake)
+    run_scheduler(runner, [made(METRICS, CLOCK), made(METRICS, CLOCK, call=last)], stop, watch_lake)
     assert len(calls) == 1
     assert ledger(runner) == ["runs"]
 
@@ -178,7 +178,7 @@ def test_news_of_a_commit_sets_off_what_waits_for_its_table(runner: Runner) -> N
     stop, calls = threading.Event(), []
 
     def commit() -> Batch:
-        announce(runner.folders, ["metrics"])
+        notify(runner.folders, ["metrics"])
         return Batch()
 
     def hear(now: datetime) -> Batch:
@@ -188,7 +188,7 @@ def test_news_of_a_commit_sets_off_what_waits_for_its_table(runner: Runner) -> N
         return Batch()
 
     functions = [made(every("100ms"), call=commit), made(rows("metrics"), call=hear)]
-    work(runner, functions, stop, watch_lake=True)
+    run_scheduler(runner, functions, stop, watch_lake=True)
     assert len(calls) == 2
 
 
@@ -203,7 +203,9 @@ def test_a_function_that_fails_stops_neither_the_loop_nor_the_others(runner: Run
         stop.set()
         return Batch()
 
-    work(runner, [made(CLOCK, call=explode), made(CLOCK, call=last)], stop, watch_lake=False)
+    run_scheduler(
+        runner, [made(CLOCK, call=explode), made(CLOCK, call=last)], stop, watch_lake=False
+    )
     assert stop.is_set()
     assert "runs" in ledger(runner)
 
@@ -212,5 +214,5 @@ def test_a_function_that_fails_stops_neither_the_loop_nor_the_others(runner: Run
 def test_a_loop_that_is_stopped_already_runs_nothing(runner: Runner) -> None:
     stop = threading.Event()
     stop.set()
-    work(runner, [made(CLOCK)], stop, watch_lake=False)
+    run_scheduler(runner, [made(CLOCK)], stop, watch_lake=False)
     assert ledger(runner) == []

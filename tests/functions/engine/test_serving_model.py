@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from functions.engine.forecaster import SHIPPED, ModelUnusable
-from functions.engine.serving_model import Shelf
+from functions.engine.serving_model import ServingModel
 from storage.config.folders import Folders
 
 
@@ -25,22 +25,22 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_shipped_model_serves_when_there_is_no_other(folders: Folders) -> None:
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     assert shelf.path is None
     assert shelf.serving().path == SHIPPED
 
 
 def test_a_model_in_the_data_folder_serves_instead(folders: Folders, retrained: Path) -> None:
-    shipped = Shelf(folders).serving().hash
+    shipped = ServingModel(folders).serving().hash
     own = shutil.copy(retrained, folders.models / "serving.onnx")
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     assert shelf.path == own
     assert shelf.serving().path == own
     assert shelf.serving().hash != shipped
 
 
 def test_a_broken_model_is_refused_in_words_every_time(folders: Folders) -> None:
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     shelf.serving()
     (folders.models / "serving.onnx").write_bytes(SHIPPED.read_bytes()[:1000])
     for _ in range(2):  # the shipped one, open already, does not take its place
@@ -51,18 +51,18 @@ def test_a_broken_model_is_refused_in_words_every_time(folders: Folders) -> None
 def test_a_link_to_a_model_that_is_gone_is_refused(folders: Folders) -> None:
     (folders.models / "serving.onnx").symlink_to("gone.onnx")
     with pytest.raises(ModelUnusable, match=r"serving\.onnx: cannot be read .*No such file"):
-        Shelf(folders).serving()
+        ServingModel(folders).serving()
 
 
 def test_a_model_is_opened_once(folders: Folders) -> None:
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     assert shelf.serving() is shelf.serving()
 
 
 def test_a_model_is_opened_again_when_its_file_changes(folders: Folders, retrained: Path) -> None:
     own = folders.models / "serving.onnx"
     shutil.copy(SHIPPED, own)
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     before = shelf.serving()
     shutil.copy(retrained, own)
     assert shelf.serving().hash != before.hash
@@ -71,7 +71,7 @@ def test_a_model_is_opened_again_when_its_file_changes(folders: Folders, retrain
 def test_the_shipped_model_serves_again_when_the_other_is_taken_away(folders: Folders) -> None:
     own = folders.models / "serving.onnx"
     own.write_bytes(b"no model")
-    shelf = Shelf(folders)
+    shelf = ServingModel(folders)
     with pytest.raises(ModelUnusable):
         shelf.serving()
     own.unlink()

@@ -5,18 +5,24 @@ from typing import Any
 
 import pytest
 
-from functions.engine.executors.executor import Answer, Asked, Stopped
+from functions.engine.executors.executor import CallRequest, CallResult, RunStopped
 from functions.engine.function import Declared
-from functions.engine.listeners import LakeNews, Mailbox
-from functions.engine.run_log import FAILURES, PARDONED, PARKED_AFTER, Standing, standing_of
+from functions.engine.listeners import CommitListener, WakeEvent
+from functions.engine.run_log import (
+    FAILURES,
+    PARDONED,
+    SUSPEND_AFTER,
+    FunctionState,
+    function_state,
+)
 from functions.engine.runner import Runner
 from functions.engine.schedule import BACK_OFF_S, Schedule
-from functions.engine.scheduler import Lane
+from functions.engine.scheduler import SchedulerLoop
 from functions.engine.triggers import Trigger, cron, every, files, rows
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.model.schema import OUTCOMES
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import Watched, in_background
 
 OLD, NEW = "old hash", "new hash"
@@ -26,16 +32,16 @@ def declared(*on: Trigger, code_hash: str = OLD) -> Declared:
     return Declared("fragile", on or (every("1s"),), ("scenarios",), "Fail.", (), code_hash)
 
 
-class Failing:
+class FailingFunction:
     """Hands that fail in the way they are told."""
 
     def __init__(self, outcome: str = "crashed") -> None:
         self.outcome = outcome
         self.calls = 0
 
-    def call(self, function: Declared, asked: Asked) -> Answer:
+    def call(self, function: Declared, asked: CallRequest) -> CallResult:
         self.calls += 1
-        raise Stopped(self.outcome, f"{function.name} at {asked.now}")
+        raise RunStopped(self.outcome, f"{function.name} at {asked.now}")
 
 
 def entry(outcome: str, minutes_ago: float, code_hash: str = OLD) -> dict[str, Any]:
@@ -55,24 +61,24 @@ def test_every_way_to_end_is_documented() -> None:
 
 
 def test_five_failures_in_a_row_park_a_function() -> None:
-    assert standing_of(OLD, history(*BAD_FIVE, "ok")).parked
-    assert not standing_of(OLD, history(*BAD_FIVE[:4], "ok", "failed")).parked
+    assert function_state(OLD, history(*BAD_FIVE, "ok")).parked
+    assert not function_state(OLD, history(*BAD_FIVE[:4], "ok", "failed")).parked
 
 
 @pytest.mark.parametrize("end", ["ok", "nothing", "revived"])
 def test_a_good_run_or_a_persons_word_ends_the_row(end: str) -> None:
-    assert standing_of(OLD, history(end, *BAD_FIVE)).failures == 0
+    assert function_state(OLD, history(end, *BAD_FIVE)).failures == 0
 
 
 def test_another_source_starts_anew() -> None:
-    assert standing_of(NEW, history(*BAD_FIVE)).failures == 0
-    assert standing_of(NEW, [entry("failed", 0, NEW), *history(*BAD_FIVE)]).failures == 1
+    assert function_state(NEW, history(*BAD_FIVE)).failures == 0
+    assert function_state(NEW, [entry("failed", 0, NEW), *history(*BAD_FIVE)]).failures == 1
 
 
 def test_a_source_that_is_away_is_no_failure_of_the_function() -> None:
     away = history(*["unreachable", "not written"] * 5)
-    assert standing_of(OLD, away).failures == 0
-    assert standing_of(OLD, [*away, *history(*BAD_FIVE)]).failures == 5
+    assert function_state(OLD, away).failures == 0
+    assert function_state(OLD, [*away, *history(*BAD_FIVE)]).failures == 5
 
 
 def fail(schedule: Schedule, moment: datetime, times: int = 1, fault: bool = True) -> float:
@@ -84,15 +90,15 @@ def fail(schedule: Schedule, moment: datetime, times: int = 1, fault: bool = Tru
 
 
 def test_a_parked_function_is_tried_every_ten_minutes() -> None:
-    schedule = Schedule(declared(), Failing())
-    assert fail(schedule, NOW, PARKED_AFTER - 1) < 60
+    schedule = Schedule(declared(), FailingFunction())
+    assert fail(schedule, NOW, SUSPEND_AFTER - 1) < 60
     assert 480 <= fail(schedule, NOW) <= 720
     assert schedule.parked
     assert 480 <= fail(schedule, NOW) <= 720
 
 
 def test_a_source_that_is_away_is_asked_again_each_minute_and_never_parked() -> None:
-    schedule = Schedule(declared(), Failing())
+    schedule = Schedule(declared(), FailingFunction())
     assert fail(schedule, NOW, 20, fault=False) <= 1.2 * BACK_OFF_S[-1]
     assert not schedule.parked
 
@@ -104,7 +110,7 @@ def test_our_own_functions_are_never_parked() -> None:
 
 
 def test_a_failed_run_is_tried_again_before_its_next_time() -> None:
-    nightly = Schedule(declared(cron("0 2 * * *")), Failing(), last=NOW - timedelta(days=1))
+    nightly = Schedule(declared(cron("0 2 * * *")), FailingFunction(), last=NOW - timedelta(days=1))
     assert nightly.due(NOW) == "cron 0 2 * * *"
     wait_s = fail(nightly, NOW)
     assert nightly.wait_s(NOW) == pytest.approx(wait_s)
@@ -120,12 +126,12 @@ def test_a_nightly_function_waits_for_the_night_at_its_very_first_start() -> Non
 
 def test_a_nightly_function_makes_up_for_a_night_that_the_system_was_down() -> None:
     nightly = Schedule(declared(cron("0 2 * * *")))
-    nightly.resume(Standing(ran_at=NOW - timedelta(days=2)))
+    nightly.resume(FunctionState(ran_at=NOW - timedelta(days=2)))
     assert nightly.due(NOW) == "cron 0 2 * * *"
 
 
 def test_files_set_it_off_until_a_run_has_gone_well(tmp_path: Path) -> None:
-    schedule = Schedule(declared(files("drop/*.csv"), rows("metrics")), Failing())
+    schedule = Schedule(declared(files("drop/*.csv"), rows("metrics")), FailingFunction())
     schedule.take()
     schedule.note((), {"other/*": {tmp_path / "b"}})
     assert schedule.due(NOW) is None
@@ -144,10 +150,10 @@ def ledger_of(runner: Runner, outcomes: tuple[str, ...]) -> None:
                 dict(runner.run(function, "t", moment, dry=True).entry, outcome="ok")
             )
         else:
-            runner.run(function, "test", moment, hands=Failing(outcome))
+            runner.run(function, "test", moment, hands=FailingFunction(outcome))
 
 
-def test_parking_survives_a_restart_committed_or_not(house: House) -> None:
+def test_parking_survives_a_restart_committed_or_not(house: LakeFixture) -> None:
     first = Runner(house.folders, Settings(), clock=lambda: NOW)
     ledger_of(first, ("crashed", "failed", "timed out"))
     first.flush()
@@ -157,7 +163,7 @@ def test_parking_survives_a_restart_committed_or_not(house: House) -> None:
     second = Runner(house.folders, Settings(), clock=lambda: NOW)
     standing = second.ledger.standing(declared())
     assert standing.parked
-    schedule = Schedule(declared(), Failing())
+    schedule = Schedule(declared(), FailingFunction())
     schedule.resume(standing)
     assert schedule.parked
     assert schedule.due(NOW) is None
@@ -166,14 +172,14 @@ def test_parking_survives_a_restart_committed_or_not(house: House) -> None:
 
 def test_a_replay_of_a_time_to_come_says_nothing_of_the_present(tmp_path: Path) -> None:
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
-    runner.run(declared(), "command", NOW + timedelta(days=9), hands=Failing())
-    assert runner.ledger.standing(declared()) == Standing()
+    runner.run(declared(), "command", NOW + timedelta(days=9), hands=FailingFunction())
+    assert runner.ledger.standing(declared()) == FunctionState()
 
 
 def test_a_function_before_the_lake_is_there_waits_and_is_not_to_blame(tmp_path: Path) -> None:
     class Early:
-        def call(self, *_: object) -> Answer:
-            raise Stopped("failed", "LakeMissing: no lake yet")
+        def call(self, *_: object) -> CallResult:
+            raise RunStopped("failed", "LakeMissing: no lake yet")
 
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
     run = runner.run(declared(), "test", hands=Early())
@@ -181,14 +187,14 @@ def test_a_function_before_the_lake_is_there_waits_and_is_not_to_blame(tmp_path:
     assert runner.ledger.runs("fragile") == []
 
 
-def test_a_parked_function_runs_at_once_when_a_person_revives_it(house: House) -> None:
-    runner, hands, stop = Watched(house.folders), Failing(), threading.Event()
-    schedule, mailbox = Schedule(declared(), hands), Mailbox()
-    for _ in range(PARKED_AFTER):
+def test_a_parked_function_runs_at_once_when_a_person_revives_it(house: LakeFixture) -> None:
+    runner, hands, stop = Watched(house.folders), FailingFunction(), threading.Event()
+    schedule, mailbox = Schedule(declared(), hands), WakeEvent()
+    for _ in range(SUSPEND_AFTER):
         schedule.ran(runner.clock(), failed=True)
     ledger_of(runner, BAD_FIVE)
-    LakeNews(house.folders, stop).subscribe(mailbox)
-    with in_background(Lane(runner, [schedule], mailbox).keep_going, stop):
+    CommitListener(house.folders, stop).subscribe(mailbox)
+    with in_background(SchedulerLoop(runner, [schedule], mailbox).keep_going, stop):
         before = hands.calls
         Runner(house.folders, Settings()).revive(declared())  # as the command does
         house.commit(runner.clock())

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from functions.engine.executors.subprocess_executor import Nursery
-from functions.engine.listeners import LakeNews
-from functions.engine.user_code import LastGood, Users
+from functions.engine.executors.subprocess_executor import WorkerFactory
+from functions.engine.listeners import CommitListener
+from functions.engine.user_code import LastGoodVersions, UserCode
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.functions.engine.engine_scenes import Watched, in_background, save
@@ -18,23 +18,23 @@ SECOND = SCHEDULED + "def beat(now): return Batch()\n"
 BROKEN = SCHEDULED + "def beat(now: return facts(now)\n"
 
 
-class Scene:
+class UserCodeScene:
     """The user's folder and what runs of it."""
 
     def __init__(self, folders: Folders) -> None:
         self.folders = folders
         self.runner = Watched(folders)
         self.stop = threading.Event()
-        news = LakeNews(folders, self.stop)
-        self.users = Users(self.runner, Nursery(folders, Settings()), news)
+        news = CommitListener(folders, self.stop)
+        self.users = UserCode(self.runner, WorkerFactory(folders, Settings()), news)
 
     def hash_of(self, function: str, outcome: str) -> str:
         return str(self.runner.of(function, outcome)[-1]["code_hash"])
 
 
 @contextmanager
-def running(folders: Folders) -> Iterator[Scene]:
-    scene = Scene(folders)
+def running(folders: Folders) -> Iterator[UserCodeScene]:
+    scene = UserCodeScene(folders)
     with in_background(scene.users.keep_watch, scene.stop):
         yield scene
 
@@ -107,7 +107,7 @@ def test_a_removed_file_runs_no_more_and_is_forgotten(folders: Folders) -> None:
         count = len(scene.runner.of("beat"))
         scene.runner.until_run("other", "nothing", len(scene.runner.of("other")) + 3)
         assert len(scene.runner.of("beat")) == count
-        assert LastGood(folders).load("mine") is None
+        assert LastGoodVersions(folders).load("mine") is None
 
 
 def test_helpers_may_be_imported_and_are_no_functions(folders: Folders) -> None:

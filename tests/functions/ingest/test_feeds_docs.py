@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from functions.ingest.json_records import take_records
+from functions.ingest.json_records import validate_records
 from functions.ingest.telegraf import INPUTS
 from storage.model.metrics import METRICS
 from tests.conftest import NOW
@@ -15,7 +15,7 @@ FEEDS = (Path(__file__).parents[3] / "docs" / "feeds.md").read_text()
 def test_the_record_that_is_shown_is_taken_whole() -> None:
     shown = re.search(r"-d '\n(.*?)'\n```", FEEDS, re.DOTALL)
     assert shown is not None
-    taken = take_records(json.loads(shown[1]), METRICS, NOW, "s", "feed")
+    taken = validate_records(json.loads(shown[1]), METRICS, NOW, "s", "feed")
     assert (taken.refused, taken.values_refused, taken.ignored) == (0, 0, ())
     assert taken.facts["ppdb001"].profile == "database"
 

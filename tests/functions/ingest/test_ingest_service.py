@@ -14,27 +14,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from functions.ingest import write_buffer as holding
-from functions.ingest.decompression import MAX_BODY_BYTES, unpacked
-from functions.ingest.ingest_service import Intake
-from functions.ingest.rejection import PushRefused
+from functions.ingest.decompression import MAX_BODY_BYTES, decompress
+from functions.ingest.ingest_service import IngestService
+from functions.ingest.rejection import PushRejected
 from functions.ingest.remote_write import WriteRequest
-from functions.ingest.row_assembly import Assembler
-from functions.ingest.wal import Together
+from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.wal import GroupCommit
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 TS = "2026-05-06T12:00:00Z"
 NS = 1778068800_000_000_000
 
 
-class Door:
+class IngestClient:
     """An intake that is asked as the site asks it."""
 
     def __init__(self, folders: Folders) -> None:
         self.folders = folders.create()
-        self.intake = Intake(folders, clock=lambda: NOW)
+        self.intake = IngestService(folders, clock=lambda: NOW)
 
     def push(self, kind: str, body: bytes, encoding: str = "identity", **more: str) -> Any:
         status, answer = self.intake.answer(Push(kind, body, encoding, more).packed())
@@ -55,8 +55,8 @@ class Door:
 
 
 @pytest.fixture
-def door(tmp_path: Path) -> Door:
-    return Door(Folders.at(tmp_path))
+def door(tmp_path: Path) -> IngestClient:
+    return IngestClient(Folders.at(tmp_path))
 
 
 def lines(*texts: str) -> bytes:
@@ -77,7 +77,7 @@ def written(at_ms: int, **series: float) -> bytes:
     return bytes(pa.compress(request.SerializeToString(), codec="snappy", asbytes=True))
 
 
-def test_records_are_in_a_segment_when_they_are_answered(door: Door) -> None:
+def test_records_are_in_a_segment_when_they_are_answered(door: IngestClient) -> None:
     sent = [{"server": s, "ts": TS, "mem_used_pct": 50, "site": "fra"} for s in "ab"]
     status, told = door.push("records", json.dumps([*sent, {"server": "c"}]).encode())
     assert status == 200
@@ -89,7 +89,7 @@ def test_records_are_in_a_segment_when_they_are_answered(door: Door) -> None:
     assert pq.read_table(path)["site"].to_pylist() == ["fra", "fra"]
 
 
-def test_records_of_which_none_can_be_used_are_422(door: Door) -> None:
+def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     status, told = door.push("records", b'[{"server": "a", "ts": "2026-05-06T12:00:00Z"}]')
     assert (status, told["refused"], door.rows()) == (422, 1, [])
     assert "no metric is in the record" in told["message"]
@@ -106,7 +106,7 @@ def test_requests_at_one_time_share_a_segment() -> None:
         if 3 in items:
             raise OSError("full")
 
-    together = Together(write)
+    together = GroupCommit(write)
     with ThreadPoolExecutor(5) as pool:
         first = pool.submit(together.put, 0)
         assert first_is_writing.wait(10)
@@ -119,7 +119,7 @@ def test_requests_at_one_time_share_a_segment() -> None:
     assert [sorted(turn) for turn in turns] == [[0], [1, 2, 3]]
 
 
-def test_lines_of_one_moment_in_several_requests_become_one_row(door: Door) -> None:
+def test_lines_of_one_moment_in_several_requests_become_one_row(door: IngestClient) -> None:
     assert door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=b load_average=2")) == (
         204, None,
     )  # fmt: skip
@@ -135,12 +135,12 @@ def test_lines_of_one_moment_in_several_requests_become_one_row(door: Door) -> N
     assert door.pending() == []
 
 
-def test_what_was_taken_outlives_the_process(door: Door) -> None:
+def test_what_was_taken_outlives_the_process(door: IngestClient) -> None:
     door.push("lines", lines("m,host=a mem_used_pct=1"))
     door.push("remote_write", written(NS // 10**6, node_load1=1.5), "snappy")
     (door.folders.pending / "torn-influx-1.partial").write_bytes(b"\x00")
     (door.folders.pending / "0-influx-1.push").write_bytes(b"\xff")
-    again = Door(door.folders)
+    again = IngestClient(door.folders)
     again.intake.recover()
     again.turn("influx")
     again.turn("remote_write")
@@ -151,7 +151,7 @@ def test_what_was_taken_outlives_the_process(door: Door) -> None:
     assert (door.folders.rejected / "0-influx-1.push").exists()
 
 
-def test_rows_that_the_disk_does_not_take_wait_for_it(door: Door) -> None:
+def test_rows_that_the_disk_does_not_take_wait_for_it(door: IngestClient) -> None:
     door.push("lines", lines("m,host=a mem_used_pct=1"))
     inbox = door.folders.inbox
     inbox.rmdir()
@@ -168,12 +168,12 @@ def test_rows_that_the_disk_does_not_take_wait_for_it(door: Door) -> None:
 
 
 def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
-    door: Door, monkeypatch: pytest.MonkeyPatch
+    door: IngestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     body = lines("m,host=a mem_used_pct=1")
     door.push("lines", body)
     with monkeypatch.context() as patch:
-        patch.setattr(Assembler, "rows", lambda *_: 1 / 0)
+        patch.setattr(RowAssembler, "rows", lambda *_: 1 / 0)
         door.turn("influx")
     assert len(list(door.folders.rejected.glob("*.push"))) == 1
     door.push("lines", body)
@@ -181,7 +181,7 @@ def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
     assert len(door.rows()) == 1
 
 
-def test_more_than_can_wait_is_429(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_can_wait_is_429(door: IngestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(holding, "MAX_WAITING_BYTES", 100)
     body = lines("m,host=a mem_used_pct=1")
     assert [door.push("lines", body)[0] for _ in range(3)] == [204, 204, 429]
@@ -189,7 +189,7 @@ def test_more_than_can_wait_is_429(door: Door, monkeypatch: pytest.MonkeyPatch) 
     assert door.push("lines", body)[0] == 204
 
 
-def test_bad_lines_are_400_and_the_good_ones_are_taken(door: Door) -> None:
+def test_bad_lines_are_400_and_the_good_ones_are_taken(door: IngestClient) -> None:
     status, told = door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=a"))
     assert (status, told["code"]) == (400, "bad request")
     assert "1 of 2 lines were refused, the others were taken" in told["message"]
@@ -206,7 +206,7 @@ def test_bad_lines_are_400_and_the_good_ones_are_taken(door: Door) -> None:
     ],
 )  # fmt: skip
 def test_lines_that_are_refused_as_a_whole(
-    door: Door, body: bytes, more: dict[str, str], status: int, says: str
+    door: IngestClient, body: bytes, more: dict[str, str], status: int, says: str
 ) -> None:
     found, told = door.push("lines", body, **more)
     assert found == status
@@ -214,7 +214,7 @@ def test_lines_that_are_refused_as_a_whole(
     assert door.pending() == []
 
 
-def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: Door) -> None:
+def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: IngestClient) -> None:
     first_ms = NS // 10**6
 
     def scrape(at_ms: int, scale: float, received: float) -> None:
@@ -242,7 +242,7 @@ def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: Door) 
     assert (second["uptime_days"], second["mem_used_pct"]) == (1.0, None)
 
 
-def test_series_that_are_not_for_us_leave_nothing(door: Door) -> None:
+def test_series_that_are_not_for_us_leave_nothing(door: IngestClient) -> None:
     assert door.push("remote_write", written(NS // 10**6, up=1), "snappy") == (204, None)
     assert door.pending() == []
 
@@ -258,7 +258,7 @@ def test_series_that_are_not_for_us_leave_nothing(door: Door) -> None:
     ],
 )  # fmt: skip
 def test_a_body_that_cannot_be_unpacked_is_told_so(
-    door: Door, body: bytes, encoding: str, status: int
+    door: IngestClient, body: bytes, encoding: str, status: int
 ) -> None:
     found, told = door.push("remote_write", body, encoding)
     assert found == status
@@ -270,13 +270,13 @@ def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
     bomb = packer.compress(b"\0" * (MAX_BODY_BYTES + 1)) + packer.flush()
     assert len(bomb) < 50_000
     for body in (bomb, gzip.compress(b"\0" * (MAX_BODY_BYTES // 2)) * 3):
-        with pytest.raises(PushRefused, match="larger than 32 MiB") as refused:
-            unpacked(body, "gzip")
+        with pytest.raises(PushRejected, match="larger than 32 MiB") as refused:
+            decompress(body, "gzip")
         assert refused.value.status == 413
 
 
-def test_the_keeper_commits_what_was_pushed(house: House) -> None:
-    door = Door(house.folders)
+def test_the_keeper_commits_what_was_pushed(house: LakeFixture) -> None:
+    door = IngestClient(house.folders)
     good = b'{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}'
     assert door.push("records", b'[{"load":1}]')[0] == 422
     door.push("records", b"[" + good + b',{"server":"b","load":1}]')

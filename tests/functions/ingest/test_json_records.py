@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from functions.ingest.json_records import Taken, read_records, take_records
-from functions.ingest.rejection import PushRefused
-from functions.ingest.server_facts import Facts
+from functions.ingest.json_records import RecordsResult, read_records, validate_records
+from functions.ingest.rejection import PushRejected
+from functions.ingest.server_facts import ServerFacts
 from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.conftest import NOW
 
@@ -17,11 +17,11 @@ TS = "2026-05-06T12:00:00Z"
 LATER = (NOW + timedelta(minutes=6)).isoformat()
 
 
-def take(*records: Any, unit: str = "s") -> Taken:
-    return take_records(records, METRICS, NOW, unit, "feed")
+def take(*records: Any, unit: str = "s") -> RecordsResult:
+    return validate_records(records, METRICS, NOW, unit, "feed")
 
 
-def reason(taken: Taken) -> str:
+def reason(taken: RecordsResult) -> str:
     [only] = taken.reasons.told()
     return str(only["reason"])
 
@@ -100,7 +100,7 @@ def test_a_value_that_cannot_be_true_is_refused_alone(value: Any, says: str) -> 
 
 
 def test_profile_site_and_cores_are_told_once_and_when_they_change() -> None:
-    facts = Facts()
+    facts = ServerFacts()
     record = {"server": "ppdb1", "ts": TS, "load": 1, "profile": "web_api", "cores": 8}
     named = take(record).facts
     [row] = facts.news(named)["server_facts"].to_pylist()
@@ -128,7 +128,7 @@ def test_no_records_are_no_mistake(body: bytes) -> None:
     ],
 )  # fmt: skip
 def test_a_body_that_is_none_is_refused_whole(body: bytes, status: int, says: str) -> None:
-    with pytest.raises(PushRefused, match=says) as refused:
+    with pytest.raises(PushRejected, match=says) as refused:
         read_records(body)
     assert refused.value.status == status
 
@@ -148,7 +148,7 @@ def test_whatever_is_sent_becomes_a_row_of_a_sane_time_or_a_refusal(sent: list[A
     assert taken.rows.num_rows + taken.refused == len(sent)
     times = taken.rows["ts"].to_pylist()
     assert all(time.year >= 1971 and time <= NOW + timedelta(minutes=5) for time in times)
-    Facts().news(taken.facts)
+    ServerFacts().news(taken.facts)
 
 
 def test_an_empty_text_is_no_time_and_no_name() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.line_protocol import MalformedLine, Point, points
+from functions.ingest.line_protocol import LinePoint, MalformedLine, points
 
 # What the format cannot carry: a backslash before a special character or at the end of a word, line
 # feeds outside strings. A word that begins with a mark of comments cannot be a measurement.
@@ -18,7 +18,7 @@ values = st.one_of(
     st.booleans(), st.text(st.characters(exclude_categories=["Cs"]), max_size=20),
 )  # fmt: skip
 all_points = st.builds(
-    Point, names, st.dictionaries(words, words, max_size=3),
+    LinePoint, names, st.dictionaries(words, words, max_size=3),
     st.dictionaries(words, values, min_size=1, max_size=4),
     st.one_of(st.none(), st.integers(0, 2**62)),
 )  # fmt: skip
@@ -37,7 +37,7 @@ def written(value: float | int | bool | str) -> str:
     return f"{value}i" if isinstance(value, int) else repr(value)
 
 
-def line_of(point: Point) -> str:
+def line_of(point: LinePoint) -> str:
     tags = "".join(f",{escaped(k, ',= ')}={escaped(v, ',= ')}" for k, v in point.tags.items())
     fields = ",".join(f"{escaped(k, ',= ')}={written(v)}" for k, v in point.fields.items())
     time = "" if point.time is None else f" {point.time}"
@@ -45,7 +45,7 @@ def line_of(point: Point) -> str:
 
 
 @given(st.lists(all_points, max_size=4))
-def test_every_point_is_read_back_as_it_was_written(sent: list[Point]) -> None:
+def test_every_point_is_read_back_as_it_was_written(sent: list[LinePoint]) -> None:
     body = "# a comment\n\n" + "\n".join(line_of(point) for point in sent) + "\n"
     assert list(points(body)) == sent
 
@@ -59,18 +59,18 @@ def test_any_text_is_read_or_named_and_never_anything_else(text: str) -> None:
 @pytest.mark.parametrize(
     ("line", "point"),
     [
-        ("m,host=a v=1", Point("m", {"host": "a"}, {"v": 1.0}, None)),
-        ("m v=1i,w=2u,x=t,y=FALSE 7\r", Point("m", {}, {"v": 1, "w": 2, "x": True, "y": False}, 7)),
-        ("m v=-1.5e-3  -7", Point("m", {}, {"v": -0.0015}, -7)),
-        (r"a\,b\ c,t\=x=y\ z f\ g=1 5", Point("a,b c", {"t=x": "y z"}, {"f g": 1.0}, 5)),
-        (r"m,path=C:\dir v=1", Point("m", {"path": r"C:\dir"}, {"v": 1.0}, None)),
-        ('m v="a, b=c #\nd",w=2', Point("m", {}, {"v": "a, b=c #\nd", "w": 2.0}, None)),
-        (r'm v="say \"x\" \\ \n"', Point("m", {}, {"v": r'say "x" \ \n'}, None)),
+        ("m,host=a v=1", LinePoint("m", {"host": "a"}, {"v": 1.0}, None)),
+        ("m v=1i,w=2u,x=t,y=FALSE 7\r", LinePoint("m", {}, {"v": 1, "w": 2, "x": True, "y": False}, 7)),
+        ("m v=-1.5e-3  -7", LinePoint("m", {}, {"v": -0.0015}, -7)),
+        (r"a\,b\ c,t\=x=y\ z f\ g=1 5", LinePoint("a,b c", {"t=x": "y z"}, {"f g": 1.0}, 5)),
+        (r"m,path=C:\dir v=1", LinePoint("m", {"path": r"C:\dir"}, {"v": 1.0}, None)),
+        ('m v="a, b=c #\nd",w=2', LinePoint("m", {}, {"v": "a, b=c #\nd", "w": 2.0}, None)),
+        (r'm v="say \"x\" \\ \n"', LinePoint("m", {}, {"v": r'say "x" \ \n'}, None)),
         ('system,host=a uptime_format="1 day,  2:03" 9',
-         Point("system", {"host": "a"}, {"uptime_format": "1 day,  2:03"}, 9)),
+         LinePoint("system", {"host": "a"}, {"uptime_format": "1 day,  2:03"}, 9)),
     ],
 )  # fmt: skip
-def test_examples_of_the_format(line: str, point: Point) -> None:
+def test_examples_of_the_format(line: str, point: LinePoint) -> None:
     assert list(points(line)) == [point]
 
 

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 import uvicorn
 
-from functions.ingest.ingest_service import taking_pushes
+from functions.ingest.ingest_service import serve_ingest
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.prometheus_server import EXPORTER, PROMETHEUS, needs_prometheus, until
 from web.app import create_app
 
@@ -48,7 +48,7 @@ def running(*command: str) -> Iterator[None]:
 
 
 @contextmanager
-def site(house: House, port: int) -> Iterator[None]:
+def site(house: LakeFixture, port: int) -> Iterator[None]:
     app = create_app(house.folders.data)
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="warning", lifespan="on"))
     thread = threading.Thread(target=server.run)
@@ -69,19 +69,19 @@ def scraped(port: int) -> dict[int, float]:
     return {round(at * 1000): float(value) for at, value in series["values"]}
 
 
-def in_the_lake(house: House) -> list[dict[str, Any]]:
+def in_the_lake(house: LakeFixture) -> list[dict[str, Any]]:
     house.commit(datetime.now(UTC))
     return list(house.reader.query(SAMPLES).to_pylist())
 
 
 @needs_prometheus
-def test_every_scrape_is_one_whole_row_in_the_lake(house: House, tmp_path: Path) -> None:
+def test_every_scrape_is_one_whole_row_in_the_lake(house: LakeFixture, tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("exporter", "site", "prometheus")}
     key = create_key(house.folders, "prometheus", ["feed"], NOW)
     config = tmp_path / "prometheus.yml"
     config.write_text(CONFIG.format(key=key, **ports))
     with ExitStack() as stack:
-        stack.enter_context(taking_pushes(house.folders, {"influx": 1.0, "remote_write": 1.0}))
+        stack.enter_context(serve_ingest(house.folders, {"influx": 1.0, "remote_write": 1.0}))
         stack.enter_context(site(house, ports["site"]))
         stack.enter_context(
             running(str(EXPORTER), f"--web.listen-address=127.0.0.1:{ports['exporter']}")

@@ -4,24 +4,24 @@ from typing import Any
 
 import pytest
 
-from functions.ingest.partial_samples import Readings
-from functions.ingest.row_assembly import Assembler
+from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.row_assembly import RowAssembler
 from storage.model.metrics import METRIC_NAMES
 
 SECOND = 1_000_000
 CPU = {"user": 40.0, "nice": 0.0, "system": 10.0, "iowait": 5.0, "idle": 45.0}
 
 
-def scrape(at_s: float, **parts: float) -> Readings:
+def scrape(at_s: float, **parts: float) -> PartialSamples:
     """Readings of server a; `net_in_bytes__eth0` is the part of that link."""
-    readings = Readings()
+    readings = PartialSamples()
     for name, value in parts.items():
         kind, _, which = name.partition("__")
         readings.add("a", (kind, which), int(at_s * SECOND), value)
     return readings
 
 
-def cpu(at_s: float, cores: int, scale: float, **more: float) -> Readings:
+def cpu(at_s: float, cores: int, scale: float, **more: float) -> PartialSamples:
     readings = scrape(at_s, **more)
     for core in range(cores):
         for mode, seconds in CPU.items():
@@ -29,19 +29,19 @@ def cpu(at_s: float, cores: int, scale: float, **more: float) -> Readings:
     return readings
 
 
-class Chain:
+class AssemblyChain:
     """An assembler, fed one piece after the other."""
 
     def __init__(self) -> None:
-        self._assembler = Assembler("test", METRIC_NAMES)
+        self._assembler = RowAssembler("test", METRIC_NAMES)
 
-    def last(self, readings: Readings) -> dict[str, Any]:
+    def last(self, readings: PartialSamples) -> dict[str, Any]:
         rows = self._assembler.rows(readings)["metrics"].to_pylist()
         return dict(rows[-1]) if rows else {}
 
 
 def test_cpu_time_becomes_shares_over_all_cores() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     assert chain.last(cpu(0, 2, 1.0, load_average=1)) ["cpu_user_pct"] is None  # fmt: skip
     row = chain.last(cpu(15, 2, 1.1))
     shares = [row[f"cpu_{name}_pct"] for name in ("user", "sys", "iowait", "idle")]
@@ -49,7 +49,7 @@ def test_cpu_time_becomes_shares_over_all_cores() -> None:
 
 
 def test_traffic_is_the_sum_over_the_links_that_both_ends_know() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
     row = chain.last(scrape(10, net_in_bytes__eth0=20e6, net_in_bytes__eth1=9e12))
     assert row["net_in_mb_s"] == pytest.approx(2.0)
@@ -69,8 +69,8 @@ def test_traffic_is_the_sum_over_the_links_that_both_ends_know() -> None:
     ],
     ids=["reset", "reboot", "gap", "late", "same", "other"],
 )  # fmt: skip
-def test_a_rate_that_would_be_wrong_is_missing(second: Readings) -> None:
-    chain = Chain()
+def test_a_rate_that_would_be_wrong_is_missing(second: PartialSamples) -> None:
+    chain = AssemblyChain()
     chain.last(scrape(0, net_in_bytes__eth0=200e6, booted_at_s=-100, load_average=1))
     row = chain.last(second)
     assert row["load_average"] == 2.0
@@ -78,21 +78,21 @@ def test_a_rate_that_would_be_wrong_is_missing(second: Readings) -> None:
 
 
 def test_what_comes_late_leaves_the_next_rate_alone() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
     chain.last(scrape(-5, net_in_bytes__eth0=500e6, load_average=1))
     assert chain.last(scrape(10, net_in_bytes__eth0=10e6))["net_in_mb_s"] == pytest.approx(1.0)
 
 
 def test_a_moment_without_counters_does_not_break_the_chain() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(scrape(0, net_in_bytes__eth0=0, load_average=1))
     chain.last(scrape(1, load_average=1))
     assert chain.last(scrape(10, net_in_bytes__eth0=10e6))["net_in_mb_s"] == pytest.approx(1.0)
 
 
 def test_a_core_of_which_a_part_is_missing_does_not_count() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(cpu(0, 2, 1.0))
     second = cpu(15, 2, 1.1)
     del second.servers["a"]["cpu_s", "1 idle"]
@@ -100,7 +100,7 @@ def test_a_core_of_which_a_part_is_missing_does_not_count() -> None:
 
 
 def test_shares_without_idle_time_are_not_made() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     for at, scale in ((0, 1.0), (15, 1.1)):
         readings = cpu(at, 1, scale, load_average=1)
         del readings.servers["a"]["cpu_s", "0 idle"]
@@ -109,7 +109,7 @@ def test_shares_without_idle_time_are_not_made() -> None:
 
 
 def test_a_reboot_of_the_cpu_counters_is_missing_and_then_goes_on() -> None:
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(cpu(0, 2, 10.0, load_average=1))
     assert chain.last(cpu(15, 2, 0.1, load_average=1))["cpu_user_pct"] is None
     assert chain.last(cpu(30, 2, 0.2))["cpu_user_pct"] == pytest.approx(40, rel=1e-5)
@@ -117,17 +117,17 @@ def test_a_reboot_of_the_cpu_counters_is_missing_and_then_goes_on() -> None:
 
 def test_many_moments_at_once_are_the_same_as_one_after_the_other() -> None:
     steps = [cpu(15 * i, 2, 1 + i / 10, net_in_bytes__eth0=i * 15e6) for i in range(5)]
-    single = Chain()
+    single = AssemblyChain()
     expected = [single.last(step) for step in steps]
-    whole = Readings()
+    whole = PartialSamples()
     for step in [cpu(15 * i, 2, 1 + i / 10, net_in_bytes__eth0=i * 15e6) for i in range(5)]:
         whole.merge(step)
-    found = Assembler("test", METRIC_NAMES).rows(whole)["metrics"].to_pylist()
+    found = RowAssembler("test", METRIC_NAMES).rows(whole)["metrics"].to_pylist()
     assert found == [row for row in expected if row]
 
 
 def test_memory_swap_and_volumes_are_shares() -> None:
-    row = Chain().last(
+    row = AssemblyChain().last(
         scrape(
             0, mem_total=1000, mem_available=250, swap_total=0, swap_free=0, fs_size__a=100,
             fs_free__a=50, fs_avail__a=40, fs_size__b=100, fs_free__b=1, fs_avail__b=1,
@@ -152,7 +152,7 @@ def test_later_pieces_of_a_moment_are_cut_out_and_the_rest_stays() -> None:
 
 def test_numbers_without_sense_do_no_harm() -> None:
     inf = float("inf")
-    chain = Chain()
+    chain = AssemblyChain()
     chain.last(scrape(0, net_in_bytes__eth0=inf, cores=inf, load_average=1e300, booted_at_s=-inf))
     row = chain.last(scrape(10, net_in_bytes__eth0=inf, cores=-1, fs_size__a=inf, fs_avail__a=inf,
                             load_average=1))  # fmt: skip

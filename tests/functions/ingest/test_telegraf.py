@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from functions.ingest.row_assembly import Assembler
-from functions.ingest.telegraf import Read, Reader
+from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.telegraf import TelegrafReader, TelegrafResult
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import NOW
 
@@ -39,12 +39,12 @@ def gathered(t: int, recv: int, sent: int) -> str:
     return GATHERED.format(t=f"{t}000000000", recv=recv, sent=sent)
 
 
-def read(text: str, precision: str = "ns") -> Read:
-    return Reader(METRIC_NAMES).read(text, precision, NOW)
+def read(text: str, precision: str = "ns") -> TelegrafResult:
+    return TelegrafReader(METRIC_NAMES).read(text, precision, NOW)
 
 
 def rows(*bodies: str, precision: str = "ns") -> list[dict[str, Any]]:
-    assembler = Assembler("influx", METRIC_NAMES)
+    assembler = RowAssembler("influx", METRIC_NAMES)
     return [
         row
         for body in bodies
@@ -68,7 +68,7 @@ def test_one_gathering_is_one_row_with_all_that_it_tells() -> None:
 
 
 def test_the_cores_are_told_as_a_fact_once() -> None:
-    assembler = Assembler("influx", METRIC_NAMES)
+    assembler = RowAssembler("influx", METRIC_NAMES)
     first = assembler.rows(read(gathered(T1, 1, 1)).readings)
     assert first["server_facts"].to_pylist()[0]["cores"] == 8
     assert "server_facts" not in assembler.rows(read(gathered(T2, 2, 2)).readings)
@@ -115,7 +115,7 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
     first: str, text: str, value: float | None
 ) -> None:
     """Lines of one series are searched for in the form of the last, where that fits."""
-    reader = Reader(METRIC_NAMES)
+    reader = TelegrafReader(METRIC_NAMES)
     reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
     found = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
     parts = found.readings.servers.get("a", {})

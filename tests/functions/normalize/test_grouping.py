@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from functions.normalize.grouping import Gathering
+from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
 from functions.normalize.mapping import read_mapping
 
@@ -49,7 +49,7 @@ def rows_of(table: pa.Table | None) -> list[dict[str, Any]]:
 
 
 def test_one_row_has_all_that_was_told_within_a_period() -> None:
-    mapper, gathering = Mapper(METRICBEAT, "beats"), Gathering(METRICBEAT)
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     for seconds in (1, 11):
         mapped = mapper.map(list(period("a", seconds)))
         assert mapped.refusals.words() == ()
@@ -67,7 +67,7 @@ def test_one_row_has_all_that_was_told_within_a_period() -> None:
 
 
 def test_a_period_that_drifts_over_the_edge_of_a_span_does_not_double_the_traffic() -> None:
-    mapper, gathering = Mapper(METRICBEAT, "beats"), Gathering(METRICBEAT)
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     for seconds in (0, 10.1, 19.9, 30.1):
         gathering.add(mapper.map(list(period("a", seconds))).rows)
     found = [row["net_in_mb_s"] for row in rows_of(gathering.take(us(90)))]
@@ -75,7 +75,7 @@ def test_a_period_that_drifts_over_the_edge_of_a_span_does_not_double_the_traffi
 
 
 def test_a_span_waits_until_it_is_over_and_settled() -> None:
-    mapper, gathering = Mapper(METRICBEAT, "beats"), Gathering(METRICBEAT)
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     gathering.add(mapper.map([beat("a", 1, load={"1": 1})]).rows)
     assert not rows_of(gathering.take(us(19)))
     assert gathering.oldest_us == us(0)
@@ -86,7 +86,7 @@ def test_a_span_waits_until_it_is_over_and_settled() -> None:
 
 
 def test_what_comes_too_late_is_a_row_at_its_own_time() -> None:
-    mapper, gathering = Mapper(METRICBEAT, "beats"), Gathering(METRICBEAT)
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     gathering.add(mapper.map([beat("a", 1, load={"1": 1})]).rows)
     gathering.take(us(60))
     gathering.add(mapper.map([beat("a", 3.5, memory={"used": {"pct": 0.1}})]).rows)

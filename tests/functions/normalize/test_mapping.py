@@ -5,7 +5,7 @@ import tomllib
 import pytest
 
 from functions.normalize.mapping import read_mapping
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 from storage.model.metrics import METRIC_NAMES
 
 
@@ -56,5 +56,5 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
     ],
 )
 def test_a_mistake_is_told_with_key_value_and_remedy(text: str, says: str) -> None:
-    with pytest.raises(SourceWrong, match=says):
+    with pytest.raises(SourceInvalid, match=says):
         read_mapping(tomllib.loads(text))

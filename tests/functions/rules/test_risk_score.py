@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.rules.risk_score import Fleet, Risk, assess, exceedance
+from functions.rules.risk_score import FleetState, Risk, assess, exceedance
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
@@ -37,21 +37,21 @@ def row(values: Mapping[str, float], default: Mapping[str, float] | float = 0.0)
     return np.array([{**filled, **values}[name] for name in METRIC_NAMES], dtype=float)
 
 
-def server(profile: str = "generic", climbing: Any = None, **readings: Any) -> Fleet:
+def server(profile: str = "generic", climbing: Any = None, **readings: Any) -> FleetState:
     """One server of 8 cores without a forecast; `climbing` is in units per hour."""
     latest = row(readings, CALM)
     hours = (np.arange(6) - 5)[:, None] / 12
     recent = latest + hours * row(climbing or {})
     none = np.full((1, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES)), np.nan)
-    return Fleet([profile], [8], recent[None], latest[None], np.array([3.0]), none, [None])
+    return FleetState([profile], [8], recent[None], latest[None], np.array([3.0]), none, [None])
 
 
 def with_forecast(
-    fleet: Fleet,
+    fleet: FleetState,
     climbing: Mapping[str, float] | None = None,
     spread: float = 1.0,
     age_minutes: int = 0,
-) -> Fleet:
+) -> FleetState:
     hours = np.arange(HORIZON_STEPS)[:, None] / 12
     median = fleet.latest[0] + hours * row(climbing or {})
     quantiles = median[..., None] + spread * NORMAL
@@ -59,7 +59,7 @@ def with_forecast(
     return replace(fleet, quantiles=quantiles[None], issued_at=[issued_at])
 
 
-def with_odds(name: str, p: float, from_minute: int) -> Fleet:
+def with_odds(name: str, p: float, from_minute: int) -> FleetState:
     """A calm server of which `name` passes its critical level with odds `p` from a lead on."""
     fleet = with_forecast(server(), spread=0.01)
     level = levels_for("generic", 8)[name].critical
@@ -70,7 +70,7 @@ def with_odds(name: str, p: float, from_minute: int) -> Fleet:
     return fleet
 
 
-def risk_of(fleet: Fleet) -> Risk:
+def risk_of(fleet: FleetState) -> Risk:
     return assess(fleet, NOW)[0]
 
 
@@ -289,7 +289,7 @@ def test_a_risk_is_a_row_of_its_table() -> None:
 
 def test_an_empty_fleet_has_no_risks() -> None:
     fleet = server()
-    nobody = Fleet(
+    nobody = FleetState(
         [], [], fleet.recent[:0], fleet.latest[:0], fleet.age_s[:0], fleet.quantiles[:0], []
     )
     assert assess(nobody, NOW) == []
@@ -308,7 +308,9 @@ def test_a_thousand_servers_take_well_under_a_second() -> None:
         np.repeat(values, n, axis=0).astype(np.float32)
         for values in (one.recent, one.latest, one.age_s, one.quantiles)
     )
-    fleet = Fleet(["generic"] * n, [8] * n, recent, latest, age_s, quantiles, [*one.issued_at] * n)
+    fleet = FleetState(
+        ["generic"] * n, [8] * n, recent, latest, age_s, quantiles, [*one.issued_at] * n
+    )
     start = time.process_time()
     assert len(assess(fleet, NOW)) == n
     assert time.process_time() - start < 1.0

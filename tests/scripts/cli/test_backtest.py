@@ -16,8 +16,8 @@ from functions.rules.evaluation.scoring import held_out_windows
 from scripts.cli.backtest import SERVED, backtest, served
 from scripts.cli.backtest_report import page
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import History, HistoryError, Loaded
-from tests.conftest import House
+from storage.query.history import History, HistoryError, LoadedHistory
+from tests.conftest import LakeFixture
 from tests.storage.small_fleets import MONDAY_S, fleet
 
 MONDAY = datetime.fromtimestamp(MONDAY_S, UTC)
@@ -177,7 +177,7 @@ def test_a_candidate_is_tried_on_some_servers(run: Run, tmp_path: Path) -> None:
     assert "on 2 servers" in out
 
 
-def test_the_lake_is_a_history_too(run: Run, house: House) -> None:
+def test_the_lake_is_a_history_too(run: Run, house: LakeFixture) -> None:
     history = fleet(1, days=2)
     house.put("server_facts", [{"server": "a", "ts": MONDAY}])
     house.put("metrics_5m", [
@@ -194,7 +194,7 @@ def test_the_report_draws_what_was_found_and_asks_nobody(forecaster: Forecaster)
     history = fleet(2, days=3)
     history.values[..., 0] = np.nan
     found = backtest(history, forecaster, origins=2)
-    text = page(found, served(forecaster), Loaded(history, ("<colour>",), 1, ("a & b",)))
+    text = page(found, served(forecaster), LoadedHistory(history, ("<colour>",), 1, ("a & b",)))
     assert "&lt;colour&gt;" in text
     assert "a &amp; b" in text
     assert not re.search(r"https?://|<script|@import|url\(", text)

@@ -6,11 +6,11 @@ import pytest
 import hoursight
 from storage.model.schema import TABLES
 from storage.query.reader import Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 
 @pytest.fixture
-def data(house: House) -> Path:
+def data(house: LakeFixture) -> Path:
     """A data folder with rows of two servers that no keeper holds at the moment."""
     for server in ("ppdb001", "ppdb002"):
         house.put("metrics", [{"server": server, "ts": NOW, "mem_used_pct": 61.5}])

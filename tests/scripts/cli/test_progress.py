@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import suppress
 
-from tests.conftest import House
+from tests.conftest import LakeFixture
 
 WIPED = b"\x1b[?25h\r\x1b[1A\x1b[2K"  # the cursor is shown again, the bar is not
 LONG = (
@@ -16,7 +16,7 @@ LONG = (
 )
 
 
-def test_a_long_query_shows_a_bar_and_ends_with_ctrl_c(house: House) -> None:
+def test_a_long_query_shows_a_bar_and_ends_with_ctrl_c(house: LakeFixture) -> None:
     house.one("SELECT 1")  # the first reader makes the lock that readers share
     before = sorted(house.folders.data.rglob("*"))
     mine, theirs = pty.openpty()

@@ -10,14 +10,14 @@ import pytest
 from functions.engine.forecaster import Forecaster
 from model_export import fine_tuning, parity_check
 from scripts.cli import model_list, training
-from scripts.cli.training import Asked, TrainingUnable, command
+from scripts.cli.training import TrainingOptions, TrainingUnable, command
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.model.grid import STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History
-from tests.conftest import House
+from tests.conftest import LakeFixture
 from tests.model_export.small_networks import fleet
 
 NOW = floor_step(datetime.now(UTC)) - 3 * timedelta(days=1)
@@ -42,13 +42,13 @@ def written(history: History, folder: Path) -> Path:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Asked:
+def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingOptions:
     monkeypatch.setattr(parity_check, "BATCHES", (1,))
-    return Asked(tmp_path, (file,), steps=3)
+    return TrainingOptions(tmp_path, (file,), steps=3)
 
 
 def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
     monkeypatch.setattr(fine_tuning, "_judge", lambda _: lambda _: next(better))
@@ -75,7 +75,7 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
 
 
 def test_a_training_that_was_cut_off_is_gone_on_with(
-    asked: Asked, monkeypatch: pytest.MonkeyPatch
+    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
@@ -88,12 +88,12 @@ def test_a_training_that_was_cut_off_is_gone_on_with(
     history = training._history(Folders.at(asked.data), asked, said.append)
     assert said == ["Going on with the training that was cut off (--fresh begins anew)."]
     assert history.span[1] == datetime(2026, 1, 7, tzinfo=UTC)
-    training._history(Folders.at(asked.data), Asked(asked.data, asked.files), said.append)
+    training._history(Folders.at(asked.data), TrainingOptions(asked.data, asked.files), said.append)
     assert len(said) == 1  # another training was asked for
 
 
 def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
-    house: House,
+    house: LakeFixture,
 ) -> None:
     def put(first: int, end: int) -> None:
         house.put("metrics_5m", [
@@ -102,7 +102,7 @@ def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
         ])  # fmt: skip
         house.commit()
 
-    asked = Asked(house.folders.data, days=1.0)
+    asked = TrainingOptions(house.folders.data, days=1.0)
     house.put("server_facts", [{"server": "a", "ts": NOW}])
     put(0, 400)
     before = training._history(house.folders, asked, lambda _: None)
@@ -112,19 +112,21 @@ def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
     assert (before.steps, before.span) == (288, after.span)
 
 
-def test_one_training_at_a_time(asked: Asked) -> None:
+def test_one_training_at_a_time(asked: TrainingOptions) -> None:
     folders = Folders.at(asked.data).create()
     with training._alone(folders), pytest.raises(TrainingUnable, match="wait for it"):
         command(asked, lambda _: None)
 
 
-def test_without_torch_the_remedy_is_told(asked: Asked, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_the_remedy_is_told(
+    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(TrainingUnable, match=r"pip install 'hoursight\[train\]'"):
         command(asked, lambda _: None)
 
 
-def test_a_model_put_there_by_hand_has_no_weights_to_go_on_from(asked: Asked) -> None:
+def test_a_model_put_there_by_hand_has_no_weights_to_go_on_from(asked: TrainingOptions) -> None:
     folders = Folders.at(asked.data).create()
     (folders.models / "serving.onnx").write_bytes(Forecaster.open().path.read_bytes())
     with pytest.raises(TrainingUnable, match="--from shipped"):

@@ -7,7 +7,15 @@ import pytest
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.baselines import SEASONAL, Array, Forecasting, baselines
 from scripts.tools import forecast_peers
-from scripts.tools.accuracy_benchmark import BEGIN, END, Course, Result, race, tables, written
+from scripts.tools.accuracy_benchmark import (
+    BEGIN,
+    END,
+    BenchmarkResult,
+    BenchmarkSet,
+    race,
+    tables,
+    written,
+)
 from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History
 from tests.storage.small_fleets import fleet
@@ -33,32 +41,32 @@ def forecaster() -> Forecaster:
 
 
 @pytest.fixture(scope="module")
-def course() -> Course:
+def course() -> BenchmarkSet:
     held = fleet(servers=2, days=6, seed=1)
     marks = np.zeros(held.values.shape[:2], np.bool_)
     marks[0, -5:] = True
     held = History(held.servers, held.profiles, held.start_s, held.values, marks)
-    return Course("two servers", True, [LEARNED], [held])
+    return BenchmarkSet("two servers", True, [LEARNED], [held])
 
 
 @pytest.fixture(scope="module")
-def result(course: Course, forecaster: Forecaster, work: Path) -> Result:
+def result(course: BenchmarkSet, forecaster: Forecaster, work: Path) -> BenchmarkResult:
     return race(course, forecaster, 5, work, {"yesterday": yesterday})
 
 
-def test_a_peer_that_says_yesterday_scores_1(result: Result) -> None:
+def test_a_peer_that_says_yesterday_scores_1(result: BenchmarkResult) -> None:
     assert result.scores("yesterday").over().loss == pytest.approx(1)
     assert result.scores("served").over().loss < 1
 
 
 def test_what_a_peer_answered_is_kept_for_the_next_model(
-    course: Course, forecaster: Forecaster, work: Path, result: Result
+    course: BenchmarkSet, forecaster: Forecaster, work: Path, result: BenchmarkResult
 ) -> None:
     again = race(course, forecaster, 5, work, {"yesterday": lambda *_: pytest.fail("it was kept")})
     np.testing.assert_array_equal(again.tallies["yesterday"].loss, result.tallies["yesterday"].loss)
 
 
-def test_the_tables_tell_each_forecast_and_each_metric(result: Result) -> None:
+def test_the_tables_tell_each_forecast_and_each_metric(result: BenchmarkResult) -> None:
     text = tables([result], "abc")
     assert "Of model `abc`" in text
     assert "| held-out set | served | yesterday | seasonal naive |" in text
@@ -76,7 +84,7 @@ def test_the_page_is_written_between_its_marks() -> None:
 
 
 def test_peers_answer_in_order_in_range_and_abstain_with_the_model() -> None:
-    def wide(series: forecast_peers._Series) -> Array:
+    def wide(series: forecast_peers._SeriesWindows) -> Array:
         spread = np.array([9, -9, 0, 0, 0, 1, 99], np.float32)
         return np.broadcast_to(spread, (len(series.context), 96, 7))
 

@@ -3,12 +3,12 @@ from datetime import timedelta
 import pytest
 
 from scripts.tools.soak import Account, Sight, account
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 ALL = [(server, step) for server in "ab" for step in range(4)]
 
 
-def sent(house: House, seen: list[tuple[str, int]]) -> Account:
+def sent(house: LakeFixture, seen: list[tuple[str, int]]) -> Account:
     """What an account says of two servers of which these samples came."""
     house.put("metrics", [
         {"server": server, "ts": NOW + timedelta(seconds=5 * step), "load_average": 1.0}
@@ -20,7 +20,7 @@ def sent(house: House, seen: list[tuple[str, int]]) -> Account:
 
 @pytest.mark.parametrize("gone", [[], [("a", 1)], [("a", 2), ("b", 2)]])
 def test_each_sample_that_is_missing_is_counted_as_lost(
-    house: House, gone: list[tuple[str, int]]
+    house: LakeFixture, gone: list[tuple[str, int]]
 ) -> None:
     found = sent(house, [each for each in ALL if each not in gone])
     assert (found.expected, found.lost, found.doubled) == (8, len(gone), 0)

@@ -1,20 +1,20 @@
 import numpy as np
 
-from scripts.tools.synthetic import invented
+from scripts.tools.synthetic import synthetic_fleet
 from storage.model.metrics import METRICS
 
 
 def test_invented_servers_move_within_every_metrics_range_and_are_the_same_again() -> None:
-    history = invented(6, 3, seed=4)
+    history = synthetic_fleet(6, 3, seed=4)
     assert history.values.shape == (6, 3 * 288, 14)
     assert history.values.min() >= 0
     assert history.values[..., [i for i, m in enumerate(METRICS) if m.highest]].max() <= 100
     assert (history.values.std(1) > 0).all()
-    np.testing.assert_array_equal(history.values, invented(6, 3, seed=4).values)
+    np.testing.assert_array_equal(history.values, synthetic_fleet(6, 3, seed=4).values)
 
 
 def test_invented_series_are_of_many_kinds() -> None:
-    values = invented(40, 4, seed=0).values[..., :-1]
+    values = synthetic_fleet(40, 4, seed=0).values[..., :-1]
     scaled = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
     yesterday = (scaled[:, 288:] * scaled[:, :-288]).mean(1).ravel()
     step_before = (scaled[:, 1:] * scaled[:, :-1]).mean(1).ravel()

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from storage.config.api_keys import (
-    KeyProblem,
-    Keyring,
-    OpenToAll,
+    ApiKeyError,
+    ApiKeys,
+    PublicWithoutKey,
     create_key,
     is_loopback,
-    refuse_open,
+    require_key_if_public,
     revoke_key,
 )
 from storage.config.folders import Folders
@@ -22,7 +22,7 @@ def folders(tmp_path: Path) -> Folders:
 
 def test_a_key_is_found_by_its_token_and_kept_without_it(folders: Folders) -> None:
     token = create_key(folders, "telegraf", ["feed"], NOW)
-    key = Keyring(folders).find(token)
+    key = ApiKeys(folders).find(token)
     assert (key.name, key.scopes) == ("telegraf", ("feed",))
     secret = token.split("_", 2)[2]
     assert len(secret) == 43
@@ -35,7 +35,7 @@ def test_no_other_token_finds_it(folders: Folders) -> None:
     token = create_key(folders, "telegraf", ["feed"], NOW)
     other = create_key(folders, "other", ["feed"], NOW)
     mixed = token[:16] + other[16:]
-    ring = Keyring(folders)
+    ring = ApiKeys(folders)
     for wrong in ("", "hs_", mixed, token[:-1], f"{token} ", token.upper(), "hs_" + 12 * "0"):
         assert ring.find(wrong) is None
 
@@ -43,13 +43,13 @@ def test_no_other_token_finds_it(folders: Folders) -> None:
 def test_an_admin_key_allows_everything_and_others_their_own(folders: Folders) -> None:
     create_key(folders, "boss", ["admin"], NOW)
     create_key(folders, "both", ["feed", "read"], NOW)
-    boss, both = Keyring(folders).known()
+    boss, both = ApiKeys(folders).known()
     assert all(boss.allows(scope) for scope in ("feed", "read", "admin"))
     assert [both.allows(scope) for scope in ("feed", "read", "admin")] == [True, True, False]
 
 
 def test_a_ring_that_is_open_sees_keys_made_and_revoked(folders: Folders) -> None:
-    ring = Keyring(folders)
+    ring = ApiKeys(folders)
     assert ring.known() == []
     token = create_key(folders, "telegraf", ["feed"], NOW)
     assert ring.find(token) is not None
@@ -70,22 +70,22 @@ def test_a_key_that_cannot_be_made_is_told_why(
     folders: Folders, name: str, scopes: list[str], says: str
 ) -> None:
     create_key(folders, "telegraf", ["feed"], NOW)
-    with pytest.raises(KeyProblem, match=says):
+    with pytest.raises(ApiKeyError, match=says):
         create_key(folders, name, scopes, NOW)
-    with pytest.raises(KeyProblem, match="no key 'nobody'; there are telegraf"):
+    with pytest.raises(ApiKeyError, match="no key 'nobody'; there are telegraf"):
         revoke_key(folders, "nobody")
 
 
 def test_a_damaged_file_lets_nobody_in_and_names_the_remedy(folders: Folders) -> None:
     folders.keys.write_text('[{"id": 7}]')
-    with pytest.raises(KeyProblem, match=r"keys\.json is damaged .* make the keys anew"):
-        Keyring(folders).find("x")
+    with pytest.raises(ApiKeyError, match=r"keys\.json is damaged .* make the keys anew"):
+        ApiKeys(folders).find("x")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])
 def test_a_loopback_address_needs_no_key(folders: Folders, host: str) -> None:
     assert is_loopback(host)
-    refuse_open(folders, host)
+    require_key_if_public(folders, host)
 
 
 PUBLIC = ["0.0.0.0", "::", "10.0.0.1", "monitor", "localhost.evil.example"]  # noqa: S104 - not bound
@@ -93,7 +93,7 @@ PUBLIC = ["0.0.0.0", "::", "10.0.0.1", "monitor", "localhost.evil.example"]  # n
 
 @pytest.mark.parametrize("host", PUBLIC)
 def test_a_public_address_needs_one(folders: Folders, host: str) -> None:
-    with pytest.raises(OpenToAll, match="keys create --scope admin"):
-        refuse_open(folders, host)
+    with pytest.raises(PublicWithoutKey, match="keys create --scope admin"):
+        require_key_if_public(folders, host)
     create_key(folders, "me", ["admin"], NOW)
-    refuse_open(folders, host)
+    require_key_if_public(folders, host)

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from storage.inbox.commit_batch import distinct, spans
 from storage.model.schema import table
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 KEY = ("server", "ts")
 
@@ -35,7 +35,7 @@ def test_two_rows_of_one_key_are_told() -> None:
     assert distinct(rows(), KEY)
 
 
-def test_segments_that_come_mixed_are_filed_by_server_and_time(house: House) -> None:
+def test_segments_that_come_mixed_are_filed_by_server_and_time(house: LakeFixture) -> None:
     house.put("metrics", [sample("b", -5), sample("a", -5)])
     house.put("metrics", [sample("b", -9), sample("a", 0)])
     assert house.commit().rows["metrics"] == 4

@@ -3,17 +3,23 @@ import threading
 from pathlib import Path
 
 from storage.config.folders import Folders
-from storage.inbox.notify import announce, changes, last_commit, waiting, watch_changes
-from tests.conftest import NOW, House
+from storage.inbox.notify import (
+    last_commit,
+    notify,
+    pending_segments,
+    table_changes,
+    watch_table_changes,
+)
+from tests.conftest import NOW, LakeFixture
 
 
 def test_commits_reach_a_page_that_listens(tmp_path: Path) -> None:
     async def listen() -> frozenset[str]:
         stop = asyncio.Event()
-        stream = changes(tmp_path, stop)
+        stream = table_changes(tmp_path, stop)
         heard = asyncio.ensure_future(anext(stream))
         while not heard.done():  # the watcher may still be starting
-            announce(Folders.at(tmp_path).create(), ["metrics"])
+            notify(Folders.at(tmp_path).create(), ["metrics"])
             await asyncio.wait([heard], timeout=0.1)
         stop.set()
         return heard.result()
@@ -22,14 +28,14 @@ def test_commits_reach_a_page_that_listens(tmp_path: Path) -> None:
 
 
 def test_a_thread_hears_nothing_when_nothing_comes(tmp_path: Path) -> None:
-    stream = watch_changes(tmp_path, threading.Event(), timeout_ms=10)
+    stream = watch_table_changes(tmp_path, threading.Event(), timeout_ms=10)
     assert next(stream) == frozenset()
 
 
-def test_what_waits_and_when_was_the_last_commit_can_be_told(house: House) -> None:
+def test_what_waits_and_when_was_the_last_commit_can_be_told(house: LakeFixture) -> None:
     assert last_commit(house.folders.data) is None
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
-    assert waiting(house.folders.data) == 1
+    assert pending_segments(house.folders.data) == 1
     house.commit()
-    assert waiting(house.folders.data) == 0
+    assert pending_segments(house.folders.data) == 0
     assert last_commit(house.folders.data) is not None

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.inbox.segment import METADATA_KEY, Provenance
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 TS = pa.timestamp("us", "UTC")
 
@@ -16,7 +16,7 @@ def sample(**fields: Any) -> dict[str, Any]:
     return {"server": "a", "ts": NOW, "mem_used_pct": 50.0} | fields
 
 
-def drop(house: House, columns: dict[str, Any], table: str = "metrics") -> Path:
+def drop(house: LakeFixture, columns: dict[str, Any], table: str = "metrics") -> Path:
     """Put a file into the inbox as a careless writer would."""
     told = Provenance(table=table, function="careless", created_at=NOW)
     rows = pa.table(columns).replace_schema_metadata({METADATA_KEY: told.encode()})
@@ -44,7 +44,7 @@ def good(count: int = 1) -> dict[str, Any]:
     ],
 )
 def test_a_segment_that_does_not_fit_is_put_aside_with_its_reason(
-    house: House, columns: dict[str, Any], reason: str
+    house: LakeFixture, columns: dict[str, Any], reason: str
 ) -> None:
     drop(house, columns)
     house.put("metrics", [sample()])
@@ -58,35 +58,37 @@ def test_a_segment_that_does_not_fit_is_put_aside_with_its_reason(
     ("content", "reason"),
     [(b"PAR1 and no more", "not a Parquet file"), (b"", "not a Parquet file")],
 )
-def test_a_truncated_file_is_put_aside(house: House, content: bytes, reason: str) -> None:
+def test_a_truncated_file_is_put_aside(house: LakeFixture, content: bytes, reason: str) -> None:
     (house.folders.inbox / "torn.parquet").write_bytes(content)
     assert reason in house.commit().rejected[0].reason
 
 
-def test_a_segment_cut_in_the_middle_is_put_aside(house: House) -> None:
+def test_a_segment_cut_in_the_middle_is_put_aside(house: LakeFixture) -> None:
     path = house.put("metrics", [sample()])
     path.write_bytes(path.read_bytes()[:-200])
     assert "truncated" in house.commit().rejected[0].reason
 
 
-def test_a_foreign_parquet_is_put_aside(house: House) -> None:
+def test_a_foreign_parquet_is_put_aside(house: LakeFixture) -> None:
     pq.write_table(pa.table({"x": [1]}), house.folders.inbox / "foreign.parquet")
     assert "foreign Parquet" in house.commit().rejected[0].reason
 
 
-def test_rows_for_an_unknown_table_are_put_aside(house: House) -> None:
+def test_rows_for_an_unknown_table_are_put_aside(house: LakeFixture) -> None:
     drop(house, good(), table="metricz")
     assert "no table 'metricz'; there are deletions, forecasts" in house.commit().rejected[0].reason
 
 
-def test_a_rejected_file_is_told_once_however_often_it_is_found(house: House) -> None:
+def test_a_rejected_file_is_told_once_however_often_it_is_found(house: LakeFixture) -> None:
     for _ in range(2):
         drop(house, {"x": [1]})
         house.commit()
     assert house.one("SELECT count(*) FROM segments WHERE outcome = 'rejected'") == 1
 
 
-def test_a_nan_becomes_null_with_a_reason_and_the_rest_of_the_record_stays(house: House) -> None:
+def test_a_nan_becomes_null_with_a_reason_and_the_rest_of_the_record_stays(
+    house: LakeFixture,
+) -> None:
     house.put("metrics", [sample(mem_used_pct=float("nan"), load_average=2.0)])
     house.commit()
     row = house.reader.query("SELECT mem_used_pct, load_average FROM metrics").to_pylist()[0]
@@ -94,7 +96,7 @@ def test_a_nan_becomes_null_with_a_reason_and_the_rest_of_the_record_stays(house
     assert "NaN" in house.one("SELECT refusals[1] FROM segments")
 
 
-def test_a_value_out_of_range_is_refused_and_named(house: House) -> None:
+def test_a_value_out_of_range_is_refused_and_named(house: LakeFixture) -> None:
     house.put("metrics", [sample(mem_used_pct=4520.0), sample(server="b")])
     house.commit()
     assert "mem_used_pct: 4520 % lies outside 0–100 (a;" in house.one(
@@ -103,7 +105,7 @@ def test_a_value_out_of_range_is_refused_and_named(house: House) -> None:
     assert house.one("SELECT count(mem_used_pct) FROM metrics") == 1
 
 
-def test_a_time_in_the_future_is_refused_and_the_other_rows_are_kept(house: House) -> None:
+def test_a_time_in_the_future_is_refused_and_the_other_rows_are_kept(house: LakeFixture) -> None:
     house.put("metrics", [sample(), sample(server="b", ts=NOW + timedelta(minutes=6))])
     house.commit()
     assert house.one("SELECT string_agg(server) FROM metrics") == "a"
@@ -112,20 +114,20 @@ def test_a_time_in_the_future_is_refused_and_the_other_rows_are_kept(house: Hous
     )
 
 
-def test_a_record_without_a_server_is_refused(house: House) -> None:
+def test_a_record_without_a_server_is_refused(house: LakeFixture) -> None:
     drop(house, {"server": ["a", None], "ts": pa.array([NOW] * 2, TS), "load_average": [1.0, 2.0]})
     house.commit()
     assert house.one("SELECT count(*) FROM metrics") == 1
     assert "server: missing" in house.one("SELECT refusals[1] FROM segments")
 
 
-def test_a_record_without_any_reading_is_refused(house: House) -> None:
+def test_a_record_without_any_reading_is_refused(house: LakeFixture) -> None:
     house.put("metrics", [sample(mem_used_pct=None)])
     house.commit()
     assert house.one("SELECT count(*) FROM metrics") == 0
 
 
-def test_idle_is_derived_only_when_the_other_three_are_there(house: House) -> None:
+def test_idle_is_derived_only_when_the_other_three_are_there(house: LakeFixture) -> None:
     parts = {"cpu_user_pct": 20.0, "cpu_sys_pct": 5.0, "cpu_iowait_pct": 15.0}
     house.put("metrics", [sample(**parts), sample(server="b", cpu_user_pct=20.0)])
     house.commit()
@@ -133,7 +135,7 @@ def test_idle_is_derived_only_when_the_other_three_are_there(house: House) -> No
     assert rows["cpu_idle_pct"].to_pylist() == [60.0, None]
 
 
-def test_cpu_parts_that_do_not_sum_up_are_kept_and_flagged(house: House) -> None:
+def test_cpu_parts_that_do_not_sum_up_are_kept_and_flagged(house: LakeFixture) -> None:
     house.put(
         "metrics", [sample(cpu_user_pct=90, cpu_sys_pct=90, cpu_iowait_pct=0, cpu_idle_pct=0)]
     )

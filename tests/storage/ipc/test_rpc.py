@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.ipc.rpc import NobodyThere, answering, ask
+from storage.ipc.rpc import NotRunning, call_rpc, serve_rpc
 
 
 def fail(_question: bytes) -> tuple[int, bytes]:
@@ -13,26 +13,26 @@ def fail(_question: bytes) -> tuple[int, bytes]:
 
 
 def test_a_question_is_answered_with_a_status_and_a_body(tmp_path: Path) -> None:
-    with answering(tmp_path / "s", lambda question: (200, question[::-1])):
-        assert asyncio.run(ask(tmp_path / "s", b"abc")) == (200, b"cba")
+    with serve_rpc(tmp_path / "s", lambda question: (200, question[::-1])):
+        assert asyncio.run(call_rpc(tmp_path / "s", b"abc")) == (200, b"cba")
 
 
 def test_an_error_inside_is_told_as_one_and_the_next_question_is_answered(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with answering(tmp_path / "s", fail):
+    with serve_rpc(tmp_path / "s", fail):
         for _ in range(2):
-            status, body = asyncio.run(ask(tmp_path / "s", b"abc"))
+            status, body = asyncio.run(call_rpc(tmp_path / "s", b"abc"))
             assert status == 500
             assert b"failed inside Hoursight" in body
     assert "ZeroDivisionError: inside" in caplog.text
 
 
 def test_a_question_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    with answering(tmp_path / "s", fail, most_bytes=3):
-        assert asyncio.run(ask(tmp_path / "s", b"abcd"))[0] == 413
+    with serve_rpc(tmp_path / "s", fail, most_bytes=3):
+        assert asyncio.run(call_rpc(tmp_path / "s", b"abcd"))[0] == 413
 
 
 def test_nobody_there_says_how_to_start_somebody(tmp_path: Path) -> None:
-    with pytest.raises(NobodyThere, match="hoursight up"):
-        asyncio.run(ask(tmp_path / "s", b"abc"))
+    with pytest.raises(NotRunning, match="hoursight up"):
+        asyncio.run(call_rpc(tmp_path / "s", b"abc"))

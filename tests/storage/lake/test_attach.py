@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from storage.config.folders import Folders
-from storage.lake.attach import merge_guard, reading
+from storage.lake.attach import merge_lock, reader_lock
 
 
 def test_readers_that_come_one_upon_the_other_let_a_merge_in(tmp_path: Path) -> None:
@@ -13,7 +13,7 @@ def test_readers_that_come_one_upon_the_other_let_a_merge_in(tmp_path: Path) -> 
     def read_on(mine: threading.Event, other: threading.Event) -> None:
         """Go only when the other has come: somebody is always reading."""
         while not done.is_set():
-            with reading(folders):
+            with reader_lock(folders):
                 mine.set()
                 other.wait(0.05)
                 other.clear()
@@ -22,7 +22,7 @@ def test_readers_that_come_one_upon_the_other_let_a_merge_in(tmp_path: Path) -> 
         for pair in (entered, entered[::-1]):
             threads.submit(read_on, *pair)
         try:
-            with merge_guard(folders, patience_s=0.5):
+            with merge_lock(folders, patience_s=0.5):
                 pass
         finally:
             done.set()

@@ -12,11 +12,11 @@ from storage.config.folders import Folders
 from storage.lake import backup
 from storage.lake.attach import LakeMissing
 from storage.lake.backup import BackupRefused, back_up, restore
-from storage.lake.transaction import Writer
-from storage.lake.writer import Keeper
+from storage.lake.transaction import WriteConnection
+from storage.lake.writer import Writer
 from storage.model.schema import STOCK, Schema
 from storage.query.reader import Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 COUNTS = "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS distinct_rows FROM metrics"
 
@@ -25,14 +25,14 @@ def sample(seconds: int, server: str = "a") -> dict[str, Any]:
     return {"server": server, "ts": NOW - timedelta(seconds=seconds), "mem_used_pct": 0.5}
 
 
-def fill(house: House, commits: int = 3) -> None:
+def fill(house: LakeFixture, commits: int = 3) -> None:
     for i in range(commits):
         house.put("metrics", [sample(i), sample(i, "b")])
         house.commit()
 
 
 def count(data: Path) -> dict[str, int]:
-    keeper = Keeper.open(data)
+    keeper = Writer.open(data)
     while keeper.commit_waiting(NOW).segments:
         pass
     keeper.close()
@@ -43,13 +43,15 @@ def count(data: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def archive(house: House, tmp_path: Path) -> Path:
+def archive(house: LakeFixture, tmp_path: Path) -> Path:
     fill(house)
     back_up(house.folders.data, tmp_path / "b.tar")
     return tmp_path / "b.tar"
 
 
-def test_a_restored_folder_has_every_row_and_what_waited(house: House, tmp_path: Path) -> None:
+def test_a_restored_folder_has_every_row_and_what_waited(
+    house: LakeFixture, tmp_path: Path
+) -> None:
     fill(house)
     house.put("metrics", [sample(100)])
     made = back_up(house.folders.data, tmp_path / "b.tar")
@@ -59,7 +61,7 @@ def test_a_restored_folder_has_every_row_and_what_waited(house: House, tmp_path:
     assert count(tmp_path / "again") == {"n": 7, "distinct_rows": 7}
 
 
-def test_models_settings_and_rejected_files_travel(house: House, tmp_path: Path) -> None:
+def test_models_settings_and_rejected_files_travel(house: LakeFixture, tmp_path: Path) -> None:
     house.commit()
     house.folders.settings.write_text("[web]\nport = 9000\n")
     (house.folders.models / "serving.onnx").write_bytes(b"model")
@@ -73,7 +75,7 @@ def test_models_settings_and_rejected_files_travel(house: House, tmp_path: Path)
 
 
 def test_a_segment_committed_while_the_backup_is_made_is_in_it_once(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(house)
     house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
@@ -93,7 +95,7 @@ def test_a_segment_committed_while_the_backup_is_made_is_in_it_once(
 
 
 def test_a_file_that_goes_meanwhile_makes_it_start_anew(
-    house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(house)
     linked, gone = backup._link, iter([True])
@@ -109,8 +111,8 @@ def test_a_file_that_goes_meanwhile_makes_it_start_anew(
 
 def test_a_backup_beside_a_running_keeper_is_whole(tmp_path: Path) -> None:
     data = tmp_path / "var"
-    Keeper.open(data).close()
-    house = House(Folders.at(data), None, None)
+    Writer.open(data).close()
+    house = LakeFixture(Folders.at(data), None, None)
     keeper = subprocess.Popen([sys.executable, "-m", "storage", "--data", str(data)])
     acked = 0
     try:
@@ -126,7 +128,7 @@ def test_a_backup_beside_a_running_keeper_is_whole(tmp_path: Path) -> None:
         keeper.wait()
 
 
-def test_nothing_is_left_behind_of_the_making(house: House, archive: Path) -> None:
+def test_nothing_is_left_behind_of_the_making(house: LakeFixture, archive: Path) -> None:
     assert not house.folders.staging.exists()
     assert [p.name for p in archive.parent.glob("*.partial")] == []
 
@@ -134,7 +136,7 @@ def test_nothing_is_left_behind_of_the_making(house: House, archive: Path) -> No
 def test_a_backup_goes_on_working_after_the_lake_is_maintained(archive: Path) -> None:
     restored = archive.parent / "again"
     restore(archive, restored)
-    keeper = Keeper.open(restored)
+    keeper = Writer.open(restored)
     for days in (0, 1, 2):
         keeper.tidy(NOW + timedelta(days=days))
     keeper.close()
@@ -169,12 +171,12 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
         restore(tmp_path / "foreign.tar", tmp_path / "again")
 
 
-def test_a_folder_that_is_not_empty_is_refused(house: House, archive: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(house: LakeFixture, archive: Path) -> None:
     with pytest.raises(BackupRefused, match="is not empty: name a new folder"):
         restore(archive, house.folders.data)
 
 
-def test_a_file_that_is_there_is_not_overwritten(house: House, archive: Path) -> None:
+def test_a_file_that_is_there_is_not_overwritten(house: LakeFixture, archive: Path) -> None:
     with pytest.raises(BackupRefused, match="is there already"):
         back_up(house.folders.data, archive)
 
@@ -199,7 +201,7 @@ def older_schema() -> Schema:
 def older(tmp_path: Path) -> Path:
     """A backup made by an earlier version."""
     folders = Folders.at(tmp_path / "old").create()
-    writer = Writer(folders, older_schema())
+    writer = WriteConnection(folders, older_schema())
     writer.run("INSERT INTO metrics (server, ts, mem_used_pct) VALUES ('a', $now, 5)", now=NOW)
     writer.run("INSERT INTO risks (server, issued_at, score) VALUES ('a', $now, 50)", now=NOW)
     writer.close()
@@ -210,8 +212,8 @@ def older(tmp_path: Path) -> Path:
 def test_a_backup_of_an_older_version_is_brought_up_to_this_one(older: Path) -> None:
     data = older.parent / "new"
     restore(older, data)
-    keeper, reader = Keeper.open(data), Reader.open(data)
-    house = House(Folders.at(data), keeper, reader)
+    keeper, reader = Writer.open(data), Reader.open(data)
+    house = LakeFixture(Folders.at(data), keeper, reader)
     house.put("metrics", [sample(1) | {"source": "host"}])
     house.commit()
     rows = reader.query("SELECT source, mem_used_pct AS m FROM metrics ORDER BY m").to_pylist()

@@ -14,9 +14,9 @@ from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.lake.backup import back_up, restore
-from storage.lake.writer import FolderUnwritable, Keeper, KeeperRunning
+from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 needs_postgres = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 LATER = NOW + timedelta(seconds=5)
@@ -48,9 +48,9 @@ def settle(proxy: Proxy, tmp_path: Path) -> Callable[[str], Path]:
 
 
 @pytest.fixture
-def remote(settle: Callable[[str], Path]) -> Iterator[House]:
+def remote(settle: Callable[[str], Path]) -> Iterator[LakeFixture]:
     data = settle("here")
-    house = House(Folders.at(data), Keeper.open(data), Reader.open(data))
+    house = LakeFixture(Folders.at(data), Writer.open(data), Reader.open(data))
     yield house
     house.reader.close()
     house.keeper.close()
@@ -62,7 +62,7 @@ def sample(server: str) -> list[dict[str, object]]:
 
 @needs_postgres
 def test_a_lost_reply_to_a_commit_loses_no_file_and_doubles_no_row(
-    proxy: Proxy, remote: House
+    proxy: Proxy, remote: LakeFixture
 ) -> None:
     remote.put("processes", [{"process": "p", "ts": NOW, "event": "started"}])
     proxy.arm("cut")
@@ -75,7 +75,7 @@ def test_a_lost_reply_to_a_commit_loses_no_file_and_doubles_no_row(
 
 @needs_postgres
 def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
-    proxy: Proxy, remote: House, tmp_path: Path
+    proxy: Proxy, remote: LakeFixture, tmp_path: Path
 ) -> None:
     remote.put("metrics", sample("a"))
     proxy.arm("sent")
@@ -90,13 +90,13 @@ def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
 
 @needs_postgres
 def test_a_keeper_of_another_host_is_refused_and_its_readers_are_welcome(
-    remote: House, settle: Callable[[str], Path]
+    remote: LakeFixture, settle: Callable[[str], Path]
 ) -> None:
     remote.put("metrics", sample("a"))
     remote.commit()
     there = settle("there")
-    with pytest.raises(KeeperRunning, match="another keeper, maybe of another host"):
-        Keeper.open(there)
+    with pytest.raises(WriterRunning, match="another keeper, maybe of another host"):
+        Writer.open(there)
     with closing(Reader.open(there)) as reader:
         assert reader.query("SELECT server FROM metrics")["server"].to_pylist() == ["a"]
 
@@ -107,27 +107,29 @@ def test_commits_that_a_standby_never_heard_of_are_made_again(
 ) -> None:
     data = settle("here")
     database = f"lake{next(databases)}"
-    Keeper.open(data).close()
+    Writer.open(data).close()
     proxy.cluster.create(database, like=f"lake{int(database[4:]) - 1}")
-    house = House(Folders.at(data), Keeper.open(data), Reader.open(data))
+    house = LakeFixture(Folders.at(data), Writer.open(data), Reader.open(data))
     house.put("metrics", sample("a"))
     assert house.commit().rows["metrics"] == 1
     house.reader.close()
     house.keeper.close()
     text = house.folders.settings.read_text()
     house.folders.settings.write_text(text.replace(f"lake{int(database[4:]) - 1}", database))
-    with closing(Keeper.open(data)) as keeper, closing(Reader.open(data)) as reader:
+    with closing(Writer.open(data)) as keeper, closing(Reader.open(data)) as reader:
         assert reader.query("SELECT server FROM metrics").num_rows == 0
         assert keeper.commit_waiting(LATER).rows["metrics"] == 1
 
 
 @needs_postgres
-def test_a_backup_of_it_is_restored_as_a_lake_of_its_own(remote: House, tmp_path: Path) -> None:
+def test_a_backup_of_it_is_restored_as_a_lake_of_its_own(
+    remote: LakeFixture, tmp_path: Path
+) -> None:
     remote.put("metrics", sample("a"))
     remote.commit()
     back_up(remote.folders.data, tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "again")
-    with closing(Keeper.open(tmp_path / "again")), closing(Reader.open(tmp_path / "again")) as lake:
+    with closing(Writer.open(tmp_path / "again")), closing(Reader.open(tmp_path / "again")) as lake:
         assert lake.query("SELECT server FROM metrics")["server"].to_pylist() == ["a"]
 
 
@@ -144,8 +146,8 @@ def test_a_server_that_does_not_answer_is_told_with_what_to_do(tmp_path: Path) -
     remedy = r"dbname=lake\) does not answer.*: start the server, or mend \[lake\] catalog"
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(tmp_path)
-    with pytest.raises(FolderUnwritable, match=remedy):
-        Keeper.open(tmp_path)
+    with pytest.raises(DataFolderNotWritable, match=remedy):
+        Writer.open(tmp_path)
     lake = next(f for f in findings(tmp_path, NOW) if f.about == "lake")
     assert "does not answer" in lake.text
     assert not lake.well

@@ -5,7 +5,7 @@ from typing import Any
 
 from storage.model.grid import STEP, floor_step
 from storage.query.windows import rollup
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 HOUR = timedelta(hours=1)
 BEGINNING = NOW - timedelta(days=400)
@@ -15,18 +15,18 @@ def sample(when: datetime, server: str = "a") -> dict[str, Any]:
     return {"server": server, "ts": when, "mem_used_pct": 50.0}
 
 
-def test_samples_from_before_the_clock_went_back_are_taken(house: House) -> None:
+def test_samples_from_before_the_clock_went_back_are_taken(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW + HOUR)], created_at=NOW + HOUR)
     assert house.commit(NOW).rows["metrics"] == 1
 
 
-def test_the_senders_future_is_still_refused(house: House) -> None:
+def test_the_senders_future_is_still_refused(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW + 2 * HOUR), sample(NOW + HOUR, "b")], created_at=NOW + HOUR)
     house.commit(NOW)
     assert house.one("SELECT string_agg(server) FROM metrics") == "b"
 
 
-def test_commits_stay_in_order_when_the_clock_goes_back(house: House) -> None:
+def test_commits_stay_in_order_when_the_clock_goes_back(house: LakeFixture) -> None:
     for now in (NOW + HOUR, NOW, NOW + STEP):
         house.put("metrics", [sample(now - STEP)], created_at=now)
         house.commit(now)
@@ -35,7 +35,7 @@ def test_commits_stay_in_order_when_the_clock_goes_back(house: House) -> None:
     assert times == [NOW + HOUR + instant, NOW + HOUR + 2 * instant, NOW + HOUR]
 
 
-def test_rollups_go_on_at_once_when_the_clock_goes_back(house: House) -> None:
+def test_rollups_go_on_at_once_when_the_clock_goes_back(house: LakeFixture) -> None:
     later = NOW + HOUR
     house.put("metrics", [sample(later - 2 * STEP)], created_at=later)
     house.commit(later)
@@ -46,7 +46,7 @@ def test_rollups_go_on_at_once_when_the_clock_goes_back(house: House) -> None:
     assert rollup(house.reader, cursor, floor_step(NOW))[0].num_rows == 1
 
 
-def test_the_order_outlives_the_keeper(house: House) -> None:
+def test_the_order_outlives_the_keeper(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW)])
     house.commit(NOW + HOUR)
     house.keeper.close()
@@ -58,14 +58,14 @@ def test_the_order_outlives_the_keeper(house: House) -> None:
     assert house.one("SELECT count(DISTINCT ts) FROM segments") == 2
 
 
-def test_a_clock_that_is_years_ahead_puts_segments_aside_and_not_away(house: House) -> None:
+def test_a_clock_that_is_years_ahead_puts_segments_aside_and_not_away(house: LakeFixture) -> None:
     ahead = NOW + timedelta(days=3650)
     path = house.put("metrics", [sample(ahead)], created_at=ahead)
     assert "set this host's clock, then move the file back" in house.commit().rejected[0].reason
     assert (house.folders.rejected / path.name).exists()
 
 
-def test_a_clock_that_goes_ahead_keeps_all_that_readers_may_need(house: House) -> None:
+def test_a_clock_that_goes_ahead_keeps_all_that_readers_may_need(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW)])
     house.commit()
     with house.reader.pinned() as pinned:

@@ -5,11 +5,11 @@ import pyarrow as pa
 
 from storage.inbox.commit_batch import Spans, spans
 from storage.inbox.segment import Provenance
-from storage.lake.dedup import Batches, Newest
-from storage.lake.transaction import Writer
-from storage.lake.writer import Keeper
+from storage.lake.dedup import CommittedBatches, NewestTimes
+from storage.lake.transaction import WriteConnection
+from storage.lake.writer import Writer
 from storage.model.schema import table
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 
 def sample(server: str, seconds: int) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def taken(*samples: dict[str, Any]) -> Spans:
     return spans(rows(*samples))
 
 
-def writer_of(house: House) -> Writer:
+def writer_of(house: LakeFixture) -> WriteConnection:
     return house.keeper._writer
 
 
@@ -33,45 +33,47 @@ def told(batch_id: str, days_ago: float) -> Provenance:
     return Provenance(table="metrics", function="t", created_at=when, batch_id=batch_id)
 
 
-def test_a_batch_is_known_after_a_restart(house: House) -> None:
+def test_a_batch_is_known_after_a_restart(house: LakeFixture) -> None:
     path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
     copy = path.read_bytes()
     house.commit()
     house.keeper.close()
-    house.keeper = Keeper.open(house.folders.data)
+    house.keeper = Writer.open(house.folders.data)
     path.write_bytes(copy)
     assert house.commit().repeated == 1
 
 
-def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: House) -> None:
+def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: LakeFixture) -> None:
     then = NOW - timedelta(days=9)
     house.put("scenarios", [{"ts": then, "scenario": "healthy"}], batch_id="old", created_at=then)
     house.commit(then)
     house.put("scenarios", [{"ts": NOW, "scenario": "mixed"}], batch_id="new")
     house.commit(NOW)
-    batches = Batches(writer_of(house))
+    batches = CommittedBatches(writer_of(house))
     assert batches.known([told("old", 9), told("new", 0)]) == {"old", "new"}
     assert batches.known([told("never", 9), told("either", 0)]) == set()
 
 
-def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: House) -> None:
+def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: LakeFixture) -> None:
     house.put("metrics", [sample("a", 0), sample("b", 10)])
     house.commit(NOW + timedelta(seconds=10))
-    newest = Newest(writer_of(house), table("metrics"))
+    newest = NewestTimes(writer_of(house), table("metrics"))
     assert newest.all_later(taken(sample("a", 5), sample("b", 15)))
     assert not newest.all_later(taken(sample("a", 5), sample("b", 10)))
     assert newest.all_later(taken(sample("unheard of", 5)))
 
 
-def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(house: House) -> None:
+def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(
+    house: LakeFixture,
+) -> None:
     house.put("metrics", [sample("a", -100_000), sample("b", 0)])
     house.commit()
-    newest = Newest(writer_of(house), table("metrics"))
+    newest = NewestTimes(writer_of(house), table("metrics"))
     assert not newest.all_later(taken(sample("a", 0)))
     assert newest.all_later(taken(sample("b", 5)))
 
 
-def test_a_late_repetition_is_dropped_between_newer_samples(house: House) -> None:
+def test_a_late_repetition_is_dropped_between_newer_samples(house: LakeFixture) -> None:
     for batch in ([sample("a", 0)], [sample("a", 5)], [sample("a", 0), sample("a", 10)]):
         house.put("metrics", batch)
         house.commit(NOW + timedelta(seconds=10))

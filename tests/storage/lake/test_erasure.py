@@ -5,7 +5,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from storage.lake.erasure import fingerprint
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
 LATER = datetime.now(UTC) + timedelta(hours=1)
@@ -16,11 +16,11 @@ def sample(server: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
     return {"server": server, "ts": when, "mem_used_pct": 50.0} | fields
 
 
-def ask(house: House, *servers: str, why: str | None = None) -> None:
+def ask(house: LakeFixture, *servers: str, why: str | None = None) -> None:
     house.put("deletions", [{"server": s, "ts": NOW, "why": why} for s in servers])
 
 
-def files_naming(house: House, name: str) -> list[Path]:
+def files_naming(house: LakeFixture, name: str) -> list[Path]:
     """Parquet files on the disk that have `name` as a whole word in any text."""
     found = []
     for path in house.folders.data.rglob("*.parquet"):
@@ -30,7 +30,7 @@ def files_naming(house: House, name: str) -> list[Path]:
     return found
 
 
-def fill(house: House) -> None:
+def fill(house: LakeFixture) -> None:
     for i in range(3):
         house.put("metrics", [sample(s, i) for s in (NAME, "ppweb-10", "ppdb1")])
         house.put("metrics_5m", [{"server": NAME, "ts": NOW - timedelta(minutes=5 * i)}])
@@ -39,7 +39,7 @@ def fill(house: House) -> None:
     house.commit()
 
 
-def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: House) -> None:
+def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: LakeFixture) -> None:
     fill(house)
     ask(house, NAME)
     house.commit()
@@ -50,7 +50,7 @@ def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: Ho
     ]  # fmt: skip
 
 
-def test_a_deletion_tells_how_many_rows_went_and_no_name(house: House) -> None:
+def test_a_deletion_tells_how_many_rows_went_and_no_name(house: LakeFixture) -> None:
     fill(house)
     ask(house, NAME, why=f"the owner of {NAME} asked")
     house.commit()
@@ -62,14 +62,14 @@ def test_a_deletion_tells_how_many_rows_went_and_no_name(house: House) -> None:
     }  # fmt: skip
 
 
-def test_what_waits_of_a_deleted_server_goes_with_it(house: House) -> None:
+def test_what_waits_of_a_deleted_server_goes_with_it(house: LakeFixture) -> None:
     ask(house, NAME)
     house.put("metrics", [sample(NAME), sample("ppdb1")])
     house.commit()
     assert house.one("SELECT string_agg(server) FROM metrics") == "ppdb1"
 
 
-def test_sentences_no_longer_name_a_deleted_server(house: House) -> None:
+def test_sentences_no_longer_name_a_deleted_server(house: LakeFixture) -> None:
     fill(house)
     said = "SELECT string_agg(refusals[1]) FROM segments"
     assert f"of {NAME} lies" in house.one(said)
@@ -78,7 +78,7 @@ def test_sentences_no_longer_name_a_deleted_server(house: House) -> None:
     assert f"of {fingerprint(NAME)} lies" in house.one(said)
 
 
-def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: House) -> None:
+def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: LakeFixture) -> None:
     fill(house)
     (house.folders.rejected / "torn.parquet").write_bytes(b"no Parquet")
     house.keeper.tidy(NOW)
@@ -92,7 +92,7 @@ def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: House
     assert house.one("SELECT count(*) FROM metrics") == 7
 
 
-def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: House) -> None:
+def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: LakeFixture) -> None:
     both = [{"server": s, "ts": NOW, "mem_used_pct_mean": 1.0} for s in (NAME, "ppdb1", "ppdb2")]
     house.put("metrics_5m", both)
     house.commit()
@@ -106,7 +106,7 @@ def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: H
     assert house.one("SELECT sum(mem_used_pct_mean) FROM metrics_5m") == 3
 
 
-def test_a_server_that_goes_on_sending_comes_back(house: House) -> None:
+def test_a_server_that_goes_on_sending_comes_back(house: LakeFixture) -> None:
     fill(house)
     ask(house, NAME)
     house.commit()

@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from storage.lake.last_values import held
-from storage.lake.writer import Keeper
-from tests.conftest import NOW, House
+from storage.lake.last_values import read_last_values
+from storage.lake.writer import Writer
+from tests.conftest import NOW, LakeFixture
 
 HOUR = timedelta(hours=1)
 
@@ -15,12 +15,12 @@ def sample(server: str, hours_ago: float = 0, memory: float | None = 50.0) -> di
     return {"server": server, "ts": when, "mem_used_pct": memory, "load_average": 1.0}
 
 
-def put(house: House, *samples: dict[str, Any]) -> None:
+def put(house: LakeFixture, *samples: dict[str, Any]) -> None:
     house.put("metrics", list(samples))
     house.commit()
 
 
-def told(house: House, hours: float = 24, until_hours: float = 0) -> list[dict[str, Any]]:
+def told(house: LakeFixture, hours: float = 24, until_hours: float = 0) -> list[dict[str, Any]]:
     """What `latest` says, which is what the lake says."""
     span = {"start": NOW - hours * HOUR, "stop": NOW - until_hours * HOUR}
     found: list[dict[str, Any]] = house.reader.latest(**span).to_pylist()
@@ -28,14 +28,14 @@ def told(house: House, hours: float = 24, until_hours: float = 0) -> list[dict[s
     return found
 
 
-def at_hand(house: House) -> set[str]:
-    there = held(house.folders)
+def at_hand(house: LakeFixture) -> set[str]:
+    there = read_last_values(house.folders)
     assert there is not None
     assert there.snapshot == house.reader.snapshot()
     return set(there.rows["server"].to_pylist())
 
 
-def test_the_last_samples_are_those_of_the_lake_after_each_commit(house: House) -> None:
+def test_the_last_samples_are_those_of_the_lake_after_each_commit(house: LakeFixture) -> None:
     put(house, sample("a", 2), sample("b", 3), sample("old", 30))
     put(house, sample("a", 1), sample("a", 1.5), sample("c", 30))
     put(house, sample("a", 2, 99), sample("a", 1, 99), sample("b", 0.5, None))
@@ -45,13 +45,13 @@ def test_the_last_samples_are_those_of_the_lake_after_each_commit(house: House) 
 
 
 @pytest.mark.parametrize("hours", [40, 24])
-def test_what_the_file_cannot_tell_is_asked_of_the_lake(house: House, hours: float) -> None:
+def test_what_the_file_cannot_tell_is_asked_of_the_lake(house: LakeFixture, hours: float) -> None:
     put(house, sample("a"), sample("a", 5), sample("old", 30))
     assert told(house, hours, until_hours=1)[0]["ts"] == NOW - 5 * HOUR
     assert len(told(house, hours)) == (2 if hours == 40 else 1)
 
 
-def test_a_file_of_another_snapshot_is_not_taken(house: House) -> None:
+def test_a_file_of_another_snapshot_is_not_taken(house: LakeFixture) -> None:
     put(house, sample("a", 1))
     before = house.folders.latest.read_bytes()
     with house.reader.pinned() as pinned:
@@ -64,7 +64,7 @@ def test_a_file_of_another_snapshot_is_not_taken(house: House) -> None:
         assert told(house)[0]["ts"] == NOW
 
 
-def test_the_file_follows_a_merge(house: House) -> None:
+def test_the_file_follows_a_merge(house: LakeFixture) -> None:
     put(house, sample("a", 1))
     put(house, sample("a"))
     house.keeper.tidy(NOW)
@@ -72,20 +72,20 @@ def test_the_file_follows_a_merge(house: House) -> None:
     assert len(told(house)) == 1
 
 
-def test_a_keeper_that_starts_finds_also_those_that_are_silent(house: House) -> None:
+def test_a_keeper_that_starts_finds_also_those_that_are_silent(house: LakeFixture) -> None:
     put(house, sample("silent", 20), sample("a", 2))
     house.keeper.close()
-    house.keeper = Keeper.open(house.folders.data)
+    house.keeper = Writer.open(house.folders.data)
     put(house, sample("a"))
     assert at_hand(house) == {"a", "silent"}
     assert len(told(house)) == 2
 
 
-def test_a_deleted_server_leaves_the_file_with_the_commit(house: House) -> None:
+def test_a_deleted_server_leaves_the_file_with_the_commit(house: LakeFixture) -> None:
     put(house, sample("a"), sample("b"))
     house.put("deletions", [{"server": "a", "ts": NOW}])
     house.commit()
     assert at_hand(house) == {"b"}
     house.put("deletions", [{"server": "b", "ts": NOW}])
     house.commit()
-    assert held(house.folders) is None
+    assert read_last_values(house.folders) is None

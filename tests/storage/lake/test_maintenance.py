@@ -4,11 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.model.grid import floor_step
 from storage.query.reader import Reader
 from storage.query.windows import rollup
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 DAY = timedelta(days=1)
 BEGINNING = NOW - 1000 * DAY
@@ -19,22 +19,22 @@ def sample(days: float, seconds: int = 0, memory: float = 50.0) -> dict[str, Any
     return {"server": "a", "ts": when, "mem_used_pct": memory}
 
 
-def roll_up(house: House) -> None:
+def roll_up(house: LakeFixture) -> None:
     house.put("metrics_5m", rollup(house.reader, BEGINNING, floor_step(NOW))[0])
     house.commit()
 
 
-def days_held(house: House) -> list[int]:
+def days_held(house: LakeFixture) -> list[int]:
     days = house.reader.query("SELECT DISTINCT $now::DATE - ts::DATE AS d FROM metrics", now=NOW)
     return sorted(days["d"].to_pylist())
 
 
-def put_week(house: House) -> None:
+def put_week(house: LakeFixture) -> None:
     house.put("metrics", [sample(day, s) for day in (0, 6, 7, 8, 9, 40) for s in (0, 60)])
     house.commit()
 
 
-def test_whole_days_that_are_past_their_time_go_and_their_rollups_stay(house: House) -> None:
+def test_whole_days_that_are_past_their_time_go_and_their_rollups_stay(house: LakeFixture) -> None:
     put_week(house)
     roll_up(house)
     steps = house.one("SELECT count(*) FROM metrics_5m")
@@ -43,7 +43,7 @@ def test_whole_days_that_are_past_their_time_go_and_their_rollups_stay(house: Ho
     assert house.one("SELECT count(*) FROM metrics_5m") == steps
 
 
-def test_samples_that_are_not_rolled_up_yet_stay(house: House) -> None:
+def test_samples_that_are_not_rolled_up_yet_stay(house: LakeFixture) -> None:
     put_week(house)
     roll_up(house)
     house.put("metrics", [sample(9, 30)])
@@ -55,7 +55,7 @@ def test_samples_that_are_not_rolled_up_yet_stay(house: House) -> None:
     assert days_held(house) == [0, 6, 7]
 
 
-def test_a_late_sample_of_a_day_that_went_leaves_its_rollup_as_it_was(house: House) -> None:
+def test_a_late_sample_of_a_day_that_went_leaves_its_rollup_as_it_was(house: LakeFixture) -> None:
     house.put("metrics", [sample(9, 10, memory=20.0), sample(9, 20, memory=40.0)])
     house.commit()
     roll_up(house)
@@ -68,7 +68,7 @@ def test_a_late_sample_of_a_day_that_went_leaves_its_rollup_as_it_was(house: Hou
     assert days_held(house) == []
 
 
-def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: House) -> None:
+def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: LakeFixture) -> None:
     put_week(house)
     roll_up(house)
     folder = house.folders.lake / "main" / "metrics"
@@ -80,7 +80,7 @@ def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: Hous
     assert {p.parent.name for p in folder.rglob("*.parquet")} == {f"day={NOW.day}"}
 
 
-def test_what_killed_processes_left_half_done_is_swept_up(house: House) -> None:
+def test_what_killed_processes_left_half_done_is_swept_up(house: LakeFixture) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
     stale, fresh = (house.folders.inbox / f"{name}.parquet.partial" for name in ("old", "new"))
@@ -96,8 +96,8 @@ def test_what_killed_processes_left_half_done_is_swept_up(house: House) -> None:
 
 def test_retention_is_set_by_the_settings(tmp_path: Path) -> None:
     (tmp_path / "hoursight.toml").write_text('[retention]\nruns = "1d"\nforecasts = "always"\n')
-    keeper, reader = Keeper.open(tmp_path), Reader.open(tmp_path)
-    house = House(keeper._folders, keeper, reader)
+    keeper, reader = Writer.open(tmp_path), Reader.open(tmp_path)
+    house = LakeFixture(keeper._folders, keeper, reader)
     old = NOW - 3 * DAY
     house.put("runs", [{"run_id": "1", "function": "f", "ts": old, "outcome": "ok"}])
     row = {"server": "a", "metric": "m", "issued_at": old, "made_at": old, "state": "ok"}

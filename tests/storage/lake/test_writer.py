@@ -4,27 +4,27 @@ from typing import Any
 import pytest
 
 from storage.lake.attach import ReadersBusy
-from storage.lake.writer import Keeper, KeeperRunning
+from storage.lake.writer import Writer, WriterRunning
 from storage.query.reader import Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 
 def sample(server: str = "a", seconds: int = 0, memory: float = 50.0) -> dict[str, Any]:
     return {"server": server, "ts": NOW - timedelta(seconds=seconds), "mem_used_pct": memory}
 
 
-def count_files(house: House) -> int:
+def count_files(house: LakeFixture) -> int:
     return len(list((house.folders.lake / "main" / "metrics").rglob("*.parquet")))
 
 
-def test_rows_and_ledger_are_committed_and_the_file_is_gone(house: House) -> None:
+def test_rows_and_ledger_are_committed_and_the_file_is_gone(house: LakeFixture) -> None:
     house.put("metrics", [sample()], cursor="c")
     assert house.commit().rows == {"metrics": 1, "server_facts": 1, "segments": 1}
     assert house.one("SELECT cursor FROM segments") == "c"
     assert list(house.folders.inbox.iterdir()) == []
 
 
-def test_a_batch_that_comes_again_is_dropped(house: House) -> None:
+def test_a_batch_that_comes_again_is_dropped(house: LakeFixture) -> None:
     path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
     copy = path.read_bytes()
     house.commit()
@@ -33,7 +33,7 @@ def test_a_batch_that_comes_again_is_dropped(house: House) -> None:
     assert house.one("SELECT count(*) FROM processes") == 1
 
 
-def test_a_record_sent_twice_is_stored_once_and_the_first_stays(house: House) -> None:
+def test_a_record_sent_twice_is_stored_once_and_the_first_stays(house: LakeFixture) -> None:
     house.put("metrics", [sample(memory=1), sample(memory=2)])
     house.commit()
     house.put("metrics", [sample(memory=3), sample("b")])
@@ -41,7 +41,7 @@ def test_a_record_sent_twice_is_stored_once_and_the_first_stays(house: House) ->
     assert house.one("SELECT mem_used_pct FROM metrics WHERE server = 'a'") == 1
 
 
-def test_a_rollup_that_comes_again_replaces_the_old_one(house: House) -> None:
+def test_a_rollup_that_comes_again_replaces_the_old_one(house: LakeFixture) -> None:
     for mean in (1.0, 2.0):
         house.put("metrics_5m", [{"server": "a", "ts": NOW, "mem_used_pct_mean": mean}])
         house.commit()
@@ -50,7 +50,9 @@ def test_a_rollup_that_comes_again_replaces_the_old_one(house: House) -> None:
     ]
 
 
-def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(house: House) -> None:
+def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(
+    house: LakeFixture,
+) -> None:
     house.put("metrics", [sample("ppdb007", seconds=60), sample("ppdb007")])
     house.commit()
     known = house.reader.query("SELECT server, profile, first_seen FROM servers").to_pylist()[0]
@@ -58,7 +60,7 @@ def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(house: 
     assert known["first_seen"] == NOW - timedelta(seconds=60)
 
 
-def test_what_an_adapter_tells_of_a_server_stands(house: House) -> None:
+def test_what_an_adapter_tells_of_a_server_stands(house: LakeFixture) -> None:
     house.put("server_facts", [{"server": "a", "ts": NOW, "profile": "web_api", "cores": 4}])
     house.put("metrics", [sample("a")])
     house.commit()
@@ -67,12 +69,12 @@ def test_what_an_adapter_tells_of_a_server_stands(house: House) -> None:
     ]
 
 
-def test_there_is_only_ever_one_keeper(house: House) -> None:
-    with pytest.raises(KeeperRunning, match="another keeper holds"):
-        Keeper.open(house.folders.data)
+def test_there_is_only_ever_one_keeper(house: LakeFixture) -> None:
+    with pytest.raises(WriterRunning, match="another keeper holds"):
+        Writer.open(house.folders.data)
 
 
-def test_a_reader_beside_the_keeper_sees_each_commit(house: House) -> None:
+def test_a_reader_beside_the_keeper_sees_each_commit(house: LakeFixture) -> None:
     beside = Reader.open(house.folders.data)
     for count in (1, 2):
         house.put("metrics", [sample(seconds=count)])
@@ -81,7 +83,7 @@ def test_a_reader_beside_the_keeper_sees_each_commit(house: House) -> None:
     beside.close()
 
 
-def test_a_commit_announces_the_tables_that_changed(house: House) -> None:
+def test_a_commit_announces_the_tables_that_changed(house: LakeFixture) -> None:
     house.put("metrics", [sample()])
     house.commit()
     assert {p.name for p in house.folders.announce.iterdir()} == {
@@ -89,7 +91,7 @@ def test_a_commit_announces_the_tables_that_changed(house: House) -> None:
     }  # fmt: skip
 
 
-def test_tidying_merges_files_and_changes_no_row(house: House) -> None:
+def test_tidying_merges_files_and_changes_no_row(house: LakeFixture) -> None:
     for seconds in range(6):
         house.put("metrics", [sample(seconds=seconds)])
         house.commit()
@@ -101,7 +103,7 @@ def test_tidying_merges_files_and_changes_no_row(house: House) -> None:
     assert house.one("SELECT count(*) FROM segments") == 6
 
 
-def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: House) -> None:
+def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: LakeFixture) -> None:
     for seconds in range(4):
         house.put("metrics", [sample(seconds=seconds)])
         house.commit()
@@ -113,7 +115,7 @@ def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: House) 
     assert house.one("SELECT count(*) FROM metrics") == 4
 
 
-def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: House) -> None:
+def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: LakeFixture) -> None:
     house.put("metrics", [sample()])
     house.commit()
     with house.reader.pinned():
@@ -128,7 +130,7 @@ def forecast(metric: str, minutes: int, why: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: House) -> None:
+def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: LakeFixture) -> None:
     first = [forecast("cpu", 0), forecast("mem", 0)]
     for batch in (first, [forecast("cpu", 5)], first, [forecast("mem", 5), forecast("mem", 0)]):
         house.put("forecasts", batch)
@@ -136,7 +138,9 @@ def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: H
     assert house.one("SELECT count(*) FROM forecasts") == 4
 
 
-def test_facts_as_old_as_a_servers_registration_are_not_written_beside_it(house: House) -> None:
+def test_facts_as_old_as_a_servers_registration_are_not_written_beside_it(
+    house: LakeFixture,
+) -> None:
     fact = {"server": "b", "ts": NOW, "profile": "web"}
     house.put("server_facts", [fact | {"server": "a"}])
     house.commit()

@@ -10,11 +10,11 @@ import pytest
 
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.model.grid import floor_step, schema_hash
 from storage.query.reader import Reader
 from storage.query.windows import contexts, rollup
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 GPU = '[[metrics]]\nname = "gpu_used_pct"\nunit = "%"\nhighest = 100\nwarn = 90\ncritical = 98\n'
 STOP = floor_step(NOW)
@@ -24,13 +24,13 @@ def sample(seconds: int, **values: float) -> dict[str, Any]:
     return {"server": "a", "ts": STOP - timedelta(seconds=seconds)} | values
 
 
-def opened(data: Path) -> House:
-    keeper = Keeper.open(data)
-    return House(Folders.at(data), keeper, Reader.open(data))
+def opened(data: Path) -> LakeFixture:
+    keeper = Writer.open(data)
+    return LakeFixture(Folders.at(data), keeper, Reader.open(data))
 
 
 @pytest.fixture
-def gpus(tmp_path: Path) -> Iterator[House]:
+def gpus(tmp_path: Path) -> Iterator[LakeFixture]:
     """A data folder that had the 14 metrics and rows of them before the 15th came."""
     before = opened(tmp_path)
     before.put("metrics", [sample(900, mem_used_pct=10.0)])
@@ -46,7 +46,7 @@ def gpus(tmp_path: Path) -> Iterator[House]:
     forget_settings()
 
 
-def close(house: House) -> None:
+def close(house: LakeFixture) -> None:
     house.reader.close()
     house.keeper.close()
 
@@ -58,11 +58,11 @@ def forget_settings() -> None:
     schema_of.cache_clear()
 
 
-def put(house: House, *samples: dict[str, Any]) -> None:
+def put(house: LakeFixture, *samples: dict[str, Any]) -> None:
     house.put("metrics", pa.Table.from_pylist([{"mem_used_pct": None, **each} for each in samples]))
 
 
-def test_a_metric_of_ones_own_goes_from_the_settings_to_sql(gpus: House) -> None:
+def test_a_metric_of_ones_own_goes_from_the_settings_to_sql(gpus: LakeFixture) -> None:
     put(gpus, sample(10, gpu_used_pct=20.0), sample(20, gpu_used_pct=40.0, mem_used_pct=60.0))
     gpus.commit()
     gpus.put("metrics_5m", rollup(gpus.reader, NOW - timedelta(days=9), STOP)[0])
@@ -77,7 +77,7 @@ def test_a_metric_of_ones_own_goes_from_the_settings_to_sql(gpus: House) -> None
     ]
 
 
-def test_what_cannot_be_a_reading_of_it_is_refused(gpus: House) -> None:
+def test_what_cannot_be_a_reading_of_it_is_refused(gpus: LakeFixture) -> None:
     put(gpus, sample(10, gpu_used_pct=120.0, mem_used_pct=60.0))
     gpus.commit()
     assert gpus.one("SELECT refusals[1] FROM segments WHERE rows_refused > 0").startswith(
@@ -86,7 +86,7 @@ def test_what_cannot_be_a_reading_of_it_is_refused(gpus: House) -> None:
     assert gpus.one("SELECT count(gpu_used_pct) FROM metrics") == 0
 
 
-def test_the_models_contract_stays_on_the_fourteen(gpus: House) -> None:
+def test_the_models_contract_stays_on_the_fourteen(gpus: LakeFixture) -> None:
     before = schema_hash()
     put(gpus, sample(10, gpu_used_pct=20.0))
     gpus.commit()
@@ -94,7 +94,7 @@ def test_the_models_contract_stays_on_the_fourteen(gpus: House) -> None:
     assert contexts(gpus.reader, STOP).values.shape == (1, 288, 14)
 
 
-def test_a_running_keeper_takes_up_a_new_metric(house: House) -> None:
+def test_a_running_keeper_takes_up_a_new_metric(house: LakeFixture) -> None:
     house.commit()
     house.folders.settings.write_text(GPU)
     put(house, sample(10, gpu_used_pct=20.0))
@@ -102,13 +102,13 @@ def test_a_running_keeper_takes_up_a_new_metric(house: House) -> None:
     assert house.one("SELECT gpu_used_pct FROM metrics") == 20
 
 
-def test_a_keeper_goes_on_when_its_settings_are_broken(house: House) -> None:
+def test_a_keeper_goes_on_when_its_settings_are_broken(house: LakeFixture) -> None:
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
     house.folders.settings.write_text("[[metrics]]\nname = 'CPU load'\n")
     assert house.commit().rows["scenarios"] == 1
 
 
-def test_a_metric_that_is_taken_out_again_keeps_its_rows(gpus: House) -> None:
+def test_a_metric_that_is_taken_out_again_keeps_its_rows(gpus: LakeFixture) -> None:
     put(gpus, sample(10, gpu_used_pct=20.0))
     gpus.commit()
     gpus.folders.settings.write_text("")

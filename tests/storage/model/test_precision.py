@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from storage.model.metrics import Precision, metric
 from storage.model.precision import stored
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 PERCENT, RATE = metric("mem_used_pct").precision, metric("net_in_mb_s").precision
 FLOAT32 = st.floats(0, 3.4028234663852886e38, width=32)
@@ -42,7 +42,7 @@ def test_what_is_stored_is_stored_the_same_again_and_missing_stays_missing(
         assert np.isfinite([each for each in found if each is not None]).all()
 
 
-def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: House) -> None:
+def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: LakeFixture) -> None:
     house.put(
         "metrics", [{"server": "a", "ts": NOW, "mem_used_pct": 37.42, "back_close_wait": 1001.1}]
     )
@@ -52,7 +52,7 @@ def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: Hous
 
 
 def test_a_forecasts_lists_are_rounded_one_by_one_and_an_absent_list_stays_absent(
-    house: House,
+    house: LakeFixture,
 ) -> None:
     told = {"server": "a", "issued_at": NOW, "made_at": NOW}
     ok = told | {"metric": "m", "state": "ok", "p50": [1.0, 1 + 1 / 4096, None, 300.01]}

@@ -15,11 +15,11 @@ from storage.__main__ import drain, look_after
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.inbox.segment import Provenance, SegmentNotWritten
-from storage.lake.writer import FolderUnwritable, Keeper
+from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
-from storage.platform.durability import disk_trouble
+from storage.platform.durability import disk_problem
 from storage.query.reader import LakeUnreadable, QueryFailed, Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 SIZE = "24m"
 
@@ -48,16 +48,16 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def small(disk: Path) -> Iterator[House]:
+def small(disk: Path) -> Iterator[LakeFixture]:
     """A lake on the small disk."""
-    keeper = Keeper.open(disk)
+    keeper = Writer.open(disk)
     reader = Reader.open(disk)
-    yield House(Folders.at(disk), keeper, reader)
+    yield LakeFixture(Folders.at(disk), keeper, reader)
     reader.close()
     keeper.close()
 
 
-def put(house: House, number: int) -> None:
+def put(house: LakeFixture, number: int) -> None:
     when = NOW - timedelta(seconds=number)
     house.put(
         "metrics", [{"server": f"s{i}", "ts": when, "load_average": i * 0.37} for i in range(200)]
@@ -73,7 +73,7 @@ def fill_up(place: Path) -> Path:
     return ballast
 
 
-def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: House) -> None:
+def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: LakeFixture) -> None:
     fill_up(small.folders.data)
     with pytest.raises(SegmentNotWritten, match=r"200 rows were not taken: the disk of .* is full"):
         put(small, 1)
@@ -81,7 +81,7 @@ def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: Hous
 
 
 def test_a_full_disk_loses_nothing_that_was_taken(
-    small: House, caplog: pytest.LogCaptureFixture
+    small: LakeFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(30):
         put(small, number)
@@ -98,7 +98,7 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     assert list(small.folders.inbox.iterdir()) == []
 
 
-def test_maintenance_on_a_full_disk_changes_no_row(small: House) -> None:
+def test_maintenance_on_a_full_disk_changes_no_row(small: LakeFixture) -> None:
     for number in range(4):
         put(small, number)
         small.commit()
@@ -111,7 +111,7 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: House) -> None:
     assert small.one("SELECT count(*) FROM metrics") == 800
 
 
-def test_a_query_that_the_full_disk_stops_says_so(small: House) -> None:
+def test_a_query_that_the_full_disk_stops_says_so(small: LakeFixture) -> None:
     put(small, 1)
     small.commit()
     ballast = fill_up(small.folders.data)
@@ -122,12 +122,12 @@ def test_a_query_that_the_full_disk_stops_says_so(small: House) -> None:
 
 
 def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
-    Keeper.open(disk).close()
+    Writer.open(disk).close()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     told = Provenance("scenarios", "test", NOW)
     remedy = "is read-only: mount it read-write, or name another --data"
-    with pytest.raises(FolderUnwritable, match=remedy):
-        Keeper.open(disk)
+    with pytest.raises(DataFolderNotWritable, match=remedy):
+        Writer.open(disk)
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(disk)
     with pytest.raises(SegmentNotWritten, match=remedy):
@@ -135,10 +135,10 @@ def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
 
 
 def test_a_disk_that_is_gone_is_told(tmp_path: Path) -> None:
-    assert disk_trouble(tmp_path) is None
-    assert "cannot be reached" in str(disk_trouble(tmp_path / "gone"))
+    assert disk_problem(tmp_path) is None
+    assert "cannot be reached" in str(disk_problem(tmp_path / "gone"))
 
 
 def test_a_folder_that_belongs_to_others_is_told(tmp_path: Path) -> None:
     denied = OSError(errno.EACCES, "Permission denied")
-    assert "this user may not write" in str(disk_trouble(tmp_path, denied))
+    assert "this user may not write" in str(disk_problem(tmp_path, denied))

@@ -10,7 +10,7 @@ import pytest
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import HistoryError, from_lake, load, week_minute
-from tests.conftest import House
+from tests.conftest import LakeFixture
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -98,7 +98,7 @@ def test_a_wrong_year_is_suspected_before_memory_is_asked_for(tmp_path: Path) ->
         load([written(tmp_path / "h.parquet", rows)])
 
 
-def test_the_lake_gives_its_last_steps(house: House) -> None:
+def test_the_lake_gives_its_last_steps(house: LakeFixture) -> None:
     ts = [START + timedelta(minutes=5 * i) for i in range(4)]
     house.put("server_facts", [{"server": "ppdb1", "ts": START}])
     house.put("metrics_5m", [{"server": "ppdb1", "ts": t, "load_average_mean": i}
@@ -110,6 +110,6 @@ def test_the_lake_gives_its_last_steps(house: House) -> None:
     assert PROFILE_NAMES[history.profiles[0]] == "database"
 
 
-def test_a_lake_without_a_complete_step_is_told_so(house: House) -> None:
+def test_a_lake_without_a_complete_step_is_told_so(house: LakeFixture) -> None:
     with pytest.raises(HistoryError, match="no complete 5-minute step yet"):
         from_lake(house.reader, 3)

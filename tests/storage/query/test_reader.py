@@ -7,7 +7,7 @@ from storage.config.folders import Folders
 from storage.lake.attach import WAL
 from storage.lake.catalog import load_extension
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 
 def test_a_folder_without_a_lake_is_told_with_the_remedy(tmp_path: Path) -> None:
@@ -33,17 +33,17 @@ def test_a_lake_whose_tables_are_still_to_be_made_is_none_yet(tmp_path: Path) ->
         Reader.open(tmp_path)
 
 
-def test_a_reader_cannot_write(house: House) -> None:
+def test_a_reader_cannot_write(house: LakeFixture) -> None:
     with pytest.raises(QueryFailed, match="read-only"):
         house.reader.query("DELETE FROM metrics")
 
 
-def test_parameters_are_values_and_never_sql(house: House) -> None:
+def test_parameters_are_values_and_never_sql(house: LakeFixture) -> None:
     text = "'; DROP TABLE metrics; --"
     assert house.one("SELECT $x AS x", x=text) == text
 
 
-def test_a_pinned_reader_sees_one_snapshot_while_others_see_the_newest(house: House) -> None:
+def test_a_pinned_reader_sees_one_snapshot_while_others_see_the_newest(house: LakeFixture) -> None:
     with house.reader.pinned() as pinned:
         before = pinned.snapshot()
         house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
@@ -53,7 +53,7 @@ def test_a_pinned_reader_sees_one_snapshot_while_others_see_the_newest(house: Ho
         assert house.one("SELECT count(*) FROM scenarios") == 1
 
 
-def test_what_was_read_is_counted(house: House) -> None:
+def test_what_was_read_is_counted(house: LakeFixture) -> None:
     with house.reader.pinned() as pinned:
         pinned.query("SELECT * FROM range(7)")
         assert pinned.rows_read == 7

@@ -7,7 +7,7 @@ import pytest
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.query.windows import contexts, forecasts, joined, readings, rollup
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 
 STOP = floor_step(NOW)
 MEMORY = METRIC_NAMES.index("mem_used_pct")
@@ -23,11 +23,11 @@ def sample(seconds: int, memory: float | None = 50.0, server: str = "a") -> dict
             "load_average": 1.0}  # fmt: skip
 
 
-def facts(house: House, *servers: str) -> None:
+def facts(house: LakeFixture, *servers: str) -> None:
     house.put("server_facts", [{"server": s, "ts": NOW, "profile": "generic"} for s in servers])
 
 
-def test_a_context_is_dense_and_its_gaps_are_nan(house: House) -> None:
+def test_a_context_is_dense_and_its_gaps_are_nan(house: LakeFixture) -> None:
     facts(house, "a", "b")
     house.put("metrics_5m", [step("a", 1, 10.0), step("a", 3, 30.0), step("b", 288, 5.0)])
     house.commit()
@@ -39,7 +39,7 @@ def test_a_context_is_dense_and_its_gaps_are_nan(house: House) -> None:
     assert window.stop == STOP
 
 
-def test_a_window_of_some_servers_holds_those_and_no_other(house: House) -> None:
+def test_a_window_of_some_servers_holds_those_and_no_other(house: LakeFixture) -> None:
     facts(house, "a", "b", "c")
     house.put("metrics_5m", [step(server, 1, 1.0) for server in "abc"])
     house.commit()
@@ -48,7 +48,7 @@ def test_a_window_of_some_servers_holds_those_and_no_other(house: House) -> None
     np.testing.assert_array_equal(window.values[:, -1, MEMORY], [1, 1])
 
 
-def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: House) -> None:
+def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: LakeFixture) -> None:
     house.put("metrics_5m", [{"server": "a", "ts": NOW - STEP, "cpu_user_pct_mean": 1.0}])
     house.put("metrics", [{"server": "z", "ts": NOW, "cpu_user_pct": 2.0}])
     house.commit()
@@ -57,26 +57,26 @@ def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: House)
     assert np.isnan(found.values).all()
 
 
-def test_steps_outside_of_the_context_are_left_out(house: House) -> None:
+def test_steps_outside_of_the_context_are_left_out(house: LakeFixture) -> None:
     facts(house, "a")
     house.put("metrics_5m", [step("a", 0, 1.0), step("a", 289, 1.0)])
     house.commit()
     assert np.isnan(contexts(house.reader, STOP).values).all()
 
 
-def test_a_server_without_a_sample_has_a_context_all_the_same(house: House) -> None:
+def test_a_server_without_a_sample_has_a_context_all_the_same(house: LakeFixture) -> None:
     facts(house, "silent")
     house.commit()
     assert contexts(house.reader, STOP).servers == ("silent",)
 
 
-def test_an_empty_lake_gives_empty_windows(house: House) -> None:
+def test_an_empty_lake_gives_empty_windows(house: LakeFixture) -> None:
     assert contexts(house.reader, STOP).values.shape == (0, CONTEXT_STEPS, 14)
     assert readings(house.reader, NOW, timedelta(hours=1)).values.shape == (0, 14)
     assert forecasts(house.reader, NOW).quantiles.shape == (0, HORIZON_STEPS, 14, 7)
 
 
-def test_the_last_sample_of_each_server_is_read_with_nan_for_missing(house: House) -> None:
+def test_the_last_sample_of_each_server_is_read_with_nan_for_missing(house: LakeFixture) -> None:
     house.put("metrics", [sample(10, 1.0), sample(5, None), sample(7, 2.0, "b")])
     house.commit()
     last = readings(house.reader, NOW, timedelta(hours=1))
@@ -85,7 +85,7 @@ def test_the_last_sample_of_each_server_is_read_with_nan_for_missing(house: Hous
     assert last.at[0] == STOP - timedelta(seconds=5)
 
 
-def test_the_newest_forecast_of_each_server_becomes_one_array(house: House) -> None:
+def test_the_newest_forecast_of_each_server_becomes_one_array(house: LakeFixture) -> None:
     def row(hours: int, metric: str, value: float | None) -> dict[str, Any]:
         curve = None if value is None else [value] * HORIZON_STEPS
         return {"server": "a", "metric": metric, "issued_at": STOP - timedelta(hours=hours),
@@ -103,7 +103,7 @@ def test_the_newest_forecast_of_each_server_becomes_one_array(house: House) -> N
 BEGINNING = NOW - timedelta(days=400)
 
 
-def test_a_rollup_has_mean_max_and_count_and_missing_stays_missing(house: House) -> None:
+def test_a_rollup_has_mean_max_and_count_and_missing_stays_missing(house: LakeFixture) -> None:
     house.put("metrics", [sample(10, 20.0), sample(20, 40.0), sample(30, None)])
     house.commit()
     rows, _ = rollup(house.reader, BEGINNING, STOP)
@@ -113,13 +113,13 @@ def test_a_rollup_has_mean_max_and_count_and_missing_stays_missing(house: House)
     assert (found["swap_used_pct_mean"], found["swap_used_pct_count"]) == (None, 0)
 
 
-def test_a_step_that_is_not_over_is_not_rolled_up(house: House) -> None:
+def test_a_step_that_is_not_over_is_not_rolled_up(house: LakeFixture) -> None:
     house.put("metrics", [sample(-10)])
     house.commit()
     assert rollup(house.reader, BEGINNING, STOP)[0].num_rows == 0
 
 
-def test_the_cursor_waits_for_steps_that_are_not_over(house: House) -> None:
+def test_the_cursor_waits_for_steps_that_are_not_over(house: LakeFixture) -> None:
     house.put("metrics", [sample(10), sample(-10)])
     house.commit()
     rows, cursor = rollup(house.reader, BEGINNING, STOP)
@@ -128,7 +128,7 @@ def test_the_cursor_waits_for_steps_that_are_not_over(house: House) -> None:
     assert STOP in later["ts"].to_pylist()
 
 
-def test_what_is_rolled_up_already_is_not_written_again(house: House) -> None:
+def test_what_is_rolled_up_already_is_not_written_again(house: LakeFixture) -> None:
     house.put("metrics", [sample(10)])
     house.commit()
     rows, _ = rollup(house.reader, BEGINNING, STOP)
@@ -138,7 +138,7 @@ def test_what_is_rolled_up_already_is_not_written_again(house: House) -> None:
 
 
 @pytest.mark.parametrize("days", [0, 3])
-def test_late_samples_of_any_age_are_rolled_up_anew(house: House, days: int) -> None:
+def test_late_samples_of_any_age_are_rolled_up_anew(house: LakeFixture, days: int) -> None:
     old = days * 86_400
     house.put("metrics", [sample(10 + old, 20.0), sample(10)])
     house.commit()
@@ -160,7 +160,7 @@ def test_spans_that_touch_are_one_and_very_many_are_too() -> None:
     assert joined([]) == []
 
 
-def test_only_the_steps_that_late_samples_touch_are_looked_at(house: House) -> None:
+def test_only_the_steps_that_late_samples_touch_are_looked_at(house: LakeFixture) -> None:
     house.put("metrics", [sample(10), sample(1000), sample(2900)])
     house.commit()
     _, cursor = rollup(house.reader, BEGINNING, STOP)

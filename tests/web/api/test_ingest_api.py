@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.ingest.ingest_service import taking_pushes
+from functions.ingest.ingest_service import serve_ingest
 from functions.ingest.remote_write import WriteRequest
 from storage.config.folders import Folders
 from storage.ipc.push_protocol import MAX_SENT_BYTES
@@ -32,7 +32,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def client(data: Path) -> Iterator[Client]:
     """The site, and an intake behind it."""
-    with taking_pushes(Folders.at(data)), site(data, False, "127.0.0.1") as client:
+    with serve_ingest(Folders.at(data)), site(data, False, "127.0.0.1") as client:
         yield client
 
 

@@ -10,9 +10,9 @@ from litestar.testing import TestClient
 
 from storage.config.folders import Folders
 from tests.web.conftest import Client
-from tests.web.site_lakes import FLEET, Server, Writer
+from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter
 from web.app import create_app
-from web.display.system_status import Outage, keeper_trouble
+from web.display.system_status import Outage, writer_problem
 
 NOW = datetime.now(UTC)
 LATE = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
@@ -44,7 +44,9 @@ def test_a_healthy_system_shows_no_banner(client: Client) -> None:
     assert "All systems run" in client.get("/").text
 
 
-def test_a_refused_model_is_told_and_no_forecast_is_drawn(fleet: Writer, site: Client) -> None:
+def test_a_refused_model_is_told_and_no_forecast_is_drawn(
+    fleet: SiteLakeWriter, site: Client
+) -> None:
     fleet.insert("models", [told("a", 900, "serving"), told("b", 60, "refused")])
     for page in pages(site):
         assert "the model /srv/models/serving.onnx was refused" in page
@@ -56,12 +58,14 @@ def test_a_refused_model_is_told_and_no_forecast_is_drawn(fleet: Writer, site: C
     assert all(not c["ahead"] for c in site.get("/charts/web-07.shop").json()["charts"])
 
 
-def test_a_model_that_serves_again_ends_the_trouble(fleet: Writer, site: Client) -> None:
+def test_a_model_that_serves_again_ends_the_trouble(fleet: SiteLakeWriter, site: Client) -> None:
     fleet.insert("models", [told("b", 60, "refused"), told("a", 5, "serving")])
     assert all("data-trouble" not in page for page in pages(site))
 
 
-def test_a_process_that_is_down_is_told_with_its_remedy(fleet: Writer, site: Client) -> None:
+def test_a_process_that_is_down_is_told_with_its_remedy(
+    fleet: SiteLakeWriter, site: Client
+) -> None:
     fleet.insert("processes", [
         event("collect", 300, "started"), event("collect", 20, "ended", "killed, signal 9"),
     ])  # fmt: skip
@@ -71,7 +75,7 @@ def test_a_process_that_is_down_is_told_with_its_remedy(fleet: Writer, site: Cli
         assert "no samples come in" in page
 
 
-def test_an_outage_that_is_over_is_told_as_history(fleet: Writer, site: Client) -> None:
+def test_an_outage_that_is_over_is_told_as_history(fleet: SiteLakeWriter, site: Client) -> None:
     fleet.insert("processes", [
         event("keeper", 300, "ended", "killed, signal 9"), event("keeper", 297, "started"),
         event("think", 99_000, "ended", "exit 1"), event("think", 98_000, "started"),
@@ -114,15 +118,15 @@ def inbox_of(data: Path, segments: int, committed_ago: float | None) -> Folders:
 
 
 def test_a_silent_keeper_is_told_when_segments_wait(tmp_path: Path) -> None:
-    (trouble,) = keeper_trouble(inbox_of(tmp_path, 7, 42), NOW)
+    (trouble,) = writer_problem(inbox_of(tmp_path, 7, 42), NOW)
     assert trouble.headline == ("Nothing has been committed for 42 s; 7 segments wait in the inbox")
-    (trouble,) = keeper_trouble(inbox_of(tmp_path / "new", 1, None), NOW)
+    (trouble,) = writer_problem(inbox_of(tmp_path / "new", 1, None), NOW)
     assert trouble.headline == "Nothing has ever been committed; 1 segment waits in the inbox"
 
 
 def test_a_keeper_that_commits_or_has_nothing_to_do_is_no_trouble(tmp_path: Path) -> None:
-    assert not list(keeper_trouble(inbox_of(tmp_path / "busy", 7, 4), NOW))
-    assert not list(keeper_trouble(inbox_of(tmp_path / "idle", 0, 4000), NOW))
+    assert not list(writer_problem(inbox_of(tmp_path / "busy", 7, 4), NOW))
+    assert not list(writer_problem(inbox_of(tmp_path / "idle", 0, 4000), NOW))
 
 
 def test_a_silent_keeper_is_told_even_before_the_first_commit(tmp_path: Path) -> None:
@@ -133,8 +137,8 @@ def test_a_silent_keeper_is_told_even_before_the_first_commit(tmp_path: Path) ->
     assert "Waiting for the first samples" in page
 
 
-def test_old_samples_are_not_passed_off_as_the_present(lake: Writer, site: Client) -> None:
-    lake.fleet([Server("web-07.shop", age=timedelta(seconds=130))])
+def test_old_samples_are_not_passed_off_as_the_present(lake: SiteLakeWriter, site: Client) -> None:
+    lake.fleet([LakeServer("web-07.shop", age=timedelta(seconds=130))])
     for page in pages(site):
         assert "The newest sample is 2 min 1" in page
         assert "this is not the present" in page
@@ -155,7 +159,9 @@ def test_a_lake_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
     assert as_data.json()["detail"] == "The lake cannot be read"
 
 
-def test_a_lake_that_breaks_while_pages_are_open_comes_back(fleet: Writer, site: Client) -> None:
+def test_a_lake_that_breaks_while_pages_are_open_comes_back(
+    fleet: SiteLakeWriter, site: Client
+) -> None:
     assert site.get("/").status_code == 200
     hidden = fleet.folders.lake.rename(fleet.folders.data / "gone")
     assert site.get("/").status_code == 503
@@ -177,7 +183,7 @@ def test_readiness_without_a_lake_is_503_with_words(tmp_path: Path) -> None:
     assert "no lake in" in answer.json()["detail"]
 
 
-def test_the_status_as_data_names_each_trouble(lake: Writer, site: Client) -> None:
+def test_the_status_as_data_names_each_trouble(lake: SiteLakeWriter, site: Client) -> None:
     lake.fleet(FLEET[:1])
     lake.insert("processes", [event("think", 20, "ended", "exit 1")])
     status = site.get("/status.json").json()

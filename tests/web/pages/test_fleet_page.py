@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
-from tests.web.site_lakes import FLEET, HOSTILE, Server, Writer
+from tests.web.site_lakes import FLEET, HOSTILE, LakeServer, SiteLakeWriter
 from web.app import create_app
 
 
@@ -62,36 +62,36 @@ def test_forecast_states_are_told_in_words(client: Client) -> None:
 
 
 def test_a_new_server_collects_also_when_the_forecaster_has_abstained(
-    lake: Writer, site: Client
+    lake: SiteLakeWriter, site: Client
 ) -> None:
-    lake.fleet([Server("new", state="abstained", why="collecting, 2 of 288", steps=2)])
+    lake.fleet([LakeServer("new", state="abstained", why="collecting, 2 of 288", steps=2)])
     row = row_of(site.get("/").text, "new")
     assert "Collecting, 2 of 288 steps" in row
     assert "No forecast" not in row
 
 
 def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
-    lake: Writer, site: Client
+    lake: SiteLakeWriter, site: Client
 ) -> None:
     passed = ("back_close_wait", -2, -2, -2)
-    lake.fleet([Server("w", "web_api", 92.0, 92.0, odds=(0.999,) * 5, breach=passed)])
+    lake.fleet([LakeServer("w", "web_api", 92.0, 92.0, odds=(0.999,) * 5, breach=passed)])
     row = row_of(site.get("/").text, "w")
     assert "CLOSE_WAIT to back ends is past 1,000 now" in row
     assert "likely passes" not in row
 
 
 def test_a_server_that_has_recovered_since_its_forecast_is_not_told_to_be_past_its_level(
-    lake: Writer, site: Client
+    lake: SiteLakeWriter, site: Client
 ) -> None:
     passed = ("back_close_wait", -2, -2, -2)
-    lake.fleet([Server("w", "web_api", 39.0, 92.0, odds=(0.99,) * 5, breach=passed)])
+    lake.fleet([LakeServer("w", "web_api", 39.0, 92.0, odds=(0.99,) * 5, breach=passed)])
     assert "likely passes 1,000 in less than 5 min" in row_of(site.get("/").text, "w")
 
 
-def test_readings_are_judged_by_profile(lake: Writer, site: Client) -> None:
+def test_readings_are_judged_by_profile(lake: SiteLakeWriter, site: Client) -> None:
     hot = {"mem_used_pct": 44.0}
     lake.fleet([
-        Server("w", "web_api", climbs=hot), Server("d", "database", climbs=hot),
+        LakeServer("w", "web_api", climbs=hot), LakeServer("d", "database", climbs=hot),
     ])  # fmt: skip
     page = site.get("/").text
     assert 'class="value critical"' in row_of(page, "w")
@@ -149,7 +149,7 @@ def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
     with TestClient(create_app(tmp_path / "var"), "http://127.0.0.1") as client:
         assert "Waiting for the first samples" in client.get("/").text
         assert client.get("/fleet.json").status_code == 503
-        writer = Writer(tmp_path / "var").fleet(FLEET[:1])
+        writer = SiteLakeWriter(tmp_path / "var").fleet(FLEET[:1])
         assert order_of(client.get("/").text) == ["web-07.shop"]
         writer.close()
 
@@ -165,6 +165,8 @@ def test_twins_hold_the_same_servers(client: Client) -> None:
     assert text["server"].to_pylist() == order
 
 
-def test_a_server_that_nobody_scored_is_not_called_healthy(lake: Writer, site: Client) -> None:
+def test_a_server_that_nobody_scored_is_not_called_healthy(
+    lake: SiteLakeWriter, site: Client
+) -> None:
     lake.fleet([replace(FLEET[-1], now_score=None, state=None)])
     assert "Not scored yet" in row_of(site.get("/").text, "nginx-1")

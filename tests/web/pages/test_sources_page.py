@@ -9,15 +9,15 @@ from typing import Any
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
-from tests.web.site_lakes import Writer
+from tests.web.site_lakes import SiteLakeWriter
 
 BAD = "cpu_user_pct (field cpu): is no number, as 'n/a' of <b>x</b>: send a number (3 times)"
 
 
-class Told:
+class SourceLog:
     """Rows of the ledgers, so many seconds ago."""
 
-    def __init__(self, lake: Writer) -> None:
+    def __init__(self, lake: SiteLakeWriter) -> None:
         self.lake, self.now = lake, datetime.now(UTC)
 
     def ago(self, seconds: float) -> datetime:
@@ -59,9 +59,9 @@ def test_without_sources_the_page_says_how_to_make_one(site: Client) -> None:
 
 
 def test_sources_are_listed_with_what_they_bring_those_in_trouble_first(
-    lake: Writer, site: Client
+    lake: SiteLakeWriter, site: Client
 ) -> None:
-    told = Told(lake)
+    told = SourceLog(lake)
     for name in ("shop", "beats"):
         told.file(name, "live")
     told.brought("shop", 20, 5, (BAD,))
@@ -80,8 +80,8 @@ def test_sources_are_listed_with_what_they_bring_those_in_trouble_first(
     assert BAD not in site.get("/sources").text  # it is escaped there
 
 
-def test_a_hole_is_shown_and_one_that_was_filled_is_not(lake: Writer, site: Client) -> None:
-    told = Told(lake)
+def test_a_hole_is_shown_and_one_that_was_filled_is_not(lake: SiteLakeWriter, site: Client) -> None:
+    told = SourceLog(lake)
     for name in ("holed", "filled"):
         told.brought(name, 9000, 7300)
         told.brought(name, 60, 5)
@@ -92,9 +92,9 @@ def test_a_hole_is_shown_and_one_that_was_filled_is_not(lake: Writer, site: Clie
 
 
 def test_a_source_that_answers_without_anything_new_is_not_called_well(
-    lake: Writer, site: Client
+    lake: SiteLakeWriter, site: Client
 ) -> None:
-    told = Told(lake)
+    told = SourceLog(lake)
     told.brought("quiet", 700, 600)
     told.ran("quiet", 3, "nothing")
     told.file("off", "off", "its file says enabled = false")
@@ -103,8 +103,10 @@ def test_a_source_that_answers_without_anything_new_is_not_called_well(
     assert "off: its file says enabled = false" in rows["off"]
 
 
-def test_a_fetch_of_what_came_before_tells_how_far_it_is(lake: Writer, site: Client) -> None:
-    told, day = Told(lake), 86_400
+def test_a_fetch_of_what_came_before_tells_how_far_it_is(
+    lake: SiteLakeWriter, site: Client
+) -> None:
+    told, day = SourceLog(lake), 86_400
     told.file("fleet", "live")
     told.brought("fleet", 4 * day, 3 * day, made=20)
     told.brought("fleet", 3 * day, 2 * day, made=10)
@@ -118,8 +120,10 @@ def test_a_fetch_of_what_came_before_tells_how_far_it_is(lake: Writer, site: Cli
     assert "it answers, and has nothing newer" in rows["late"]
 
 
-def test_htmx_gets_the_live_part_and_the_twins_hold_the_same(lake: Writer, site: Client) -> None:
-    Told(lake).brought("shop", 20, 5)
+def test_htmx_gets_the_live_part_and_the_twins_hold_the_same(
+    lake: SiteLakeWriter, site: Client
+) -> None:
+    SourceLog(lake).brought("shop", 20, 5)
     assert "<html" not in site.get("/sources", headers={"HX-Request": "true"}).text
     assert [row["state"] for row in site.get("/sources.json").json()] == ["well"]
     for form, read in (("csv", csv.read_csv), ("parquet", parquet.read_table)):

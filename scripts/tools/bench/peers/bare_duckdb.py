@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from scripts.tools.bench.peers.hoursight_peer import duck_sql
 from scripts.tools.bench.peers.peer import numbers_of
-from scripts.tools.bench.peers.tsbs_workload import Question, Span
+from scripts.tools.bench.peers.tsbs_workload import Span, TsbsQuery
 
 
 class BareDuckdb:
@@ -33,7 +33,7 @@ class BareDuckdb:
     def bytes_held(self) -> int:
         return self._path.stat().st_size
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         answer = self._connection.execute(duck_sql(question, span, "cpu")).to_arrow_table()
         return numbers_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
 

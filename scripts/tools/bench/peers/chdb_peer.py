@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.tools.bench.peers.peer import Absent, folder_bytes, numbers_of
-from scripts.tools.bench.peers.tsbs_workload import FIELDS, Question, Span
+from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
 
 
 class Chdb:
@@ -47,7 +47,7 @@ class Chdb:
         assert held <= folder_bytes(self._folder)
         return held
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         last = span.last(question.hours)
         sql = question.sql.format(
             table="bench.cpu", last="argMax",

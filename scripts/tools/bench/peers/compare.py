@@ -15,21 +15,21 @@ from rich.table import Table
 from scripts.tools.bench.measure import median, stopwatch
 from scripts.tools.bench.peers.bare_duckdb import BareDuckdb
 from scripts.tools.bench.peers.chdb_peer import Chdb
-from scripts.tools.bench.peers.hoursight_peer import Lake
+from scripts.tools.bench.peers.hoursight_peer import HoursightPeer
 from scripts.tools.bench.peers.peer import Absent, Peer
 from scripts.tools.bench.peers.postgres_peer import Postgres
-from scripts.tools.bench.peers.prometheus_peer import Prometheus
+from scripts.tools.bench.peers.prometheus_peer import PrometheusPeer
 from scripts.tools.bench.peers.tsbs_workload import FIELDS, QUESTIONS, Span, readings
 from scripts.tools.bench.peers.victoria_peer import Victoria
 
-__all__ = ["Result", "compare", "show"]
+__all__ = ["PeerResult", "compare", "show"]
 
-PEERS: Sequence[type[Peer]] = (Lake, BareDuckdb, Chdb, Victoria, Prometheus, Postgres)
+PEERS: Sequence[type[Peer]] = (HoursightPeer, BareDuckdb, Chdb, Victoria, PrometheusPeer, Postgres)
 ROUNDS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class PeerResult:
     """One peer's figures; `answers` tells by question whether its values are ours."""
 
     name: str
@@ -40,7 +40,7 @@ class Result:
     answers: dict[str, bool]
 
 
-def compare(hosts: int, hours: float) -> tuple[list[Result], dict[str, str]]:
+def compare(hosts: int, hours: float) -> tuple[list[PeerResult], dict[str, str]]:
     """Figures of all that are installed, ours first, and how to get those that are not."""
     rows, span = readings(hosts, hours)
     absent: dict[str, str] = {}
@@ -50,7 +50,7 @@ def compare(hosts: int, hours: float) -> tuple[list[Result], dict[str, str]]:
         times, equal = _ask(peers, span)
         values = rows.num_rows * len(FIELDS)
         results = [
-            Result(
+            PeerResult(
                 peer.name, peer.version, rows.num_rows / seconds, peer.bytes_held() / values,
                 times[peer.name], equal[peer.name],
             )
@@ -106,7 +106,7 @@ def _same(these: list[float], those: list[float]) -> bool:
     return len(these) == len(those) and len(these) > 0 and np.allclose(these, those, rtol=1e-6)
 
 
-def show(results: Sequence[Result], absent: dict[str, str]) -> None:
+def show(results: Sequence[PeerResult], absent: dict[str, str]) -> None:
     """The table: ms, and how many times ours; `≠` where the values differ from ours."""
     grid = Table("", *(f"{r.name}\n{r.version[:24]}" for r in results), box=None)
     first = results[0]
@@ -125,6 +125,6 @@ def show(results: Sequence[Result], absent: dict[str, str]) -> None:
         click.echo(f"{peer} is not here and left out: {remedy}")
 
 
-def as_json(results: Sequence[Result], absent: dict[str, str]) -> dict[str, object]:
+def as_json(results: Sequence[PeerResult], absent: dict[str, str]) -> dict[str, object]:
     """The same for machines."""
     return {"peers": [asdict(r) for r in results], "absent": absent}

@@ -7,17 +7,17 @@ import duckdb
 import pyarrow as pa
 
 from scripts.tools.bench.peers.peer import folder_bytes, numbers_of
-from scripts.tools.bench.peers.tsbs_workload import FIELDS, STEP_S, Question, Span
+from scripts.tools.bench.peers.tsbs_workload import FIELDS, STEP_S, Span, TsbsQuery
 from storage.config.folders import Folders
 from storage.config.settings import MetricSettings, Settings, write_settings
 from storage.inbox import segment
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.query.reader import Reader
 
 BATCH_ROWS = 200_000
 
 
-class Lake:
+class HoursightPeer:
     """Segments through the keeper; questions through the reader that pages and functions use."""
 
     name = "hoursight"
@@ -25,7 +25,7 @@ class Lake:
     def __init__(self, folder: Path) -> None:
         write_settings(folder, Settings(metrics=[MetricSettings(f, highest=100) for f in FIELDS]))
         self._folders = Folders.at(folder)
-        self._keeper = Keeper.open(folder)
+        self._keeper = Writer.open(folder)
         self._reader = Reader.open(folder)
         self.version = f"duckdb {duckdb.__version__}"
 
@@ -43,7 +43,7 @@ class Lake:
     def bytes_held(self) -> int:
         return folder_bytes(self._folders.lake / "main" / "metrics")
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         sql = duck_sql(question, span, "metrics")
         answer = self._reader.query(sql)
         return numbers_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
@@ -53,7 +53,7 @@ class Lake:
         self._keeper.close()
 
 
-def duck_sql(question: Question, span: Span, table: str) -> str:
+def duck_sql(question: TsbsQuery, span: Span, table: str) -> str:
     """The question in DuckDB's words."""
     last = span.last(question.hours)
     return question.sql.format(

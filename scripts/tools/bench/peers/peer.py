@@ -8,9 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from scripts.tools.bench.peers.tsbs_workload import FIELDS, Question, Span
+from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
 
-__all__ = ["Absent", "Peer", "Server", "folder_bytes", "numbers_of", "wait_until"]
+__all__ = ["Absent", "Peer", "PeerServer", "folder_bytes", "numbers_of", "wait_until"]
 
 START_S = 30.0
 
@@ -36,14 +36,14 @@ class Peer(Protocol):
     def bytes_held(self) -> int:
         """What they take on the disk."""
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         """The values of the answer in any order."""
 
     def close(self) -> None:
         """Stop it."""
 
 
-class Server:
+class PeerServer:
     """A peer that is a process of its own."""
 
     def __init__(self, command: list[str | Path], log: Path, user: str | None = None) -> None:

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from scripts.ports import free_port
-from scripts.tools.bench.peers.peer import Absent, Server, numbers_of
-from scripts.tools.bench.peers.tsbs_workload import FIELDS, Question, Span
+from scripts.tools.bench.peers.peer import Absent, PeerServer, numbers_of
+from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
 
 LAST = """
 SELECT DISTINCT ON (server) server, ts, {fields} FROM cpu
@@ -44,7 +44,7 @@ class Postgres:
             found[-1] / "postgres", "-D", here, "-p", str(port),
             "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}",
         ]  # fmt: skip
-        self._server = Server(command, folder / "log", user)
+        self._server = PeerServer(command, folder / "log", user)
         ready = [str(found[-1] / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         self._server.wait(lambda: subprocess.run(ready, check=False).returncode == 0)
         place = f"host=127.0.0.1 port={port} user=bench dbname=postgres"
@@ -69,7 +69,7 @@ class Postgres:
         row = self._connection.execute("SELECT pg_total_relation_size('cpu')").fetchone()
         return int(row[0]) if row else 0
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         last = span.last(question.hours)
         text = LAST if question.name == "lastpoint" else question.sql
         sql = text.format(

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 
 from scripts.ports import free_port
-from scripts.tools.bench.peers.peer import Absent, Server, folder_bytes
-from scripts.tools.bench.peers.tsbs_workload import FIELDS, STEP_S, Question, Span
+from scripts.tools.bench.peers.peer import Absent, PeerServer, folder_bytes
+from scripts.tools.bench.peers.tsbs_workload import FIELDS, STEP_S, Span, TsbsQuery
 
 REQUEST_STEPS = 360  # an hour of every series in a request
 LITERAL = 1 << 16
 
 
-class Prometheus:
+class PrometheusPeer:
     """A server of its own with the remote-write receiver."""
 
     name = "Prometheus"
@@ -35,7 +35,7 @@ class Prometheus:
             f"--storage.tsdb.path={folder / 'db'}", f"--web.listen-address=127.0.0.1:{port}",
             "--web.enable-remote-write-receiver", "--query.max-samples=500000000",
         ]  # fmt: skip
-        self._server = Server(command, folder / "log")
+        self._server = PeerServer(command, folder / "log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
         self._server.wait(lambda: answers(self._http, "/-/ready"))
         told = subprocess.run([found, "--version"], capture_output=True, text=True, check=True)
@@ -59,7 +59,7 @@ class Prometheus:
     def bytes_held(self) -> int:
         return folder_bytes(self._folder / "db")
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         return promql(self._http, question, span)
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ def answers(http: httpx.Client, path: str) -> bool:
         return False
 
 
-def promql(http: httpx.Client, question: Question, span: Span) -> list[float]:
+def promql(http: httpx.Client, question: TsbsQuery, span: Span) -> list[float]:
     """The values of an answer; steps end a millisecond before the next one's first reading."""
     last = span.last(question.hours)
     since, until = last.since.timestamp(), last.until.timestamp()
@@ -92,7 +92,7 @@ def promql(http: httpx.Client, question: Question, span: Span) -> list[float]:
     return [float(value) for each in reply for _, value in each.get("values") or [each["value"]]]
 
 
-def _few(question: Question) -> bool:
+def _few(question: TsbsQuery) -> bool:
     """PromQL has no LIMIT over time: only the five steps that are wanted are asked for."""
     return "LIMIT 5" in question.sql
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["FIELDS", "QUESTIONS", "STEP_S", "Question", "Span", "readings"]
+__all__ = ["FIELDS", "QUESTIONS", "STEP_S", "Span", "TsbsQuery", "readings"]
 
 FIELDS = tuple(
     f"usage_{part}"
@@ -35,7 +35,7 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class TsbsQuery:
     """One question about the last `hours`, in SQL and in PromQL.
 
     The SQL names `{table}`, `{since}` and `{until}`; PromQL is evaluated at the end of each step of
@@ -84,49 +84,49 @@ EIGHT_PROMQL = f'server=~"{"|".join(EIGHT)}"'
 NEWEST = ", ".join(f"{{last}}({f}, ts) AS {f}" for f in FIELDS)
 
 QUESTIONS = (
-    Question(
+    TsbsQuery(
         "single-groupby-1-1-1", 1,
         f"SELECT date_trunc('minute', ts) AS bucket, max(usage_user) AS usage_user {WITHIN} "
         "AND server = 'host_0' GROUP BY bucket ORDER BY bucket",
         'max_over_time(cpu{field="usage_user",server="host_0"}[1m])', 60,
     ),
-    Question(
+    TsbsQuery(
         "single-groupby-5-8-1", 1,
         f"SELECT date_trunc('minute', ts) AS bucket, {_largest(FIELDS[:5])} {WITHIN} "
         f"AND {EIGHT_SQL} GROUP BY bucket ORDER BY bucket",
         f'max by (field) (max_over_time(cpu{{field=~"{FIVE_PROMQL}",{EIGHT_PROMQL}}}[1m]))',
         60,
     ),
-    Question(
+    TsbsQuery(
         "double-groupby-1", 12,
         f"SELECT date_trunc('hour', ts) AS bucket, server, avg(usage_user) AS usage_user {WITHIN} "
         "GROUP BY bucket, server ORDER BY bucket, server",
         'avg_over_time(cpu{field="usage_user"}[1h])', 3600,
     ),
-    Question(
+    TsbsQuery(
         "double-groupby-all", 12,
         f"SELECT date_trunc('hour', ts) AS bucket, server, "
         f"{', '.join(f'avg({f}) AS {f}' for f in FIELDS)} {WITHIN} "
         "GROUP BY bucket, server ORDER BY bucket, server",
         "avg_over_time(cpu[1h])", 3600,
     ),
-    Question(
+    TsbsQuery(
         "high-cpu-all", 12,
         f"SELECT ts, server, usage_user {WITHIN} AND usage_user > 90",
         'cpu{field="usage_user"} > 90', STEP_S,
     ),
-    Question(
+    TsbsQuery(
         "cpu-max-all-8", 8,
         f"SELECT date_trunc('hour', ts) AS bucket, {_largest(FIELDS)} {WITHIN} "
         f"AND {EIGHT_SQL} GROUP BY bucket ORDER BY bucket",
         f"max by (field) (max_over_time(cpu{{{EIGHT_PROMQL}}}[1h]))", 3600,
     ),
-    Question(
+    TsbsQuery(
         "lastpoint", 12,
         f"SELECT server, max(ts) AS newest, {NEWEST} {WITHIN} GROUP BY server",
         "last_over_time(cpu[12h])", None,
     ),
-    Question(
+    TsbsQuery(
         "groupby-orderby-limit", 12,
         f"SELECT date_trunc('minute', ts) AS bucket, max(usage_user) AS usage_user {WITHIN} "
         "GROUP BY bucket ORDER BY bucket DESC LIMIT 5",

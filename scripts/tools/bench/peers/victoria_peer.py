@@ -9,9 +9,9 @@ import httpx
 import pyarrow as pa
 
 from scripts.ports import free_port
-from scripts.tools.bench.peers.peer import Absent, Server, folder_bytes, wait_until
+from scripts.tools.bench.peers.peer import Absent, PeerServer, folder_bytes, wait_until
 from scripts.tools.bench.peers.prometheus_peer import answers, promql, series_of
-from scripts.tools.bench.peers.tsbs_workload import Question, Span
+from scripts.tools.bench.peers.tsbs_workload import Span, TsbsQuery
 
 REQUEST_SERIES = 500
 PACKAGE = "victoria-metrics"
@@ -33,7 +33,7 @@ class Victoria:
             found, f"-storageDataPath={folder / 'db'}", f"-httpListenAddr=127.0.0.1:{port}",
             "-retentionPeriod=100y", "-search.maxUniqueTimeseries=1000000",
         ]  # fmt: skip
-        self._server = Server(command, folder / "log")
+        self._server = PeerServer(command, folder / "log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
         self._server.wait(lambda: answers(self._http, "/health"))
         self.version = _version(found)
@@ -55,7 +55,7 @@ class Victoria:
     def bytes_held(self) -> int:
         return folder_bytes(self._folder / "db")
 
-    def ask(self, question: Question, span: Span) -> list[float]:
+    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
         return promql(self._http, question, span)
 
     def close(self) -> None:

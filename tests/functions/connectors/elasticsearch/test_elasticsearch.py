@@ -24,19 +24,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 from elasticsearch import Elasticsearch, NotFoundError
 
-from functions.connectors.incremental_read import Draw
+from functions.connectors.incremental_read import IncrementalRead
 from functions.connectors.source_file import read_source
 from functions.engine.function import Batch, Unreachable
-from functions.normalize.strict_toml import SourceWrong
+from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from tests.functions.connectors.connector_contract import Contract, Rig
 from tests.functions.connectors.elasticsearch_double.http_front import (
     Changed,
-    Door,
     Dripping,
     Dropped,
     Fault,
     Html,
+    HttpFront,
     Hung,
 )
 from tests.functions.connectors.elasticsearch_double.index_writer import (
@@ -44,7 +44,7 @@ from tests.functions.connectors.elasticsearch_double.index_writer import (
     PASSWORD,
     REAL,
     USER,
-    Writer,
+    IndexWriter,
     backend,
     base64_of,
 )
@@ -53,15 +53,15 @@ NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
-    door = Door(backend())
+def door() -> Iterator[HttpFront]:
+    door = HttpFront(backend())
     door.open()
     yield door
     door.close()
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Path]]:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HttpFront, Path]]:
     """The same over TLS, and the folder of its certificates."""
     folder = tmp_path_factory.mktemp("tls")
     authority, stranger = trustme.CA(), trustme.CA()
@@ -71,20 +71,22 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Door, Pa
     issued.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     issued.configure_cert(context)
-    door = Door(backend(), context)
+    door = HttpFront(backend(), context)
     door.open()
     yield door, folder
     door.close()
 
 
 @pytest.fixture
-def writer(door: Door) -> Iterator[Writer]:
-    writer = Writer(door)
+def writer(door: HttpFront) -> Iterator[IndexWriter]:
+    writer = IndexWriter(door)
     yield writer
     writer.close()
 
 
-def file_of(door: Door, index: str, connection: str = "", mapping: str = 'stock = "flat"') -> bytes:
+def file_of(
+    door: HttpFront, index: str, connection: str = "", mapping: str = 'stock = "flat"'
+) -> bytes:
     return f"""
 kind = "elasticsearch"
 history = "1h"
@@ -107,12 +109,12 @@ def _password(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def draw_of(tmp_path: Path) -> Iterator[Callable[[bytes], Draw]]:
+def draw_of(tmp_path: Path) -> Iterator[Callable[[bytes], IncrementalRead]]:
     """Makes a draw of a source file; hangs up at the end."""
     made = []
 
-    def make(text: bytes) -> Draw:
-        made.append(Draw(read_source("elastic", text, Folders.at(tmp_path))))
+    def make(text: bytes) -> IncrementalRead:
+        made.append(IncrementalRead(read_source("elastic", text, Folders.at(tmp_path))))
         return made[-1]
 
     yield make
@@ -129,7 +131,9 @@ def servers_of(batch: Batch) -> list[str]:
     return sorted(batch.rows["metrics"]["server"].to_pylist()) if batch.rows else []
 
 
-def all_of(draw: Draw, cursor: str | None = None, now: datetime = NOW) -> tuple[list[str], str]:
+def all_of(
+    draw: IncrementalRead, cursor: str | None = None, now: datetime = NOW
+) -> tuple[list[str], str]:
     """The servers of all rows until there is no more, and the cursor after them."""
     found: list[str] = []
     while True:
@@ -152,9 +156,9 @@ def names(n: int) -> list[str]:
 class ElasticRig(Rig):
     """The double behind TLS, or a real server behind our own door; an index for each scene."""
 
-    def __init__(self, door: Door, folder: Path) -> None:
+    def __init__(self, door: HttpFront, folder: Path) -> None:
         self._door, self._folder = door, folder
-        self.writer = Writer(door, ca_certs=str(folder / "ca.pem"))
+        self.writer = IndexWriter(door, ca_certs=str(folder / "ca.pem"))
         self._index = self.writer.index()
 
     def text(self, **connection: Any) -> str:
@@ -187,7 +191,7 @@ class ElasticRig(Rig):
 
 class TestElasticsearch(Contract):
     @pytest.fixture
-    def rig(self, secured: tuple[Door, Path]) -> Iterator[Rig]:
+    def rig(self, secured: tuple[HttpFront, Path]) -> Iterator[Rig]:
         rig = ElasticRig(*secured)
         yield rig
         rig.writer.close()
@@ -311,7 +315,7 @@ def test_a_time_that_is_not_mapped_in_order_is_told_with_the_remedy(
     door, writer, draw_of, types, says
 ):
     draw = draw_of(file_of(door, writer.index(**types)))
-    with pytest.raises(SourceWrong, match=says):
+    with pytest.raises(SourceInvalid, match=says):
         draw.run(NOW, None)
 
 
@@ -385,7 +389,7 @@ def test_a_point_in_time_that_expires_in_the_middle_loses_and_doubles_nothing(
     assert sorted(found) == sorted([*names(40), *[f"t{i}" for i in range(25)]])
 
 
-def _expire(door: Door, partly: bool) -> None:
+def _expire(door: HttpFront, partly: bool) -> None:
     if partly:  # some shards have lost it: the others answer, with status 200
         gone = {"shard": 0, "reason": {"type": "search_context_missing_exception"}}
         door.fail(Changed(_shards=SHARDS | {"failures": [gone]}))
@@ -452,7 +456,7 @@ def test_nothing_that_listens_and_no_elasticsearch_are_told(door, writer, draw_o
 
 def test_tls_by_fingerprint_and_what_does_not_fit_is_told(secured, door, draw_of):
     server, folder = secured
-    writer = Writer(server, ca_certs=str(folder / "ca.pem"))
+    writer = IndexWriter(server, ca_certs=str(folder / "ca.pem"))
     index = writer.index()
     writer.put(index, [document()])
     certificate = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
@@ -487,7 +491,7 @@ def test_tls_by_fingerprint_and_what_does_not_fit_is_told(secured, door, draw_of
 )
 def test_a_mistake_in_the_file_is_told(tmp_path, connection, says):
     text = f'kind = "elasticsearch"\n[connection]\nindex = "x"\n{connection}'.encode()
-    with pytest.raises(SourceWrong, match=says):
+    with pytest.raises(SourceInvalid, match=says):
         read_source("elastic", text, Folders.at(tmp_path))
 
 
@@ -536,9 +540,9 @@ def test_the_double_counts_and_compares_as_a_server_does(many, bounds, found):
 
 
 @pytest.fixture(scope="module")
-def many(door: Door) -> Iterator[tuple[Elasticsearch, str]]:
+def many(door: HttpFront) -> Iterator[tuple[Elasticsearch, str]]:
     """An index with a document at each of 12,001 milliseconds."""
-    writer = Writer(door)
+    writer = IndexWriter(door)
     index = writer.index()
     writer.put(index, [{"ts": 1778068800000 + i} for i in range(12_001)])
     yield writer.client, index

@@ -15,7 +15,7 @@ COMPARED = {"gte": operator.ge, "gt": operator.gt, "lte": operator.le, "lt": ope
 Reply = tuple[int, dict[str, Any]]
 
 
-class Refused(Exception):
+class DoubleError(Exception):
     """An error as Elasticsearch words it."""
 
     def __init__(self, status: int, kind: str, reason: str) -> None:
@@ -43,7 +43,7 @@ class Doc:
 
 
 @dataclass
-class Point:
+class DoublePit:
     """A point in time: the documents as they were; only the newest of its ids counts."""
 
     docs: list[Doc]
@@ -51,10 +51,12 @@ class Point:
     id: str
 
 
-def found(body: dict[str, Any], point: Point) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def found(body: dict[str, Any], point: DoublePit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     size = body.get("size", 10)
     if size > MAX_WINDOW:
-        raise Refused(400, "illegal_argument_exception", f"Result window is too large: [{size}]")
+        raise DoubleError(
+            400, "illegal_argument_exception", f"Result window is too large: [{size}]"
+        )
     sort = [
         (name, told if isinstance(told, dict) else {"order": told})
         for each in body["sort"]
@@ -62,7 +64,7 @@ def found(body: dict[str, Any], point: Point) -> tuple[list[dict[str, Any]], dic
     ]
     after = body.get("search_after")
     if after is not None and len(after) != len(sort):
-        raise Refused(
+        raise DoubleError(
             400, "illegal_argument_exception",
             f"search_after has {len(after)} value(s) but sort has {len(sort)}",
         )  # fmt: skip
@@ -90,22 +92,22 @@ def _total(count: int, track: bool | int) -> dict[str, Any]:
     return {"total": {"value": track, "relation": "gte"}}
 
 
-def _check_sort(sort: list[tuple[str, Any]], point: Point) -> None:
+def _check_sort(sort: list[tuple[str, Any]], point: DoublePit) -> None:
     for name, told in sort:
         if name == "_shard_doc":
             continue
         kinds = {types.get(name) or told.get("unmapped_type") for types in point.types.values()}
         if None in kinds:
-            raise Refused(
+            raise DoubleError(
                 400, "query_shard_exception", f"No mapping found for [{name}] in order to sort on"
             )
         if "text" in kinds:
-            raise Refused(
+            raise DoubleError(
                 400, "illegal_argument_exception", f"Fielddata is disabled on [{name}] of type text"
             )
 
 
-def _matches(query: dict[str, Any], doc: Doc, point: Point) -> bool:
+def _matches(query: dict[str, Any], doc: Doc, point: DoublePit) -> bool:
     ((kind, told),) = query.items()
     match kind:
         case "match_all":
@@ -115,7 +117,7 @@ def _matches(query: dict[str, Any], doc: Doc, point: Point) -> bool:
         case "range":
             ((name, bounds),) = told.items()
             return _in_range(_value(doc, name, point), bounds, point.types[doc.index].get(name))
-    raise Refused(400, "parsing_exception", f"unknown query [{kind}]")
+    raise DoubleError(400, "parsing_exception", f"unknown query [{kind}]")
 
 
 def _in_range(value: int | float | None, bounds: dict[str, Any], kind: str | None) -> bool:
@@ -133,7 +135,7 @@ def _in_range(value: int | float | None, bounds: dict[str, Any], kind: str | Non
             "lt": value < limit,
         }
         if name not in holds:
-            raise Refused(400, "parsing_exception", f"[range] query does not support [{name}]")
+            raise DoubleError(400, "parsing_exception", f"[range] query does not support [{name}]")
         if not holds[name]:
             return False
     return True
@@ -152,11 +154,11 @@ def _bound(bound: Any, form: str, zone: str) -> int:
         return int((datetime.now(UTC).timestamp() - span) * 1e9)
     found = date_ns(text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text) else text + zone)
     if found is None:
-        raise Refused(400, "parse_exception", f"failed to parse date field [{bound}]")
+        raise DoubleError(400, "parse_exception", f"failed to parse date field [{bound}]")
     return found
 
 
-def _key(doc: Doc, sort: list[tuple[str, Any]], point: Point) -> list[Any]:
+def _key(doc: Doc, sort: list[tuple[str, Any]], point: DoublePit) -> list[Any]:
     """The sort values: dates in epoch ms, date_nanos in ns unless they are asked for as dates."""
     key = []
     for name, told in sort:
@@ -171,7 +173,7 @@ def _key(doc: Doc, sort: list[tuple[str, Any]], point: Point) -> list[Any]:
     return key
 
 
-def _value(doc: Doc, name: str, point: Point) -> Any:
+def _value(doc: Doc, name: str, point: DoublePit) -> Any:
     """A field as it is indexed: a date in nanoseconds."""
     value: Any = doc.source
     if name in doc.source:

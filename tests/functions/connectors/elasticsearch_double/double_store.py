@@ -16,8 +16,8 @@ from tests.functions.connectors.elasticsearch_double.double_search import (
     DATES,
     NUMBERS,
     Doc,
-    Point,
-    Refused,
+    DoubleError,
+    DoublePit,
     Reply,
     date_ns,
     found,
@@ -49,7 +49,7 @@ class Index:
     def _check(self, path: str, value: Any) -> None:
         kind = self.types.get(path)
         if (kind in DATES and date_ns(value) is None) or (kind in NUMBERS and not is_number(value)):
-            raise Refused(
+            raise DoubleError(
                 400,
                 "document_parsing_exception",
                 f"failed to parse field [{path}] of type [{kind}]",
@@ -73,7 +73,7 @@ class User:
         if not self.writes and (
             not action.startswith("read") or not fnmatch.fnmatch(index, self.reads)
         ):
-            raise Refused(
+            raise DoubleError(
                 403, "security_exception",
                 f"action [indices:{action}] is unauthorized for user [{self.name}] on indices "
                 f"[{index}], this action is granted by the index privileges [read,all]",
@@ -88,7 +88,7 @@ class Store:
         self._indices: dict[str, Index] = {}
         self._streams: dict[str, list[str]] = {}
         self._templates: dict[str, dict[str, Any]] = {}
-        self.points: dict[str, Point] = {}
+        self.points: dict[str, DoublePit] = {}
         self._lock = threading.Lock()
 
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Reply:
@@ -100,7 +100,7 @@ class Store:
             with self._lock:
                 user = self._user(headers.get("Authorization", ""))
                 return 200, self._route(user, method, parts, asked, body)
-        except Refused as refused:
+        except DoubleError as refused:
             return refused.reply
 
     def _user(self, authorization: str) -> User:
@@ -113,7 +113,7 @@ class Store:
             return self._passwords[name][1]
         if scheme == "ApiKey" and f"{name}:{given}" in self._keys:
             return self._keys[f"{name}:{given}"]
-        raise Refused(401, "security_exception", f"unable to authenticate user [{name}]")
+        raise DoubleError(401, "security_exception", f"unable to authenticate user [{name}]")
 
     def _route(
         self, user: User, method: str, parts: list[str], asked: dict[str, str], body: bytes
@@ -149,7 +149,7 @@ class Store:
                 user.check(name, "admin/delete")
                 self._delete(name)
                 return {"acknowledged": True}
-        raise Refused(400, "illegal_argument_exception", f"no handler for {method} {parts}")
+        raise DoubleError(400, "illegal_argument_exception", f"no handler for {method} {parts}")
 
     # What is written, by tests only.
 
@@ -172,7 +172,7 @@ class Store:
             try:
                 self._written(told["_index"]).put(told.get("_id"), source)
                 items.append({kind: {"status": 201}})
-            except Refused as refused:
+            except DoubleError as refused:
                 items.append({kind: {"status": refused.status, "error": refused.reply[1]["error"]}})
         return {"errors": any("error" in next(iter(i.values())) for i in items), "items": items}
 
@@ -203,7 +203,7 @@ class Store:
                 user.check(part, action)
                 hits = [part]
                 if part not in names:
-                    raise Refused(404, "index_not_found_exception", f"no such index [{part}]")
+                    raise DoubleError(404, "index_not_found_exception", f"no such index [{part}]")
             for hit in hits:
                 found |= {b: self._indices[b] for b in self._streams.get(hit, [hit])}
         return list(found.values())
@@ -233,14 +233,14 @@ class Store:
     def _open(self, user: User, expression: str) -> dict[str, Any]:
         indices = self._indices_of(user, expression, "read/open_point_in_time")
         docs = [doc for index in indices for doc in index.docs.values()]
-        point = Point(docs, {i.name: dict(i.types) for i in indices}, _point_id())
+        point = DoublePit(docs, {i.name: dict(i.types) for i in indices}, _point_id())
         self.points[point.id] = point
         return {"id": point.id, "_shards": _shards(len(indices))}
 
     def _search(self, body: dict[str, Any]) -> dict[str, Any]:
         point = self.points.pop(body["pit"]["id"], None)
         if point is None:
-            raise Refused(404, "search_context_missing_exception", "No search context found")
+            raise DoubleError(404, "search_context_missing_exception", "No search context found")
         point.id = _point_id()
         self.points[point.id] = point
         docs, total = found(body, point)
@@ -253,7 +253,7 @@ class Store:
         """A search without a point in time, which cannot break ties by place."""
         if "pit" in body or any("_shard_doc" in each for each in body.get("sort", ())):
             reason = "[index] and [_shard_doc] cannot be used so with [point in time]"
-            raise Refused(400, "illegal_argument_exception", reason)
+            raise DoubleError(400, "illegal_argument_exception", reason)
         point = self._open(user, name)["id"]
         found = self._search({"sort": []} | body | {"pit": {"id": point}})
         del self.points[found.pop("pit_id")]

@@ -51,7 +51,7 @@ class Fault:
     def __init__(self, status: int = 500, kind: str = "es_exception") -> None:
         self.status, self.kind = status, kind
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
         cause = {"type": self.kind, "reason": "as told"}
         body = {"error": {"root_cause": [cause], **cause}, "status": self.status}
         asked.send(self.status, json.dumps(body).encode())
@@ -60,21 +60,21 @@ class Fault:
 class Html(Fault):
     """What a proxy says when the server behind it is away."""
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
         asked.send(self.status, b"<html>Bad Gateway</html>", "text/html")
 
 
 class Dropped(Fault):
     """The connection is closed without a word."""
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
         asked.close_connection = True
 
 
 class Hung(Fault):
     """No answer until the door is let go."""
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:  # noqa: ARG002
         asked.door.let_go.wait(10)
         asked.close_connection = True
 
@@ -82,7 +82,7 @@ class Hung(Fault):
 class Dripping(Fault):
     """A sound answer that comes a byte at a time."""
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:
         status, body = reply()
         asked.send(status, json.dumps(body).encode(), pause_s=0.02)
 
@@ -94,17 +94,17 @@ class Changed(Fault):
         super().__init__(200)
         self.parts = parts
 
-    def play(self, asked: "Handler", reply: Callable[[], Reply]) -> None:
+    def play(self, asked: "FrontHandler", reply: Callable[[], Reply]) -> None:
         status, body = reply()
         asked.send(status, json.dumps(body | self.parts).encode())
 
 
-class Handler(BaseHTTPRequestHandler):
+class FrontHandler(BaseHTTPRequestHandler):
     """One connection."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    door: "Door"
+    door: "HttpFront"
 
     def do_GET(self) -> None:
         """Answer, or fail as told."""
@@ -156,7 +156,7 @@ class Handler(BaseHTTPRequestHandler):
         """Be quiet."""
 
 
-class Server(ThreadingHTTPServer):
+class FrontServer(ThreadingHTTPServer):
     """A server that does not tell of clients that hang up."""
 
     daemon_threads = True
@@ -186,7 +186,7 @@ class Server(ThreadingHTTPServer):
         """A client that refuses a certificate hangs up in the middle: that is what is tested."""
 
 
-class Door:
+class HttpFront:
     """Where clients knock; can be closed and opened again at the same port."""
 
     def __init__(self, backend: Backend, tls: ssl.SSLContext | None = None) -> None:
@@ -205,8 +205,8 @@ class Door:
 
     def open(self) -> None:
         """Listen."""
-        handler = type("Handler", (Handler,), {"door": self})
-        self._server = Server(("127.0.0.1", self._port), handler)
+        handler = type("Handler", (FrontHandler,), {"door": self})
+        self._server = FrontServer(("127.0.0.1", self._port), handler)
         self._port = self._server.server_address[1]
         if self._tls is not None:
             self._server.socket = self._tls.wrap_socket(

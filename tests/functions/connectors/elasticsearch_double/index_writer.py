@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, helpers
 
 from tests.functions.connectors.elasticsearch_double.double_store import Store, User
-from tests.functions.connectors.elasticsearch_double.http_front import Behind, Door
+from tests.functions.connectors.elasticsearch_double.http_front import Behind, HttpFront
 
 REAL = os.environ.get("ELASTICSEARCH_URL")
 USER = os.environ.get("ELASTICSEARCH_USER", "reader")
@@ -30,10 +30,10 @@ def base64_of(pair: str) -> str:
     return base64.b64encode(pair.encode()).decode()
 
 
-class Writer:
+class IndexWriter:
     """Who fills indices, as Beats would: over HTTP, with rights of its own."""
 
-    def __init__(self, door: Door, **tls: Any) -> None:
+    def __init__(self, door: HttpFront, **tls: Any) -> None:
         who = base64_of(f"{USER}:{PASSWORD}" if REAL else "writer:w")
         self.client = Elasticsearch(door.url, basic_auth=who, max_retries=0, **tls)
         self._made: list[str] = []

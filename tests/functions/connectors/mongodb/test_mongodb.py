@@ -14,7 +14,7 @@ from bson.decimal128 import Decimal128
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from functions.connectors.incremental_read import Draw
+from functions.connectors.incremental_read import IncrementalRead
 from functions.connectors.source_file import read_source
 from functions.engine.function import Batch, Unreachable
 from scripts.mongod import Mongod, running
@@ -62,12 +62,12 @@ timeout = "1s"
 
 
 @pytest.fixture
-def draw_of(tmp_path: Path) -> Iterator[Callable[[bytes], Draw]]:
+def draw_of(tmp_path: Path) -> Iterator[Callable[[bytes], IncrementalRead]]:
     """Makes a draw of a source file; hangs up at the end."""
     made = []
 
-    def make(text: bytes) -> Draw:
-        made.append(Draw(read_source("mongo", text, Folders.at(tmp_path))))
+    def make(text: bytes) -> IncrementalRead:
+        made.append(IncrementalRead(read_source("mongo", text, Folders.at(tmp_path))))
         return made[-1]
 
     yield make
@@ -85,7 +85,9 @@ def servers_of(batch: Batch) -> list[str]:
     return batch.rows["metrics"]["server"].to_pylist() if batch.rows else []
 
 
-def all_of(draw: Draw, now: datetime = NOW, cursor: str | None = None) -> tuple[list[Any], str]:
+def all_of(
+    draw: IncrementalRead, now: datetime = NOW, cursor: str | None = None
+) -> tuple[list[Any], str]:
     """What all runs bring until there is no more: (server, ts), and the cursor after it."""
     found: list[Any] = []
     while True:
@@ -277,7 +279,7 @@ def test_a_stream_that_never_rests_is_handed_over_all_the_same(mongod, collectio
     assert 0 < len(servers_of(batch)) < 5000  # not a page, for which it would wait on
 
 
-def _first_with_rows(draw: Draw, server: str, cursor: str | None) -> str | None:
+def _first_with_rows(draw: IncrementalRead, server: str, cursor: str | None) -> str | None:
     """Run at one and the same time, so that nothing is polled twice, until the server came."""
     for _ in range(5):
         batch = draw.run(NOW, cursor)

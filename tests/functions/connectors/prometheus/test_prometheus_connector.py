@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from functions.connectors.incremental_read import Draw
+from functions.connectors.incremental_read import IncrementalRead
 from functions.connectors.source_file import read_source
 from functions.engine.function import Batch, Unreachable
 from scripts.ports import free_port
@@ -22,7 +22,7 @@ from tests.functions.prometheus_server import (
     EXPORTER,
     PASSWORD,
     Labels,
-    Prometheus,
+    PrometheusServer,
     needs_prometheus,
     until,
 )
@@ -51,9 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Prometheus]:
+def server(folder: Path) -> Iterator[PrometheusServer]:
     """One that speaks TLS only and asks for a password."""
-    server = Prometheus(folder, OLD, tls=True)
+    server = PrometheusServer(folder, OLD, tls=True)
     server.start()
     yield server
     server.close()
@@ -70,7 +70,7 @@ Text = Callable[..., str]
 
 
 @pytest.fixture
-def text(server: Prometheus, folder: Path, job: str) -> Text:
+def text(server: PrometheusServer, folder: Path, job: str) -> Text:
     """Writes a source file."""
 
     def write(
@@ -87,12 +87,12 @@ def text(server: Prometheus, folder: Path, job: str) -> Text:
 
 
 @pytest.fixture
-def draw_of(tmp_path: Path) -> Iterator[Callable[[str], Draw]]:
+def draw_of(tmp_path: Path) -> Iterator[Callable[[str], IncrementalRead]]:
     """Makes a draw of a source file; hangs up at the end."""
     made = []
 
-    def make(text: str) -> Draw:
-        made.append(Draw(read_source("prom", text.encode(), Folders.at(tmp_path))))
+    def make(text: str) -> IncrementalRead:
+        made.append(IncrementalRead(read_source("prom", text.encode(), Folders.at(tmp_path))))
         return made[-1]
 
     yield make
@@ -110,7 +110,9 @@ def rows_of(batch: Batch, name: str = "cpu_user_pct") -> dict[datetime, Any]:
     return {row["ts"]: row.get(name) for row in rows.to_pylist()} if rows else {}
 
 
-def all_of(draw: Draw, cursor: str | None = None, now: datetime = NOW) -> tuple[list[Any], Any]:
+def all_of(
+    draw: IncrementalRead, cursor: str | None = None, now: datetime = NOW
+) -> tuple[list[Any], Any]:
     """What all runs bring until there is no more, and the last batch."""
     found: list[Any] = []
     while True:
@@ -322,7 +324,7 @@ class PrometheusRig(Rig):
 
     page = 200
 
-    def __init__(self, server: Prometheus, text: Text, job: str, other: Path) -> None:
+    def __init__(self, server: PrometheusServer, text: Text, job: str, other: Path) -> None:
         self.server, self.job, self._text, self._other = server, job, text, other
         self._spent: dict[str, dict[str, float]] = {}
         self._last: dict[str, datetime] = {}
@@ -376,7 +378,7 @@ class PrometheusRig(Rig):
 
 class TestPrometheus(Contract):
     @pytest.fixture
-    def rig(self, server: Prometheus, text: Text, job: str, folder: Path) -> Rig:
+    def rig(self, server: PrometheusServer, text: Text, job: str, folder: Path) -> Rig:
         return PrometheusRig(server, text, job, folder / "other.pem")
 
     def test_bad_documents_are_refused_in_words_and_the_others_kept(
@@ -408,7 +410,7 @@ class TestPrometheus(Contract):
 
 def test_this_host_arrives_scrape_by_scrape_from_a_real_exporter(tmp_path, draw_of):
     exporter, port = None, free_port()
-    server = Prometheus(tmp_path, SCRAPES.format(port=port))
+    server = PrometheusServer(tmp_path, SCRAPES.format(port=port))
     try:
         exporter = subprocess.Popen(
             [str(EXPORTER), f"--web.listen-address=127.0.0.1:{port}"],

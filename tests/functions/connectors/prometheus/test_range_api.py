@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from functions.connectors.prometheus.prometheus_connection import Connection
-from functions.connectors.prometheus.range_api import MAX_BYTES, Api, TooMuch
+from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
+from functions.connectors.prometheus.range_api import MAX_BYTES, RangeApi, RangeTooLarge
 from functions.connectors.prometheus.scrapes import Scrapes
 from functions.engine.function import Unreachable
 
@@ -23,13 +23,13 @@ class Double(ThreadingHTTPServer):
     """Answers each request with the next of `replies`, the last one again and again."""
 
     def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", 0), ApiHandler)
         self.url = f"http://127.0.0.1:{self.server_port}/tenant"
         self.replies: list[tuple[int, bytes]] = [(200, NOTHING.encode())]
         self.asked: list[tuple[str, dict[str, str]]] = []
 
 
-class Handler(BaseHTTPRequestHandler):
+class ApiHandler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         double = self.server
         assert isinstance(double, Double)
@@ -59,20 +59,20 @@ def double() -> Iterator[Double]:
 
 
 @pytest.fixture
-def api(double: Double) -> Iterator[Api]:
-    api = Api(Connection(url=double.url))
+def api(double: Double) -> Iterator[RangeApi]:
+    api = RangeApi(PrometheusConnection(url=double.url))
     yield api
     api.close()
 
 
-def asked(api: Api) -> Any:
+def asked(api: RangeApi) -> Any:
     return api.range("load", range(0, 60, 15), time.monotonic() + 10)
 
 
 def test_token_and_headers_are_sent_along(double, monkeypatch):
     monkeypatch.setenv("TOKEN", "t0ken")
     keys = {"token_env": "TOKEN", "headers": {"X-Scope-OrgID": "team-a"}}
-    api = Api(msgspec.convert(keys | {"url": double.url}, Connection))
+    api = RangeApi(msgspec.convert(keys | {"url": double.url}, PrometheusConnection))
     assert asked(api) == []
     api.close()
     [(path, headers)] = double.asked
@@ -86,11 +86,11 @@ def test_token_and_headers_are_sent_along(double, monkeypatch):
         (403, "no", Unreachable, r"refused the credentials \(403\): check user and password_env"),
         (503, "Service Unavailable", Unreachable, r"is busy or just starting \(503\): Service"),
         (429, "slow down", Unreachable, r"busy .* \(429\): slow down"),
-        (503, TIMEOUT, TooMuch, r"could not answer load \(503\): query timed out"),
+        (503, TIMEOUT, RangeTooLarge, r"could not answer load \(503\): query timed out"),
         (200, "<html>Log in</html>", Unreachable, "no Prometheus API at .*<html>Log in"),
         (302, "", Unreachable, r"no Prometheus API at .* \(302: nothing\)"),
         (200, '{"status": "success", "data": {"result": [{"metric": 1}]}}', Unreachable, "API"),
-        (200, " " * (MAX_BYTES + 1), TooMuch, "larger than 16 MiB"),
+        (200, " " * (MAX_BYTES + 1), RangeTooLarge, "larger than 16 MiB"),
     ],
 )
 def test_each_refusal_has_its_words(double, api, status, body, error, says):
@@ -115,7 +115,7 @@ def test_a_scrape_that_lands_while_it_is_asked_for_is_left_for_the_next_time(dou
     old, new = [14.0, "1"], [29.0, "1"]
     loads = answer([15, "0.5"], [30, "0.75"])  # 0.75 is of the new scrape
     nothing = (200, NOTHING.encode())
-    scrapes = Scrapes(api, Connection(url=double.url))
+    scrapes = Scrapes(api, PrometheusConnection(url=double.url))
 
     def read(before: tuple[int, bytes], after: tuple[int, bytes]) -> list[tuple[float, float]]:
         double.replies = [before, nothing, nothing, loads, nothing, nothing, after]

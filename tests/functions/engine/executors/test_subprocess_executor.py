@@ -7,14 +7,18 @@ from contextlib import suppress
 
 import pytest
 
-from functions.engine.executors.executor import Answer, Asked, Stopped
-from functions.engine.executors.subprocess_executor import Isolate, LoadFailed, Nursery
-from functions.engine.executors.worker_protocol import Source
-from functions.engine.listeners import LakeNews
-from functions.engine.scheduler import Resident
+from functions.engine.executors.executor import CallRequest, CallResult, RunStopped
+from functions.engine.executors.subprocess_executor import (
+    LoadFailed,
+    SubprocessExecutor,
+    WorkerFactory,
+)
+from functions.engine.executors.worker_protocol import CodeSource
+from functions.engine.listeners import CommitListener
+from functions.engine.scheduler import SourceWorker
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.conftest import NOW, House
+from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import HEAD, Watched, save
 
 MISCHIEF = """
@@ -62,33 +66,33 @@ def litters():
 """
 
 
-def source(folders: Folders, body: str = MISCHIEF, name: str = "mischief") -> Source:
+def source(folders: Folders, body: str = MISCHIEF, name: str = "mischief") -> CodeSource:
     path = save(folders, name, body)
-    return Source(path=str(path), text=path.read_bytes())
+    return CodeSource(path=str(path), text=path.read_bytes())
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Nursery:
-    return Nursery(Folders.at(tmp_path_factory.mktemp("var")).create(), Settings())
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> WorkerFactory:
+    return WorkerFactory(Folders.at(tmp_path_factory.mktemp("var")).create(), Settings())
 
 
 @pytest.fixture(scope="module")
-def isolate(nursery: Nursery) -> Iterator[Isolate]:
-    isolate = Isolate(nursery, source(nursery.folders)).load()
+def isolate(nursery: WorkerFactory) -> Iterator[SubprocessExecutor]:
+    isolate = SubprocessExecutor(nursery, source(nursery.folders)).load()
     yield isolate
     isolate.close()
 
 
-Call = Callable[..., Answer]
+Call = Callable[..., CallResult]
 
 
 @pytest.fixture(scope="module")
-def call(isolate: Isolate) -> Call:
+def call(isolate: SubprocessExecutor) -> Call:
     functions = {f.name: f for f in isolate.functions}
-    return lambda name, **asked: isolate.call(functions[name], Asked(NOW, **asked))
+    return lambda name, **asked: isolate.call(functions[name], CallRequest(NOW, **asked))
 
 
-def server(answer: Answer) -> str:
+def server(answer: CallResult) -> str:
     return str(answer.batch.rows["server_facts"]["server"][0].as_py())
 
 
@@ -122,7 +126,7 @@ def test_a_run_in_a_child_is_measured(call: Call) -> None:
 def test_mischief_ends_a_run_in_words_and_the_next_one_is_well(
     call: Call, name: str, outcome: str, says: str
 ) -> None:
-    with pytest.raises(Stopped, match=says) as stopped:
+    with pytest.raises(RunStopped, match=says) as stopped:
         call(name)
     assert stopped.value.outcome == outcome
     assert server(call("good")) == "a"
@@ -135,7 +139,7 @@ def test_whatever_a_function_prints_is_no_answer(call: Call) -> None:
 def test_a_child_serves_run_after_run_and_is_replaced_after_a_crash(call: Call) -> None:
     first = server(call("pid"))
     assert server(call("pid")) == first
-    with pytest.raises(Stopped):
+    with pytest.raises(RunStopped):
         call("exits")
     assert server(call("pid")) not in (first, str(os.getpid()))
 
@@ -148,7 +152,7 @@ def test_a_child_that_died_between_two_runs_is_replaced_unnoticed(call: Call) ->
 
 
 def test_what_a_child_started_ends_with_it(call: Call) -> None:
-    with pytest.raises(Stopped, match=r"its last words: '(\d+)'") as stopped:
+    with pytest.raises(RunStopped, match=r"its last words: '(\d+)'") as stopped:
         call("litters")
     litter = int(str(stopped.value).rpartition("'")[0].rpartition("'")[2])
     with suppress(ProcessLookupError):  # it is gone already
@@ -171,29 +175,31 @@ def test_what_a_child_started_ends_with_it(call: Call) -> None:
         ("os._exit(7)\n", "while it was loaded its process ended with exit code 7"),
     ],
 )
-def test_a_source_that_cannot_be_loaded_says_why(nursery: Nursery, body: str, says: str) -> None:
+def test_a_source_that_cannot_be_loaded_says_why(
+    nursery: WorkerFactory, body: str, says: str
+) -> None:
     with pytest.raises(LoadFailed, match=says):
-        Isolate(nursery, source(nursery.folders, body, "bad")).load()
+        SubprocessExecutor(nursery, source(nursery.folders, body, "bad")).load()
 
 
-def test_a_function_of_ours_is_loaded_by_its_module(nursery: Nursery) -> None:
-    isolate = Isolate(nursery, Source(module="functions.connectors.host")).load()
+def test_a_function_of_ours_is_loaded_by_its_module(nursery: WorkerFactory) -> None:
+    isolate = SubprocessExecutor(nursery, CodeSource(module="functions.connectors.host")).load()
     [host] = isolate.functions
-    answer = isolate.call(host, Asked(NOW))
+    answer = isolate.call(host, CallRequest(NOW))
     isolate.close()
     assert answer.batch.rows["metrics"].num_rows == 1
     assert answer.batch.cursor is not None
 
 
-def test_a_run_in_progress_ends_when_its_isolate_is_closed(nursery: Nursery) -> None:
+def test_a_run_in_progress_ends_when_its_isolate_is_closed(nursery: WorkerFactory) -> None:
     body = '@function(on=request(), writes="server_facts")\ndef f(): time.sleep(60)\n'
-    isolate = Isolate(nursery, source(nursery.folders, body, "slow")).load()
+    isolate = SubprocessExecutor(nursery, source(nursery.folders, body, "slow")).load()
     ended: list[str] = []
 
     def run() -> None:
         try:
-            isolate.call(isolate.functions[0], Asked(NOW))
-        except Stopped as stopped:
+            isolate.call(isolate.functions[0], CallRequest(NOW))
+        except RunStopped as stopped:
             ended.append(stopped.outcome)
 
     thread = threading.Thread(target=run)
@@ -209,16 +215,16 @@ BAD = ("raises", "exits", "segfaults", "leaks", "hangs", "babbles", "interrupts"
 
 
 @pytest.mark.timeout(180)
-def test_everybody_else_goes_on_while_functions_misbehave(house: House) -> None:
+def test_everybody_else_goes_on_while_functions_misbehave(house: LakeFixture) -> None:
     runner, stop = Watched(house.folders), threading.Event()
-    nursery, news = Nursery(runner.folders, Settings()), LakeNews(runner.folders, stop)
+    nursery, news = WorkerFactory(runner.folders, Settings()), CommitListener(runner.folders, stop)
     scheduled = MISCHIEF.replace("on=request()", 'on=every("100ms")')
     head, *cases = scheduled.split("@function")
     bodies = {name: c for c in cases for name in BAD if f"def {name}(" in c}
     beat = '@function(on=every("100ms"), writes="server_facts")\ndef beat(now): return facts(now)\n'
     sources = [source(runner.folders, f"{head}@function{bodies[name]}", name) for name in BAD]
     residents = [
-        Resident(runner, Isolate(nursery, each), news)
+        SourceWorker(runner, SubprocessExecutor(nursery, each), news)
         for each in [*sources, source(runner.folders, beat, "beat")]
     ]
     for resident in residents:

@@ -4,15 +4,15 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from functions.engine.executors.subprocess_executor import Isolate, Nursery
-from functions.engine.executors.worker_pool import MOST, Crew
-from functions.engine.executors.worker_protocol import Source
-from functions.engine.function_endpoint import Door
-from functions.engine.listeners import LakeNews
-from functions.engine.user_code import Users
+from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.executors.worker_pool import MOST, WorkerPool
+from functions.engine.executors.worker_protocol import CodeSource
+from functions.engine.function_endpoint import FunctionEndpoint
+from functions.engine.listeners import CommitListener
+from functions.engine.user_code import UserCode
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.conftest import House
+from tests.conftest import LakeFixture
 from tests.functions.engine.engine_scenes import Watched, save
 
 MEET = """
@@ -27,22 +27,26 @@ def meet(body, now):
 
 
 @pytest.fixture
-def crew(folders: Folders) -> Crew:
-    return Crew(Isolate(Nursery(folders, Settings()), Source(module="nothing.loads.it")))
+def crew(folders: Folders) -> WorkerPool:
+    return WorkerPool(
+        SubprocessExecutor(
+            WorkerFactory(folders, Settings()), CodeSource(module="nothing.loads.it")
+        )
+    )
 
 
 @pytest.fixture
-def folders(house: House) -> Folders:
+def folders(house: LakeFixture) -> Folders:
     return house.folders
 
 
 def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None:
     save(folders, "meet", MEET)
     runner, stop = Watched(folders), threading.Event()
-    nursery, news = Nursery(folders, Settings()), LakeNews(folders, stop)
-    users = Users(runner, nursery, news)
+    nursery, news = WorkerFactory(folders, Settings()), CommitListener(folders, stop)
+    users = UserCode(runner, nursery, news)
     users.look()
-    door = Door(runner, nursery, users)
+    door = FunctionEndpoint(runner, nursery, users)
 
     def ask(mine: str, other: str) -> int:
         paths = {"mine": str(folders.data / mine), "other": str(folders.data / other)}
@@ -56,7 +60,7 @@ def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None
         resident.stop()
 
 
-def test_a_crew_has_its_resident_first_and_keeps_one_spare(crew: Crew) -> None:
+def test_a_crew_has_its_resident_first_and_keeps_one_spare(crew: WorkerPool) -> None:
     with crew.one() as first, crew.one() as second, crew.one() as third:
         assert len({id(first), id(second), id(third)}) == 3
     with crew.one() as again, crew.one() as spare:
@@ -64,7 +68,7 @@ def test_a_crew_has_its_resident_first_and_keeps_one_spare(crew: Crew) -> None:
         assert spare in (second, third)
 
 
-def test_no_more_are_busy_than_may_be(crew: Crew) -> None:
+def test_no_more_are_busy_than_may_be(crew: WorkerPool) -> None:
     opened = [crew.one() for _ in range(MOST)]
     for each in opened:
         each.__enter__()
@@ -77,7 +81,7 @@ def test_no_more_are_busy_than_may_be(crew: Crew) -> None:
     assert not waiting.is_alive()
 
 
-def test_a_closed_crew_keeps_nobody(crew: Crew) -> None:
+def test_a_closed_crew_keeps_nobody(crew: WorkerPool) -> None:
     with crew.one(), crew.one() as spare:
         crew.close()
     with crew.one(), crew.one() as other:
