@@ -29,36 +29,36 @@ def main() -> None:
     stop = stop_on_signals()
     settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
-    nursery = WorkerFactory(folders, settings)
+    worker_factory = WorkerFactory(folders, settings)
     if arguments.room == "collect":
-        collect(Runner(folders, settings, nursery=nursery), nursery, stop)
+        collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
     else:
-        think(Runner(folders, settings), nursery, stop)
+        think(Runner(folders, settings), worker_factory, stop)
 
 
-def collect(runner: Runner, nursery: WorkerFactory, stop: threading.Event) -> None:
+def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
     """Run the adapters and the source files, each in its own process, and take what is pushed."""
     news = CommitListener(runner.folders, stop)
-    residents = [
-        SourceWorker(runner, SubprocessExecutor(nursery, source), news)
+    source_workers = [
+        SourceWorker(runner, SubprocessExecutor(worker_factory, source), news)
         for source in registry.adapter_sources(runner.settings)
     ]
-    for resident in residents:
-        resident.start()
+    for source_worker in source_workers:
+        source_worker.start()
     with serve_ingest(runner.folders):
-        UserCode(runner, nursery, news, SOURCES).keep_watch(stop)
-    for resident in residents:
-        resident.stop()
+        UserCode(runner, worker_factory, news, SOURCES).keep_watch(stop)
+    for source_worker in source_workers:
+        source_worker.stop()
     runner.flush()
 
 
-def think(runner: Runner, nursery: WorkerFactory, stop: threading.Event) -> None:
+def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
     """Run our functions that make rows out of rows, the user's own, and what is called for."""
     news = CommitListener(runner.folders, stop)
-    users = UserCode(runner, nursery, news)
+    users = UserCode(runner, worker_factory, news)
     watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
     watcher.start()
-    with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, nursery, users).answer):
+    with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer):
         run_scheduler(runner, registry.thinkers(), stop, watch_lake=True)
     watcher.join()
     runner.flush()

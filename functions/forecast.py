@@ -32,7 +32,7 @@ from storage.query.windows import Contexts
 SILENT = timedelta(minutes=30)
 
 # What one run forecasts: its rows, 40 kB a server, are in memory until they are a segment, and the
-# keeper commits them while the next are made.
+# writer commits them while the next are made.
 TOGETHER = 512
 
 Floats = npt.NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""The keeper's process: `python -m storage --data DIR`."""
+"""The writer's process: `python -m storage --data DIR`."""
 
 import argparse
 import logging
@@ -21,7 +21,7 @@ from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform.process import configure_logging, stop_on_signals
 
-log = logging.getLogger("keeper")
+log = logging.getLogger("writer")
 
 UPKEEP_EVERY_S = 300.0
 # Without news from the watcher the inbox is looked at this often all the same.
@@ -37,39 +37,39 @@ def main() -> None:
     configure_logging()
     stop = stop_on_signals()
     try:
-        keeper = Writer.open(data)
+        writer = Writer.open(data)
     except (WriterRunning, DataFolderNotWritable, SettingsError) as error:
         sys.exit(f"ERROR {error}")
     log.info("keeping %s", Folders.at(data).lake)
     with catalog_held_open(Folders.at(data)):
-        keep(keeper, Folders.at(data), stop)
-    keeper.close()
+        keep(writer, Folders.at(data), stop)
+    writer.close()
 
 
-def keep(keeper: Writer, folders: Folders, stop: threading.Event) -> None:
+def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
     """Commit as segments come, with a piece of maintenance between, until `stop` is set."""
     # Of monotonic time: the clock may be set while we run.
     upkept = time.monotonic()
     pieces: Iterator[MaintenanceStep] = iter(())
-    drain(keeper, stop)
+    drain(writer, stop)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        drain(keeper, stop)
+        drain(writer, stop)
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
-            pieces = iter(keeper.upkeep(datetime.now(UTC)))
-        look_after(pieces, keeper, stop)
+            pieces = iter(writer.upkeep(datetime.now(UTC)))
+        look_after(pieces, writer, stop)
 
 
-def drain(keeper: Writer, stop: threading.Event) -> None:
+def drain(writer: Writer, stop: threading.Event) -> None:
     """Commit until the inbox is empty; what cannot be committed now stays there for later."""
     while not stop.is_set():
         try:
-            done = keeper.commit_waiting(datetime.now(UTC))
+            done = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
-            trouble = keeper.trouble(error)
+            trouble = writer.trouble(error)
             log.error("nothing was committed, the segments stay in the inbox: %s", trouble)
             stop.wait(RETRY_AFTER_S)
             return
@@ -80,7 +80,7 @@ def drain(keeper: Writer, stop: threading.Event) -> None:
         log.info("%s", ", ".join(f"{count} {name}" for name, count in done.rows.items()))
 
 
-def look_after(pieces: Iterable[MaintenanceStep], keeper: Writer, stop: threading.Event) -> None:
+def look_after(pieces: Iterable[MaintenanceStep], writer: Writer, stop: threading.Event) -> None:
     """Do the next piece of maintenance; it may fail, and the next round tries again."""
     if stop.is_set():
         return
@@ -91,7 +91,7 @@ def look_after(pieces: Iterable[MaintenanceStep], keeper: Writer, stop: threadin
     except ReadersBusy as error:
         log.info("merging waits for the next round: %s", error)
     except (duckdb.Error, OSError) as error:
-        trouble = keeper.trouble(error)
+        trouble = writer.trouble(error)
         log.error("maintenance waits for the next round, in 5 minutes: %s", trouble)
 
 

@@ -1,4 +1,4 @@
-"""A lake in a temporary folder, with a keeper that commits when it is told to."""
+"""A lake in a temporary folder, with a writer that commits when it is told to."""
 
 import shutil
 from collections.abc import Iterator
@@ -26,10 +26,10 @@ NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
 
 @dataclass
 class LakeFixture:
-    """A data folder with its keeper and a reader beside it."""
+    """A data folder with its writer and a reader beside it."""
 
     folders: Folders
-    keeper: Writer
+    writer: Writer
     reader: Reader
 
     def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **told: Any) -> Path:
@@ -42,8 +42,8 @@ class LakeFixture:
         return segment.write(self.folders, rows, provenance)
 
     def commit(self, now: datetime = NOW) -> CommitResult:
-        """Let the keeper commit what waits."""
-        return self.keeper.commit_waiting(now)
+        """Let the writer commit what waits."""
+        return self.writer.commit_waiting(now)
 
     def one(self, sql: str, **parameters: Any) -> Any:
         """The first value of a query."""
@@ -52,7 +52,7 @@ class LakeFixture:
 
 @pytest.fixture(scope="session")
 def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder as a keeper makes it, to be copied: that is quicker than to make one."""
+    """A data folder as a writer makes it, to be copied: that is quicker than to make one."""
     data = tmp_path_factory.mktemp("empty")
     Writer.open(data).close()
     return data
@@ -64,4 +64,4 @@ def house(tmp_path: Path, empty_lake: Path) -> Iterator[LakeFixture]:
     house = LakeFixture(Folders.at(tmp_path), Writer.open(tmp_path), Reader.open(tmp_path))
     yield house
     house.reader.close()
-    house.keeper.close()
+    house.writer.close()

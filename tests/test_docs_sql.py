@@ -53,10 +53,10 @@ def full(tmp_path_factory: pytest.TempPathFactory, empty_lake: Path) -> Iterator
             for s in "abc"[i:]
         ])  # fmt: skip
         house.commit(NOW + timedelta(seconds=i))
-    house.keeper.merge("metrics")
+    house.writer.merge("metrics")
     yield house
     house.reader.close()
-    house.keeper.close()
+    house.writer.close()
 
 
 @pytest.fixture

@@ -97,7 +97,7 @@ def parked(house: LakeFixture) -> Roster:
     roster = Roster(Runner(house.folders, Settings(), clock=lambda: NOW))
     function = roster.find("good").function
     for i in range(5):
-        roster.runner.run(function, "t", NOW - timedelta(seconds=10 - i), hands=Failing())
+        roster.runner.run(function, "t", NOW - timedelta(seconds=10 - i), executor=Failing())
     roster.runner.flush()
     return roster
 

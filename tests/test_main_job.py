@@ -111,9 +111,9 @@ def test_the_main_job(tmp_path: Path) -> None:
 
 
 def kill_and_see_it_come_back(demo: Demo) -> None:
-    first = demo.pid_of("keeper")
+    first = demo.pid_of("writer")
     os.kill(first, signal.SIGKILL)
-    until(lambda: demo.pid_of("keeper") != first, "the keeper is back")
-    until(lambda: "keeper" in demo.page() and "signal 9" in demo.page(), "the site tells")
+    until(lambda: demo.pid_of("writer") != first, "the writer is back")
+    until(lambda: "writer" in demo.page() and "signal 9" in demo.page(), "the site tells")
     newest = "SELECT max(ts) > now() - INTERVAL 10 SECOND AS live FROM metrics"
     until(lambda: demo.sql(newest)[0]["live"], "samples flow again")

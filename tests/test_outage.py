@@ -31,7 +31,7 @@ WITHIN_S = 60.0
 SERVERS, STEP, HOUR = 10, timedelta(seconds=20), timedelta(hours=1)
 OVERLAP = timedelta(minutes=2)
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=10)
-MODULES = {"keeper": ("storage",), "collect": ("functions", "collect")}
+MODULES = {"writer": ("storage",), "collect": ("functions", "collect")}
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -115,7 +115,7 @@ class OutageScene:
         assert self.sql(counts) == {"n": self.sent, "different": self.sent}
 
     def fetched(self) -> int:
-        """How many rows were ever handed to the keeper."""
+        """How many rows were ever handed to the writer."""
         return int(self.sql(
             "SELECT sum(rows_in)::BIGINT AS n FROM segments WHERE table_name = 'metrics'"
         )["n"])  # fmt: skip
@@ -138,7 +138,7 @@ class OutageScene:
 def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutageScene]:
     scene = OutageScene(tmp_path_factory.mktemp("data"), mongod)
     scene.send(timedelta(minutes=15))
-    scene.start("keeper", "collect")
+    scene.start("writer", "collect")
     try:
         scene.until_all_came()
         yield scene
@@ -164,25 +164,25 @@ def without_collect(scene: OutageScene) -> None:
     scene.start("collect")
 
 
-def without_the_keeper(scene: OutageScene) -> None:
-    scene.kill("keeper")
+def without_the_writer(scene: OutageScene) -> None:
+    scene.kill("writer")
     scene.send(HOUR)
     inbox = scene.data / "inbox"
-    scene.wait(lambda: list(inbox.glob("*.parquet")), "the inbox holds what the keeper misses")
-    scene.start("keeper")
+    scene.wait(lambda: list(inbox.glob("*.parquet")), "the inbox holds what the writer misses")
+    scene.start("writer")
 
 
 def without_anything(scene: OutageScene) -> None:
-    scene.kill("keeper", "collect")
+    scene.kill("writer", "collect")
     scene.mongod.kill()
     scene.mongod.start()
     scene.send(HOUR)
-    scene.start("keeper", "collect")
+    scene.start("writer", "collect")
 
 
 @pytest.mark.parametrize(
     "outage",
-    [without_the_source, without_the_child, without_collect, without_the_keeper, without_anything],
+    [without_the_source, without_the_child, without_collect, without_the_writer, without_anything],
 )
 def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
     scene: OutageScene, outage: Callable[[OutageScene], None]

@@ -22,20 +22,21 @@ from datetime import UTC, datetime, timedelta
 from functions.engine import registry
 from functions.engine.runner import Runner
 from storage.config.folders import Folders
-from storage.lake.writer import Keeper
+from storage.lake.writer import Writer
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 
 data = sys.argv[1]
 now = datetime.now(UTC)
-keeper = Keeper.open(data)
+writer = Writer.open(data)
 fleet = SimulatorSettings(enabled=True, servers=2, history_days=1.1)
 settings = Settings(sources=SourceSettings(simulator=fleet))
 runner = Runner(Folders.at(data), settings)
 for name in ("simulator", "rollup", "forecast", "risk"):
     run = runner.run(registry.find(name), "test", now)
     assert run.error is None, run.error
-    keeper.commit_waiting(now)
-import storage.__main__, functions.__main__, web.__main__, hoursight, scripts.cli.launch, scripts.cli.doctor
+    writer.commit_waiting(now)
+import storage.__main__, functions.__main__, web.__main__, hoursight
+import scripts.cli.launch, scripts.cli.doctor
 from hoursight import connect
 with connect(data) as lake:
     print(lake.sql("SELECT count(*) AS n FROM forecasts WHERE p50 IS NOT NULL")["n"][0].as_py())

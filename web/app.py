@@ -51,8 +51,8 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     lake, pages = LakeSession(data), Live(Path(data))
     app = Litestar(
         route_handlers=[
-            *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES, *functions_api.ROUTES,
-            *ingest_api.ROUTES,
+            *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES,
+            *functions_api.ROUTES, *ingest_api.ROUTES,
             live, _static(),
         ],
         guards=[admitted],
@@ -133,7 +133,7 @@ def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
     return _answer(
         request, "trouble", 503, "The lake cannot be read", detail=str(error), data=folders.data,
         remedy=(
-            "See whether the disk is full or gone and whether the keeper runs. If the catalog is "
+            "See whether the disk is full or gone and whether the writer runs. If the catalog is "
             "damaged, put back the last backup. This page tries again every 5 seconds."
         ),
         troubles=list(writer_problem(folders, now)),

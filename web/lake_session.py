@@ -43,7 +43,7 @@ class LakeSession:
     def _open(self) -> Reader:
         reader = Reader.open(self.folders.data)
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
-            raise LakeMissing(self.folders)  # the keeper is just making it
+            raise LakeMissing(self.folders)  # the writer is just making it
         return reader
 
     def _forget(self) -> None:

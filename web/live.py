@@ -46,7 +46,7 @@ class _OpenPage:
 
 
 class Live:
-    """Watches the keeper's announcements and passes them on to the open pages."""
+    """Watches the writer's announcements and passes them on to the open pages."""
 
     def __init__(self, data: Path) -> None:
         self._data = data

@@ -2,7 +2,7 @@
 
 The cursor holds a position. While documents are gathered or counters compared it lies further back
 than what was read, so that after a restart what was not yet whole is fetched again; the rows are
-the same then, and the keeper takes each (server, ts) once.
+the same then, and the writer takes each (server, ts) once.
 """
 
 import time

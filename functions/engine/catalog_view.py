@@ -49,7 +49,7 @@ class Roster:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self._nursery = WorkerFactory(runner.folders, runner.settings)
+        self._worker_factory = WorkerFactory(runner.folders, runner.settings)
 
     def known(self) -> tuple[list[Known], dict[str, str]]:
         """The functions that run, and the files of which none can, each with the reason."""
@@ -74,12 +74,12 @@ class Roster:
     @contextmanager
     def at_hand(self, known: Known) -> Iterator[SubprocessExecutor | None]:
         """The hands that call a function; None for one that is called in this process."""
-        isolate = SubprocessExecutor(self._nursery, known.source) if known.source else None
+        executor = SubprocessExecutor(self._worker_factory, known.source) if known.source else None
         try:
-            yield isolate
+            yield executor
         finally:
-            if isolate:
-                isolate.close()
+            if executor:
+                executor.close()
 
     def call(
         self,
@@ -92,9 +92,9 @@ class Roster:
     ) -> Run:
         """Run a function, and unless `dry` put its rows into the inbox; raises CallFailed."""
         known = self.find(name)
-        with self.at_hand(known) as hands:
+        with self.at_hand(known) as executor:
             run = self.runner.run_whole(
-                known.function, "python", now, dry, hands=hands, paths=paths, body=body
+                known.function, "python", now, dry, executor=executor, paths=paths, body=body
             )
         self.runner.flush()
         if run.error is not None:
@@ -115,7 +115,7 @@ class Roster:
             good, trouble = good_ones.load(name), None
             if good is None or good.text != source.text:
                 try:
-                    loaded(folders, self._nursery, source, taken, place).close()
+                    loaded(folders, self._worker_factory, source, taken, place).close()
                 except LoadFailed as error:
                     trouble = str(error)
                 good = good_ones.load(name)

@@ -35,9 +35,9 @@ class FunctionCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class FunctionEndpoint:
     """Runs what is asked for."""
 
-    def __init__(self, runner: Runner, nursery: WorkerFactory, users: UserCode) -> None:
+    def __init__(self, runner: Runner, worker_factory: WorkerFactory, users: UserCode) -> None:
         self._runner = runner
-        self._nursery = nursery
+        self._worker_factory = worker_factory
         self._users = users
 
     def answer(self, question: bytes) -> tuple[int, bytes]:
@@ -49,9 +49,14 @@ class FunctionEndpoint:
         if asked.now is not None and asked.now.tzinfo is None:
             return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
         try:
-            with self._found(asked.name) as (function, hands):
+            with self._found(asked.name) as (function, executor):
                 run = self._runner.run_whole(
-                    function, "request", asked.now, asked.dry_run, hands=hands, body=asked.body
+                    function,
+                    "request",
+                    asked.now,
+                    asked.dry_run,
+                    executor=executor,
+                    body=asked.body,
                 )
         except registry.UnknownFunction as error:
             return 404, _error(str(error))
@@ -62,25 +67,25 @@ class FunctionEndpoint:
     def _found(self, name: str) -> Iterator[tuple[Declared, Executor | None]]:
         """A function, by its name or the path of its request, and whose hands it lives in."""
         known = self._users.functions()
-        for function, resident in known:
+        for function, source_worker in known:
             paths = {t.path for t in function.on if isinstance(t, Request) and t.path}
             if name not in {function.name, *paths}:
                 continue
             if "cursor" in function.needs:  # where one run ends the next goes on
-                yield function, resident.isolate
+                yield function, source_worker.executor
                 return
-            with resident.crew.one() as isolate:
-                yield function, isolate
+            with source_worker.pool.one() as executor:
+                yield function, executor
             return
         ours = registry.find(name, also=[function.name for function, _ in known])
         if ours in registry.thinkers():
             yield ours, None
             return
-        isolate = SubprocessExecutor(self._nursery, CodeSource(module=ours.call.__module__))
+        executor = SubprocessExecutor(self._worker_factory, CodeSource(module=ours.call.__module__))
         try:
-            yield ours, isolate
+            yield ours, executor
         finally:
-            isolate.close()
+            executor.close()
 
 
 def rows_as_json(batch: Batch) -> dict[str, list[dict[str, Any]]]:

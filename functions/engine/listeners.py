@@ -47,7 +47,7 @@ class WakeEvent:
 
 
 class CommitListener:
-    """Passes the keeper's announcements on to any number of mailboxes."""
+    """Passes the writer's announcements on to any number of mailboxes."""
 
     def __init__(self, folders: Folders, stop: threading.Event) -> None:
         self._folders = folders

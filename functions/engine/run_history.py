@@ -66,9 +66,9 @@ class Elsewhere:
     """
 
     def __init__(
-        self, nursery: WorkerFactory, clock: Callable[[], datetime], otherwise: RunHistory
+        self, worker_factory: WorkerFactory, clock: Callable[[], datetime], otherwise: RunHistory
     ) -> None:
-        self._nursery, self._clock, self._otherwise = nursery, clock, otherwise
+        self._worker_factory, self._clock, self._otherwise = worker_factory, clock, otherwise
         self._lock = threading.Lock()
         self._child: SubprocessExecutor | None = None
         self._rest = threading.Timer(0, self.close)
@@ -99,7 +99,7 @@ class Elsewhere:
 
     def _asked(self, body: dict[str, Any]) -> Rows:
         if self._child is None:
-            self._child = SubprocessExecutor(self._nursery, CodeSource(module=__name__))
+            self._child = SubprocessExecutor(self._worker_factory, CodeSource(module=__name__))
         declared = self._child.load().functions[0]
         batch = self._child.call(declared, CallRequest(self._clock(), None, (), body)).batch
         return list(batch.rows["runs"].to_pylist())

@@ -128,7 +128,7 @@ def function_state(code_hash: str, runs: Sequence[Entry]) -> FunctionState:
 
 
 def _waiting(folders: Folders) -> Iterable[Entry]:
-    """The runs whose segments the keeper has not taken yet."""
+    """The runs whose segments the writer has not taken yet."""
     for path in folders.inbox.glob("*-runs-*.parquet"):
         try:
             yield from pq.read_table(path).to_pylist()

@@ -79,7 +79,7 @@ class Runner:
         folders: Folders,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        nursery: WorkerFactory | None = None,
+        worker_factory: WorkerFactory | None = None,
     ) -> None:
         self.folders = folders
         self.settings = settings
@@ -87,7 +87,7 @@ class Runner:
         self._in_place = InProcessExecutor(folders, settings)
         self._cursors: dict[str, str] = {}
         here = Here(self._in_place.reader)
-        self._past = Elsewhere(nursery, clock, otherwise=here) if nursery else here
+        self._past = Elsewhere(worker_factory, clock, otherwise=here) if worker_factory else here
         self.ledger = RunLog(folders, clock, self._past)
 
     def run(
@@ -97,7 +97,7 @@ class Runner:
         now: datetime | None = None,
         dry: bool = False,
         *,
-        hands: Executor | None = None,
+        executor: Executor | None = None,
         paths: tuple[Path, ...] = (),
         body: Any = None,
     ) -> Run:
@@ -111,7 +111,9 @@ class Runner:
         told = {"trigger": trigger, "ts": now}
         try:
             cursor = self._cursor(function.name) if "cursor" in function.needs else None
-            answer = (hands or self._in_place).call(function, CallRequest(now, cursor, paths, body))
+            answer = (executor or self._in_place).call(
+                function, CallRequest(now, cursor, paths, body)
+            )
             error = None if dry else self._put_away(function, answer, now)
             outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
         except RunStopped as stopped:

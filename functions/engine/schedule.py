@@ -27,7 +27,7 @@ class Schedule:
     """
 
     function: Declared
-    hands: Executor | None = None
+    executor: Executor | None = None
     last: datetime | None = None
     changed: set[str] = field(default_factory=set)
     paths: set[Path] = field(default_factory=set)
@@ -45,7 +45,7 @@ class Schedule:
     @property
     def parked(self) -> bool:
         """Whether it is only tried now and then."""
-        return self.hands is not None and self.faults >= SUSPEND_AFTER
+        return self.executor is not None and self.faults >= SUSPEND_AFTER
 
     def note(self, tables: Iterable[str], paths: Mapping[str, set[Path]] = NOTHING) -> None:
         """Remember which tables changed, and which files, by the pattern that they match."""

@@ -56,14 +56,14 @@ class SchedulerLoop:
 class SourceWorker:
     """A source that lives in a child: the thread that runs its functions when they are due."""
 
-    def __init__(self, runner: Runner, isolate: SubprocessExecutor, news: CommitListener) -> None:
-        self.isolate = isolate
-        self.crew = WorkerPool(isolate)
+    def __init__(self, runner: Runner, executor: SubprocessExecutor, news: CommitListener) -> None:
+        self.executor = executor
+        self.pool = WorkerPool(executor)
         self._runner = runner
         self._news = news
         self._mailbox = WakeEvent()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._live, daemon=True, name=isolate.source.name)
+        self._thread = threading.Thread(target=self._live, daemon=True, name=executor.source.name)
 
     def start(self) -> None:
         """Load the source if that is still to be done, and run what it declares."""
@@ -73,27 +73,27 @@ class SourceWorker:
         """End it at once, also in the middle of a run: what that would have brought comes again."""
         self._stop.set()
         self._mailbox.post()
-        self.crew.close()
-        self.isolate.close()
+        self.pool.close()
+        self.executor.close()
         self._thread.join()
 
     def _live(self) -> None:
         while not self._stop.is_set():
             try:
-                self.isolate.load()
+                self.executor.load()
                 break
             except LoadFailed as error:
-                self._runner.failed_to_load(self.isolate.source, str(error))
+                self._runner.failed_to_load(self.executor.source, str(error))
                 self._stop.wait(BACK_OFF_S[-1])
             except RunStopped:
                 return
         self._news.subscribe(self._mailbox)
-        schedules = [self._schedule(function) for function in self.isolate.functions]
+        schedules = [self._schedule(function) for function in self.executor.functions]
         SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
         self._news.leave(self._mailbox)
 
     def _schedule(self, function: Declared) -> Schedule:
-        schedule = Schedule(function, self.isolate)
+        schedule = Schedule(function, self.executor)
         standing = self._runner.ledger.standing(function)
         schedule.resume(standing)
         for trigger in function.on:
@@ -126,7 +126,7 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
         return
     tables, paths = schedule.take()
     run = runner.run(
-        schedule.function, trigger, now, hands=schedule.hands, paths=tuple(sorted(paths))
+        schedule.function, trigger, now, executor=schedule.executor, paths=tuple(sorted(paths))
     )
     if run.outcome in ("ok", "nothing"):
         schedule.ran(now, failed=False, more=run.batch.more)

@@ -130,23 +130,23 @@ class LastGoodVersions:
 
 
 def loaded(
-    folders: Folders, nursery: WorkerFactory, source: CodeSource, taken: Mapping[str, str],
+    folders: Folders, worker_factory: WorkerFactory, source: CodeSource, taken: Mapping[str, str],
     place: CodeFolder = FUNCTIONS,
 ) -> SubprocessExecutor:  # fmt: skip
     """A source in a child, and kept as good; LoadFailed when it is not.
 
     `taken` tells whose the names are that are taken already.
     """
-    isolate = SubprocessExecutor(nursery, source).load()
-    for each in isolate.functions:
+    executor = SubprocessExecutor(worker_factory, source).load()
+    for each in executor.functions:
         if taken.get(each.name, source.name) != source.name:
-            isolate.close()
+            executor.close()
             raise LoadFailed(
                 f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
                 "another name"
             )
-    LastGoodVersions(folders, place).save(source.name, GoodVersion(source.text, isolate.functions))
-    return isolate
+    LastGoodVersions(folders, place).save(source.name, GoodVersion(source.text, executor.functions))
+    return executor
 
 
 def taken_names(folders: Folders, place: CodeFolder) -> dict[str, str]:
@@ -167,19 +167,19 @@ class UserCode:
     def __init__(
         self,
         runner: Runner,
-        nursery: WorkerFactory,
+        worker_factory: WorkerFactory,
         news: CommitListener,
         place: CodeFolder = FUNCTIONS,
     ) -> None:
         self._place = place
         self._runner = runner
         self._folders = runner.folders
-        self._nursery = nursery
+        self._worker_factory = worker_factory
         self._news = news
         self._good = LastGoodVersions(self._folders, place)
         self._stamps: dict[str, str] = {}
         self._off: frozenset[str] = frozenset()
-        self.residents: dict[str, SourceWorker] = {}
+        self.source_workers: dict[str, SourceWorker] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
         """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
@@ -193,17 +193,17 @@ class UserCode:
         ):  # fmt: skip
             if not stop.is_set():
                 self.look()  # also when nothing is told: the watch begins after the first look
-        for resident in self.residents.values():
-            resident.stop()
+        for source_worker in self.source_workers.values():
+            source_worker.stop()
 
     def look(self) -> None:
         """Take up what is new in the folder, and let go of what has gone."""
         found = self._place.sources(self._folders)
         helpers = sorted(self._place.at(self._folders).glob("_*.py"))
         shared = b"".join(path.read_bytes() for path in helpers)
-        for name in self.residents.keys() - found.keys():
+        for name in self.source_workers.keys() - found.keys():
             log.info("%s is gone", name)
-            self.residents.pop(name).stop()
+            self.source_workers.pop(name).stop()
         self._tell_of_absent(found)
         for name, source in found.items():
             stamp = hash_of(shared + source.text)
@@ -224,19 +224,21 @@ class UserCode:
 
     def functions(self) -> list[tuple[Declared, SourceWorker]]:
         """What runs now, and where it lives."""
-        residents = list(self.residents.values())
-        return [(function, each) for each in residents for function in each.isolate.functions]
+        source_workers = list(self.source_workers.values())
+        return [(function, each) for each in source_workers for function in each.executor.functions]
 
     def _renew(self, source: CodeSource) -> None:
         try:
-            isolate = loaded(self._folders, self._nursery, source, self._taken(), self._place)
+            executor = loaded(
+                self._folders, self._worker_factory, source, self._taken(), self._place
+            )
         except LoadFailed as error:
             self._runner.failed_to_load(source, str(error))
             self._tell(source.name, source.text, "refused", str(error))
             self._keep_good(source)
             return
         self._tell(source.name, source.text, "live")
-        self._install(isolate)
+        self._install(executor)
 
     def _tell(self, name: str, text: bytes | None, event: str, detail: str | None = None) -> None:
         """Write down what becomes of a source file; of functions `runs` tells."""
@@ -246,26 +248,26 @@ class UserCode:
     def _keep_good(self, source: CodeSource) -> None:
         """Leave the last good version running, or start it when this process runs none yet."""
         good = self._good.load(source.name)
-        if source.name not in self.residents and good is not None:
+        if source.name not in self.source_workers and good is not None:
             with suppress(LoadFailed):
                 self._install(
                     SubprocessExecutor(
-                        self._nursery, CodeSource(path=source.path, text=good.text)
+                        self._worker_factory, CodeSource(path=source.path, text=good.text)
                     ).load()
                 )
 
-    def _install(self, isolate: SubprocessExecutor) -> None:
-        name = isolate.source.name
-        if name in self.residents:
-            self.residents.pop(name).stop()
-        self.residents[name] = SourceWorker(self._runner, isolate, self._news)
-        self.residents[name].start()
-        log.info("%s is live: %s", name, ", ".join(f.name for f in isolate.functions))
+    def _install(self, executor: SubprocessExecutor) -> None:
+        name = executor.source.name
+        if name in self.source_workers:
+            self.source_workers.pop(name).stop()
+        self.source_workers[name] = SourceWorker(self._runner, executor, self._news)
+        self.source_workers[name].start()
+        log.info("%s is live: %s", name, ", ".join(f.name for f in executor.functions))
 
     def _taken(self) -> dict[str, str]:
         others = taken_names(self._folders, self._place)
         return others | {
-            function.name: each.isolate.source.name for function, each in self.functions()
+            function.name: each.executor.source.name for function, each in self.functions()
         }
 
 

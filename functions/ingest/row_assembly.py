@@ -59,7 +59,7 @@ class RowAssembler:
 
     def rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
         """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
-        with np.errstate(all="ignore"):  # a sender may send infinity; the keeper tells it off
+        with np.errstate(all="ignore"):  # a sender may send infinity; the writer tells it off
             return self._rows(readings)
 
     def _rows(self, readings: PartialSamples) -> dict[str, pa.Table]:

@@ -66,7 +66,7 @@ def count_rows(data: Path, server: str) -> int:
 
 
 def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
-    """Ask the keeper to delete a server, or do it where none runs, and say what went."""
+    """Ask the writer to delete a server, or do it where none runs, and say what went."""
     folders, asked = Folders.at(data), datetime.now(UTC)
     row = {"server": server, "ts": asked, "why": why}
     segment.write_row(folders, "deletions", "command", row)
@@ -81,16 +81,16 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
 
 def _commit_where_none_runs(folders: Folders) -> None:
     try:
-        keeper = Writer.open(folders.data)
+        writer = Writer.open(folders.data)
     except WriterRunning:
         return
     while pending_segments(folders.data):
-        keeper.commit_waiting(datetime.now(UTC))
-    keeper.close()
+        writer.commit_waiting(datetime.now(UTC))
+    writer.close()
 
 
 def _outcome(folders: Folders, server: str, asked: datetime) -> list[dict[str, Any]]:
-    """What went, once the keeper has done it; NotDone when it takes too long."""
+    """What went, once the writer has done it; NotDone when it takes too long."""
     reader = Reader.open(folders.data)
     give_up = time.monotonic() + WAIT_S
     try:
@@ -106,7 +106,7 @@ def _outcome(folders: Folders, server: str, asked: datetime) -> list[dict[str, A
     finally:
         reader.close()
     raise NotDone(
-        f"the keeper has not come to it in {WAIT_S:.0f} s: {server} goes when it does; see "
+        f"the writer has not come to it in {WAIT_S:.0f} s: {server} goes when it does; see "
         "'hoursight doctor'"
     )
 

@@ -50,13 +50,19 @@ def call_and_tell(
     roster, sent = roster_of(data), _parsed(body)
     known = roster.find(name)
     moment = now.replace(tzinfo=UTC) if now else None
-    with roster.at_hand(known) as hands:
+    with roster.at_hand(known) as executor:
         while True:
             run = roster.runner.run(
-                known.function, "command", moment, dry_run, hands=hands, paths=files, body=sent
+                known.function,
+                "command",
+                moment,
+                dry_run,
+                executor=executor,
+                paths=files,
+                body=sent,
             )
             roster.runner.flush()
-            _tell(run, hands, say, verbose, dry_run)
+            _tell(run, executor, say, verbose, dry_run)
             if run.batch.more and run.error is None and not dry_run:
                 continue
             if once:
@@ -71,8 +77,8 @@ def _parsed(body: str | None) -> Any:
         raise NotCalled(f"--body {body!r} is no JSON: {error}") from error
 
 
-def _tell(run: Run, hands: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
-    printed = getattr(hands, "printed", "").rstrip()
+def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
+    printed = getattr(executor, "printed", "").rstrip()
     if printed:
         say(printed, err=True)
     if run.error:

@@ -143,16 +143,16 @@ def compare(data: Path, say: Say) -> bool:
 
 
 def _fetch_rest(data: Path) -> None:
-    roster, keeper = roster_of(data), Writer.open(data)
+    roster, writer = roster_of(data), Writer.open(data)
     try:
         while True:
             run = roster.call(SOURCE)
-            while keeper.commit_waiting(datetime.now(UTC)).segments:
+            while writer.commit_waiting(datetime.now(UTC)).segments:
                 pass
             if not run.batch.more:
                 return
     finally:
-        keeper.close()
+        writer.close()
 
 
 def main() -> None:

@@ -59,7 +59,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield Finding("lake", str(error), "mend that: samples wait in the inbox meanwhile")
         return
     yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
-    yield _keeper(data, now)
+    yield _writer(data, now)
     yield _samples(reader, now)
     yield _forecasts(reader)
     yield from _functions(reader)
@@ -97,14 +97,14 @@ def _model(folders: Folders) -> Finding:
     )
 
 
-def _keeper(data: Path, now: datetime) -> Finding:
+def _writer(data: Path, now: datetime) -> Finding:
     newest, backlog = last_commit(data), pending_segments(data)
     if newest is None:
-        return Finding("keeper", "nothing was ever committed", "start 'hoursight up'")
+        return Finding("writer", "nothing was ever committed", "start 'hoursight up'")
     age = _age_s(newest, now)
     text = f"last commit {age:.0f} s ago, {backlog} segments wait"
     stuck = backlog > 0 and age > BACKLOG_S
-    return Finding("keeper", text, "is the keeper running? start 'hoursight up'" if stuck else None)
+    return Finding("writer", text, "is the writer running? start 'hoursight up'" if stuck else None)
 
 
 def _samples(reader: Reader, now: datetime) -> Finding:

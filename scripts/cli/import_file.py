@@ -23,7 +23,7 @@ from storage.inbox import notify
 __all__ = ["import_file"]
 
 NAME = "import"
-# So many segments may wait before it waits for the keeper, when there is one that takes them.
+# So many segments may wait before it waits for the writer, when there is one that takes them.
 MAX_WAITING = 20
 PATIENCE_S = 2.0
 COLUMNS = (
@@ -62,7 +62,7 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
             bar.update(task, completed=rows + run.batch.refused)
             if not run.batch.more:
                 break
-            _let_the_keeper_follow(runner.folders)
+            _let_the_writer_follow(runner.folders)
     for reason in reasons:
         say(f"! {reason}", err=True)
     return rows
@@ -86,7 +86,7 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
     return function_of(draw, source, "import")
 
 
-def _let_the_keeper_follow(folders: Folders) -> None:
+def _let_the_writer_follow(folders: Folders) -> None:
     """Wait while many segments wait, as long as they become fewer."""
     waiting = notify.pending_segments(folders.data)
     while waiting > MAX_WAITING:

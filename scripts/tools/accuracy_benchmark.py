@@ -1,6 +1,7 @@
 """The race: the served forecast beside what could be had without it, on servers never seen.
 
-    python -m scripts.tools.accuracy_benchmark --real DIR [--model FILE] [--work DIR] [--write docs/accuracy.md]
+    python -m scripts.tools.accuracy_benchmark --real DIR [--model FILE] [--work DIR] \
+        [--write docs/accuracy.md]
 
 DIR holds smd.parquet, asd.parquet and jumpstarter.parquet; `pip install lightgbm` and the train
 extra are needed. Each forecast answers for every fourth server of a set on its last 4.7 days, from
@@ -133,7 +134,8 @@ def tables(results: Sequence[BenchmarkResult], model: str) -> str:
     """The race as Markdown: losses, medians, bands, and each metric where it has a name."""
     names = list(results[0].tallies)
     parts = [
-        f"Of model `{model}`, by `python -m scripts.tools.accuracy_benchmark --real DIR --write docs/accuracy.md`.",
+        f"Of model `{model}`, by `python -m scripts.tools.accuracy_benchmark --real DIR "
+        "--write docs/accuracy.md`.",
         "### Weighted quantile loss, relative to the value 24 hours before",
         _versus(results, names, lambda score: score.loss),
         "### Absolute error of the median, relative to the same",

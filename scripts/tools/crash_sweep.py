@@ -1,4 +1,4 @@
-"""Kill writer, keeper, backup and the catalog's server at every step; count what is there.
+"""Kill writer, writer, backup and the catalog's server at every step; count what is there.
 
     python -m scripts.tools.crash_sweep --seeds 10
     python -m scripts.tools.crash_sweep --seeds 10 --catalog postgres
@@ -51,7 +51,7 @@ ANY_MOMENT = "at any moment"
 SERVER, REPLY = "server: ", "COMMIT "
 WRITING = ("segment written", "segment synced", "segment renamed")
 SQLITE_POINTS = (*POINTS, ANY_MOMENT)
-# The catalog's server dies where the keeper might have, and around the COMMIT itself.
+# The catalog's server dies where the writer might have, and around the COMMIT itself.
 SERVER_POINTS = (
     *(SERVER + p for p in POINTS if not p.startswith((*WRITING, "backup"))),
     *(REPLY + mode for mode in Proxy.MODES),
@@ -336,25 +336,25 @@ def _write(data: Path, numbers: Sequence[int], tell: Callable[[int], None]) -> N
 def _commit_and_tidy(data: Path, patience_s: float) -> None:
     """Commit what waits, with a whole round of maintenance after it and one more."""
     again = _again(patience_s)
-    keeper: Writer = again(lambda: Writer.open(data))
+    writer: Writer = again(lambda: Writer.open(data))
     now = datetime.now(UTC)
     rounds = 0
     while any(Folders.at(data).inbox.glob("*.parquet")) or rounds < 2:
-        again(lambda: keeper.commit_waiting(now))
-        again(lambda: _tidy(keeper, now))
+        again(lambda: writer.commit_waiting(now))
+        again(lambda: _tidy(writer, now))
         rounds += 1
-    keeper.close()
+    writer.close()
 
 
-def _tidy(keeper: Writer, now: datetime) -> None:
-    """A round of maintenance, in which merging may wait for the next one as in the keeper's."""
-    for piece in keeper.upkeep(now):
+def _tidy(writer: Writer, now: datetime) -> None:
+    """A round of maintenance, in which merging may wait for the next one as in the writer's."""
+    for piece in writer.upkeep(now):
         with suppress(ReadersBusy):
             piece()
 
 
 def _again(patience_s: float) -> Callable[[Callable[[], Any]], Any]:
-    """Tries until it works, as the keeper's process does, while a server may be down."""
+    """Tries until it works, as the writer's process does, while a server may be down."""
 
     def attempt(work: Callable[[], Any]) -> Any:
         give_up = time.monotonic() + patience_s

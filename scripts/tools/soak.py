@@ -2,7 +2,7 @@
 
     python -m scripts.tools.soak --servers 1000 --minutes 10
 
-Starts keeper, collect and think in a folder of their own: simulated servers send every 5 s, four
+Starts writer, collect and think in a folder of their own: simulated servers send every 5 s, four
 functions crash, leak, hang and raise, a reader queries throughout. At the end every (server,
 instant) must be there exactly once. Exits with 1 when that is not so, or when something piled up.
 """
@@ -49,7 +49,7 @@ HISTORY_DAYS = 0.02  # half an hour, all of it every 5 s
 FLAT_SEGMENTS = 2
 
 ROOMS = {
-    "keeper": ["storage"],
+    "writer": ["storage"],
     "collect": ["functions", "collect"],
     "think": ["functions", "think"],
 }
@@ -134,7 +134,7 @@ def account(reader: Reader, servers: int) -> Account:
 
 
 def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
-    """Run for so many minutes, let the keeper finish, and count."""
+    """Run for so many minutes, let the writer finish, and count."""
     folders = Folders.at(data).create()
     simulator = SimulatorSettings(enabled=True, servers=servers, history_days=HISTORY_DAYS)
     write_settings(data, Settings(sources=SourceSettings(HostSettings(False), simulator)))
@@ -143,9 +143,9 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
         with _reader_of(data) as reader:
             _look_on(folders, reader, rooms, servers, minutes, sight)
         _stop(rooms.pop("collect"))
-        _until(lambda: not _waiting(folders), "the keeper takes what waits")
+        _until(lambda: not _waiting(folders), "the writer takes what waits")
         _stop(rooms.pop("think"))
-        _until(lambda: not _waiting(folders), "the keeper takes what waits")
+        _until(lambda: not _waiting(folders), "the writer takes what waits")
     reader = Reader.open(data)
     sight.troubles += _missing_outcomes(reader)
     found = account(reader, servers)
@@ -184,7 +184,7 @@ def _reader_of(data: Path) -> Iterator[Reader]:
     found: list[Reader] = []
 
     def sampled() -> bool:
-        # The keeper makes the lake and its tables while this looks.
+        # The writer makes the lake and its tables while this looks.
         with suppress(LakeMissing, LakeUnreadable, QueryFailed):
             found[:] = found or [Reader.open(data)]
             return _newest(found[0]) is not None

@@ -19,12 +19,12 @@ class Folders:
 
     @property
     def inbox(self) -> Path:
-        """Segments that wait for the keeper."""
+        """Segments that wait for the writer."""
         return self.data / "inbox"
 
     @property
     def rejected(self) -> Path:
-        """Segments that the keeper refused, each with its reason beside it."""
+        """Segments that the writer refused, each with its reason beside it."""
         return self.data / "rejected"
 
     @property
@@ -44,12 +44,12 @@ class Folders:
 
     @property
     def merge_lock(self) -> Path:
-        """Shared by readers while they read; the keeper's alone while a merge takes effect."""
+        """Shared by readers while they read; the writer's alone while a merge takes effect."""
         return self.data / "merge.lock"
 
     @property
     def pen(self) -> Path:
-        """The path by which the keeper names the lake's files where its catalog is networked."""
+        """The path by which the writer names the lake's files where its catalog is networked."""
         return self.data / "pen"
 
     @property

@@ -1,4 +1,4 @@
-"""What the keeper takes from the inbox for one transaction, gathered by table and in order."""
+"""What the writer takes from the inbox for one transaction, gathered by table and in order."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the rest of the system learns of a commit: one file a table, touched by the keeper."""
+"""How the rest of the system learns of a commit: one file a table, touched by the writer."""
 
 import asyncio
 import threading
@@ -55,7 +55,7 @@ def commit_times(data: Path) -> dict[str, int]:
 
 
 def last_commit(data: Path) -> datetime | None:
-    """When the keeper last committed; None before its first time."""
+    """When the writer last committed; None before its first time."""
     newest = max(commit_times(data).values(), default=None)
     return None if newest is None else datetime.fromtimestamp(newest / 1e9, UTC)
 

@@ -1,4 +1,4 @@
-"""What the keeper lets in: files, rows and values are judged, and a refusal has its reason."""
+"""What the writer lets in: files, rows and values are judged, and a refusal has its reason."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

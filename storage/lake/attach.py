@@ -46,7 +46,7 @@ LAKE_OPTIONS = {
     "parquet_compression": ("zstd", "zstd"),
     "parquet_compression_level": ("3", "3"),
     "parquet_version": ("2", "V2"),
-    "sort_on_insert": ("false", "false"),  # the keeper has sorted them, in a tenth of the time
+    "sort_on_insert": ("false", "false"),  # the writer has sorted them, in a tenth of the time
     "target_file_size": ("32MB", "32000000"),  # a larger merged day loses its pruning by time
 }
 
@@ -72,7 +72,7 @@ class LakeUnreadable(Exception):
 def attach_writer(
     folders: Folders, schema: Schema = STOCK, pen: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """The keeper's connection: makes the lake when it is not there, its tables, columns, views.
+    """The writer's connection: makes the lake when it is not there, its tables, columns, views.
 
     By `pen` it names the files that it writes; the catalog remembers the folder itself.
     """
@@ -112,7 +112,7 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     if home.catalog.identity() is None:
         raise LakeMissing(folders)
     connection = _attached(folders, home, _journal(home.catalog))
-    if not _names(connection, "duckdb_tables()", "table_name"):  # the keeper is making them
+    if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is making them
         connection.close()
         raise LakeMissing(folders)
     return connection

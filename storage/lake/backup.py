@@ -128,7 +128,7 @@ def restore(archive: Path, data: Path | str, tell: Tell | None = None) -> Manife
     """Make the folder `data`, which must be new or empty, from a backup.
 
     It appears only when each file's hash, each table's row count and, by the same engine, the
-    hash of its rows are as they were. The next keeper brings it up to its own version. Raises
+    hash of its rows are as they were. The next writer brings it up to its own version. Raises
     BackupRefused.
     """
     target = Path(data).absolute()

@@ -27,9 +27,9 @@ __all__ = [
 
 # The catalog waits this long for a lock before it gives up.
 BUSY_TIMEOUT_MS = 10_000
-# Which advisory lock the keeper of a catalog holds: "hoursig" as a number.
+# Which advisory lock the writer of a catalog holds: "hoursig" as a number.
 LEAD = int.from_bytes(b"hoursig")
-# A keeper's host that is gone is noticed, and its lock free again, after idle + count * interval.
+# A writer's host that is gone is noticed, and its lock free again, after idle + count * interval.
 KEEPALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; "
 KEEPALIVE += "SET tcp_keepalives_count = 3"
 AWAY = re.compile(
@@ -44,7 +44,7 @@ class ExtensionMissing(Exception):
 
 
 class LeaderLockLost(ConnectionError):
-    """This process may not write the catalog: another keeper does, or the server forgot us."""
+    """This process may not write the catalog: another writer does, or the server forgot us."""
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -165,7 +165,7 @@ class LeaderLock:
         if not self._ask(f"SELECT pg_try_advisory_lock({LEAD})"):
             self.close()
             raise LeaderLockLost(
-                f"another keeper, maybe of another host, holds {catalog}: stop it, or use another "
+                f"another writer, maybe of another host, holds {catalog}: stop it, or use another "
                 "database"
             )
 
@@ -184,7 +184,7 @@ class LeaderLock:
             raise LeaderLockLost("the server has let go of our lock")
 
     def close(self) -> None:
-        """Let another keeper write."""
+        """Let another writer write."""
         with suppress(duckdb.Error):  # a broken connection that is closed in a transaction aborts
             self._connection.execute("ROLLBACK")
         self._connection.close()

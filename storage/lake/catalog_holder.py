@@ -1,4 +1,4 @@
-"""Keeps the catalog open while the keeper runs: no reader meets its last connection closing.
+"""Keeps the catalog open while the writer runs: no reader meets its last connection closing.
 
 Whoever closes the last connection to a SQLite catalog folds the WAL in and removes it, under a lock
 that keeps readers out; DuckDB opens and closes one for each transaction, and the SQLite within it

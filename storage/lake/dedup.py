@@ -1,4 +1,4 @@
-"""What the keeper remembers of the lake, so that an everyday commit need not ask it."""
+"""What the writer remembers of the lake, so that an everyday commit need not ask it."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -21,8 +21,8 @@ NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 class CommittedBatches:
     """Which batches were committed: recent ones from memory, older ones from the lake."""
 
-    def __init__(self, writer: WriteConnection) -> None:
-        self._writer = writer
+    def __init__(self, connection: WriteConnection) -> None:
+        self._connection = connection
         self._load()
 
     def known(self, batches: Iterable[Provenance]) -> set[str]:
@@ -36,7 +36,9 @@ class CommittedBatches:
         """Those of `ids` that stand in the ledger, asked of the lake itself."""
         if not ids:
             return set()
-        return self._writer.column("SELECT batch_id FROM segments WHERE batch_id IN $ids", ids=ids)
+        return self._connection.column(
+            "SELECT batch_id FROM segments WHERE batch_id IN $ids", ids=ids
+        )
 
     def add(self, ids: Iterable[str]) -> None:
         """These were committed now."""
@@ -45,9 +47,9 @@ class CommittedBatches:
             self._load()
 
     def _load(self) -> None:
-        newest = self._writer.value("SELECT max(ts) FROM segments")
-        self._since: datetime = (newest or self._writer.value("SELECT now()")) - REMEMBERED
-        self._recent: set[str] = self._writer.column(
+        newest = self._connection.value("SELECT max(ts) FROM segments")
+        self._since: datetime = (newest or self._connection.value("SELECT now()")) - REMEMBERED
+        self._recent: set[str] = self._connection.column(
             "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
         )
 
@@ -55,17 +57,17 @@ class CommittedBatches:
 class NewestTimes:
     """The newest row of each server in a table: what comes later cannot be there already."""
 
-    def __init__(self, writer: WriteConnection, target: Table) -> None:
+    def __init__(self, connection: WriteConnection, target: Table) -> None:
         name, time = target.name, target.time
-        newest = writer.value(f"SELECT max({time}) FROM {name}")
+        newest = connection.value(f"SELECT max({time}) FROM {name}")
         since = newest and newest - LOOKED_BACK
-        rows = writer.run(
+        rows = connection.run(
             f"SELECT server, epoch_us(max({time})) FROM {name} WHERE {time} >= $since "
             "GROUP BY server",
             since=since,
         ).fetchall()
         self.at: dict[str, int] = dict(rows)
-        older = writer.value(f"SELECT 1 FROM {name} WHERE {time} < $since LIMIT 1", since=since)
+        older = connection.value(f"SELECT 1 FROM {name} WHERE {time} < $since LIMIT 1", since=since)
         # A server that is not among these has older rows, if any.
         self._otherwise = ALWAYS_US if older else NEVER_US
 

@@ -27,38 +27,40 @@ def fingerprint(server: str) -> str:
     return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
-def erase_servers(writer: WriteConnection, asked: pa.Table, began: datetime) -> None:
+def erase_servers(connection: WriteConnection, asked: pa.Table, began: datetime) -> None:
     """Delete the servers of `asked` (rows of the table deletions), inside of a transaction."""
-    ledger = writer.schema.table("deletions")
+    ledger = connection.schema.table("deletions")
     entries = []
     for request in asked.to_pylist():
-        went = _delete(writer, request["server"], began)
+        went = _delete(connection, request["server"], began)
         entries.append(request | {"server": fingerprint(request["server"]), "went": went})
-    writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
+    connection.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
     for server in asked["server"].to_pylist():
-        _scrub(writer, ledger, server)
+        _scrub(connection, ledger, server)
 
 
-def _delete(writer: WriteConnection, server: str, began: datetime) -> list[dict[str, object]]:
+def _delete(connection: WriteConnection, server: str, began: datetime) -> list[dict[str, object]]:
     went = []
-    writer.run(
+    connection.run(
         "UPDATE truth SET caused_by = NULL WHERE caused_by IN "
         "(SELECT incident_id FROM truth WHERE server = $server)",
         server=server,
     )
-    for each in writer.schema.tables:
+    for each in connection.schema.tables:
         if each.name == "deletions":
             continue
         if "server" in each.names:
-            rows = writer.value(f"DELETE FROM {each.name} WHERE server = $server", server=server)
+            rows = connection.value(
+                f"DELETE FROM {each.name} WHERE server = $server", server=server
+            )
             if rows:
                 went.append({"table": each.name, "rows": rows})
-        _scrub(writer, each, server)
-        writer.sync(each, began)
+        _scrub(connection, each, server)
+        connection.sync(each, began)
     return went
 
 
-def _scrub(writer: WriteConnection, target: Table, server: str) -> None:
+def _scrub(connection: WriteConnection, target: Table, server: str) -> None:
     """Put the fingerprint where sentences, such as reasons of refusals, name the server."""
     prose = {c.name: _scrubbed(f'"{c.name}"', c.type) for c in target.columns if c.prose}
     if not prose:
@@ -67,8 +69,10 @@ def _scrub(writer: WriteConnection, target: Table, server: str) -> None:
     named = " OR ".join(f'regexp_matches(CAST("{name}" AS VARCHAR), $whole)' for name in prose)
     told = {"whole": _whole(server), "instead": rf"\1{fingerprint(server)}\2"}
     # Where two names have one sign between them, that sign belongs to the first match only.
-    while writer.value(f"SELECT 1 FROM {target.name} WHERE {named} LIMIT 1", whole=told["whole"]):
-        writer.run(f"UPDATE {target.name} SET {changes} WHERE {named}", **told)
+    while connection.value(
+        f"SELECT 1 FROM {target.name} WHERE {named} LIMIT 1", whole=told["whole"]
+    ):
+        connection.run(f"UPDATE {target.name} SET {changes} WHERE {named}", **told)
 
 
 def _whole(server: str) -> str:
@@ -88,23 +92,23 @@ def _scrubbed(value: str, kind: pa.DataType, depth: int = 0) -> str:
     return value
 
 
-def rewrite_after_erasure(writer: WriteConnection, target: Table) -> None:
+def rewrite_after_erasure(connection: WriteConnection, target: Table) -> None:
     """Write files anew from which a server was deleted: until then its rows are only masked.
 
     Readers need no guard: a replaced file stays listed for the snapshots that it belongs to.
     """
-    if not writer.value((SQL / "masked.sql").read_text(), name=target.name):
+    if not connection.value((SQL / "masked.sql").read_text(), name=target.name):
         return
     before = datetime.now(UTC)
 
     def work() -> None:
-        writer.run(
+        connection.run(
             "CALL ducklake_rewrite_data_files('lake', $name, delete_threshold => 0)",
             name=target.name,
         )
-        writer.sync(target, before)
+        connection.sync(target, before)
 
-    writer.transaction(work)
+    connection.transaction(work)
 
 
 def erase_rejected(folders: Folders, servers: Sequence[str]) -> None:

@@ -57,11 +57,11 @@ def read_last_values(folders: Folders) -> LastValues | None:
 
 
 class LastValueCache:
-    """The keeper's side: follows the commits."""
+    """The writer's side: follows the commits."""
 
-    def __init__(self, writer: WriteConnection, newest: NewestTimes) -> None:
-        metrics = writer.schema.table("metrics")
-        self._writer = writer
+    def __init__(self, connection: WriteConnection, newest: NewestTimes) -> None:
+        metrics = connection.schema.table("metrics")
+        self._connection = connection
         self._arrow = pa.schema([field.with_nullable(True) for field in metrics.arrow])
         self._reach = min(LOOKED_BACK, (metrics.kept or 2 * LOOKED_BACK) - MARGIN)
         last = EPOCH + timedelta(microseconds=max(newest.at.values()))
@@ -77,7 +77,7 @@ class LastValueCache:
 
     def _asked(self, condition: str, **parameters: object) -> pa.Table:
         names = ", ".join(f'"{name}"' for name in self._arrow.names)
-        rows = self._writer.run(
+        rows = self._connection.run(
             f"SELECT {names} FROM metrics WHERE {condition} "
             "QUALIFY row_number() OVER (PARTITION BY server ORDER BY ts DESC) = 1 ORDER BY server",
             **parameters,
@@ -104,14 +104,14 @@ class LastValueCache:
 
     def write(self) -> None:
         """Replace the file; readers do without it when the disk does not take it."""
-        snapshot = self._writer.value("FROM ducklake_current_snapshot('lake')")
+        snapshot = self._connection.value("FROM ducklake_current_snapshot('lake')")
         if not self._rows.num_rows:
-            self._writer.folders.latest.unlink(missing_ok=True)
+            self._connection.folders.latest.unlink(missing_ok=True)
             return
         since = (_newest(self._rows) - self._reach).isoformat()
         told = {SNAPSHOT: str(snapshot), SINCE: since}
         rows = self._rows.combine_chunks().replace_schema_metadata(told)
-        path = self._writer.folders.latest
+        path = self._connection.folders.latest
         partial = path.with_suffix(".partial")
         with suppress(OSError):
             with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:

@@ -1,4 +1,4 @@
-"""What the keeper does to the lake between commits: files merged, old rows and files let go."""
+"""What the writer does to the lake between commits: files merged, old rows and files let go."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ from storage.platform.failpoints import failpoint
 
 __all__ = ["maintenance_steps", "merge"]
 
-log = logging.getLogger("keeper")
+log = logging.getLogger("writer")
 
 # Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
 SNAPSHOT_GRACE = timedelta(minutes=15)
@@ -31,24 +31,24 @@ DAY = timedelta(days=1)
 MaintenanceStep = Callable[[], None]
 
 
-def maintenance_steps(writer: WriteConnection, now: datetime) -> Iterator[MaintenanceStep]:
+def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[MaintenanceStep]:
     """One round of maintenance in short pieces; each may fail by itself.
 
     Replaced files go first, then old snapshots, and only then files are merged and rows let go: in
     this order a file that is replaced outlives one full round, so that no reader that planned with
     it finds it gone.
     """
-    yield partial(_sweep, writer.folders)
-    yield partial(_clean_up, writer)
-    yield partial(_expire, writer, now)
-    for each in writer.schema.tables:
-        yield from _expired_days(writer, each, now)
-        yield partial(rewrite_after_erasure, writer, each)
+    yield partial(_sweep, connection.folders)
+    yield partial(_clean_up, connection)
+    yield partial(_expire, connection, now)
+    for each in connection.schema.tables:
+        yield from _expired_days(connection, each, now)
+        yield partial(rewrite_after_erasure, connection, each)
         if each.name != "deletions":  # its files tell which others are to be written anew
-            yield partial(merge, writer, each)
+            yield partial(merge, connection, each)
 
 
-def merge(writer: WriteConnection, target: Table, patience_s: float = PATIENCE_S) -> None:
+def merge(connection: WriteConnection, target: Table, patience_s: float = PATIENCE_S) -> None:
     """Put a table's small files together; readers see the same rows before and after.
 
     Raises ReadersBusy, and leaves all as it was, when a reader keeps it waiting.
@@ -58,15 +58,15 @@ def merge(writer: WriteConnection, target: Table, patience_s: float = PATIENCE_S
 
     def work() -> None:
         call = "CALL ducklake_merge_adjacent_files('lake', $name)"
-        merged.extend(writer.run(call, name=target.name).fetchall())
+        merged.extend(connection.run(call, name=target.name).fetchall())
         if merged:
-            writer.sync(target, before)
+            connection.sync(target, before)
             failpoint("files merged")
 
     def guard() -> AbstractContextManager[None]:
-        return merge_lock(writer.folders, patience_s) if merged else nullcontext()
+        return merge_lock(connection.folders, patience_s) if merged else nullcontext()
 
-    writer.transaction(work, guard)
+    connection.transaction(work, guard)
     if merged:
         failpoint("merge committed")
 
@@ -85,48 +85,48 @@ def _drop_older(paths: Iterable[Path], age_s: float) -> None:
                 path.unlink()
 
 
-def _clean_up(writer: WriteConnection) -> None:
-    writer.settle()
-    writer.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+def _clean_up(connection: WriteConnection) -> None:
+    connection.settle()
+    connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
     failpoint("files cleaned up")
 
 
-def _expire(writer: WriteConnection, now: datetime) -> None:
-    writer.settle()
-    writer.run(
+def _expire(connection: WriteConnection, now: datetime) -> None:
+    connection.settle()
+    connection.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
     )
     failpoint("snapshots expired")
 
 
 def _expired_days(
-    writer: WriteConnection, target: Table, now: datetime
+    connection: WriteConnection, target: Table, now: datetime
 ) -> Iterator[MaintenanceStep]:
     """A slice for each whole day that is older than the table is kept."""
     if target.kept is None:
         return
     limit = _day(now - target.kept)
-    oldest = writer.value(
+    oldest = connection.value(
         f"SELECT min({target.time}) FROM {target.name} WHERE {target.time} < $limit", limit=limit
     )
     if oldest is None:
         return
-    days = writer.column(
+    days = connection.column(
         f"SELECT DISTINCT date_trunc('day', {target.time}) FROM {target.name} "
         f"WHERE {target.time} < $limit",
         limit=limit,
     )
     for day in sorted(days):
-        yield partial(_drop_day, writer, target, day, now)
+        yield partial(_drop_day, connection, target, day, now)
 
 
-def _drop_day(writer: WriteConnection, target: Table, day: datetime, now: datetime) -> None:
-    if target.name == "metrics" and not _rolled_up(writer, day, now):
+def _drop_day(connection: WriteConnection, target: Table, day: datetime, now: datetime) -> None:
+    if target.name == "metrics" and not _rolled_up(connection, day, now):
         log.warning("samples of %s stay longer: they are not rolled up yet", day.date())
         return
     span = {"since": day, "until": day + DAY}
-    gone = writer.transaction(
-        lambda: writer.value(
+    gone = connection.transaction(
+        lambda: connection.value(
             f"DELETE FROM {target.name} WHERE {target.time} >= $since AND {target.time} < $until",
             **span,
         )
@@ -134,16 +134,16 @@ def _drop_day(writer: WriteConnection, target: Table, day: datetime, now: dateti
     log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.kept_text)
 
 
-def _rolled_up(writer: WriteConnection, day: datetime, now: datetime) -> bool:
+def _rolled_up(connection: WriteConnection, day: datetime, now: datetime) -> bool:
     """Whether each sample of a day stands in its roll-up, or is too old to stand in one."""
-    kept = writer.schema.table("metrics_5m").kept
+    kept = connection.schema.table("metrics_5m").kept
     if kept is not None and day < _day(now - kept):
         return True
-    names = [m.name for m in writer.schema.metrics]
+    names = [m.name for m in connection.schema.metrics]
     counts = ", ".join(f"count({name}) AS {name}_count" for name in names)
     text = (SQL / "unrolled.sql").read_text()
     text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
-    return not writer.value(text, since=day, until=day + DAY)
+    return not connection.value(text, since=day, until=day + DAY)
 
 
 def _day(moment: datetime) -> datetime:

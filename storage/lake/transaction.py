@@ -1,4 +1,4 @@
-"""The keeper's pen: transactions on the lake whose files are on the disk before they count."""
+"""The writer's pen: transactions on the lake whose files are on the disk before they count."""
 
 import os
 from collections.abc import Callable

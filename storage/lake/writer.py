@@ -1,4 +1,4 @@
-"""The keeper: the only process that writes the lake, and all that it promises about rows."""
+"""The writer: the only process that writes the lake, and all that it promises about rows."""
 
 import logging
 import os
@@ -35,7 +35,7 @@ from storage.platform.process import exclusive_lock
 
 __all__ = ["CommitResult", "DataFolderNotWritable", "Writer", "WriterRunning"]
 
-log = logging.getLogger("keeper")
+log = logging.getLogger("writer")
 
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
@@ -43,7 +43,7 @@ INSTANT = timedelta(microseconds=1)
 
 
 class WriterRunning(Exception):
-    """Another keeper holds this data folder."""
+    """Another writer holds this data folder."""
 
 
 class DataFolderNotWritable(Exception):
@@ -67,11 +67,11 @@ class Writer:
     _last: datetime | None
     _generation: int
 
-    def __init__(self, writer: WriteConnection, lock: TextIO) -> None:
-        self._writer = writer
-        self._folders = writer.folders
+    def __init__(self, connection: WriteConnection, lock: TextIO) -> None:
+        self._connection = connection
+        self._folders = connection.folders
         self._lock = lock  # held as long as it is open
-        self._settings_read = _changed_at(writer.folders.settings)
+        self._settings_read = _changed_at(connection.folders.settings)
         self._recall()
 
     @classmethod
@@ -82,13 +82,13 @@ class Writer:
         """
         folders, schema = Folders.at(data), read_settings(data).schema()
         try:
-            lock = exclusive_lock(folders.create().data / "keeper.lock")
+            lock = exclusive_lock(folders.create().data / "writer.lock")
         except OSError as error:
             trouble = disk_problem(folders.data, error) or str(error)
-            raise DataFolderNotWritable(f"no keeper for {folders.data}: {trouble}") from error
+            raise DataFolderNotWritable(f"no writer for {folders.data}: {trouble}") from error
         if lock is None:
             raise WriterRunning(
-                f"another keeper holds {folders.data}: stop it, or use another --data folder"
+                f"another writer holds {folders.data}: stop it, or use another --data folder"
             )
         try:
             return cls(WriteConnection(folders, schema), lock)
@@ -100,31 +100,31 @@ class Writer:
             known = _known_trouble(folders, error)
             if known is None:
                 raise
-            raise DataFolderNotWritable(f"no keeper for {folders.data}: {known}") from error
+            raise DataFolderNotWritable(f"no writer for {folders.data}: {known}") from error
 
     def close(self) -> None:
         """Let go of the lake and of the folder."""
-        self._writer.close()
+        self._connection.close()
         self._lock.close()
 
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
-        return self._writer.trouble(error)
+        return self._connection.trouble(error)
 
     def commit_waiting(self, now: datetime) -> CommitResult:
         """Commit the segments that lie in the inbox in one transaction, then remove them."""
-        self._writer.settle()
-        if self._generation != self._writer.generation:
+        self._connection.settle()
+        if self._generation != self._connection.generation:
             self._recall()
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
             return CommitResult({})
         self._follow_settings()
-        admitted, rejected = read_inbox(paths, now, self._writer.schema)
+        admitted, rejected = read_inbox(paths, now, self._connection.schema)
         failpoint("segments judged")
-        intake = CommitBatch(self._unseen(admitted), rejected, self._writer.schema)
+        intake = CommitBatch(self._unseen(admitted), rejected, self._connection.schema)
         moment = self._moment(now)
-        changed = self._writer.transaction(lambda: self._insert_all(intake, moment))
+        changed = self._connection.transaction(lambda: self._insert_all(intake, moment))
         failpoint("committed")
         self._last = moment
         self._remember(intake)
@@ -142,14 +142,14 @@ class Writer:
 
     def merge(self, table_name: str, patience_s: float = maintenance.PATIENCE_S) -> None:
         """Put a table's small files together; raises ReadersBusy when a reader keeps it waiting."""
-        maintenance.merge(self._writer, self._writer.schema.table(table_name), patience_s)
+        maintenance.merge(self._connection, self._connection.schema.table(table_name), patience_s)
 
     def upkeep(self, now: datetime) -> Iterator[MaintenanceStep]:
         """One round of maintenance in short pieces, to be called in turn; commits may come between.
 
         A piece that fails, with ReadersBusy or as a full disk makes it, leaves all as it was.
         """
-        for piece in maintenance.maintenance_steps(self._writer, now):
+        for piece in maintenance.maintenance_steps(self._connection, now):
             yield partial(self._look_after, piece)
 
     def tidy(self, now: datetime) -> None:
@@ -164,20 +164,20 @@ class Writer:
 
     def _recall(self) -> None:
         """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""
-        writer = self._writer
-        self._known = writer.column("SELECT DISTINCT server FROM server_facts")
-        self._last = writer.value("SELECT max(ts) FROM segments")
-        self._batches = CommittedBatches(writer)
+        connection = self._connection
+        self._known = connection.column("SELECT DISTINCT server FROM server_facts")
+        self._last = connection.value("SELECT max(ts) FROM segments")
+        self._batches = CommittedBatches(connection)
         self._newest: dict[str, NewestTimes] = {}  # by table, once it is asked for
         self._latest: LastValueCache | None = None  # once there are samples
         kept = {provenance_of(p).batch_id: p for p in self._folders.committed.glob("*.parquet")}
         for batch_id in set(kept) - self._batches.in_lake(list(kept)):
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
             kept[batch_id].replace(self._folders.inbox / kept[batch_id].name)
-        self._generation = writer.generation
+        self._generation = connection.generation
 
     def _let_go(self, path: Path) -> None:
-        if not self._writer.networked:
+        if not self._connection.networked:
             path.unlink(missing_ok=True)
         elif path.exists():
             os.utime(path)  # the while that it is kept begins now
@@ -194,8 +194,8 @@ class Writer:
         except SettingsError as error:
             log.warning("going on with the settings from before: %s", error)
             return
-        if schema != self._writer.schema:
-            self._writer.evolve(schema)
+        if schema != self._connection.schema:
+            self._connection.evolve(schema)
             self._latest = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
 
@@ -212,17 +212,17 @@ class Writer:
         for segment in intake.of("server_facts"):
             self._known |= _servers(segment)
         for name, newest in self._newest.items():
-            newest.add(intake.spans(self._writer.schema.table(name)))
+            newest.add(intake.spans(self._connection.schema.table(name)))
 
     def _tell_latest(self, intake: CommitBatch) -> None:
         """Keep the last samples at hand; readers on other hosts would not find them there."""
-        if self._writer.networked:
+        if self._connection.networked:
             return
         if self._latest is not None:
-            self._latest.add(intake.rows(self._writer.schema.table("metrics")))
+            self._latest.add(intake.rows(self._connection.schema.table("metrics")))
             self._latest.forget(s for d in intake.of("deletions") for s in _servers(d))
-        elif intake.spans(self._writer.schema.table("metrics")):
-            self._latest = LastValueCache(self._writer, self._newest["metrics"])
+        elif intake.spans(self._connection.schema.table("metrics")):
+            self._latest = LastValueCache(self._connection, self._newest["metrics"])
         if self._latest is not None:
             self._latest.write()
 
@@ -247,7 +247,7 @@ class Writer:
         began = datetime.now(UTC)
         new_rows: dict[str, int] = {}
         committed: dict[str, int] = {}
-        for target in self._writer.schema.tables:
+        for target in self._connection.schema.tables:
             mine = intake.of(target.name)
             if mine:
                 asked = target.name == "deletions"
@@ -265,7 +265,7 @@ class Writer:
         failpoint("ledger written")
         # Last, so that nothing of this commit is left of a server that goes.
         for segment in intake.of("deletions"):
-            erase_servers(self._writer, segment.rows, began)
+            erase_servers(self._connection, segment.rows, began)
         changed = {name: count for name, count in new_rows.items() if count}
         return changed | {"segments": len(intake.fresh)}
 
@@ -276,7 +276,7 @@ class Writer:
             incoming = self._without_repeats(target, incoming)
         rows = incoming.drop_columns("_batch")
         if rows.num_rows:
-            self._writer.append(target, rows, began)
+            self._connection.append(target, rows, began)
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
         return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
@@ -286,7 +286,7 @@ class Writer:
         if target.key[0] != "server" or target.time not in target.key:
             return False
         if target.name not in self._newest:
-            self._newest[target.name] = NewestTimes(self._writer, target)
+            self._newest[target.name] = NewestTimes(self._connection, target)
         later = self._newest[target.name].all_later(intake.spans(target))
         return later and distinct(intake.rows(target), target.key)
 
@@ -297,7 +297,7 @@ class Writer:
         # Keys alone say which rows stay: a forecast's lists are a hundred times as long.
         places = pa.array(np.arange(incoming.num_rows, dtype=np.int64))
         keys = incoming.select([*target.key, "_batch"]).append_column("_place", places)
-        self._writer.stage(
+        self._connection.stage(
             "fresh", keys,
             "FROM incoming "
             f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1",
@@ -314,16 +314,18 @@ class Writer:
         if target.on_conflict == "last":
             self._delete_keys(target, known)
             keep = "SELECT _place FROM fresh"
-        return incoming.take(self._writer.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"])
+        return incoming.take(
+            self._connection.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"]
+        )
 
     def _delete_keys(self, target: Table, known: str) -> None:
         key = ", ".join(target.key)
         held = f"SELECT {key} {known}"
         again = f"SELECT 1 FROM fresh SEMI JOIN ({held}) USING ({key}) LIMIT 1"
         # A DELETE writes a file of its own, so it is made only when there is something to delete.
-        if self._writer.value(again):
+        if self._connection.value(again):
             equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
-            self._writer.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
+            self._connection.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
 
     def _register_servers(
         self, intake: CommitBatch, began: datetime, new_rows: dict[str, int]
@@ -342,7 +344,7 @@ class Writer:
             ],
             facts.arrow,
         )
-        self._writer.append(facts, rows, began)
+        self._connection.append(facts, rows, began)
         self._newest.pop("server_facts", None)
         new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
 
@@ -358,7 +360,7 @@ class Writer:
         entries += [_rejection(r, now) for r in intake.rejected if r.path.name not in known]
         if entries:
             ledger = table("segments")
-            self._writer.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
+            self._connection.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
 
     def _put_aside(self, rejected: Sequence[RejectedSegment]) -> None:
         for each in rejected:

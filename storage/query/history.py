@@ -16,8 +16,15 @@ from storage.query.history_files import HistoryError, Samples, read_samples
 from storage.query.reader import Reader
 
 __all__ = [
-    "WINDOW_STEPS", "History", "HistoryError", "LoadedHistory", "from_lake", "load", "read", "week_minute",
-]  # fmt: skip
+    "WINDOW_STEPS",
+    "History",
+    "HistoryError",
+    "LoadedHistory",
+    "from_lake",
+    "load",
+    "read",
+    "week_minute",
+]
 
 WINDOW_STEPS = CONTEXT_STEPS + HORIZON_STEPS
 _STEP_S = STEP_MINUTES * 60

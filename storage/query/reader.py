@@ -1,4 +1,4 @@
-"""The reading side of the lake: SQL in, Arrow out, beside the running keeper."""
+"""The reading side of the lake: SQL in, Arrow out, beside the running writer."""
 
 import re
 import threading

@@ -161,7 +161,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
 
 
 def _measured(reader: Reader) -> tuple[str, ...]:
-    """The metrics of the settings that the keeper has made columns for."""
+    """The metrics of the settings that the writer has made columns for."""
     schema = schema_of(reader.folders)
     if schema.metrics == STOCK.metrics:
         return METRIC_NAMES

@@ -13,9 +13,9 @@ from tests.conftest import LakeFixture
 @contextmanager
 def house_at(data: Path) -> Iterator[LakeFixture]:
     """What the fixture `house` is for one test."""
-    keeper, reader = Writer.open(data), Reader.open(data)
+    writer, reader = Writer.open(data), Reader.open(data)
     try:
-        yield LakeFixture(Folders.at(data), keeper, reader)
+        yield LakeFixture(Folders.at(data), writer, reader)
     finally:
         reader.close()
-        keeper.close()
+        writer.close()

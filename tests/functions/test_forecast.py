@@ -57,7 +57,7 @@ def know(house: LakeFixture, *servers: SimulatedServer) -> None:
 
 
 def run(house: LakeFixture, now: datetime = NOW) -> Run:
-    """One run of a process that has just started, and the keeper's commit of it."""
+    """One run of a process that has just started, and the writer's commit of it."""
     made = Runner(house.folders, Settings()).run(forecast, "test", now)
     assert made.error is None
     house.commit(now)

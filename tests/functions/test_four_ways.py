@@ -47,32 +47,32 @@ def by_schedule(house: LakeFixture, name: str) -> None:
     if name == "census":
         path = house.folders.functions / "census.py"
         source = CodeSource(path=str(path), text=path.read_bytes())
-        hands = SubprocessExecutor(WorkerFactory(house.folders, Settings()), source).load()
-        schedule = Schedule(hands.functions[0], hands)
+        executor = SubprocessExecutor(WorkerFactory(house.folders, Settings()), source).load()
+        schedule = Schedule(executor.functions[0], executor)
     else:
         schedule = Schedule(registry.find(name))
     with in_background(
         SchedulerLoop(runner, [schedule], WakeEvent()).keep_going, threading.Event()
     ):
         runner.until_run(name)
-    if schedule.hands:
-        schedule.hands.close()  # type: ignore[attr-defined]
+    if schedule.executor:
+        schedule.executor.close()  # type: ignore[attr-defined]
 
 
 def over_http(house: LakeFixture, name: str) -> dict[str, Any]:
     stop = threading.Event()
     runner = Runner(house.folders, Settings(), clock=lambda: NOW)
-    nursery = WorkerFactory(house.folders, Settings())
-    users = UserCode(runner, nursery, CommitListener(house.folders, stop))
+    worker_factory = WorkerFactory(house.folders, Settings())
+    users = UserCode(runner, worker_factory, CommitListener(house.folders, stop))
     users.look()
     with (
-        serve_rpc(house.folders.calls, FunctionEndpoint(runner, nursery, users).answer),
+        serve_rpc(house.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer),
         TestClient(create_app(house.folders.data), "http://127.0.0.1") as client,
     ):
         answer = client.post(f"/api/v1/functions/{name}?now={AT}")
     stop.set()
-    for resident in users.residents.values():
-        resident.stop()
+    for source_worker in users.source_workers.values():
+        source_worker.stop()
     assert answer.status_code == 200, answer.text
     return dict(answer.json()["rows"])
 
@@ -129,8 +129,8 @@ def test_each_way_brings_the_same_rows(filled: LakeFixture, name: str, table: st
 def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
     save(filled.folders, "bad", '@function(on=request(), writes="metrics")\ndef bad(): 1 / 0\n')
     runner = Runner(filled.folders, Settings())
-    nursery, stop = WorkerFactory(filled.folders, Settings()), threading.Event()
-    users = UserCode(runner, nursery, CommitListener(filled.folders, stop))
+    worker_factory, stop = WorkerFactory(filled.folders, Settings()), threading.Event()
+    users = UserCode(runner, worker_factory, CommitListener(filled.folders, stop))
     users.look()
     with TestClient(create_app(filled.folders.data), "http://127.0.0.1") as client:
 
@@ -139,7 +139,9 @@ def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
             return answer.status_code, answer.text
 
         assert post("census")[0] == 503
-        with serve_rpc(filled.folders.calls, FunctionEndpoint(runner, nursery, users).answer):
+        with serve_rpc(
+            filled.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer
+        ):
             status, text = post("bad")
             assert (status, "ZeroDivisionError" in text) == (500, True)
             status, text = post("nobody")
@@ -150,5 +152,5 @@ def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
             status, text = post(f"count?dry_run=true&now={AT}")  # by the path of its request
             assert (status, '"server_facts":2' in text) == (200, True)
     stop.set()
-    for resident in users.residents.values():
-        resident.stop()
+    for source_worker in users.source_workers.values():
+        source_worker.stop()

@@ -22,7 +22,7 @@ def sample(seconds: float, memory: float | None = 50.0, server: str = "a") -> di
 
 
 class Rolled:
-    """Lets the keeper and the roll-up take turns, each commit a second after the last."""
+    """Lets the writer and the roll-up take turns, each commit a second after the last."""
 
     def __init__(self, house: LakeFixture) -> None:
         self.house = house

@@ -39,9 +39,9 @@ class SupervisorScene:
                 await self.news.wait()
 
     def events(self) -> list[tuple[str, str, str | None]]:
-        keeper = Writer.open(self.folders.data)
-        keeper.commit_waiting(datetime.now(UTC))
-        keeper.close()
+        writer = Writer.open(self.folders.data)
+        writer.commit_waiting(datetime.now(UTC))
+        writer.close()
         reader = Reader.open(self.folders.data)
         rows = reader.query("SELECT process, event, detail FROM processes ORDER BY ts").to_pylist()
         reader.close()

@@ -56,8 +56,13 @@ class LakeServer:
 
 FLEET = (
     LakeServer(
-        "web-07.shop", "web_api", 74.0, 93.0, odds=(0.22, 0.48, 0.81, 0.94, 0.98),
-        breach=("mem_used_pct", 50, 130, 260), climbs={"mem_used_pct": 34.0, "swap_used_pct": 6.0},
+        "web-07.shop",
+        "web_api",
+        74.0,
+        93.0,
+        odds=(0.22, 0.48, 0.81, 0.94, 0.98),
+        breach=("mem_used_pct", 50, 130, 260),
+        climbs={"mem_used_pct": 34.0, "swap_used_pct": 6.0},
         reasons=(
             ("mem_used_pct", 48.0, "Memory used is 82 % and grows by 4.1 % an hour"),
             ("mem_used_pct", 31.0, "Memory used passes 85 % within 8 h in 98 % of cases"),
@@ -65,22 +70,29 @@ FLEET = (
         ),
     ),
     LakeServer(
-        "ppdb-orders-1", "database", 52.0, 66.0, odds=(0.0, 0.03, 0.11, 0.34, 0.62),
-        breach=("disk_usage_pct", 185, 390, 470), climbs={"disk_usage_pct": 46.0},
+        "ppdb-orders-1",
+        "database",
+        52.0,
+        66.0,
+        odds=(0.0, 0.03, 0.11, 0.34, 0.62),
+        breach=("disk_usage_pct", 185, 390, 470),
+        climbs={"disk_usage_pct": 46.0},
         reasons=(("disk_usage_pct", 52.0, "Disk used grows by 1.9 % an hour"),),
     ),
     LakeServer("gpu-node-3", "ml_compute", age=timedelta(minutes=20)),
     LakeServer("kafka-2", "data_ingest", 35.0, 22.0, gap=(120, 160)),
     LakeServer("new-box", now_score=10.0, ahead_score=None, state=None, steps=5),
     LakeServer("fresh-box", state="early", steps=13, why="13 of 288 steps"),
-    LakeServer("quant-eod", "risk_analytics", 12.0, None, state="abstained", why="half of it is gaps"),
+    LakeServer(
+        "quant-eod", "risk_analytics", 12.0, None, state="abstained", why="half of it is gaps"
+    ),
     LakeServer(HOSTILE, reasons=(("load_average", 8.0, "<script>alert(1)</script>"),)),
     LakeServer("nginx-1", "web_api"),
-)  # fmt: skip
+)
 
 
 class SiteLakeWriter:
-    """Puts rows into a lake as the keeper would, and tells of it."""
+    """Puts rows into a lake as the writer would, and tells of it."""
 
     def __init__(self, data: Path) -> None:
         self.folders = Folders.at(data).create()

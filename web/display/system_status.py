@@ -14,20 +14,20 @@ from web.lake_session import sql
 __all__ = ["STALE_SECONDS", "Outage", "Problem", "SystemStatus", "system_status", "writer_problem"]
 
 STALE_SECONDS = 60
-SILENT_KEEPER = timedelta(seconds=30)
-# A segment that the keeper has not taken after this long is not just about to be taken.
+SILENT_WRITER = timedelta(seconds=30)
+# A segment that the writer has not taken after this long is not just about to be taken.
 UNTAKEN = timedelta(seconds=5)
 MAX_OUTAGES = 5
 
 MISSED = {
-    "keeper": "segments waited in the inbox and nothing was lost",
+    "writer": "segments waited in the inbox and nothing was lost",
     "collect": "no samples came in meanwhile",
     "think": "no roll-ups, forecasts and risks were made meanwhile",
     "learn": "drift was not measured and no model was trained meanwhile",
     "web": "this site could not be reached meanwhile",
 }
 MISSING = {
-    "keeper": "nothing is committed; segments wait in the inbox and nothing is lost",
+    "writer": "nothing is committed; segments wait in the inbox and nothing is lost",
     "collect": "no samples come in",
     "think": "roll-ups, forecasts and risks are not renewed: what you see grows old",
     "learn": "drift is not measured and no model is trained",
@@ -114,7 +114,7 @@ def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
     """Trouble when segments wait and nobody commits them; needs no lake."""
     waiting = notify.pending_segments(folders.data)
     committed = notify.last_commit(folders.data)
-    if not waiting or (committed is not None and now - committed <= SILENT_KEEPER):
+    if not waiting or (committed is not None and now - committed <= SILENT_WRITER):
         return
     if now - _oldest_segment(folders, now) < UNTAKEN:
         return
@@ -122,10 +122,10 @@ def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
     never = "Nothing has ever been committed"
     noun = "segment waits" if waiting == 1 else "segments wait"
     yield Problem(
-        "keeper", "critical",
+        "writer", "critical",
         f"{f'Nothing has been committed for {since}' if since else never}; "
         f"{waiting} {noun} in the inbox",
-        "See whether the process keeper runs and what it says. Nothing is lost: "
+        "See whether the process writer runs and what it says. Nothing is lost: "
         "the segments are committed when it is back.",
     )  # fmt: skip
 
@@ -135,7 +135,7 @@ def _oldest_segment(folders: Folders, now: datetime) -> datetime:
     for segment in folders.inbox.glob("*.parquet"):
         try:
             times.append(segment.stat().st_mtime)
-        except FileNotFoundError:  # the keeper has just taken it
+        except FileNotFoundError:  # the writer has just taken it
             continue
     return datetime.fromtimestamp(min(times), UTC)
 

@@ -96,10 +96,16 @@ def read_fleet(lake: LakeSession, asked: FleetFilter, now: datetime) -> FleetVie
     by_name = {row["server"]: row for row in rows}
     matching = sorted(filter(asked.admits, servers), key=lambda s: (-s.rank, s.server))
     return FleetView(
-        status, asked, Counter(s.slug for s in servers),
-        tuple(FleetRow(s, readings(s, by_name[s.server]), sparks.of(s)) for s in matching[: asked.show]),
-        len(matching), len(servers),
-    )  # fmt: skip
+        status,
+        asked,
+        Counter(s.slug for s in servers),
+        tuple(
+            FleetRow(s, readings(s, by_name[s.server]), sparks.of(s))
+            for s in matching[: asked.show]
+        ),
+        len(matching),
+        len(servers),
+    )
 
 
 def _judged(server: ServerStatus, status: SystemStatus) -> ServerStatus:

@@ -28,7 +28,10 @@ class Discovery(NamedTuple):
 
 
 def discover(client: Elasticsearch, index: str, time: Time) -> Discovery:
-    """Look at an index or a pattern; SourceInvalid where no time field of it can be read in order."""
+    """Look at an index or a pattern.
+
+    Raises SourceInvalid where no time field of it can be read in order.
+    """
     try:
         told = client.field_caps(index=index, fields=list(time.fields), include_unmapped=True)
     except NotFoundError as error:

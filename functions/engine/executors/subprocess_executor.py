@@ -213,10 +213,10 @@ class WorkerProcess:
 class SubprocessExecutor:
     """The hands of one source: its child is started when it is needed, and again when it died."""
 
-    def __init__(self, nursery: WorkerFactory, source: CodeSource) -> None:
+    def __init__(self, worker_factory: WorkerFactory, source: CodeSource) -> None:
         self.source = source
         self.functions: tuple[Declared, ...] = ()
-        self._nursery = nursery
+        self._worker_factory = worker_factory
         self._child: WorkerProcess | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -229,7 +229,7 @@ class SubprocessExecutor:
 
     def another(self) -> "SubprocessExecutor":
         """One more for the same source."""
-        return SubprocessExecutor(self._nursery, self.source)
+        return SubprocessExecutor(self._worker_factory, self.source)
 
     def load(self) -> "SubprocessExecutor":
         """Load the source; LoadFailed says why it cannot be, Stopped that it is to be no more."""
@@ -286,7 +286,10 @@ class SubprocessExecutor:
             self._child.kill()
             self._child = None
         if self._child is None:
-            child, first = self._nursery.child(), self._nursery.first_word(self.source)
+            child, first = (
+                self._worker_factory.child(),
+                self._worker_factory.first_word(self.source),
+            )
             try:
                 answer, _ = child.ask(first, LOAD_WITHIN, LOAD_MEMORY_MB, self._stop)
             except RunStopped as error:

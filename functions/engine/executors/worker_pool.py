@@ -16,8 +16,8 @@ SPARE = 1
 class WorkerPool:
     """The isolates that calls of one source go to; each carries out one call at a time."""
 
-    def __init__(self, resident: SubprocessExecutor) -> None:
-        self._resident = resident
+    def __init__(self, source_worker: SubprocessExecutor) -> None:
+        self._source_worker = source_worker
         self._room = threading.BoundedSemaphore(MOST)
         self._lock = threading.Lock()
         self._claimed = False
@@ -28,32 +28,32 @@ class WorkerPool:
     def one(self) -> Iterator[SubprocessExecutor]:
         """An isolate for one call; waits while as many as may be are busy."""
         with self._room:
-            isolate = self._take()
+            executor = self._take()
             try:
-                yield isolate
+                yield executor
             finally:
-                self._give_back(isolate)
+                self._give_back(executor)
 
     def close(self) -> None:
         """End the spare ones; who is in the middle of a call ends after it."""
         with self._lock:
             self._closed, free, self._free = True, self._free, []
-        for isolate in free:
-            isolate.close()
+        for executor in free:
+            executor.close()
 
     def _take(self) -> SubprocessExecutor:
         with self._lock:
-            if not (self._claimed or self._resident.busy):
+            if not (self._claimed or self._source_worker.busy):
                 self._claimed = True
-                return self._resident
-            return self._free.pop() if self._free else self._resident.another()
+                return self._source_worker
+            return self._free.pop() if self._free else self._source_worker.another()
 
-    def _give_back(self, isolate: SubprocessExecutor) -> None:
+    def _give_back(self, executor: SubprocessExecutor) -> None:
         with self._lock:
-            if isolate is self._resident:
+            if executor is self._source_worker:
                 self._claimed = False
                 return
             if not self._closed and len(self._free) < SPARE:
-                self._free.append(isolate)
+                self._free.append(executor)
                 return
-        isolate.close()
+        executor.close()

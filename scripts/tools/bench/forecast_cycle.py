@@ -1,4 +1,6 @@
-"""One forecast cycle in a process of its own: `python -m scripts.tools.bench.forecast_cycle DATA NOW`.
+"""One forecast cycle in a process of its own.
+
+`python -m scripts.tools.bench.forecast_cycle DATA NOW`
 
 Prints, as JSON, the seconds of every part and the most memory the process ever held.
 """
@@ -40,12 +42,12 @@ def lake_of(data: Path, servers: int, stop: datetime) -> None:
     names = np.array([f"host{i:05d}" for i in range(servers)], dtype=object)
     level = random.uniform(5, 60, (servers, len(METRICS))).astype(np.float32)
     facts = {"server": names, "ts": [stop - CONTEXT_STEPS * STEP] * servers}
-    with closing(Writer.open(data)) as keeper:
+    with closing(Writer.open(data)) as writer:
         _put(folders, "server_facts", pa.table(facts), stop)
         for first in range(0, CONTEXT_STEPS, _TOGETHER):
             begin = stop - (CONTEXT_STEPS - first) * STEP
             _put(folders, "metrics_5m", _rollups(names, level, begin, random), stop)
-            keeper.commit_waiting(stop)
+            writer.commit_waiting(stop)
 
 
 def _put(folders: Folders, name: str, rows: pa.Table, now: datetime) -> None:
@@ -76,15 +78,15 @@ def _rollups(
 
 
 def main(data: Path, now: datetime) -> dict[str, float]:
-    """Run the forecast function once as of `now`, while the keeper's own process commits."""
+    """Run the forecast function once as of `now`, while the writer's own process commits."""
     from functions.engine.executors.executor import CostMeter
     from functions.engine.runner import Runner
     from functions.forecast import forecast
     from storage.config.settings import read_settings
 
     runner = Runner(Folders.at(data), read_settings(data))
-    with _keeper(data) as keeper:
-        kept_cpu_s = sum(keeper.cpu_times()[:2])
+    with _writer(data) as writer:
+        kept_cpu_s = sum(writer.cpu_times()[:2])
         began, cpu_began = time.perf_counter(), time.process_time()
         rows, more = 0, True
         while more:
@@ -96,7 +98,7 @@ def main(data: Path, now: datetime) -> dict[str, float]:
         while any(runner.folders.inbox.glob("*.parquet")):
             time.sleep(POLL_S)
         committed = time.perf_counter()
-        kept_cpu_s = sum(keeper.cpu_times()[:2]) - kept_cpu_s
+        kept_cpu_s = sum(writer.cpu_times()[:2]) - kept_cpu_s
     return {
         "whole_s": committed - began,
         "function_s": ran - began,
@@ -107,14 +109,14 @@ def main(data: Path, now: datetime) -> dict[str, float]:
 
 
 @contextmanager
-def _keeper(data: Path) -> Iterator[psutil.Process]:
-    """The keeper as it runs in the system, once it keeps the lake."""
+def _writer(data: Path) -> Iterator[psutil.Process]:
+    """The writer as it runs in the system, once it keeps the lake."""
     command = [sys.executable, "-m", "storage", "--data", str(data)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         while "keeping" not in (line := process.stderr.readline()):
             if not line:
-                raise RuntimeError("the keeper has ended")
+                raise RuntimeError("the writer has ended")
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield psutil.Process(process.pid)
         process.terminate()

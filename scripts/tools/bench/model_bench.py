@@ -139,7 +139,7 @@ def cycle(data: Path, servers: int, goal_s: float) -> Iterator[Figure]:
     yield Figure(f"cycle of {servers} servers, window to commit", told["whole_s"], "s", goal_s)
     yield Figure("… of it the function", told["function_s"], "s", goal_s)
     yield Figure(
-        "… CPU of function and keeper, which other work stretches less",
+        "… CPU of function and writer, which other work stretches less",
         told["cpu_s"], "s", 2 * goal_s,
     )  # fmt: skip
     yield Figure("… memory of the forecasting process", told["rss_mb"], "MiB", 600)

@@ -147,7 +147,7 @@ def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
 
 
 class ProcessChain:
-    """A data folder with collect and the keeper, as `hoursight up` runs them."""
+    """A data folder with collect and the writer, as `hoursight up` runs them."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
@@ -231,7 +231,7 @@ def back_fill(mongod: Mongod, name: str, what: str, times: int) -> Iterator[Figu
     cpu_s += (times - 1) * (cpu_s - start_cpu_s)
     title = f"back-fill of 7 days, {SERVERS} servers {what}"
     yield Figure(title, took_s, "s", 300)
-    yield Figure(f"… CPU of collect, its child and the keeper, {what}", cpu_s, "s", 600)
+    yield Figure(f"… CPU of collect, its child and the writer, {what}", cpu_s, "s", 600)
 
 
 def freshness(mongod: Mongod) -> Iterator[Figure]:

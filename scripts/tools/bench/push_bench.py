@@ -149,7 +149,7 @@ def _body(number: int) -> bytes:
 
 @contextlib.contextmanager
 def _running(folder: Path) -> Iterator[int]:
-    """The keeper, the intake and one worker of the site; the port of the last."""
+    """The writer, the intake and one worker of the site; the port of the last."""
     data, port = folder / "var", _free_port()
     data.mkdir()
     (data / "hoursight.toml").write_text(SETTINGS)

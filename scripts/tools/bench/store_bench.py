@@ -55,7 +55,7 @@ FROM metrics_5m WHERE ts >= $since GROUP BY ALL
 """
 # Each with how it is started, and what it may hold [MB].
 PROCESSES = (
-    ("keeper", ("storage",), 300),
+    ("writer", ("storage",), 300),
     ("collect", ("functions", "collect"), 150),
     ("web", ("web",), 300),
 )
@@ -87,12 +87,12 @@ def figures(servers: int, hours: float) -> Iterator[Figure]:
 
 
 class Bench:
-    """A lake, its keeper, and the same rows in a plain DuckDB file."""
+    """A lake, its writer, and the same rows in a plain DuckDB file."""
 
     def __init__(self, folder: Path, servers: int, hours: float) -> None:
         self.folders = Folders.at(folder / "var").create()
         self.folder, self.servers, self.hours = folder, servers, hours
-        self.keeper = Writer.open(self.folders.data)
+        self.writer = Writer.open(self.folders.data)
         self.reader = Reader.open(self.folders.data)
         self.stop = floor_step(datetime.now(UTC))
         self.start = self.stop - timedelta(hours=hours)
@@ -101,7 +101,7 @@ class Bench:
     def close(self) -> None:
         """Let go of everything."""
         self.reader.close()
-        self.keeper.close()
+        self.writer.close()
 
     def put(self, rows: pa.Table, name: str, now: datetime) -> Path:
         """One segment into the inbox."""
@@ -123,7 +123,7 @@ class Bench:
         )  # fmt: skip
 
     def bulk(self) -> Iterator[Figure]:
-        """History through segment and keeper, beside pyarrow alone writing the same rows."""
+        """History through segment and writer, beside pyarrow alone writing the same rows."""
         ours_s = limit_s = best_s = 0.0
         count, moment = 0, self.start
         with click.progressbar(length=int(self.hours * 4), label="bulk") as bar:
@@ -132,7 +132,7 @@ class Bench:
                 moment += BATCH
                 with stopwatch() as elapsed:
                     self.put(rows, "metrics", moment)
-                    self.keeper.commit_waiting(moment)
+                    self.writer.commit_waiting(moment)
                     ours_s += elapsed() / 1000
                 with stopwatch() as elapsed:
                     _bare(rows, self.folder / "bare.parquet")
@@ -155,8 +155,8 @@ class Bench:
         """CPU of commit, roll-up and maintenance for samples that come every 5 s."""
         rolled, self.cursor = rollup(self.reader, self.cursor, self.stop)
         self.put(rolled, "metrics_5m", self.stop)
-        self.keeper.commit_waiting(self.stop)
-        self.keeper.tidy(self.stop)
+        self.writer.commit_waiting(self.stop)
+        self.writer.tidy(self.stop)
         minutes, commits = 5, []
         rows = [
             samples(self.servers, self.stop + i * timedelta(seconds=STEP_S), 1) for i in range(60)
@@ -166,13 +166,13 @@ class Bench:
             now = self.stop + (i + 1) * timedelta(seconds=STEP_S)
             self.put(instant, "metrics", now)
             with stopwatch() as elapsed:
-                self.keeper.commit_waiting(now)
+                self.writer.commit_waiting(now)
                 commits.append(elapsed())
         after = self.stop + timedelta(minutes=minutes)
         rolled, self.cursor = rollup(self.reader, self.cursor, after)
         self.put(rolled, "metrics_5m", after)
-        self.keeper.commit_waiting(after)
-        self.keeper.tidy(after)
+        self.writer.commit_waiting(after)
+        self.writer.tidy(after)
         used = time.process_time() - began
         yield Figure("commit of one batch, p50", median(commits), "ms", 20)
         yield Figure(
@@ -256,10 +256,10 @@ class Bench:
         rows = samples(self.servers, when + timedelta(seconds=2), 2, step_s=300)
         with stopwatch() as elapsed:
             self.put(rows, "metrics", self.stop)
-            self.keeper.commit_waiting(self.stop + STEP)
+            self.writer.commit_waiting(self.stop + STEP)
             rolled, _ = rollup(self.reader, self.cursor, self.stop)
             self.put(rolled, "metrics_5m", self.stop)
-            self.keeper.commit_waiting(self.stop + STEP)
+            self.writer.commit_waiting(self.stop + STEP)
             yield Figure(f"late data, 2 steps × {self.servers}", elapsed(), "ms", 200)
 
     def forecasts(self) -> Iterator[Figure]:
@@ -268,7 +268,7 @@ class Bench:
         values = self.servers * RAW_VALUES * HORIZON_STEPS * len(QUANTILES)
         with stopwatch() as elapsed:
             self.put(rows, "forecasts", self.stop)
-            self.keeper.commit_waiting(self.stop + 2 * STEP)
+            self.writer.commit_waiting(self.stop + 2 * STEP)
             yield Figure(
                 f"one issue of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
                 elapsed(), "ms", 200,
@@ -282,8 +282,8 @@ class Bench:
         for day in range(30):
             rows = rolled_samples(20, since + timedelta(days=day))
             self.put(rows, "metrics_5m", self.stop)
-            self.keeper.commit_waiting(self.stop + STEP)
-        self.keeper.merge("metrics_5m")
+            self.writer.commit_waiting(self.stop + STEP)
+        self.writer.merge("metrics_5m")
         held = self.reader.query("FROM metrics_5m")
         plain = native(self.folder / "month.duckdb", held, "metrics_5m")
         sql = "SELECT * FROM metrics_5m WHERE server = 'ppdb001' AND ts < $until ORDER BY ts"
@@ -293,10 +293,10 @@ class Bench:
 
 
 def visibility(data: Path, servers: int) -> Iterator[Figure]:
-    """From the segment's rename to rows in another process, with the keeper in its own."""
+    """From the segment's rename to rows in another process, with the writer in its own."""
     folders = Folders.at(data).create()
     Writer.open(data).close()
-    keeper = subprocess.Popen(
+    writer = subprocess.Popen(
         [sys.executable, "-m", "storage", "--data", str(data)], stderr=subprocess.DEVNULL
     )
     reader = Reader.open(data)
@@ -311,10 +311,10 @@ def visibility(data: Path, servers: int) -> Iterator[Figure]:
                 _until(partial(_holds_more_than, reader, i * servers))
                 delays.append(elapsed())
     finally:
-        keeper.terminate()
-        keeper.wait()
+        writer.terminate()
+        writer.wait()
         reader.close()
-    later = delays[5:]  # the first wait for the keeper to start
+    later = delays[5:]  # the first wait for the writer to start
     yield Figure("visible to another process, p50", median(later), "ms", 100)
     yield Figure("visible to another process, p99", quantile(later, 0.99), "ms", 500)
 

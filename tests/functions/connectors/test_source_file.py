@@ -122,7 +122,7 @@ def test_a_file_is_followed_live_and_what_becomes_of_it_is_written_down(folders:
         assert "connection.foldr is no key" in runner.until_run("quiet", "failed")["error"]
         runner.until_run("quiet", "nothing", len(runner.of("quiet", "nothing")) + 1)
         (folder / "quiet.toml").unlink()
-        runner.until(lambda: list(users.residents) == ["other"], "it is gone")
+        runner.until(lambda: list(users.source_workers) == ["other"], "it is gone")
     assert not runner.of("off")
     segments = [pq.read_table(path) for path in folders.inbox.glob("*-sources-*.parquet")]
     told = {(row["source"], row["event"]) for each in segments for row in each.to_pylist()}

@@ -41,8 +41,11 @@ def test_every_scene_is_listed_with_who_plays_it() -> None:
 
 
 def test_every_test_of_the_feeds_is_there() -> None:
-    places = [*(ROOT / "tests/functions/ingest").glob("test_*.py"), ROOT / "tests/web/api/test_ingest_api.py",
-              ROOT / "tests/web/test_auth.py"]  # fmt: skip
+    places = [
+        *(ROOT / "tests/functions/ingest").glob("test_*.py"),
+        ROOT / "tests/web/api/test_ingest_api.py",
+        ROOT / "tests/web/test_auth.py",
+    ]
     defined = {
         name for path in places for name in re.findall(r"^def (test_\w+)", path.read_text(), re.M)
     }

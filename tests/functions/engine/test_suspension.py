@@ -150,7 +150,7 @@ def ledger_of(runner: Runner, outcomes: tuple[str, ...]) -> None:
                 dict(runner.run(function, "t", moment, dry=True).entry, outcome="ok")
             )
         else:
-            runner.run(function, "test", moment, hands=FailingFunction(outcome))
+            runner.run(function, "test", moment, executor=FailingFunction(outcome))
 
 
 def test_parking_survives_a_restart_committed_or_not(house: LakeFixture) -> None:
@@ -172,7 +172,7 @@ def test_parking_survives_a_restart_committed_or_not(house: LakeFixture) -> None
 
 def test_a_replay_of_a_time_to_come_says_nothing_of_the_present(tmp_path: Path) -> None:
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
-    runner.run(declared(), "command", NOW + timedelta(days=9), hands=FailingFunction())
+    runner.run(declared(), "command", NOW + timedelta(days=9), executor=FailingFunction())
     assert runner.ledger.standing(declared()) == FunctionState()
 
 
@@ -182,21 +182,21 @@ def test_a_function_before_the_lake_is_there_waits_and_is_not_to_blame(tmp_path:
             raise RunStopped("failed", "LakeMissing: no lake yet")
 
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
-    run = runner.run(declared(), "test", hands=Early())
+    run = runner.run(declared(), "test", executor=Early())
     assert (run.waits, run.is_fault) == (True, False)
     assert runner.ledger.runs("fragile") == []
 
 
 def test_a_parked_function_runs_at_once_when_a_person_revives_it(house: LakeFixture) -> None:
-    runner, hands, stop = Watched(house.folders), FailingFunction(), threading.Event()
-    schedule, mailbox = Schedule(declared(), hands), WakeEvent()
+    runner, executor, stop = Watched(house.folders), FailingFunction(), threading.Event()
+    schedule, mailbox = Schedule(declared(), executor), WakeEvent()
     for _ in range(SUSPEND_AFTER):
         schedule.ran(runner.clock(), failed=True)
     ledger_of(runner, BAD_FIVE)
     CommitListener(house.folders, stop).subscribe(mailbox)
     with in_background(SchedulerLoop(runner, [schedule], mailbox).keep_going, stop):
-        before = hands.calls
+        before = executor.calls
         Runner(house.folders, Settings()).revive(declared())  # as the command does
         house.commit(runner.clock())
-        runner.until(lambda: hands.calls > before, "the revived function runs")
+        runner.until(lambda: executor.calls > before, "the revived function runs")
     assert schedule.failures == 1

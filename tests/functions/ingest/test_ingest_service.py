@@ -275,7 +275,7 @@ def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
         assert refused.value.status == 413
 
 
-def test_the_keeper_commits_what_was_pushed(house: LakeFixture) -> None:
+def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     door = IngestClient(house.folders)
     good = b'{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}'
     assert door.push("records", b'[{"load":1}]')[0] == 422

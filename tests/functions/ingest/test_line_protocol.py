@@ -60,16 +60,21 @@ def test_any_text_is_read_or_named_and_never_anything_else(text: str) -> None:
     ("line", "point"),
     [
         ("m,host=a v=1", LinePoint("m", {"host": "a"}, {"v": 1.0}, None)),
-        ("m v=1i,w=2u,x=t,y=FALSE 7\r", LinePoint("m", {}, {"v": 1, "w": 2, "x": True, "y": False}, 7)),
+        (
+            "m v=1i,w=2u,x=t,y=FALSE 7\r",
+            LinePoint("m", {}, {"v": 1, "w": 2, "x": True, "y": False}, 7),
+        ),
         ("m v=-1.5e-3  -7", LinePoint("m", {}, {"v": -0.0015}, -7)),
         (r"a\,b\ c,t\=x=y\ z f\ g=1 5", LinePoint("a,b c", {"t=x": "y z"}, {"f g": 1.0}, 5)),
         (r"m,path=C:\dir v=1", LinePoint("m", {"path": r"C:\dir"}, {"v": 1.0}, None)),
         ('m v="a, b=c #\nd",w=2', LinePoint("m", {}, {"v": "a, b=c #\nd", "w": 2.0}, None)),
         (r'm v="say \"x\" \\ \n"', LinePoint("m", {}, {"v": r'say "x" \ \n'}, None)),
-        ('system,host=a uptime_format="1 day,  2:03" 9',
-         LinePoint("system", {"host": "a"}, {"uptime_format": "1 day,  2:03"}, 9)),
+        (
+            'system,host=a uptime_format="1 day,  2:03" 9',
+            LinePoint("system", {"host": "a"}, {"uptime_format": "1 day,  2:03"}, 9),
+        ),
     ],
-)  # fmt: skip
+)
 def test_examples_of_the_format(line: str, point: LinePoint) -> None:
     assert list(points(line)) == [point]
 

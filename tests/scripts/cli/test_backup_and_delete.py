@@ -11,11 +11,11 @@ from tests.conftest import NOW, LakeFixture
 
 @pytest.fixture
 def data(house: LakeFixture) -> Path:
-    """A data folder with rows of two servers that no keeper holds at the moment."""
+    """A data folder with rows of two servers that no writer holds at the moment."""
     for server in ("ppdb001", "ppdb002"):
         house.put("metrics", [{"server": server, "ts": NOW, "mem_used_pct": 61.5}])
     house.commit()
-    house.keeper.close()
+    house.writer.close()
     return house.folders.data
 
 
@@ -53,7 +53,7 @@ def test_a_restore_over_a_folder_in_use_is_refused_in_words(
     assert "is not empty: name a new folder" in capsys.readouterr().err
 
 
-def test_a_server_is_deleted_where_no_keeper_runs(
+def test_a_server_is_deleted_where_no_writer_runs(
     data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("delete", "ppdb001", "--yes", "--data", str(data)) == 0

@@ -3,7 +3,8 @@ import pytest
 from scripts.tools.crash_sweep import SERVER_POINTS, SQLITE_POINTS, Outcome, sweep
 from scripts.tools.postgres_server import missing
 
-# All points of the server take too long for every day: python -m scripts.tools.crash_sweep plays them.
+# All points of the server take too long for every run of the tests: they are played by
+# python -m scripts.tools.crash_sweep.
 AROUND_COMMITS = (
     "server: about to commit", "server: committed", "server: files merged",
     "COMMIT sent", "COMMIT done", "COMMIT cut",

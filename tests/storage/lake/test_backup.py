@@ -32,10 +32,10 @@ def fill(house: LakeFixture, commits: int = 3) -> None:
 
 
 def count(data: Path) -> dict[str, int]:
-    keeper = Writer.open(data)
-    while keeper.commit_waiting(NOW).segments:
+    writer = Writer.open(data)
+    while writer.commit_waiting(NOW).segments:
         pass
-    keeper.close()
+    writer.close()
     reader = Reader.open(data)
     found: dict[str, int] = reader.query(COUNTS).to_pylist()[0]
     reader.close()
@@ -109,11 +109,11 @@ def test_a_file_that_goes_meanwhile_makes_it_start_anew(
     assert back_up(house.folders.data, tmp_path / "b.tar").tables["metrics"].rows == 6
 
 
-def test_a_backup_beside_a_running_keeper_is_whole(tmp_path: Path) -> None:
+def test_a_backup_beside_a_running_writer_is_whole(tmp_path: Path) -> None:
     data = tmp_path / "var"
     Writer.open(data).close()
     house = LakeFixture(Folders.at(data), None, None)
-    keeper = subprocess.Popen([sys.executable, "-m", "storage", "--data", str(data)])
+    writer = subprocess.Popen([sys.executable, "-m", "storage", "--data", str(data)])
     acked = 0
     try:
         for attempt in range(3):
@@ -124,8 +124,8 @@ def test_a_backup_beside_a_running_keeper_is_whole(tmp_path: Path) -> None:
             restore(tmp_path / f"{attempt}.tar", tmp_path / f"again{attempt}")
             assert count(tmp_path / f"again{attempt}") == {"n": acked, "distinct_rows": acked}
     finally:
-        keeper.terminate()
-        keeper.wait()
+        writer.terminate()
+        writer.wait()
 
 
 def test_nothing_is_left_behind_of_the_making(house: LakeFixture, archive: Path) -> None:
@@ -136,10 +136,10 @@ def test_nothing_is_left_behind_of_the_making(house: LakeFixture, archive: Path)
 def test_a_backup_goes_on_working_after_the_lake_is_maintained(archive: Path) -> None:
     restored = archive.parent / "again"
     restore(archive, restored)
-    keeper = Writer.open(restored)
+    writer = Writer.open(restored)
     for days in (0, 1, 2):
-        keeper.tidy(NOW + timedelta(days=days))
-    keeper.close()
+        writer.tidy(NOW + timedelta(days=days))
+    writer.close()
     assert count(restored)["n"] == 6
 
 
@@ -212,8 +212,8 @@ def older(tmp_path: Path) -> Path:
 def test_a_backup_of_an_older_version_is_brought_up_to_this_one(older: Path) -> None:
     data = older.parent / "new"
     restore(older, data)
-    keeper, reader = Writer.open(data), Reader.open(data)
-    house = LakeFixture(Folders.at(data), keeper, reader)
+    writer, reader = Writer.open(data), Reader.open(data)
+    house = LakeFixture(Folders.at(data), writer, reader)
     house.put("metrics", [sample(1) | {"source": "host"}])
     house.commit()
     rows = reader.query("SELECT source, mem_used_pct AS m FROM metrics ORDER BY m").to_pylist()
@@ -221,4 +221,4 @@ def test_a_backup_of_an_older_version_is_brought_up_to_this_one(older: Path) -> 
     assert house.one("SELECT count(*) FROM deletions") == 0
     assert house.one("SELECT count(*) FROM fleet_now") == 1
     reader.close()
-    keeper.close()
+    writer.close()

@@ -53,7 +53,7 @@ def remote(settle: Callable[[str], Path]) -> Iterator[LakeFixture]:
     house = LakeFixture(Folders.at(data), Writer.open(data), Reader.open(data))
     yield house
     house.reader.close()
-    house.keeper.close()
+    house.writer.close()
 
 
 def sample(server: str) -> list[dict[str, object]]:
@@ -81,7 +81,7 @@ def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
     proxy.arm("sent")
     with pytest.raises(duckdb.Error):
         remote.commit()
-    assert "does not answer" in remote.keeper.trouble(duckdb.Error("server closed the connection"))
+    assert "does not answer" in remote.writer.trouble(duckdb.Error("server closed the connection"))
     proxy.cluster.await_ready()
     assert remote.commit(LATER).rows["metrics"] == 1
     files = (tmp_path / "files" / "main" / "metrics").rglob("*.parquet")
@@ -89,13 +89,13 @@ def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
 
 
 @needs_postgres
-def test_a_keeper_of_another_host_is_refused_and_its_readers_are_welcome(
+def test_a_writer_of_another_host_is_refused_and_its_readers_are_welcome(
     remote: LakeFixture, settle: Callable[[str], Path]
 ) -> None:
     remote.put("metrics", sample("a"))
     remote.commit()
     there = settle("there")
-    with pytest.raises(WriterRunning, match="another keeper, maybe of another host"):
+    with pytest.raises(WriterRunning, match="another writer, maybe of another host"):
         Writer.open(there)
     with closing(Reader.open(there)) as reader:
         assert reader.query("SELECT server FROM metrics")["server"].to_pylist() == ["a"]
@@ -113,12 +113,12 @@ def test_commits_that_a_standby_never_heard_of_are_made_again(
     house.put("metrics", sample("a"))
     assert house.commit().rows["metrics"] == 1
     house.reader.close()
-    house.keeper.close()
+    house.writer.close()
     text = house.folders.settings.read_text()
     house.folders.settings.write_text(text.replace(f"lake{int(database[4:]) - 1}", database))
-    with closing(Writer.open(data)) as keeper, closing(Reader.open(data)) as reader:
+    with closing(Writer.open(data)) as writer, closing(Reader.open(data)) as reader:
         assert reader.query("SELECT server FROM metrics").num_rows == 0
-        assert keeper.commit_waiting(LATER).rows["metrics"] == 1
+        assert writer.commit_waiting(LATER).rows["metrics"] == 1
 
 
 @needs_postgres

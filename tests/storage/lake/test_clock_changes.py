@@ -46,11 +46,11 @@ def test_rollups_go_on_at_once_when_the_clock_goes_back(house: LakeFixture) -> N
     assert rollup(house.reader, cursor, floor_step(NOW))[0].num_rows == 1
 
 
-def test_the_order_outlives_the_keeper(house: LakeFixture) -> None:
+def test_the_order_outlives_the_writer(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW)])
     house.commit(NOW + HOUR)
-    house.keeper.close()
-    again = type(house.keeper).open(house.folders.data)
+    house.writer.close()
+    again = type(house.writer).open(house.folders.data)
     house.put("metrics", [sample(NOW, "b")])
     again.commit_waiting(NOW)
     again.close()
@@ -70,7 +70,7 @@ def test_a_clock_that_goes_ahead_keeps_all_that_readers_may_need(house: LakeFixt
     house.commit()
     with house.reader.pinned() as pinned:
         pinned.snapshot()
-        pieces = list(house.keeper.upkeep(datetime.now(NOW.tzinfo) + HOUR))[:2]
+        pieces = list(house.writer.upkeep(datetime.now(NOW.tzinfo) + HOUR))[:2]
         for piece in pieces:
             piece()
         assert pinned.query("SELECT * FROM metrics").num_rows == 1

@@ -25,7 +25,7 @@ def taken(*samples: dict[str, Any]) -> Spans:
 
 
 def writer_of(house: LakeFixture) -> WriteConnection:
-    return house.keeper._writer
+    return house.writer._connection
 
 
 def told(batch_id: str, days_ago: float) -> Provenance:
@@ -37,8 +37,8 @@ def test_a_batch_is_known_after_a_restart(house: LakeFixture) -> None:
     path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
     copy = path.read_bytes()
     house.commit()
-    house.keeper.close()
-    house.keeper = Writer.open(house.folders.data)
+    house.writer.close()
+    house.writer = Writer.open(house.folders.data)
     path.write_bytes(copy)
     assert house.commit().repeated == 1
 

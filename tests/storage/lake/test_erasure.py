@@ -81,12 +81,12 @@ def test_sentences_no_longer_name_a_deleted_server(house: LakeFixture) -> None:
 def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: LakeFixture) -> None:
     fill(house)
     (house.folders.rejected / "torn.parquet").write_bytes(b"no Parquet")
-    house.keeper.tidy(NOW)
+    house.writer.tidy(NOW)
     ask(house, NAME)
     house.commit()
     assert files_naming(house, NAME)
     for _ in range(3):
-        house.keeper.tidy(LATER)
+        house.writer.tidy(LATER)
     assert files_naming(house, NAME) == []
     assert files_naming(house, "ppweb-10")
     assert house.one("SELECT count(*) FROM metrics") == 7
@@ -101,7 +101,7 @@ def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: L
     house.put("metrics_5m", [both[1] | {"mem_used_pct_mean": 2.0}])
     house.commit()
     for _ in range(3):
-        house.keeper.tidy(LATER)
+        house.writer.tidy(LATER)
     assert files_naming(house, NAME) == []
     assert house.one("SELECT sum(mem_used_pct_mean) FROM metrics_5m") == 3
 

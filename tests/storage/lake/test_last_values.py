@@ -67,15 +67,15 @@ def test_a_file_of_another_snapshot_is_not_taken(house: LakeFixture) -> None:
 def test_the_file_follows_a_merge(house: LakeFixture) -> None:
     put(house, sample("a", 1))
     put(house, sample("a"))
-    house.keeper.tidy(NOW)
+    house.writer.tidy(NOW)
     assert at_hand(house) == {"a"}
     assert len(told(house)) == 1
 
 
-def test_a_keeper_that_starts_finds_also_those_that_are_silent(house: LakeFixture) -> None:
+def test_a_writer_that_starts_finds_also_those_that_are_silent(house: LakeFixture) -> None:
     put(house, sample("silent", 20), sample("a", 2))
-    house.keeper.close()
-    house.keeper = Writer.open(house.folders.data)
+    house.writer.close()
+    house.writer = Writer.open(house.folders.data)
     put(house, sample("a"))
     assert at_hand(house) == {"a", "silent"}
     assert len(told(house)) == 2

@@ -69,12 +69,12 @@ def test_what_an_adapter_tells_of_a_server_stands(house: LakeFixture) -> None:
     ]
 
 
-def test_there_is_only_ever_one_keeper(house: LakeFixture) -> None:
-    with pytest.raises(WriterRunning, match="another keeper holds"):
+def test_there_is_only_ever_one_writer(house: LakeFixture) -> None:
+    with pytest.raises(WriterRunning, match="another writer holds"):
         Writer.open(house.folders.data)
 
 
-def test_a_reader_beside_the_keeper_sees_each_commit(house: LakeFixture) -> None:
+def test_a_reader_beside_the_writer_sees_each_commit(house: LakeFixture) -> None:
     beside = Reader.open(house.folders.data)
     for count in (1, 2):
         house.put("metrics", [sample(seconds=count)])
@@ -97,7 +97,7 @@ def test_tidying_merges_files_and_changes_no_row(house: LakeFixture) -> None:
         house.commit()
     before = count_files(house)
     for minutes in (0, 30, 60):
-        house.keeper.tidy(NOW + timedelta(minutes=minutes))
+        house.writer.tidy(NOW + timedelta(minutes=minutes))
         assert house.one("SELECT count(*) FROM metrics") == 6
     assert count_files(house) < before
     assert house.one("SELECT count(*) FROM segments") == 6
@@ -109,9 +109,9 @@ def test_a_merge_waits_for_its_readers_and_hides_no_row_from_them(house: LakeFix
         house.commit()
     with house.reader.pinned() as pinned:
         with pytest.raises(ReadersBusy):
-            house.keeper.merge("metrics", patience_s=0.01)
+            house.writer.merge("metrics", patience_s=0.01)
         assert pinned.query("SELECT count(*) AS n FROM metrics")["n"].to_pylist() == [4]
-    house.keeper.merge("metrics")
+    house.writer.merge("metrics")
     assert house.one("SELECT count(*) FROM metrics") == 4
 
 
@@ -119,7 +119,7 @@ def test_a_merge_that_finds_nothing_to_merge_waits_for_nobody(house: LakeFixture
     house.put("metrics", [sample()])
     house.commit()
     with house.reader.pinned():
-        house.keeper.merge("metrics", patience_s=0.01)
+        house.writer.merge("metrics", patience_s=0.01)
 
 
 def forecast(metric: str, minutes: int, why: str = "") -> dict[str, Any]:

@@ -25,8 +25,8 @@ def sample(seconds: int, **values: float) -> dict[str, Any]:
 
 
 def opened(data: Path) -> LakeFixture:
-    keeper = Writer.open(data)
-    return LakeFixture(Folders.at(data), keeper, Reader.open(data))
+    writer = Writer.open(data)
+    return LakeFixture(Folders.at(data), writer, Reader.open(data))
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def gpus(tmp_path: Path) -> Iterator[LakeFixture]:
 
 def close(house: LakeFixture) -> None:
     house.reader.close()
-    house.keeper.close()
+    house.writer.close()
 
 
 def forget_settings() -> None:
@@ -94,7 +94,7 @@ def test_the_models_contract_stays_on_the_fourteen(gpus: LakeFixture) -> None:
     assert contexts(gpus.reader, STOP).values.shape == (1, 288, 14)
 
 
-def test_a_running_keeper_takes_up_a_new_metric(house: LakeFixture) -> None:
+def test_a_running_writer_takes_up_a_new_metric(house: LakeFixture) -> None:
     house.commit()
     house.folders.settings.write_text(GPU)
     put(house, sample(10, gpu_used_pct=20.0))
@@ -102,7 +102,7 @@ def test_a_running_keeper_takes_up_a_new_metric(house: LakeFixture) -> None:
     assert house.one("SELECT gpu_used_pct FROM metrics") == 20
 
 
-def test_a_keeper_goes_on_when_its_settings_are_broken(house: LakeFixture) -> None:
+def test_a_writer_goes_on_when_its_settings_are_broken(house: LakeFixture) -> None:
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
     house.folders.settings.write_text("[[metrics]]\nname = 'CPU load'\n")
     assert house.commit().rows["scenarios"] == 1

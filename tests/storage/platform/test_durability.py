@@ -50,11 +50,11 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.fixture
 def small(disk: Path) -> Iterator[LakeFixture]:
     """A lake on the small disk."""
-    keeper = Writer.open(disk)
+    writer = Writer.open(disk)
     reader = Reader.open(disk)
-    yield LakeFixture(Folders.at(disk), keeper, reader)
+    yield LakeFixture(Folders.at(disk), writer, reader)
     reader.close()
-    keeper.close()
+    writer.close()
 
 
 def put(house: LakeFixture, number: int) -> None:
@@ -88,11 +88,11 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     ballast = fill_up(small.folders.data)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            drain(small.keeper, Impatient())
+            drain(small.writer, Impatient())
     assert "make room there, and it goes on by itself" in caplog.text
     assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
     ballast.unlink()
-    drain(small.keeper, Impatient())
+    drain(small.writer, Impatient())
     assert small.one("SELECT count(*) FROM metrics") == 30 * 200
     assert small.one("SELECT count(DISTINCT (server, ts)) FROM metrics") == 30 * 200
     assert list(small.folders.inbox.iterdir()) == []
@@ -103,11 +103,11 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: LakeFixture) -> None:
         put(small, number)
         small.commit()
     ballast = fill_up(small.folders.data)
-    pieces = iter(small.keeper.upkeep(NOW))
+    pieces = iter(small.writer.upkeep(NOW))
     for _ in range(60):
-        look_after(pieces, small.keeper, Impatient())
+        look_after(pieces, small.writer, Impatient())
     ballast.unlink()
-    small.keeper.tidy(NOW)
+    small.writer.tidy(NOW)
     assert small.one("SELECT count(*) FROM metrics") == 800
 
 

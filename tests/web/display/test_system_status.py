@@ -77,11 +77,11 @@ def test_a_process_that_is_down_is_told_with_its_remedy(
 
 def test_an_outage_that_is_over_is_told_as_history(fleet: SiteLakeWriter, site: Client) -> None:
     fleet.insert("processes", [
-        event("keeper", 300, "ended", "killed, signal 9"), event("keeper", 297, "started"),
+        event("writer", 300, "ended", "killed, signal 9"), event("writer", 297, "started"),
         event("think", 99_000, "ended", "exit 1"), event("think", 98_000, "started"),
     ])  # fmt: skip
     for page in pages(site):
-        assert "keeper was down for 3 s at " in page
+        assert "writer was down for 3 s at " in page
         assert "segments waited in the inbox and nothing was lost" in page
         assert "think" not in page.split("<footer")[0].split("<main")[1]
         assert "data-trouble" not in page
@@ -117,19 +117,19 @@ def inbox_of(data: Path, segments: int, committed_ago: float | None) -> Folders:
     return folders
 
 
-def test_a_silent_keeper_is_told_when_segments_wait(tmp_path: Path) -> None:
+def test_a_silent_writer_is_told_when_segments_wait(tmp_path: Path) -> None:
     (trouble,) = writer_problem(inbox_of(tmp_path, 7, 42), NOW)
     assert trouble.headline == ("Nothing has been committed for 42 s; 7 segments wait in the inbox")
     (trouble,) = writer_problem(inbox_of(tmp_path / "new", 1, None), NOW)
     assert trouble.headline == "Nothing has ever been committed; 1 segment waits in the inbox"
 
 
-def test_a_keeper_that_commits_or_has_nothing_to_do_is_no_trouble(tmp_path: Path) -> None:
+def test_a_writer_that_commits_or_has_nothing_to_do_is_no_trouble(tmp_path: Path) -> None:
     assert not list(writer_problem(inbox_of(tmp_path / "busy", 7, 4), NOW))
     assert not list(writer_problem(inbox_of(tmp_path / "idle", 0, 4000), NOW))
 
 
-def test_a_silent_keeper_is_told_even_before_the_first_commit(tmp_path: Path) -> None:
+def test_a_silent_writer_is_told_even_before_the_first_commit(tmp_path: Path) -> None:
     inbox_of(tmp_path, 2, None)
     with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         page = client.get("/").text

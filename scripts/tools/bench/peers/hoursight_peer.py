@@ -18,14 +18,14 @@ BATCH_ROWS = 200_000
 
 
 class HoursightPeer:
-    """Segments through the keeper; questions through the reader that pages and functions use."""
+    """Segments through the writer; questions through the reader that pages and functions use."""
 
     name = "hoursight"
 
     def __init__(self, folder: Path) -> None:
         write_settings(folder, Settings(metrics=[MetricSettings(f, highest=100) for f in FIELDS]))
         self._folders = Folders.at(folder)
-        self._keeper = Writer.open(folder)
+        self._writer = Writer.open(folder)
         self._reader = Reader.open(folder)
         self.version = f"duckdb {duckdb.__version__}"
 
@@ -34,11 +34,11 @@ class HoursightPeer:
             part = rows.slice(start, BATCH_ROWS)
             now = part["ts"][-1].as_py() + timedelta(seconds=STEP_S)
             segment.write(self._folders, part, segment.Provenance("metrics", "bench", now))
-            self._keeper.commit_waiting(now)
+            self._writer.commit_waiting(now)
 
     def settle(self) -> None:
         for hours in (1, 2):  # files that the first round replaced go in the second
-            self._keeper.tidy(datetime.now(UTC) + timedelta(hours=hours))
+            self._writer.tidy(datetime.now(UTC) + timedelta(hours=hours))
 
     def bytes_held(self) -> int:
         return folder_bytes(self._folders.lake / "main" / "metrics")
@@ -50,7 +50,7 @@ class HoursightPeer:
 
     def close(self) -> None:
         self._reader.close()
-        self._keeper.close()
+        self._writer.close()
 
 
 def duck_sql(question: TsbsQuery, span: Span, table: str) -> str:

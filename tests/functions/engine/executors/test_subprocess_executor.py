@@ -72,24 +72,24 @@ def source(folders: Folders, body: str = MISCHIEF, name: str = "mischief") -> Co
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> WorkerFactory:
+def worker_factory(tmp_path_factory: pytest.TempPathFactory) -> WorkerFactory:
     return WorkerFactory(Folders.at(tmp_path_factory.mktemp("var")).create(), Settings())
 
 
 @pytest.fixture(scope="module")
-def isolate(nursery: WorkerFactory) -> Iterator[SubprocessExecutor]:
-    isolate = SubprocessExecutor(nursery, source(nursery.folders)).load()
-    yield isolate
-    isolate.close()
+def executor(worker_factory: WorkerFactory) -> Iterator[SubprocessExecutor]:
+    executor = SubprocessExecutor(worker_factory, source(worker_factory.folders)).load()
+    yield executor
+    executor.close()
 
 
 Call = Callable[..., CallResult]
 
 
 @pytest.fixture(scope="module")
-def call(isolate: SubprocessExecutor) -> Call:
-    functions = {f.name: f for f in isolate.functions}
-    return lambda name, **asked: isolate.call(functions[name], CallRequest(NOW, **asked))
+def call(executor: SubprocessExecutor) -> Call:
+    functions = {f.name: f for f in executor.functions}
+    return lambda name, **asked: executor.call(functions[name], CallRequest(NOW, **asked))
 
 
 def server(answer: CallResult) -> str:
@@ -176,36 +176,40 @@ def test_what_a_child_started_ends_with_it(call: Call) -> None:
     ],
 )
 def test_a_source_that_cannot_be_loaded_says_why(
-    nursery: WorkerFactory, body: str, says: str
+    worker_factory: WorkerFactory, body: str, says: str
 ) -> None:
     with pytest.raises(LoadFailed, match=says):
-        SubprocessExecutor(nursery, source(nursery.folders, body, "bad")).load()
+        SubprocessExecutor(worker_factory, source(worker_factory.folders, body, "bad")).load()
 
 
-def test_a_function_of_ours_is_loaded_by_its_module(nursery: WorkerFactory) -> None:
-    isolate = SubprocessExecutor(nursery, CodeSource(module="functions.connectors.host")).load()
-    [host] = isolate.functions
-    answer = isolate.call(host, CallRequest(NOW))
-    isolate.close()
+def test_a_function_of_ours_is_loaded_by_its_module(worker_factory: WorkerFactory) -> None:
+    executor = SubprocessExecutor(
+        worker_factory, CodeSource(module="functions.connectors.host")
+    ).load()
+    [host] = executor.functions
+    answer = executor.call(host, CallRequest(NOW))
+    executor.close()
     assert answer.batch.rows["metrics"].num_rows == 1
     assert answer.batch.cursor is not None
 
 
-def test_a_run_in_progress_ends_when_its_isolate_is_closed(nursery: WorkerFactory) -> None:
+def test_a_run_in_progress_ends_when_its_executor_is_closed(worker_factory: WorkerFactory) -> None:
     body = '@function(on=request(), writes="server_facts")\ndef f(): time.sleep(60)\n'
-    isolate = SubprocessExecutor(nursery, source(nursery.folders, body, "slow")).load()
+    executor = SubprocessExecutor(
+        worker_factory, source(worker_factory.folders, body, "slow")
+    ).load()
     ended: list[str] = []
 
     def run() -> None:
         try:
-            isolate.call(isolate.functions[0], CallRequest(NOW))
+            executor.call(executor.functions[0], CallRequest(NOW))
         except RunStopped as stopped:
             ended.append(stopped.outcome)
 
     thread = threading.Thread(target=run)
     thread.start()
     began = time.monotonic()
-    isolate.close()
+    executor.close()
     thread.join(10)
     assert ended == ["stopped"]
     assert time.monotonic() - began < 10
@@ -217,22 +221,25 @@ BAD = ("raises", "exits", "segfaults", "leaks", "hangs", "babbles", "interrupts"
 @pytest.mark.timeout(180)
 def test_everybody_else_goes_on_while_functions_misbehave(house: LakeFixture) -> None:
     runner, stop = Watched(house.folders), threading.Event()
-    nursery, news = WorkerFactory(runner.folders, Settings()), CommitListener(runner.folders, stop)
+    worker_factory, news = (
+        WorkerFactory(runner.folders, Settings()),
+        CommitListener(runner.folders, stop),
+    )
     scheduled = MISCHIEF.replace("on=request()", 'on=every("100ms")')
     head, *cases = scheduled.split("@function")
     bodies = {name: c for c in cases for name in BAD if f"def {name}(" in c}
     beat = '@function(on=every("100ms"), writes="server_facts")\ndef beat(now): return facts(now)\n'
     sources = [source(runner.folders, f"{head}@function{bodies[name]}", name) for name in BAD]
-    residents = [
-        SourceWorker(runner, SubprocessExecutor(nursery, each), news)
+    source_workers = [
+        SourceWorker(runner, SubprocessExecutor(worker_factory, each), news)
         for each in [*sources, source(runner.folders, beat, "beat")]
     ]
-    for resident in residents:
-        resident.start()
+    for source_worker in source_workers:
+        source_worker.start()
     runner.until(lambda: all(runner.of(name) for name in BAD), "a run of each")
     runner.until_run("beat", times=len(runner.of("beat", "ok")) + 5)
-    for resident in residents:
-        resident.stop()
+    for source_worker in source_workers:
+        source_worker.stop()
     stop.set()
     assert {e["outcome"] for e in runner.of("beat")} == {"ok"}
     assert {name: runner.of(name)[0]["outcome"] for name in BAD} == {

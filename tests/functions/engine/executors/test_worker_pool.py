@@ -27,7 +27,7 @@ def meet(body, now):
 
 
 @pytest.fixture
-def crew(folders: Folders) -> WorkerPool:
+def pool(folders: Folders) -> WorkerPool:
     return WorkerPool(
         SubprocessExecutor(
             WorkerFactory(folders, Settings()), CodeSource(module="nothing.loads.it")
@@ -43,10 +43,10 @@ def folders(house: LakeFixture) -> Folders:
 def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None:
     save(folders, "meet", MEET)
     runner, stop = Watched(folders), threading.Event()
-    nursery, news = WorkerFactory(folders, Settings()), CommitListener(folders, stop)
-    users = UserCode(runner, nursery, news)
+    worker_factory, news = WorkerFactory(folders, Settings()), CommitListener(folders, stop)
+    users = UserCode(runner, worker_factory, news)
     users.look()
-    door = FunctionEndpoint(runner, nursery, users)
+    door = FunctionEndpoint(runner, worker_factory, users)
 
     def ask(mine: str, other: str) -> int:
         paths = {"mine": str(folders.data / mine), "other": str(folders.data / other)}
@@ -56,23 +56,23 @@ def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, ("a", "b"), ("b", "a"))) == [200, 200]
     stop.set()
-    for resident in users.residents.values():
-        resident.stop()
+    for source_worker in users.source_workers.values():
+        source_worker.stop()
 
 
-def test_a_crew_has_its_resident_first_and_keeps_one_spare(crew: WorkerPool) -> None:
-    with crew.one() as first, crew.one() as second, crew.one() as third:
+def test_a_pool_has_its_source_worker_first_and_keeps_one_spare(pool: WorkerPool) -> None:
+    with pool.one() as first, pool.one() as second, pool.one() as third:
         assert len({id(first), id(second), id(third)}) == 3
-    with crew.one() as again, crew.one() as spare:
+    with pool.one() as again, pool.one() as spare:
         assert again is first
         assert spare in (second, third)
 
 
-def test_no_more_are_busy_than_may_be(crew: WorkerPool) -> None:
-    opened = [crew.one() for _ in range(MOST)]
+def test_no_more_are_busy_than_may_be(pool: WorkerPool) -> None:
+    opened = [pool.one() for _ in range(MOST)]
     for each in opened:
         each.__enter__()
-    waiting = threading.Thread(target=lambda: crew.one().__enter__(), daemon=True)
+    waiting = threading.Thread(target=lambda: pool.one().__enter__(), daemon=True)
     waiting.start()
     waiting.join(0.05)
     assert waiting.is_alive()
@@ -81,8 +81,8 @@ def test_no_more_are_busy_than_may_be(crew: WorkerPool) -> None:
     assert not waiting.is_alive()
 
 
-def test_a_closed_crew_keeps_nobody(crew: WorkerPool) -> None:
-    with crew.one(), crew.one() as spare:
-        crew.close()
-    with crew.one(), crew.one() as other:
+def test_a_closed_pool_keeps_nobody(pool: WorkerPool) -> None:
+    with pool.one(), pool.one() as spare:
+        pool.close()
+    with pool.one(), pool.one() as other:
         assert other is not spare
