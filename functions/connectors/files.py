@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from functions.connectors.connector import Page, ReadOptions, Unreachable
-from functions.engine.triggers import parse_period
 from functions.normalize.file_readers import FORMS, Chunk, FileUnreadable, read_chunks
+from storage.model.periods import parse_period
 
 __all__ = ["FileConnector", "FolderConnection", "connect"]
 

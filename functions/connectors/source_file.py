@@ -10,10 +10,10 @@ from typing import Any, Literal
 import msgspec
 
 from functions.connectors.connector import Connector, ReadOptions
-from functions.engine.triggers import parse_period
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from storage.config.folders import Folders
+from storage.model.periods import parse_period
 from storage.model.schema import STOCK, Schema
 
 __all__ = ["SourceConfig", "parsed", "read_source", "source_of"]

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Rows, Trigger, parse_period
+from functions.engine.triggers import Rows, Trigger
+from storage.model.periods import parse_period
 from storage.model.schema import table
 
 __all__ = [

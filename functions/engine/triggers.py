@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 import msgspec
 
 from functions.engine.cron import parse_cron
+from storage.model.periods import parse_period
 
 __all__ = [
     "Cron", "Every", "Files", "Request", "Rows", "Trigger", "cron", "every", "files",
-    "parse_period", "request", "rows",
+    "request", "rows",
 ]  # fmt: skip
 
 
@@ -82,17 +83,7 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
 
 Trigger = Every | Cron | Rows | Files | Request
 
-_PERIOD = re.compile(r"(?P<count>\d+(\.\d+)?)(?P<unit>ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
-
-def parse_period(text: str) -> timedelta:
-    """`"5s"`, `"1.5m"`, `"250ms"`, `"1h"`, `"1d"` as a time span; ValueError for anything else."""
-    match = _PERIOD.fullmatch(text)
-    if match is None or float(match["count"]) == 0:
-        raise ValueError(f"{text!r} is no period: write a number and ms, s, m, h or d, as in '5s'")
-    return timedelta(seconds=float(match["count"]) * _SECONDS[match["unit"]])
 
 
 def every(period: str) -> Every:

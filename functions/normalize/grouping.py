@@ -8,9 +8,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.engine.triggers import parse_period
 from functions.normalize.mapper import ITEM
 from functions.normalize.mapping import Mapping
+from storage.model.periods import parse_period
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["DocumentGrouping"]

@@ -10,10 +10,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
-from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from functions.normalize.units import UNITS, fits, stock_unit
 from storage.model.metrics import METRICS, Metric
+from storage.model.periods import parse_period
 
 __all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]
 

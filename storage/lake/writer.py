@@ -24,7 +24,7 @@ from storage.lake import maintenance
 from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
 from storage.lake.dedup import CommittedBatches, NewestTimes
 from storage.lake.erasure import erase_rejected, erase_servers
-from storage.lake.last_values import LastValueCache
+from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.transaction import WriteConnection
 from storage.model.profiles import profile_of

@@ -17,9 +17,9 @@ from functions.connectors.elasticsearch.elasticsearch_connection import (
 from functions.connectors.elasticsearch.errors import unreachable
 from functions.connectors.elasticsearch.pit_search import Hit, PitSearch, TimeField
 from functions.connectors.lookback import LookbackWindow, SeenKeys
-from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from storage.inbox.validation import MAX_FUTURE
+from storage.model.periods import parse_period
 
 __all__ = ["MAPPING", "ElasticsearchConnection", "connect"]
 

@@ -12,8 +12,8 @@ from elasticsearch import Elasticsearch
 
 from functions.connectors.elasticsearch.http_node import DeadlineHttpNode, JsonOnlySerializer
 from functions.connectors.secrets import secret
-from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceInvalid
+from storage.model.periods import parse_period
 
 __all__ = ["ElasticsearchConnection", "client_of"]
 

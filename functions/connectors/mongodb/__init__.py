@@ -21,10 +21,10 @@ from functions.connectors.mongodb.mongodb_connection import (
     client_of,
     unreachable,
 )
-from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.time_bounds import unordered
+from storage.model.periods import parse_period
 
 __all__ = ["MongoConnection", "connect"]
 

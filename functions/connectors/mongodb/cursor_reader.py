@@ -14,10 +14,10 @@ from pymongo.cursor import Cursor
 from functions.connectors.connector import ReadOptions
 from functions.connectors.lookback import SeenKeys
 from functions.connectors.mongodb.mongodb_connection import MongoConnection
-from functions.engine.triggers import parse_period
 from functions.normalize.columns import projection
 from functions.normalize.time_bounds import before, newest, since
 from storage.inbox.validation import MAX_FUTURE
+from storage.model.periods import parse_period
 
 __all__ = ["KINDS", "TYPES", "CursorReader", "Document", "at"]
 

@@ -17,8 +17,8 @@ from pymongo.uri_parser import parse_uri
 
 from functions.connectors.connector import Unreachable
 from functions.connectors.secrets import secret
-from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceInvalid
+from storage.model.periods import parse_period
 
 __all__ = ["AUTH_FAILED", "Client", "MongoConnection", "client_of", "unreachable"]
 

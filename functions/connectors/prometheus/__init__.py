@@ -11,7 +11,7 @@ from functions.connectors.lookback import LookbackWindow
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi, RangeTooLarge
 from functions.connectors.prometheus.scrapes import Row, Scrapes, ScrapeWindow
-from functions.engine.triggers import parse_period
+from storage.model.periods import parse_period
 
 __all__ = ["PrometheusConnection", "connect"]
 

@@ -8,8 +8,8 @@ import httpx
 import msgspec
 
 from functions.connectors.secrets import secret
-from functions.engine.triggers import parse_period
 from functions.normalize.strict_toml import SourceInvalid
+from storage.model.periods import parse_period
 
 __all__ = ["PrometheusConnection", "client_of"]
 
