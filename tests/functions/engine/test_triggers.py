@@ -2,7 +2,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from functions.engine.triggers import Rows, every, parse_period, rows
+from functions.engine.triggers import Rows, every, rows
 from tests.conftest import NOW
 
 NOON = NOW.replace(second=0)
@@ -10,13 +10,6 @@ NOON = NOW.replace(second=0)
 
 def after(**span: float) -> datetime:
     return NOON + timedelta(**span)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("250ms", 0.25), ("5s", 5), ("1.5m", 90), ("1h", 3600), ("1d", 86_400)]
-)
-def test_a_period_is_a_number_and_a_unit(text: str, seconds: float) -> None:
-    assert parse_period(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "0s", "0.0m", "5min", "1h30m", "1w"])
