@@ -5,7 +5,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import msgspec
 
@@ -73,7 +73,7 @@ def source_of(
     """The source that the content of a file describes; SourceInvalid like `read_source`."""
     file: SourceFile = decode_strict(raw, SourceFile)
     adapter = importlib.import_module(f"functions.connectors.{file.kind}")
-    connection = decode_strict(file.connection, adapter.Connection, "connection")
+    connection = decode_strict(file.connection, connection_type(adapter), "connection")
     mapping = read_mapping(_defaults(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
     wanted = ReadOptions(
@@ -81,6 +81,12 @@ def source_of(
         parse_period(file.history),
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, wanted)
+
+
+def connection_type(connector: ModuleType) -> type[msgspec.Struct]:
+    """Return the struct that a connector's `connect` takes as its `connection`."""
+    declared: type[msgspec.Struct] = get_type_hints(connector.connect)["connection"]
+    return declared
 
 
 def _defaults(adapter: ModuleType) -> dict[str, Any]:

@@ -136,8 +136,8 @@ def test_a_metric_that_climbs_is_seen_in_the_last_hour(scored: LakeFixture) -> N
 def sources() -> list[Path]:
     """All of the room but the simulator, which writes what it knows."""
     room = Path(functions.__file__).parent
-    everything = set(room.rglob("*.py")) - set((room / "simulation").rglob("*.py"))
-    return sorted(everything - {room / "adapters" / "simulator.py"})
+    everything = set(room.rglob("*.py")) - set((room / "simulator").rglob("*.py"))
+    return sorted(everything - {room / "connectors" / "simulator.py"})
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: path.name)

@@ -11,7 +11,7 @@ import pytest
 
 from functions import connectors
 from functions.connectors.secrets import secret
-from functions.connectors.source_file import SourceFile, read_source, source_of
+from functions.connectors.source_file import SourceFile, connection_type, read_source, source_of
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.listeners import CommitListener
 from functions.engine.user_code import SOURCES, UserCode
@@ -49,7 +49,7 @@ def test_every_line_of_a_template_may_be_turned_on(kind: str, folders: Folders) 
     adapter = importlib.import_module(f"functions.connectors.{kind}")
     for section, lines in _optional(text):
         raw = tomllib.loads(lines)
-        struct = adapter.Connection if section == "connection" else SourceFile
+        struct = connection_type(adapter) if section == "connection" else SourceFile
         assert set(raw) <= set(struct.__struct_encode_fields__)
     mapping = tomllib.loads(re.sub(r"(?m)^# ", "", text[text.index("[mapping]") :]))
     assert source_of("mine", shown | mapping, folders).mapping.entries
