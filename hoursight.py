@@ -6,10 +6,13 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +25,45 @@ __all__ = ["Forecaster", "Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
 
 ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
+
+
+class PackageShadowed(ImportError):
+    """A module of somebody else's has the name of one of ours; the message names both."""
+
+
+def _import_own(*names: str) -> None:
+    """Import packages of ours, whatever of the same name stands in the working directory.
+
+    Python puts that directory first where it runs interactively, in a notebook or with `-m`. Raises
+    PackageShadowed where a module of that name was imported before.
+    """
+    root = _root()
+    for name in names:
+        if name not in sys.modules:
+            spec = PathFinder.find_spec(name, [str(root)])
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{root / name} is missing: install hoursight again")
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        elif not _is_below(sys.modules[name], root):
+            place = getattr(sys.modules[name], "__file__", None) or "another folder"
+            raise PackageShadowed(
+                f"the module {name!r} of {place} is imported already, and Hoursight has a package "
+                f"of that name in {root}: rename yours, or use Hoursight in a Python that has not "
+                "imported it"
+            )
+
+
+def _root() -> Path:
+    """The folder of our packages: that of this file in a checkout, else one beside it."""
+    here = Path(__file__).resolve().parent
+    installed = here / "_hoursight"
+    return installed if installed.is_dir() else here
+
+
+def _is_below(module: ModuleType, root: Path) -> bool:
+    places = list(getattr(module, "__path__", None) or [])
+    return bool(places) and Path(places[0]).resolve().parent == root
 
 
 class Lake:
@@ -45,11 +87,16 @@ class Lake:
         self.close()
 
 
-def connect(data: Path | str = "var") -> Lake:
-    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none."""
+def connect(data: Path | str | None = None) -> Lake:
+    """Open the lake in folder `data`, by default `HOURSIGHT_DATA`, else `var`.
+
+    storage.query.reader.LakeMissing says when there is none.
+    """
+    _import_own("storage")
+    from storage.config.folders import default_data
     from storage.query.reader import Reader
 
-    return Lake(Reader.open(data))
+    return Lake(Reader.open(data or default_data()))
 
 
 def call(
@@ -62,6 +109,7 @@ def call(
     dry_run: bool = False,
 ) -> dict[str, pa.Table]:
     """Run a function as `hoursight call` does; its rows by table. Raises CallFailed."""
+    _import_own("storage", "functions", "scripts")
     from scripts.cli.call import roster_of
 
     paths = tuple(Path(file).absolute() for file in files)
@@ -72,6 +120,7 @@ def call(
 def __getattr__(name: str) -> Any:
     """`hoursight.Forecaster`, loaded when it is asked for: most commands need no model."""
     if name == "Forecaster":
+        _import_own("storage", "functions")
         from functions.engine.forecaster import Forecaster
 
         return Forecaster
@@ -80,6 +129,7 @@ def __getattr__(name: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
+    _import_own(*sorted(ROOMS))
     import click
 
     from scripts.cli import cli

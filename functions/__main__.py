@@ -1,9 +1,7 @@
-"""The processes that run functions: `python -m functions collect|think --data DIR`."""
+"""The processes that run functions: `python -m functions collector|engine --data DIR`."""
 
 import argparse
-import os
 import threading
-from pathlib import Path
 
 from functions.engine import registry
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
@@ -16,21 +14,27 @@ from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.ipc.rpc import serve_rpc
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.process import add_data_option, configure_logging, configured, stop_on_signals
+
+# As the processes were called before; service files may name them so.
+FORMER_NAMES = {"collect": "collector", "think": "engine"}
 
 
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
-    parser.add_argument("room", choices=("collect", "think"))
-    parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
+    parser.add_argument(
+        "process", choices=("collector", "engine"), type=lambda name: FORMER_NAMES.get(name, name)
+    )
+    add_data_option(parser)
     arguments = parser.parse_args()
     configure_logging()
     stop = stop_on_signals()
-    settings = read_settings(arguments.data)
+    with configured():
+        settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
     worker_factory = WorkerFactory(folders, settings)
-    if arguments.room == "collect":
+    if arguments.process == "collector":
         collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)

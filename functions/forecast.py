@@ -26,6 +26,7 @@ from storage.model.grid import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
+from storage.platform.error_text import bounded
 from storage.query.windows import Contexts
 
 # A server silent for longer than this has no present to forecast from.
@@ -71,8 +72,9 @@ def _forecast(
     try:
         model = shelf.serving()
     except ModelUnusable as error:
-        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": str(error)}
-        forecasts = _abstained(contexts, window.now, str(error))
+        detail = bounded(str(error))
+        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": detail}
+        forecasts = _abstained(contexts, window.now, detail)
         return _with_event(window, forecasts, event), None
     event = {
         "event": "serving",

@@ -2,24 +2,21 @@
 
 import argparse
 import logging
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import duckdb
 from watchfiles import watch
 
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.process import add_data_option, configure_logging, configured, stop_on_signals
 
 log = logging.getLogger("writer")
 
@@ -32,13 +29,14 @@ RETRY_AFTER_S = 2.0
 def main() -> None:
     """Run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
+    add_data_option(parser)
     data = parser.parse_args().data
     configure_logging()
     stop = stop_on_signals()
     try:
-        writer = Writer.open(data)
-    except (WriterRunning, DataFolderNotWritable, SettingsError) as error:
+        with configured():
+            writer = Writer.open(data)
+    except (WriterRunning, DataFolderNotWritable) as error:
         sys.exit(f"ERROR {error}")
     log.info("keeping %s", Folders.at(data).lake)
     with catalog_held_open(Folders.at(data)):

@@ -31,7 +31,7 @@ WITHIN_S = 60.0
 SERVERS, STEP, HOUR = 10, timedelta(seconds=20), timedelta(hours=1)
 OVERLAP = timedelta(minutes=2)
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=10)
-MODULES = {"writer": ("storage",), "collect": ("functions", "collect")}
+MODULES = {"writer": ("storage",), "collector": ("functions", "collector")}
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -79,7 +79,7 @@ class OutageScene:
 
     def kill_child(self) -> None:
         """SIGKILL to the process that speaks to the source, and to nothing else."""
-        for child in psutil.Process(self._processes["collect"].pid).children():
+        for child in psutil.Process(self._processes["collector"].pid).children():
             child.kill()
 
     def end(self) -> None:
@@ -131,14 +131,14 @@ class OutageScene:
         pytest.fail(f"not within {WITHIN_S:g} s: {what}\n{logs}")
 
     def log(self) -> str:
-        return (self.data / "collect.log").read_text()
+        return (self.data / "collector.log").read_text()
 
 
 @pytest.fixture(scope="module")
 def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutageScene]:
     scene = OutageScene(tmp_path_factory.mktemp("data"), mongod)
     scene.send(timedelta(minutes=15))
-    scene.start("writer", "collect")
+    scene.start("writer", "collector")
     try:
         scene.until_all_came()
         yield scene
@@ -159,9 +159,9 @@ def without_the_child(scene: OutageScene) -> None:
 
 
 def without_collect(scene: OutageScene) -> None:
-    scene.kill("collect")
+    scene.kill("collector")
     scene.send(HOUR)
-    scene.start("collect")
+    scene.start("collector")
 
 
 def without_the_writer(scene: OutageScene) -> None:
@@ -173,11 +173,11 @@ def without_the_writer(scene: OutageScene) -> None:
 
 
 def without_anything(scene: OutageScene) -> None:
-    scene.kill("writer", "collect")
+    scene.kill("writer", "collector")
     scene.mongod.kill()
     scene.mongod.start()
     scene.send(HOUR)
-    scene.start("writer", "collect")
+    scene.start("writer", "collector")
 
 
 @pytest.mark.parametrize(
@@ -197,11 +197,11 @@ def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
 def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(
     scene: OutageScene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scene.kill("collect")
+    scene.kill("collector")
     before = scene.until
     scene.send(HOUR, lost=True)
     scene.send(timedelta(minutes=5))
-    scene.start("collect")
+    scene.start("collector")
     scene.until_all_came()
     after = before + HOUR + STEP
     hoursight.main(["sources", "--data", str(scene.data)])

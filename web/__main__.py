@@ -2,8 +2,6 @@
 
 import argparse
 import os
-import sys
-from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -15,8 +13,13 @@ from storage.config.api_keys import (
     require_key_if_public,
 )
 from storage.config.folders import Folders
-from storage.config.settings import read_settings
-from storage.platform.process import configure_logging
+from storage.config.settings import SettingsError, read_settings
+from storage.platform.process import (
+    add_data_option,
+    configure_logging,
+    configured,
+    exit_unconfigured,
+)
 from web.app import create_app
 from web.live import Live
 
@@ -38,13 +41,14 @@ def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop; a flag wins over the environment, that over the settings file."""
     options = _parser().parse_args(arguments)
     configure_logging()
-    settings = read_settings(options.data).web
-    port = options.port or int(os.environ.get("HOURSIGHT_PORT", settings.port))
+    with configured():
+        settings = read_settings(options.data).web
+        port = options.port or _port_of_environment() or settings.port
     host = options.host or settings.host
     try:
         require_key_if_public(Folders.at(options.data), host)
     except (PublicWithoutKey, ApiKeyError) as error:
-        sys.exit(f"ERROR {error}")
+        exit_unconfigured(error)
     app = create_app(options.data, exposed=not is_loopback(host))
     config = uvicorn.Config(
         app, host=host, port=port, timeout_graceful_shutdown=5, proxy_headers=False,
@@ -53,15 +57,21 @@ def main(arguments: list[str] | None = None) -> None:
     SiteServer(config, app.state.live).run()
 
 
+def _port_of_environment() -> int | None:
+    text = os.environ.get("HOURSIGHT_PORT")
+    if not text:
+        return None
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 65536:
+        raise SettingsError(f"HOURSIGHT_PORT is {text!r}, expected 1 to 65535: correct or unset it")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "python -m web", description="Serve Hoursight's site.",
         epilog="example: python -m web --data ./var --port 8080",
     )  # fmt: skip
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("HOURSIGHT_DATA", "./var")),
-        help="data folder (default: $HOURSIGHT_DATA, else ./var)",
-    )  # fmt: skip
+    add_data_option(parser)
     parser.add_argument("--host", help="address to listen on (default: web.host in the settings)")
     parser.add_argument(
         "--port", type=int, help="port (default: $HOURSIGHT_PORT, else web.port in the settings)"

@@ -9,7 +9,6 @@ onnxruntime and NumPy are all this needs. Scaling, gaps and ranges are inside th
 import base64
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     NotImplemented as NotSupported,
 )
 
-from storage.config.folders import Folders
+from storage.config.folders import Folders, default_data
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -204,7 +203,7 @@ _REMEDY = (
 
 
 def _file(path: Path | str | None) -> Path:
-    place = Path(path or os.environ.get("HOURSIGHT_DATA", "var"))
+    place = Path(path or default_data())
     if path and not place.is_dir():
         return place
     return Folders.at(place).own_model or SHIPPED

@@ -20,6 +20,7 @@ from functions.engine.run_history import RunHistory
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform.error_text import bounded
 
 __all__ = ["FAILURES", "RESUME_AFTER", "SUSPEND_AFTER", "FunctionState", "RunLog", "function_state"]
 
@@ -70,6 +71,8 @@ class RunLog:
 
     def enter(self, entry: Entry) -> None:
         """Remember a run until the next flush."""
+        if entry["error"] is not None:
+            entry["error"] = bounded(entry["error"])
         with self._lock:
             self._entries.append(entry)
 

@@ -31,6 +31,7 @@ from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform.error_text import bounded
 
 __all__ = ["Run", "Runner"]
 
@@ -125,7 +126,7 @@ class Runner:
         except Exception as raised:  # a function is foreign code and may raise anything
             outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
             answer, error = CallResult(Batch()), error_text(raised)
-        told |= {"outcome": outcome, "error": error}
+        told |= {"outcome": outcome, "error": None if error is None else bounded(error)}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
             function.name, answer.batch,
@@ -155,12 +156,13 @@ class Runner:
 
     def failed_to_load(self, source: CodeSource, error: str) -> None:
         """Enter into the ledger that a source cannot be loaded, and why."""
+        error = bounded(error)
         log.error("%s cannot be loaded: %s", source.name, error)
         self._note(source.name, source.code_hash, "its source", "failed", error)
 
     def tell_of_source(self, name: str, kind: str | None, event: str, detail: str | None) -> None:
         """Write down that a source file is `live`, `refused` or `off`."""
-        now = self.clock()
+        now, detail = self.clock(), None if detail is None else bounded(detail)
         row = {"source": name, "ts": now, "kind": kind, "event": event, "detail": detail}
         rows = pa.Table.from_pylist([row], table("sources").arrow)
         try:

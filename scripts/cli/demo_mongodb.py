@@ -5,7 +5,6 @@ Hoursight reads it as a user who may only read. Kill the mongod: it comes back a
 and at the end what it holds is counted against what the lake has.
 """
 
-import os
 import secrets
 import sys
 import threading
@@ -22,8 +21,8 @@ from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
 from scripts.cli.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
-from scripts.supervisor import PROCFILE
-from storage.config.folders import Folders
+from scripts.procfile import PROCFILE
+from storage.config.folders import Folders, default_data
 from storage.config.settings import (
     Settings,
     SimulatorSettings,
@@ -33,7 +32,7 @@ from storage.config.settings import (
 )
 from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.process import configure_logging, configured, stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
@@ -111,7 +110,7 @@ def set_up(data: Path, servers: int, say: Say) -> None:
 def procfile(data: Path) -> Path:
     """The Procfile with one process more: the foreign system."""
     path = Folders.at(data).data / "mongodb" / "Procfile"
-    path.write_text(PROCFILE.read_text() + "mongodb: exec python -m scripts.cli.demo_mongodb\n")
+    path.write_text(PROCFILE.read_text() + "mongodb: exec python -P -m scripts.cli.demo_mongodb\n")
     return path
 
 
@@ -159,8 +158,9 @@ def main() -> None:
     """The foreign system: its database, and an agent that writes into it until it is stopped."""
     configure_logging()
     stop = stop_on_signals()
-    data = Path(os.environ.get("HOURSIGHT_DATA", "var"))
-    settings = read_settings(data).sources.simulator
+    data = default_data()
+    with configured():
+        settings = read_settings(data).sources.simulator
     fleet = make_fleet(settings.servers, settings.seed)
     server = _server(Folders.at(data))
     fresh = not (server.folder / "made").exists()

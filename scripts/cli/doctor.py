@@ -115,7 +115,9 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     age = _age_s(newest, now)
     text = f"{len(rows)} servers, newest sample {age:.0f} s old"
     late = age > STALE_S
-    return Finding("samples", text, "is collect running? start 'hoursight up'" if late else None)
+    return Finding(
+        "samples", text, "is the collector running? start 'hoursight up'" if late else None
+    )
 
 
 def _age_s(moment: datetime, now: datetime) -> float:

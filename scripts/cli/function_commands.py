@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from scripts.cli.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.command("call", epilog="Example: hoursight call host --once --verbose")
@@ -39,7 +39,7 @@ def functions(context: click.Context, data: Path) -> None:
 
 
 @functions.command("list", epilog="Example: hoursight functions list")
-@given_data_option
+@data_option
 def list_functions(data: Path) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
     from scripts.cli.call import roster_of
@@ -49,7 +49,7 @@ def list_functions(data: Path) -> None:
 
 
 @functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
-@given_data_option
+@data_option
 @click.argument("name", required=False)
 @click.option("--last", default=20, show_default=True, help="How many.")
 def show_runs(data: Path, name: str | None, last: int) -> None:
@@ -60,7 +60,7 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions why host")
-@given_data_option
+@data_option
 @click.argument("name")
 def why(data: Path, name: str) -> None:
     """Tell in words how the function NAME last failed, what happens next and what to do."""
@@ -72,7 +72,7 @@ def why(data: Path, name: str) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions new disk_of_nas")
-@given_data_option
+@data_option
 @click.argument("name")
 def new(data: Path, name: str) -> None:
     """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
@@ -85,7 +85,7 @@ def new(data: Path, name: str) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions revive host")
-@given_data_option
+@data_option
 @click.argument("name")
 def revive(data: Path, name: str) -> None:
     """Let the parked function NAME run again at once."""

@@ -29,11 +29,9 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
 def up(data: Path, port: int | None) -> None:
     """Run the Procfile: each process alone, and started again alone when it ends."""
-    from scripts.cli.launch import supervise
-    from storage.config.settings import read_settings
+    from scripts.cli import launch
 
-    web = read_settings(data).web
-    supervise(data, web.host, port or web.port, click.echo)
+    launch.up(data, port, click.echo)
 
 
 @cli.command(epilog="Example: hoursight scenario cascade")

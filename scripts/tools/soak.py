@@ -2,7 +2,7 @@
 
     python -m scripts.tools.soak --servers 1000 --minutes 10
 
-Starts writer, collect and think in a folder of their own: simulated servers send every 5 s, four
+Starts writer, collector and engine in a folder of their own: simulated servers send every 5 s, four
 functions crash, leak, hang and raise, a reader queries throughout. At the end every (server,
 instant) must be there exactly once. Exits with 1 when that is not so, or when something piled up.
 """
@@ -50,8 +50,8 @@ FLAT_SEGMENTS = 2
 
 ROOMS = {
     "writer": ["storage"],
-    "collect": ["functions", "collect"],
-    "think": ["functions", "think"],
+    "collector": ["functions", "collector"],
+    "engine": ["functions", "engine"],
 }
 
 HEAD = """
@@ -142,9 +142,9 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
     with _running(data) as rooms:
         with _reader_of(data) as reader:
             _look_on(folders, reader, rooms, servers, minutes, sight)
-        _stop(rooms.pop("collect"))
+        _stop(rooms.pop("collector"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
-        _stop(rooms.pop("think"))
+        _stop(rooms.pop("engine"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
     reader = Reader.open(data)
     sight.troubles += _missing_outcomes(reader)
@@ -248,7 +248,7 @@ def _weigh(name: str, pid: int, sight: Sight) -> None:
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         sight.rss_mb.setdefault(name, []).append(process.memory_info().rss / 2**20)
-    if name == "collect":
+    if name == "collector":
         with suppress(psutil.Error, ValueError):
             largest = max(child.memory_info().rss for child in process.children())
             sight.rss_mb.setdefault("simulator", []).append(largest / 2**20)

@@ -1,10 +1,11 @@
 """The settings of one data folder: `hoursight.toml`, read once, every key with a default."""
 
 import re
+import tomllib
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,6 +26,9 @@ ROLLUP_ENDINGS = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 KEPT = re.compile(r"(\d+)([dh])")
+AT = re.compile(r" - at `(?P<path>[^`]+)`$")
+UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
+STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
 
 
 class SettingsError(Exception):
@@ -183,12 +187,35 @@ def _kept(table: str, text: str) -> timedelta | None:
 def read_settings(data: Path | str) -> Settings:
     """The settings of a data folder; defaults when it has no file. Raises SettingsError."""
     path = Folders.at(data).settings
-    if not path.exists():
-        return Settings()
+    raw: Any = {}
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raw = tomllib.loads(path.read_bytes().decode())
+        return msgspec.convert(raw, Settings)
+    except FileNotFoundError:
+        return Settings()
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}): let this user read it"
+        ) from error
+    except ValueError as error:  # of msgspec and of TOML too
+        raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
+
+
+def _sentence(error: str, raw: Any) -> str:
+    """What msgspec says of a setting, with the key in front and the value that was given."""
+    at = AT.search(error)
+    key = at["path"].removeprefix("$").lstrip(".") if at else ""
+    said = AT.sub("", error)
+    if unknown := UNKNOWN.match(said):
+        known = ", ".join(Settings.__struct_fields__)
+        where = f"[{key}]" if key else f"the file (expected one of {known})"
+        return f"unknown field `{unknown['name']}` in {where}"
+    value = raw
+    for name, index in STEP.findall(key):
+        value = value[name] if name else value[int(index)]
+    if not key or isinstance(value, dict | list):
+        return f"{key}: {said}" if key else said
+    return f"{key} is {value!r}, {said[0].lower()}{said[1:]}"
 
 
 @cache

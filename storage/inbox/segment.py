@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
 
 __all__ = [
@@ -54,7 +55,11 @@ class Provenance:
 
     def encode(self) -> bytes:
         """The JSON that travels in the file's metadata."""
-        fields = asdict(self) | {"created_at": self.created_at.isoformat(), "version": VERSION}
+        fields = asdict(self) | {
+            "created_at": self.created_at.isoformat(),
+            "version": VERSION,
+            "reasons": bounded_list(self.reasons),
+        }
         return json.dumps(fields).encode()
 
     @classmethod

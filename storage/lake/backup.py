@@ -53,6 +53,8 @@ source = sqlite3.connect(sys.argv[1], timeout=30)
 source.execute("VACUUM INTO ?", (sys.argv[2],))
 source.close()
 """
+# No module of that name in the working directory must stand in for Python's own.
+COPY = (sys.executable, "-I", "-S", "-c", COPY_CATALOG)
 
 Tell = Callable[[int, int], None]
 
@@ -234,7 +236,7 @@ def _copy_catalog(home: LakeLocation, staged: Folders) -> None:
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
     copied = subprocess.run(
-        [sys.executable, "-c", COPY_CATALOG, str(home.catalog.path), str(staged.catalog)],
+        [*COPY, str(home.catalog.path), str(staged.catalog)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if copied.returncode:

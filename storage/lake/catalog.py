@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from storage.config.folders import Folders
-from storage.config.settings import POSTGRES, read_settings
+from storage.config.settings import POSTGRES, SettingsError, read_settings
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SqliteCatalog",
     "lake_location",
     "load_extension",
+    "make_files",
 ]  # fmt: skip
 
 # The catalog waits this long for a lock before it gives up.
@@ -146,6 +147,17 @@ def lake_location(folders: Folders) -> LakeLocation:
     if settings.catalog.startswith(POSTGRES):
         return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
     return LakeLocation(SqliteCatalog(folders.catalog), files)
+
+
+def make_files(home: LakeLocation) -> None:
+    """Make the folder of the lake's files when it is missing; raises SettingsError."""
+    try:
+        home.files.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"lake.data_path is '{home.files}', which cannot be used ({error.strerror}): make that "
+            "folder, and let this user write to it, or correct [lake] in hoursight.toml"
+        ) from error
 
 
 class LeaderLock:

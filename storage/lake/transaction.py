@@ -14,7 +14,13 @@ import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.lake.attach import SQL, attach_writer, evolve
-from storage.lake.catalog import DataPathLink, LeaderLock, PostgresCatalog, lake_location
+from storage.lake.catalog import (
+    DataPathLink,
+    LeaderLock,
+    PostgresCatalog,
+    lake_location,
+    make_files,
+)
 from storage.model.schema import TIMESTAMP, Schema, Table
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
@@ -159,7 +165,7 @@ class WriteConnection:
 
     def _open(self) -> None:
         catalog = self._home.catalog
-        self._home.files.mkdir(exist_ok=True)
+        make_files(self._home)
         self._lead = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
         self._pen = DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
         try:

@@ -30,6 +30,7 @@ from storage.lake.transaction import WriteConnection
 from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
 from storage.platform.durability import disk_problem
+from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
 from storage.platform.process import exclusive_lock
 
@@ -398,7 +399,7 @@ def _entry(admitted: ValidationResult, committed: int, now: datetime) -> dict[st
         "rows_in": admitted.rows_in,
         "rows_committed": committed,
         "rows_refused": told.refused + admitted.refused,
-        "refusals": [*told.reasons, *admitted.reasons],
+        "refusals": [*bounded_list(told.reasons), *bounded_list(admitted.reasons)],
         "outcome": "committed",
     }
 

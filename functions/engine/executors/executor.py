@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from functions.engine.function import Batch, Declared, Function, Unreachable
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.platform.error_text import MAX_ERROR_CHARS, bounded
 
 if TYPE_CHECKING:
     from storage.query.reader import Reader
@@ -26,6 +27,8 @@ __all__ = [
 ]
 
 _MEGABYTE_KB = 1024
+# Callers add where it happened.
+MAX_WORDS_CHARS = MAX_ERROR_CHARS - 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +143,8 @@ class CostMeter:
 def error_text(error: BaseException) -> str:
     """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
     if isinstance(error, Unreachable):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+        return bounded(str(error), MAX_WORDS_CHARS)
+    return bounded(f"{type(error).__name__}: {error}", MAX_WORDS_CHARS)
 
 
 def _result(function: Function, given: dict[str, Any]) -> Batch:

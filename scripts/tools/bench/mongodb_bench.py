@@ -157,7 +157,7 @@ class ProcessChain:
                 [*command, *module, "--data", str(data)],
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
-            for module in (["storage"], ["functions", "collect"])
+            for module in (["storage"], ["functions", "collector"])
         ]  # fmt: skip
 
     def cpu_s(self) -> float:

@@ -29,6 +29,8 @@ def good(now, body, cursor): return Batch({"server_facts": facts(now)}, cursor=f
 @function(**SHORT)
 def raises(): return {}["key"]
 @function(**SHORT)
+def shouts(): raise ValueError(100_000 * "x")
+@function(**SHORT)
 def leaves(): sys.exit(4)
 @function(**SHORT)
 def exits(): print("goodbye"); os._exit(3)
@@ -112,6 +114,7 @@ def test_a_run_in_a_child_is_measured(call: Call) -> None:
     ("name", "outcome", "says"),
     [
         ("raises", "failed", r"KeyError: 'key' \(line \d+ of mischief.py\)"),
+        ("shouts", "failed", r"x… \(cut, 98,\d+ more characters\) \(line \d+ of mischief.py\)"),
         ("leaves", "failed", r"SystemExit: 4"),
         ("mistaken", "failed", r"mistaken returned int: return a pyarrow.Table"),
         ("offline", "unreachable", r"the database is away"),
