@@ -1,41 +1,98 @@
-"""Hoursight's door: the command, and `connect`, `call` and `Forecaster` for notebooks.
+"""Hoursight's public door: all that a user's function, notebook or test imports, and the command.
 
 >>> lake = hoursight.connect("var")
 >>> lake.sql("select server, score from fleet_now order by score desc").to_pandas()
+
+What a name needs is imported at its first use: a function that reads nothing loads no database
+engine, and most commands load no model.
 """
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from functions import deprecated_imports
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from functions.engine.forecaster import Forecaster
-    from storage.query.reader import Reader
+    from functions.engine.caller import CallFailed
+    from functions.engine.forecaster import Forecaster, ModelUnusable
+    from functions.engine.function import Batch, Unreachable, function
+    from functions.engine.function_catalog import UnknownFunction
+    from functions.engine.triggers import cron, every, files, request, rows
+    from functions.engine.window import Window
+    from storage.model.schema import UnknownTable, table
+    from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
-__all__ = ["Forecaster", "Lake", "call", "connect", "main"]
+__all__ = [
+    "Batch", "CallFailed", "Forecaster", "Lake", "LakeMissing", "LakeUnreadable", "ModelUnusable",
+    "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window", "call", "connect",
+    "cron", "every", "files", "function", "main", "request", "rows", "table",
+]  # fmt: skip
 __version__ = "0.1.0"
 
 ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
 
+# Where each name above is defined that this module does not define itself.
+DEFINED_IN = {
+    "Batch": "functions.engine.function",
+    "CallFailed": "functions.engine.caller",
+    "Forecaster": "functions.engine.forecaster",
+    "LakeMissing": "storage.query.reader",
+    "LakeUnreadable": "storage.query.reader",
+    "ModelUnusable": "functions.engine.forecaster",
+    "QueryFailed": "storage.query.reader",
+    "UnknownFunction": "functions.engine.function_catalog",
+    "UnknownTable": "storage.model.schema",
+    "Unreachable": "functions.engine.function",
+    "Window": "functions.engine.window",
+    "cron": "functions.engine.triggers",
+    "every": "functions.engine.triggers",
+    "files": "functions.engine.triggers",
+    "function": "functions.engine.function",
+    "request": "functions.engine.triggers",
+    "rows": "functions.engine.triggers",
+    "table": "storage.model.schema",
+}
+
+
+deprecated_imports.install()
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use."""
+    if name not in DEFINED_IN:
+        raise AttributeError(f"module 'hoursight' has no attribute {name!r}")
+    value = getattr(importlib.import_module(DEFINED_IN[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 class Lake:
-    """A read-only door to one lake, beside the running system; needs no server."""
+    """A read-only view of one lake, beside the running system; needs no server."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def sql(self, text: str, **parameters: Any) -> pa.Table:
-        """The rows of one SELECT as an Arrow table; `$name` stands for the parameter `name`."""
+        """Return the rows of one SELECT as Arrow; `$name` stands for the parameter `name`.
+
+        Raises QueryFailed.
+        """
         return self._reader.query(text, **parameters)
 
     def close(self) -> None:
-        """Let go of the lake."""
+        """Close the lake."""
         self._reader.close()
 
     def __enter__(self) -> Lake:
@@ -46,7 +103,7 @@ class Lake:
 
 
 def connect(data: Path | str = "var") -> Lake:
-    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none."""
+    """Open the lake in folder `data`. Raises LakeMissing and LakeUnreadable."""
     from storage.query.reader import Reader
 
     return Lake(Reader.open(data))
@@ -61,21 +118,15 @@ def call(
     files: Sequence[Path | str] = (),
     dry_run: bool = False,
 ) -> dict[str, pa.Table]:
-    """Run a function as `hoursight call` does; its rows by table. Raises CallFailed."""
-    from scripts.cli.call import roster_of
+    """Run a function as `hoursight call` does, and return its rows by table.
+
+    The rows are left in the inbox unless `dry_run`. Raises CallFailed and UnknownFunction.
+    """
+    from functions.engine.caller import FunctionCaller
 
     paths = tuple(Path(file).absolute() for file in files)
-    run = roster_of(Path(data)).call(name, now, dry=dry_run, paths=paths, body=body)
+    run = FunctionCaller.at(data).call(name, now, dry=dry_run, paths=paths, body=body)
     return dict(run.batch.rows)
-
-
-def __getattr__(name: str) -> Any:
-    """`hoursight.Forecaster`, loaded when it is asked for: most commands need no model."""
-    if name == "Forecaster":
-        from functions.engine.forecaster import Forecaster
-
-        return Forecaster
-    raise AttributeError(f"module 'hoursight' has no attribute {name!r}")
 
 
 def main(arguments: list[str] | None = None) -> None:
