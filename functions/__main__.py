@@ -3,8 +3,8 @@
 import argparse
 import threading
 
-from functions.engine import registry
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.function_catalog import adapter_sources, engine_functions
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
@@ -45,7 +45,7 @@ def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event
     news = CommitListener(runner.folders, stop)
     source_workers = [
         SourceWorker(runner, SubprocessExecutor(worker_factory, source), news)
-        for source in registry.adapter_sources(runner.settings)
+        for source in adapter_sources(runner.settings)
     ]
     for source_worker in source_workers:
         source_worker.start()
@@ -63,7 +63,7 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
     watcher.start()
     with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer):
-        run_scheduler(runner, registry.thinkers(), stop, watch_lake=True)
+        run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()
     runner.flush()
 

@@ -13,12 +13,15 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
 
+from functions.deprecated_imports import DeprecatedImport
 from functions.engine.executors.executor import (
     CallRequest,
     CostMeter,
@@ -83,11 +86,27 @@ def _next(line: socket.socket) -> Message | None:
 
 
 def _load(source: CodeSource, hands: InProcessExecutor) -> tuple[LoadReply, Mapping[str, Function]]:
-    try:
-        found = load(source, hands.folders, hands.settings)
-    except (Exception, SystemExit) as error:  # whatever a source does while it is imported
-        return LoadReply(error=_told(error, source.path)), {}
-    return LoadReply(tuple(f.declared() for f in found)), {f.name: f for f in found}
+    with _deprecated_imports() as messages:
+        try:
+            found = load(source, hands.folders, hands.settings)
+        except (Exception, SystemExit) as error:  # whatever a source does while it is imported
+            return LoadReply(error=_told(error, source.path)), {}
+    declared = tuple(f.declared() for f in found)
+    return LoadReply(declared, warnings=tuple(messages)), {f.name: f for f in found}
+
+
+@contextmanager
+def _deprecated_imports() -> Iterator[list[str]]:
+    """Collect what is said of old import paths; print other warnings as Python does."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeprecatedImport)
+        yield messages
+    for each in caught:
+        if issubclass(each.category, DeprecatedImport):
+            messages.append(f"line {each.lineno}: {each.message}")
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
 def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Function]:

@@ -43,7 +43,14 @@ def test_what_the_running_system_reads_travels_along(wheel: set[str], name: str)
 
 def test_nothing_but_our_own_name_appears_among_other_peoples_packages(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel if ".dist-info/" not in name}
-    assert tops == {"_hoursight", "hoursight.py", "hoursight.pth"}
+    assert tops == {"_hoursight", "hoursight", "hoursight.pth"}
+
+
+@pytest.mark.parametrize("package", ["hoursight", "_hoursight/functions", "_hoursight/storage"])
+def test_type_checkers_read_the_public_door_and_what_it_leads_to(
+    wheel: set[str], package: str
+) -> None:
+    assert {f"{package}/__init__.py", f"{package}/py.typed"} <= wheel
 
 
 def test_the_shipped_model_is_small() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Rows, Trigger
+from functions.engine.triggers import Request, Rows, Trigger, parse_period
 from storage.model.periods import parse_period
 from storage.model.schema import table
 
@@ -66,6 +66,11 @@ class Declared(msgspec.Struct, frozen=True):
     code_hash: str  # of the source file that it stands in
     deadline: timedelta = timedelta(seconds=30)
     memory_mb: int = 512
+
+    def answers_to(self, name: str) -> bool:
+        """Return True if `name` is its name or the path of one of its requests."""
+        paths = {t.path for t in self.on if isinstance(t, Request) and t.path}
+        return name == self.name or name in paths
 
 
 class Function(Declared, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared
 from functions.engine.run_history import RunHistory
 from storage.config.folders import Folders
@@ -22,7 +23,15 @@ from storage.inbox import segment
 from storage.model.schema import table
 from storage.platform.error_text import bounded
 
-__all__ = ["FAILURES", "RESUME_AFTER", "SUSPEND_AFTER", "FunctionState", "RunLog", "function_state"]
+__all__ = [
+    "FAILURES",
+    "LOADING",
+    "RESUME_AFTER",
+    "SUSPEND_AFTER",
+    "FunctionState",
+    "RunLog",
+    "function_state",
+]
 
 log = logging.getLogger("functions")
 
@@ -31,6 +40,8 @@ RESUME_AFTER = timedelta(minutes=10)
 # The function's own fault; that a source or the disk does not answer is not.
 FAILURES = frozenset({"failed", "crashed", "timed out", "out of memory"})
 PARDONED = frozenset({"unreachable", "not written"})
+# The trigger of a run that stands for loading a source.
+LOADING = "its source"
 # A ledger that cannot be written is kept in memory up to here.
 MAX_UNWRITTEN = 10_000
 LOOK_BACK_RUNS = 50
@@ -103,6 +114,19 @@ class RunLog:
             pending = [*_waiting(self._folders), *self._entries]
         found |= {entry["run_id"]: entry for entry in pending if entry["function"] == function}
         return sorted(found.values(), key=lambda entry: entry["ts"], reverse=True)[:newest]
+
+    def load_failure(self, source: CodeSource) -> Entry | None:
+        """Return the newest run that says that this very text could not be loaded, else None."""
+        match = {"function": source.name, "trigger": LOADING, "code_hash": source.code_hash}
+        committed = self._past.rows(
+            "SELECT * FROM runs WHERE function = $function AND trigger = $trigger "
+            "AND code_hash = $code_hash ORDER BY ts DESC LIMIT 1",
+            **{name: str(value) for name, value in match.items()},
+        )
+        with self._lock:
+            pending = [*_waiting(self._folders), *self._entries]
+        matching = [entry for entry in pending if match.items() <= entry.items()]
+        return max([*committed, *matching], key=lambda entry: entry["ts"], default=None)
 
     def standing(self, function: Declared) -> FunctionState:
         """How a function fares, in its present source."""

@@ -26,7 +26,7 @@ from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import UNREACHABLE, Batch, Declared
 from functions.engine.gaps import split_at_gaps
 from functions.engine.run_history import Elsewhere, Here
-from functions.engine.run_log import FAILURES, RunLog
+from functions.engine.run_log import FAILURES, LOADING, RunLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.inbox import segment
@@ -158,7 +158,7 @@ class Runner:
         """Enter into the ledger that a source cannot be loaded, and why."""
         error = bounded(error)
         log.error("%s cannot be loaded: %s", source.name, error)
-        self._note(source.name, source.code_hash, "its source", "failed", error)
+        self._note(source.name, source.code_hash, LOADING, "failed", error)
 
     def tell_of_source(self, name: str, kind: str | None, event: str, detail: str | None) -> None:
         """Write down that a source file is `live`, `refused` or `off`."""

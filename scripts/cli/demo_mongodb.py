@@ -17,9 +17,9 @@ import numpy as np
 from pymongo.errors import PyMongoError
 
 from functions.connectors.simulator import live_moments
+from functions.engine.caller import FunctionCaller
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
-from scripts.cli.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
 from scripts.procfile import PROCFILE
 from storage.config.folders import Folders, default_data
@@ -142,10 +142,10 @@ def compare(data: Path, say: Say) -> bool:
 
 
 def _fetch_rest(data: Path) -> None:
-    roster, writer = roster_of(data), Writer.open(data)
+    caller, writer = FunctionCaller.at(data), Writer.open(data)
     try:
         while True:
-            run = roster.call(SOURCE)
+            run = caller.call(SOURCE)
             while writer.commit_waiting(datetime.now(UTC)).segments:
                 pass
             if not run.batch.more:

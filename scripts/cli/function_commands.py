@@ -42,10 +42,9 @@ def functions(context: click.Context, data: Path) -> None:
 @data_option
 def list_functions(data: Path) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
-    from scripts.cli.call import roster_of
-    from scripts.cli.function_list import show_functions
+    from scripts.cli import function_list
 
-    show_functions(roster_of(data))
+    function_list.show_functions(function_list.runner_of(data))
 
 
 @functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
@@ -65,9 +64,8 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
 def why(data: Path, name: str) -> None:
     """Tell in words how the function NAME last failed, what happens next and what to do."""
     from scripts.cli import function_list
-    from scripts.cli.call import roster_of
 
-    for line in function_list.why(roster_of(data), name):
+    for line in function_list.why(function_list.runner_of(data), name):
         click.echo(line)
 
 
@@ -76,10 +74,9 @@ def why(data: Path, name: str) -> None:
 @click.argument("name")
 def new(data: Path, name: str) -> None:
     """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
-    from scripts.cli.call import roster_of
-    from scripts.cli.function_list import make_new
+    from scripts.cli import function_list
 
-    for path in make_new(roster_of(data), name):
+    for path in function_list.make_new(function_list.runner_of(data), name):
         click.echo(f"wrote {path}")
     click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
 
@@ -90,6 +87,5 @@ def new(data: Path, name: str) -> None:
 def revive(data: Path, name: str) -> None:
     """Let the parked function NAME run again at once."""
     from scripts.cli import function_list
-    from scripts.cli.call import roster_of
 
-    click.echo(function_list.revive(roster_of(data), name))
+    click.echo(function_list.revive(function_list.runner_of(data), name))

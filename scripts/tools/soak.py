@@ -25,8 +25,7 @@ from typing import Any
 import click
 import psutil
 
-from scripts.cli.call import roster_of
-from scripts.cli.function_list import why
+from scripts.cli.function_list import runner_of, why
 from scripts.cli.output import print_grid
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -56,8 +55,7 @@ ROOMS = {
 
 HEAD = """
 import os, time
-from functions.engine.function import function
-from functions.engine.triggers import every
+from hoursight import every, function
 
 @function(on=every("5s"), writes="server_facts", deadline="{deadline}", memory_mb=300)
 def {name}():
@@ -310,7 +308,7 @@ def main(servers: int, minutes: float, keep: bool) -> None:
         _tell(found, sight)
         for name in MISCHIEF:
             click.echo()
-            for line in why(roster_of(data), name):
+            for line in why(runner_of(data), name):
                 click.echo(line)
     finally:
         if keep:

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
 from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
+from storage.model.table_rows import rows_to_arrow
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
@@ -17,6 +19,8 @@ __all__ = [
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 ALWAYS = None
+# The tables that metrics from the settings add columns to.
+TAILORED = ("metrics", "metrics_5m")
 # How a run of a function ends; the last is no run but a person's word.
 OUTCOMES = (
     "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
@@ -69,6 +73,16 @@ class Table:
     def arrow(self) -> pa.Schema:
         """The Arrow schema of a segment of this table."""
         return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
+
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Return `rows`, one dict of column names and values each, as Arrow in the table's types.
+
+        Only columns that occur in a row are returned; the writer fills the others with NULL. Times
+        need a time zone. In `metrics` and `metrics_5m` an unknown column is a metric of your own
+        (float32). Raises ValueError or TypeError that names table, row, column, value and what is
+        expected.
+        """
+        return rows_to_arrow(self.name, self.arrow, rows, own_metrics=self.name in TAILORED)
 
     @property
     def kept_text(self) -> str:
@@ -385,7 +399,7 @@ STOCK = Schema()
 
 def tailored(own: Sequence[Metric], kept: Mapping[str, timedelta | None]) -> Schema:
     """The stock schema with a data folder's own metrics, and how long its tables are kept."""
-    more = {"metrics": tuple(_samples(own)), "metrics_5m": tuple(_steps(own))}
+    more = dict(zip(TAILORED, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(t, columns=t.columns + more.get(t.name, ()), kept=kept.get(t.name, t.kept))
         for t in TABLES

@@ -6,6 +6,7 @@ the segment, so that a kill at any moment leaves neither half a batch nor a curs
 This keeps accidents apart; it is no fence against malice.
 """
 
+import logging
 import os
 import re
 import signal
@@ -41,6 +42,8 @@ from storage.config.folders import Folders
 from storage.config.settings import Settings
 
 __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
+
+log = logging.getLogger("functions")
 
 # How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
 TICK_S = 0.05
@@ -299,6 +302,8 @@ class SubprocessExecutor:
             if not isinstance(answer, LoadReply) or answer.error is not None:
                 child.kill()
                 raise LoadFailed(getattr(answer, "error", None) or "it cannot be loaded")
+            for warning in answer.warnings:
+                log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
             self._child, self.functions = child, answer.functions
         return self._child
 

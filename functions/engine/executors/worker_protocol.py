@@ -74,10 +74,11 @@ class CallMessage(msgspec.Struct, frozen=True, tag="call"):
 
 
 class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
-    """What a source holds, or why it cannot be loaded."""
+    """What a source holds, or why it cannot be loaded; `warnings` are for whoever wrote it."""
 
     functions: tuple[Declared, ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class CallReply(msgspec.Struct, frozen=True, tag="called"):

@@ -257,3 +257,25 @@ def test_everybody_else_goes_on_while_functions_misbehave(house: LakeFixture) ->
 
 def test_the_head_of_the_scenes_has_as_many_lines_as_the_tests_say() -> None:
     assert len(HEAD.splitlines()) == 11
+
+
+OLD_IMPORT = """
+from functions.deprecated_imports import DeprecatedImports
+sys.meta_path.append(DeprecatedImports({"functions.gone.function": {"function": "function"}}))
+from functions.gone.function import function as register
+@register(on=request(), writes="server_facts")
+def old(now): return facts(now)
+"""
+
+
+def test_an_old_import_works_and_its_warning_is_logged(
+    worker_factory: WorkerFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = SubprocessExecutor(
+        worker_factory, source(worker_factory.folders, OLD_IMPORT, "old")
+    ).load()
+    answer = executor.call(executor.functions[0], CallRequest(NOW))
+    executor.close()
+    assert server(answer) == "a"
+    assert "old.py, line 15: 'from functions.gone.function import function' ends" in caplog.text
+    assert "write 'from hoursight import function'" in caplog.text
