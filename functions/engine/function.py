@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Request, Rows, Trigger, parse_period
+from functions.engine.triggers import Request, Rows, Trigger
 from storage.model.periods import parse_period
 from storage.model.schema import table
 

@@ -21,7 +21,7 @@ from functions.engine.user_files import (
     FUNCTIONS,
     SOURCES,
     FileFolder,
-    LastGood,
+    LastGoodVersions,
     LoadedVersion,
     UserFile,
 )
@@ -89,7 +89,7 @@ class FunctionCatalog:
     def user_files(self) -> list[UserFile]:
         """Return the user's files as they are saved, each with its last version."""
         return [
-            UserFile(folder, source, LastGood(self._folders, folder).load(name))
+            UserFile(folder, source, LastGoodVersions(self._folders, folder).load(name))
             for folder in (FUNCTIONS, SOURCES)
             for name, source in folder.sources(self._folders).items()
         ]
@@ -130,7 +130,7 @@ class FunctionCatalog:
                     "another name"
                 )
         version = LoadedVersion(source.text, executor.functions)
-        LastGood(self._folders, folder).save(source.name, version)
+        LastGoodVersions(self._folders, folder).save(source.name, version)
         return executor
 
     def _last_loaded(self) -> list[CatalogEntry]:

@@ -12,7 +12,7 @@ from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared
 from storage.config.folders import Folders
 
-__all__ = ["FUNCTIONS", "SOURCES", "FileFolder", "LastGood", "LoadedVersion", "UserFile"]
+__all__ = ["FUNCTIONS", "SOURCES", "FileFolder", "LastGoodVersions", "LoadedVersion", "UserFile"]
 
 
 class LoadedVersion(msgspec.Struct, frozen=True):
@@ -87,7 +87,7 @@ class UserFile:
         return name == self.source.name or any(f.answers_to(name) for f in self.functions)
 
 
-class LastGood:
+class LastGoodVersions:
     """The last version of each file of a folder that could be loaded, kept in `.last-good`."""
 
     def __init__(self, folders: Folders, folder: FileFolder = FUNCTIONS) -> None:

@@ -8,7 +8,7 @@ import pytest
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.listeners import CommitListener
 from functions.engine.user_code import UserCode
-from functions.engine.user_files import LastGood
+from functions.engine.user_files import LastGoodVersions
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.functions.engine.engine_scenes import Watched, in_background, save
@@ -108,7 +108,7 @@ def test_a_removed_file_runs_no_more_and_is_forgotten(folders: Folders) -> None:
         count = len(scene.runner.of("beat"))
         scene.runner.until_run("other", "nothing", len(scene.runner.of("other")) + 3)
         assert len(scene.runner.of("beat")) == count
-        assert LastGood(folders).load("mine") is None
+        assert LastGoodVersions(folders).load("mine") is None
 
 
 def test_helpers_may_be_imported_and_are_no_functions(folders: Folders) -> None:
