@@ -16,7 +16,11 @@ from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.ipc.rpc import serve_rpc
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
+
+# What a process is called in the log.
+NAMES = {"collect": "collector", "think": "engine"}
 
 
 def main() -> None:
@@ -24,8 +28,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
     parser.add_argument("room", choices=("collect", "think"))
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
+    logs.add_options(parser)
     arguments = parser.parse_args()
-    configure_logging()
+    logs.configure(NAMES[arguments.room], arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()

@@ -19,9 +19,10 @@ from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
 
-log = logging.getLogger("writer")
+log = logging.getLogger("storage.__main__")
 
 UPKEEP_EVERY_S = 300.0
 # Without news from the watcher the inbox is looked at this often all the same.
@@ -33,8 +34,10 @@ def main() -> None:
     """Run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
-    data = parser.parse_args().data
-    configure_logging()
+    logs.add_options(parser)
+    arguments = parser.parse_args()
+    data = arguments.data
+    logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     try:
         writer = Writer.open(data)

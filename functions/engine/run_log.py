@@ -23,7 +23,7 @@ from storage.model.schema import table
 
 __all__ = ["FAILURES", "RESUME_AFTER", "SUSPEND_AFTER", "FunctionState", "RunLog", "function_state"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 SUSPEND_AFTER = 5
 RESUME_AFTER = timedelta(minutes=10)
@@ -85,6 +85,7 @@ class RunLog:
             except OSError as error:
                 log.error("the ledger of runs stays in memory for now: %s", error)
                 return
+            log.debug("%d runs written", rows.num_rows)
             self._entries.clear()
 
     def flush_now_and_then(self) -> None:

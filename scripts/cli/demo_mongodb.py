@@ -33,7 +33,8 @@ from storage.config.settings import (
 )
 from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
@@ -157,7 +158,7 @@ def _fetch_rest(data: Path) -> None:
 
 def main() -> None:
     """The foreign system: its database, and an agent that writes into it until it is stopped."""
-    configure_logging()
+    logs.configure("mongodb")
     stop = stop_on_signals()
     data = Path(os.environ.get("HOURSIGHT_DATA", "var"))
     settings = read_settings(data).sources.simulator

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 import click
 
+from scripts.cli.log_options import log_options, log_to
+
 __all__ = ["cli", "data_option", "given_data_option"]
 
 C = TypeVar("C", bound=Callable[..., Any])
@@ -25,8 +27,10 @@ def data_option(command: C) -> C:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hoursight", prog_name="hoursight")
+@log_options
 def cli() -> None:
     """Tells you, hours ahead and with honest odds, which server is going to be in trouble."""
+    log_to("command", "warning")
 
 
 def _given_before() -> Path:

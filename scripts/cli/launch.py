@@ -20,6 +20,7 @@ from storage.config.settings import (
     write_settings,
 )
 from storage.inbox import segment
+from storage.platform import logs
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["PortTaken", "run", "set_scenario", "supervise"]
@@ -47,26 +48,33 @@ class PortTaken(Exception):
     """The site's port is in use."""
 
 
-def run(data: Path, port: int | None, servers: int, scenario: str | None, say: Print) -> None:
+def run(
+    data: Path,
+    port: int | None,
+    servers: int,
+    scenario: str | None,
+    say: Print,
+    quiet: bool = True,
+) -> None:
     """Start the demo and stay until Ctrl-C; a data folder that is there is gone on with."""
-    settings = _settings(data, servers, say)
+    settings = _settings(data, servers, _own_words(say))
     if scenario is not None:
         set_scenario(data, scenario)
-    supervise(data, settings.web.host, port or _free_port(settings.web), say, quiet=True)
+    supervise(data, settings.web.host, port or _free_port(settings.web), say, quiet)
 
 
-def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
+def run_mongodb(data: Path, port: int | None, servers: int, say: Print, quiet: bool = True) -> bool:
     """The demo on a real mongod that somebody else's agent fills; whether all of it arrived.
 
     Raises MongodMissing.
     """
     from scripts.cli import demo_mongodb
 
-    demo_mongodb.set_up(data, servers, say)
+    demo_mongodb.set_up(data, servers, _own_words(say))
     web = read_settings(data).web
     procfile = demo_mongodb.procfile(data)
-    supervise(data, web.host, port or _free_port(web), say, quiet=True, procfile=procfile)
-    return demo_mongodb.compare(data, say)
+    supervise(data, web.host, port or _free_port(web), say, quiet, procfile)
+    return demo_mongodb.compare(data, _own_words(say))
 
 
 def supervise(
@@ -80,11 +88,8 @@ def supervise(
     require_key_if_public(Folders.at(data), host)
     if not _is_free(host, port):
         raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
-    environment = {"HOURSIGHT_PORT": str(port)}
-
-    def tell(process: str, line: str) -> None:
-        if not (quiet and line.startswith("INFO")):
-            say(f"{process:>8} │ {line}")
+    environment = {"HOURSIGHT_PORT": str(port), **logs.environment()}
+    tell, say = _teller(say, quiet), _own_words(say)
 
     async def main() -> None:
         supervisor = Supervisor(Folders.at(data), environment, tell, procfile)
@@ -94,6 +99,29 @@ def supervise(
         say("Stopped. The data stays; the next start goes on from it.")
 
     asyncio.run(main())
+
+
+def _teller(say: Print, quiet: bool) -> Callable[[str, str], None]:
+    """What passes on the lines of processes: as they are in JSON, with their process in text."""
+    routine: dict[str, bool] = {}
+
+    def tell(process: str, line: str) -> None:
+        routine[process] = logs.is_routine(line, routine.get(process, False))
+        if quiet and routine[process]:
+            return
+        if not logs.writes_json():
+            say(f"{process:>9} │ {line}")
+        else:
+            say(line if logs.is_log_line(line) else logs.as_json(process, line, "WARNING"))
+
+    return tell
+
+
+def _own_words(say: Print) -> Print:
+    """`say`, or the same as JSON when the log is in JSON."""
+    if not logs.writes_json():
+        return say
+    return lambda line: say(logs.as_json("supervisor", line, "INFO"))
 
 
 async def _tell_progress(data: Path, url: str, say: Print) -> None:
@@ -106,7 +134,7 @@ async def _tell_progress(data: Path, url: str, say: Print) -> None:
         done = await asyncio.to_thread(_progress, data)
         line = "{servers} servers, {samples:,} samples, forecasts for {forecast}".format(**done)
         if line != told:
-            say(f"   start │ {line}")
+            say(f"    start │ {line}")
             told = line
         if done["considered"] and await asyncio.to_thread(_answers, url):
             seconds = asyncio.get_running_loop().time() - began

@@ -1,5 +1,6 @@
 """The settings of one data folder: `hoursight.toml`, read once, every key with a default."""
 
+import logging
 import re
 from datetime import timedelta
 from functools import cache
@@ -17,6 +18,8 @@ __all__ = [
     "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
     "write_settings",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # A metric of that name would meet a column that the tables have for something else.
@@ -186,9 +189,11 @@ def read_settings(data: Path | str) -> Settings:
     if not path.exists():
         return Settings()
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+        settings = msgspec.toml.decode(path.read_bytes(), type=Settings)
     except (msgspec.DecodeError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    log.debug("settings read from %s", path)
+    return settings
 
 
 @cache

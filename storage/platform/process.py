@@ -1,20 +1,12 @@
-"""What the long-running processes have in common: how they log, stop, and are the only one."""
+"""What the long-running processes have in common: how they stop, and are the only one."""
 
 import fcntl
-import logging
 import signal
 import threading
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["configure_logging", "exclusive_lock", "stop_on_signals"]
-
-
-def configure_logging() -> None:
-    """One line an event, level first: who and when is added by whoever runs the process."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    # It would tell of each change of each file.
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+__all__ = ["exclusive_lock", "stop_on_signals"]
 
 
 def stop_on_signals() -> threading.Event:

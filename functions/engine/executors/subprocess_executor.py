@@ -6,6 +6,7 @@ the segment, so that a kill at any moment leaves neither half a batch nor a curs
 This keeps accidents apart; it is no fence against malice.
 """
 
+import logging
 import os
 import re
 import signal
@@ -39,8 +40,11 @@ from functions.engine.executors.worker_protocol import (
 from functions.engine.function import Declared
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.platform import logs
 
 __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
+
+log = logging.getLogger(__name__)
 
 # How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
 TICK_S = 0.05
@@ -85,13 +89,16 @@ class WorkerProcess:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: a file in the data folder must not stand in for a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
+        log_end = os.dup(2)  # what the child logs goes where we log; what it prints comes to us
         self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid())],
+            [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno()], start_new_session=True, cwd=folders.data,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
+            env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
         theirs.close()
+        os.close(log_end)
+        log.debug("child %d started", self._process.pid)
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()
         self._tail = b""
@@ -131,7 +138,8 @@ class WorkerProcess:
         """End it and whatever it started."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        code = self._process.wait()
+        log.debug("child %d %s", self._process.pid, _how_it_ended(code))
         self._listener.join(timeout=1)
         self._line.close()
 
@@ -173,6 +181,7 @@ class WorkerProcess:
         if outcome != "stopped":
             self._make_it_tell()
         self.kill()
+        log.debug("child %d was stopped: %s, %s", self._process.pid, outcome, why)
         return RunStopped(outcome, why + self._last_words(), self._cost)
 
     def _make_it_tell(self) -> None:
@@ -273,9 +282,16 @@ class SubprocessExecutor:
         self._number += 1
         paths = tuple(str(path) for path in asked.paths)
         message = CallMessage(
-            self._number, function.name, asked.now, asked.cursor, paths, asked.body
-        )
+            self._number, function.name, asked.now, asked.cursor, paths, asked.body,
+            logs.current_run(),
+        )  # fmt: skip
+        began = time.perf_counter()
         answer, blobs = child.ask(message, function.deadline, function.memory_mb, self._stop)
+        log.debug(
+            "call %d of %s answered after %.1f ms: %s, %d bytes of rows",
+            self._number, function.name, 1000 * (time.perf_counter() - began),
+            getattr(answer, "outcome", "nothing that was asked"), sum(map(len, blobs)),
+        )  # fmt: skip
         if not isinstance(answer, CallReply) or answer.number != self._number:
             child.kill()
             raise RunStopped("crashed", "it answered something else than it was asked")
@@ -295,11 +311,14 @@ class SubprocessExecutor:
             except RunStopped as error:
                 if error.outcome == "stopped":
                     raise
+                log.debug("child of %s not loaded: %s", self.source.name, error)
                 raise LoadFailed(f"while it was loaded {error}") from error
             if not isinstance(answer, LoadReply) or answer.error is not None:
                 child.kill()
                 raise LoadFailed(getattr(answer, "error", None) or "it cannot be loaded")
             self._child, self.functions = child, answer.functions
+            names = ", ".join(function.name for function in self.functions)
+            log.debug("child of %s loaded: %s", self.source.name, names)
         return self._child
 
 
