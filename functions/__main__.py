@@ -12,9 +12,11 @@ from functions.engine.scheduler import SourceWorker, run_scheduler
 from functions.engine.user_code import SOURCES, UserCode
 from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
+from storage.config.process_setup import add_data_option, configured
 from storage.config.settings import read_settings
 from storage.ipc.rpc import serve_rpc
-from storage.platform.process import add_data_option, configure_logging, configured, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
 
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
@@ -27,8 +29,9 @@ def main() -> None:
         "process", choices=("collector", "engine"), type=lambda name: FORMER_NAMES.get(name, name)
     )
     add_data_option(parser)
+    logs.add_options(parser)
     arguments = parser.parse_args()
-    configure_logging()
+    logs.configure(arguments.process, arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     with configured():
         settings = read_settings(arguments.data)

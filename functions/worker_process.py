@@ -1,7 +1,7 @@
 """A child process: loads one source, calls its functions when asked, and writes nothing itself.
 
-`python -m functions.worker_process FD PARENT`, where FD is its end of a socket pair and PARENT the
-process at the other end.
+`python -m functions.worker_process FD PARENT LOG`, where FD is its end of a socket pair, PARENT the
+process at the other end and LOG the descriptor to which log records go.
 """
 
 import ctypes
@@ -42,6 +42,7 @@ from functions.engine.executors.worker_protocol import (
 from functions.engine.function import UNREACHABLE, Function, Unreachable, functions_in, hash_of
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.platform import logs
 
 __all__ = ["load"]
 
@@ -51,7 +52,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Answer until the other end is closed."""
-    end, parent = (int(argument) for argument in sys.argv[1:3])
+    end, parent, log_end = (int(argument) for argument in sys.argv[1:4])
     _die_with(parent)
     line = socket.socket(fileno=end)
     line.set_inheritable(False)
@@ -61,6 +62,7 @@ def main() -> None:
     first = _next(line)
     if not isinstance(first, LoadMessage):
         return
+    _log_to(log_end, first.source)
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
     hands = InProcessExecutor(Folders.at(first.data), settings)
     loaded, found = _load(first.source, hands)
@@ -68,6 +70,13 @@ def main() -> None:
     while isinstance(message := _next(line), CallMessage):
         called, blobs = _call(hands, found[message.name], message)
         line.sendall(packed(called, blobs))
+
+
+def _log_to(end: int, source: CodeSource) -> None:
+    """Log as `PROCESS/SOURCE`, with the level and the format of the process at the other end."""
+    os.set_inheritable(end, False)
+    process = os.environ.get(logs.PROCESS_VARIABLE, "python")
+    logs.configure(f"{process}/{source.name}", stream=os.fdopen(end, "w", buffering=1))
 
 
 def _die_with(parent: int) -> None:
@@ -142,7 +151,8 @@ def _call(
     asked = CallRequest(message.now, message.cursor, paths, message.body)
     meter = CostMeter()
     try:
-        answer = hands.call(function, asked)
+        with logs.during_run(message.run_id):
+            answer = hands.call(function, asked)
         blobs = blobs_of(answer.batch)
     except (Exception, SystemExit) as error:  # a function is foreign code and may raise anything
         outcome = "unreachable" if isinstance(error, UNREACHABLE) else "failed"

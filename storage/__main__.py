@@ -12,13 +12,15 @@ import duckdb
 from watchfiles import watch
 
 from storage.config.folders import Folders
+from storage.config.process_setup import add_data_option, configured
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
-from storage.platform.process import add_data_option, configure_logging, configured, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
 
-log = logging.getLogger("writer")
+log = logging.getLogger("storage.__main__")
 
 UPKEEP_EVERY_S = 300.0
 # Without news from the watcher the inbox is looked at this often all the same.
@@ -30,8 +32,10 @@ def main() -> None:
     """Run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     add_data_option(parser)
-    data = parser.parse_args().data
-    configure_logging()
+    logs.add_options(parser)
+    arguments = parser.parse_args()
+    data = arguments.data
+    logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     try:
         with configured():

@@ -13,15 +13,12 @@ from storage.config.api_keys import (
     require_key_if_public,
 )
 from storage.config.folders import Folders
+from storage.config.process_setup import add_data_option, configured, exit_unconfigured
 from storage.config.settings import SettingsError, read_settings
-from storage.platform.process import (
-    add_data_option,
-    configure_logging,
-    configured,
-    exit_unconfigured,
-)
+from storage.platform import logs
 from web.app import create_app
 from web.live import Live
+from web.request_log import logging_requests
 
 
 class SiteServer(uvicorn.Server):
@@ -40,7 +37,7 @@ class SiteServer(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> None:
     """Serve until told to stop; a flag wins over the environment, that over the settings file."""
     options = _parser().parse_args(arguments)
-    configure_logging()
+    logs.configure("web", options.log_level, options.log_format)
     with configured():
         settings = read_settings(options.data).web
         port = options.port or _port_of_environment() or settings.port
@@ -51,8 +48,8 @@ def main(arguments: list[str] | None = None) -> None:
         exit_unconfigured(error)
     app = create_app(options.data, exposed=not is_loopback(host))
     config = uvicorn.Config(
-        app, host=host, port=port, timeout_graceful_shutdown=5, proxy_headers=False,
-        access_log=False, server_header=False,
+        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
+        proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
     SiteServer(config, app.state.live).run()
 
@@ -76,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=int, help="port (default: $HOURSIGHT_PORT, else web.port in the settings)"
     )
+    logs.add_options(parser)
     return parser
 
 

@@ -1,5 +1,6 @@
 """The lake as the site sees it: opened when first asked for, and anew when it is another one."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from storage.config.folders import Folders
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["LakeMissing", "LakeSession", "LakeUnreadable", "QueryFailed", "sql"]
+
+log = logging.getLogger(__name__)
 
 _SQL = Path(__file__).parent / "sql"
 _VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fleet_now'"
@@ -36,6 +39,7 @@ class LakeSession:
     def _opened(self) -> Reader:
         with self._lock:
             if self._reader is None or self._reader.replaced():
+                log.debug("the lake is opened %s", "anew" if self._reader else "for the site")
                 self._reader = None
                 self._reader = self._open()
             return self._reader
@@ -47,6 +51,7 @@ class LakeSession:
         return reader
 
     def _forget(self) -> None:
+        log.debug("a query failed: the lake is opened anew at the next")
         with self._lock:
             self._reader = None
 

@@ -1,5 +1,6 @@
 """The door of the running system: calls that come over the socket, answered as JSON."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -15,6 +16,8 @@ from functions.engine.runner import Run, Runner
 from functions.engine.user_code import UserCode
 
 __all__ = ["FunctionEndpoint", "rows_as_json"]
+
+log = logging.getLogger(__name__)
 
 # More is in the lake, for whoever wants it.
 MAX_ROWS = 10_000
@@ -47,6 +50,7 @@ class FunctionEndpoint:
             return 400, _error(str(error))
         if asked.now is not None and asked.now.tzinfo is None:
             return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
+        log.debug("call of %s as of %s%s", asked.name, asked.now, ", dry" if asked.dry_run else "")
         try:
             with self._found(asked.name) as (function, executor):
                 run = self._runner.run_whole(

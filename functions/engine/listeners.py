@@ -1,5 +1,6 @@
 """What happens outside while a process waits: commits and files, told to those whom it concerns."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -12,6 +13,8 @@ from storage.config.folders import Folders
 from storage.inbox.notify import watch_table_changes
 
 __all__ = ["CommitListener", "WakeEvent", "matching", "watch_files"]
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 1000
 # What is written in one go is told as one.
@@ -69,6 +72,7 @@ class CommitListener:
     def _gather(self) -> None:
         for tables in watch_table_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
             if tables:
+                log.debug("commit received: %s", ", ".join(sorted(tables)))
                 with self._lock:
                     for mailbox in self._mailboxes:
                         mailbox.post(tables)
@@ -88,6 +92,7 @@ def watch_files(
         fresh = {path for path, at in found.items() if known.get(path) != at}
         known = found
         if fresh:
+            log.debug("%d new files match %s", len(fresh), pattern)
             mailbox.post(paths={pattern: fresh})
 
 

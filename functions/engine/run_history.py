@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # else whoever names this module would load the engine
 
 __all__ = ["Elsewhere", "Here", "RunHistory"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 RESTS_AFTER_S = 10.0
 NO_LAKE = "LakeMissing: "
@@ -99,6 +99,7 @@ class Elsewhere:
 
     def _asked(self, body: dict[str, Any]) -> Rows:
         if self._child is None:
+            log.debug("a child is started to read earlier runs")
             self._child = SubprocessExecutor(self._worker_factory, CodeSource(module=__name__))
         declared = self._child.load().functions[0]
         batch = self._child.call(declared, CallRequest(self._clock(), None, (), body)).batch

@@ -33,7 +33,7 @@ __all__ = [
     "function_state",
 ]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 SUSPEND_AFTER = 5
 RESUME_AFTER = timedelta(minutes=10)
@@ -99,6 +99,7 @@ class RunLog:
             except OSError as error:
                 log.error("the ledger of runs stays in memory for now: %s", error)
                 return
+            log.debug("%d runs written", rows.num_rows)
             self._entries.clear()
 
     def flush_now_and_then(self) -> None:

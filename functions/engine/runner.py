@@ -31,11 +31,12 @@ from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform import logs
 from storage.platform.error_text import bounded
 
 __all__ = ["Run", "Runner"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,31 @@ class Runner:
         Without `hands` it is called in this process. What it raises becomes the run's error: one
         function cannot hurt the rest.
         """
-        now = now or self.clock()
-        began, meter = time.perf_counter(), CostMeter()
-        told = {"trigger": trigger, "ts": now}
+        run_id = uuid.uuid4().hex
+        asked = CallRequest(now or self.clock(), None, paths, body)
+        with logs.during_run(run_id):
+            log.debug("run of %s as of %s (%s)", function.name, asked.now, trigger)
+            run = self._run(function, {"run_id": run_id, "trigger": trigger}, asked, dry, executor)
+            log.debug(
+                "%s %s after %.0f ms: %d rows in, %d out, %.2f s of CPU, snapshot %s%s",
+                run.function, run.outcome, run.entry["duration_ms"], run.entry["rows_in"],
+                run.entry["rows_out"], run.entry["cpu_s"], run.entry["input_snapshot"],
+                ", more to come" if run.batch.more else "",
+            )  # fmt: skip
+        return run
+
+    def _run(
+        self,
+        function: Declared,
+        told: dict[str, Any],
+        asked: CallRequest,
+        dry: bool,
+        executor: Executor | None,
+    ) -> Run:
+        now, began, meter = asked.now, time.perf_counter(), CostMeter()
         try:
             cursor = self._cursor(function.name) if "cursor" in function.needs else None
-            answer = (executor or self._in_place).call(
-                function, CallRequest(now, cursor, paths, body)
-            )
+            answer = (executor or self._in_place).call(function, replace(asked, cursor=cursor))
             error = None if dry else self._put_away(function, answer, now)
             outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
         except RunStopped as stopped:
@@ -126,7 +144,7 @@ class Runner:
         except Exception as raised:  # a function is foreign code and may raise anything
             outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
             answer, error = CallResult(Batch()), error_text(raised)
-        told |= {"outcome": outcome, "error": None if error is None else bounded(error)}
+        told |= {"ts": now, "outcome": outcome, "error": None if error is None else bounded(error)}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
             function.name, answer.batch,
@@ -227,7 +245,10 @@ class Runner:
     def _cursor(self, name: str) -> str | None:
         """Where the function's source goes on: as remembered, in the inbox, or in the ledger."""
         if name not in self._cursors:
-            found = segment.newest_cursor(self.folders, name) or self._committed_cursor(name)
+            waiting = segment.newest_cursor(self.folders, name)
+            found = waiting or self._committed_cursor(name)
+            origin = "the inbox" if waiting else "the lake"
+            log.debug("cursor of %s from %s: %.200s", name, origin if found else "nowhere", found)
             if found is None:
                 return None
             self._cursors[name] = found
@@ -256,7 +277,6 @@ def _whole(runs: list[Run]) -> Run:
 
 def _entry(function: Declared, answer: CallResult, cost: Cost, took_ms: float) -> dict[str, Any]:
     return {
-        "run_id": uuid.uuid4().hex,
         "function": function.name,
         "code_hash": function.code_hash,
         "window_key": answer.batch.window_key,

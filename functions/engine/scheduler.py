@@ -18,10 +18,11 @@ from functions.engine.listeners import CommitListener, WakeEvent, watch_files
 from functions.engine.runner import Run, Runner
 from functions.engine.schedule import BACK_OFF_S, LONGEST_WAIT_S, Schedule
 from functions.engine.triggers import Files
+from storage.platform import logs
 
 __all__ = ["BACK_OFF_S", "Schedule", "SchedulerLoop", "SourceWorker", "run_scheduler"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 
 class SchedulerLoop:
@@ -88,14 +89,20 @@ class SourceWorker:
             except RunStopped:
                 return
         self._news.subscribe(self._mailbox)
+        log.debug("%s: its thread runs", self.executor.source.name)
         schedules = [self._schedule(function) for function in self.executor.functions]
         SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
         self._news.leave(self._mailbox)
+        log.debug("%s: its thread ends", self.executor.source.name)
 
     def _schedule(self, function: Declared) -> Schedule:
         schedule = Schedule(function, self.executor)
         standing = self._runner.ledger.standing(function)
         schedule.resume(standing)
+        log.debug(
+            "%s goes on: last ran %s, %d failures in a row",
+            function.name, standing.ran_at, standing.failures,
+        )  # fmt: skip
         for trigger in function.on:
             if isinstance(trigger, Files):
                 threading.Thread(
@@ -125,6 +132,7 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
     if trigger is None:
         return
     tables, paths = schedule.take()
+    log.debug("%s is due: %s", schedule.function.name, trigger)
     run = runner.run(
         schedule.function, trigger, now, executor=schedule.executor, paths=tuple(sorted(paths))
     )
@@ -137,12 +145,21 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
     schedule.note(tables)
     schedule.paths |= paths
     schedule.ran(now, failed=True, fault=run.is_fault)
+    log.debug(
+        "%s backs off after %d failures in a row, until %s",
+        run.function, schedule.failures, schedule.not_before,
+    )  # fmt: skip
     if not run.waits:
         _tell(run, schedule)
         runner.flush()
 
 
 def _tell(run: Run, schedule: Schedule) -> None:
+    with logs.during_run(run.entry["run_id"]):
+        _log(run, schedule)
+
+
+def _log(run: Run, schedule: Schedule) -> None:
     if run.error:
         log.error("%s %s: %s", run.function, run.outcome, run.error)
         if schedule.parked:

@@ -27,7 +27,7 @@ from functions.engine.user_files import FUNCTIONS, SOURCES, FileFolder, LastGood
 
 __all__ = ["FUNCTIONS", "SOURCES", "UserCode"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 1000
 DEBOUNCE_MS = 50
@@ -119,6 +119,7 @@ class UserCode:
             self._tell(source.name, source.text, "refused", str(error))
             self._keep_good(source)
             return
+        log.debug("%s loaded, code %s", source.path, source.code_hash)
         self._tell(source.name, source.text, "live")
         self._install(executor)
 
@@ -130,6 +131,8 @@ class UserCode:
     def _keep_good(self, source: CodeSource) -> None:
         """Leave the last good version running, or start it when this process runs none yet."""
         good = self._good.load(source.name)
+        if good is not None:
+            log.warning("%s is refused: its last good version runs", source.name)
         if source.name not in self.source_workers and good is not None:
             with suppress(LoadFailed):
                 self._install(

@@ -1,6 +1,8 @@
 """Where pushed rows come in: read, judged and written down, and only then answered with a 2xx."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,6 +30,8 @@ from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
 
 __all__ = ["IngestService", "serve_ingest"]
+
+log = logging.getLogger(__name__)
 
 # Telegraf sends what it gathered at one time in batches right behind each other; Prometheus fills
 # a batch for up to 5 s.
@@ -65,12 +69,21 @@ class IngestService:
 
     def answer(self, question: bytes) -> Answer:
         """Status and body for a push."""
+        began, kind = time.perf_counter(), "push"
         try:
             push = Push.unpacked(question)
-            return self._kinds[push.kind](push)
+            kind = push.kind
+            status, body = self._kinds[kind](push)
+            log.debug(
+                "%s: %d after %.1f ms, %d bytes, answered %.500s",
+                kind, status, 1000 * (time.perf_counter() - began), len(push.body), body,
+            )  # fmt: skip
+            return status, body
         except PushRejected as no:
+            log.debug("%s refused, %d: %s; %s", kind, no.status, no.message, no.remedy)
             return no.status, rejection_json(no.status, no.message, no.remedy)
         except segment.SegmentNotWritten as error:
+            log.debug("%s not taken: %s", kind, error)
             what, _, remedy = str(error).rpartition(": ")
             return 503, rejection_json(503, what, remedy)
 
@@ -101,6 +114,7 @@ class IngestService:
 
     def _write(self, batches: list[_Batch]) -> None:
         now, refused = self._clock(), RejectReasons()
+        log.debug("%d requests of records are written together", len(batches))
         for _, reasons in batches:
             refused.merge(reasons)
         unused, self._unused = self._unused, RejectReasons()

@@ -4,8 +4,10 @@ Pieces of one moment come in several requests, and only whole rows go into a seg
 the requests lie here as they came; after a crash they are read again.
 """
 
+import logging
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -20,6 +22,8 @@ from storage.ipc.push_protocol import Push
 from storage.platform.durability import disk_problem, fsync_directory
 
 __all__ = ["GroupCommit", "WalEntry", "WriteAheadLog"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SUFFIX = ".push"
@@ -43,7 +47,7 @@ class WriteAheadLog:
         """Put requests on the disk, all or none. Raises SegmentNotWritten."""
         stamp = entries[0].received_at.strftime("%Y%m%dT%H%M%S.%f")
         final = self._folder / f"{stamp}-{self._kind}-{uuid.uuid4().hex[:8]}{SUFFIX}"
-        unfinished = final.with_suffix(".partial")
+        unfinished, began = final.with_suffix(".partial"), time.perf_counter()
         try:
             self._folder.mkdir(exist_ok=True)
             with unfinished.open("wb") as file:
@@ -56,6 +60,8 @@ class WriteAheadLog:
             unfinished.unlink(missing_ok=True)
             trouble = disk_problem(self._folder.parent, error) or str(error)
             raise SegmentNotWritten(f"nothing was taken: {trouble}") from error
+        took_ms = 1000 * (time.perf_counter() - began)
+        log.debug("%s: %d requests on the disk in %.1f ms", final.name, len(entries), took_ms)
         return final
 
     def left(self) -> Iterator[tuple[Path, Callable[[], list[WalEntry]]]]:

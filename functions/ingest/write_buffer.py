@@ -19,7 +19,7 @@ from storage.inbox import segment
 
 __all__ = ["WriteBuffer"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 # What waits is in the memory too.
 MAX_WAITING_BYTES = 64 << 20
@@ -82,6 +82,7 @@ class WriteBuffer:
                 log.error("%s cannot be read, and goes to rejected/: %s", path, error)
                 path.rename(self._folders.rejected / path.name)
                 continue
+            log.debug("%s: %s is taken up again", self._source, path.name)
             self._new.files.append(path)
 
     def keep_going(self, stop: threading.Event) -> None:
@@ -122,6 +123,7 @@ class WriteBuffer:
                 words = self._refused.words()
                 told = replace(told, refused=self._refused.count, reasons=words)
             segment.write(self._folders, rows, told)
+            log.debug("%s: %d rows of %s let go", self._source, rows.num_rows, name)
             del self._going[0]
         for path in self._gone:
             path.unlink(missing_ok=True)

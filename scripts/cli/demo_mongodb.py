@@ -32,7 +32,8 @@ from storage.config.settings import (
 )
 from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
-from storage.platform.process import configure_logging, configured, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import configured, stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
@@ -156,7 +157,7 @@ def _fetch_rest(data: Path) -> None:
 
 def main() -> None:
     """The foreign system: its database, and an agent that writes into it until it is stopped."""
-    configure_logging()
+    logs.configure("mongodb")
     stop = stop_on_signals()
     data = default_data()
     with configured():

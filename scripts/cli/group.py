@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
+from scripts.cli.log_options import log_options, log_to
 from storage.config.folders import default_data
 
 __all__ = ["cli", "data_option", "unused_data_option"]
@@ -48,5 +49,7 @@ def _nearest(context: click.Context, _: click.Parameter, given: Path | None) -> 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hoursight", prog_name="hoursight")
 @unused_data_option
+@log_options
 def cli() -> None:
     """Tells you, hours ahead and with honest odds, which server is going to be in trouble."""
+    log_to("command", "warning")

@@ -27,6 +27,7 @@ from storage.config.settings import (
 )
 from storage.inbox import segment
 from storage.lake.catalog import lake_location, make_files
+from storage.platform import logs
 
 __all__ = ["PortTaken", "run", "run_mongodb", "set_scenario", "up"]
 
@@ -39,17 +40,24 @@ class PortTaken(Exception):
     """The site's port is in use."""
 
 
-def run(data: Path, port: int | None, servers: int, scenario: str | None, say: Print) -> None:
+def run(
+    data: Path,
+    port: int | None,
+    servers: int,
+    scenario: str | None,
+    say: Print,
+    quiet: bool = True,
+) -> None:
     """Start the demo and stay until Ctrl-C; a data folder that is there is gone on with."""
     with claim(Folders.at(data)) as lock:
-        settings = _settings(data, servers, say)
+        settings = _settings(data, servers, _own_words(say))
         if scenario is not None:
             set_scenario(data, scenario)
         port = _port(data, settings.web, port, PORTS_TRIED)
-        _run(data, settings.web.host, port, say, lock, quiet=True)
+        _run(data, settings.web.host, port, say, lock, quiet=quiet)
 
 
-def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
+def run_mongodb(data: Path, port: int | None, servers: int, say: Print, quiet: bool = True) -> bool:
     """The demo on a real mongod that somebody else's agent fills; whether all of it arrived.
 
     Raises MongodMissing.
@@ -57,12 +65,12 @@ def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
     from scripts.cli import demo_mongodb
 
     with claim(Folders.at(data)) as lock:
-        demo_mongodb.set_up(data, servers, say)
+        demo_mongodb.set_up(data, servers, _own_words(say))
         web = read_settings(data).web
         procfile = demo_mongodb.procfile(data)
         port = _port(data, web, port, PORTS_TRIED)
-        _run(data, web.host, port, say, lock, quiet=True, procfile=procfile)
-    return demo_mongodb.compare(data, say)
+        _run(data, web.host, port, say, lock, quiet=quiet, procfile=procfile)
+    return demo_mongodb.compare(data, _own_words(say))
 
 
 def up(data: Path, port: int | None, say: Print) -> None:
@@ -89,14 +97,11 @@ def _run(
     make_files(lake_location(Folders.at(data)))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a character
         sys.stdout.reconfigure(errors="backslashreplace")
-
-    def tell(process: str, line: str) -> None:
-        if not (quiet and line.startswith("INFO")):
-            say(f"{process:>9} │ {line}")
+    tell, say = _teller(say, quiet), _own_words(say)
 
     async def main() -> None:
         progress = partial(report_startup, data, f"http://{host}:{port}", say)
-        environment = {"HOURSIGHT_PORT": str(port)}
+        environment = {"HOURSIGHT_PORT": str(port), **logs.environment()}
         parts = {"start": progress}
         await Supervisor(
             Folders.at(data), environment, tell, procfile, lock=lock, parts=parts
@@ -104,6 +109,29 @@ def _run(
         say("Stopped. The data stays; the next start goes on from it.")
 
     asyncio.run(main())
+
+
+def _teller(say: Print, quiet: bool) -> Callable[[str, str], None]:
+    """What passes on the lines of processes: as they are in JSON, with their process in text."""
+    routine: dict[str, bool] = {}
+
+    def tell(process: str, line: str) -> None:
+        routine[process] = logs.is_routine(line, routine.get(process, False))
+        if quiet and routine[process]:
+            return
+        if not logs.writes_json():
+            say(f"{process:>9} │ {line}")
+        else:
+            say(line if logs.is_log_line(line) else logs.as_json(process, line, "WARNING"))
+
+    return tell
+
+
+def _own_words(say: Print) -> Print:
+    """`say`, or the same as JSON when the log is in JSON."""
+    if not logs.writes_json():
+        return say
+    return lambda line: say(logs.as_json("supervisor", line, "INFO"))
 
 
 def set_scenario(data: Path, scenario: str) -> None:

@@ -1,5 +1,6 @@
 """The settings of one data folder: `hoursight.toml`, read once, every key with a default."""
 
+import logging
 import re
 import tomllib
 from datetime import timedelta
@@ -18,6 +19,8 @@ __all__ = [
     "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
     "write_settings",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # A metric of that name would meet a column that the tables have for something else.
@@ -190,7 +193,7 @@ def read_settings(data: Path | str) -> Settings:
     raw: Any = {}
     try:
         raw = tomllib.loads(path.read_bytes().decode())
-        return msgspec.convert(raw, Settings)
+        settings = msgspec.convert(raw, Settings)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
@@ -199,6 +202,8 @@ def read_settings(data: Path | str) -> Settings:
         ) from error
     except ValueError as error:  # of msgspec and of TOML too
         raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
+    log.debug("settings read from %s", path)
+    return settings
 
 
 def _sentence(error: str, raw: Any) -> str:

@@ -1,7 +1,9 @@
 """Segments: one Parquet file of rows for one table, with its cursor and provenance inside."""
 
 import json
+import logging
 import os
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -22,6 +24,8 @@ __all__ = [
     "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
     "write_row",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 METADATA_KEY = b"hoursight"
 VERSION = 1
@@ -92,7 +96,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
     name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
     partial = folders.inbox / f"{name}.partial"
-    final = folders.inbox / name
+    final, began = folders.inbox / name, time.perf_counter()
     try:
         with partial.open("wb") as file:
             _encode(shaped, file)
@@ -107,8 +111,22 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         trouble = disk_problem(folders.inbox, error) or str(error)
+        log.debug("segment %s not written: %s", name, trouble)
         raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
+    _log_written(final, provenance, shaped.num_rows, time.perf_counter() - began)
     return final
+
+
+def _log_written(path: Path, provenance: Provenance, rows: int, seconds: float) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        size = 0
+        with suppress(FileNotFoundError):  # the writer has taken it
+            size = path.stat().st_size
+        log.debug(
+            "segment written: %s, table %s, batch %s, %d rows, %d bytes, %.1f ms, cursor %.200s",
+            path.name, provenance.table, provenance.batch_id, rows, size, 1000 * seconds,
+            provenance.cursor,
+        )  # fmt: skip
 
 
 def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) -> Path:

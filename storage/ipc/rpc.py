@@ -9,6 +9,7 @@ import logging
 import os
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -38,6 +39,7 @@ def serve_rpc(
             target=server.serve_forever, args=(STOP_WITHIN_S,), daemon=True, name=place.stem
         )
         thread.start()
+        log.debug("listening at %s", place)
         yield
         server.shutdown()
         thread.join()
@@ -90,6 +92,7 @@ class _RpcHandler(socketserver.StreamRequestHandler):
     server: _RpcServer
 
     def handle(self) -> None:
+        began = time.perf_counter()
         question = self.rfile.read(self.server.most_bytes + 1)
         if len(question) > self.server.most_bytes:
             status, body = 413, b'{"error":"the question is too large"}'
@@ -97,6 +100,11 @@ class _RpcHandler(socketserver.StreamRequestHandler):
             status, body = self._answer(question)
         with suppress(BrokenPipeError):  # whoever asked has gone
             self.wfile.write(b"%d\n" % status + body)
+        log.debug(
+            "%s answered %d: %d bytes asked, %d answered, %.1f ms",
+            threading.current_thread().name, status, len(question), len(body),
+            1000 * (time.perf_counter() - began),
+        )  # fmt: skip
 
     def _answer(self, question: bytes) -> tuple[int, bytes]:
         try:

@@ -1,6 +1,7 @@
 """The DuckLake: how it is attached, made and brought up to date."""
 
 import fcntl
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -35,10 +36,13 @@ __all__ = [
     "reader_lock",
 ]  # fmt: skip
 
+log = logging.getLogger(__name__)
+
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
+LONG_WAIT_S = 0.1  # for a lock, worth a line
 
 # Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
@@ -124,6 +128,7 @@ def attach_copy(folders: Folders) -> duckdb.DuckDBPyConnection:
 
 
 def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
+    began = time.perf_counter()
     try:
         connection = _connect(home.catalog)
         _attach(connection, home, f"{option}, READ_ONLY")
@@ -136,6 +141,8 @@ def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckD
         if trouble and home.catalog.networked:
             raise LakeUnreadable(trouble) from error
         raise LakeUnreadable(f"{home.catalog} cannot be attached: {trouble or error}") from error
+    took_ms = 1000 * (time.perf_counter() - began)
+    log.debug("catalog %s attached to read in %.1f ms", home.catalog, took_ms)
     return connection
 
 
@@ -168,10 +175,14 @@ def reader_lock(folders: Folders) -> Iterator[None]:
     The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
     merge deletes entries of that list: a query in between would miss rows.
     """
+    began = time.perf_counter()
     with folders.merge_gate.open("a") as gate:
         fcntl.flock(gate, fcntl.LOCK_SH)
     with folders.merge_lock.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
+        waited = time.perf_counter() - began
+        if waited > LONG_WAIT_S:
+            log.debug("a reader waited %.0f ms for a merge", 1000 * waited)
         yield
 
 
@@ -183,10 +194,13 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     its turn whatever their number. Raises ReadersBusy when one of them takes as long again.
     """
     with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+        began = time.perf_counter()
         if not _locked(lock, patience_s):
+            log.debug("no gap between readers within %g s: the merge gate closes", patience_s)
             fcntl.flock(gate, fcntl.LOCK_EX)
             if not _locked(lock, patience_s):
                 raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
+        log.debug("merge lock taken after %.1f ms", 1000 * (time.perf_counter() - began))
         yield
 
 
@@ -256,6 +270,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> Non
             continue
         for column in table.columns:
             if (table.name, column.name) not in columns:
+                log.info("%s: column %s is new", table.name, column.name)
                 connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.ddl}")
 
 
@@ -265,6 +280,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
     for view in VIEWS:
         name, text = view.name, view.sql
         if (name, text) not in known:
+            log.debug("view %s is made anew", name)
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
             connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
 

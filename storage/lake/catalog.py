@@ -1,7 +1,9 @@
 """Where a lake is: its catalog, a SQLite file or a PostgreSQL database, and its folder of files."""
 
+import logging
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ __all__ = [
     "load_extension",
     "make_files",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 # The catalog waits this long for a lock before it gives up.
 BUSY_TIMEOUT_MS = 10_000
@@ -56,6 +60,7 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         from duckdb_extensions import import_extension
 
         try:
+            log.debug("DuckDB's extension %s is taken from its package", name)
             import_extension(name)
         except ModuleNotFoundError as error:
             extra = "[postgres]" if name == "postgres_scanner" else ""
@@ -164,6 +169,7 @@ class LeaderLock:
     """The right to write a PostgreSQL catalog: an advisory lock on a connection of its own."""
 
     def __init__(self, catalog: PostgresCatalog) -> None:
+        began = time.perf_counter()
         self._connection = duckdb.connect()
         load_extension(self._connection, catalog.extension)
         address = catalog.address.replace("'", "''")
@@ -180,6 +186,9 @@ class LeaderLock:
                 f"another writer, maybe of another host, holds {catalog}: stop it, or use another "
                 "database"
             )
+        log.debug(
+            "leader lock of %s taken in %.1f ms", catalog, 1000 * (time.perf_counter() - began)
+        )
 
     def check(self) -> None:
         """Raise LeaderLockLost unless the lock is still ours."""

@@ -19,7 +19,7 @@ from storage.platform.failpoints import failpoint
 
 __all__ = ["maintenance_steps", "merge"]
 
-log = logging.getLogger("writer")
+log = logging.getLogger(__name__)
 
 # Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
 SNAPSHOT_GRACE = timedelta(minutes=15)
@@ -68,6 +68,7 @@ def merge(connection: WriteConnection, target: Table, patience_s: float = PATIEN
 
     connection.transaction(work, guard)
     if merged:
+        log.debug("%s: small files merged into %d", target.name, len(merged))
         failpoint("merge committed")
 
 
@@ -82,20 +83,23 @@ def _drop_older(paths: Iterable[Path], age_s: float) -> None:
     for path in paths:
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > age_s:
+                log.debug("removing %s, older than %.0f s", path.name, age_s)
                 path.unlink()
 
 
 def _clean_up(connection: WriteConnection) -> None:
     connection.settle()
-    connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    gone = connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
+    log.debug("%d replaced files removed", len(gone))
     failpoint("files cleaned up")
 
 
 def _expire(connection: WriteConnection, now: datetime) -> None:
     connection.settle()
-    connection.run(
+    expired = connection.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
-    )
+    ).fetchall()
+    log.debug("%d snapshots expired, of before %s", len(expired), now - SNAPSHOT_GRACE)
     failpoint("snapshots expired")
 
 

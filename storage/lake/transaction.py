@@ -1,6 +1,8 @@
 """The writer's pen: transactions on the lake whose files are on the disk before they count."""
 
+import logging
 import os
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from datetime import datetime
@@ -26,6 +28,8 @@ from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
 
 __all__ = ["FilesMissing", "WriteConnection"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -76,6 +80,7 @@ class WriteConnection:
         """After a failure, find out what became of it; raises what keeps us from that."""
         if not self._in_doubt:
             return
+        log.debug("the last transaction is in doubt: connecting anew to look")
         self.close()
         self._open()
         named = self._named()
@@ -117,17 +122,24 @@ class WriteConnection:
     ) -> T:
         """Do `work` wholly or not at all; what `guard` gives is held while it takes effect."""
         self.settle()
+        began = time.perf_counter()
         self._written.clear()
         self.run("BEGIN")
         try:
             result = work()
             with guard():
+                worked = time.perf_counter()
                 self._commit()
-        except BaseException:
+        except BaseException as error:
+            log.debug("transaction rolled back after %.1f ms: %r", _ms_since(began), error)
             self._roll_back()
             self._in_doubt = self.networked
             self._doubtful |= self._written
             raise
+        log.debug(
+            "transaction: %.1f ms of work, %.1f ms of COMMIT, %d files",
+            1000 * (worked - began), _ms_since(worked), len(self._written),
+        )  # fmt: skip
         self._drop_doubtful()
         return result
 
@@ -141,6 +153,7 @@ class WriteConnection:
             named = self._named()
             for path in self._doubtful:
                 if path.relative_to(self._home.files).as_posix() not in named:
+                    log.debug("removing %s, which a failed commit has left", path.name)
                     path.unlink(missing_ok=True)
             self._doubtful.clear()
 
@@ -170,7 +183,11 @@ class WriteConnection:
         self._pen = DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
         try:
             pen = self._pen.path if self._pen else None
+            began = time.perf_counter()
             self._connection = attach_writer(self.folders, self.schema, pen)
+            log.debug(
+                "catalog %s attached to write in %.1f ms", self._home.catalog, _ms_since(began)
+            )
         except BaseException:
             if self._lead is not None:
                 self._lead.close()
@@ -198,6 +215,10 @@ class WriteConnection:
     def sync(self, target: Table, since: datetime) -> None:
         """Make the table's new files durable; DuckLake itself does not before COMMIT (1.5.5)."""
         self._written |= _sync_new_files(self.files(target), since)
+
+
+def _ms_since(began: float) -> float:
+    return 1000 * (time.perf_counter() - began)
 
 
 def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:

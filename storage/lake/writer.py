@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,7 +37,7 @@ from storage.platform.process import exclusive_lock
 
 __all__ = ["CommitResult", "DataFolderNotWritable", "Writer", "WriterRunning"]
 
-log = logging.getLogger("writer")
+log = logging.getLogger(__name__)
 
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
@@ -121,11 +122,19 @@ class Writer:
         if not paths:
             return CommitResult({})
         self._follow_settings()
+        began = time.perf_counter()
         admitted, rejected = read_inbox(paths, now, self._connection.schema)
+        judged = time.perf_counter()
         failpoint("segments judged")
         intake = CommitBatch(self._unseen(admitted), rejected, self._connection.schema)
         moment = self._moment(now)
         changed = self._connection.transaction(lambda: self._insert_all(intake, moment))
+        log.debug(
+            "commit of %d segments: %d new, %d rejected, validated in %.1f ms, committed in %.1f "
+            "ms as of %s: %s",
+            len(paths), len(intake.fresh), len(rejected), 1000 * (judged - began),
+            1000 * (time.perf_counter() - judged), moment, changed,
+        )  # fmt: skip
         failpoint("committed")
         self._last = moment
         self._remember(intake)
@@ -137,6 +146,7 @@ class Writer:
             failpoint("segment removed")
         self._tell_latest(intake)
         notify(self._folders, changed)
+        log.debug("announced %s", ", ".join(changed))
         failpoint("announced")
         fresh = len(intake.fresh)
         return CommitResult(changed, fresh, len(admitted) - fresh, tuple(rejected))
@@ -159,7 +169,11 @@ class Writer:
             piece()
 
     def _look_after(self, piece: MaintenanceStep) -> None:
+        began = time.perf_counter()
         piece()
+        log.debug(
+            "maintenance: %s in %.1f ms", _name_of(piece), 1000 * (time.perf_counter() - began)
+        )
         if self._latest is not None:
             self._latest.write()  # the same rows, of another snapshot
 
@@ -176,6 +190,10 @@ class Writer:
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
             kept[batch_id].replace(self._folders.inbox / kept[batch_id].name)
         self._generation = connection.generation
+        log.debug(
+            "lake read at start or after a failure: %d servers, last commit %s, generation %d",
+            len(self._known), self._last, self._generation,
+        )  # fmt: skip
 
     def _let_go(self, path: Path) -> None:
         if not self._connection.networked:
@@ -239,9 +257,14 @@ class Writer:
         seen = self._batches.known(a.provenance for a in admitted)
         fresh = []
         for each in admitted:
-            if each.provenance.batch_id not in seen:
-                seen.add(each.provenance.batch_id)
-                fresh.append(each)
+            if each.provenance.batch_id in seen:
+                log.debug(
+                    "batch %s dropped, it was committed before: %s",
+                    each.provenance.batch_id, each.path.name,
+                )  # fmt: skip
+                continue
+            seen.add(each.provenance.batch_id)
+            fresh.append(each)
         return fresh
 
     def _insert_all(self, intake: CommitBatch, now: datetime) -> dict[str, int]:
@@ -280,6 +303,9 @@ class Writer:
             self._connection.append(target, rows, began)
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
+        repeated = sum(each.rows.num_rows for each in intake.of(target.name)) - rows.num_rows
+        if repeated:
+            log.debug("%s: %d rows dropped, their keys are in the lake", target.name, repeated)
         return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
 
     def _all_later(self, target: Table, intake: CommitBatch) -> bool:
@@ -365,9 +391,18 @@ class Writer:
 
     def _put_aside(self, rejected: Sequence[RejectedSegment]) -> None:
         for each in rejected:
+            log.debug("segment rejected: %s: %s", each.path.name, each.reason)
             aside = self._folders.rejected / each.path.name
             aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
             each.path.rename(aside)
+
+
+def _name_of(piece: MaintenanceStep) -> str:
+    """What a piece of maintenance does: its function, and the table and day of it."""
+    function = getattr(piece, "func", piece)
+    parts = [a for a in getattr(piece, "args", ()) if isinstance(a, Table | datetime)]
+    named = [a.name if isinstance(a, Table) else str(a) for a in parts]
+    return " ".join([getattr(function, "__name__", str(function)).strip("_"), *named])
 
 
 def _known_trouble(folders: Folders, error: Exception) -> str | None:

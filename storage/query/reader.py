@@ -1,7 +1,9 @@
 """The reading side of the lake: SQL in, Arrow out, beside the running writer."""
 
+import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import datetime
@@ -22,6 +24,10 @@ from storage.query.query_handle import QueryHandle
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 
 
+log = logging.getLogger(__name__)
+
+SLOW_S = 1.0
+SHOWN_CHARS = 200  # of a query's text
 # What is over at the next try: a merge has replaced a file between planning and reading, and the
 # newer snapshot is whole; or the catalog's server went in the middle, which a new try tells.
 PASSING = re.compile("No such file|transaction is aborted")
@@ -53,6 +59,7 @@ class Reader:
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
         folders = Folders.at(data)
         connection = attach_reader(folders)
+        log.debug("reader of %s opened", folders.data)
         return cls(folders, lake_location(folders), connection)
 
     def close(self) -> None:
@@ -60,6 +67,7 @@ class Reader:
         for cursor in self._idle:
             cursor.close()
         self._connection.close()
+        log.debug("reader of %s closed", self.folders.data)
 
     def replaced(self) -> bool:
         """Whether another lake has taken the place of this one, such as a restored one."""
@@ -137,6 +145,7 @@ class Reader:
         except duckdb.Error as error:
             if not PASSING.search(str(error)):
                 raise self._failed(error) from error
+            log.debug("query tried again: %s", error)
         try:
             return run()
         except duckdb.Error as error:
@@ -150,7 +159,7 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
         with self._undisturbed():
-            rows = cursor.execute(sql, parameters or None).to_arrow_table()
+            rows = _executed(cursor, sql, parameters)
         self.rows_read += rows.num_rows
         return rows
 
@@ -178,6 +187,16 @@ class _Pinned(Reader):
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         with self._cursor_lock:
-            rows = self._connection.execute(sql, parameters or None).to_arrow_table()
+            rows = _executed(self._connection, sql, parameters)
         self.rows_read += rows.num_rows
         return rows
+
+
+def _executed(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]) -> pa.Table:
+    began = time.perf_counter()
+    rows = cursor.execute(sql, parameters or None).to_arrow_table()
+    took_s = time.perf_counter() - began
+    if took_s > SLOW_S:
+        text = " ".join(sql.split())[:SHOWN_CHARS]
+        log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
+    return rows

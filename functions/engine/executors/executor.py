@@ -1,5 +1,6 @@
 """The hands that carry out a call: what a run is asked, what it answers, and the run in place."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ __all__ = [
     "RunStopped",
     "error_text",
 ]
+
+log = logging.getLogger(__name__)
 
 _MEGABYTE_KB = 1024
 # Callers add where it happened.
@@ -112,6 +115,7 @@ class InProcessExecutor:
         with self._lock:
             if self._reader is None:
                 self._reader = Reader.open(self.folders.data)
+                log.debug("the lake is opened for functions")
             return self._reader
 
     def _open_shelf(self) -> Any:

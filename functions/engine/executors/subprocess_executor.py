@@ -40,10 +40,11 @@ from functions.engine.executors.worker_protocol import (
 from functions.engine.function import Declared
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.platform import logs
 
 __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 # How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
 TICK_S = 0.05
@@ -88,13 +89,16 @@ class WorkerProcess:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: a file in the data folder must not stand in for a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
+        log_end = os.dup(2)  # what the child logs goes where we log; what it prints comes to us
         self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid())],
+            [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno()], start_new_session=True, cwd=folders.data,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
+            env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
         )  # fmt: skip
         theirs.close()
+        os.close(log_end)
+        log.debug("child %d started", self._process.pid)
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()
         self._tail = b""
@@ -134,7 +138,8 @@ class WorkerProcess:
         """End it and whatever it started."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        code = self._process.wait()
+        log.debug("child %d %s", self._process.pid, _how_it_ended(code))
         self._listener.join(timeout=1)
         self._line.close()
 
@@ -176,6 +181,7 @@ class WorkerProcess:
         if outcome != "stopped":
             self._make_it_tell()
         self.kill()
+        log.debug("child %d was stopped: %s, %s", self._process.pid, outcome, why)
         return RunStopped(outcome, why + self._last_words(), self._cost)
 
     def _make_it_tell(self) -> None:
@@ -276,9 +282,16 @@ class SubprocessExecutor:
         self._number += 1
         paths = tuple(str(path) for path in asked.paths)
         message = CallMessage(
-            self._number, function.name, asked.now, asked.cursor, paths, asked.body
-        )
+            self._number, function.name, asked.now, asked.cursor, paths, asked.body,
+            logs.current_run(),
+        )  # fmt: skip
+        began = time.perf_counter()
         answer, blobs = child.ask(message, function.deadline, function.memory_mb, self._stop)
+        log.debug(
+            "call %d of %s answered after %.1f ms: %s, %d bytes of rows",
+            self._number, function.name, 1000 * (time.perf_counter() - began),
+            getattr(answer, "outcome", "nothing that was asked"), sum(map(len, blobs)),
+        )  # fmt: skip
         if not isinstance(answer, CallReply) or answer.number != self._number:
             child.kill()
             raise RunStopped("crashed", "it answered something else than it was asked")
@@ -298,6 +311,7 @@ class SubprocessExecutor:
             except RunStopped as error:
                 if error.outcome == "stopped":
                     raise
+                log.debug("child of %s not loaded: %s", self.source.name, error)
                 raise LoadFailed(f"while it was loaded {error}") from error
             if not isinstance(answer, LoadReply) or answer.error is not None:
                 child.kill()
@@ -305,6 +319,8 @@ class SubprocessExecutor:
             for warning in answer.warnings:
                 log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
             self._child, self.functions = child, answer.functions
+            names = ", ".join(function.name for function in self.functions)
+            log.debug("child of %s loaded: %s", self.source.name, names)
         return self._child
 
 

@@ -63,7 +63,10 @@ class LoadMessage(msgspec.Struct, frozen=True, tag="load"):
 
 
 class CallMessage(msgspec.Struct, frozen=True, tag="call"):
-    """Call a function of those that were loaded; the answer comes back under `number`."""
+    """Call a function of those that were loaded; the answer comes back under `number`.
+
+    What the function logs carries `run_id`.
+    """
 
     number: int
     name: str
@@ -71,6 +74,7 @@ class CallMessage(msgspec.Struct, frozen=True, tag="call"):
     cursor: str | None
     paths: tuple[str, ...]
     body: Any
+    run_id: str | None = None
 
 
 class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
