@@ -23,6 +23,7 @@ from functions.simulator.simulated_series import simulate
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
 from scripts.procfile import PROCFILE
 from storage.config.folders import Folders, default_data
+from storage.config.process_setup import configured
 from storage.config.settings import (
     Settings,
     SimulatorSettings,
@@ -33,7 +34,7 @@ from storage.config.settings import (
 from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
 from storage.platform import logs
-from storage.platform.process import configured, stop_on_signals
+from storage.platform.process import stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]

@@ -227,7 +227,7 @@ def is_routine(line: str, before: bool = False) -> bool:
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-05-06T12:00:00.123Z INFO writer storage.lake.writer [run 1f2e3d4c] committed 20 metrics`.
+    """`2026-05-06T12:00:00.123Z INFO writer storage.lake.writer [run 1f2e3d4c] 20 metrics`.
 
     A record is one line; the lines of a traceback follow, each indented.
     """

@@ -80,7 +80,7 @@ def test_a_transaction_that_fails_says_so(
         raise ValueError("in the middle")
 
     with pytest.raises(ValueError, match="in the middle"):
-        house.writer._writer.transaction(fail)
+        house.writer._connection.transaction(fail)
     assert any("rolled back" in m and "in the middle" in m for m in log.messages)
 
 

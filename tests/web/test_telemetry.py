@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 from litestar.testing import TestClient
 
-from functions.engine import registry
+from functions.engine import function_catalog
 from functions.engine.run_log import FAILURES, PARDONED, SUSPEND_AFTER
 from scripts.ports import free_port
 from storage.config.folders import Folders
@@ -182,7 +182,7 @@ def test_the_rules_of_the_engine_are_those_of_the_page() -> None:
     text = sql("telemetry_failures")
     assert all(f"'{outcome}'" in text for outcome in FAILURES | PARDONED)
     assert SUSPEND_AFTER == SUSPENDED_AFTER
-    assert {function.name for function in registry.thinkers()} == BUILT_IN
+    assert {function.name for function in function_catalog.engine_functions()} == BUILT_IN
 
 
 def test_without_a_lake_it_says_so(tmp_path: Path) -> None:
