@@ -84,7 +84,7 @@ class CodeFolder:
     def _on(self, text: bytes) -> bool:
         if self.suffix != ".toml":
             return True
-        with suppress(ValueError):  # its error is told by whoever loads it
+        with suppress(ValueError, RecursionError):  # its error is told by whoever loads it
             return tomllib.loads(text.decode()).get("enabled", True) is not False
         return True
 
@@ -108,7 +108,7 @@ class LastGoodVersions:
 
     def load(self, name: str) -> GoodVersion | None:
         """The version that was kept; None when there is none."""
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError):
             return msgspec.json.decode(
                 (self._folder / f"{name}.json").read_bytes(), type=GoodVersion
             )
@@ -272,6 +272,6 @@ class UserCode:
 
 
 def _kind(text: bytes | None) -> str | None:
-    with suppress(ValueError, KeyError):
+    with suppress(ValueError, KeyError, RecursionError):
         return str(tomllib.loads(text.decode())["kind"]) if text else None
     return None

@@ -187,7 +187,7 @@ def read_settings(data: Path | str) -> Settings:
         return Settings()
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Settings)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{path}: {error}") from error
 
 

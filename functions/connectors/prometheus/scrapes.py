@@ -5,8 +5,8 @@ So the times of the scrapes are asked for beside their values (the samples of th
 that every server has): a value that is repeated falls on a row that is there already, and none is
 invented for a server that is gone. (`timestamp()` would tell them at the steps, but seeks from the
 beginning at each: 6 seconds for one series over a week, in Prometheus 2.42.) Counters become
-differences between true times, by the rules for what is pushed (functions.ingest.row_assembly): over a
-restart or a reset there is none, where rate() would tell one.
+differences between true times, by the rules for what is pushed (functions.ingest.row_assembly):
+over a restart or a reset there is none, where rate() would tell one.
 """
 
 import math
@@ -24,6 +24,7 @@ from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.row_assembly import RowAssembler
 from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from storage.model.metrics import METRIC_NAMES
+from storage.model.names import EXPECTED, trimmed
 
 __all__ = ["ScrapeWindow", "Scrapes"]
 
@@ -97,9 +98,13 @@ class Scrapes:
     ) -> Iterator[tuple[str, RangeSeries]]:
         for series in answer:
             window.points += len(series.values)
-            server = server_of(series.metric.get(self._connection.server_label, ""))
+            label = series.metric.get(self._connection.server_label, "")
+            server = trimmed(server_of(label))
             if server:
                 yield server, series
+            elif label:
+                about = f"label {self._connection.server_label}"
+                window.notes[f"{query}: {about}: {label!r} is not a valid name ({EXPECTED})"] = None
             else:
                 window.notes[
                     f"{query} has series without the label {self._connection.server_label!r}, "
