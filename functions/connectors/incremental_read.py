@@ -27,6 +27,7 @@ from functions.normalize.mapper import Mapper
 from functions.normalize.reject_log import RejectLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import METRICS, Metric
 from storage.model.schema import TIMESTAMP
 
@@ -238,7 +239,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 def _parsed(cursor: str | None) -> SourceCursor:
     """The cursor; from the start for one that is absent or of another version."""
     try:
-        found = msgspec.json.decode(cursor or "", type=SourceCursor)
-    except msgspec.DecodeError:
+        found = decode_json(cursor or "", SourceCursor)
+    except InvalidJson:
         return SourceCursor(None)
     return found if found.version == VERSION else SourceCursor(None)

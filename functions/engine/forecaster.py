@@ -228,7 +228,7 @@ def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
     try:
         card: Mapping[str, Any] = json.loads(told)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelUnusable(f"{path}: its card cannot be read ({error}); {_REMEDY}") from error
     if card.get("contract") != CONTRACT:
         raise ModelUnusable(

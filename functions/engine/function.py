@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Request, Rows, Trigger
+from functions.engine.triggers import Request, Rows, Trigger, parse_period
+from storage.model.names import check_names
 from storage.model.periods import parse_period
 from storage.model.schema import table
 
@@ -102,7 +103,7 @@ class Function(Declared, frozen=True, kw_only=True):
                 f"{self.name} returned rows for {', '.join(sorted(strangers))}: name the table in "
                 f"@function(writes=…), which has {', '.join(self.writes)}"
             )
-        return result
+        return _with_valid_names(result)
 
 
 def function(
@@ -147,6 +148,17 @@ def function(
         )  # fmt: skip
 
     return register
+
+
+def _with_valid_names(batch: Batch) -> Batch:
+    """The batch without rows whose names the writer would refuse, and with the reasons."""
+    checked = {name: check_names(rows, table(name).columns) for name, rows in batch.rows.items()}
+    return replace(
+        batch,
+        rows={name: each.rows for name, each in checked.items()},
+        refused=batch.refused + sum(each.refused for each in checked.values()),
+        reasons=(*batch.reasons, *(why for each in checked.values() for why in each.reasons)),
+    )
 
 
 def functions_in(module: ModuleType) -> list[Function]:

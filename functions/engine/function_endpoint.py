@@ -14,6 +14,7 @@ from functions.engine.function import Batch, Declared
 from functions.engine.function_catalog import FunctionCatalog, UnknownFunction
 from functions.engine.runner import Run, Runner
 from functions.engine.user_code import UserCode
+from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = ["FunctionEndpoint", "rows_as_json"]
 
@@ -45,8 +46,8 @@ class FunctionEndpoint:
     def answer(self, question: bytes) -> tuple[int, bytes]:
         """Status and body for a question."""
         try:
-            asked = msgspec.json.decode(question, type=FunctionCall)
-        except msgspec.DecodeError as error:
+            asked = decode_json(question, FunctionCall, narrow=True)
+        except InvalidJson as error:
             return 400, _error(str(error))
         if asked.now is not None and asked.now.tzinfo is None:
             return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
@@ -102,6 +103,8 @@ def _told(run: Run) -> bytes:
             "duration_ms": run.entry["duration_ms"],
             "row_counts": {name: rows.num_rows for name, rows in run.batch.rows.items()},
             "rows": rows_as_json(run.batch),
+            "refused": run.batch.refused,
+            "reasons": run.batch.reasons,
         }
     )
 

@@ -157,6 +157,6 @@ class UserCode:
 
 
 def _kind(text: bytes | None) -> str | None:
-    with suppress(ValueError, KeyError):
+    with suppress(ValueError, KeyError, RecursionError):
         return str(tomllib.loads(text.decode())["kind"]) if text else None
     return None

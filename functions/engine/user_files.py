@@ -55,7 +55,7 @@ class FileFolder:
     def _on(self, text: bytes) -> bool:
         if self.suffix != ".toml":
             return True
-        with suppress(ValueError):  # whoever loads it reports the error
+        with suppress(ValueError, RecursionError):  # whoever loads it reports the error
             return tomllib.loads(text.decode()).get("enabled", True) is not False
         return True
 
@@ -103,7 +103,7 @@ class LastGoodVersions:
     def load(self, name: str) -> LoadedVersion | None:
         """Return the version that was kept; None when there is none."""
         path = self._folder / f"{name}.json"
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError):
             return msgspec.json.decode(path.read_bytes(), type=LoadedVersion)
         return None
 

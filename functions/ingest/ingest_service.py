@@ -26,6 +26,7 @@ from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.inbox import segment
+from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
 
@@ -79,6 +80,9 @@ class IngestService:
                 kind, status, 1000 * (time.perf_counter() - began), len(push.body), body,
             )  # fmt: skip
             return status, body
+        except InvalidJson as error:
+            log.debug("%s refused, 400: %s", kind, error)
+            return 400, rejection_json(400, f"the push cannot be read: {error}")
         except PushRejected as no:
             log.debug("%s refused, %d: %s; %s", kind, no.status, no.message, no.remedy)
             return no.status, rejection_json(no.status, no.message, no.remedy)
@@ -138,7 +142,7 @@ class IngestService:
             )  # fmt: skip
         if read.readings:
             self.held["influx"].take(entry, read.readings, read.reasons)
-        return _told_of_lines(read)
+        return _partial_write(read.reasons, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
@@ -153,10 +157,11 @@ class IngestService:
 
     def _take_series(self, push: Push) -> Answer:
         entry = WalEntry(push, self._clock())
-        readings = _series_of(entry)
+        reasons = RejectReasons()
+        readings = _series_of(entry, reasons)
         if readings:
-            self.held["remote_write"].take(entry, readings, RejectReasons())
-        return 204, b""
+            self.held["remote_write"].take(entry, readings, reasons)
+        return _partial_write(reasons, "samples")
 
 
 @contextmanager
@@ -179,9 +184,9 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
             thread.join()
 
 
-def _series_of(entry: WalEntry) -> PartialSamples:
+def _series_of(entry: WalEntry, reasons: RejectReasons | None = None) -> PartialSamples:
     body = decompress(entry.push.body, entry.push.encoding)
-    return read_series(body, entry.received_at)
+    return read_series(body, entry.received_at, reasons)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:
@@ -193,10 +198,8 @@ def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> st
     return given
 
 
-def _told_of_lines(read: TelegrafResult) -> Answer:
-    if not read.reasons:
+def _partial_write(reasons: RejectReasons, what: str) -> Answer:
+    if not reasons:
         return 204, b""
-    reasons = read.reasons.told()
-    refused = sum(reason["count"] for reason in reasons)
-    message = f"partial write: {refused} of {read.lines} lines were refused, the others were taken"
-    return 400, rejection_json(400, message, read.reasons.first(), reasons=reasons)
+    message = f"partial write: {reasons.count} {what} were refused, the others were taken"
+    return 400, rejection_json(400, message, reasons.first(), reasons=reasons.told())

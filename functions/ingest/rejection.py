@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from storage.model.names import escaped
+
 __all__ = ["PushRejected", "RejectReasons"]
 
 MAX_REASONS = 20
@@ -45,7 +47,7 @@ class RejectReasons:
     def words(self) -> tuple[str, ...]:
         """A sentence for each, as the ledger keeps them."""
         return tuple(
-            f"{told['reason']}, as {told['example']} ({told['count']} times)"
+            f"{told['reason']}, as {escaped(str(told['example']))} ({told['count']} times)"
             for told in self.told()
         )
 

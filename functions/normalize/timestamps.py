@@ -66,7 +66,8 @@ def _fast(column: Sequence[Any], kinds: set[type], time: Time) -> Micros | None:
         if kinds == {str} and time.format == "iso":
             return _plain(_zoned(pa.array(column), time.zone))
         if kinds <= {int, float} and time.format in _PER_UNIT:
-            found = np.rint(np.array(column, np.float64) * _PER_UNIT[time.format])
+            with np.errstate(over="ignore"):  # infinity is looked at closer
+                found = np.rint(np.array(column, np.float64) * _PER_UNIT[time.format])
             sound = (found > _EARLIEST_US) & (found < _LATEST_US)
             return found.astype(np.int64) if sound.all() else None
     except (pa.ArrowInvalid, OverflowError, ValueError):

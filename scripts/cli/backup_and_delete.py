@@ -13,6 +13,7 @@ from storage.inbox.notify import pending_segments
 from storage.lake.backup import Manifest, Tell, back_up, restore
 from storage.lake.erasure import fingerprint
 from storage.lake.writer import Writer, WriterRunning
+from storage.model.names import check_name
 from storage.model.schema import TABLES
 from storage.query.reader import Reader
 
@@ -49,7 +50,9 @@ def put_back(archive: Path, data: Path, say: Print) -> None:
 
 
 def count_rows(data: Path, server: str) -> int:
-    """How many rows there are of a server; UnknownServer says which names are like it."""
+    """How many rows there are of a server. Raises InvalidName, and UnknownServer, which says
+    which names are like it."""
+    server = check_name("server", server, "write it as the site shows it")
     reader = Reader.open(data)
     try:
         counts = " + ".join(
@@ -68,6 +71,7 @@ def count_rows(data: Path, server: str) -> int:
 def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     """Ask the writer to delete a server, or do it where none runs, and say what went."""
     folders, asked = Folders.at(data), datetime.now(UTC)
+    server = check_name("server", server, "write it as the site shows it")
     row = {"server": server, "ts": asked, "why": why}
     segment.write_row(folders, "deletions", "command", row)
     _commit_where_none_runs(folders)

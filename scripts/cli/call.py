@@ -6,18 +6,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from functions.engine.caller import FunctionCaller
 from functions.engine.executors.executor import Executor
 from functions.engine.function import Declared
 from functions.engine.runner import Run
 from functions.engine.triggers import Cron, Every
 from scripts.cli.output import show_batch
+from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = ["NotCalled", "call_and_tell"]
 
 Say = Callable[..., Any]
+
+MAX_SHOWN = 200
 
 
 class NotCalled(Exception):
@@ -64,10 +65,13 @@ def call_and_tell(
 
 
 def _parsed(body: str | None) -> Any:
+    if body is None:
+        return None
     try:
-        return None if body is None else msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise NotCalled(f"--body {body!r} is no JSON: {error}") from error
+        return decode_json(body, narrow=True)
+    except InvalidJson as error:
+        shown = body if len(body) <= MAX_SHOWN else f"{body[:MAX_SHOWN]}…"
+        raise NotCalled(f"--body {shown!r} is no JSON: {error}") from error
 
 
 def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
@@ -77,6 +81,8 @@ def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run:
     if run.error:
         say(f"{run.function} {run.outcome}: {run.error}", err=True)
         return
+    for reason in run.batch.reasons:
+        say(f"! {reason}", err=True)
     if verbose:
         show_batch(run.batch)
     fate = "not written (dry run)" if dry_run else "in the inbox"

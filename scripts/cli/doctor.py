@@ -11,6 +11,7 @@ from functions.engine.serving_model import ServingModel
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
+from storage.model.names import is_name
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["Finding", "examine", "findings"]
@@ -62,6 +63,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     yield _writer(data, now)
     yield _samples(reader, now)
     yield _forecasts(reader)
+    yield from _names(reader)
     yield from _functions(reader)
     reader.close()
 
@@ -137,6 +139,17 @@ def _forecasts(reader: Reader) -> Finding:
     return Finding(
         "forecasts", text + (f": {rows['why']}" if rows["why"] else ""), "see model and samples"
     )
+
+
+def _names(reader: Reader) -> Iterator[Finding]:
+    """Names from before the rule, which no forecast is made for until the writer renames them."""
+    known = reader.query("SELECT DISTINCT server FROM server_facts ORDER BY server")
+    invalid = [repr(name) for name in known["server"].to_pylist() if not is_name(name)]
+    if invalid:
+        yield Finding(
+            "names", f"{', '.join(invalid[:5])}: not valid ({len(invalid)} in all)",
+            "restart 'hoursight up': it renames them as it starts, and its log says how",
+        )  # fmt: skip
 
 
 def _functions(reader: Reader) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from datetime import datetime
 import msgspec
 
 from storage.config.folders import Folders
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.platform.durability import fsync_directory
 
 __all__ = [
@@ -159,8 +160,8 @@ def _write(folders: Folders, keys: list[ApiKey]) -> None:
 
 def _read(text: bytes, path: str) -> list[ApiKey]:
     try:
-        return msgspec.json.decode(text, type=list[ApiKey])
-    except (msgspec.DecodeError, ValueError) as error:
+        return decode_json(text, list[ApiKey])
+    except InvalidJson as error:
         raise ApiKeyError(
             f"{path} is damaged ({error}): remove it and make the keys anew with "
             "'hoursight keys create'"

@@ -200,7 +200,7 @@ def read_settings(data: Path | str) -> Settings:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}): let this user read it"
         ) from error
-    except ValueError as error:  # of msgspec and of TOML too
+    except (ValueError, RecursionError) as error:  # of msgspec and of TOML too
         raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
     log.debug("settings read from %s", path)
     return settings

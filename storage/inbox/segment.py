@@ -81,7 +81,7 @@ class Provenance:
                 raise SegmentRefused(f"its created_at {created_at} has no time zone")
             reasons = tuple(fields.get("reasons", ()))
             return cls(**fields | {"created_at": created_at, "reasons": reasons})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
 
 

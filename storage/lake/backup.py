@@ -352,7 +352,9 @@ def _extract(archive: Path, target: Path, tell: Tell) -> Manifest:
                     return manifest
                 found[member.name] = _unpack(source, target / _inside(archive, member.name))
                 tell(member.offset_data + member.size, total)
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (
+        tarfile.TarError, EOFError, ValueError, KeyError, TypeError, RecursionError
+    ) as error:  # fmt: skip
         raise BackupRefused(f"{archive} is truncated or damaged ({error}): take another") from error
     raise BackupRefused(f"{archive} is truncated: its end is missing; take another")
 

@@ -26,6 +26,7 @@ SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
 ABANDONED_S = 3600.0
 COMMITTED_KEPT_S = 3600.0
+MOST_COUNTED = 32_767  # what the count of a roll-up holds
 DAY = timedelta(days=1)
 
 MaintenanceStep = Callable[[], None]
@@ -144,7 +145,7 @@ def _rolled_up(connection: WriteConnection, day: datetime, now: datetime) -> boo
     if kept is not None and day < _day(now - kept):
         return True
     names = [m.name for m in connection.schema.metrics]
-    counts = ", ".join(f"count({name}) AS {name}_count" for name in names)
+    counts = ", ".join(f"least(count({name}), {MOST_COUNTED}) AS {name}_count" for name in names)
     text = (SQL / "unrolled.sql").read_text()
     text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
     return not connection.value(text, since=day, until=day + DAY)

@@ -27,6 +27,7 @@ from storage.lake.dedup import CommittedBatches, NewestTimes
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
+from storage.lake.renaming import rename_invalid
 from storage.lake.transaction import WriteConnection
 from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
@@ -74,6 +75,7 @@ class Writer:
         self._folders = connection.folders
         self._lock = lock  # held as long as it is open
         self._settings_read = _changed_at(connection.folders.settings)
+        self._mend_names()
         self._recall()
 
     @classmethod
@@ -176,6 +178,13 @@ class Writer:
         )
         if self._latest is not None:
             self._latest.write()  # the same rows, of another snapshot
+
+    def _mend_names(self) -> None:
+        """Rename what an earlier release took under an invalid name; commits do not wait for it."""
+        try:
+            rename_invalid(self._connection)
+        except (duckdb.Error, OSError) as error:
+            log.error("invalid names stay until the next start: %s", self.trouble(error))
 
     def _recall(self) -> None:
         """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""

@@ -35,14 +35,15 @@ class UnknownTable(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its Arrow type, what it means, whether a row must have it, and whether it is
-    `prose`, whose sentences may name servers."""
+    """A column: its Arrow type, what it means, whether a row must have it, whether it is `prose`,
+    whose sentences may name servers, and whether its values follow the rule of storage.model.names."""
 
     name: str
     type: pa.DataType
     meaning: str
     required: bool = False
     prose: bool = False
+    is_name: bool = False
 
     @property
     def ddl(self) -> str:
@@ -130,6 +131,10 @@ def _text(name: str, meaning: str, required: bool = False) -> Column:
     return Column(name, pa.string(), meaning, required)
 
 
+def _name(name: str, meaning: str, required: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, required, is_name=True)
+
+
 def _prose(name: str, meaning: str, kind: pa.DataType = pa.string()) -> Column:  # noqa: B008 - a value
     return Column(name, kind, meaning, prose=True)
 
@@ -167,7 +172,7 @@ def kept_text(kept: timedelta | None) -> str:
     return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
-_SERVER = _text("server", "host name", required=True)
+_SERVER = _name("server", "host name", required=True)
 
 REASON = pa.struct([
     pa.field("metric", pa.string()), pa.field("points", pa.float32()), pa.field("text", pa.string())
@@ -182,7 +187,7 @@ TABLES: tuple[Table, ...] = (
             _SERVER,
             _time("ts", "when it was measured"),
             *_samples(METRICS),
-            _text("source", "the adapter function that brought it"),
+            _name("source", "the adapter function that brought it"),
         ),
         key=("server", "ts"),
     ),
@@ -202,8 +207,8 @@ TABLES: tuple[Table, ...] = (
         (
             _SERVER,
             _time("ts", "since when"),
-            _text("profile", "what it is for"),
-            _text("site", "where it stands"),
+            _name("profile", "what it is for"),
+            _name("site", "where it stands"),
             Column("cores", pa.int32(), "logical CPUs"),
         ),
         key=("server", "ts"),
@@ -309,7 +314,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "sources", "source files that were taken up, refused or removed", ALWAYS,
         (
-            _text("source", "its name: that of the file", required=True),
+            _name("source", "its name: that of the file", required=True),
             _time("ts", "when"),
             _text("kind", "mongodb, elasticsearch, prometheus or files"),
             _text("event", "live, refused or off", required=True),
@@ -334,7 +339,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "deletions", "servers that were deleted with all their rows, by a person", ALWAYS,
         (
-            _text("server", "its name when asked, its fingerprint once it is done", required=True),
+            _name("server", "its name when asked, its fingerprint once it is done", required=True),
             _time("ts", "when it was asked"),
             _prose("why", "in the words of who asked"),
             Column("went", pa.list_(GONE), "how many rows went from which table"),

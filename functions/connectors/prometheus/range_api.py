@@ -139,7 +139,7 @@ class RangeApi:
 def _read(body: bytes) -> _RangeResponse | None:
     try:
         return msgspec.json.decode(body, type=_RangeResponse)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
 
 

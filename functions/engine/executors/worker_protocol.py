@@ -136,7 +136,7 @@ class MessageReader:
             raise InvalidMessage("more came than was asked for")
         try:
             return msgspec.msgpack.decode(parts[0], type=Message), parts[1:]
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidMessage(str(error)) from error
 
     def _read_head(self) -> None:
