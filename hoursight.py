@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 __all__ = ["Forecaster", "Lake", "call", "connect", "main"]
 __version__ = "0.1.0"
 
-ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
-
 
 class Lake:
     """A read-only door to one lake, beside the running system; needs no server."""
@@ -83,6 +81,7 @@ def main(arguments: list[str] | None = None) -> None:
     import click
 
     from scripts.cli import cli
+    from storage.errors import HoursightError
 
     try:
         cli(arguments, standalone_mode=False)
@@ -93,16 +92,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except Exception as error:
-        if not _is_ours(error):
-            raise
+    except HoursightError as error:
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether an error was made for people: those of our own rooms are."""
-    return type(error).__module__.split(".")[0] in ROOMS
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from scripts.ports import free_port
+from storage.errors import HoursightError
 
 __all__ = ["DATABASE", "Mongod", "MongodMissing", "mongod_path", "running"]
 
@@ -26,7 +27,7 @@ PR_SET_PDEATHSIG = 1
 Client = MongoClient[dict[str, Any]]
 
 
-class MongodMissing(Exception):
+class MongodMissing(HoursightError):
     """There is no mongod on this machine; the message says how to get one."""
 
 

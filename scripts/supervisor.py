@@ -14,6 +14,7 @@ from typing import TextIO
 from honcho.environ import parse_procfile
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.platform.process import exclusive_lock
 
@@ -30,7 +31,7 @@ PR_SET_PDEATHSIG = 1
 Say = Callable[[str, str], None]
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(HoursightError):
     """The data folder has a supervisor already."""
 
 

@@ -7,7 +7,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import duckdb
@@ -20,6 +22,7 @@ from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.threads import run_supervised
 
 log = logging.getLogger("writer")
 
@@ -36,14 +39,23 @@ def main() -> None:
     data = parser.parse_args().data
     configure_logging()
     stop = stop_on_signals()
+    run_supervised("writer", partial(open_and_keep, Folders.at(data), stop), stop)
+
+
+def open_and_keep(folders: Folders, stop: threading.Event) -> None:
+    """Open the lake and commit until `stop` is set; exits where a person has to act first.
+
+    After an unforeseen error it is called again: a writer that is opened anew remembers nothing of
+    a commit that it has left halfway.
+    """
     try:
-        writer = Writer.open(data)
+        writer = Writer.open(folders.data)
     except (WriterRunning, DataFolderNotWritable, SettingsError) as error:
         sys.exit(f"ERROR {error}")
-    log.info("keeping %s", Folders.at(data).lake)
-    with catalog_held_open(Folders.at(data)):
-        keep(writer, Folders.at(data), stop)
-    writer.close()
+    with closing(writer):
+        log.info("keeping %s", folders.lake)
+        with catalog_held_open(folders):
+            keep(writer, folders, stop)
 
 
 def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:

@@ -8,6 +8,7 @@ the same then, and the writer takes each (server, ts) once.
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -94,12 +95,11 @@ class IncrementalRead:
         """The next rows; the batch says whether there are more."""
         if cursor != self._returned:  # a restart, or rows that were not taken
             self._begin(cursor)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._begin, cursor)
+            undo.callback(self.close)
             batch = self._batch(now)
-        except BaseException:
-            self.close()
-            self._begin(cursor)
-            raise
+            undo.pop_all()
         self._returned = batch.cursor or cursor
         return batch
 

@@ -24,11 +24,12 @@ from functions.engine.user_code import (
     loaded,
     taken_names,
 )
+from storage.errors import HoursightError
 
 __all__ = ["CallFailed", "Known", "Roster"]
 
 
-class CallFailed(Exception):
+class CallFailed(HoursightError):
     """A function that was called has failed; the message is what it said."""
 
 

@@ -14,6 +14,7 @@ import msgspec
 import pyarrow as pa
 
 from functions.engine.triggers import Rows, Trigger, parse_period
+from storage.errors import HoursightError
 from storage.model.schema import table
 
 __all__ = [
@@ -25,8 +26,10 @@ __all__ = [
 ARGUMENTS = ("now", "window", "shelf", "cursor", "settings", "paths", "body")
 
 
-class Unreachable(Exception):
+class Unreachable(HoursightError):
     """A source does not answer: no fault of the function, which is tried again and never parked."""
+
+    retryable = True
 
 
 UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
@@ -65,6 +68,7 @@ class Declared(msgspec.Struct, frozen=True):
     code_hash: str  # of the source file that it stands in
     deadline: timedelta = timedelta(seconds=30)
     memory_mb: int = 512
+    cursor_required: bool = True
 
 
 class Function(Declared, frozen=True, kw_only=True):
@@ -105,12 +109,14 @@ def function(
     writes: str | tuple[str, ...],
     deadline: str = "30s",
     memory_mb: int = 512,
+    cursor_required: bool = True,
 ) -> Callable[[Callable[..., Any]], Function]:
     """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
     An adapter or a user's function that runs longer than `deadline`, or whose process holds more
-    than `memory_mb`, is stopped. Raises UnknownTable, and TypeError for an argument that no
-    function is handed.
+    than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
+    there waits; with `cursor_required=False` it begins without one. Raises UnknownTable, and
+    TypeError for an argument that no function is handed.
     """
     triggers = on if isinstance(on, tuple) else (on,)
     tables = writes if isinstance(writes, tuple) else (writes,)
@@ -137,7 +143,7 @@ def function(
             )
         return Function(
             call.__name__, triggers, tables, purpose, needs, _code_hash(call), within, memory_mb,
-            call=call,
+            cursor_required, call=call,
         )  # fmt: skip
 
     return register

@@ -9,11 +9,12 @@ import functions
 from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Function, functions_in
 from storage.config.settings import Settings, SourceSettings
+from storage.errors import HoursightError
 
 __all__ = ["UnknownFunction", "adapter_sources", "adapters", "everything", "find", "thinkers"]
 
 
-class UnknownFunction(Exception):
+class UnknownFunction(HoursightError):
     """No function of that name."""
 
 

@@ -8,7 +8,7 @@ import logging
 import threading
 import tomllib
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -138,14 +138,18 @@ def loaded(
     `taken` tells whose the names are that are taken already.
     """
     executor = SubprocessExecutor(worker_factory, source).load()
-    for each in executor.functions:
-        if taken.get(each.name, source.name) != source.name:
-            executor.close()
-            raise LoadFailed(
-                f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
-                "another name"
-            )
-    LastGoodVersions(folders, place).save(source.name, GoodVersion(source.text, executor.functions))
+    with ExitStack() as undo:
+        undo.callback(executor.close)
+        for each in executor.functions:
+            if taken.get(each.name, source.name) != source.name:
+                raise LoadFailed(
+                    f"there is a function {each.name!r} in {taken[each.name]!r} already: give it "
+                    "another name"
+                )
+        LastGoodVersions(folders, place).save(
+            source.name, GoodVersion(source.text, executor.functions)
+        )
+        undo.pop_all()
     return executor
 
 
@@ -182,7 +186,10 @@ class UserCode:
         self.source_workers: dict[str, SourceWorker] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
-        """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
+        """Look at the folder now and whenever it changes, until `stop` is set; then end all.
+
+        After an error it can be called again: what runs goes on meanwhile.
+        """
         folder = self._place.at(self._folders)
         folder.mkdir(exist_ok=True)
         self.look()
@@ -208,8 +215,8 @@ class UserCode:
         for name, source in found.items():
             stamp = hash_of(shared + source.text)
             if self._stamps.get(name) != stamp:
-                self._stamps[name] = stamp
                 self._renew(source)
+                self._stamps[name] = stamp
 
     def _tell_of_absent(self, found: Mapping[str, CodeSource]) -> None:
         off = self._place.turned_off(self._folders)

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from storage.errors import HoursightError
+
 __all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "read_chunks"]
 
 CHUNK_ROWS = 20_000
@@ -20,7 +22,7 @@ MAX_LIST_BYTES = 256 << 20
 Document = dict[str, Any]
 
 
-class FileUnreadable(Exception):
+class FileUnreadable(HoursightError):
     """A file that is not what its name says; the message says where and why."""
 
 

@@ -16,13 +16,14 @@ from functions.engine.triggers import Cron, Every
 from scripts.cli.output import show_batch
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 
 __all__ = ["NotCalled", "call_and_tell", "roster_of"]
 
 Say = Callable[..., Any]
 
 
-class NotCalled(Exception):
+class NotCalled(HoursightError):
     """A call that cannot be made as it was asked for; the message says why."""
 
 

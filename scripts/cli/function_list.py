@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from functions.engine.run_log import FAILURES, PARDONED, RESUME_AFTER, FunctionS
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
 from scripts.cli.output import moment, print_grid
+from storage.errors import HoursightError
 from storage.query.reader import Reader
 
 __all__ = ["make_new", "revive", "show_functions", "show_runs", "why"]
@@ -34,7 +36,7 @@ REMEDIES = {
 }
 
 
-class NotMade(Exception):
+class NotMade(HoursightError):
     """A new function cannot be made; the message says why."""
 
 
@@ -57,14 +59,13 @@ def show_functions(roster: Roster) -> None:
 
 def show_runs(data: Path, name: str | None, last: int) -> None:
     """The newest runs of one function or of all, from the ledger."""
-    reader = Reader.open(data)
-    rows = reader.query(
-        "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
-        "round(peak_rss_mb) AS mb, error FROM runs "
-        "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
-        name=name, last=last,
-    )  # fmt: skip
-    reader.close()
+    with closing(Reader.open(data)) as reader:
+        rows = reader.query(
+            "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
+            "round(peak_rss_mb) AS mb, error FROM runs "
+            "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
+            name=name, last=last,
+        )  # fmt: skip
     print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 
 

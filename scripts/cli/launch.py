@@ -5,6 +5,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from storage.config.settings import (
     read_settings,
     write_settings,
 )
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
@@ -43,7 +45,7 @@ SELECT
 """
 
 
-class PortTaken(Exception):
+class PortTaken(HoursightError):
     """The site's port is in use."""
 
 
@@ -116,15 +118,10 @@ async def _tell_progress(data: Path, url: str, say: Print) -> None:
 
 def _progress(data: Path) -> dict[str, int]:
     try:
-        reader = Reader.open(data)
-    except (LakeMissing, LakeUnreadable):
+        with closing(Reader.open(data)) as reader:
+            return dict(reader.query(PROGRESS).to_pylist()[0])
+    except (LakeMissing, LakeUnreadable, QueryFailed):  # the lake or its tables are being made
         return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    try:
-        return dict(reader.query(PROGRESS).to_pylist()[0])
-    except QueryFailed:  # the tables are being made
-        return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    finally:
-        reader.close()
 
 
 def _answers(url: str) -> bool:

@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
 from storage.model.schema import STOCK, TABLES, Schema, tailored
 
@@ -27,7 +28,7 @@ PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 KEPT = re.compile(r"(\d+)([dh])")
 
 
-class SettingsError(Exception):
+class SettingsError(HoursightError):
     """A setting that cannot be used; the message names the file, the key and what was expected."""
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from storage.errors import HoursightError
 from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
 
@@ -25,7 +26,7 @@ OUTCOMES = (
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 
 
-class UnknownTable(LookupError):
+class UnknownTable(HoursightError, LookupError):
     """The lake has no table of that name."""
 
 
