@@ -38,7 +38,7 @@ __all__ = [
 ]  # fmt: skip
 __version__ = "0.1.0"
 
-ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
+ROOMS = ("functions", "model_export", "scripts", "storage", "web")
 
 # Where each name above is defined that this module does not define itself.
 DEFINED_IN = {
@@ -176,10 +176,11 @@ def call(
 
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
-    _import_own(*sorted(ROOMS))
+    _import_own(*ROOMS)
     import click
 
     from scripts.cli import cli
+    from storage.errors import HoursightError
 
     try:
         cli(arguments, standalone_mode=False)
@@ -190,16 +191,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except Exception as error:
-        if not _is_ours(error):
-            raise
+    except HoursightError as error:
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether an error was made for people: those of our own rooms are."""
-    return type(error).__module__.split(".")[0] in ROOMS
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import threading
+from functools import partial
 
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
 from functions.engine.function_catalog import adapter_sources, engine_functions
@@ -17,6 +18,7 @@ from storage.config.settings import read_settings
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
 from storage.platform.process import stop_on_signals
+from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
@@ -53,7 +55,8 @@ def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event
     for source_worker in source_workers:
         source_worker.start()
     with serve_ingest(runner.folders):
-        UserCode(runner, worker_factory, news, SOURCES).keep_watch(stop)
+        users = UserCode(runner, worker_factory, news, SOURCES)
+        run_supervised("source files", partial(users.keep_watch, stop), stop)
     for source_worker in source_workers:
         source_worker.stop()
     runner.flush()
@@ -63,8 +66,7 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     """Run our functions that make rows out of rows, the user's own, and what is called for."""
     news = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, news)
-    watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
-    watcher.start()
+    watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
     with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()

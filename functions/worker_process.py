@@ -27,6 +27,7 @@ from functions.engine.executors.executor import (
     CostMeter,
     InProcessExecutor,
     error_text,
+    outcome_of,
 )
 from functions.engine.executors.worker_protocol import (
     CallMessage,
@@ -36,10 +37,11 @@ from functions.engine.executors.worker_protocol import (
     LoadReply,
     Message,
     MessageReader,
+    Raised,
     blobs_of,
     packed,
 )
-from functions.engine.function import UNREACHABLE, Function, Unreachable, functions_in, hash_of
+from functions.engine.function import Function, Unreachable, functions_in, hash_of
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.platform import logs
@@ -155,10 +157,12 @@ def _call(
             answer = hands.call(function, asked)
         blobs = blobs_of(answer.batch)
     except (Exception, SystemExit) as error:  # a function is foreign code and may raise anything
-        outcome = "unreachable" if isinstance(error, UNREACHABLE) else "failed"
         cost = meter.cost()
-        told = _told(error, function.call.__code__.co_filename)
-        return CallReply(message.number, cost.cpu_s, cost.peak_rss_mb, outcome, told), []
+        called = CallReply(
+            message.number, cost.cpu_s, cost.peak_rss_mb, outcome_of(error),
+            _told(error, function.call.__code__.co_filename), Raised.of(error),
+        )  # fmt: skip
+        return called, []
     batch, cost = answer.batch, meter.cost()
     called = CallReply(
         message.number, cost.cpu_s, cost.peak_rss_mb,

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from model_export.network import ForecastNetwork, Shape
 from model_export.training_windows import Corpus, TrainingBatch, TrainingWindows
+from storage.errors import HoursightError
 from storage.model.grid import QUANTILES
 
 __all__ = [
@@ -39,7 +40,7 @@ ENDLESS = 1_000_000_000  # steps, where only the clock ends a training
 KEEP_EVERY_S = 30.0  # of training may be lost to a kill
 
 
-class ResumeError(ValueError):
+class ResumeError(HoursightError, ValueError):
     """Progress that cannot be taken up; the message names the file, what differs and the remedy."""
 
 

@@ -15,6 +15,7 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from scripts.ports import free_port
+from storage.errors import HoursightError
 from storage.platform.process import tied
 
 __all__ = ["DATABASE", "Mongod", "MongodMissing", "mongod_path", "running"]
@@ -25,7 +26,7 @@ START_S = 30.0
 Client = MongoClient[dict[str, Any]]
 
 
-class MongodMissing(Exception):
+class MongodMissing(HoursightError):
     """There is no mongod on this machine; the message says how to get one."""
 
 

@@ -16,6 +16,7 @@ from scripts.process_output import OutputPipe
 from scripts.procfile import PROCFILE, read_procfile
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.platform.process import exclusive_lock, tied
 
@@ -33,7 +34,7 @@ Say = Callable[[str, str], None]
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(HoursightError):
     """The data folder has a supervisor already."""
 
 

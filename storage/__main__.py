@@ -6,7 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 
 import duckdb
 from watchfiles import watch
@@ -19,6 +21,7 @@ from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
 from storage.platform.process import stop_on_signals
+from storage.platform.threads import run_supervised
 
 log = logging.getLogger("storage.__main__")
 
@@ -37,15 +40,24 @@ def main() -> None:
     data = arguments.data
     logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
+    run_supervised("writer", partial(open_and_keep, Folders.at(data), stop), stop)
+
+
+def open_and_keep(folders: Folders, stop: threading.Event) -> None:
+    """Open the lake and commit until `stop` is set; exits where a person has to act first.
+
+    After an unforeseen error it is called again: a writer that is opened anew remembers nothing of
+    a commit that it has left halfway.
+    """
     try:
         with configured():
-            writer = Writer.open(data)
+            writer = Writer.open(folders.data)
     except (WriterRunning, DataFolderNotWritable) as error:
         sys.exit(f"ERROR {error}")
-    log.info("keeping %s", Folders.at(data).lake)
-    with catalog_held_open(Folders.at(data)):
-        keep(writer, Folders.at(data), stop)
-    writer.close()
+    with closing(writer):
+        log.info("keeping %s", folders.lake)
+        with catalog_held_open(folders):
+            keep(writer, folders, stop)
 
 
 def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -192,6 +192,41 @@ def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
     scene.until_all_came()
     again = scene.fetched() - scene.sent - again
     assert 0 <= again <= SERVERS * (OVERLAP // STEP + 1)
+
+
+def test_a_collector_that_starts_on_a_damaged_catalog_goes_on_when_it_is_repaired(
+    scene: OutageScene,
+) -> None:
+    scene.kill("collect")
+    inbox = scene.data / "inbox"
+    scene.wait(lambda: not list(inbox.glob("*.parquet")), "the cursor is in the lake alone")
+    scene.kill("writer")
+    again = scene.fetched() - scene.sent
+    with damaged(scene.data):
+        scene.send(HOUR)
+        before = len(scene.log())
+        scene.start("collect")
+        waits = "fleet unreachable: LakeUnreadable: "
+        scene.wait(lambda: scene.log()[before:].count(waits) > 1, "it is tried again")
+        assert list(inbox.glob("*-metrics-*.parquet")) == []
+    scene.wait(lambda: list(inbox.glob("*-metrics-*.parquet")), "the inbox fills after the repair")
+    scene.start("writer")
+    scene.until_all_came()
+    assert 0 <= scene.fetched() - scene.sent - again <= SERVERS * (OVERLAP // STEP + 1)
+
+
+@contextmanager
+def damaged(data: Path) -> Iterator[None]:
+    """A catalog that holds nonsense for the time of the context."""
+    files = [data / f"catalog.sqlite{end}" for end in ("", "-wal", "-shm")]
+    kept = {
+        path: path.rename(path.with_name(f"kept-{path.name}")) for path in files if path.exists()
+    }
+    files[0].write_bytes(b"no database" * 100)
+    yield
+    files[0].unlink()
+    for path, aside in kept.items():
+        aside.rename(path)
 
 
 def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(

@@ -62,6 +62,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
             "live": Provide(lambda: pages, sync_to_thread=False),
         },
         lifespan=[pages.watching],
+        on_shutdown=[lake.close],
         exception_handlers={
             LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
             ServerNotFound: _unknown_server, HttpRejection: _refused_with_remedy,

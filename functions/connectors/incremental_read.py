@@ -9,6 +9,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -100,12 +101,11 @@ class IncrementalRead:
         if cursor != self._returned:  # a restart, or rows that were not taken
             log.debug("%s resumes from %.200s", self._source.name, cursor)
             self._begin(cursor)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._begin, cursor)
+            undo.callback(self.close)
             batch = self._batch(now)
-        except BaseException:
-            self.close()
-            self._begin(cursor)
-            raise
+            undo.pop_all()
         self._returned = batch.cursor or cursor
         return batch
 

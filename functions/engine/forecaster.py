@@ -33,6 +33,7 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from storage.config.folders import Folders, default_data
+from storage.errors import HoursightError
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -63,7 +64,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class ModelUnusable(Exception):
+class ModelUnusable(HoursightError):
     """The file cannot be served; the message names the path, what is wrong and the remedy."""
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Request, Rows, Trigger, parse_period
+from functions.engine.triggers import Request, Rows, Trigger
+from storage.errors import HoursightError
 from storage.model.names import check_names
 from storage.model.periods import parse_period
 from storage.model.schema import table
@@ -27,8 +28,10 @@ __all__ = [
 ARGUMENTS = ("now", "window", "shelf", "cursor", "settings", "paths", "body")
 
 
-class Unreachable(Exception):
+class Unreachable(HoursightError):
     """A source does not answer: no fault of the function, which is tried again and never parked."""
+
+    retryable = True
 
 
 UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
@@ -67,6 +70,7 @@ class Declared(msgspec.Struct, frozen=True):
     code_hash: str  # of the source file that it stands in
     deadline: timedelta = timedelta(seconds=30)
     memory_mb: int = 512
+    cursor_required: bool = True
 
     def answers_to(self, name: str) -> bool:
         """Return True if `name` is its name or the path of one of its requests."""
@@ -112,12 +116,14 @@ def function(
     writes: str | tuple[str, ...],
     deadline: str = "30s",
     memory_mb: int = 512,
+    cursor_required: bool = True,
 ) -> Callable[[Callable[..., Any]], Function]:
     """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
     An adapter or a user's function that runs longer than `deadline`, or whose process holds more
-    than `memory_mb`, is stopped. Raises UnknownTable, and TypeError for an argument that no
-    function is handed.
+    than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
+    there waits; with `cursor_required=False` it begins without one. Raises UnknownTable, and
+    TypeError for an argument that no function is handed.
     """
     triggers = on if isinstance(on, tuple) else (on,)
     tables = writes if isinstance(writes, tuple) else (writes,)
@@ -144,7 +150,7 @@ def function(
             )
         return Function(
             call.__name__, triggers, tables, purpose, needs, _code_hash(call), within, memory_mb,
-            call=call,
+            cursor_required, call=call,
         )  # fmt: skip
 
     return register

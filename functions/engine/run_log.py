@@ -108,9 +108,15 @@ class RunLog:
             self._flushed_at = self._clock()
             self.flush()
 
-    def runs(self, function: str, newest: int = LOOK_BACK_RUNS) -> list[Entry]:
-        """The newest runs of a function, committed or not yet, the newest first."""
-        found = {entry["run_id"]: entry for entry in self._committed(function, newest)}
+    def runs(
+        self, function: str, newest: int = LOOK_BACK_RUNS, *, committed: bool = True
+    ) -> list[Entry]:
+        """The newest runs of a function, the newest first; only `committed` ones need the lake.
+
+        Raises LakeUnreadable.
+        """
+        in_lake = self._committed(function, newest) if committed else []
+        found = {entry["run_id"]: entry for entry in in_lake}
         with self._lock:
             pending = [*_waiting(self._folders), *self._entries]
         found |= {entry["run_id"]: entry for entry in pending if entry["function"] == function}
@@ -129,10 +135,10 @@ class RunLog:
         matching = [entry for entry in pending if match.items() <= entry.items()]
         return max([*committed, *matching], key=lambda entry: entry["ts"], default=None)
 
-    def standing(self, function: Declared) -> FunctionState:
-        """How a function fares, in its present source."""
+    def standing(self, function: Declared, *, committed: bool = True) -> FunctionState:
+        """How a function fares, in its present source, by the runs that `runs` gives."""
         now = self._clock()  # a replay of a time to come says nothing of the present
-        runs = [run for run in self.runs(function.name) if run["ts"] <= now]
+        runs = [run for run in self.runs(function.name, committed=committed) if run["ts"] <= now]
         return function_state(function.code_hash, runs)
 
     def _committed(self, function: str, newest: int) -> list[Entry]:

@@ -20,15 +20,17 @@ from functions.engine.executors.executor import (
     InProcessExecutor,
     RunStopped,
     error_text,
+    outcome_of,
 )
 from functions.engine.executors.subprocess_executor import WorkerFactory
-from functions.engine.executors.worker_protocol import CodeSource
-from functions.engine.function import UNREACHABLE, Batch, Declared
+from functions.engine.executors.worker_protocol import CodeSource, Raised
+from functions.engine.function import Batch, Declared
 from functions.engine.gaps import split_at_gaps
 from functions.engine.run_history import Elsewhere, Here
 from functions.engine.run_log import FAILURES, LOADING, RunLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.errors import LakeMissing, LakeUnreadable
 from storage.inbox import segment
 from storage.model.schema import table
 from storage.platform import logs
@@ -46,6 +48,7 @@ class Run:
     function: str
     batch: Batch
     entry: dict[str, Any]
+    raised: Raised | None = None  # the error of ours that ended it, if one did
 
     @property
     def outcome(self) -> str:
@@ -61,8 +64,13 @@ class Run:
     @property
     def waits(self) -> bool:
         """Whether there was only nothing to run on yet, or the system stops: that is no news."""
-        lake_missing = (self.error or "").startswith("LakeMissing: ")
+        lake_missing = self.raised is not None and self.raised.is_a(LakeMissing)
         return self.outcome == "stopped" or lake_missing
+
+    @property
+    def waits_for_lake(self) -> bool:
+        """Whether it could not run because the lake cannot be read."""
+        return self.raised is not None and self.raised.is_a(LakeUnreadable)
 
     @property
     def is_fault(self) -> bool:
@@ -130,25 +138,23 @@ class Runner:
         executor: Executor | None,
     ) -> Run:
         now, began, meter = asked.now, time.perf_counter(), CostMeter()
+        thrown: Raised | None = None
         try:
-            cursor = self._cursor(function.name) if "cursor" in function.needs else None
+            cursor = self._cursor(function) if "cursor" in function.needs else None
             answer = (executor or self._in_place).call(function, replace(asked, cursor=cursor))
             error = None if dry else self._put_away(function, answer, now)
             outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
         except RunStopped as stopped:
-            answer, outcome, error = (
-                CallResult(Batch(), cost=stopped.cost),
-                stopped.outcome,
-                str(stopped),
-            )
+            answer, thrown = CallResult(Batch(), cost=stopped.cost), stopped.raised
+            outcome, error = stopped.outcome, str(stopped)
         except Exception as raised:  # a function is foreign code and may raise anything
-            outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
-            answer, error = CallResult(Batch()), error_text(raised)
+            answer, thrown = CallResult(Batch()), Raised.of(raised)
+            outcome, error = outcome_of(raised), error_text(raised)
         told |= {"ts": now, "outcome": outcome, "error": None if error is None else bounded(error)}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
             function.name, answer.batch,
-            told | _entry(function, answer, answer.cost or meter.cost(), took_ms),
+            told | _entry(function, answer, answer.cost or meter.cost(), took_ms), thrown,
         )  # fmt: skip
         if not dry and not run.waits:
             self.ledger.enter(run.entry)
@@ -242,11 +248,16 @@ class Runner:
         if batch.cursor is not None:
             self._cursors[function.name] = batch.cursor
 
-    def _cursor(self, name: str) -> str | None:
-        """Where the function's source goes on: as remembered, in the inbox, or in the ledger."""
+    def _cursor(self, function: Declared) -> str | None:
+        """Where the function's source goes on: as remembered, in the inbox, or in the ledger.
+
+        Raises LakeUnreadable when only the ledger can tell and cannot be read: to begin without a
+        cursor would fetch again all that the source has.
+        """
+        name = function.name
         if name not in self._cursors:
             waiting = segment.newest_cursor(self.folders, name)
-            found = waiting or self._committed_cursor(name)
+            found = waiting or self._committed_cursor(function)
             origin = "the inbox" if waiting else "the lake"
             log.debug("cursor of %s from %s: %.200s", name, origin if found else "nowhere", found)
             if found is None:
@@ -254,13 +265,18 @@ class Runner:
             self._cursors[name] = found
         return self._cursors[name]
 
-    def _committed_cursor(self, name: str) -> str | None:
-        found = self._past.rows(
-            "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
-            "ORDER BY created_at DESC LIMIT 1",
-            name=name,
-        )
-        return found[0]["cursor"] if found else None
+    def _committed_cursor(self, function: Declared) -> str | None:
+        try:
+            rows = self._past.rows(
+                "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
+                "ORDER BY created_at DESC LIMIT 1",
+                name=function.name,
+            )
+        except LakeUnreadable:
+            if function.cursor_required:
+                raise
+            return None
+        return rows[0]["cursor"] if rows else None
 
 
 def _whole(runs: list[Run]) -> Run:

@@ -55,7 +55,10 @@ class UserCode:
         self.source_workers: dict[str, SourceWorker] = {}
 
     def keep_watch(self, stop: threading.Event) -> None:
-        """Look at the folder now and whenever it changes, until `stop` is set; then end all."""
+        """Look at the folder now and whenever it changes, until `stop` is set; then end all.
+
+        After an error it can be called again: what runs goes on meanwhile.
+        """
         folder = self._place.at(self._folders)
         folder.mkdir(exist_ok=True)
         self.look()
@@ -81,8 +84,8 @@ class UserCode:
         for name, source in found.items():
             stamp = hash_of(shared + source.text)
             if self._stamps.get(name) != stamp:
-                self._stamps[name] = stamp
                 self._renew(source)
+                self._stamps[name] = stamp
 
     def _tell_of_absent(self, found: Mapping[str, CodeSource]) -> None:
         off = self._place.turned_off(self._folders)

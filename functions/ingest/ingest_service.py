@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from functions.ingest import json_records as feed
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.server_facts import ServerFacts
@@ -29,6 +30,7 @@ from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
+from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
 
@@ -58,7 +60,7 @@ class IngestService:
         self._lines = TelegrafReader(names)
         self._facts = ServerFacts()
         self._together: GroupCommit[_Batch] = GroupCommit(self._write)
-        self._unused = RejectReasons()  # of requests that brought no row to tell them with
+        self._unclaimed = UnclaimedReasons()
         self.held = {
             source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
             for source, seconds in hold_s.items()
@@ -88,8 +90,7 @@ class IngestService:
             return no.status, rejection_json(no.status, no.message, no.remedy)
         except segment.SegmentNotWritten as error:
             log.debug("%s not taken: %s", kind, error)
-            what, _, remedy = str(error).rpartition(": ")
-            return 503, rejection_json(503, what, remedy)
+            return 503, rejection_json(503, error.message, error.remedy or "")
 
     def recover(self) -> None:
         """Take up what an earlier process had taken and not finished."""
@@ -106,7 +107,7 @@ class IngestService:
             "fields_ignored": taken.ignored[:20],
         }  # fmt: skip
         if sent and not taken.rows.num_rows:
-            self._unused.merge(taken.reasons)
+            self._unclaimed.add(taken.reasons)
             return 422, rejection_json(
                 422, "no record could be used", taken.reasons.first(), **told
             )
@@ -121,8 +122,7 @@ class IngestService:
         log.debug("%d requests of records are written together", len(batches))
         for _, reasons in batches:
             refused.merge(reasons)
-        unused, self._unused = self._unused, RejectReasons()
-        refused.merge(unused)
+        refused.merge(self._unclaimed.take())
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
             if blocks:
@@ -170,11 +170,9 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
     intake, stop = IngestService(folders, hold_s=hold_s), threading.Event()
     intake.recover()
     threads = [
-        threading.Thread(target=held.keep_going, args=(stop,), name=source)
+        SupervisedThread(source, partial(held.keep_going, stop), stop).start()
         for source, held in intake.held.items()
     ]
-    for thread in threads:
-        thread.start()
     try:
         with serve_rpc(folders.feed, intake.answer, MAX_PUSH_BYTES):
             yield

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "read_chunks"]
@@ -22,7 +23,7 @@ MAX_LIST_BYTES = 256 << 20
 Document = dict[str, Any]
 
 
-class FileUnreadable(Exception):
+class FileUnreadable(HoursightError):
     """A file that is not what its name says; the message says where and why."""
 
 

@@ -3,11 +3,13 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
 from storage.lake.backup import Manifest, Tell, back_up, restore
@@ -26,11 +28,11 @@ LOOK_EVERY_S = 0.2
 STEP_PERCENT = 10
 
 
-class UnknownServer(Exception):
+class UnknownServer(HoursightError):
     """The lake has no row of a server of that name."""
 
 
-class NotDone(Exception):
+class NotDone(HoursightError):
     """What was asked is written down and not done yet."""
 
 
@@ -88,9 +90,9 @@ def _commit_where_none_runs(folders: Folders) -> None:
         writer = Writer.open(folders.data)
     except WriterRunning:
         return
-    while pending_segments(folders.data):
-        writer.commit_waiting(datetime.now(UTC))
-    writer.close()
+    with closing(writer):
+        while pending_segments(folders.data):
+            writer.commit_waiting(datetime.now(UTC))
 
 
 def _outcome(folders: Folders, server: str, asked: datetime) -> list[dict[str, Any]]:

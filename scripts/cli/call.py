@@ -12,6 +12,7 @@ from functions.engine.function import Declared
 from functions.engine.runner import Run
 from functions.engine.triggers import Cron, Every
 from scripts.cli.output import show_batch
+from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = ["NotCalled", "call_and_tell"]
@@ -21,7 +22,7 @@ Say = Callable[..., Any]
 MAX_SHOWN = 200
 
 
-class NotCalled(Exception):
+class NotCalled(HoursightError):
     """A call that cannot be made as it was asked for; the message says why."""
 
 

@@ -9,6 +9,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -128,13 +129,12 @@ def compare(data: Path, say: Say) -> bool:
             held: int = client[DATABASE][COLLECTION].count_documents({})
     finally:
         server.stop()
-    reader = Reader.open(data)
-    rows = reader.query(
-        "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS different FROM metrics "
-        "WHERE source = $source",
-        source=SOURCE,
-    ).to_pylist()[0]
-    reader.close()
+    with closing(Reader.open(data)) as reader:
+        rows = reader.query(
+            "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS different FROM metrics "
+            "WHERE source = $source",
+            source=SOURCE,
+        ).to_pylist()[0]
     lost, doubled = held - rows["different"], rows["n"] - rows["different"]
     say(
         f"MongoDB holds {held:,} samples, the lake {rows['n']:,} of them: {lost} lost, "

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,13 +60,13 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     except LakeUnreadable as error:
         yield Finding("lake", str(error), "mend that: samples wait in the inbox meanwhile")
         return
-    yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
-    yield _writer(data, now)
-    yield _samples(reader, now)
-    yield _forecasts(reader)
-    yield from _names(reader)
-    yield from _functions(reader)
-    reader.close()
+    with closing(reader):
+        yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+        yield _writer(data, now)
+        yield _samples(reader, now)
+        yield _forecasts(reader)
+        yield from _names(reader)
+        yield from _functions(reader)
 
 
 def _settings(data: Path) -> Finding:

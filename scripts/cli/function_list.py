@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from functions.engine.triggers import Request
 from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 from storage.query.reader import Reader
 
 __all__ = ["make_new", "revive", "runner_of", "show_functions", "show_runs", "why"]
@@ -46,7 +48,7 @@ REMEDIES = {
 }
 
 
-class NotMade(Exception):
+class NotMade(HoursightError):
     """A new function cannot be made; the message says why."""
 
 
@@ -78,14 +80,13 @@ def show_functions(runner: Runner) -> None:
 
 def show_runs(data: Path, name: str | None, last: int) -> None:
     """The newest runs of one function or of all, from the ledger."""
-    reader = Reader.open(data)
-    rows = reader.query(
-        "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
-        "round(peak_rss_mb) AS mb, error FROM runs "
-        "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
-        name=name, last=last,
-    )  # fmt: skip
-    reader.close()
+    with closing(Reader.open(data)) as reader:
+        rows = reader.query(
+            "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
+            "round(peak_rss_mb) AS mb, error FROM runs "
+            "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
+            name=name, last=last,
+        )  # fmt: skip
     print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 
 

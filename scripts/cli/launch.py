@@ -25,6 +25,7 @@ from storage.config.settings import (
     read_settings,
     write_settings,
 )
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.lake.catalog import lake_location, make_files
 from storage.platform import logs
@@ -36,7 +37,7 @@ Print = Callable[[str], None]
 PORTS_TRIED = 20
 
 
-class PortTaken(Exception):
+class PortTaken(HoursightError):
     """The site's port is in use."""
 
 

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,11 +144,9 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
         _until(lambda: not _waiting(folders), "the writer takes what waits")
         _stop(rooms.pop("engine"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
-    reader = Reader.open(data)
-    sight.troubles += _missing_outcomes(reader)
-    found = account(reader, servers)
-    reader.close()
-    return found, sight
+    with closing(Reader.open(data)) as reader:
+        sight.troubles += _missing_outcomes(reader)
+        return account(reader, servers), sight
 
 
 def _save_mischief(folders: Folders) -> None:
@@ -188,9 +186,12 @@ def _reader_of(data: Path) -> Iterator[Reader]:
             return _newest(found[0]) is not None
         return False
 
-    _until(sampled, "the first samples")
-    yield found[0]
-    found[0].close()
+    try:
+        _until(sampled, "the first samples")
+        yield found[0]
+    finally:
+        for reader in found:
+            reader.close()
 
 
 def _look_on(

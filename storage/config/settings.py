@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
 from storage.model.schema import STOCK, TABLES, Schema, tailored
 
@@ -34,7 +35,7 @@ UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
 STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
 
 
-class SettingsError(Exception):
+class SettingsError(HoursightError):
     """A setting that cannot be used; the message names the file, the key and what was expected."""
 
 

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
+from storage.errors import HoursightError
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
@@ -32,11 +33,19 @@ VERSION = 1
 LIST = pa.list_(pa.float32())
 
 
-class SegmentNotWritten(OSError):
+class SegmentNotWritten(HoursightError, OSError):
     """Rows did not reach the inbox; the message says why. Nothing of them was left there."""
 
+    retryable = True
 
-class SegmentRefused(Exception):
+    @classmethod
+    def because_of(cls, error: OSError, place: Path, what: str) -> "SegmentNotWritten":
+        """The error for what the disk at `place` did not take, with the remedy where known."""
+        known = disk_problem(place, error)
+        return cls(f"{what}: {known.message if known else error}", known.remedy if known else None)
+
+
+class SegmentRefused(HoursightError):
     """A file in the inbox that the lake does not take; the message names what is wrong with it."""
 
 
@@ -110,9 +119,9 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        trouble = disk_problem(folders.inbox, error) or str(error)
-        log.debug("segment %s not written: %s", name, trouble)
-        raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
+        what = f"{shaped.num_rows} rows were not taken"
+        log.debug("segment %s not written: %s", name, error)
+        raise SegmentNotWritten.because_of(error, folders.inbox, what) from error
     _log_written(final, provenance, shaped.num_rows, time.perf_counter() - began)
     return final
 

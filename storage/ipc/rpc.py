@@ -12,7 +12,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
+
+from storage.errors import HoursightError
+from storage.platform.threads import SupervisedThread
 
 __all__ = ["NotRunning", "call_rpc", "serve_rpc"]
 
@@ -24,8 +28,10 @@ STOP_WITHIN_S = 0.05
 Answering = Callable[[bytes], tuple[int, bytes]]
 
 
-class NotRunning(Exception):
+class NotRunning(HoursightError):
     """No running system takes calls for this data folder."""
+
+    retryable = True
 
 
 @contextmanager
@@ -35,15 +41,15 @@ def serve_rpc(
     """Answer questions at the socket `place`, each in a thread of its own."""
     place.unlink(missing_ok=True)
     with _address(place) as address, _RpcServer(address, answer, most_bytes) as server:
-        thread = threading.Thread(
-            target=server.serve_forever, args=(STOP_WITHIN_S,), daemon=True, name=place.stem
-        )
-        thread.start()
+        stop = threading.Event()
+        thread = SupervisedThread(place.stem, partial(server.serve_until, stop), stop).start()
         log.debug("listening at %s", place)
-        yield
-        server.shutdown()
-        thread.join()
-    place.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            place.unlink(missing_ok=True)
 
 
 async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:
@@ -53,7 +59,7 @@ async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:
             reader, writer = await asyncio.open_unix_connection(address)
     except OSError as error:
         raise NotRunning(
-            f"no running system listens in {place.parent}: start one with 'hoursight up'"
+            f"no running system listens in {place.parent}", "start one with 'hoursight up'"
         ) from error
     try:
         with suppress(ConnectionError):  # it hangs up when it has had enough; it says why
@@ -69,19 +75,28 @@ async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:
             await writer.wait_closed()
     status, _, body = whole.partition(b"\n")
     if not status:
-        raise NotRunning("the system was stopped before it answered: ask again")
+        raise NotRunning("the system was stopped before it answered", "ask again")
     return int(status), body
 
 
 class _RpcServer(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
-
     request_queue_size = 128
+    timeout = STOP_WITHIN_S
 
     def __init__(self, address: str, answer: Answering, most_bytes: int) -> None:
         self.answer = answer
         self.most_bytes = most_bytes
         super().__init__(address, _RpcHandler)
+
+    def serve_until(self, stop: threading.Event) -> None:
+        """Take questions until `stop` is set."""
+        while not stop.is_set():
+            self.handle_request()
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
+        """A question whose answer could not be sent ends nothing else."""
+        log.warning("a question was not answered", exc_info=True)
 
     def server_bind(self) -> None:
         super().server_bind()

@@ -1,10 +1,9 @@
 """The writer's pen: transactions on the lake whose files are on the disk before they count."""
 
 import logging
-import os
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.lake.attach import SQL, attach_writer, evolve
 from storage.lake.catalog import (
     DataPathLink,
@@ -24,7 +24,7 @@ from storage.lake.catalog import (
     make_files,
 )
 from storage.model.schema import TIMESTAMP, Schema, Table
-from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.durability import disk_problem, fsync_directory, sync_file
 from storage.platform.failpoints import failpoint
 
 __all__ = ["FilesMissing", "WriteConnection"]
@@ -36,7 +36,7 @@ T = TypeVar("T")
 DAY_US = 86_400_000_000
 
 
-class FilesMissing(OSError):
+class FilesMissing(HoursightError, OSError):
     """The catalog names files that are not there."""
 
 
@@ -65,9 +65,10 @@ class WriteConnection:
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         catalog = self._home.catalog
-        return disk_problem(self._home.files, error) or (
-            (catalog.trouble(error) if catalog.networked else None) or str(error)
-        )
+        known = disk_problem(self._home.files, error)
+        if known is None and catalog.networked:
+            known = catalog.trouble(error)
+        return str(known or error)
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -125,23 +126,25 @@ class WriteConnection:
         began = time.perf_counter()
         self._written.clear()
         self.run("BEGIN")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._give_up)
             result = work()
             with guard():
                 worked = time.perf_counter()
                 self._commit()
-        except BaseException as error:
-            log.debug("transaction rolled back after %.1f ms: %r", _ms_since(began), error)
-            self._roll_back()
-            self._in_doubt = self.networked
-            self._doubtful |= self._written
-            raise
+            undo.pop_all()
         log.debug(
             "transaction: %.1f ms of work, %.1f ms of COMMIT, %d files",
             1000 * (worked - began), _ms_since(worked), len(self._written),
         )  # fmt: skip
         self._drop_doubtful()
         return result
+
+    def _give_up(self) -> None:
+        log.debug("transaction rolled back: %d files in doubt", len(self._written))
+        self._roll_back()
+        self._in_doubt = self.networked
+        self._doubtful |= self._written
 
     def _drop_doubtful(self) -> None:
         """Remove what failed commits have left, now that none of them can still succeed.
@@ -164,12 +167,10 @@ class WriteConnection:
         if self._lead is not None:
             self._lead.check()
         failpoint("about to commit")
-        with self._pen.lifted() if self._pen else nullcontext():
-            try:
-                self.run("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        with self._pen.lifted() if self._pen else nullcontext(), ExitStack() as undo:
+            undo.callback(self._roll_back)  # while the pen is lifted
+            self.run("COMMIT")
+            undo.pop_all()
 
     def _roll_back(self) -> None:
         # A COMMIT that failed has already ended the transaction; a lost server has done it for us.
@@ -180,18 +181,17 @@ class WriteConnection:
         catalog = self._home.catalog
         make_files(self._home)
         self._lead = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
-        self._pen = DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
-        try:
+        with ExitStack() as undo:
+            if self._lead is not None:
+                undo.callback(self._lead.close)
+            self._pen = (
+                DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
+            )
             pen = self._pen.path if self._pen else None
             began = time.perf_counter()
             self._connection = attach_writer(self.folders, self.schema, pen)
-            log.debug(
-                "catalog %s attached to write in %.1f ms", self._home.catalog, _ms_since(began)
-            )
-        except BaseException:
-            if self._lead is not None:
-                self._lead.close()
-            raise
+            log.debug("catalog %s attached to write in %.1f ms", catalog, _ms_since(began))
+            undo.pop_all()
 
     def append(self, target: Table, rows: pa.Table, began: datetime) -> None:
         """Insert rows, best in the order of their key, in a transaction that `began` then."""
@@ -237,9 +237,7 @@ def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
     found = set()
     for path in folder.rglob("*.parquet"):
         if path.stat().st_mtime >= newest:
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+            sync_file(path)
             fsync_directory(path.parent)
             found.add(path)
     return found

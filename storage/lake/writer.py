@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
+from storage.errors import HoursightError
 from storage.inbox.commit_batch import CommitBatch, RejectedSegment, distinct, read_inbox
 from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
@@ -45,11 +46,11 @@ MAX_SEGMENTS = 500
 INSTANT = timedelta(microseconds=1)
 
 
-class WriterRunning(Exception):
+class WriterRunning(HoursightError):
     """Another writer holds this data folder."""
 
 
-class DataFolderNotWritable(Exception):
+class DataFolderNotWritable(HoursightError):
     """The data folder cannot be written; the message names the remedy."""
 
 
@@ -88,7 +89,7 @@ class Writer:
         try:
             lock = exclusive_lock(folders.create().data / "writer.lock")
         except OSError as error:
-            trouble = disk_problem(folders.data, error) or str(error)
+            trouble = disk_problem(folders.data, error) or error
             raise DataFolderNotWritable(f"no writer for {folders.data}: {trouble}") from error
         if lock is None:
             raise WriterRunning(
@@ -417,7 +418,8 @@ def _name_of(piece: MaintenanceStep) -> str:
 def _known_trouble(folders: Folders, error: Exception) -> str | None:
     if isinstance(error, ExtensionMissing):
         return str(error)
-    return disk_problem(folders.data) or lake_location(folders).catalog.trouble(error)
+    known = disk_problem(folders.data) or lake_location(folders).catalog.trouble(error)
+    return str(known) if known else None
 
 
 def _servers(segment: ValidationResult) -> set[str]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.errors import HoursightError
 from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
 from storage.model.table_rows import rows_to_arrow
@@ -29,14 +30,14 @@ OUTCOMES = (
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 
 
-class UnknownTable(LookupError):
+class UnknownTable(HoursightError, LookupError):
     """The lake has no table of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column: its Arrow type, what it means, whether a row must have it, whether it is `prose`,
-    whose sentences may name servers, and whether its values follow the rule of storage.model.names."""
+    whose sentences may name servers, and whether its values follow storage.model.names."""
 
     name: str
     type: pa.DataType

@@ -13,6 +13,7 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
 from storage.model.names import EXPECTED, trimmed
 
@@ -27,7 +28,7 @@ _MOST_REASONS = 20
 Floats = NDArray[np.float32]
 
 
-class HistoryError(ValueError):
+class HistoryError(HoursightError, ValueError):
     """A history that cannot be read; the message names the file and the remedy."""
 
 

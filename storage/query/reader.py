@@ -1,11 +1,10 @@
 """The reading side of the lake: SQL in, Arrow out, beside the running writer."""
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -15,8 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from storage.config.folders import Folders
-from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_reader, reader_lock
+from storage.errors import Diagnosis, LakeMissing, LakeUnreadable, QueryFailed
+from storage.lake.attach import SQL, attach_reader, reader_lock
 from storage.lake.catalog import LakeLocation, lake_location
+from storage.lake.duckdb_errors import concerns_disk, is_damage, is_transient
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.query_handle import QueryHandle
@@ -28,13 +29,6 @@ log = logging.getLogger(__name__)
 
 SLOW_S = 1.0
 SHOWN_CHARS = 200  # of a query's text
-# What is over at the next try: a merge has replaced a file between planning and reading, and the
-# newer snapshot is whole; or the catalog's server went in the middle, which a new try tells.
-PASSING = re.compile("No such file|transaction is aborted")
-
-
-class QueryFailed(Exception):
-    """The SQL could not be run; the message is DuckDB's own."""
 
 
 class Reader:
@@ -58,9 +52,13 @@ class Reader:
     def open(cls, data: Path | str) -> "Reader":
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
         folders = Folders.at(data)
-        connection = attach_reader(folders)
+        with ExitStack() as undo:
+            connection = attach_reader(folders)
+            undo.callback(connection.close)
+            reader = cls(folders, lake_location(folders), connection)
+            undo.pop_all()
         log.debug("reader of %s opened", folders.data)
-        return cls(folders, lake_location(folders), connection)
+        return reader
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -116,23 +114,34 @@ class Reader:
     def pinned(self) -> Iterator["Reader"]:
         """A reader all of whose queries see one and the same snapshot; keep it short."""
         with self._undisturbed():
-            try:
-                cursor = self._cursor()
-                cursor.execute("BEGIN")
-            except duckdb.Error as error:
-                raise QueryFailed(str(error)) from error
+            cursor = self._begun()
             try:
                 yield _Pinned(self.folders, self._home, cursor)
             finally:
-                cursor.execute("ROLLBACK")
+                with suppress(duckdb.Error):  # a lost server has ended the transaction
+                    cursor.execute("ROLLBACK")
                 cursor.close()
 
-    def _failed(self, error: duckdb.Error) -> QueryFailed:
-        # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
-        trouble = disk_problem(self.folders.data) if "disk" in str(error) else None
-        return QueryFailed(trouble or self._away(error) or str(error))
+    def _begun(self) -> duckdb.DuckDBPyConnection:
+        """A cursor with a transaction of its own; raises QueryFailed."""
+        with ExitStack() as undo:
+            try:
+                cursor = self._cursor()
+                undo.callback(cursor.close)
+                cursor.execute("BEGIN")
+            except duckdb.Error as error:
+                raise self._failed(error) from error
+            undo.pop_all()
+        return cursor
 
-    def _away(self, error: duckdb.Error) -> str | None:
+    def _failed(self, error: duckdb.Error) -> QueryFailed:
+        known = disk_problem(self.folders.data) if concerns_disk(error) else None
+        known = known or self._away(error)
+        if known:
+            return QueryFailed(known.message, known.remedy, retryable=True)
+        return QueryFailed(str(error), retryable=is_transient(error) or is_damage(error))
+
+    def _away(self, error: duckdb.Error) -> Diagnosis | None:
         return self._home.catalog.trouble(error) if self._home.catalog.networked else None
 
     def _undisturbed(self) -> AbstractContextManager[None]:
@@ -143,7 +152,7 @@ class Reader:
         try:
             return run()
         except duckdb.Error as error:
-            if not PASSING.search(str(error)):
+            if not is_transient(error):
                 raise self._failed(error) from error
             log.debug("query tried again: %s", error)
         try:
@@ -178,7 +187,10 @@ class Reader:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:
             cursor = self._connection.cursor()
-        cursor.execute("USE lake; SET TimeZone = 'UTC'")
+        with ExitStack() as undo:
+            undo.callback(cursor.close)
+            cursor.execute("USE lake; SET TimeZone = 'UTC'")
+            undo.pop_all()
         return cursor
 
 

@@ -9,6 +9,7 @@ from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
+from storage.errors import HoursightError
 from storage.model.grid import HORIZON_STEPS, STEP
 from storage.model.names import is_name
 from storage.query.reader import Reader
@@ -27,7 +28,7 @@ HISTORY = timedelta(hours=25)
 HORIZON = HORIZON_STEPS * STEP
 
 
-class ServerNotFound(NotFoundException):
+class ServerNotFound(HoursightError, NotFoundException):
     """No server has that name; `near` are names that come close."""
 
     def __init__(self, server: str, near: list[str], status: SystemStatus) -> None:

@@ -40,7 +40,9 @@ from functions.engine.executors.worker_protocol import (
 from functions.engine.function import Declared
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.errors import HoursightError
 from storage.platform import logs
+from storage.platform.threads import SupervisedThread
 
 __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
 
@@ -58,7 +60,7 @@ _ROOT = Path(__file__).parents[3]
 _FRAME = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 
 
-class LoadFailed(Exception):
+class LoadFailed(HoursightError):
     """A source has no functions, or fails when it is imported; the message says why."""
 
 
@@ -102,8 +104,10 @@ class WorkerProcess:
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()
         self._tail = b""
-        self._listener = threading.Thread(target=self._listen, daemon=True, name="child's output")
-        self._listener.start()
+        self._killed = threading.Event()
+        self._listener = SupervisedThread(
+            "child's output", self._listen, self._killed, once=True
+        ).start()
 
     @property
     def alive(self) -> bool:
@@ -136,6 +140,7 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and whatever it started."""
+        self._killed.set()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
@@ -214,9 +219,9 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as output:
-            while more := os.read(output.fileno(), CHUNK):
-                self._tail = (self._tail + more)[-TAIL_BYTES:]
+        while more := os.read(self._process.stdout.fileno(), CHUNK):
+            self._tail = (self._tail + more)[-TAIL_BYTES:]
+        self._process.stdout.close()
 
 
 class SubprocessExecutor:
@@ -256,7 +261,7 @@ class SubprocessExecutor:
             called, blobs = self._ask(child, function, asked)
             cost = Cost(called.cpu_s, called.peak_rss_mb)
             if called.error is not None:
-                raise RunStopped(called.outcome, called.error, cost)
+                raise RunStopped(called.outcome, called.error, cost, called.raised)
             try:
                 batch = batch_of(called, blobs)
             except InvalidMessage as error:

@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from functions.engine.function import Batch, Declared, hash_of
+from storage.errors import HoursightError
 
 __all__ = [
     "CallMessage",
@@ -20,6 +21,7 @@ __all__ = [
     "LoadReply",
     "Message",
     "MessageReader",
+    "Raised",
     "batch_of",
     "blobs_of",
     "packed",
@@ -32,7 +34,7 @@ MAX_BLOBS = 64
 MAX_BYTES = 1 << 30
 
 
-class InvalidMessage(Exception):
+class InvalidMessage(HoursightError):
     """What came is no message of ours."""
 
 
@@ -85,6 +87,26 @@ class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
     warnings: tuple[str, ...] = ()
 
 
+class Raised(msgspec.Struct, frozen=True):
+    """An error of ours as it crosses a process border: told apart by its class and its flag."""
+
+    kind: str  # name of the class
+    message: str
+    remedy: str | None = None
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Raised | None":
+        """What crosses of an error; None for one that is not of ours."""
+        if not isinstance(error, HoursightError):
+            return None
+        return cls(type(error).__name__, error.message, error.remedy, error.retryable)
+
+    def is_a(self, kind: type[HoursightError]) -> bool:
+        """Whether the error was of exactly this class."""
+        return self.kind == kind.__name__
+
+
 class CallReply(msgspec.Struct, frozen=True, tag="called"):
     """How a call went; the rows follow as a blob for each of `tables`."""
 
@@ -93,6 +115,7 @@ class CallReply(msgspec.Struct, frozen=True, tag="called"):
     peak_rss_mb: float
     outcome: str = "ok"
     error: str | None = None
+    raised: Raised | None = None
     tables: tuple[str, ...] = ()
     cursor: str | None = None
     window_key: str | None = None
