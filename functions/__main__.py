@@ -15,12 +15,16 @@ from functions.engine.user_code import SOURCES, UserCode
 from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.process import configure_logging, restart, stop_on_signals
+
+# A change of one of these restarts the process; the others do not concern it.
+SECTIONS = ("metrics", "sources", "lake")
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; a change of the settings restarts the process."""
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
     parser.add_argument("room", choices=("collect", "think"))
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
@@ -29,11 +33,14 @@ def main() -> None:
     stop = stop_on_signals()
     settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
+    monitor = SettingsMonitor(SettingsFile(folders.data, settings), SECTIONS, stop)
     worker_factory = WorkerFactory(folders, settings)
     if arguments.room == "collect":
         collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
+    if monitor.changed:
+        restart()
 
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:

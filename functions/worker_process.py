@@ -38,7 +38,7 @@ from functions.engine.executors.worker_protocol import (
 )
 from functions.engine.function import UNREACHABLE, Function, Unreachable, functions_in, hash_of
 from storage.config.folders import Folders
-from storage.config.settings import Settings
+from storage.config.settings import Settings, adopt_settings
 
 __all__ = ["load"]
 
@@ -59,6 +59,7 @@ def main() -> None:
     if not isinstance(first, LoadMessage):
         return
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
+    adopt_settings(first.data, settings)
     hands = InProcessExecutor(Folders.at(first.data), settings)
     loaded, found = _load(first.source, hands)
     line.sendall(packed(loaded))

@@ -19,7 +19,7 @@ from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform.process import configure_logging, restart, stop_on_signals
 
 log = logging.getLogger("writer")
 
@@ -30,7 +30,7 @@ RETRY_AFTER_S = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; when the settings name another lake the process restarts."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
     data = parser.parse_args().data
@@ -44,6 +44,8 @@ def main() -> None:
     with catalog_held_open(Folders.at(data)):
         keep(writer, Folders.at(data), stop)
     writer.close()
+    if writer.lake_moved:
+        restart()
 
 
 def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
@@ -57,6 +59,9 @@ def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
         drain(writer, stop)
+        if writer.lake_moved:
+            log.info("settings changed: restarting")
+            stop.set()
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
             pieces = iter(writer.upkeep(datetime.now(UTC)))

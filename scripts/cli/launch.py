@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from scripts.cli.start_progress import read_progress
 from scripts.supervisor import PROCFILE, Supervisor
 from storage.config.api_keys import require_key_if_public
 from storage.config.folders import Folders
@@ -20,27 +21,12 @@ from storage.config.settings import (
     write_settings,
 )
 from storage.inbox import segment
-from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["PortTaken", "run", "set_scenario", "supervise"]
 
 Print = Callable[[str], None]
 
 PORTS_TRIED = 20
-
-PROGRESS = """
-SELECT
-    (SELECT count(*) FROM servers) AS servers,
-    (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
-    ) AS forecast,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE issued_at > now() - INTERVAL 1 HOUR
-    ) AS considered
-"""
 
 
 class PortTaken(Exception):
@@ -70,17 +56,20 @@ def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
 
 
 def supervise(
-    data: Path, host: str, port: int, say: Print, quiet: bool = False, procfile: Path = PROCFILE
-) -> None:
+    data: Path, host: str, port: int, say: Print, quiet: bool = False, procfile: Path = PROCFILE,
+    *, from_settings: bool = False,
+) -> None:  # fmt: skip
     """Run all processes until they are stopped; the site listens on `port`. Raises PortTaken and
     OpenToAll.
+
+    When the port is one `from_settings`, the site follows them when they change.
 
     When `quiet`, what the processes say of their everyday work is not passed on.
     """
     require_key_if_public(Folders.at(data), host)
     if not _is_free(host, port):
         raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
-    environment = {"HOURSIGHT_PORT": str(port)}
+    environment = {} if from_settings else {"HOURSIGHT_PORT": str(port)}
 
     def tell(process: str, line: str) -> None:
         if not (quiet and line.startswith("INFO")):
@@ -97,34 +86,20 @@ def supervise(
 
 
 async def _tell_progress(data: Path, url: str, say: Print) -> None:
-    """Say how far the start has got, until the first forecasts stand on the site."""
+    """Say how far the start has got, until forecasts stand on the site or cannot come for now."""
     say(f"The site: {url}  (Ctrl-C stops everything)")
     began = asyncio.get_running_loop().time()
     told = ""
     while True:
         await asyncio.sleep(0.5)
-        done = await asyncio.to_thread(_progress, data)
-        line = "{servers} servers, {samples:,} samples, forecasts for {forecast}".format(**done)
-        if line != told:
-            say(f"   start │ {line}")
-            told = line
-        if done["considered"] and await asyncio.to_thread(_answers, url):
-            seconds = asyncio.get_running_loop().time() - began
-            say(f"Ready after {seconds:.0f} s: {url}")
+        progress = await asyncio.to_thread(read_progress, data)
+        if str(progress) != told:
+            told = str(progress)
+            say(f"   start │ {told}")
+        outcome = progress.outcome(url, asyncio.get_running_loop().time() - began)
+        if outcome is not None and await asyncio.to_thread(_answers, url):
+            say(outcome)
             return
-
-
-def _progress(data: Path) -> dict[str, int]:
-    try:
-        reader = Reader.open(data)
-    except (LakeMissing, LakeUnreadable):
-        return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    try:
-        return dict(reader.query(PROGRESS).to_pylist()[0])
-    except QueryFailed:  # the tables are being made
-        return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    finally:
-        reader.close()
 
 
 def _answers(url: str) -> bool:

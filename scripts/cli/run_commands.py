@@ -33,7 +33,7 @@ def up(data: Path, port: int | None) -> None:
     from storage.config.settings import read_settings
 
     web = read_settings(data).web
-    supervise(data, web.host, port or web.port, click.echo)
+    supervise(data, web.host, port or web.port, click.echo, from_settings=port is None)
 
 
 @cli.command(epilog="Example: hoursight scenario cascade")

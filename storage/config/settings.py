@@ -14,8 +14,8 @@ from storage.model.schema import STOCK, TABLES, Schema, tailored
 
 __all__ = [
     "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
-    "write_settings",
+    "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings", "read_settings",
+    "schema_of", "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -25,6 +25,10 @@ ROLLUP_ENDINGS = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 KEPT = re.compile(r"(\d+)([dh])")
+
+
+# The last valid settings that this process has read of each file.
+_LAST_VALID: dict[Path, "Settings"] = {}
 
 
 class SettingsError(Exception):
@@ -183,12 +187,32 @@ def _kept(table: str, text: str) -> timedelta | None:
 def read_settings(data: Path | str) -> Settings:
     """The settings of a data folder; defaults when it has no file. Raises SettingsError."""
     path = Folders.at(data).settings
-    if not path.exists():
-        return Settings()
+    settings = Settings()
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
+        if path.exists():
+            settings = msgspec.toml.decode(path.read_bytes(), type=Settings)
     except (msgspec.DecodeError, ValueError) as error:
         raise SettingsError(f"{path}: {error}") from error
+    adopt_settings(data, settings)
+    return settings
+
+
+def adopt_settings(data: Path | str, settings: Settings) -> None:
+    """Take these as the settings of a data folder, for as long as its file has an error."""
+    _LAST_VALID[Folders.at(data).settings] = settings
+
+
+def settings_in_force(data: Path | str) -> Settings:
+    """Return the settings of a data folder, or the last valid ones while its file has an error.
+
+    Raises SettingsError when this process has read no valid ones.
+    """
+    try:
+        return read_settings(data)
+    except SettingsError:
+        if (last := _LAST_VALID.get(Folders.at(data).settings)) is None:
+            raise
+        return last
 
 
 @cache
@@ -197,7 +221,7 @@ def schema_of(folders: Folders) -> Schema:
 
     Raises SettingsError.
     """
-    return read_settings(folders.data).schema()
+    return settings_in_force(folders.data).schema()
 
 
 def write_settings(data: Path | str, settings: Settings) -> Path:

@@ -38,10 +38,12 @@ def serve_rpc(
             target=server.serve_forever, args=(STOP_WITHIN_S,), daemon=True, name=place.stem
         )
         thread.start()
-        yield
-        server.shutdown()
-        thread.join()
-    place.unlink(missing_ok=True)
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            place.unlink(missing_ok=True)
 
 
 async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from storage.config.folders import Folders
-from storage.config.settings import POSTGRES, read_settings
+from storage.config.settings import POSTGRES, settings_in_force
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -141,7 +141,7 @@ class LakeLocation:
 
 def lake_location(folders: Folders) -> LakeLocation:
     """Where the lake of a data folder is by its settings; raises SettingsError."""
-    settings = read_settings(folders.data).lake
+    settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
         return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)

@@ -85,13 +85,18 @@ class WorkerProcess:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: a file in the data folder must not stand in for a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
-        self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno()], start_new_session=True, cwd=folders.data,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        )  # fmt: skip
-        theirs.close()
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()], start_new_session=True, cwd=folders.data,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+            )  # fmt: skip
+        except OSError:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()
         self._tail = b""
