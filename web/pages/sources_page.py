@@ -15,10 +15,10 @@ from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
 from web.rendering import AnyRequest, TheLake, page
 
-__all__ = ["ROUTES", "SampleGap", "SourceStatus", "read_sources"]
+__all__ = ["ROUTES", "Backfill", "SampleGap", "SourceStatus", "read_sources"]
 
 LATE_SECONDS = 60
-FETCHES_AT_LEAST_EVERY = timedelta(seconds=30)
+FETCHES_AT_LEAST_EVERY = timedelta(seconds=90)  # a run may take its whole deadline of 60 s
 FASTER_THAN_TIME = 2.0
 TROUBLES = frozenset(
     {"failed", "crashed", "timed out", "out of memory", "unreachable", "not written"}
@@ -48,9 +48,13 @@ class Backfill:
     reached: datetime
     pace: float | None  # seconds of it in a second
 
+    def share(self, now: datetime) -> float:
+        """Return the share of the span from `since` to now that has been fetched, 0 to 1."""
+        return min(1.0, (self.reached - self.since) / (now - self.since))
+
     def words(self, now: datetime) -> str:
         """How far it is, in a sentence."""
-        done = (self.reached - self.since) / (now - self.since)
+        done = self.share(now)
         told = f"fetching what came before: at {formatting.clock(self.reached, now)}, {done:.0%}"
         if self.pace is None or self.pace <= 1:
             return told
