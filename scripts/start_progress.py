@@ -9,7 +9,7 @@ from storage.config.settings import SettingsError, read_settings
 from storage.model.grid import MIN_CONTEXT_STEPS
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from web.display import formatting
-from web.pages.sources_page import SourceStatus, read_sources
+from web.display.source_status import SourceStatus, read_sources
 
 __all__ = ["StartProgress", "progress_of", "read_progress"]
 

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from scripts.procfile import PROCFILE
 from scripts.startup import report_startup
-from scripts.supervisor import PROCFILE, Supervisor, claim
+from scripts.supervisor import Supervisor, claim
 from storage.config.api_keys import require_key_if_public
 from storage.config.folders import Folders
 from storage.config.settings import (

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from storage.query.reader import Reader
 from web.display.server_status import Loading, ServerStatus
+from web.display.source_status import read_sources
 from web.lake_session import sql
-from web.pages.sources_page import read_sources
 
 __all__ = ["with_loading"]
 
