@@ -6,8 +6,12 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,14 +29,20 @@ ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
 
 
 class Lake:
-    """A read-only door to one lake, beside the running system; needs no server."""
+    """A connection to one lake, beside the running system; needs no server."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def sql(self, text: str, **parameters: Any) -> pa.Table:
-        """The rows of one SELECT as an Arrow table; `$name` stands for the parameter `name`."""
-        return self._reader.query(text, **parameters)
+        """The rows of one SELECT as an Arrow table; `$name` stands for the parameter `name`.
+
+        Ctrl-C ends it. Raises storage.query.reader.QueryFailed, and StatementRefused for a statement that
+        is more than a read.
+        """
+        # In a thread of its own: the engine hears no Ctrl-C in the one that calls it.
+        with self._reader.start(text, **parameters) as running:
+            return running.rows()
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -45,11 +55,15 @@ class Lake:
         self.close()
 
 
-def connect(data: Path | str = "var") -> Lake:
-    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none."""
+def connect(data: Path | str = "var", *, unrestricted: bool = False) -> Lake:
+    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none.
+
+    SQL is read-only: one SELECT or EXPLAIN, and functions that only compute or read. With
+    `unrestricted`, everything that DuckDB does runs, also what writes or deletes files.
+    """
     from storage.query.reader import Reader
 
-    return Lake(Reader.open(data))
+    return Lake(Reader.open(data, unrestricted=unrestricted))
 
 
 def call(
@@ -80,9 +94,10 @@ def __getattr__(name: str) -> Any:
 
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
-    import click
+    with _interrupt_ends_process():
+        import click
 
-    from scripts.cli import cli
+        from scripts.cli import cli
 
     try:
         cli(arguments, standalone_mode=False)
@@ -98,6 +113,20 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def _interrupt_ends_process() -> Iterator[None]:
+    """Ctrl-C while modules load: the import system would lose a KeyboardInterrupt at times."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _is_ours(error: Exception) -> bool:

@@ -34,11 +34,11 @@ SELECT
     (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
     (
         SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
+        WHERE p50 IS NOT NULL AND issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
     ) AS forecast,
     (
         SELECT count(DISTINCT server) FROM forecasts
-        WHERE issued_at > now() - INTERVAL 1 HOUR
+        WHERE issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
     ) AS considered
 """
 
@@ -120,7 +120,7 @@ def _progress(data: Path) -> dict[str, int]:
     except (LakeMissing, LakeUnreadable):
         return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
     try:
-        return dict(reader.query(PROGRESS).to_pylist()[0])
+        return dict(reader.query(PROGRESS, now=datetime.now(UTC)).to_pylist()[0])
     except QueryFailed:  # the tables are being made
         return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
     finally:

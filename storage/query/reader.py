@@ -18,8 +18,15 @@ from storage.lake.catalog import LakeLocation, lake_location
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.query_handle import QueryHandle
+from storage.query.read_only import (
+    Definitions,
+    QueryFailed,
+    StatementCheck,
+    StatementRefused,
+    confine,
+)
 
-__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
+__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader", "StatementRefused"]
 
 
 # What is over at the next try: a merge has replaced a file between planning and reading, and the
@@ -27,38 +34,49 @@ __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 PASSING = re.compile("No such file|transaction is aborted")
 
 
-class QueryFailed(Exception):
-    """The SQL could not be run; the message is DuckDB's own."""
-
-
 class Reader:
     """A read-only view of one lake, safe to share between threads.
 
-    Each query sees the newest commit, and its result is fetched whole.
+    Each query sees the newest commit, and its result is fetched whole. `check` decides which
+    statements run; without one, all do.
     """
 
     def __init__(
-        self, folders: Folders, home: LakeLocation, connection: duckdb.DuckDBPyConnection
+        self,
+        folders: Folders,
+        home: LakeLocation,
+        connection: duckdb.DuckDBPyConnection,
+        check: StatementCheck | None,
     ) -> None:
         self.folders = folders
         self._home = home
         self._identity = home.catalog.identity()
         self._connection = connection
+        self._check = check
         self._cursor_lock = threading.Lock()
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self.rows_read = 0
 
     @classmethod
-    def open(cls, data: Path | str) -> "Reader":
-        """Open the lake in folder `data`; LakeMissing says when there is none yet."""
+    def open(cls, data: Path | str, *, unrestricted: bool = False) -> "Reader":
+        """Open the lake in folder `data`; LakeMissing says when there is none yet.
+
+        An unrestricted reader runs whatever DuckDB does: several statements, COPY, functions that
+        delete files, extensions. The tables of the lake stay read-only all the same.
+        """
         folders = Folders.at(data)
         connection = attach_reader(folders)
-        return cls(folders, lake_location(folders), connection)
+        if unrestricted:
+            return cls(folders, lake_location(folders), connection, None)
+        confine(connection)
+        return cls(folders, lake_location(folders), connection, StatementCheck(connection.cursor()))
 
     def close(self) -> None:
         """Let go of the lake."""
         for cursor in self._idle:
             cursor.close()
+        if self._check is not None:
+            self._check.close()
         self._connection.close()
 
     def replaced(self) -> bool:
@@ -68,16 +86,16 @@ class Reader:
     def query(self, sql: str, /, **parameters: Any) -> pa.Table:
         """The result of one statement; `$name` in it stands for the parameter `name`.
 
-        Raises QueryFailed with the engine's words.
+        Raises QueryFailed with the engine's words, and StatementRefused, which is one, for SQL that
+        is more than a read.
         """
         return self._settled(partial(self._run, sql, parameters))
 
     def start(self, sql: str, /, **parameters: Any) -> QueryHandle:
         """The same, to be watched and ended while it runs."""
-        cursor = self._cursor()
-        return QueryHandle(
-            cursor, partial(self._settled, partial(self._run_on, cursor, sql, parameters))
-        )
+        cursor = self._taken_cursor()
+        work = partial(self._settled, partial(self._run_on, cursor, sql, parameters))
+        return QueryHandle(cursor, work, partial(self._idle.append, cursor))
 
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
@@ -114,7 +132,7 @@ class Reader:
             except duckdb.Error as error:
                 raise QueryFailed(str(error)) from error
             try:
-                yield _Pinned(self.folders, self._home, cursor)
+                yield _Pinned(self.folders, self._home, cursor, self._check)
             finally:
                 cursor.execute("ROLLBACK")
                 cursor.close()
@@ -150,21 +168,34 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
         with self._undisturbed():
-            rows = cursor.execute(sql, parameters or None).to_arrow_table()
+            return self._execute(cursor, sql, parameters)
+
+    def _execute(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
+    ) -> pa.Table:
+        if self._check is not None:
+            self._check.verify(sql, self._definitions(self._check))
+        rows = cursor.execute(sql, parameters or None).to_arrow_table()
         self.rows_read += rows.num_rows
         return rows
+
+    def _definitions(self, check: StatementCheck) -> Definitions:
+        return check.definitions()
 
     @contextmanager
     def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One that no other thread uses; making one anew costs as much as a small query."""
-        try:
-            cursor = self._idle.pop()
-        except IndexError:
-            cursor = self._cursor()
+        cursor = self._taken_cursor()
         try:
             yield cursor
         finally:
             self._idle.append(cursor)
+
+    def _taken_cursor(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._cursor()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:
@@ -176,8 +207,13 @@ class Reader:
 class _Pinned(Reader):
     """Works on the one connection that holds the transaction: a new cursor would be outside it."""
 
+    _seen: Definitions | None = None
+
+    def _definitions(self, check: StatementCheck) -> Definitions:
+        # A snapshot does not change.
+        self._seen = self._seen or check.definitions()
+        return self._seen
+
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         with self._cursor_lock:
-            rows = self._connection.execute(sql, parameters or None).to_arrow_table()
-        self.rows_read += rows.num_rows
-        return rows
+            return self._execute(self._connection, sql, parameters)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -13,7 +13,7 @@ from storage.query.reader import Reader
 from web.display import exports, formatting
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
-from web.rendering import AnyRequest, TheLake, page
+from web.rendering import AnyRequest, TheLake, TheTime, page
 
 __all__ = ["ROUTES", "SampleGap", "SourceStatus", "read_sources"]
 
@@ -157,25 +157,25 @@ def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceS
 
 
 @get("/sources", sync_to_thread=True, summary="The sources, those in trouble first")
-def sources_page(request: AnyRequest, lake: TheLake) -> Response[str]:
+def sources_page(request: AnyRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
     """The page, or only its live part when htmx asks for it."""
-    now = datetime.now(UTC)
-    status, sources = _read(lake, now)
+    status, sources = _read(lake, request_time)
     return page(
-        request, "sources", now=now, sources=sources, status=status, troubles=status.troubles,
-        data=lake.folders.data,
+        request, "sources", now=request_time, sources=sources, status=status,
+        troubles=status.troubles, data=lake.folders.data,
     )  # fmt: skip
 
 
 @get(exports.paths("/sources"), summary="The sources as data")
-async def sources_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
+async def sources_twin(
+    request: AnyRequest, lake: TheLake, request_time: TheTime
+) -> Response[bytes]:
     """What the page shows, as JSON, CSV or Parquet; `state` is its sentence."""
     form = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_twin, lake, form)
+    return await to_thread.run_sync(_twin, lake, form, request_time)
 
 
-def _twin(lake: LakeSession, form: str) -> Response[bytes]:
-    now = datetime.now(UTC)
+def _twin(lake: LakeSession, form: str, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
         sources = {each.source: each for each in read_sources(reader, now)}
         rows = reader.query(sql("sources"), now=now)

@@ -1,7 +1,8 @@
--- When processes of the system ended and came back: those down now and those of the last 24 h.
+-- When processes of the system ended and came back: those down now and those of the 24 h before $now.
 SELECT
     process, ts AS ended_at, detail,
     lead(ts) OVER (PARTITION BY process ORDER BY ts, event) AS back_at
 FROM processes
-QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > now() - INTERVAL 1 DAY)
+WHERE ts <= $now
+QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > $now - INTERVAL 1 DAY)
 ORDER BY ended_at DESC

@@ -5,8 +5,8 @@ So the times of the scrapes are asked for beside their values (the samples of th
 that every server has): a value that is repeated falls on a row that is there already, and none is
 invented for a server that is gone. (`timestamp()` would tell them at the steps, but seeks from the
 beginning at each: 6 seconds for one series over a week, in Prometheus 2.42.) Counters become
-differences between true times, by the rules for what is pushed (functions.ingest.row_assembly): over a
-restart or a reset there is none, where rate() would tell one.
+differences between true times, by the rules for what is pushed (functions.ingest.row_assembly):
+over a restart or a reset there is none, where rate() would tell one.
 """
 
 import math
