@@ -1,4 +1,4 @@
--- What the ledger of segments got after row $seen: by writing function, table and outcome.
+-- Rows added to the segment log after row $seen, by writing function, table and outcome.
 SELECT
     coalesce(function, '') AS function, coalesce(table_name, '') AS table_name, outcome,
     count(*) AS segments, list(DISTINCT ts) FILTER ($seen >= 0) AS commits,

@@ -185,7 +185,7 @@ class ProcessChain:
                     if time.monotonic() > told_at + 5:
                         told_at = time.monotonic()
                         for each in read_sources(reader, datetime.now(UTC)):
-                            click.echo(f"{each.source}: {each.words}")
+                            click.echo(f"{each.source}: {each.summary}")
             time.sleep(0.1)
         raise TimeoutError(f"{count} samples have not come within {GIVE_UP_S:g} s")
 

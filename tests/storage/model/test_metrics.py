@@ -5,7 +5,6 @@ import pytest
 from storage.model.grid import QUANTILE_COLUMNS, floor_step, schema_hash
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.profiles import PROFILE_NAMES, levels_for, profile_of
-from storage.model.severity import severity_of
 
 
 def test_there_are_fourteen_metrics_and_seven_profiles() -> None:
@@ -60,12 +59,6 @@ def test_a_databases_memory_is_judged_by_its_own_levels() -> None:
 def test_load_is_judged_per_core_when_cores_are_known() -> None:
     assert levels_for("generic", cores=4)["load_average"].critical == 8
     assert levels_for("generic")["load_average"].critical == 12
-
-
-def test_each_score_has_one_rung() -> None:
-    assert [severity_of(s).name for s in (100, 89.9, 50, 49, 0)] == [
-        "Imminent failure", "Critical", "Degrading", "Watch", "Healthy",
-    ]  # fmt: skip
 
 
 def test_a_step_starts_at_full_five_minutes() -> None:

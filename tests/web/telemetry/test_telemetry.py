@@ -23,13 +23,14 @@ from tests.functions.prometheus_server import PrometheusServer, needs_prometheus
 from tests.web.conftest import Client
 from tests.web.site_lakes import HOSTILE, LakeServer, SiteLakeWriter
 from web.app import create_app
-from web.exposition import Measure, Values, exposed
 from web.lake_session import LakeSession, sql
-from web.telemetry import BUILT_IN, MEASURES, SUSPENDED_AFTER, Telemetry
+from web.telemetry.exposition import Measure, Values, exposed
+from web.telemetry.measures import MEASURES
+from web.telemetry.telemetry import BUILT_IN, SUSPENDED_AFTER, Telemetry
 
 NOW = datetime.now(UTC)
 PROMTOOL = shutil.which("promtool")
-DOCUMENT = Path(__file__).parents[2] / "docs" / "monitoring.md"
+DOCUMENT = Path(__file__).parents[3] / "docs" / "monitoring.md"
 SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$")
 
 
