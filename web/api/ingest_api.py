@@ -195,6 +195,6 @@ def _check_media(request: SiteRequest, allowed: Sequence[str]) -> None:
     sent = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if sent not in allowed:
         raise HttpRejection(
-            415, f"the Content-Type {sent!r} is not supported" if sent else "the Content-Type is missing",
+            415, f"the Content-Type is {sent!r}" if sent else "the Content-Type is missing",
             f"send it with Content-Type: {' or '.join(allowed)}",
         )  # fmt: skip
