@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from elasticsearch import ApiError, Elasticsearch, NotFoundError
 
-from functions.connectors.elasticsearch.errors import NO_INDEX, is_of_kind
+from functions.connectors.elasticsearch.elasticsearch_errors import NO_INDEX, is_of_kind
 from functions.connectors.elasticsearch.pit_search import DATES, NUMBERS, TimeField
 from functions.normalize.mapping import Time
 from functions.normalize.strict_toml import SourceInvalid

@@ -10,7 +10,12 @@ from elasticsearch import ApiError, Elasticsearch, TransportError
 
 from functions.connectors.connector import Unreachable
 from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
-from functions.connectors.elasticsearch.errors import EXPIRED, answer_of, causes, is_of_kind
+from functions.connectors.elasticsearch.elasticsearch_errors import (
+    EXPIRED,
+    answer_of,
+    causes,
+    is_of_kind,
+)
 from storage.model.periods import parse_period
 
 __all__ = ["DATES", "NUMBERS", "Hit", "PitSearch", "TimeField"]

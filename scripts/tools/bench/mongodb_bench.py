@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.mongodb import CODEC
+from functions.connectors.mongodb.mongodb_reader import CODEC
 from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
 from functions.normalize.columns import projection

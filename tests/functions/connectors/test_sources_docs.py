@@ -5,15 +5,15 @@ from pathlib import Path
 
 from tests.functions.connectors import test_files
 from tests.functions.connectors.connector_contract import Contract, Rig
-from tests.functions.connectors.elasticsearch import test_elasticsearch
-from tests.functions.connectors.mongodb import test_mongodb
-from tests.functions.connectors.prometheus import test_prometheus_connector
+from tests.functions.connectors.elasticsearch import test_elasticsearch_reader
+from tests.functions.connectors.mongodb import test_mongodb_reader
+from tests.functions.connectors.prometheus import test_prometheus_reader
 
 ROOT = Path(__file__).parents[3]
 RIGS: dict[str, type[Rig]] = {
-    test_mongodb.TestMongodb.__name__: test_mongodb.MongodRig,
-    test_elasticsearch.TestElasticsearch.__name__: test_elasticsearch.ElasticRig,
-    test_prometheus_connector.TestPrometheus.__name__: test_prometheus_connector.PrometheusRig,
+    test_mongodb_reader.TestMongodb.__name__: test_mongodb_reader.MongodRig,
+    test_elasticsearch_reader.TestElasticsearch.__name__: test_elasticsearch_reader.ElasticRig,
+    test_prometheus_reader.TestPrometheus.__name__: test_prometheus_reader.PrometheusRig,
     test_files.TestFiles.__name__: test_files.FolderRig,
 }
 CASES = [name for name in vars(Contract) if name.startswith("test_")]
