@@ -1,4 +1,4 @@
-"""What went wrong with a server, in words, with what to do."""
+"""Errors of Elasticsearch and its client as messages with a remedy."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,68 +17,62 @@ from elasticsearch import ConnectionError as NotConnected
 from functions.connectors.connector import Unreachable
 from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
 
-__all__ = ["EXPIRED", "NO_INDEX", "answer_of", "causes", "is_of_kind", "unreachable"]
+__all__ = ["EXPIRED", "NO_INDEX", "check_complete", "is_of_kind", "shard_errors", "unreachable"]
 
-Trouble = ApiError | TransportError
+ClientError = ApiError | TransportError
 EXPIRED, NO_INDEX = "search_context_missing_exception", "index_not_found_exception"
 BUSY, GATEWAY = 429, (502, 503, 504)
 
 
 def is_of_kind(error: ApiError, kind: str) -> bool:
-    """Whether a server names this kind of error as the cause, or as one of its causes."""
+    """Return True if the server names this type of error as the cause, or as one of the causes."""
     if not isinstance(error, NotFoundError) or not isinstance(error.body, Mapping):
         return False
-    told = error.body.get("error")
-    return isinstance(told, Mapping) and kind in {
-        told.get("type"), *(cause.get("type") for cause in told.get("root_cause", ()))
+    details = error.body.get("error")
+    return isinstance(details, Mapping) and kind in {
+        details.get("type"), *(cause.get("type") for cause in details.get("root_cause", ()))
     }  # fmt: skip
 
 
-def causes(answer: Mapping[str, Any]) -> set[str]:
-    """What kept shards from answering, by the server's names."""
-    failures = answer.get("_shards", {}).get("failures", ())
+def shard_errors(response: Mapping[str, Any]) -> set[str]:
+    """Return the types of the errors of the shards that failed."""
+    failures = response.get("_shards", {}).get("failures", ())
     return {each["reason"]["type"] for each in failures if isinstance(each.get("reason"), Mapping)}
 
 
-def answer_of(answer: Mapping[str, Any], index: str) -> Mapping[str, Any]:
-    """The answer, when it is whole; else Unreachable, so that the position stays."""
-    reason = _incomplete(answer, index)
-    if reason is not None:
-        raise Unreachable(reason)
-    return answer
+def check_complete(response: Mapping[str, Any], index: str) -> None:
+    """Raise Unreachable when a response with status 200 lacks shards or was cut short.
 
-
-def unreachable(error: Trouble, connection: ElasticsearchConnection) -> Unreachable:
-    """What went wrong in words, with what to do."""
-    if isinstance(error, ApiError):
-        return Unreachable(_refused(error, connection))
-    return Unreachable(_no_answer(error, connection))
-
-
-def _incomplete(answer: Mapping[str, Any], index: str) -> str | None:
-    """Why an answer with status 200 has not all that there is; None when it has."""
-    shards = answer.get("_shards", {})
+    The position stays, so that the page is requested again.
+    """
+    shards = response.get("_shards", {})
     if failed := shards.get("failed", 0):
-        named = ", ".join(sorted(causes(answer)))
-        why = f" ({named})" if named else ""
-        return (
+        types = ", ".join(sorted(shard_errors(response)))
+        why = f" ({types})" if types else ""
+        raise Unreachable(
             f"{failed} of {shards.get('total', '?')} shards of {index!r} did not answer{why}: "
-            "nothing of this page was taken, and it is asked for again; look at GET _cluster/health"
+            "nothing of this page was used, and it is requested again; see GET _cluster/health"
         )
-    if answer.get("timed_out"):
-        return (
-            f"Elasticsearch gave up the search in {index!r} before it was through (timed_out): "
-            "nothing of this page was taken, and it is asked for again; write a longer timeout or "
-            "a smaller page, or have the cluster looked at"
+    if response.get("timed_out"):
+        raise Unreachable(
+            f"Elasticsearch stopped the search in {index!r} before it was complete (timed_out): "
+            "nothing of this page was used, and it is requested again; write a longer timeout or a "
+            "smaller page, or have the cluster checked"
         )
-    return None
 
 
-def _refused(error: ApiError, connection: ElasticsearchConnection) -> str:
+def unreachable(error: ClientError, connection: ElasticsearchConnection) -> Unreachable:
+    """Return the error as an Unreachable whose message names the cause and the remedy."""
+    if isinstance(error, ApiError):
+        return Unreachable(_api_error(error, connection))
+    return Unreachable(_transport_error(error, connection))
+
+
+def _api_error(error: ApiError, connection: ElasticsearchConnection) -> str:
     if isinstance(error, UnsupportedProductError):
         return (
-            f"what answers at {', '.join(connection.hosts)} does not say that it is Elasticsearch "
-            "(no header X-Elastic-Product): check hosts, and that no proxy takes the header away"
+            f"the server at {', '.join(connection.hosts)} does not identify itself as "
+            "Elasticsearch (no header X-Elastic-Product): check hosts, and that no proxy removes the header"
         )
     if isinstance(error, AuthenticationException):
         return (
@@ -92,38 +86,40 @@ def _refused(error: ApiError, connection: ElasticsearchConnection) -> str:
         )
     if error.status_code == BUSY:
         return (
-            "Elasticsearch is busy and turned the search away (429): it is asked again, later each "
-            "time; write a smaller page or a longer every when this stays"
+            "Elasticsearch is busy and rejected the search (429): it is retried with increasing "
+            "delay; write a smaller page or a longer every if this persists"
         )
-    said = _reason(error)
+    reason = _reason(error)
     if error.status_code in GATEWAY:
-        return f"Elasticsearch, or what stands before it, is not ready ({said}): it is asked again"
-    return f"Elasticsearch answered {said}"
+        return f"Elasticsearch, or a proxy before it, is not ready ({reason}): it is retried"
+    return f"Elasticsearch answered {reason}"
 
 
-def _no_answer(error: TransportError, connection: ElasticsearchConnection) -> str:
+def _transport_error(error: TransportError, connection: ElasticsearchConnection) -> str:
     text = " ".join(str(error.message).split())
     lower, tls = text.lower(), connection.hosts[0].startswith("https")
     if isinstance(error, ConnectionTimeout):
         return f"Elasticsearch does not answer within {connection.timeout} ({text})"
     if not isinstance(error, NotConnected):
-        return f"what answered is not Elasticsearch's own ({text}): check what stands before it"
+        return (
+            f"the response is not from Elasticsearch ({text}): check hosts, and the proxy before it"
+        )
     if "wrong_version_number" in lower or "record layer" in lower or "http_request" in lower:
-        return f"no TLS is spoken there ({text}): check hosts; without TLS they begin with http://"
+        return f"the server does not use TLS ({text}): write http:// in hosts, or check the port"
     if any(word in lower for word in ("certificate", "ssl", "tls", "fingerprint")):
         return (
-            f"TLS was refused ({text}): check ca_file or fingerprint, and that the host is written "
-            "as in the server's certificate"
+            f"the TLS handshake failed ({text}): check ca_file or fingerprint, and that hosts has "
+            "the name in the server's certificate"
         )
     if "refused" in lower:
-        return f"nothing listens there ({text}): check hosts, and the server"
-    remedy = "" if tls else ": if it expects TLS, write https:// in hosts"
-    return f"the connection was lost ({text}){remedy}"
+        return f"connection refused ({text}): check hosts, and that the server is running"
+    remedy = "" if tls else ": if the server expects TLS, write https:// in hosts"
+    return f"the connection was closed ({text}){remedy}"
 
 
 def _reason(error: ApiError) -> str:
-    told = error.body.get("error") if isinstance(error.body, Mapping) else None
-    if not isinstance(told, Mapping):
+    details = error.body.get("error") if isinstance(error.body, Mapping) else None
+    if not isinstance(details, Mapping):
         return str(error.status_code)
-    causes = told.get("root_cause") or [told]
+    causes = details.get("root_cause") or [details]
     return f"{error.status_code}, {causes[0].get('type')}: {causes[0].get('reason')}"
