@@ -72,7 +72,8 @@ def _api_error(error: ApiError, connection: ElasticsearchConnection) -> str:
     if isinstance(error, UnsupportedProductError):
         return (
             f"the server at {', '.join(connection.hosts)} does not identify itself as "
-            "Elasticsearch (no header X-Elastic-Product): check hosts, and that no proxy removes the header"
+            "Elasticsearch (no header X-Elastic-Product): check hosts, and that no proxy "
+            "removes the header"
         )
     if isinstance(error, AuthenticationException):
         return (

@@ -34,7 +34,7 @@ Hit = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class TimeField:
-    """The field that orders the documents: a date, or a number with `per_ms` units a millisecond."""
+    """The field that orders the documents: a date, or a number of units of 1/`per_ms` ms."""
 
     name: str
     per_ms: float | None = None
@@ -144,8 +144,8 @@ class PitSearch:
         self._expiries += 1
         if self._expiries > MAX_EXPIRIES:
             raise Unreachable(
-                f"{MAX_EXPIRIES} points in time of {self._connection.index!r} in a row expired before "
-                "a page was read: write a smaller page, or have the cluster checked"
+                f"{MAX_EXPIRIES} points in time of {self._connection.index!r} in a row expired "
+                "before a page was read: write a smaller page, or have the cluster checked"
             )
         self.close()  # some shards may still hold it
         if self._after is not None:
