@@ -140,5 +140,5 @@ def test_a_file_that_is_one_damaged_list_cannot_be_read(tmp_path: Path, text: by
 
 
 def test_a_source_file_nested_too_deep_is_refused_in_words() -> None:
-    with pytest.raises(SourceInvalid, match="no TOML"):
+    with pytest.raises(SourceInvalid, match="not valid TOML"):
         parse_source_toml(b"a = " + b"[" * 25_000)

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ class TestElasticsearch(Contract):
         rig.writer.close()
 
 
-def servers(rows: list[dict[str, object]]) -> list[object]:
+def servers(rows: list[dict[str, Any]]) -> list[str]:
     return sorted(row["server"] for row in rows)
 
 

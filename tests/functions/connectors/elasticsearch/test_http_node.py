@@ -4,7 +4,7 @@ import time
 
 import pytest
 from elastic_transport import ConnectionError as NotConnected
-from elastic_transport import ConnectionTimeout, NodeConfig, SerializationError
+from elastic_transport import ConnectionTimeout, HttpHeaders, NodeConfig, SerializationError
 
 from functions.connectors.elasticsearch.http_node import DeadlineHttpNode, JsonOnlySerializer
 from tests.functions.connectors.elasticsearch.elastic_rig import names
@@ -16,7 +16,7 @@ from tests.functions.connectors.elasticsearch_double.index_writer import PASSWOR
 def get(front):
     """Sends a request for an index list; returns its response."""
     node = DeadlineHttpNode(NodeConfig("http", "127.0.0.1", int(front.url.rpartition(":")[2])))
-    credentials = {"authorization": f"Basic {base64_of(f'{USER}:{PASSWORD}')}"}
+    credentials = HttpHeaders(authorization=f"Basic {base64_of(f'{USER}:{PASSWORD}')}")
 
     def send(timeout: float):
         target = "/_resolve/index/hoursight-*"
@@ -58,7 +58,7 @@ def test_no_response_ends_at_the_timeout_and_the_node_still_works(front, get):
 def test_a_refused_connection_is_not_reported_as_a_timeout():
     node = DeadlineHttpNode(NodeConfig("http", "127.0.0.1", 1))
     with pytest.raises(NotConnected, match="refused"):
-        node.perform_request("GET", "/", None, {}, request_timeout=10)
+        node.perform_request("GET", "/", None, None, request_timeout=10)
     node.close()
 
 

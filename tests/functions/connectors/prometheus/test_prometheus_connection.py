@@ -1,5 +1,7 @@
 """Prometheus connection: label matchers, the client, and mistakes in the source file."""
 
+from typing import Any
+
 import pytest
 
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection, client_of
@@ -25,7 +27,7 @@ def test_job_and_match_become_label_matchers(keys, matchers):
 def test_the_client_sends_credentials_and_uses_no_proxy_of_the_environment(monkeypatch):
     monkeypatch.setenv("TOKEN", "t0ken")
     monkeypatch.setenv("HTTP_PROXY", "http://proxy.example:3128")
-    keys = {"token_env": "TOKEN", "headers": {"X-Scope-OrgID": "a"}}
+    keys: dict[str, Any] = {"token_env": "TOKEN", "headers": {"X-Scope-OrgID": "a"}}
     client = client_of(PrometheusConnection(**keys))
     assert client.headers["Authorization"] == "Bearer t0ken"
     assert client.headers["X-Scope-OrgID"] == "a"
