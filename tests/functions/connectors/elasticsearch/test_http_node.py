@@ -16,7 +16,7 @@ from tests.functions.connectors.elasticsearch_double.index_writer import PASSWOR
 def get(front):
     """Sends a request for an index list; returns its response."""
     node = DeadlineHttpNode(NodeConfig("http", "127.0.0.1", int(front.url.rpartition(":")[2])))
-    credentials = HttpHeaders(authorization=f"Basic {base64_of(f'{USER}:{PASSWORD}')}")
+    credentials = HttpHeaders({"authorization": f"Basic {base64_of(f'{USER}:{PASSWORD}')}"})
 
     def send(timeout: float):
         target = "/_resolve/index/hoursight-*"
