@@ -80,7 +80,7 @@ def test_a_training_that_was_cut_off_is_gone_on_with(
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_tune", killed)
+    monkeypatch.setattr(training, "_fine_tune", killed)
     with pytest.raises(KeyboardInterrupt):
         command(asked, lambda _: None)
     monkeypatch.undo()
