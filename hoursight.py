@@ -1,41 +1,137 @@
-"""Hoursight's door: the command, and `connect`, `call` and `Forecaster` for notebooks.
+"""Hoursight's public door: all that a user's function, notebook or test imports, and the command.
 
 >>> lake = hoursight.connect("var")
 >>> lake.sql("select server, score from fleet_now order by score desc").to_pandas()
+
+What a name needs is imported at its first use: a function that reads nothing loads no database
+engine, and most commands load no model.
 """
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from importlib.machinery import PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from functions.engine.forecaster import Forecaster
-    from storage.query.reader import Reader
+    from functions.engine.caller import CallFailed
+    from functions.engine.forecaster import Forecaster, ModelUnusable
+    from functions.engine.function import Batch, Unreachable, function
+    from functions.engine.function_catalog import UnknownFunction
+    from functions.engine.triggers import cron, every, files, request, rows
+    from functions.engine.window import Window
+    from storage.model.schema import UnknownTable, table
+    from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
-__all__ = ["Forecaster", "Lake", "call", "connect", "main"]
+__all__ = [
+    "Batch", "CallFailed", "Forecaster", "Lake", "LakeMissing", "LakeUnreadable", "ModelUnusable",
+    "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window", "call", "connect",
+    "cron", "every", "files", "function", "main", "request", "rows", "table",
+]  # fmt: skip
 __version__ = "0.1.0"
 
-ROOMS = frozenset({"storage", "functions", "model_export", "scripts", "web"})
+ROOMS = ("functions", "model_export", "scripts", "storage", "web")
+
+# Where each name above is defined that this module does not define itself.
+DEFINED_IN = {
+    "Batch": "functions.engine.function",
+    "CallFailed": "functions.engine.caller",
+    "Forecaster": "functions.engine.forecaster",
+    "LakeMissing": "storage.query.reader",
+    "LakeUnreadable": "storage.query.reader",
+    "ModelUnusable": "functions.engine.forecaster",
+    "QueryFailed": "storage.query.reader",
+    "UnknownFunction": "functions.engine.function_catalog",
+    "UnknownTable": "storage.model.schema",
+    "Unreachable": "functions.engine.function",
+    "Window": "functions.engine.window",
+    "cron": "functions.engine.triggers",
+    "every": "functions.engine.triggers",
+    "files": "functions.engine.triggers",
+    "function": "functions.engine.function",
+    "request": "functions.engine.triggers",
+    "rows": "functions.engine.triggers",
+    "table": "storage.model.schema",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name at its first use."""
+    if name not in DEFINED_IN:
+        raise AttributeError(f"module 'hoursight' has no attribute {name!r}")
+    module = DEFINED_IN[name]
+    _import_own("storage", *(["functions"] if module.startswith("functions.") else []))
+    value = getattr(importlib.import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class PackageShadowed(ImportError):
+    """A module of somebody else's has the name of one of ours; the message names both."""
+
+
+def _import_own(*names: str) -> None:
+    """Import packages of ours, whatever of the same name stands in the working directory.
+
+    Python puts that directory first where it runs interactively, in a notebook or with `-m`. Raises
+    PackageShadowed where a module of that name was imported before.
+    """
+    root = _root()
+    for name in names:
+        if name not in sys.modules:
+            spec = PathFinder.find_spec(name, [str(root)])
+            if spec is None or spec.loader is None:
+                raise ImportError(f"{root / name} is missing: install hoursight again")
+            module = sys.modules[name] = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+        elif not _is_below(sys.modules[name], root):
+            place = getattr(sys.modules[name], "__file__", None) or "another folder"
+            raise PackageShadowed(
+                f"the module {name!r} of {place} is imported already, and Hoursight has a package "
+                f"of that name in {root}: rename yours, or use Hoursight in a Python that has not "
+                "imported it"
+            )
+
+
+def _root() -> Path:
+    """The folder of our packages: that of this file in a checkout, else one beside it."""
+    here = Path(__file__).resolve().parent
+    installed = here.parent / "_hoursight"
+    return installed if installed.is_dir() else here
+
+
+def _is_below(module: ModuleType, root: Path) -> bool:
+    places = list(getattr(module, "__path__", None) or [])
+    return bool(places) and Path(places[0]).resolve().parent == root
 
 
 class Lake:
-    """A read-only door to one lake, beside the running system; needs no server."""
+    """A read-only view of one lake, beside the running system; needs no server."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
 
     def sql(self, text: str, **parameters: Any) -> pa.Table:
-        """The rows of one SELECT as an Arrow table; `$name` stands for the parameter `name`."""
+        """Return the rows of one SELECT as Arrow; `$name` stands for the parameter `name`.
+
+        Raises QueryFailed.
+        """
         return self._reader.query(text, **parameters)
 
     def close(self) -> None:
-        """Let go of the lake."""
+        """Close the lake."""
         self._reader.close()
 
     def __enter__(self) -> Lake:
@@ -45,11 +141,16 @@ class Lake:
         self.close()
 
 
-def connect(data: Path | str = "var") -> Lake:
-    """Open the lake in folder `data`; storage.query.reader.LakeMissing says when there is none."""
+def connect(data: Path | str | None = None) -> Lake:
+    """Open the lake in folder `data`, by default `HOURSIGHT_DATA`, else `var`.
+
+    Raises LakeMissing and LakeUnreadable.
+    """
+    _import_own("storage")
+    from storage.config.folders import default_data
     from storage.query.reader import Reader
 
-    return Lake(Reader.open(data))
+    return Lake(Reader.open(data or default_data()))
 
 
 def call(
@@ -61,28 +162,25 @@ def call(
     files: Sequence[Path | str] = (),
     dry_run: bool = False,
 ) -> dict[str, pa.Table]:
-    """Run a function as `hoursight call` does; its rows by table. Raises CallFailed."""
-    from scripts.cli.call import roster_of
+    """Run a function as `hoursight call` does, and return its rows by table.
+
+    The rows are left in the inbox unless `dry_run`. Raises CallFailed and UnknownFunction.
+    """
+    _import_own("storage", "functions")
+    from functions.engine.caller import FunctionCaller
 
     paths = tuple(Path(file).absolute() for file in files)
-    run = roster_of(Path(data)).call(name, now, dry=dry_run, paths=paths, body=body)
+    run = FunctionCaller.at(data).call(name, now, dry=dry_run, paths=paths, body=body)
     return dict(run.batch.rows)
-
-
-def __getattr__(name: str) -> Any:
-    """`hoursight.Forecaster`, loaded when it is asked for: most commands need no model."""
-    if name == "Forecaster":
-        from functions.engine.forecaster import Forecaster
-
-        return Forecaster
-    raise AttributeError(f"module 'hoursight' has no attribute {name!r}")
 
 
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
+    _import_own(*ROOMS)
     import click
 
     from scripts.cli import cli
+    from storage.errors import HoursightError
 
     try:
         cli(arguments, standalone_mode=False)
@@ -93,16 +191,9 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except Exception as error:
-        if not _is_ours(error):
-            raise
+    except HoursightError as error:
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
-
-
-def _is_ours(error: Exception) -> bool:
-    """Whether an error was made for people: those of our own rooms are."""
-    return type(error).__module__.split(".")[0] in ROOMS
 
 
 if __name__ == "__main__":

@@ -1,12 +1,11 @@
-"""The processes that run functions: `python -m functions collect|think --data DIR`."""
+"""The processes that run functions: `python -m functions collector|engine --data DIR`."""
 
 import argparse
-import os
 import threading
-from pathlib import Path
+from functools import partial
 
-from functions.engine import registry
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
+from functions.engine.function_catalog import adapter_sources, engine_functions
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
@@ -14,26 +13,42 @@ from functions.engine.scheduler import SourceWorker, run_scheduler
 from functions.engine.user_code import SOURCES, UserCode
 from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
+from storage.config.process_setup import add_data_option, configured
 from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import restart, stop_on_signals
+from storage.platform.threads import SupervisedThread, run_supervised
+
+# As the processes were called before; service files may name them so.
+FORMER_NAMES = {"collect": "collector", "think": "engine"}
+# A change of one of these restarts the process; the others do not concern it.
+SECTIONS = ("metrics", "sources", "lake")
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; a change of the settings restarts the process."""
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
-    parser.add_argument("room", choices=("collect", "think"))
-    parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
+    parser.add_argument(
+        "process", choices=("collector", "engine"), type=lambda name: FORMER_NAMES.get(name, name)
+    )
+    add_data_option(parser)
+    logs.add_options(parser)
     arguments = parser.parse_args()
-    configure_logging()
+    logs.configure(arguments.process, arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
-    settings = read_settings(arguments.data)
+    with configured():
+        settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
+    monitor = SettingsMonitor(SettingsFile(folders.data, settings), SECTIONS, stop)
     worker_factory = WorkerFactory(folders, settings)
-    if arguments.room == "collect":
+    if arguments.process == "collector":
         collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
+    if monitor.changed:
+        restart()
 
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
@@ -41,12 +56,13 @@ def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event
     news = CommitListener(runner.folders, stop)
     source_workers = [
         SourceWorker(runner, SubprocessExecutor(worker_factory, source), news)
-        for source in registry.adapter_sources(runner.settings)
+        for source in adapter_sources(runner.settings)
     ]
     for source_worker in source_workers:
         source_worker.start()
     with serve_ingest(runner.folders):
-        UserCode(runner, worker_factory, news, SOURCES).keep_watch(stop)
+        users = UserCode(runner, worker_factory, news, SOURCES)
+        run_supervised("source files", partial(users.keep_watch, stop), stop)
     for source_worker in source_workers:
         source_worker.stop()
     runner.flush()
@@ -56,10 +72,9 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     """Run our functions that make rows out of rows, the user's own, and what is called for."""
     news = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, news)
-    watcher = threading.Thread(target=users.keep_watch, args=(stop,), name="users")
-    watcher.start()
+    watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
     with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer):
-        run_scheduler(runner, registry.thinkers(), stop, watch_lake=True)
+        run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()
     runner.flush()
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from functions.engine.executors.executor import error_text
+from functions.engine.fleet_isolation import Divided, divide_on_failure
 from functions.engine.forecaster import Forecast, Forecaster, ModelUnusable
 from functions.engine.function import Batch, function
 from functions.engine.serving_model import ServingModel
@@ -20,12 +22,15 @@ from storage.model.grid import (
     HORIZON_STEPS,
     MIN_CONTEXT_STEPS,
     QUANTILE_COLUMNS,
+    QUANTILES,
     STEP,
     STEP_MINUTES,
     floor_step,
 )
 from storage.model.metrics import METRIC_NAMES
+from storage.model.names import is_name
 from storage.model.schema import table
+from storage.platform.error_text import bounded
 from storage.query.windows import Contexts
 
 # A server silent for longer than this has no present to forecast from.
@@ -49,7 +54,11 @@ class _Portion:
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
 def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
-    """Forecast every server that has no forecast yet from the newest complete step."""
+    """Forecast every server that has no forecast yet from the newest complete step.
+
+    A server that abstained there, because its history was still on its way, is forecast as soon as
+    the history is there.
+    """
     issued_at = _newest_origin(window)
     if issued_at is None:
         return Batch()
@@ -71,8 +80,9 @@ def _forecast(
     try:
         model = shelf.serving()
     except ModelUnusable as error:
-        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": str(error)}
-        forecasts = _abstained(contexts, window.now, str(error))
+        detail = bounded(str(error))
+        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": detail}
+        forecasts = _abstained(contexts, window.now, detail)
         return _with_event(window, forecasts, event), None
     event = {
         "event": "serving",
@@ -100,13 +110,10 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
     at, _, after = (cursor or "").partition(" ")
     if at != origin:
         after = ""
-    left = window.sql(
-        "SELECT server FROM servers WHERE server > $after AND server NOT IN "
-        "(SELECT server FROM forecasts WHERE issued_at = $issued_at) ORDER BY server LIMIT $limit",
-        after=after, issued_at=issued_at, limit=TOGETHER + 1,
-    )["server"].to_pylist()  # fmt: skip
+    left = window.unforecast(issued_at, SILENT, after, TOGETHER + 1)
     servers, more = left[:TOGETHER], len(left) > TOGETHER
-    if more:
+    servers = [name for name in servers if is_name(name)]  # others wait for the writer
+    if more and servers:
         return _Portion(servers, more, f"{origin} {servers[-1]}")
     # whoever is late to this origin may stand anywhere in the alphabet
     return _Portion(servers, more, f"{origin} " if after else None)
@@ -114,13 +121,49 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
 
 def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
     quiet = _silent(contexts.values)
-    made = predict(model, contexts.values, contexts.start, contexts.profiles)
+    made, failures = predict_each(model, contexts)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
     whys: list[str | None] = [None] * steps.size
     for i, j in zip(*np.nonzero(made.state != "ok"), strict=True):
         why = _why(str(made.state[i, j]), int(steps[i, j]), int(steps[i].max()), bool(quiet[i]))
-        whys[i * len(METRIC_NAMES) + j] = why
+        whys[i * len(METRIC_NAMES) + j] = failures.get((i, j), why)
     return _rows(contexts, now, model.hash, made.state.reshape(-1).tolist(), whys, made.quantiles)
+
+
+def predict_each(
+    model: Forecaster, contexts: Contexts
+) -> tuple[Forecast, dict[tuple[int, int], str]]:
+    """The forecasts, and why the model gave none for a (server, metric).
+
+    A server on whose readings the model fails does not keep the others from theirs.
+    """
+    count = len(contexts.servers)
+
+    def work(some: slice) -> Forecast:
+        return predict(model, contexts.values[some], contexts.start, contexts.profiles[some])
+
+    divided = divide_on_failure(contexts.servers, work)
+    whys = {
+        (place, metric): f"the model failed on its readings: {error_text(error)}"
+        for place, error in divided.failures.items() for metric in range(len(METRIC_NAMES))
+    }  # fmt: skip
+    made = (
+        divided.results[0][1] if len(divided.results) == 1 and not whys else _joined(divided, count)
+    )
+    finite = np.isfinite(made.quantiles).all(axis=(1, 3))  # [servers, metrics]
+    for i, j in zip(*np.nonzero(~finite & (made.state != "abstained")), strict=True):
+        whys[int(i), int(j)] = "the model gave no finite numbers for its readings"
+    return Forecast(made.quantiles, np.where(finite, made.state, "abstained")), whys
+
+
+def _joined(divided: Divided[Forecast], count: int) -> Forecast:
+    """One forecast for `count` servers; abstained, with NaN, where there is no result."""
+    shape = (count, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
+    quantiles = np.full(shape, np.nan, np.float32)
+    state = np.full(shape[:1] + shape[2:3], "abstained")
+    for some, made in divided.results:
+        quantiles[some], state[some] = made.quantiles, made.state
+    return Forecast(quantiles, state)
 
 
 def predict(

@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from functions.engine.executors.executor import error_text
+from functions.engine.fleet_isolation import divide_on_failure
 from functions.engine.function import function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
@@ -40,11 +42,20 @@ def risk(window: Window) -> pa.Table:
         quantiles=_taken(issued.quantiles, forecast),
         issued_at=[None if i < 0 else issued.issued_at[i] for i in forecast],
     )
-    scored = assess(fleet, window.now)
-    found: list[dict[str, Any]] = [
-        each.row(server, window.now) for server, each in zip(servers, scored, strict=True)
-    ]
-    return pa.Table.from_pylist(found, table("risks").arrow)
+    return pa.Table.from_pylist(risk_rows(servers, fleet, window.now), table("risks").arrow)
+
+
+def risk_rows(servers: Sequence[str], fleet: FleetState, now: datetime) -> list[dict[str, Any]]:
+    """A row of `risks` for each server; one on which the rule fails has a reason and no score."""
+    scored = divide_on_failure(servers, lambda some: assess(fleet.part(some), now))
+    rows = [
+        risk.row(servers[some.start + i], now)
+        for some, risks in scored.results for i, risk in enumerate(risks)
+    ]  # fmt: skip
+    for place, error in scored.failures.items():
+        reason = {"metric": None, "points": 0.0, "text": f"not scored: {error_text(error)}"}
+        rows.append({"server": servers[place], "issued_at": now, "reasons": [reason]})
+    return rows
 
 
 def _places(servers: Sequence[str], others: Sequence[str]) -> list[int]:

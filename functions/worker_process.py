@@ -1,7 +1,7 @@
 """A child process: loads one source, calls its functions when asked, and writes nothing itself.
 
-`python -m functions.worker_process FD PARENT`, where FD is its end of a socket pair and PARENT the
-process at the other end.
+`python -m functions.worker_process FD PARENT LOG`, where FD is its end of a socket pair, PARENT the
+process at the other end and LOG the descriptor to which log records go.
 """
 
 import ctypes
@@ -13,17 +13,21 @@ import signal
 import socket
 import sys
 import traceback
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
 import msgspec
 
+from functions.deprecated_imports import DeprecatedImport
 from functions.engine.executors.executor import (
     CallRequest,
     CostMeter,
     InProcessExecutor,
     error_text,
+    outcome_of,
 )
 from functions.engine.executors.worker_protocol import (
     CallMessage,
@@ -33,12 +37,14 @@ from functions.engine.executors.worker_protocol import (
     LoadReply,
     Message,
     MessageReader,
+    Raised,
     blobs_of,
     packed,
 )
-from functions.engine.function import UNREACHABLE, Function, Unreachable, functions_in, hash_of
+from functions.engine.function import Function, Unreachable, functions_in, hash_of
 from storage.config.folders import Folders
-from storage.config.settings import Settings
+from storage.config.settings import Settings, adopt_settings
+from storage.platform import logs
 
 __all__ = ["load"]
 
@@ -48,7 +54,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Answer until the other end is closed."""
-    end, parent = (int(argument) for argument in sys.argv[1:3])
+    end, parent, log_end = (int(argument) for argument in sys.argv[1:4])
     _die_with(parent)
     line = socket.socket(fileno=end)
     line.set_inheritable(False)
@@ -58,13 +64,22 @@ def main() -> None:
     first = _next(line)
     if not isinstance(first, LoadMessage):
         return
+    _log_to(log_end, first.source)
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
+    adopt_settings(first.data, settings)
     hands = InProcessExecutor(Folders.at(first.data), settings)
     loaded, found = _load(first.source, hands)
     line.sendall(packed(loaded))
     while isinstance(message := _next(line), CallMessage):
         called, blobs = _call(hands, found[message.name], message)
         line.sendall(packed(called, blobs))
+
+
+def _log_to(end: int, source: CodeSource) -> None:
+    """Log as `PROCESS/SOURCE`, with the level and the format of the process at the other end."""
+    os.set_inheritable(end, False)
+    process = os.environ.get(logs.PROCESS_VARIABLE, "python")
+    logs.configure(f"{process}/{source.name}", stream=os.fdopen(end, "w", buffering=1))
 
 
 def _die_with(parent: int) -> None:
@@ -83,11 +98,27 @@ def _next(line: socket.socket) -> Message | None:
 
 
 def _load(source: CodeSource, hands: InProcessExecutor) -> tuple[LoadReply, Mapping[str, Function]]:
-    try:
-        found = load(source, hands.folders, hands.settings)
-    except (Exception, SystemExit) as error:  # whatever a source does while it is imported
-        return LoadReply(error=_told(error, source.path)), {}
-    return LoadReply(tuple(f.declared() for f in found)), {f.name: f for f in found}
+    with _deprecated_imports() as messages:
+        try:
+            found = load(source, hands.folders, hands.settings)
+        except (Exception, SystemExit) as error:  # whatever a source does while it is imported
+            return LoadReply(error=_told(error, source.path)), {}
+    declared = tuple(f.declared() for f in found)
+    return LoadReply(declared, warnings=tuple(messages)), {f.name: f for f in found}
+
+
+@contextmanager
+def _deprecated_imports() -> Iterator[list[str]]:
+    """Collect what is said of old import paths; print other warnings as Python does."""
+    messages: list[str] = []
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DeprecatedImport)
+        yield messages
+    for each in caught:
+        if issubclass(each.category, DeprecatedImport):
+            messages.append(f"line {each.lineno}: {each.message}")
+        else:
+            warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
 def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Function]:
@@ -123,13 +154,16 @@ def _call(
     asked = CallRequest(message.now, message.cursor, paths, message.body)
     meter = CostMeter()
     try:
-        answer = hands.call(function, asked)
+        with logs.during_run(message.run_id):
+            answer = hands.call(function, asked)
         blobs = blobs_of(answer.batch)
     except (Exception, SystemExit) as error:  # a function is foreign code and may raise anything
-        outcome = "unreachable" if isinstance(error, UNREACHABLE) else "failed"
         cost = meter.cost()
-        told = _told(error, function.call.__code__.co_filename)
-        return CallReply(message.number, cost.cpu_s, cost.peak_rss_mb, outcome, told), []
+        called = CallReply(
+            message.number, cost.cpu_s, cost.peak_rss_mb, outcome_of(error),
+            _told(error, function.call.__code__.co_filename), Raised.of(error),
+        )  # fmt: skip
+        return called, []
     batch, cost = answer.batch, meter.cost()
     called = CallReply(
         message.number, cost.cpu_s, cost.peak_rss_mb,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model_export.card import pack_array
 from model_export.network import ForecastNetwork
 from model_export.scaling import SPREAD_FLOOR, ranked, slopes
+from storage.errors import HoursightError
 from storage.model.grid import CONTEXT_STEPS
 from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILE_NAMES
@@ -38,7 +39,7 @@ _FIXTURE_LEADS = slice(11, None, 12)  # the last 5 minutes of each hour: 8 of 96
 Array = NDArray[np.float32]
 
 
-class ParityError(AssertionError):
+class ParityError(HoursightError, AssertionError):
     """Raised when the exported graph and torch differ; the message says by how much."""
 
 

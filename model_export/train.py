@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from model_export.network import ForecastNetwork, Shape
 from model_export.training_windows import Corpus, TrainingBatch, TrainingWindows
+from storage.errors import HoursightError
 from storage.model.grid import QUANTILES
 
 __all__ = [
@@ -39,7 +40,7 @@ ENDLESS = 1_000_000_000  # steps: only `Recipe.minutes` ends the training
 SAVE_EVERY_S = 30.0  # how much training a kill may lose
 
 
-class ResumeError(ValueError):
+class ResumeError(HoursightError, ValueError):
     """Raised when a progress file belongs to another training; the message says what differs."""
 
 

@@ -1,6 +1,5 @@
 """A mongod of one's own, for the demo and for tests: a replica set of one, with credentials."""
 
-import ctypes
 import os
 import secrets
 import shutil
@@ -16,17 +15,18 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from scripts.ports import free_port
+from storage.errors import HoursightError
+from storage.platform.process import tied
 
 __all__ = ["DATABASE", "Mongod", "MongodMissing", "mongod_path", "running"]
 
 DATABASE, READER = "monitoring", "reader"
 START_S = 30.0
-PR_SET_PDEATHSIG = 1
 
 Client = MongoClient[dict[str, Any]]
 
 
-class MongodMissing(Exception):
+class MongodMissing(HoursightError):
     """There is no mongod on this machine; the message says how to get one."""
 
 
@@ -63,17 +63,17 @@ class Mongod:
 
     def start(self) -> None:
         """Start it, and wait until it answers."""
+        command = [
+            str(mongod_path()), "--dbpath", str(self.folder / "db"), "--port", str(self.port),
+            "--bind_ip", "127.0.0.1", "--replSet", "rs0", "--oplogSize", "200",
+            "--keyFile", str(self.folder / "keyfile"), "--auth", "--nounixsocket",
+            "--wiredTigerCacheSizeGB", "0.25",
+            "--setParameter", "diagnosticDataCollectionEnabled=false",
+            "--logpath", str(self.folder / "log"), "--logappend", *self._tls,
+        ]  # fmt: skip
         self._process = subprocess.Popen(
-            [
-                str(mongod_path()), "--dbpath", str(self.folder / "db"), "--port", str(self.port),
-                "--bind_ip", "127.0.0.1", "--replSet", "rs0", "--oplogSize", "200",
-                "--keyFile", str(self.folder / "keyfile"), "--auth", "--nounixsocket",
-                "--wiredTigerCacheSizeGB", "0.25",
-                "--setParameter", "diagnosticDataCollectionEnabled=false",
-                "--logpath", str(self.folder / "log"), "--logappend", *self._tls,
-            ],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=_die_with_parent,
-        )  # fmt: skip
+            tied(command, signal.SIGTERM), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         self._wait(lambda client: client.admin.command("ping"))
 
     def set_up(self, **options: Any) -> None:
@@ -142,11 +142,6 @@ class Mongod:
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(0.05)
-
-
-def _die_with_parent() -> None:
-    """Runs in the child: who started it may be killed."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _check_primary(client: Client) -> None:

@@ -1,131 +1,46 @@
-"""Runs the Procfile on one host: each process alone, restarted alone, its end written down."""
+"""Supervisor: runs the Procfile on one host, each process alone, and records starts and ends."""
 
 import asyncio
-import ctypes
 import os
 import signal
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from honcho.environ import parse_procfile
-
+from scripts.process_output import OutputPipe
+from scripts.procfile import PROCFILE, read_procfile
 from storage.config.folders import Folders
+from storage.config.settings import SettingsError
+from storage.errors import HoursightError
 from storage.inbox import segment
-from storage.platform.process import exclusive_lock
+from storage.platform.process import exclusive_lock, tied
 
-__all__ = ["PROCFILE", "AlreadyRunning", "Supervisor"]
-
-PROCFILE = Path(__file__).parent.parent / "Procfile"
+__all__ = ["AlreadyRunning", "Supervisor", "claim"]
 
 BACK_OFF_S = (1, 2, 4, 8, 16, 30)
-STEADY_S = 60  # a process that ran this long starts again without having to wait longer
+STEADY_S = 60  # what ran this long starts again without having to wait longer
 STOP_WITHIN_S = 10
+DRAIN_WITHIN_S = 2
+LOOK_AT_SETTINGS_EVERY_S = 1
 
-PR_SET_PDEATHSIG = 1
+ROOMS = PROCFILE.parent
 
 Say = Callable[[str, str], None]
+Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
-class AlreadyRunning(Exception):
+class AlreadyRunning(HoursightError):
     """The data folder has a supervisor already."""
 
 
-class Supervisor:
-    """Keeps the processes of the Procfile alive until it is told to stop.
-
-    `say(process, line)` is handed what the processes print and what happens to them.
-    """
-
-    def __init__(
-        self, folders: Folders, environment: dict[str, str], say: Say, procfile: Path = PROCFILE
-    ) -> None:
-        self._folders = folders.create()
-        self._procfile = procfile
-        self._say = say
-        self._stop = asyncio.Event()
-        own_python = str(Path(sys.executable).parent)
-        self._environment = os.environ | {
-            "HOURSIGHT_DATA": str(folders.data),
-            "PATH": f"{own_python}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONUNBUFFERED": "1",
-            **environment,
-        }
-
-    async def run(self) -> None:
-        """Start everything; returns after SIGINT, SIGTERM or `stop`. Raises AlreadyRunning."""
-        lock = _locked(self._folders)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self.stop)
-        commands = parse_procfile(self._procfile.read_text()).processes
-        await asyncio.gather(*(self._keep_alive(name, line) for name, line in commands.items()))
-        lock.close()
-
-    def stop(self) -> None:
-        """Stop everything."""
-        self._stop.set()
-
-    async def _keep_alive(self, name: str, command: str) -> None:
-        failures = 0
-        while not self._stop.is_set():
-            began = asyncio.get_running_loop().time()
-            detail = await self._run_once(name, command)
-            if self._stop.is_set():
-                return
-            steady = asyncio.get_running_loop().time() - began >= STEADY_S
-            failures = 0 if steady else failures
-            pause = BACK_OFF_S[min(failures, len(BACK_OFF_S) - 1)]
-            failures += 1
-            self._say(name, f"ended ({detail}); starts again in {pause} s")
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), pause)
-
-    async def _run_once(self, name: str, command: str) -> str:
-        """Run a process to its end; says how it ended."""
-        process = await asyncio.create_subprocess_shell(
-            command,
-            env=self._environment,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop them in order
-            preexec_fn=_die_with_parent,
-        )
-        self._record(name, "started", process.pid, None)
-        stopper = asyncio.create_task(self._stop_process(process))
-        await self._pass_on(name, process)
-        detail = _how_it_ended(await process.wait(), self._stop.is_set())
-        stopper.cancel()
-        self._record(name, "ended", process.pid, detail)
-        return detail
-
-    async def _stop_process(self, process: asyncio.subprocess.Process) -> None:
-        await self._stop.wait()
-        with suppress(ProcessLookupError):
-            process.terminate()
-            await asyncio.sleep(STOP_WITHIN_S)
-            process.kill()
-
-    async def _pass_on(self, name: str, process: asyncio.subprocess.Process) -> None:
-        assert process.stdout is not None
-        async for line in process.stdout:
-            self._say(name, line.decode(errors="replace").rstrip())
-
-    def _record(self, name: str, event: str, pid: int, detail: str | None) -> None:
-        now = datetime.now(UTC)
-        row = {"process": name, "ts": now, "event": event, "pid": pid, "detail": detail}
-        try:
-            segment.write_row(self._folders, "processes", "supervisor", row)
-        except OSError as error:  # a full disk must not end the supervision
-            self._say(name, f"WARNING its {event} could not be written down: {error}")
-
-
-def _locked(folders: Folders) -> TextIO:
-    lock = exclusive_lock(folders.data / "supervisor.lock")
+def claim(folders: Folders) -> TextIO:
+    """Return the lock of the only supervisor of a data folder. Raises AlreadyRunning."""
+    lock = exclusive_lock(folders.create().data / "supervisor.lock")
     if lock is None:
         raise AlreadyRunning(
             f"{folders.data} is in use by a running hoursight: stop that one, or name another "
@@ -134,14 +49,197 @@ def _locked(folders: Folders) -> TextIO:
     return lock
 
 
-def _die_with_parent() -> None:
-    """Runs in the child: when the supervisor is killed, its processes must not live on."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+class Supervisor:
+    """Keeps the processes of the Procfile alive until it is told to stop.
+
+    `say(process, line)` is handed what the processes print and what happens to them. `parts` run
+    beside the processes, by name, and get the event that ends them. A part that raises is started
+    again; it ends neither the supervisor nor the other parts.
+    """
+
+    def __init__(
+        self,
+        folders: Folders,
+        environment: dict[str, str],
+        say: Say,
+        procfile: Path = PROCFILE,
+        *,
+        lock: TextIO | None = None,
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
+        self._folders = folders.create()
+        self._procfile = procfile
+        self._say = say
+        self._lock = lock
+        self._parts = parts or {}
+        self._stop = asyncio.Event()
+        self._environment = _environment(folders) | environment
+
+    async def run(self) -> None:
+        """Start everything; returns after SIGINT, SIGTERM or `stop`.
+
+        Raises ProcfileError, and AlreadyRunning when it was not handed the lock from `claim`.
+        """
+        with self._lock or claim(self._folders):
+            commands = read_procfile(self._procfile)
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, self.stop)
+            parts = {name: partial(self._keep_alive, name, c) for name, c in commands.items()}
+            parts |= {name: partial(part, self._stop) for name, part in self._parts.items()}
+            await asyncio.gather(*(self._guard(name, part) for name, part in parts.items()))
+
+    def stop(self) -> None:
+        """Stop everything."""
+        self._stop.set()
+
+    async def _guard(self, name: str, part: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Run a part to its end, again and again while it raises."""
+        back_off = BackOff()
+        while not self._stop.is_set():
+            began = asyncio.get_running_loop().time()
+            try:
+                await part()
+                return
+            except Exception:  # a fault in one part must not end the other processes
+                pause = back_off.next_s(asyncio.get_running_loop().time() - began)
+                self._tell(name, f"ERROR the supervisor failed here; tries again in {pause} s")
+                for line in traceback.format_exc().splitlines():
+                    self._tell(name, line)
+            await self._pause(pause)
+
+    async def _keep_alive(self, name: str, command: str) -> None:
+        back_off = BackOff()
+        while not self._stop.is_set():
+            began, configured = asyncio.get_running_loop().time(), _configured(self._folders)
+            code = await self._run_once(name, command)
+            if self._stop.is_set():
+                return
+            if code == os.EX_CONFIG:
+                self._tell(
+                    name,
+                    f"ended (wrong setting); starts again when {self._folders.settings} changes",
+                )
+                await self._until_configured_anew(configured)
+                continue
+            pause = back_off.next_s(asyncio.get_running_loop().time() - began)
+            self._tell(name, f"ended ({_how_it_ended(code, False)}); starts again in {pause} s")
+            await self._pause(pause)
+
+    async def _run_once(self, name: str, command: str) -> int:
+        """Run a process to its end; returns its exit code, or minus the signal that killed it."""
+        output = OutputPipe(partial(self._tell, name))
+        try:
+            process = await self._start(command, output)
+            try:
+                self._record(name, "started", process.pid, None)
+                code = await self._end_of(process)
+            finally:
+                # What it started and left behind; and itself, when the supervision failed.
+                _signal_group(process, signal.SIGTERM)
+            self._record(name, "ended", process.pid, _how_it_ended(code, self._stop.is_set()))
+            return code
+        finally:
+            await output.close(DRAIN_WITHIN_S)
+
+    async def _start(self, command: str, output: OutputPipe) -> asyncio.subprocess.Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *tied(["/bin/sh", "-c", command], signal.SIGTERM),
+                env=self._environment,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output.write_end,
+                stderr=asyncio.subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C reaches us alone, and we stop them in order
+            )
+        finally:
+            output.started()
+
+    async def _end_of(self, process: asyncio.subprocess.Process) -> int:
+        stopper = asyncio.create_task(self._stop_process(process))
+        try:
+            return await process.wait()
+        finally:
+            stopper.cancel()
+
+    async def _stop_process(self, process: asyncio.subprocess.Process) -> None:
+        await self._stop.wait()
+        with suppress(ProcessLookupError):
+            process.terminate()
+        await asyncio.sleep(STOP_WITHIN_S)
+        _signal_group(process, signal.SIGKILL)
+
+    async def _pause(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stop.wait(), seconds)
+
+    async def _until_configured_anew(self, configured: object) -> None:
+        while not self._stop.is_set() and _configured(self._folders) == configured:
+            await self._pause(LOOK_AT_SETTINGS_EVERY_S)
+
+    def _record(self, name: str, event: str, pid: int, detail: str | None) -> None:
+        now = datetime.now(UTC)
+        row = {"process": name, "ts": now, "event": event, "pid": pid, "detail": detail}
+        try:
+            segment.write_row(self._folders, "processes", "supervisor", row)
+        except (OSError, SettingsError) as error:  # a full disk must not end the supervision
+            self._tell(name, f"WARNING its {event} could not be written down: {error}")
+
+    def _tell(self, name: str, line: str) -> None:
+        with suppress(OSError, ValueError):  # the terminal is gone, or cannot show a character
+            self._say(name, line)
+
+
+class BackOff:
+    """How long to wait before each new start: longer each time, until one has run for a while."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+
+    def next_s(self, ran_s: float) -> int:
+        """Return the pause [s] after something that ran for `ran_s` seconds."""
+        self._failures = 0 if ran_s >= STEADY_S else self._failures
+        pause = BACK_OFF_S[min(self._failures, len(BACK_OFF_S) - 1)]
+        self._failures += 1
+        return pause
+
+
+def _environment(folders: Folders) -> dict[str, str]:
+    own_python = str(Path(sys.executable).parent)
+    # Ours come first: a `storage` of somebody else's may be on the path.
+    paths = [str(ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "HOURSIGHT_DATA": str(folders.data),
+        "PATH": f"{own_python}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def _configured(folders: Folders) -> list[tuple[int, int, int] | None]:
+    """What tells whether the settings or the API keys have changed."""
+    stamps: list[tuple[int, int, int] | None] = []
+    for path in (folders.settings, folders.keys):
+        try:
+            about = path.stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((about.st_ino, about.st_size, about.st_mtime_ns))
+    return stamps
+
+
+def _signal_group(process: asyncio.subprocess.Process, number: int) -> None:
+    """Send a signal to a process and to what it has started in its session."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
 
 
 def _how_it_ended(code: int, stopping: bool) -> str:
     if stopping:
         return "stopped with the system"
+    if code == os.EX_CONFIG:
+        return f"wrong setting, exit code {code}"
     if code < 0:
         return f"killed, signal {-code}"
     return f"exit code {code}"

@@ -2,26 +2,28 @@
 
 import argparse
 import logging
-import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 
 import duckdb
 from watchfiles import watch
 
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError
+from storage.config.process_setup import add_data_option, configured
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import restart, stop_on_signals
+from storage.platform.threads import run_supervised
 
-log = logging.getLogger("writer")
+log = logging.getLogger("storage.__main__")
 
 UPKEEP_EVERY_S = 300.0
 # Without news from the watcher the inbox is looked at this often all the same.
@@ -30,20 +32,34 @@ RETRY_AFTER_S = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; when the settings name another lake the process restarts."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
-    parser.add_argument("--data", type=Path, default=os.environ.get("HOURSIGHT_DATA", "var"))
-    data = parser.parse_args().data
-    configure_logging()
+    add_data_option(parser)
+    logs.add_options(parser)
+    arguments = parser.parse_args()
+    data = arguments.data
+    logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
+    run_supervised("writer", partial(open_and_keep, Folders.at(data), stop), stop)
+
+
+def open_and_keep(folders: Folders, stop: threading.Event) -> None:
+    """Open the lake and commit until `stop` is set; exits where a person has to act first.
+
+    After an unforeseen error it is called again: a writer that is opened anew remembers nothing of
+    a commit that it has left halfway.
+    """
     try:
-        writer = Writer.open(data)
-    except (WriterRunning, DataFolderNotWritable, SettingsError) as error:
+        with configured():
+            writer = Writer.open(folders.data)
+    except (WriterRunning, DataFolderNotWritable) as error:
         sys.exit(f"ERROR {error}")
-    log.info("keeping %s", Folders.at(data).lake)
-    with catalog_held_open(Folders.at(data)):
-        keep(writer, Folders.at(data), stop)
-    writer.close()
+    with closing(writer):
+        log.info("keeping %s", folders.lake)
+        with catalog_held_open(folders):
+            keep(writer, folders, stop)
+    if writer.lake_moved:
+        restart()
 
 
 def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
@@ -57,6 +73,9 @@ def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
         drain(writer, stop)
+        if writer.lake_moved:
+            log.info("settings changed: restarting")
+            stop.set()
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
             pieces = iter(writer.upkeep(datetime.now(UTC)))

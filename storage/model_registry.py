@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.model.schema import table
 
@@ -38,7 +39,7 @@ SHIPPED = "shipped"  # the name of the model in the package
 _SERVING, _PREVIOUS = "serving.onnx", "previous.onnx"
 
 
-class ModelMissing(Exception):
+class ModelMissing(HoursightError):
     """There is no model of that name, or none before the present one; the message says which."""
 
 

@@ -1,12 +1,14 @@
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import click
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 import hoursight
+from scripts.cli import cli
 from storage.config.api_keys import ApiKeys
 from storage.config.folders import Folders
 from storage.model.metrics import METRIC_NAMES
@@ -175,6 +177,41 @@ def test_functions_are_listed_with_what_sets_them_off(run: Run, tmp_path: Path) 
     out = run("functions", "--data", str(tmp_path))[1]
     assert "rows in metrics_5m" in out
     assert "not yet" in out
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sql", QUERY],
+        ["schema"],
+        ["functions", "list"],
+        ["models"],
+        ["functions"],
+        ["keys", "list"],
+    ],
+)
+def test_the_data_folder_may_be_named_before_or_after_each_command(
+    run: Run, filled: LakeFixture, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    data = str(filled.folders.data)
+    after = run(*command, "--data", data)
+    assert after[0] == 0
+    assert run("--data", data, *command) == after
+    assert run("--data", "nowhere", *command, "--data", data) == after
+    monkeypatch.setenv("HOURSIGHT_DATA", data)
+    assert run(*command) == after
+
+
+def test_every_command_takes_a_data_folder(run: Run) -> None:
+    def leaves(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+        subcommands = command.commands if isinstance(command, click.Group) else {}
+        for name, each in subcommands.items():
+            yield from leaves(each, (*path, name))
+        if not subcommands:
+            yield path
+
+    for path in leaves(cli, ()):
+        assert "--data DIRECTORY" in run(*path, "--help")[1], path
 
 
 def test_notebooks_get_arrow(filled: LakeFixture) -> None:

@@ -1,18 +1,23 @@
 """`hoursight functions`: the list, the runs, why one failed, a new one, a parked one."""
 
+import re
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 import hoursight
-from functions.engine.catalog_view import Roster
+from functions.engine.caller import FunctionCaller
 from functions.engine.executors.executor import CallResult, RunStopped
+from functions.engine.executors.subprocess_executor import WorkerFactory
+from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
-from scripts.cli.function_list import why
+from functions.engine.user_code import UserCode
+from scripts.cli.function_list import NOT_LOADED, why
 from storage.config.settings import Settings
 from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import save
@@ -79,6 +84,7 @@ def test_why_tells_when_how_and_what_to_do(
 
 def test_why_of_a_function_that_is_well_says_so(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
+    run("call", "good", "--dry-run")
     assert "it has not run yet" in run("functions", "why", "good")[1]
     run("call", "good")
     assert "the last 1 runs went well" in run("functions", "why", "good")[1]
@@ -91,18 +97,18 @@ class Failing:
 
 
 @pytest.fixture
-def parked(house: LakeFixture) -> Roster:
-    """A roster with a function that has failed five times in a row."""
+def parked(house: LakeFixture) -> Runner:
+    """The runner of a function that has failed five times in a row."""
     save(house.folders, "cases", CASES)
-    roster = Roster(Runner(house.folders, Settings(), clock=lambda: NOW))
-    function = roster.find("good").function
+    runner = Runner(house.folders, Settings(), clock=lambda: NOW)
+    function = FunctionCaller(runner).find("good").function
     for i in range(5):
-        roster.runner.run(function, "t", NOW - timedelta(seconds=10 - i), executor=Failing())
-    roster.runner.flush()
-    return roster
+        runner.run(function, "t", NOW - timedelta(seconds=10 - i), executor=Failing())
+    runner.flush()
+    return runner
 
 
-def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Roster) -> None:
+def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Runner) -> None:
     assert "parked: its process was killed" in run("functions", "list")[1]
     told = "\n".join(why(parked, "good"))
     assert "parked after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z" in told
@@ -112,24 +118,101 @@ def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Roster
     assert "good is not parked" in run("functions", "revive", "good")[1]
 
 
-def test_a_changed_source_is_no_longer_parked(run: Run, house: LakeFixture, parked: Roster) -> None:
-    assert parked.known()[0]
+def test_a_changed_source_is_no_longer_parked(
+    run: Run, house: LakeFixture, parked: Runner, engine: UserCode
+) -> None:
+    assert parked.ledger.standing(FunctionCaller(parked).find("good").function).parked
     save(house.folders, "cases", CASES + "# mended\n")
     assert "parked" not in run("functions")[1]
+    engine.look()
+    assert "parked" not in run("functions")[1]
+    assert NOT_LOADED not in run("functions")[1]
+
+
+@pytest.fixture
+def engine(house: LakeFixture) -> Iterator[UserCode]:
+    """What loads the user's files in the running system; a test has it look at the folder."""
+    stop = threading.Event()
+    runner = Runner(house.folders, Settings())
+    users = UserCode(
+        runner, WorkerFactory(house.folders, Settings()), CommitListener(house.folders, stop)
+    )
+    yield users
+    stop.set()
+    for source_worker in users.source_workers.values():
+        source_worker.stop()
 
 
 def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(
-    run: Run, house: LakeFixture
+    run: Run, house: LakeFixture, engine: UserCode
 ) -> None:
     save(house.folders, "broken", "def f(:\n")
+    engine.look()
     assert "cannot be loaded: SyntaxError" in run("functions")[1]
+    assert "nothing runs" in run("functions", "why", "broken")[1]
     code, _, err = run("call", "broken")
     assert (code, "SyntaxError" in err) == (1, True)
     save(house.folders, "cases", CASES)
-    run("functions")
+    engine.look()
     save(house.folders, "cases", CASES + "1 / 0\n")
+    engine.look()
     assert "its last good version runs: ZeroDivisionError" in run("functions")[1]
+    assert "its last good version runs on until" in run("functions", "why", "good")[1]
     assert run("call", "good")[0] == 0
+
+
+MARKS = """
+from pathlib import Path
+Path(__file__).with_name("marker").touch()
+
+@function(on=request(), writes="server_facts")
+def marks(now): return facts(now)
+"""
+
+
+READING = [("list",), ("runs",), ("why", "side_effect"), ("why", "marks"), ("revive", "marks")]
+
+
+@pytest.mark.parametrize("command", READING)
+def test_no_command_but_call_runs_or_keeps_what_is_saved(
+    run: Run, house: LakeFixture, command: tuple[str, ...]
+) -> None:
+    path = save(house.folders, "side_effect", MARKS)
+    run("functions", *command)
+    assert list(house.folders.functions.iterdir()) == [path]
+    assert run("call", "marks")[0] == 0
+    assert (house.folders.functions / "marker").exists()
+
+
+def test_a_file_that_is_not_loaded_yet_says_so(run: Run, house: LakeFixture) -> None:
+    save(house.folders, "side_effect", MARKS)
+    assert re.search(rf"^side_effect +{re.escape(NOT_LOADED)}", run("functions")[1], re.MULTILINE)
+    assert f"side_effect is {NOT_LOADED}" in run("functions", "why", "side_effect")[1]
+    assert "not loaded yet: side_effect.py" in run("functions", "why", "marks")[2]
+
+
+def test_a_new_function_is_made_without_loading_the_others(run: Run, house: LakeFixture) -> None:
+    save(house.folders, "side_effect", MARKS)
+    assert run("functions", "new", "another")[0] == 0
+    names = {path.name for path in house.folders.functions.iterdir()}
+    assert names == {"side_effect.py", "another.py", "test_another.py"}
+
+
+def test_a_changed_file_is_not_loaded_to_be_listed(run: Run, house: LakeFixture) -> None:
+    path = save(house.folders, "cases", CASES)
+    run("call", "good")
+    path.write_text(path.read_text() + MARKS)
+    assert f"its last good version runs: the saved one is {NOT_LOADED}" in run("functions")[1]
+    assert NOT_LOADED in run("functions", "why", "good")[1]
+    assert not (house.folders.functions / "marker").exists()
+
+
+def test_a_call_loads_no_file_that_has_nothing_to_do_with_it(run: Run, house: LakeFixture) -> None:
+    save(house.folders, "cases", CASES)
+    run("call", "good")
+    save(house.folders, "side_effect", MARKS)
+    assert run("call", "good")[0] == 0
+    assert not (house.folders.functions / "marker").exists()
 
 
 def test_runs_lists_the_ledger(run: Run, house: LakeFixture) -> None:
@@ -184,16 +267,14 @@ def test_wrong_json_is_told(run: Run, house: LakeFixture) -> None:
 
 
 PORTIONS = """
-import pyarrow as pa
-from functions.engine.function import Batch, function
-from functions.engine.triggers import every
+from hoursight import Batch, every, function, table
 
 
 @function(on=every("5m"), writes="metrics")
 def portions(now, cursor: str | None) -> Batch:
     "Three portions."
     at = int(cursor or 0) + 1
-    rows = pa.table({"server": [f"s{at}"], "ts": pa.array([now], pa.timestamp("us", "UTC"))})
+    rows = table("metrics").rows([{"server": f"s{at}", "ts": now}])
     return Batch({"metrics": rows}, cursor=str(at), more=at < 3)
 """
 

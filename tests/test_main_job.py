@@ -99,6 +99,7 @@ def test_the_main_job(tmp_path: Path) -> None:
         kill_and_see_it_come_back(demo)
         before = demo.sql("SELECT count(*) AS n, max(ts) AS newest FROM metrics")[0]
     with running(data) as demo:
+        until(demo.fleet, "the site answers")  # newer samples may have come before the first end
         until(
             lambda: demo.sql("SELECT max(ts) AS ts FROM metrics")[0]["ts"] > before["newest"], "on"
         )

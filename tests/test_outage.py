@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ WITHIN_S = 60.0
 SERVERS, STEP, HOUR = 10, timedelta(seconds=20), timedelta(hours=1)
 OVERLAP = timedelta(minutes=2)
 BEGAN = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=10)
-MODULES = {"writer": ("storage",), "collect": ("functions", "collect")}
+MODULES = {"writer": ("storage",), "collector": ("functions", "collector")}
 
 pytestmark = [pytest.mark.quiet, pytest.mark.timeout(240)]
 
@@ -79,7 +79,7 @@ class OutageScene:
 
     def kill_child(self) -> None:
         """SIGKILL to the process that speaks to the source, and to nothing else."""
-        for child in psutil.Process(self._processes["collect"].pid).children():
+        for child in psutil.Process(self._processes["collector"].pid).children():
             child.kill()
 
     def end(self) -> None:
@@ -131,14 +131,14 @@ class OutageScene:
         pytest.fail(f"not within {WITHIN_S:g} s: {what}\n{logs}")
 
     def log(self) -> str:
-        return (self.data / "collect.log").read_text()
+        return (self.data / "collector.log").read_text()
 
 
 @pytest.fixture(scope="module")
 def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OutageScene]:
     scene = OutageScene(tmp_path_factory.mktemp("data"), mongod)
     scene.send(timedelta(minutes=15))
-    scene.start("writer", "collect")
+    scene.start("writer", "collector")
     try:
         scene.until_all_came()
         yield scene
@@ -159,9 +159,9 @@ def without_the_child(scene: OutageScene) -> None:
 
 
 def without_collect(scene: OutageScene) -> None:
-    scene.kill("collect")
+    scene.kill("collector")
     scene.send(HOUR)
-    scene.start("collect")
+    scene.start("collector")
 
 
 def without_the_writer(scene: OutageScene) -> None:
@@ -173,11 +173,11 @@ def without_the_writer(scene: OutageScene) -> None:
 
 
 def without_anything(scene: OutageScene) -> None:
-    scene.kill("writer", "collect")
+    scene.kill("writer", "collector")
     scene.mongod.kill()
     scene.mongod.start()
     scene.send(HOUR)
-    scene.start("writer", "collect")
+    scene.start("writer", "collector")
 
 
 @pytest.mark.parametrize(
@@ -194,14 +194,49 @@ def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
     assert 0 <= again <= SERVERS * (OVERLAP // STEP + 1)
 
 
+def test_a_collector_that_starts_on_a_damaged_catalog_goes_on_when_it_is_repaired(
+    scene: OutageScene,
+) -> None:
+    scene.kill("collect")
+    inbox = scene.data / "inbox"
+    scene.wait(lambda: not list(inbox.glob("*.parquet")), "the cursor is in the lake alone")
+    scene.kill("writer")
+    again = scene.fetched() - scene.sent
+    with damaged(scene.data):
+        scene.send(HOUR)
+        before = len(scene.log())
+        scene.start("collect")
+        waits = "fleet unreachable: LakeUnreadable: "
+        scene.wait(lambda: scene.log()[before:].count(waits) > 1, "it is tried again")
+        assert list(inbox.glob("*-metrics-*.parquet")) == []
+    scene.wait(lambda: list(inbox.glob("*-metrics-*.parquet")), "the inbox fills after the repair")
+    scene.start("writer")
+    scene.until_all_came()
+    assert 0 <= scene.fetched() - scene.sent - again <= SERVERS * (OVERLAP // STEP + 1)
+
+
+@contextmanager
+def damaged(data: Path) -> Iterator[None]:
+    """A catalog that holds nonsense for the time of the context."""
+    files = [data / f"catalog.sqlite{end}" for end in ("", "-wal", "-shm")]
+    kept = {
+        path: path.rename(path.with_name(f"kept-{path.name}")) for path in files if path.exists()
+    }
+    files[0].write_bytes(b"no database" * 100)
+    yield
+    files[0].unlink()
+    for path, aside in kept.items():
+        aside.rename(path)
+
+
 def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(
     scene: OutageScene, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    scene.kill("collect")
+    scene.kill("collector")
     before = scene.until
     scene.send(HOUR, lost=True)
     scene.send(timedelta(minutes=5))
-    scene.start("collect")
+    scene.start("collector")
     scene.until_all_came()
     after = before + HOUR + STEP
     hoursight.main(["sources", "--data", str(scene.data)])

@@ -19,7 +19,7 @@ sys.meta_path.insert(0, Blocked())
 
 RUN = """
 from datetime import UTC, datetime, timedelta
-from functions.engine import registry
+from functions.engine.function_catalog import FunctionCatalog
 from functions.engine.runner import Runner
 from storage.config.folders import Folders
 from storage.lake.writer import Writer
@@ -31,8 +31,9 @@ writer = Writer.open(data)
 fleet = SimulatorSettings(enabled=True, servers=2, history_days=1.1)
 settings = Settings(sources=SourceSettings(simulator=fleet))
 runner = Runner(Folders.at(data), settings)
+catalog = FunctionCatalog(Folders.at(data), settings)
 for name in ("simulator", "rollup", "forecast", "risk"):
-    run = runner.run(registry.find(name), "test", now)
+    run = runner.run(catalog.find(name).function, "test", now)
     assert run.error is None, run.error
     writer.commit_waiting(now)
 import storage.__main__, functions.__main__, web.__main__, hoursight

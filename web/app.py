@@ -16,6 +16,7 @@ from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
 from storage.ipc.push_protocol import rejection_json
+from web import telemetry
 from web.api import functions_api, health, ingest_api
 from web.api.openapi import KEYS, SECURITY
 from web.auth import OPEN, Auth, admitted
@@ -52,7 +53,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     app = Litestar(
         route_handlers=[
             *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES,
-            *functions_api.ROUTES, *ingest_api.ROUTES,
+            *functions_api.ROUTES, *ingest_api.ROUTES, *telemetry.ROUTES,
             live, _static(),
         ],
         guards=[admitted],
@@ -61,6 +62,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
             "live": Provide(lambda: pages, sync_to_thread=False),
         },
         lifespan=[pages.watching],
+        on_shutdown=[lake.close],
         exception_handlers={
             LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
             ServerNotFound: _unknown_server, HttpRejection: _refused_with_remedy,
@@ -75,6 +77,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live = lake, pages
+    app.state.telemetry = telemetry.Telemetry(lake)
     app.state.access, app.state.under_way = Auth(lake.folders, exposed), ingest_api.InFlightLimit()
     return app
 
@@ -98,7 +101,9 @@ def _wants_data(request: AnyRequest) -> bool:
     path = request.url.path
     if request.method not in ("GET", "HEAD"):
         return True
-    return path.rpartition(".")[2] in FORMS or path.startswith(("/charts/", "/readyz", "/api/"))
+    return path.rpartition(".")[2] in FORMS or path.startswith(
+        ("/charts/", "/readyz", "/api/", "/metrics")
+    )
 
 
 def _answer(

@@ -41,8 +41,7 @@ class Auth:
         try:
             self._check(headers, scope)
         except ApiKeyError as error:
-            what, _, remedy = str(error).partition(": ")
-            raise HttpRejection(503, what, remedy) from error
+            raise HttpRejection(503, error.message, error.remedy or "") from error
 
     def _check(self, headers: Mapping[str, str], scope: str) -> None:
         local = not self._exposed and _is_local(headers)

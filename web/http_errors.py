@@ -4,11 +4,15 @@ from collections.abc import Mapping
 
 from litestar.exceptions import HTTPException
 
+from storage.errors import HoursightError
+
 __all__ = ["HttpRejection"]
 
 
-class HttpRejection(HTTPException):
+class HttpRejection(HoursightError, HTTPException):
     """A request that is not taken; `remedy` says what the sender can do."""
+
+    remedy: str
 
     def __init__(
         self,
@@ -17,5 +21,5 @@ class HttpRejection(HTTPException):
         remedy: str,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(status_code=status_code, detail=message, headers=dict(headers or {}))
-        self.remedy = remedy
+        super().__init__(message, remedy)
+        self.status_code, self.headers = status_code, dict(headers or {})

@@ -1,6 +1,6 @@
 """The lake as the site sees it: opened when first asked for, and anew when it is another one."""
 
-import threading
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,8 +8,11 @@ from pathlib import Path
 
 from storage.config.folders import Folders
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+from storage.query.shared_reader import SharedReader
 
 __all__ = ["LakeMissing", "LakeSession", "LakeUnreadable", "QueryFailed", "sql"]
+
+log = logging.getLogger(__name__)
 
 _SQL = Path(__file__).parent / "sql"
 _VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fleet_now'"
@@ -20,35 +23,21 @@ class LakeSession:
 
     def __init__(self, data: Path | str) -> None:
         self.folders = Folders.at(data)
-        self._lock = threading.Lock()
-        self._reader: Reader | None = None
+        self._reader = SharedReader(self.folders.data, self._check)
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
         """A reader that stays on the newest commit; LakeMissing, LakeUnreadable or QueryFailed."""
-        try:
-            with self._opened().pinned() as reader:
-                yield reader
-        except QueryFailed:
-            self._forget()
-            raise
+        with self._reader.use() as reader, reader.pinned() as pinned:
+            yield pinned
 
-    def _opened(self) -> Reader:
-        with self._lock:
-            if self._reader is None or self._reader.replaced():
-                self._reader = None
-                self._reader = self._open()
-            return self._reader
+    def close(self) -> None:
+        """Close the reader; the next snapshot opens it again."""
+        self._reader.close()
 
-    def _open(self) -> Reader:
-        reader = Reader.open(self.folders.data)
+    def _check(self, reader: Reader) -> None:
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
-            raise LakeMissing(self.folders)  # the writer is just making it
-        return reader
-
-    def _forget(self) -> None:
-        with self._lock:
-            self._reader = None
+            raise LakeMissing(self.folders.data)  # the writer is just making it
 
 
 @cache

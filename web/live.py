@@ -74,6 +74,7 @@ class Live:
         """`changed` with the names of the tables, `charts` when what charts show has changed."""
         page = _OpenPage()
         self._pages.add(page)
+        log.debug("a page is connected: %d now", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
             while not self._stop.is_set():
@@ -83,11 +84,13 @@ class Live:
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
             self._pages.discard(page)
+            log.debug("a page has left: %d now", len(self._pages))
 
     async def _watch(self) -> None:
         while not self._stop.is_set():
             try:
                 async for tables in table_changes(self._data, self._stop):
+                    log.debug("commit received: %s", ", ".join(sorted(tables)))
                     for page in self._pages:
                         page.tell(tables)
             except (OSError, RuntimeError):  # the folder cannot be watched

@@ -10,6 +10,7 @@ import msgspec
 from functions.connectors.connector import Page, ReadOptions, Unreachable
 from functions.normalize.file_readers import FORMS, Chunk, FileUnreadable, read_chunks
 from storage.model.periods import parse_period
+from storage.platform.error_text import bounded
 
 __all__ = ["FileConnector", "FolderConnection", "connect"]
 
@@ -137,9 +138,10 @@ class WatchedFolder:
                     self._check(chunk)
                 yield _page(chunk, FilePosition(path.name, stamp, read, at.done))
         except FileUnreadable as error:
+            why = bounded(str(error))
             if not self._wanted.dry:
-                _reject(path, self._path / "rejected", str(error), read)
-            told = f"{path.name} is rejected: {error}"
+                _reject(path, self._path / "rejected", why, read)
+            told = f"{path.name} is rejected: {why}"
             yield Page((), msgspec.to_builtins(FilePosition(done=at.done)), (told,), refused=1)
             return
         except FileNotFoundError:

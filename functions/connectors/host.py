@@ -17,6 +17,7 @@ from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.model.metrics import METRICS
+from storage.model.names import check_name
 from storage.model.profiles import profile_of
 from storage.model.schema import table
 
@@ -72,10 +73,12 @@ class HostReading:
 Probe = Callable[[float | None], HostReading]
 
 
-@function(on=every("5s"), writes=("metrics", "server_facts"))
+# Without a cursor it takes two readings instead of one; what it misses cannot be had later.
+@function(on=every("5s"), writes=("metrics", "server_facts"), cursor_required=False)
 def host(now: datetime, cursor: str | None) -> Batch:
     """This machine's own 14 metrics."""
-    return take(now, cursor, socket.gethostname().lower(), read_host, time.sleep)
+    server = check_name("host name", socket.gethostname().lower(), "set it with hostnamectl")
+    return take(now, cursor, server, read_host, time.sleep)
 
 
 def take(
@@ -300,7 +303,9 @@ def _parsed(cursor: str | None) -> HostCounters | None:
             links={name: (int(a), int(b)) for name, (a, b) in body["links"].items()},
             java=_parsed_scan(body["java"]),
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+    except (
+        ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
+    ):  # fmt: skip
         return None
 
 

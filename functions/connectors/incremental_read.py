@@ -5,9 +5,11 @@ than what was read, so that after a restart what was not yet whole is fetched ag
 the same then, and the writer takes each (server, ts) once.
 """
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -26,9 +28,13 @@ from functions.normalize.mapper import Mapper
 from functions.normalize.reject_log import RejectLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import METRICS, Metric
+from storage.model.schema import TIMESTAMP
 
 __all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
+
+log = logging.getLogger(__name__)
 
 MAX_DOCUMENTS = 50_000
 # A run ends after so long, well before its deadline, so that what a slow source gave is kept.
@@ -93,13 +99,13 @@ class IncrementalRead:
     def run(self, now: datetime, cursor: str | None) -> Batch:
         """The next rows; the batch says whether there are more."""
         if cursor != self._returned:  # a restart, or rows that were not taken
+            log.debug("%s resumes from %.200s", self._source.name, cursor)
             self._begin(cursor)
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._begin, cursor)
+            undo.callback(self.close)
             batch = self._batch(now)
-        except BaseException:
-            self.close()
-            self._begin(cursor)
-            raise
+            undo.pop_all()
         self._returned = batch.cursor or cursor
         return batch
 
@@ -107,6 +113,7 @@ class IncrementalRead:
         """Hang up; the next run connects again."""
         feed, self._feed = self._feed, None
         if feed is not None:
+            log.debug("%s: the connection is closed", self._source.name)
             feed.close()
 
     def _begin(self, cursor: str | None) -> None:
@@ -138,6 +145,7 @@ class IncrementalRead:
     def _fetch(self, haul: "ReadBatch", now: datetime) -> None:
         if self._feed is None:
             self._feed = self._connect()
+            log.debug("%s: connected", self._source.name)
         pages, give_up = self._feed.pages(self._position, now), time.monotonic() + PATIENCE_S
         try:
             for page in pages:
@@ -148,6 +156,7 @@ class IncrementalRead:
         except Unreachable:
             if not haul.moved:
                 raise
+            log.debug("%s: lost in the middle of a fetch", self._source.name)
             haul.more = True  # what came counts, and the next run meets the same trouble at once
             self.close()
         finally:
@@ -173,10 +182,19 @@ class IncrementalRead:
                 haul.add(mapped.rows)
             else:
                 self._gathering.add(mapped.rows)
+        if log.isEnabledFor(logging.DEBUG):
+            self._log_page(page, newest)
         if page.final:
             self._marks.clear()
             haul.add(self._gathering.take_all() if self._gathering is not None else None)
         self._marks.append(CursorMark(page.position, newest))
+
+    def _log_page(self, page: Page, newest_us: int) -> None:
+        newest = pc.cast(pa.scalar(newest_us), TIMESTAMP) if newest_us else "no row"
+        log.debug(
+            "%s: page of %d documents, %d refused, newest row so far %s, position %.200s",
+            self._source.name, len(page.documents), page.refused, newest, page.position,
+        )  # fmt: skip
 
     def _cursor(self) -> str:
         """The newest position after which everything comes that is still needed."""
@@ -221,7 +239,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 def _parsed(cursor: str | None) -> SourceCursor:
     """The cursor; from the start for one that is absent or of another version."""
     try:
-        found = msgspec.json.decode(cursor or "", type=SourceCursor)
-    except msgspec.DecodeError:
+        found = decode_json(cursor or "", SourceCursor)
+    except InvalidJson:
         return SourceCursor(None)
     return found if found.version == VERSION else SourceCursor(None)

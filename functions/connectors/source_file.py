@@ -13,6 +13,7 @@ from functions.connectors.connector import Connector, ReadOptions
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from storage.config.folders import Folders
+from storage.model.names import check_name
 from storage.model.periods import parse_period
 from storage.model.schema import STOCK, Schema
 
@@ -38,6 +39,8 @@ class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 parse_period(getattr(self, key))
             except ValueError as error:
                 raise ValueError(f"{key} is {error}") from None
+        if self.site is not None:
+            check_name("site", self.site, "write another name of the site")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,5 +102,5 @@ def parsed(text: bytes) -> dict[str, Any]:
     """The content of a source file; SourceInvalid when it is no TOML."""
     try:
         return tomllib.loads(text.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SourceInvalid(f"it is no TOML: {error}") from error

@@ -9,7 +9,6 @@ onnxruntime and NumPy are all this needs. Scaling, gaps and ranges are inside th
 import base64
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
     NotImplemented as NotSupported,
 )
 
-from storage.config.folders import Folders
+from storage.config.folders import Folders, default_data
+from storage.errors import HoursightError
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -64,7 +64,7 @@ Floats = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
 
-class ModelUnusable(Exception):
+class ModelUnusable(HoursightError):
     """The file cannot be served; the message names the path, what is wrong and the remedy."""
 
 
@@ -204,7 +204,7 @@ _REMEDY = (
 
 
 def _file(path: Path | str | None) -> Path:
-    place = Path(path or os.environ.get("HOURSIGHT_DATA", "var"))
+    place = Path(path or default_data())
     if path and not place.is_dir():
         return place
     return Folders.at(place).own_model or SHIPPED
@@ -229,7 +229,7 @@ def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
     try:
         card: Mapping[str, Any] = json.loads(told)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelUnusable(f"{path}: its card cannot be read ({error}); {_REMEDY}") from error
     if card.get("contract") != CONTRACT:
         raise ModelUnusable(

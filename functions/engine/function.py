@@ -4,7 +4,7 @@ import hashlib
 import inspect
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +13,9 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.triggers import Rows, Trigger
+from functions.engine.triggers import Request, Rows, Trigger
+from storage.errors import HoursightError
+from storage.model.names import check_names
 from storage.model.periods import parse_period
 from storage.model.schema import table
 
@@ -26,8 +28,10 @@ __all__ = [
 ARGUMENTS = ("now", "window", "shelf", "cursor", "settings", "paths", "body")
 
 
-class Unreachable(Exception):
+class Unreachable(HoursightError):
     """A source does not answer: no fault of the function, which is tried again and never parked."""
+
+    retryable = True
 
 
 UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
@@ -66,6 +70,12 @@ class Declared(msgspec.Struct, frozen=True):
     code_hash: str  # of the source file that it stands in
     deadline: timedelta = timedelta(seconds=30)
     memory_mb: int = 512
+    cursor_required: bool = True
+
+    def answers_to(self, name: str) -> bool:
+        """Return True if `name` is its name or the path of one of its requests."""
+        paths = {t.path for t in self.on if isinstance(t, Request) and t.path}
+        return name == self.name or name in paths
 
 
 class Function(Declared, frozen=True, kw_only=True):
@@ -97,7 +107,7 @@ class Function(Declared, frozen=True, kw_only=True):
                 f"{self.name} returned rows for {', '.join(sorted(strangers))}: name the table in "
                 f"@function(writes=…), which has {', '.join(self.writes)}"
             )
-        return result
+        return _with_valid_names(result)
 
 
 def function(
@@ -106,12 +116,14 @@ def function(
     writes: str | tuple[str, ...],
     deadline: str = "30s",
     memory_mb: int = 512,
+    cursor_required: bool = True,
 ) -> Callable[[Callable[..., Any]], Function]:
     """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
     An adapter or a user's function that runs longer than `deadline`, or whose process holds more
-    than `memory_mb`, is stopped. Raises UnknownTable, and TypeError for an argument that no
-    function is handed.
+    than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
+    there waits; with `cursor_required=False` it begins without one. Raises UnknownTable, and
+    TypeError for an argument that no function is handed.
     """
     triggers = on if isinstance(on, tuple) else (on,)
     tables = writes if isinstance(writes, tuple) else (writes,)
@@ -138,10 +150,21 @@ def function(
             )
         return Function(
             call.__name__, triggers, tables, purpose, needs, _code_hash(call), within, memory_mb,
-            call=call,
+            cursor_required, call=call,
         )  # fmt: skip
 
     return register
+
+
+def _with_valid_names(batch: Batch) -> Batch:
+    """The batch without rows whose names the writer would refuse, and with the reasons."""
+    checked = {name: check_names(rows, table(name).columns) for name, rows in batch.rows.items()}
+    return replace(
+        batch,
+        rows={name: each.rows for name, each in checked.items()},
+        refused=batch.refused + sum(each.refused for each in checked.values()),
+        reasons=(*batch.reasons, *(why for each in checked.values() for why in each.reasons)),
+    )
 
 
 def functions_in(module: ModuleType) -> list[Function]:

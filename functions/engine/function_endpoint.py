@@ -1,22 +1,24 @@
 """The door of the running system: calls that come over the socket, answered as JSON."""
 
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from functions.engine import registry
 from functions.engine.executors.executor import Executor
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
-from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Batch, Declared
+from functions.engine.function_catalog import FunctionCatalog, UnknownFunction
 from functions.engine.runner import Run, Runner
-from functions.engine.triggers import Request
 from functions.engine.user_code import UserCode
+from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = ["FunctionEndpoint", "rows_as_json"]
+
+log = logging.getLogger(__name__)
 
 # More is in the lake, for whoever wants it.
 MAX_ROWS = 10_000
@@ -39,15 +41,17 @@ class FunctionEndpoint:
         self._runner = runner
         self._worker_factory = worker_factory
         self._users = users
+        self._catalog = FunctionCatalog(runner.folders, runner.settings, users.entries)
 
     def answer(self, question: bytes) -> tuple[int, bytes]:
         """Status and body for a question."""
         try:
-            asked = msgspec.json.decode(question, type=FunctionCall)
-        except msgspec.DecodeError as error:
+            asked = decode_json(question, FunctionCall, narrow=True)
+        except InvalidJson as error:
             return 400, _error(str(error))
         if asked.now is not None and asked.now.tzinfo is None:
             return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
+        log.debug("call of %s as of %s%s", asked.name, asked.now, ", dry" if asked.dry_run else "")
         try:
             with self._found(asked.name) as (function, executor):
                 run = self._runner.run_whole(
@@ -58,7 +62,7 @@ class FunctionEndpoint:
                     executor=executor,
                     body=asked.body,
                 )
-        except registry.UnknownFunction as error:
+        except UnknownFunction as error:
             return 404, _error(str(error))
         self._runner.flush()
         return STATUS.get(run.outcome, 500), _told(run)
@@ -66,26 +70,19 @@ class FunctionEndpoint:
     @contextmanager
     def _found(self, name: str) -> Iterator[tuple[Declared, Executor | None]]:
         """A function, by its name or the path of its request, and whose hands it lives in."""
-        known = self._users.functions()
-        for function, source_worker in known:
-            paths = {t.path for t in function.on if isinstance(t, Request) and t.path}
-            if name not in {function.name, *paths}:
-                continue
-            if "cursor" in function.needs:  # where one run ends the next goes on
-                yield function, source_worker.executor
-                return
+        entry = self._catalog.find(name)
+        if entry.source is None:
+            yield entry.function, None
+            return
+        source_worker = self._users.source_worker(entry.source) if entry.source.path else None
+        if source_worker is not None and "cursor" in entry.function.needs:
+            yield entry.function, source_worker.executor  # where one run ends the next goes on
+        elif source_worker is not None:
             with source_worker.pool.one() as executor:
-                yield function, executor
-            return
-        ours = registry.find(name, also=[function.name for function, _ in known])
-        if ours in registry.thinkers():
-            yield ours, None
-            return
-        executor = SubprocessExecutor(self._worker_factory, CodeSource(module=ours.call.__module__))
-        try:
-            yield ours, executor
-        finally:
-            executor.close()
+                yield entry.function, executor
+        else:
+            with closing(SubprocessExecutor(self._worker_factory, entry.source)) as executor:
+                yield entry.function, executor
 
 
 def rows_as_json(batch: Batch) -> dict[str, list[dict[str, Any]]]:
@@ -106,6 +103,8 @@ def _told(run: Run) -> bytes:
             "duration_ms": run.entry["duration_ms"],
             "row_counts": {name: rows.num_rows for name, rows in run.batch.rows.items()},
             "rows": rows_as_json(run.batch),
+            "refused": run.batch.refused,
+            "reasons": run.batch.reasons,
         }
     )
 

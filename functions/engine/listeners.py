@@ -1,5 +1,6 @@
 """What happens outside while a process waits: commits and files, told to those whom it concerns."""
 
+import logging
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -10,8 +11,11 @@ from watchfiles import watch
 
 from storage.config.folders import Folders
 from storage.inbox.notify import watch_table_changes
+from storage.platform.threads import SupervisedThread
 
-__all__ = ["CommitListener", "WakeEvent", "matching", "watch_files"]
+__all__ = ["CommitListener", "FileWatch", "WakeEvent", "matching"]
+
+log = logging.getLogger(__name__)
 
 LOOK_EVERY_MS = 1000
 # What is written in one go is told as one.
@@ -54,7 +58,7 @@ class CommitListener:
         self._stop = stop
         self._lock = threading.Lock()
         self._mailboxes: set[WakeEvent] = set()
-        threading.Thread(target=self._gather, daemon=True, name="news").start()
+        SupervisedThread("news", self._gather, stop).start()
 
     def subscribe(self, mailbox: WakeEvent) -> None:
         """Tell this one too from now on."""
@@ -69,26 +73,39 @@ class CommitListener:
     def _gather(self) -> None:
         for tables in watch_table_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
             if tables:
+                log.debug("commit received: %s", ", ".join(sorted(tables)))
                 with self._lock:
                     for mailbox in self._mailboxes:
                         mailbox.post(tables)
 
 
-def watch_files(
-    folders: Folders,
-    pattern: str,
-    since: datetime | None,
-    mailbox: WakeEvent,
-    stop: threading.Event,
-) -> None:
-    """Post the files that match and are newer than `since`, then those that come or change."""
-    known = {p: at for p, at in matching(folders, pattern).items() if since and at <= _ns(since)}
-    for _ in _looks(folders, pattern, stop):
-        found = matching(folders, pattern)
-        fresh = {path for path, at in found.items() if known.get(path) != at}
-        known = found
-        if fresh:
-            mailbox.post(paths={pattern: fresh})
+class FileWatch:
+    """Posts the files that match and are newer than `since`, then those that come or change."""
+
+    def __init__(
+        self, folders: Folders, pattern: str, since: datetime | None, mailbox: WakeEvent
+    ) -> None:
+        self._folders, self._pattern, self._since = folders, pattern, since
+        self._mailbox = mailbox
+        self._known: dict[Path, int] | None = None  # when each had changed that was posted
+
+    def keep_going(self, stop: threading.Event) -> None:
+        """Post until `stop` is set; after an error it can be called again, and posts none twice."""
+        for _ in _looks(self._folders, self._pattern, stop):
+            matches = matching(self._folders, self._pattern)
+            if self._known is None:
+                self._known = self._older(matches)
+            fresh = {path for path, at in matches.items() if self._known.get(path) != at}
+            self._known = matches
+            if fresh:
+                log.debug("%d new files match %s", len(fresh), self._pattern)
+                self._mailbox.post(paths={self._pattern: fresh})
+
+    def _older(self, matches: Mapping[Path, int]) -> dict[Path, int]:
+        if self._since is None:
+            return {}
+        since_ns = int(self._since.timestamp() * 1e9)
+        return {path: at for path, at in matches.items() if at <= since_ns}
 
 
 def matching(folders: Folders, pattern: str) -> dict[Path, int]:
@@ -129,7 +146,3 @@ def _looks(folders: Folders, pattern: str, stop: threading.Event) -> Iterator[No
         except OSError:  # the folder is not there, or no more
             stop.wait(LOOK_EVERY_MS / 1000)
             yield
-
-
-def _ns(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e9)

@@ -15,21 +15,33 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared
 from functions.engine.run_history import RunHistory
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform.error_text import bounded
 
-__all__ = ["FAILURES", "RESUME_AFTER", "SUSPEND_AFTER", "FunctionState", "RunLog", "function_state"]
+__all__ = [
+    "FAILURES",
+    "LOADING",
+    "RESUME_AFTER",
+    "SUSPEND_AFTER",
+    "FunctionState",
+    "RunLog",
+    "function_state",
+]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 SUSPEND_AFTER = 5
 RESUME_AFTER = timedelta(minutes=10)
 # The function's own fault; that a source or the disk does not answer is not.
 FAILURES = frozenset({"failed", "crashed", "timed out", "out of memory"})
 PARDONED = frozenset({"unreachable", "not written"})
+# The trigger of a run that stands for loading a source.
+LOADING = "its source"
 # A ledger that cannot be written is kept in memory up to here.
 MAX_UNWRITTEN = 10_000
 LOOK_BACK_RUNS = 50
@@ -70,6 +82,8 @@ class RunLog:
 
     def enter(self, entry: Entry) -> None:
         """Remember a run until the next flush."""
+        if entry["error"] is not None:
+            entry["error"] = bounded(entry["error"])
         with self._lock:
             self._entries.append(entry)
 
@@ -85,6 +99,7 @@ class RunLog:
             except OSError as error:
                 log.error("the ledger of runs stays in memory for now: %s", error)
                 return
+            log.debug("%d runs written", rows.num_rows)
             self._entries.clear()
 
     def flush_now_and_then(self) -> None:
@@ -93,18 +108,37 @@ class RunLog:
             self._flushed_at = self._clock()
             self.flush()
 
-    def runs(self, function: str, newest: int = LOOK_BACK_RUNS) -> list[Entry]:
-        """The newest runs of a function, committed or not yet, the newest first."""
-        found = {entry["run_id"]: entry for entry in self._committed(function, newest)}
+    def runs(
+        self, function: str, newest: int = LOOK_BACK_RUNS, *, committed: bool = True
+    ) -> list[Entry]:
+        """The newest runs of a function, the newest first; only `committed` ones need the lake.
+
+        Raises LakeUnreadable.
+        """
+        in_lake = self._committed(function, newest) if committed else []
+        found = {entry["run_id"]: entry for entry in in_lake}
         with self._lock:
             pending = [*_waiting(self._folders), *self._entries]
         found |= {entry["run_id"]: entry for entry in pending if entry["function"] == function}
         return sorted(found.values(), key=lambda entry: entry["ts"], reverse=True)[:newest]
 
-    def standing(self, function: Declared) -> FunctionState:
-        """How a function fares, in its present source."""
+    def load_failure(self, source: CodeSource) -> Entry | None:
+        """Return the newest run that says that this very text could not be loaded, else None."""
+        match = {"function": source.name, "trigger": LOADING, "code_hash": source.code_hash}
+        committed = self._past.rows(
+            "SELECT * FROM runs WHERE function = $function AND trigger = $trigger "
+            "AND code_hash = $code_hash ORDER BY ts DESC LIMIT 1",
+            **{name: str(value) for name, value in match.items()},
+        )
+        with self._lock:
+            pending = [*_waiting(self._folders), *self._entries]
+        matching = [entry for entry in pending if match.items() <= entry.items()]
+        return max([*committed, *matching], key=lambda entry: entry["ts"], default=None)
+
+    def standing(self, function: Declared, *, committed: bool = True) -> FunctionState:
+        """How a function fares, in its present source, by the runs that `runs` gives."""
         now = self._clock()  # a replay of a time to come says nothing of the present
-        runs = [run for run in self.runs(function.name) if run["ts"] <= now]
+        runs = [run for run in self.runs(function.name, committed=committed) if run["ts"] <= now]
         return function_state(function.code_hash, runs)
 
     def _committed(self, function: str, newest: int) -> list[Entry]:

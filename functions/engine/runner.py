@@ -20,21 +20,25 @@ from functions.engine.executors.executor import (
     InProcessExecutor,
     RunStopped,
     error_text,
+    outcome_of,
 )
 from functions.engine.executors.subprocess_executor import WorkerFactory
-from functions.engine.executors.worker_protocol import CodeSource
-from functions.engine.function import UNREACHABLE, Batch, Declared
+from functions.engine.executors.worker_protocol import CodeSource, Raised
+from functions.engine.function import Batch, Declared
 from functions.engine.gaps import split_at_gaps
 from functions.engine.run_history import Elsewhere, Here
-from functions.engine.run_log import FAILURES, RunLog
+from functions.engine.run_log import FAILURES, LOADING, RunLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.errors import LakeMissing, LakeUnreadable
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform import logs
+from storage.platform.error_text import bounded
 
 __all__ = ["Run", "Runner"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +48,7 @@ class Run:
     function: str
     batch: Batch
     entry: dict[str, Any]
+    raised: Raised | None = None  # the error of ours that ended it, if one did
 
     @property
     def outcome(self) -> str:
@@ -59,8 +64,13 @@ class Run:
     @property
     def waits(self) -> bool:
         """Whether there was only nothing to run on yet, or the system stops: that is no news."""
-        lake_missing = (self.error or "").startswith("LakeMissing: ")
+        lake_missing = self.raised is not None and self.raised.is_a(LakeMissing)
         return self.outcome == "stopped" or lake_missing
+
+    @property
+    def waits_for_lake(self) -> bool:
+        """Whether it could not run because the lake cannot be read."""
+        return self.raised is not None and self.raised.is_a(LakeUnreadable)
 
     @property
     def is_fault(self) -> bool:
@@ -106,30 +116,45 @@ class Runner:
         Without `hands` it is called in this process. What it raises becomes the run's error: one
         function cannot hurt the rest.
         """
-        now = now or self.clock()
-        began, meter = time.perf_counter(), CostMeter()
-        told = {"trigger": trigger, "ts": now}
+        run_id = uuid.uuid4().hex
+        asked = CallRequest(now or self.clock(), None, paths, body)
+        with logs.during_run(run_id):
+            log.debug("run of %s as of %s (%s)", function.name, asked.now, trigger)
+            run = self._run(function, {"run_id": run_id, "trigger": trigger}, asked, dry, executor)
+            log.debug(
+                "%s %s after %.0f ms: %d rows in, %d out, %.2f s of CPU, snapshot %s%s",
+                run.function, run.outcome, run.entry["duration_ms"], run.entry["rows_in"],
+                run.entry["rows_out"], run.entry["cpu_s"], run.entry["input_snapshot"],
+                ", more to come" if run.batch.more else "",
+            )  # fmt: skip
+        return run
+
+    def _run(
+        self,
+        function: Declared,
+        told: dict[str, Any],
+        asked: CallRequest,
+        dry: bool,
+        executor: Executor | None,
+    ) -> Run:
+        now, began, meter = asked.now, time.perf_counter(), CostMeter()
+        thrown: Raised | None = None
         try:
-            cursor = self._cursor(function.name) if "cursor" in function.needs else None
-            answer = (executor or self._in_place).call(
-                function, CallRequest(now, cursor, paths, body)
-            )
+            cursor = self._cursor(function) if "cursor" in function.needs else None
+            answer = (executor or self._in_place).call(function, replace(asked, cursor=cursor))
             error = None if dry else self._put_away(function, answer, now)
             outcome = "not written" if error else ("ok" if answer.batch.row_count else "nothing")
         except RunStopped as stopped:
-            answer, outcome, error = (
-                CallResult(Batch(), cost=stopped.cost),
-                stopped.outcome,
-                str(stopped),
-            )
+            answer, thrown = CallResult(Batch(), cost=stopped.cost), stopped.raised
+            outcome, error = stopped.outcome, str(stopped)
         except Exception as raised:  # a function is foreign code and may raise anything
-            outcome = "unreachable" if isinstance(raised, UNREACHABLE) else "failed"
-            answer, error = CallResult(Batch()), error_text(raised)
-        told |= {"outcome": outcome, "error": error}
+            answer, thrown = CallResult(Batch()), Raised.of(raised)
+            outcome, error = outcome_of(raised), error_text(raised)
+        told |= {"ts": now, "outcome": outcome, "error": None if error is None else bounded(error)}
         took_ms = 1000 * (time.perf_counter() - began)
         run = Run(
             function.name, answer.batch,
-            told | _entry(function, answer, answer.cost or meter.cost(), took_ms),
+            told | _entry(function, answer, answer.cost or meter.cost(), took_ms), thrown,
         )  # fmt: skip
         if not dry and not run.waits:
             self.ledger.enter(run.entry)
@@ -155,12 +180,13 @@ class Runner:
 
     def failed_to_load(self, source: CodeSource, error: str) -> None:
         """Enter into the ledger that a source cannot be loaded, and why."""
+        error = bounded(error)
         log.error("%s cannot be loaded: %s", source.name, error)
-        self._note(source.name, source.code_hash, "its source", "failed", error)
+        self._note(source.name, source.code_hash, LOADING, "failed", error)
 
     def tell_of_source(self, name: str, kind: str | None, event: str, detail: str | None) -> None:
         """Write down that a source file is `live`, `refused` or `off`."""
-        now = self.clock()
+        now, detail = self.clock(), None if detail is None else bounded(detail)
         row = {"source": name, "ts": now, "kind": kind, "event": event, "detail": detail}
         rows = pa.Table.from_pylist([row], table("sources").arrow)
         try:
@@ -222,22 +248,35 @@ class Runner:
         if batch.cursor is not None:
             self._cursors[function.name] = batch.cursor
 
-    def _cursor(self, name: str) -> str | None:
-        """Where the function's source goes on: as remembered, in the inbox, or in the ledger."""
+    def _cursor(self, function: Declared) -> str | None:
+        """Where the function's source goes on: as remembered, in the inbox, or in the ledger.
+
+        Raises LakeUnreadable when only the ledger can tell and cannot be read: to begin without a
+        cursor would fetch again all that the source has.
+        """
+        name = function.name
         if name not in self._cursors:
-            found = segment.newest_cursor(self.folders, name) or self._committed_cursor(name)
+            waiting = segment.newest_cursor(self.folders, name)
+            found = waiting or self._committed_cursor(function)
+            origin = "the inbox" if waiting else "the lake"
+            log.debug("cursor of %s from %s: %.200s", name, origin if found else "nowhere", found)
             if found is None:
                 return None
             self._cursors[name] = found
         return self._cursors[name]
 
-    def _committed_cursor(self, name: str) -> str | None:
-        found = self._past.rows(
-            "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
-            "ORDER BY created_at DESC LIMIT 1",
-            name=name,
-        )
-        return found[0]["cursor"] if found else None
+    def _committed_cursor(self, function: Declared) -> str | None:
+        try:
+            rows = self._past.rows(
+                "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
+                "ORDER BY created_at DESC LIMIT 1",
+                name=function.name,
+            )
+        except LakeUnreadable:
+            if function.cursor_required:
+                raise
+            return None
+        return rows[0]["cursor"] if rows else None
 
 
 def _whole(runs: list[Run]) -> Run:
@@ -254,7 +293,6 @@ def _whole(runs: list[Run]) -> Run:
 
 def _entry(function: Declared, answer: CallResult, cost: Cost, took_ms: float) -> dict[str, Any]:
     return {
-        "run_id": uuid.uuid4().hex,
         "function": function.name,
         "code_hash": function.code_hash,
         "window_key": answer.batch.window_key,

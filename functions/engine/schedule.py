@@ -16,6 +16,8 @@ __all__ = ["BACK_OFF_S", "LONGEST_WAIT_S", "Schedule"]
 LONGEST_WAIT_S = 1.0
 NOTHING: Mapping[str, set[Path]] = {}
 BACK_OFF_S = (1, 2, 4, 8, 16, 30, 60)
+# What waits for the lake goes on this soon after it can be read again.
+LAKE_RETRY_S = 15
 
 
 @dataclass
@@ -103,11 +105,18 @@ class Schedule:
         rested = self.last is None or now - self.last >= trigger.pause
         return rested and trigger.table in self.changed
 
-    def ran(self, now: datetime, failed: bool, fault: bool = True, more: bool = False) -> None:
+    def ran(
+        self,
+        now: datetime,
+        failed: bool,
+        fault: bool = True,
+        more: bool = False,
+        longest_s: float = BACK_OFF_S[-1],
+    ) -> None:
         """A run is over: after a failure it is tried again, later each time, with jitter.
 
         It is no `fault` of the function when its source or the disk did not answer. When it left
-        `more` behind it is due again at once.
+        `more` behind it is due again at once. `longest_s` bounds the wait unless it is parked.
         """
         self.more = more
         if not failed:
@@ -116,7 +125,8 @@ class Schedule:
             return
         self.failures += 1
         self.faults += fault
-        step = timedelta(seconds=BACK_OFF_S[min(self.failures, len(BACK_OFF_S)) - 1])
+        wait_s = min(longest_s, BACK_OFF_S[min(self.failures, len(BACK_OFF_S)) - 1])
+        step = timedelta(seconds=wait_s)
         pause = RESUME_AFTER if self.parked else step
         self.not_before = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 

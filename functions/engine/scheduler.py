@@ -7,6 +7,7 @@ that nobody waits for it.
 import logging
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import pyarrow.compute as pc
 
@@ -14,14 +15,18 @@ from functions.engine.executors.executor import RunStopped
 from functions.engine.executors.subprocess_executor import LoadFailed, SubprocessExecutor
 from functions.engine.executors.worker_pool import WorkerPool
 from functions.engine.function import Declared
-from functions.engine.listeners import CommitListener, WakeEvent, watch_files
+from functions.engine.listeners import CommitListener, FileWatch, WakeEvent
+from functions.engine.run_log import FunctionState
 from functions.engine.runner import Run, Runner
-from functions.engine.schedule import BACK_OFF_S, LONGEST_WAIT_S, Schedule
+from functions.engine.schedule import BACK_OFF_S, LAKE_RETRY_S, LONGEST_WAIT_S, Schedule
 from functions.engine.triggers import Files
+from storage.errors import LakeUnreadable
+from storage.platform import logs
+from storage.platform.threads import SupervisedThread, run_supervised
 
 __all__ = ["BACK_OFF_S", "Schedule", "SchedulerLoop", "SourceWorker", "run_scheduler"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 
 class SchedulerLoop:
@@ -48,7 +53,12 @@ class SchedulerLoop:
             self._mailbox.arrived.wait(max(0.0, pause))
 
     def _look_for_revival(self, schedule: Schedule) -> None:
-        if not self._runner.ledger.standing(schedule.function).parked:
+        try:
+            parked = self._runner.ledger.standing(schedule.function).parked
+        except LakeUnreadable as error:
+            log.warning("whether %s may run again is not known: %s", schedule.function.name, error)
+            return
+        if not parked:
             log.info("%s runs again", schedule.function.name)
             schedule.revive()
 
@@ -63,7 +73,7 @@ class SourceWorker:
         self._news = news
         self._mailbox = WakeEvent()
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._live, daemon=True, name=executor.source.name)
+        self._thread = SupervisedThread(executor.source.name, self._live, self._stop)
 
     def start(self) -> None:
         """Load the source if that is still to be done, and run what it declares."""
@@ -78,34 +88,62 @@ class SourceWorker:
         self._thread.join()
 
     def _live(self) -> None:
+        self._load()
+        if self._stop.is_set():
+            return
+        ended = threading.Event()
+        self._news.subscribe(self._mailbox)
+        try:
+            schedules = [self._schedule(function, ended) for function in self.executor.functions]
+            SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
+        finally:
+            ended.set()
+            self._news.leave(self._mailbox)
+
+    def _load(self) -> None:
+        """Load the source, and try again until it can be loaded or is stopped."""
         while not self._stop.is_set():
             try:
                 self.executor.load()
-                break
+                return
             except LoadFailed as error:
                 self._runner.failed_to_load(self.executor.source, str(error))
                 self._stop.wait(BACK_OFF_S[-1])
             except RunStopped:
-                return
-        self._news.subscribe(self._mailbox)
-        schedules = [self._schedule(function) for function in self.executor.functions]
-        SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
-        self._news.leave(self._mailbox)
+                if not self._stop.is_set():
+                    raise
 
-    def _schedule(self, function: Declared) -> Schedule:
+    def _schedule(self, function: Declared, ended: threading.Event) -> Schedule:
         schedule = Schedule(function, self.executor)
-        standing = self._runner.ledger.standing(function)
+        standing = self._standing(function)
         schedule.resume(standing)
+        log.debug(
+            "%s goes on: last ran %s, %d failures in a row",
+            function.name, standing.ran_at, standing.failures,
+        )  # fmt: skip
         for trigger in function.on:
             if isinstance(trigger, Files):
-                threading.Thread(
-                    target=watch_files, daemon=True, name=f"files of {function.name}",
-                    args=(
-                        self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox,
-                        self._stop,
-                    ),
-                ).start()  # fmt: skip
+                watch = FileWatch(
+                    self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox
+                )
+                name = f"files of {function.name}"
+                SupervisedThread(name, partial(watch.keep_going, ended), ended).start()
         return schedule
+
+    def _standing(self, function: Declared) -> FunctionState:
+        """How a function fares; while the lake cannot be read, as far as it is known without.
+
+        Raises LakeUnreadable for one that files set off: without the time of its last run it would
+        be handed all of them again.
+        """
+        ledger = self._runner.ledger
+        try:
+            return ledger.standing(function)
+        except LakeUnreadable as error:
+            if any(isinstance(trigger, Files) for trigger in function.on):
+                raise
+            log.warning("%s starts without its earlier runs: %s", function.name, error)
+            return ledger.standing(function, committed=False)
 
 
 def run_scheduler(
@@ -115,7 +153,8 @@ def run_scheduler(
     mailbox = WakeEvent()
     if watch_lake:
         CommitListener(runner.folders, stop).subscribe(mailbox)
-    SchedulerLoop(runner, [Schedule(f) for f in functions], mailbox).keep_going(stop)
+    lane = SchedulerLoop(runner, [Schedule(f) for f in functions], mailbox)
+    run_supervised("functions", partial(lane.keep_going, stop), stop)
     runner.flush()
 
 
@@ -125,6 +164,7 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
     if trigger is None:
         return
     tables, paths = schedule.take()
+    log.debug("%s is due: %s", schedule.function.name, trigger)
     run = runner.run(
         schedule.function, trigger, now, executor=schedule.executor, paths=tuple(sorted(paths))
     )
@@ -136,13 +176,23 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
         return
     schedule.note(tables)
     schedule.paths |= paths
-    schedule.ran(now, failed=True, fault=run.is_fault)
+    longest_s = LAKE_RETRY_S if run.waits_for_lake else BACK_OFF_S[-1]
+    schedule.ran(now, failed=True, fault=run.is_fault, longest_s=longest_s)
+    log.debug(
+        "%s backs off after %d failures in a row, until %s",
+        run.function, schedule.failures, schedule.not_before,
+    )  # fmt: skip
     if not run.waits:
         _tell(run, schedule)
         runner.flush()
 
 
 def _tell(run: Run, schedule: Schedule) -> None:
+    with logs.during_run(run.entry["run_id"]):
+        _log(run, schedule)
+
+
+def _log(run: Run, schedule: Schedule) -> None:
     if run.error:
         log.error("%s %s: %s", run.function, run.outcome, run.error)
         if schedule.parked:

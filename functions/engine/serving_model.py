@@ -1,11 +1,15 @@
 """The shelf: which model file serves, opened once and again when the file changes."""
 
+import logging
+import time
 from pathlib import Path
 
-from functions.engine.forecaster import SHIPPED, Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from storage.config.folders import Folders
 
 __all__ = ["ServingModel"]
+
+log = logging.getLogger(__name__)
 
 
 class ServingModel:
@@ -30,5 +34,12 @@ class ServingModel:
         stamp = (str(path), path.stat().st_mtime_ns if path and path.exists() else 0)
         if self._opened is None or self._opened[0] != stamp:
             self._opened = None
-            self._opened = (stamp, Forecaster.open(path or SHIPPED))
+            began = time.perf_counter()
+            try:
+                model = Forecaster.open(path or SHIPPED)
+            except ModelUnusable as error:
+                log.debug("model refused: %s", error)
+                raise
+            self._opened = (stamp, model)
+            log.debug("model %s opened in %.2f s", model.hash, time.perf_counter() - began)
         return self._opened[1]

@@ -1,11 +1,11 @@
 """What sets a function off: frozen data, judged by the schedule against time, commits and files."""
 
 import re
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
+from cronsim import CronSim, CronSimError
 
-from functions.engine.cron import parse_cron
 from storage.model.periods import parse_period
 
 __all__ = [
@@ -37,17 +37,17 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
 
 
 class Cron(msgspec.Struct, frozen=True, tag="cron"):
-    """At the moments that five cron fields name, in UTC: `cron("30 2 * * mon-fri")`."""
+    """At the times that five cron fields name, in UTC: `cron("30 2 * * mon-fri")`."""
 
     text: str
 
     def due(self, now: datetime, last: datetime) -> bool:
-        """Whether such a moment has come since the last run."""
-        return parse_cron(self.text).next_after(last) <= now
+        """Whether such a time has come since the last run."""
+        return self.next_after(last) <= now
 
     def next_after(self, now: datetime) -> datetime:
-        """The next such moment."""
-        return parse_cron(self.text).next_after(now)
+        """The first such time later than `now`, in UTC."""
+        return next(CronSim(self.text, now.astimezone(UTC)))
 
     def __str__(self) -> str:
         return f"cron {self.text}"
@@ -83,6 +83,16 @@ class Request(msgspec.Struct, frozen=True, tag="request"):
 
 Trigger = Every | Cron | Rows | Files | Request
 
+# Name, what is expected, and the line that has this field alone.
+_CRON_FIELDS = (
+    ("minute", "0 to 59", "{} * * * *"),
+    ("hour", "0 to 23", "* {} * * *"),
+    ("day", "1 to 31, L for the month's last", "* * {} * *"),
+    ("month", "1 to 12 or jan to dec", "* * * {} *"),
+    ("weekday", "0 to 7 or sun to sat, 5L for the month's last Friday, 1#2 for its second Monday",
+     "* * * * {}"),
+)  # fmt: skip
+_LEAP_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -92,9 +102,34 @@ def every(period: str) -> Every:
 
 
 def cron(text: str) -> Cron:
-    """Run at the moments of a cron line: minute, hour, day, month and weekday, in UTC."""
-    parse_cron(text)
+    """Run at the times of a cron line: minute, hour, day, month and weekday, in UTC.
+
+    ValueError names the field that is wrong, its value and what is expected.
+    """
+    fields = text.split()
+    if len(fields) != len(_CRON_FIELDS):
+        raise ValueError(
+            f"{text!r} is not a valid cron line (expected minute, hour, day, month and weekday, "
+            "for example '30 2 * * mon-fri')"
+        )
+    for field, (name, expected, line) in zip(fields, _CRON_FIELDS, strict=True):
+        if not _occurs(line.format(field)):
+            raise ValueError(
+                f"{field!r} is not a valid {name} (expected *, {expected}, a-b, a,b or */n)"
+            )
+    if not _occurs(text):
+        raise ValueError(
+            f"{text!r} never occurs (expected a day that the month has, for example '0 0 28 2 *')"
+        )
     return Cron(text)
+
+
+def _occurs(line: str) -> bool:
+    """Return True if a cron line can be parsed and names a time within 50 years."""
+    try:
+        return next(CronSim(line, _LEAP_YEAR), None) is not None
+    except (CronSimError, ValueError):  # ValueError: int() refuses more than 4300 digits
+        return False
 
 
 def rows(table: str, pause: str | None = None) -> Rows:

@@ -1,14 +1,20 @@
-"""What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time."""
+"""What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time.
+
+Importing this module loads no database engine: user code names `Window` in annotations.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from storage.query import windows
-from storage.query.reader import Reader
+if TYPE_CHECKING:
+    from storage.query import windows
+    from storage.query.reader import Reader
 
 __all__ = ["Window"]
 
@@ -31,16 +37,30 @@ class Window:
         self, stop: datetime, steps: int, among: Sequence[str] | None = None
     ) -> windows.Contexts:
         """The `steps` 5-minute steps before `stop` of every server, or of those named."""
+        from storage.query import windows
+
         return windows.contexts(self.reader, stop, steps, among)
 
     def readings(self, oldest: timedelta) -> windows.LastReadings:
         """The last sample of each server that has one no older than `oldest`."""
+        from storage.query import windows
+
         return windows.readings(self.reader, self.now, oldest)
 
     def forecasts(self) -> windows.IssuedForecasts:
         """The newest forecast of each server."""
+        from storage.query import windows
+
         return windows.forecasts(self.reader, self.now)
+
+    def unforecast(
+        self, issued_at: datetime, silent: timedelta, after: str, limit: int
+    ) -> list[str]:
+        """Up to `limit` servers after `after` that a forecast from `issued_at` is due for."""
+        return windows.unforecast(self.reader, issued_at, silent, after, limit)
 
     def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
         """The 5-minute steps to write anew since the commit at `cursor`, and the next cursor."""
+        from storage.query import windows
+
         return windows.rollup(self.reader, cursor, until)

@@ -1,10 +1,13 @@
 """Where pushed rows come in: read, judged and written down, and only then answered with a 2xx."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,7 +17,7 @@ from functions.ingest import json_records as feed
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.server_facts import ServerFacts
@@ -24,10 +27,14 @@ from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.inbox import segment
+from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
+from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
+
+log = logging.getLogger(__name__)
 
 # Telegraf sends what it gathered at one time in batches right behind each other; Prometheus fills
 # a batch for up to 5 s.
@@ -53,7 +60,7 @@ class IngestService:
         self._lines = TelegrafReader(names)
         self._facts = ServerFacts()
         self._together: GroupCommit[_Batch] = GroupCommit(self._write)
-        self._unused = RejectReasons()  # of requests that brought no row to tell them with
+        self._unclaimed = UnclaimedReasons()
         self.held = {
             source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
             for source, seconds in hold_s.items()
@@ -65,14 +72,25 @@ class IngestService:
 
     def answer(self, question: bytes) -> Answer:
         """Status and body for a push."""
+        began, kind = time.perf_counter(), "push"
         try:
             push = Push.unpacked(question)
-            return self._kinds[push.kind](push)
+            kind = push.kind
+            status, body = self._kinds[kind](push)
+            log.debug(
+                "%s: %d after %.1f ms, %d bytes, answered %.500s",
+                kind, status, 1000 * (time.perf_counter() - began), len(push.body), body,
+            )  # fmt: skip
+            return status, body
+        except InvalidJson as error:
+            log.debug("%s refused, 400: %s", kind, error)
+            return 400, rejection_json(400, f"the push cannot be read: {error}")
         except PushRejected as no:
+            log.debug("%s refused, %d: %s; %s", kind, no.status, no.message, no.remedy)
             return no.status, rejection_json(no.status, no.message, no.remedy)
         except segment.SegmentNotWritten as error:
-            what, _, remedy = str(error).rpartition(": ")
-            return 503, rejection_json(503, what, remedy)
+            log.debug("%s not taken: %s", kind, error)
+            return 503, rejection_json(503, error.message, error.remedy or "")
 
     def recover(self) -> None:
         """Take up what an earlier process had taken and not finished."""
@@ -89,7 +107,7 @@ class IngestService:
             "fields_ignored": taken.ignored[:20],
         }  # fmt: skip
         if sent and not taken.rows.num_rows:
-            self._unused.merge(taken.reasons)
+            self._unclaimed.add(taken.reasons)
             return 422, rejection_json(
                 422, "no record could be used", taken.reasons.first(), **told
             )
@@ -101,10 +119,10 @@ class IngestService:
 
     def _write(self, batches: list[_Batch]) -> None:
         now, refused = self._clock(), RejectReasons()
+        log.debug("%d requests of records are written together", len(batches))
         for _, reasons in batches:
             refused.merge(reasons)
-        unused, self._unused = self._unused, RejectReasons()
-        refused.merge(unused)
+        refused.merge(self._unclaimed.take())
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
             if blocks:
@@ -124,7 +142,7 @@ class IngestService:
             )  # fmt: skip
         if read.readings:
             self.held["influx"].take(entry, read.readings, read.reasons)
-        return _told_of_lines(read)
+        return _partial_write(read.reasons, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
@@ -139,10 +157,11 @@ class IngestService:
 
     def _take_series(self, push: Push) -> Answer:
         entry = WalEntry(push, self._clock())
-        readings = _series_of(entry)
+        reasons = RejectReasons()
+        readings = _series_of(entry, reasons)
         if readings:
-            self.held["remote_write"].take(entry, readings, RejectReasons())
-        return 204, b""
+            self.held["remote_write"].take(entry, readings, reasons)
+        return _partial_write(reasons, "samples")
 
 
 @contextmanager
@@ -151,11 +170,9 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
     intake, stop = IngestService(folders, hold_s=hold_s), threading.Event()
     intake.recover()
     threads = [
-        threading.Thread(target=held.keep_going, args=(stop,), name=source)
+        SupervisedThread(source, partial(held.keep_going, stop), stop).start()
         for source, held in intake.held.items()
     ]
-    for thread in threads:
-        thread.start()
     try:
         with serve_rpc(folders.feed, intake.answer, MAX_PUSH_BYTES):
             yield
@@ -165,9 +182,9 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
             thread.join()
 
 
-def _series_of(entry: WalEntry) -> PartialSamples:
+def _series_of(entry: WalEntry, reasons: RejectReasons | None = None) -> PartialSamples:
     body = decompress(entry.push.body, entry.push.encoding)
-    return read_series(body, entry.received_at)
+    return read_series(body, entry.received_at, reasons)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:
@@ -179,10 +196,8 @@ def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> st
     return given
 
 
-def _told_of_lines(read: TelegrafResult) -> Answer:
-    if not read.reasons:
+def _partial_write(reasons: RejectReasons, what: str) -> Answer:
+    if not reasons:
         return 204, b""
-    reasons = read.reasons.told()
-    refused = sum(reason["count"] for reason in reasons)
-    message = f"partial write: {refused} of {read.lines} lines were refused, the others were taken"
-    return 400, rejection_json(400, message, read.reasons.first(), reasons=reasons)
+    message = f"partial write: {reasons.count} {what} were refused, the others were taken"
+    return 400, rejection_json(400, message, reasons.first(), reasons=reasons.told())

@@ -1,6 +1,5 @@
 """Records pushed as JSON: flat, under our own names or those of the stock mapping."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -18,7 +17,9 @@ from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
 from functions.normalize.timestamps import MISSING, micros
 from storage.inbox.validation import MAX_FUTURE
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import Metric
+from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_records"]
@@ -30,7 +31,6 @@ LARGEST = 3.4e38  # of a 32-bit float
 # What epoch times may count in, and what the mapping calls that.
 UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
 ISO = Time(field="timestamp")
-SERVER_NAME = re.compile(r"[^\s\x00-\x1f](?:[^\x00-\x1f]{0,251}[^\s\x00-\x1f])?")
 _FLAT = read_mapping({})
 _FACTS = {*_FLAT.profile.fields, *_FLAT.site.fields, *_FLAT.cores.fields}
 _KNOWN = {*_FLAT.paths, "@timestamp"}
@@ -53,8 +53,8 @@ class RecordsResult(msgspec.Struct):
 def read_records(body: bytes) -> list[Any]:
     """The records of a JSON body. Raises PushRejected."""
     try:
-        sent = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError, ValueError) as error:
+        sent = decode_json(body)
+    except InvalidJson as error:
         raise PushRejected(
             422, f"the body is no JSON ({error})", "send a list of records as JSON"
         ) from error
@@ -120,9 +120,10 @@ class _RecordValidation:
             np.array([v is None for v in values], bool),
             "no server: name the host as 'server', 'hostname' or 'host'",
         )
-        odd = [v is not None and not _is_name(v) for v in values]
-        self.drop(np.array(odd, bool), "the server is no name: send a text of 1 to 253 characters")
-        return values
+        names = [trimmed(v) for v in values]
+        invalid = [n is None and v is not None for n, v in zip(names, values, strict=True)]
+        self.drop(np.array(invalid, bool), f"server: not a valid name ({EXPECTED}): {REMEDY}")
+        return names
 
     def times(self, now: datetime, epoch: str) -> Micros:
         """Microseconds since 1970; records without a time, or with one to come, are refused."""
@@ -161,12 +162,13 @@ class _RecordValidation:
         if self._names.isdisjoint(_FACTS):
             return {}
         columns = {
-            "profile": self._first(_FLAT.profile.fields), "site": self._first(_FLAT.site.fields),
+            "profile": self._names_in("profile", _FLAT.profile.fields),
+            "site": self._names_in("site", _FLAT.site.fields),
             "cores": self._first(_FLAT.cores.fields),
         }  # fmt: skip
         found = {}
         for place in np.flatnonzero(self.good).tolist():
-            told = (_text(columns["profile"][place]), _text(columns["site"][place]))
+            told = (columns["profile"][place], columns["site"][place])
             fact = ServerFact(int(times[place]), *told, _count(columns["cores"][place]))
             if any(fact.told):
                 found[servers[place]] = fact
@@ -196,6 +198,15 @@ class _RecordValidation:
         written = [v if text else None for v, text in zip(values, texts, strict=True)]
         return np.where(numbers == MISSING, micros(written, ISO, refuse), numbers)
 
+    def _names_in(self, what: str, fields: Iterable[str]) -> Column:
+        """The names of sites or profiles; an invalid one is refused, and its record goes on."""
+        values = self._first(fields)
+        names = [trimmed(v) for v in values]
+        for place, (name, value) in enumerate(zip(names, values, strict=True)):
+            if name is None and isinstance(value, str) and value.strip() and self.good[place]:
+                self._refuse_value(f"{what}: not a valid name ({EXPECTED}): {REMEDY}", place)
+        return names
+
     def _refuse_value(self, reason: str, place: int) -> None:
         self.values_refused += 1
         self.reasons.add(reason, self.records[place])
@@ -215,17 +226,9 @@ def _is_there(value: Any) -> bool:
     return value is not None and value != ""
 
 
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and SERVER_NAME.fullmatch(value) is not None
-
-
 def _all_absent(columns: Iterable[Floats]) -> Mask:
     absent: Mask = np.logical_and.reduce([np.isnan(values) for values in columns])
     return absent
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 def _count(value: Any) -> int | None:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from storage.errors import HoursightError
+
 __all__ = [
     "PRECISIONS",
     "LinePoint",
@@ -38,7 +40,7 @@ _FALSE = frozenset({"f", "F", "false", "False", "FALSE"})
 _LAST_OF_FLOAT = frozenset("0123456789.")
 
 
-class MalformedLine(ValueError):
+class MalformedLine(HoursightError, ValueError):
     """A line that is none; the message says what it should have been."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from functions.ingest.partial_samples import Part, PartialSamples
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
+from storage.model.names import trimmed
 
 __all__ = ["NAMES", "add_series", "server_of"]
 
@@ -78,9 +79,9 @@ def add_series(
     NaN, with which Prometheus marks the end of a series, tells nothing.
     """
     find = SERIES.get(name)
-    server = server_of(labels.get("instance", ""))
+    server = trimmed(server_of(labels.get("instance", "")))
     part = find(labels) if find and server else None
-    if part is None:
+    if part is None or server is None:
         return False
     known = [(m, v) for m, v in zip(moments, values, strict=True) if v == v]
     if known:

@@ -1,19 +1,25 @@
 """What is not taken, and why: whole requests, and single records, lines or values of one."""
 
+import threading
 from typing import Any
 
-__all__ = ["PushRejected", "RejectReasons"]
+from storage.errors import HoursightError
+from storage.model.names import escaped
+
+__all__ = ["PushRejected", "RejectReasons", "UnclaimedReasons"]
 
 MAX_REASONS = 20
 MAX_EXAMPLE = 200
 
 
-class PushRejected(Exception):
+class PushRejected(HoursightError):
     """A request of which nothing can be taken: an HTTP status, the cause and the remedy."""
 
+    remedy: str
+
     def __init__(self, status: int, message: str, remedy: str) -> None:
-        super().__init__(f"{message}: {remedy}")
-        self.status, self.message, self.remedy = status, message, remedy
+        super().__init__(message, remedy)
+        self.status = status
 
 
 class RejectReasons:
@@ -45,7 +51,7 @@ class RejectReasons:
     def words(self) -> tuple[str, ...]:
         """A sentence for each, as the ledger keeps them."""
         return tuple(
-            f"{told['reason']}, as {told['example']} ({told['count']} times)"
+            f"{told['reason']}, as {escaped(str(told['example']))} ({told['count']} times)"
             for told in self.told()
         )
 
@@ -61,6 +67,28 @@ class RejectReasons:
         """The commonest in a sentence."""
         told = self.told()[0]
         return f"{told['reason']} (such as {told['example']!r})"
+
+
+class UnclaimedReasons:
+    """Reasons of requests that brought no row, until a segment can carry them.
+
+    Safe to share between threads: each reason is taken once.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._reasons = RejectReasons()
+
+    def add(self, reasons: RejectReasons) -> None:
+        """Keep these for the next segment."""
+        with self._lock:
+            self._reasons.merge(reasons)
+
+    def take(self) -> RejectReasons:
+        """All that were added since the last time."""
+        with self._lock:
+            taken, self._reasons = self._reasons, RejectReasons()
+        return taken
 
 
 def _short(example: Any) -> Any:

@@ -6,14 +6,16 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from functions.ingest.node_exporter import NAMES, add_series
+from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, RejectReasons
 from storage.inbox.validation import MAX_FUTURE
+from storage.model.names import EXPECTED, REMEDY, trimmed
 
 __all__ = ["WriteRequest", "read_series"]
 
 MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
+INVALID = f"label instance: not a valid name ({EXPECTED}): {REMEDY}"
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -45,8 +47,11 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime) -> PartialSamples:
-    """What a request tells, up to 5 minutes after `now`. Raises PushRejected."""
+def read_series(body: bytes, now: datetime, reasons: RejectReasons | None = None) -> PartialSamples:
+    """The readings of a request, up to 5 minutes after `now`; `reasons` takes what is refused.
+
+    Raises PushRejected.
+    """
     try:
         request = WriteRequest.FromString(body)
     except DecodeError as error:
@@ -58,7 +63,11 @@ def read_series(body: bytes, now: datetime) -> PartialSamples:
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
-        if name in _KNOWN:
+        server = server_of(labels.get("instance", ""))
+        if name in _KNOWN and server and trimmed(server) is None:
+            if reasons is not None:
+                reasons.add(INVALID, labels["instance"], len(series.samples))
+        elif name in _KNOWN:
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
             moments, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
             add_series(readings, name, labels, moments, values)

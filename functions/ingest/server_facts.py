@@ -1,5 +1,6 @@
 """What senders say of their servers beside metrics (profile, site, cores), while it is news."""
 
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -29,20 +30,23 @@ class ServerFact(msgspec.Struct, frozen=True):
 
 
 class ServerFacts:
-    """Knows what was said last."""
+    """Knows what was said last; safe to share between threads."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._known: dict[str, tuple[str | None, str | None, int | None]] = {}
 
     def news(self, facts: Mapping[str, ServerFact]) -> dict[str, pa.Table]:
         """Rows of `server_facts` for what was not said before."""
+        with self._lock:
+            known = {server: self._known.get(server) for server in facts}
         rows = [
             {
                 "server": server, "ts": datetime.fromtimestamp(fact.moment / 1e6, UTC),
                 "profile": profile_of(server, fact.profile), "site": fact.site, "cores": fact.cores,
             }
             for server, fact in facts.items()
-            if self._known.get(server) != fact.told
+            if known[server] != fact.told
         ]  # fmt: skip
         if not rows:
             return {}
@@ -50,6 +54,7 @@ class ServerFacts:
 
     def remember(self, facts: Mapping[str, ServerFact]) -> None:
         """These were said."""
-        if len(self._known) > MAX_SERVERS:
-            self._known.clear()
-        self._known.update({server: fact.told for server, fact in facts.items()})
+        with self._lock:
+            if len(self._known) > MAX_SERVERS:
+                self._known.clear()
+            self._known.update({server: fact.told for server, fact in facts.items()})

@@ -14,6 +14,7 @@ from functions.ingest.partial_samples import Column, Part, PartialSamples
 from functions.ingest.rejection import RejectReasons
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
+from storage.model.names import EXPECTED, REMEDY, trimmed
 
 __all__ = ["INPUTS", "TelegrafReader"]
 
@@ -89,6 +90,7 @@ class _SeriesPlan:
     server: str | None
     fields: Fields
     by_pid: bool
+    why_none: str = "no server: send it in the tag 'host'"
     template: _Template | None = None
 
 
@@ -167,10 +169,16 @@ class TelegrafReader:
         return plan
 
     def _made(self, measurement: str, tags: Tags) -> _SeriesPlan:
-        server = next((tags[name] for name in HOST_TAGS if name in tags), None)
+        tag = next((name for name in HOST_TAGS if name in tags), None)
         known = INPUTS.get(measurement)
         fields = self._own if known is None else {**self._own, **known(tags)}
-        return _SeriesPlan(server, fields, measurement == "procstat" and "cpu_usage" in fields)
+        by_pid = measurement == "procstat" and "cpu_usage" in fields
+        if tag is None:
+            return _SeriesPlan(None, fields, by_pid)
+        server = trimmed(tags[tag])
+        return _SeriesPlan(
+            server, fields, by_pid, f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
+        )
 
 
 def _take(columns: _SeriesColumns, body: str, moment: int) -> bool:
@@ -201,7 +209,7 @@ def _take_slowly(columns: _SeriesColumns, body: str, moment: int) -> bool:
         moments.append(moment)
         values.append(value)
     if not found and plan.server is None and plan.fields.keys() & dict(pairs):
-        raise MalformedLine("no server: send it in the tag 'host'")
+        raise MalformedLine(plan.why_none)
     if found and not plan.by_pid and '"' not in body and "\\" not in body:
         plan.template = _template(
             tuple((name, _form(text, name in plan.fields)) for name, text in pairs)

@@ -19,7 +19,7 @@ from storage.inbox import segment
 
 __all__ = ["WriteBuffer"]
 
-log = logging.getLogger("functions")
+log = logging.getLogger(__name__)
 
 # What waits is in the memory too.
 MAX_WAITING_BYTES = 64 << 20
@@ -60,12 +60,15 @@ class WriteBuffer:
         self._lock = threading.Lock()
         self._new, self._aging = _Generation(), _Generation()
         self._going: list[tuple[str, pa.Table]] = []
-        self._gone: list[Path] = []
+        self._gone: list[Path] = []  # their rows are in segments
+        self._stuck: set[Path] = set()  # of those, the ones that cannot be removed yet
         self._refused = RejectReasons()
 
     def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectReasons) -> None:
         """Return when they are on the disk. Raises SegmentNotWritten, or PushRejected (429)."""
-        if self._new.bytes + self._aging.bytes + len(entry.push.body) > MAX_WAITING_BYTES:
+        with self._lock:
+            waiting = self._new.bytes + self._aging.bytes
+        if waiting + len(entry.push.body) > MAX_WAITING_BYTES:
             raise PushRejected(
                 429, "more waits to be written than can be held", "send it again in some seconds"
             )
@@ -80,8 +83,9 @@ class WriteBuffer:
                     self._new.bytes += len(entry.push.body)
             except (msgspec.DecodeError, PushRejected) as error:
                 log.error("%s cannot be read, and goes to rejected/: %s", path, error)
-                path.rename(self._folders.rejected / path.name)
+                self._put_aside(path)
                 continue
+            log.debug("%s: %s is taken up again", self._source, path.name)
             self._new.files.append(path)
 
     def keep_going(self, stop: threading.Event) -> None:
@@ -89,7 +93,7 @@ class WriteBuffer:
         while not stop.wait(self._hold_s):
             try:
                 self.turn()
-            except segment.SegmentNotWritten as error:  # nothing goes until the disk goes on
+            except OSError as error:  # nothing goes until the disk goes on
                 log.error("%s: %s", self._source, error)
                 stop.wait(RETRY_S)
 
@@ -105,12 +109,13 @@ class WriteBuffer:
             self._aging, self._new = self._new, _Generation()
         try:
             rows = self._assembler.rows(going.readings) if going.readings else {}
-        except Exception:  # whatever one sender's numbers do, what the others send goes on
+        except Exception:  # NumPy and Arrow, over whatever a sender has sent: the others go on
             log.exception("%s: %s cannot be put together", self._source, going.files)
             for path in going.files:
-                path.rename(self._folders.rejected / path.name)
+                self._put_aside(path)
             return
-        self._going, self._gone, self._refused = list(rows.items()), going.files, going.reasons
+        self._going, self._refused = list(rows.items()), going.reasons
+        self._gone += going.files
         self._write_out()
 
     def _write_out(self) -> None:
@@ -122,10 +127,27 @@ class WriteBuffer:
                 words = self._refused.words()
                 told = replace(told, refused=self._refused.count, reasons=words)
             segment.write(self._folders, rows, told)
+            log.debug("%s: %d rows of %s let go", self._source, rows.num_rows, name)
             del self._going[0]
-        for path in self._gone:
+        self._gone = [path for path in self._gone if not self._removed(path)]
+
+    def _removed(self, path: Path) -> bool:
+        """Whether the file is gone; one that stays is tried again after the next turn."""
+        try:
             path.unlink(missing_ok=True)
-        self._gone = []
+        except OSError as error:
+            if path not in self._stuck:
+                log.error("%s: %s cannot be removed yet: %s", self._source, path, error)
+                self._stuck.add(path)
+            return False
+        self._stuck.discard(path)
+        return True
+
+    def _put_aside(self, path: Path) -> None:
+        try:
+            path.rename(self._folders.rejected / path.name)
+        except OSError as error:
+            log.error("%s: %s cannot be moved to rejected/: %s", self._source, path, error)
 
     def _take_in(self, brought: list[Brought]) -> None:
         path = self._journal.write([entry for entry, _, _ in brought])

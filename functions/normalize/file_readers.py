@@ -11,6 +11,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from storage.errors import HoursightError
+from storage.ipc.decoding import InvalidJson, decode_json
+
 __all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "read_chunks"]
 
 CHUNK_ROWS = 20_000
@@ -20,7 +23,7 @@ MAX_LIST_BYTES = 256 << 20
 Document = dict[str, Any]
 
 
-class FileUnreadable(Exception):
+class FileUnreadable(HoursightError):
     """A file that is not what its name says; the message says where and why."""
 
 
@@ -99,13 +102,12 @@ def _json_lines(path: Path, _: str) -> Iterator[Chunk]:
 
 
 def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[Document]:
-    decode = msgspec.json.Decoder().decode
     for number, line in lines:
         if not line.strip():
             continue
         try:
-            document = decode(line)
-        except msgspec.DecodeError as error:
+            document = decode_json(line)
+        except InvalidJson as error:
             refused.append(f"line {number} is no JSON ({error})")
             continue
         if isinstance(document, dict):
@@ -120,8 +122,8 @@ def _json_list(path: Path) -> Iterator[Chunk]:
             f"one JSON list of more than {MAX_LIST_BYTES >> 20} MB: write one document a line"
         )
     try:
-        documents = msgspec.json.decode(path.read_bytes(), type=list[Document])
-    except msgspec.DecodeError as error:
+        documents = decode_json(path.read_bytes(), list[Document])
+    except InvalidJson as error:
         raise FileUnreadable(f"no list of JSON documents: {error}") from error
     for start in range(0, len(documents), CHUNK_ROWS):
         yield Chunk(documents[start : start + CHUNK_ROWS])

@@ -19,6 +19,7 @@ from functions.normalize.reject_log import RejectLog
 from functions.normalize.timestamps import MISSING, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric
+from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table
 
@@ -95,14 +96,15 @@ class Mapper:
 
     def _records(self, documents: Sequence[Dict[str, Any]]) -> _Records:
         columns, refusals = DocumentColumns(documents), RejectLog()
-        servers, times = self._servers(columns), self._times(columns, len(documents), refusals)
+        servers = _names(columns, "server", self.mapping.server, refusals)
+        times = self._times(columns, len(documents), refusals)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, documents, servers, refusals)
+            self._refuse_records(columns, documents, refusals)
             columns = DocumentColumns([documents[i] for i in usable])
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, refusals)
@@ -110,9 +112,6 @@ class Mapper:
         items = first_of(map(columns.get, self._each), lambda v: isinstance(v, str))
         records.items = items or [None] * count
         return records
-
-    def _servers(self, columns: DocumentColumns) -> Column | None:
-        return _texts(columns, self.mapping.server)
 
     def _times(self, columns: DocumentColumns, count: int, refusals: RejectLog) -> Micros:
         time = self.mapping.time
@@ -130,16 +129,16 @@ class Mapper:
         self,
         columns: DocumentColumns,
         documents: Sequence[Dict[str, Any]],
-        servers: Column | None,
         refusals: RejectLog,
     ) -> None:
-        """Say which documents have no server or no time; a time that is wrong was told already."""
+        """Say which documents have no server or no time; what is invalid was told already."""
         assert self.mapping.time is not None
         parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        stated = _texts(columns, self.mapping.server)
         given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
         for i, document in enumerate(documents):
             lacks = []
-            if servers is None or servers[i] is None:
+            if stated is None or stated[i] is None:
                 lacks.append("server")
             if given is None or given[i] is None:
                 lacks.append("time")
@@ -154,7 +153,7 @@ class Mapper:
         """A row for each server of which something new is known."""
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
-            column = _texts(records.columns, text) if text.fields else None
+            column = _names(records.columns, name, text, records.refusals) if text.fields else None
             if column is not None:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
@@ -308,6 +307,22 @@ def _texts(columns: DocumentColumns, text: Text) -> Column | None:
     if not set(map(type, found)) <= {str, type(None)}:
         found = [None if v is None or isinstance(v, bool) else str(v) for v in found]
     return [text.values.get(v, v) for v in found] if text.values else found
+
+
+def _names(columns: DocumentColumns, about: str, text: Text, refusals: RejectLog) -> Column | None:
+    """The names among its texts, trimmed; what is not valid is refused."""
+    found = _texts(columns, text)
+    if found is None:
+        return None
+    valid = {value: trimmed(value) for value in set(found)}
+    for value in found:
+        stated = value is not None and (about == "server" or value.strip())
+        if stated and valid[value] is None:
+            refusals.add(
+                f"{about} (field {' or '.join(text.fields)})", f"not a valid name ({EXPECTED})",
+                REMEDY, _shown(value),
+            )  # fmt: skip
+    return [valid[value] for value in found]
 
 
 def _tag(value: Any, prefix: str) -> str | None:

@@ -6,6 +6,8 @@ from typing import Any, get_args
 
 import msgspec
 
+from storage.errors import HoursightError
+
 __all__ = ["SourceInvalid", "decode_strict"]
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`(?: - at `(?P<path>[^`]+)`)?")
@@ -14,7 +16,7 @@ _AT = re.compile(r" - at `(?P<path>[^`]+)`$")
 _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
-class SourceInvalid(ValueError):
+class SourceInvalid(HoursightError, ValueError):
     """A source file that cannot be used; the message names the key, the value and the remedy."""
 
 

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from functions.normalize.mapping import Time
 from functions.normalize.numbers import plain
+from storage.errors import HoursightError
 
 __all__ = ["MISSING", "micros"]
 
@@ -28,12 +29,11 @@ _LATEST_US = 7_258_118_400_000_000
 _EARLIEST_US = 31_536_000_000_000
 
 
-class InvalidTimestamp(ValueError):
+class InvalidTimestamp(HoursightError, ValueError):
     """A value that is no time; the message is what is wrong and the remedy."""
 
     def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what)
-        self.what, self.remedy = what, remedy
+        super().__init__(what, remedy)
 
 
 def micros(column: Sequence[Any], time: Time, refuse: Refuse) -> Micros:
@@ -52,7 +52,7 @@ def micros(column: Sequence[Any], time: Time, refuse: Refuse) -> Micros:
                 memory[value] = _micros(value, time)
             found[i] = memory[value]
         except InvalidTimestamp as wrong:
-            refuse(i, value, wrong.what, wrong.remedy)
+            refuse(i, value, wrong.message, wrong.remedy or "")
         except TypeError:  # a list or a document
             refuse(i, value, "is no time", "name a field that holds one in mapping.time.field")
     return found
@@ -66,7 +66,8 @@ def _fast(column: Sequence[Any], kinds: set[type], time: Time) -> Micros | None:
         if kinds == {str} and time.format == "iso":
             return _plain(_zoned(pa.array(column), time.zone))
         if kinds <= {int, float} and time.format in _PER_UNIT:
-            found = np.rint(np.array(column, np.float64) * _PER_UNIT[time.format])
+            with np.errstate(over="ignore"):  # infinity is looked at closer
+                found = np.rint(np.array(column, np.float64) * _PER_UNIT[time.format])
             sound = (found > _EARLIEST_US) & (found < _LATEST_US)
             return found.astype(np.int64) if sound.all() else None
     except (pa.ArrowInvalid, OverflowError, ValueError):

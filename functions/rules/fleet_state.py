@@ -44,6 +44,10 @@ class FleetState:
     quantiles: Floats
     issued_at: Sequence[datetime | None]
 
+    def part(self, some: slice) -> "FleetState":
+        """The servers of a range."""
+        return FleetState(**{name: getattr(self, name)[some] for name in self.__slots__})
+
 
 @dataclass(frozen=True, slots=True)
 class Bands:

@@ -3,16 +3,19 @@
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
 from storage.lake.backup import Manifest, Tell, back_up, restore
 from storage.lake.erasure import fingerprint
 from storage.lake.writer import Writer, WriterRunning
+from storage.model.names import check_name
 from storage.model.schema import TABLES
 from storage.query.reader import Reader
 
@@ -25,11 +28,11 @@ LOOK_EVERY_S = 0.2
 STEP_PERCENT = 10
 
 
-class UnknownServer(Exception):
+class UnknownServer(HoursightError):
     """The lake has no row of a server of that name."""
 
 
-class NotDone(Exception):
+class NotDone(HoursightError):
     """What was asked is written down and not done yet."""
 
 
@@ -49,7 +52,9 @@ def put_back(archive: Path, data: Path, say: Print) -> None:
 
 
 def count_rows(data: Path, server: str) -> int:
-    """How many rows there are of a server; UnknownServer says which names are like it."""
+    """How many rows there are of a server. Raises InvalidName, and UnknownServer, which says
+    which names are like it."""
+    server = check_name("server", server, "write it as the site shows it")
     reader = Reader.open(data)
     try:
         counts = " + ".join(
@@ -68,6 +73,7 @@ def count_rows(data: Path, server: str) -> int:
 def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     """Ask the writer to delete a server, or do it where none runs, and say what went."""
     folders, asked = Folders.at(data), datetime.now(UTC)
+    server = check_name("server", server, "write it as the site shows it")
     row = {"server": server, "ts": asked, "why": why}
     segment.write_row(folders, "deletions", "command", row)
     _commit_where_none_runs(folders)
@@ -84,9 +90,9 @@ def _commit_where_none_runs(folders: Folders) -> None:
         writer = Writer.open(folders.data)
     except WriterRunning:
         return
-    while pending_segments(folders.data):
-        writer.commit_waiting(datetime.now(UTC))
-    writer.close()
+    with closing(writer):
+        while pending_segments(folders.data):
+            writer.commit_waiting(datetime.now(UTC))
 
 
 def _outcome(folders: Folders, server: str, asked: datetime) -> list[dict[str, Any]]:

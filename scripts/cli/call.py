@@ -6,29 +6,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from functions.engine.catalog_view import Roster
+from functions.engine.caller import FunctionCaller
 from functions.engine.executors.executor import Executor
 from functions.engine.function import Declared
-from functions.engine.runner import Run, Runner
+from functions.engine.runner import Run
 from functions.engine.triggers import Cron, Every
 from scripts.cli.output import show_batch
-from storage.config.folders import Folders
-from storage.config.settings import read_settings
+from storage.errors import HoursightError
+from storage.ipc.decoding import InvalidJson, decode_json
 
-__all__ = ["NotCalled", "call_and_tell", "roster_of"]
+__all__ = ["NotCalled", "call_and_tell"]
 
 Say = Callable[..., Any]
 
+MAX_SHOWN = 200
 
-class NotCalled(Exception):
+
+class NotCalled(HoursightError):
     """A call that cannot be made as it was asked for; the message says why."""
-
-
-def roster_of(data: Path) -> Roster:
-    """The functions of a data folder."""
-    return Roster(Runner(Folders.at(data).create(), read_settings(data)))
 
 
 def call_and_tell(
@@ -47,13 +42,13 @@ def call_and_tell(
 
     What comes in portions comes whole, portion by portion; a dry run moves no cursor and shows one.
     """
-    roster, sent = roster_of(data), _parsed(body)
-    known = roster.find(name)
+    caller, sent = FunctionCaller.at(data), _parsed(body)
+    entry = caller.find(name)
     moment = now.replace(tzinfo=UTC) if now else None
-    with roster.at_hand(known) as executor:
+    with caller.executor(entry) as executor:
         while True:
-            run = roster.runner.run(
-                known.function,
+            run = caller.runner.run(
+                entry.function,
                 "command",
                 moment,
                 dry_run,
@@ -61,20 +56,23 @@ def call_and_tell(
                 paths=files,
                 body=sent,
             )
-            roster.runner.flush()
+            caller.runner.flush()
             _tell(run, executor, say, verbose, dry_run)
             if run.batch.more and run.error is None and not dry_run:
                 continue
             if once:
                 return run.error is None
-            _wait_for_schedule(known.function)
+            _wait_for_schedule(entry.function)
 
 
 def _parsed(body: str | None) -> Any:
+    if body is None:
+        return None
     try:
-        return None if body is None else msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise NotCalled(f"--body {body!r} is no JSON: {error}") from error
+        return decode_json(body, narrow=True)
+    except InvalidJson as error:
+        shown = body if len(body) <= MAX_SHOWN else f"{body[:MAX_SHOWN]}…"
+        raise NotCalled(f"--body {shown!r} is no JSON: {error}") from error
 
 
 def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
@@ -84,6 +82,8 @@ def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run:
     if run.error:
         say(f"{run.function} {run.outcome}: {run.error}", err=True)
         return
+    for reason in run.batch.reasons:
+        say(f"! {reason}", err=True)
     if verbose:
         show_batch(run.batch)
     fate = "not written (dry run)" if dry_run else "in the inbox"

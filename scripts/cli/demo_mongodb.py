@@ -5,11 +5,11 @@ Hoursight reads it as a user who may only read. Kill the mongod: it comes back a
 and at the end what it holds is counted against what the lake has.
 """
 
-import os
 import secrets
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,13 @@ import numpy as np
 from pymongo.errors import PyMongoError
 
 from functions.connectors.simulator import live_moments
+from functions.engine.caller import FunctionCaller
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
-from scripts.cli.call import roster_of
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
-from scripts.supervisor import PROCFILE
-from storage.config.folders import Folders
+from scripts.procfile import PROCFILE
+from storage.config.folders import Folders, default_data
+from storage.config.process_setup import configured
 from storage.config.settings import (
     Settings,
     SimulatorSettings,
@@ -33,7 +34,8 @@ from storage.config.settings import (
 )
 from storage.lake.writer import Writer
 from storage.model.metrics import METRIC_NAMES
-from storage.platform.process import configure_logging, stop_on_signals
+from storage.platform import logs
+from storage.platform.process import stop_on_signals
 from storage.query.reader import Reader
 
 __all__ = ["compare", "procfile", "set_up"]
@@ -111,7 +113,7 @@ def set_up(data: Path, servers: int, say: Say) -> None:
 def procfile(data: Path) -> Path:
     """The Procfile with one process more: the foreign system."""
     path = Folders.at(data).data / "mongodb" / "Procfile"
-    path.write_text(PROCFILE.read_text() + "mongodb: exec python -m scripts.cli.demo_mongodb\n")
+    path.write_text(PROCFILE.read_text() + "mongodb: exec python -P -m scripts.cli.demo_mongodb\n")
     return path
 
 
@@ -127,13 +129,12 @@ def compare(data: Path, say: Say) -> bool:
             held: int = client[DATABASE][COLLECTION].count_documents({})
     finally:
         server.stop()
-    reader = Reader.open(data)
-    rows = reader.query(
-        "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS different FROM metrics "
-        "WHERE source = $source",
-        source=SOURCE,
-    ).to_pylist()[0]
-    reader.close()
+    with closing(Reader.open(data)) as reader:
+        rows = reader.query(
+            "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS different FROM metrics "
+            "WHERE source = $source",
+            source=SOURCE,
+        ).to_pylist()[0]
     lost, doubled = held - rows["different"], rows["n"] - rows["different"]
     say(
         f"MongoDB holds {held:,} samples, the lake {rows['n']:,} of them: {lost} lost, "
@@ -143,10 +144,10 @@ def compare(data: Path, say: Say) -> bool:
 
 
 def _fetch_rest(data: Path) -> None:
-    roster, writer = roster_of(data), Writer.open(data)
+    caller, writer = FunctionCaller.at(data), Writer.open(data)
     try:
         while True:
-            run = roster.call(SOURCE)
+            run = caller.call(SOURCE)
             while writer.commit_waiting(datetime.now(UTC)).segments:
                 pass
             if not run.batch.more:
@@ -157,10 +158,11 @@ def _fetch_rest(data: Path) -> None:
 
 def main() -> None:
     """The foreign system: its database, and an agent that writes into it until it is stopped."""
-    configure_logging()
+    logs.configure("mongodb")
     stop = stop_on_signals()
-    data = Path(os.environ.get("HOURSIGHT_DATA", "var"))
-    settings = read_settings(data).sources.simulator
+    data = default_data()
+    with configured():
+        settings = read_settings(data).sources.simulator
     fleet = make_fleet(settings.servers, settings.seed)
     server = _server(Folders.at(data))
     fresh = not (server.folder / "made").exists()

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,7 @@ from functions.engine.serving_model import ServingModel
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
+from storage.model.names import is_name
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["Finding", "examine", "findings"]
@@ -58,12 +60,13 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     except LakeUnreadable as error:
         yield Finding("lake", str(error), "mend that: samples wait in the inbox meanwhile")
         return
-    yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
-    yield _writer(data, now)
-    yield _samples(reader, now)
-    yield _forecasts(reader)
-    yield from _functions(reader)
-    reader.close()
+    with closing(reader):
+        yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+        yield _writer(data, now)
+        yield _samples(reader, now)
+        yield _forecasts(reader)
+        yield from _names(reader)
+        yield from _functions(reader)
 
 
 def _settings(data: Path) -> Finding:
@@ -115,7 +118,9 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     age = _age_s(newest, now)
     text = f"{len(rows)} servers, newest sample {age:.0f} s old"
     late = age > STALE_S
-    return Finding("samples", text, "is collect running? start 'hoursight up'" if late else None)
+    return Finding(
+        "samples", text, "is the collector running? start 'hoursight up'" if late else None
+    )
 
 
 def _age_s(moment: datetime, now: datetime) -> float:
@@ -135,6 +140,17 @@ def _forecasts(reader: Reader) -> Finding:
     return Finding(
         "forecasts", text + (f": {rows['why']}" if rows["why"] else ""), "see model and samples"
     )
+
+
+def _names(reader: Reader) -> Iterator[Finding]:
+    """Names from before the rule, which no forecast is made for until the writer renames them."""
+    known = reader.query("SELECT DISTINCT server FROM server_facts ORDER BY server")
+    invalid = [repr(name) for name in known["server"].to_pylist() if not is_name(name)]
+    if invalid:
+        yield Finding(
+            "names", f"{', '.join(invalid[:5])}: not valid ({len(invalid)} in all)",
+            "restart 'hoursight up': it renames them as it starts, and its log says how",
+        )  # fmt: skip
 
 
 def _functions(reader: Reader) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from scripts.cli.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.command("call", epilog="Example: hoursight call host --once --verbose")
@@ -39,17 +39,16 @@ def functions(context: click.Context, data: Path) -> None:
 
 
 @functions.command("list", epilog="Example: hoursight functions list")
-@given_data_option
+@data_option
 def list_functions(data: Path) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
-    from scripts.cli.call import roster_of
-    from scripts.cli.function_list import show_functions
+    from scripts.cli import function_list
 
-    show_functions(roster_of(data))
+    function_list.show_functions(function_list.runner_of(data))
 
 
 @functions.command("runs", epilog="Example: hoursight functions runs forecast --last 5")
-@given_data_option
+@data_option
 @click.argument("name", required=False)
 @click.option("--last", default=20, show_default=True, help="How many.")
 def show_runs(data: Path, name: str | None, last: int) -> None:
@@ -60,36 +59,33 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
 
 
 @functions.command(epilog="Example: hoursight functions why host")
-@given_data_option
+@data_option
 @click.argument("name")
 def why(data: Path, name: str) -> None:
     """Tell in words how the function NAME last failed, what happens next and what to do."""
     from scripts.cli import function_list
-    from scripts.cli.call import roster_of
 
-    for line in function_list.why(roster_of(data), name):
+    for line in function_list.why(function_list.runner_of(data), name):
         click.echo(line)
 
 
 @functions.command(epilog="Example: hoursight functions new disk_of_nas")
-@given_data_option
+@data_option
 @click.argument("name")
 def new(data: Path, name: str) -> None:
     """Write a function NAME that runs as it is, and a test beside it, into the data folder."""
-    from scripts.cli.call import roster_of
-    from scripts.cli.function_list import make_new
+    from scripts.cli import function_list
 
-    for path in make_new(roster_of(data), name):
+    for path in function_list.make_new(function_list.runner_of(data), name):
         click.echo(f"wrote {path}")
     click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
 
 
 @functions.command(epilog="Example: hoursight functions revive host")
-@given_data_option
+@data_option
 @click.argument("name")
 def revive(data: Path, name: str) -> None:
     """Let the parked function NAME run again at once."""
     from scripts.cli import function_list
-    from scripts.cli.call import roster_of
 
-    click.echo(function_list.revive(roster_of(data), name))
+    click.echo(function_list.revive(function_list.runner_of(data), name))

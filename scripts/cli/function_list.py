@@ -2,22 +2,36 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from functions.engine import registry
-from functions.engine.catalog_view import Known, Roster
-from functions.engine.run_log import FAILURES, PARDONED, RESUME_AFTER, FunctionState, function_state
+from functions.engine.function_catalog import CatalogEntry, FunctionCatalog
+from functions.engine.run_log import (
+    FAILURES,
+    LOADING,
+    PARDONED,
+    RESUME_AFTER,
+    FunctionState,
+    function_state,
+)
+from functions.engine.runner import Runner
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
 from scripts.cli.output import moment, print_grid
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.errors import HoursightError
 from storage.query.reader import Reader
 
-__all__ = ["make_new", "revive", "show_functions", "show_runs", "why"]
+__all__ = ["make_new", "revive", "runner_of", "show_functions", "show_runs", "why"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
+
+NOT_LOADED = "not loaded yet (start 'hoursight up')"
+SAVED_NOT_LOADED = f"the saved one is {NOT_LOADED}"
 
 REMEDIES = {
     "failed": "mend {where}: it is live as soon as it is saved. "
@@ -34,76 +48,102 @@ REMEDIES = {
 }
 
 
-class NotMade(Exception):
+class NotMade(HoursightError):
     """A new function cannot be made; the message says why."""
 
 
-def show_functions(roster: Roster) -> None:
+def runner_of(data: Path) -> Runner:
+    """Return a runner for a data folder, which need not exist: it is asked and runs nothing."""
+    return Runner(Folders.at(data), read_settings(data))
+
+
+def show_functions(runner: Runner) -> None:
     """List the functions: what sets them off, what they write, how they fare."""
-    known, broken = roster.known()
+    catalog = FunctionCatalog(runner.folders, runner.settings)
     rows = []
-    for each in known:
-        runs = _runs(roster, each)
+    for each in catalog.entries():
+        runs = _runs(runner, each)
         on = ", ".join(str(trigger) for trigger in each.function.on)
         last = runs[0]["ts"] if runs else None
         writes = ", ".join(each.function.writes)
         rows.append([
-            each.function.name, on, writes, last, _state(each, runs), each.function.purpose,
+            each.function.name, on, writes, last, _state(runner, each, runs),
+            each.function.purpose,
         ])  # fmt: skip
-    for name, error in broken.items():
-        rows.append([name, "", "", None, f"cannot be loaded: {error}", ""])
+    for file in catalog.user_files():
+        if file.version is None:
+            failure = runner.ledger.load_failure(file.source)
+            state = f"cannot be loaded: {failure['error']}" if failure else NOT_LOADED
+            rows.append([file.source.name, "", "", None, state, ""])
     print_grid(["function", "on", "writes", "last run", "state", "purpose"], rows)
 
 
 def show_runs(data: Path, name: str | None, last: int) -> None:
     """The newest runs of one function or of all, from the ledger."""
-    reader = Reader.open(data)
-    rows = reader.query(
-        "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
-        "round(peak_rss_mb) AS mb, error FROM runs "
-        "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
-        name=name, last=last,
-    )  # fmt: skip
-    reader.close()
+    with closing(Reader.open(data)) as reader:
+        rows = reader.query(
+            "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
+            "round(peak_rss_mb) AS mb, error FROM runs "
+            "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
+            name=name, last=last,
+        )  # fmt: skip
     print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 
 
-def why(roster: Roster, name: str) -> Iterator[str]:
+def why(runner: Runner, name: str) -> Iterator[str]:
     """Lines that tell how a function last failed, what happens next, and what to do."""
-    known, broken = roster.known()
-    found = [k for k in known if name in (k.function.name, k.source and k.source.name)]
-    if not found:
-        runs = roster.runner.ledger.runs(name)
-        if name not in broken and not runs:
-            roster.find(name)  # says which there are
-        yield from _failure(name, None, runs)
+    catalog = FunctionCatalog(runner.folders, runner.settings)
+    entries = [
+        e for e in catalog.entries() if name in (e.function.name, e.source and e.source.name)
+    ]
+    if not entries:
+        yield from _why_without_function(runner, catalog, name)
         return
-    each = found[0]
-    runs = _runs(roster, each)
+    each = entries[0]
+    runs = _runs(runner, each)
     on = ", ".join(str(trigger) for trigger in each.function.on)
     yield f"{each.function.name} ({on}): {each.function.purpose or 'no docstring'}"
-    yield from _failure(each.function.name, each, runs)
+    failure = runner.ledger.load_failure(each.saved) if each.saved else None
+    if each.saved and failure is None:
+        yield _line("saved", f"the file as it is saved is {NOT_LOADED}")
+    yield from _failure(each.function.name, each, runs, failure)
 
 
-def revive(roster: Roster, name: str) -> str:
+def _is_called(entry: CatalogEntry, name: str) -> bool:
+    in_file = entry.source is not None and entry.source.name == name
+    return in_file or entry.function.answers_to(name)
+
+
+def _why_without_function(runner: Runner, catalog: FunctionCatalog, name: str) -> Iterator[str]:
+    """The same of a file that has no version that could be loaded, or of a name in the ledger."""
+    runs = runner.ledger.runs(name)
+    files = [f for f in catalog.user_files() if f.version is None and f.source.name == name]
+    failure = runner.ledger.load_failure(files[0].source) if files else None
+    if files and failure is None:
+        yield f"{name} is {NOT_LOADED}"
+        return
+    if not files and not runs:
+        catalog.find(name)  # raises UnknownFunction, which lists those that there are
+    yield from _failure(name, None, runs, failure)
+
+
+def revive(runner: Runner, name: str) -> str:
     """Let a parked function run again; says what that means."""
-    function = roster.find(name).function
-    if not roster.runner.ledger.standing(function).parked:
+    function = FunctionCatalog(runner.folders, runner.settings).find(name).function
+    if not runner.ledger.standing(function).parked:
         return f"{name} is not parked: it runs whenever it is due"
-    roster.runner.revive(function)
+    runner.revive(function)
     return f"{name} runs again when it is due, as soon as the running system has heard of it"
 
 
-def make_new(roster: Roster, name: str) -> list[Path]:
+def make_new(runner: Runner, name: str) -> list[Path]:
     """Write a new function and its test into the user's folder."""
     if not NAME.fullmatch(name):
         raise NotMade(f"{name!r} is no name: write small letters, digits and '_', a letter first")
-    folders = roster.runner.folders
+    folders = runner.folders
     paths = [folders.functions / f"{name}.py", folders.functions / f"test_{name}.py"]
-    known, _ = roster.known()
-    if any(path.exists() for path in paths) or name in {
-        *(k.function.name for k in known), *(f.name for f in registry.everything()),
-    }:  # fmt: skip
+    names = FunctionCatalog(folders, runner.settings).names()
+    if name in names or any(path.exists() for path in paths):
         raise NotMade(f"there is a function {name!r} already: choose another name")
     folders.functions.mkdir(parents=True, exist_ok=True)
     for path, template in zip(paths, ("function.py.txt", "test_function.py.txt"), strict=True):
@@ -111,21 +151,21 @@ def make_new(roster: Roster, name: str) -> list[Path]:
     return paths
 
 
-def _runs(roster: Roster, known: Known) -> list[dict[str, Any]]:
+def _runs(runner: Runner, known: CatalogEntry) -> list[dict[str, Any]]:
     """Its newest runs, and the times when its file could not be loaded."""
-    ledger = roster.runner.ledger
     names = {known.function.name}
     if known.source and known.source.path:
         names.add(known.source.name)
-    runs = [run for name in names for run in ledger.runs(name)]
+    runs = [run for name in names for run in runner.ledger.runs(name)]
     return sorted(runs, key=lambda run: run["ts"], reverse=True)
 
 
-def _state(known: Known, runs: Sequence[dict[str, Any]]) -> str:
+def _state(runner: Runner, known: CatalogEntry, runs: Sequence[dict[str, Any]]) -> str:
     standing = function_state(known.function.code_hash, runs)
     last = next((r for r in runs if r["code_hash"] == known.function.code_hash), None)
-    if known.trouble:
-        return f"its last good version runs: {known.trouble}"
+    if known.saved:
+        failure = runner.ledger.load_failure(known.saved)
+        return f"its last good version runs: {failure['error'] if failure else SAVED_NOT_LOADED}"
     if last is None:
         return "not yet"
     if standing.parked and known.source:
@@ -135,8 +175,14 @@ def _state(known: Known, runs: Sequence[dict[str, Any]]) -> str:
     return str(last["outcome"])
 
 
-def _failure(name: str, known: Known | None, runs: Sequence[dict[str, Any]]) -> Iterator[str]:
-    failed = next((run for run in runs if run["outcome"] in FAILURES | PARDONED), None)
+def _failure(
+    name: str,
+    known: CatalogEntry | None,
+    runs: Sequence[dict[str, Any]],
+    load_failure: dict[str, Any] | None,
+) -> Iterator[str]:
+    failures = (run for run in runs if run["outcome"] in FAILURES | PARDONED)
+    failed = load_failure or next(failures, None)
     if failed is None:
         since = f"the last {len(runs)} runs went well" if runs else "it has not run yet"
         yield f"{name} has not failed: {since}"
@@ -152,11 +198,13 @@ def _failure(name: str, known: Known | None, runs: Sequence[dict[str, Any]]) -> 
     yield _line("to do", _remedy(name, known, failed))
 
 
-def _next(known: Known | None, failed: dict[str, Any], runs: Sequence[dict[str, Any]]) -> str:
+def _next(
+    known: CatalogEntry | None, failed: dict[str, Any], runs: Sequence[dict[str, Any]]
+) -> str:
     """What the system does by itself."""
     if known is None:
         return "nothing runs: there is no version of it that could be loaded"
-    if failed["trigger"] == "its source" and known.trouble:
+    if failed["trigger"] == LOADING and known.saved:
         return "its last good version runs on until the file is mended"
     newer = [run for run in runs if run["ts"] > failed["ts"]]
     well = sum(run["outcome"] in ("ok", "nothing") for run in newer)
@@ -166,7 +214,7 @@ def _next(known: Known | None, failed: dict[str, Any], runs: Sequence[dict[str, 
     return _retry(known, standing, failed["ts"])
 
 
-def _retry(known: Known, standing: FunctionState, failed_at: datetime) -> str:
+def _retry(known: CatalogEntry, standing: FunctionState, failed_at: datetime) -> str:
     name = known.function.name
     if all(isinstance(trigger, Request) for trigger in known.function.on):
         return "it runs when it is next asked for"
@@ -182,7 +230,7 @@ def _retry(known: Known, standing: FunctionState, failed_at: datetime) -> str:
     return f"it is tried again about {moment(failed_at + timedelta(seconds=step))}"
 
 
-def _remedy(name: str, known: Known | None, failed: dict[str, Any]) -> str:
+def _remedy(name: str, known: CatalogEntry | None, failed: dict[str, Any]) -> str:
     where = f"{name}.py"
     if known is not None:
         where = (known.source and known.source.path) or "its module in the folder functions"

@@ -6,38 +6,50 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["cli", "data_option", "given_data_option"]
+from scripts.cli.log_options import log_options, log_to
+from storage.config.folders import default_data
+
+__all__ = ["cli", "data_option", "unused_data_option"]
+
+NEAREST = "hoursight.data"
 
 C = TypeVar("C", bound=Callable[..., Any])
 
 
 def data_option(command: C) -> C:
-    """Give a command `--data`."""
+    """Give a command `--data`; without one it is that of the group before it, else the default.
+
+    `hoursight --data D models promote N` and `hoursight models promote N --data D` are the same.
+    """
+    return _option(command)
+
+
+def unused_data_option(command: C) -> C:
+    """Let a command that needs no data folder be given one all the same."""
+    return _option(command, expose_value=False)
+
+
+def _option(command: C, **options: Any) -> C:
     return click.option(
         "--data",
         type=click.Path(path_type=Path, file_okay=False),
-        default="var",
-        show_default=True,
-        envvar="HOURSIGHT_DATA",
+        callback=_nearest,
+        show_default="$HOURSIGHT_DATA, else var",
         help="The data folder.",
+        **options,
     )(command)
+
+
+def _nearest(context: click.Context, _: click.Parameter, given: Path | None) -> Path:
+    data: Path = given or context.meta.get(NEAREST) or default_data()
+    context.meta[NEAREST] = data  # which the contexts of subcommands share
+    return data
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hoursight", prog_name="hoursight")
+@unused_data_option
+@log_options
 def cli() -> None:
     """Tells you, hours ahead and with honest odds, which server is going to be in trouble."""
-
-
-def _given_before() -> Path:
-    """The --data that stands before the subcommand."""
-    parent = click.get_current_context().parent
-    assert parent is not None
-    return Path(parent.params["data"])
-
-
-# Of a subcommand: `hoursight models --data D promote N` and `hoursight models promote N --data D`.
-given_data_option = click.option(
-    "--data", type=click.Path(path_type=Path, file_okay=False), default=_given_before,
-    help="The data folder.",
-)  # fmt: skip
+    log_to("command", "warning")

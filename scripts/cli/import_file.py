@@ -18,6 +18,7 @@ from functions.normalize.file_readers import FORMS, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 from storage.inbox import notify
 
 __all__ = ["import_file"]
@@ -34,7 +35,7 @@ COLUMNS = (
 )
 
 
-class NotImported(Exception):
+class NotImported(HoursightError):
     """A file that cannot be imported; the message says why and what came before."""
 
 

@@ -1,138 +1,142 @@
-"""`hoursight demo`: a simulated fleet and this host, everything on, on one machine."""
+"""`hoursight up` and `hoursight demo`: what is checked and set up before the processes start."""
 
 import asyncio
+import errno
+import io
 import socket
-import urllib.error
-import urllib.request
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
-from scripts.supervisor import PROCFILE, Supervisor
+from scripts.procfile import PROCFILE
+from scripts.startup import report_startup
+from scripts.supervisor import Supervisor, claim
 from storage.config.api_keys import require_key_if_public
 from storage.config.folders import Folders
 from storage.config.settings import (
     Settings,
+    SettingsError,
     SimulatorSettings,
     SourceSettings,
     WebSettings,
     read_settings,
     write_settings,
 )
+from storage.errors import HoursightError
 from storage.inbox import segment
-from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+from storage.lake.catalog import lake_location, make_files
+from storage.platform import logs
 
-__all__ = ["PortTaken", "run", "set_scenario", "supervise"]
+__all__ = ["PortTaken", "run", "run_mongodb", "set_scenario", "up"]
 
 Print = Callable[[str], None]
 
 PORTS_TRIED = 20
 
-PROGRESS = """
-SELECT
-    (SELECT count(*) FROM servers) AS servers,
-    (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
-    ) AS forecast,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE issued_at > now() - INTERVAL 1 HOUR
-    ) AS considered
-"""
 
-
-class PortTaken(Exception):
+class PortTaken(HoursightError):
     """The site's port is in use."""
 
 
-def run(data: Path, port: int | None, servers: int, scenario: str | None, say: Print) -> None:
+def run(
+    data: Path,
+    port: int | None,
+    servers: int,
+    scenario: str | None,
+    say: Print,
+    quiet: bool = True,
+) -> None:
     """Start the demo and stay until Ctrl-C; a data folder that is there is gone on with."""
-    settings = _settings(data, servers, say)
-    if scenario is not None:
-        set_scenario(data, scenario)
-    supervise(data, settings.web.host, port or _free_port(settings.web), say, quiet=True)
+    with claim(Folders.at(data)) as lock:
+        settings = _settings(data, servers, _own_words(say))
+        if scenario is not None:
+            set_scenario(data, scenario)
+        port = _port(data, settings.web, port, PORTS_TRIED)
+        _run(data, settings.web.host, port, say, lock, quiet=quiet)
 
 
-def run_mongodb(data: Path, port: int | None, servers: int, say: Print) -> bool:
+def run_mongodb(data: Path, port: int | None, servers: int, say: Print, quiet: bool = True) -> bool:
     """The demo on a real mongod that somebody else's agent fills; whether all of it arrived.
 
     Raises MongodMissing.
     """
     from scripts.cli import demo_mongodb
 
-    demo_mongodb.set_up(data, servers, say)
-    web = read_settings(data).web
-    procfile = demo_mongodb.procfile(data)
-    supervise(data, web.host, port or _free_port(web), say, quiet=True, procfile=procfile)
-    return demo_mongodb.compare(data, say)
+    with claim(Folders.at(data)) as lock:
+        demo_mongodb.set_up(data, servers, _own_words(say))
+        web = read_settings(data).web
+        procfile = demo_mongodb.procfile(data)
+        port = _port(data, web, port, PORTS_TRIED)
+        _run(data, web.host, port, say, lock, quiet=quiet, procfile=procfile)
+    return demo_mongodb.compare(data, _own_words(say))
 
 
-def supervise(
-    data: Path, host: str, port: int, say: Print, quiet: bool = False, procfile: Path = PROCFILE
-) -> None:
-    """Run all processes until they are stopped; the site listens on `port`. Raises PortTaken and
-    OpenToAll.
+def up(data: Path, port: int | None, say: Print) -> None:
+    """Run all processes until they are stopped; the site listens on `port`, else as is set.
 
-    When `quiet`, what the processes say of their everyday work is not passed on.
+    Without a `port` the site follows the settings when they change. Raises AlreadyRunning,
+    SettingsError, PortTaken and OpenToAll before anything is started.
     """
-    require_key_if_public(Folders.at(data), host)
-    if not _is_free(host, port):
-        raise PortTaken(f"port {port} of {host} is taken: name a free one with --port")
-    environment = {"HOURSIGHT_PORT": str(port)}
+    with claim(Folders.at(data)) as lock:
+        web = read_settings(data).web
+        listens_on = _port(data, web, port, 1)
+        _run(data, web.host, listens_on, say, lock, port_is_fixed=port is not None)
 
-    def tell(process: str, line: str) -> None:
-        if not (quiet and line.startswith("INFO")):
-            say(f"{process:>8} │ {line}")
+
+def _run(
+    data: Path,
+    host: str,
+    port: int,
+    say: Print,
+    lock: TextIO,
+    *,
+    quiet: bool = False,
+    procfile: Path = PROCFILE,
+    port_is_fixed: bool = True,
+) -> None:
+    """Run the processes; when `quiet`, what they say of their everyday work is not passed on."""
+    make_files(lake_location(Folders.at(data)))
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a character
+        sys.stdout.reconfigure(errors="backslashreplace")
+    tell, say = _teller(say, quiet), _own_words(say)
 
     async def main() -> None:
-        supervisor = Supervisor(Folders.at(data), environment, tell, procfile)
-        progress = asyncio.create_task(_tell_progress(data, f"http://{host}:{port}", say))
-        await supervisor.run()
-        progress.cancel()
+        progress = partial(report_startup, data, f"http://{host}:{port}", say)
+        fixed = {"HOURSIGHT_PORT": str(port)} if port_is_fixed else {}
+        environment = fixed | logs.environment()
+        parts = {"start": progress}
+        await Supervisor(
+            Folders.at(data), environment, tell, procfile, lock=lock, parts=parts
+        ).run()
         say("Stopped. The data stays; the next start goes on from it.")
 
     asyncio.run(main())
 
 
-async def _tell_progress(data: Path, url: str, say: Print) -> None:
-    """Say how far the start has got, until the first forecasts stand on the site."""
-    say(f"The site: {url}  (Ctrl-C stops everything)")
-    began = asyncio.get_running_loop().time()
-    told = ""
-    while True:
-        await asyncio.sleep(0.5)
-        done = await asyncio.to_thread(_progress, data)
-        line = "{servers} servers, {samples:,} samples, forecasts for {forecast}".format(**done)
-        if line != told:
-            say(f"   start │ {line}")
-            told = line
-        if done["considered"] and await asyncio.to_thread(_answers, url):
-            seconds = asyncio.get_running_loop().time() - began
-            say(f"Ready after {seconds:.0f} s: {url}")
+def _teller(say: Print, quiet: bool) -> Callable[[str, str], None]:
+    """What passes on the lines of processes: as they are in JSON, with their process in text."""
+    routine: dict[str, bool] = {}
+
+    def tell(process: str, line: str) -> None:
+        routine[process] = logs.is_routine(line, routine.get(process, False))
+        if quiet and routine[process]:
             return
+        if not logs.writes_json():
+            say(f"{process:>9} │ {line}")
+        else:
+            say(line if logs.is_log_line(line) else logs.as_json(process, line, "WARNING"))
+
+    return tell
 
 
-def _progress(data: Path) -> dict[str, int]:
-    try:
-        reader = Reader.open(data)
-    except (LakeMissing, LakeUnreadable):
-        return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    try:
-        return dict(reader.query(PROGRESS).to_pylist()[0])
-    except QueryFailed:  # the tables are being made
-        return {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-    finally:
-        reader.close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:  # noqa: S310 - our own site
-            return bool(reply.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
+def _own_words(say: Print) -> Print:
+    """`say`, or the same as JSON when the log is in JSON."""
+    if not logs.writes_json():
+        return say
+    return lambda line: say(logs.as_json("supervisor", line, "INFO"))
 
 
 def set_scenario(data: Path, scenario: str) -> None:
@@ -150,20 +154,31 @@ def _settings(data: Path, servers: int, say: Print) -> Settings:
     return read_settings(data)
 
 
-def _free_port(web: WebSettings) -> int:
-    for port in range(web.port, web.port + PORTS_TRIED):
+def _port(data: Path, web: WebSettings, named: int | None, tries: int) -> int:
+    """The port for the site: the one that was named, else the first free one of `tries`."""
+    require_key_if_public(Folders.at(data), web.host)
+    first = named or web.port
+    last = first if named else first + tries - 1
+    for port in range(first, last + 1):
         if _is_free(web.host, port):
             return port
-    raise PortTaken(
-        f"ports {web.port} to {web.port + PORTS_TRIED - 1} are taken: name one with --port"
-    )
+    if first == last:
+        raise PortTaken(f"port {first} of {web.host} is taken: name a free one with --port")
+    raise PortTaken(f"ports {first} to {last} are taken: name one with --port")
 
 
 def _is_free(host: str, port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) == errno.EADDRINUSE:
             return False
+        raise SettingsError(
+            f"web.host is {host!r} with port {port}, where this machine cannot listen "
+            f"({error}): set web.host to an address of this machine, such as "
+            "'127.0.0.1', and name a port that this user may use"
+        ) from error
     return True

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from scripts.cli.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option
 
 
 @cli.command(epilog="Example: hoursight train --files history.parquet --minutes 2")
@@ -63,7 +63,7 @@ def models(context: click.Context, data: Path) -> None:
 
 
 @models.command("promote", epilog="Example: hoursight models promote shipped")
-@given_data_option
+@data_option
 @click.argument("name")
 def promote_model(data: Path, name: str) -> None:
     """Let the model NAME serve, whatever the gate said; 'shipped' is the package's own."""
@@ -73,7 +73,7 @@ def promote_model(data: Path, name: str) -> None:
 
 
 @models.command("rollback", epilog="Example: hoursight models rollback")
-@given_data_option
+@data_option
 def roll_back_model(data: Path) -> None:
     """Let the model serve that did before the present one."""
     from scripts.cli.model_list import roll_back

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.log_options import log_options, log_to, names_a_level
 
 
 @cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
@@ -14,26 +15,29 @@ from scripts.cli.group import cli, data_option
 @click.option("--servers", default=20, show_default=True, help="Size of a new simulated fleet.")
 @click.option("--scenario", help="What the fleet plays: see 'hoursight scenario --help'.")
 @click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, as a stranger.")
+@log_options
 def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongodb: bool) -> None:
     """Run a simulated fleet and this host, everything on, on this machine."""
     from scripts.cli import launch
 
     _check_scenario(scenario)
+    log_to("supervisor", "info")
+    quiet = not names_a_level()
     if mongodb:
-        sys.exit(0 if launch.run_mongodb(data, port, servers, click.echo) else 1)
-    launch.run(data, port, servers, scenario, click.echo)
+        sys.exit(0 if launch.run_mongodb(data, port, servers, click.echo, quiet) else 1)
+    launch.run(data, port, servers, scenario, click.echo, quiet)
 
 
 @cli.command(epilog="Example: hoursight up --data /srv/hoursight")
 @data_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
+@log_options
 def up(data: Path, port: int | None) -> None:
     """Run the Procfile: each process alone, and started again alone when it ends."""
-    from scripts.cli.launch import supervise
-    from storage.config.settings import read_settings
+    from scripts.cli import launch
 
-    web = read_settings(data).web
-    supervise(data, web.host, port or web.port, click.echo)
+    log_to("supervisor", "info")
+    launch.up(data, port, click.echo)
 
 
 @cli.command(epilog="Example: hoursight scenario cascade")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from scripts.cli.group import cli, data_option, given_data_option
+from scripts.cli.group import cli, data_option, unused_data_option
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight sources new mongodb")
@@ -18,7 +18,7 @@ def sources(context: click.Context, data: Path) -> None:
 
 
 @sources.command("list", epilog="Example: hoursight sources list")
-@given_data_option
+@data_option
 def list_sources(data: Path) -> None:
     """The same list."""
     from scripts.cli.source_list import list_sources as run
@@ -27,7 +27,7 @@ def list_sources(data: Path) -> None:
 
 
 @sources.command("test", epilog="Example: hoursight sources test var/sources/shop.toml --once")
-@given_data_option
+@data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--once/--all", default=True, help="One page, or all that the source has.")
 @click.option("--verbose", is_flag=True, help="Show the first document as it came.")
@@ -42,6 +42,7 @@ def try_source(data: Path, file: Path, once: bool, verbose: bool) -> None:
 
 
 @sources.command("new", epilog="Example: hoursight sources new files > var/sources/history.toml")
+@unused_data_option
 @click.argument("kind")
 def new_source(kind: str) -> None:
     """Print a commented source file of KIND: mongodb, elasticsearch, prometheus or files."""

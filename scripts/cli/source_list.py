@@ -19,8 +19,9 @@ from functions.normalize.mapper import Mapped, Mapper
 from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 from storage.query.reader import Reader
-from web.pages.sources_page import SourceStatus, read_sources
+from web.display.source_status import SourceStatus, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]
 
@@ -28,11 +29,11 @@ TEMPLATES = Path(__file__).parents[2] / "functions" / "connectors" / "templates"
 Say = Callable[..., Any]
 
 
-class NoTemplate(Exception):
+class NoTemplate(HoursightError):
     """There is no template of that kind."""
 
 
-class CannotTry(Exception):
+class CannotTry(HoursightError):
     """A source that cannot be tested; the message says why."""
 
 

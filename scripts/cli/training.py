@@ -19,6 +19,7 @@ from functions.rules.evaluation.promotion import Verdict, compare_models
 from functions.rules.evaluation.scoring import ScoredWindows, score_by_metric
 from storage import model_registry
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.model.grid import STEP
 from storage.query.history import History, from_lake, read
 from storage.query.reader import Reader
@@ -40,7 +41,7 @@ REMEDY = (
 Say = Callable[..., Any]
 
 
-class TrainingUnable(Exception):
+class TrainingUnable(HoursightError):
     """A training that cannot be done as it was asked for; the message names the remedy."""
 
 

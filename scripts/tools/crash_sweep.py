@@ -234,7 +234,7 @@ def _watch(data: Path, torn: list[str], stop: threading.Event) -> None:
         try:
             seen = reader.query(SEEN).to_pylist()[0]
         except QueryFailed as error:
-            if "does not answer" not in str(error):
+            if not error.retryable:
                 torn.append(str(error))
             continue
         if seen["rows"] % SERVERS or seen["rows"] != seen["distinct_rows"] or seen["rows"] < rows:

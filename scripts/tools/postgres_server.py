@@ -60,7 +60,7 @@ class Cluster:
             shutil.chown(self._folder, self._user)
         self.port = _free_port()
         self._run("initdb", "-D", str(self._folder / "db"), "-A", "trust", "-U", "hoursight", "-N")
-        self._stopping = threading.Event()
+        self._stopping, self._down = threading.Event(), threading.Event()
         self._start()
         self._nurse = threading.Thread(target=self._nurse_it)
         self._nurse.start()
@@ -82,6 +82,20 @@ class Cluster:
             if time.monotonic() > give_up:
                 raise RuntimeError((self._folder / "log").read_text())
             time.sleep(0.01)
+
+    def take_down(self) -> None:
+        """Kill the server and leave it down until `bring_up`."""
+        self._down.set()
+        kill_server(self.pid)
+        self._server.wait()
+
+    def bring_up(self) -> None:
+        """Start the server again; returns when it answers."""
+        self._down.clear()
+        give_up = time.monotonic() + START_S
+        while self._server.poll() is not None and time.monotonic() < give_up:
+            time.sleep(0.01)  # the nurse starts it
+        self.await_ready()
 
     def close(self) -> None:
         """Stop it and remove all of it."""
@@ -112,7 +126,7 @@ class Cluster:
 
     def _nurse_it(self) -> None:
         while not self._stopping.wait(0.01):
-            if self._server.poll() is not None:
+            if self._server.poll() is not None and not self._down.is_set():
                 self._start()
 
     def _run(self, program: str, *arguments: str) -> None:

@@ -2,7 +2,7 @@
 
     python -m scripts.tools.soak --servers 1000 --minutes 10
 
-Starts writer, collect and think in a folder of their own: simulated servers send every 5 s, four
+Starts writer, collector and engine in a folder of their own: simulated servers send every 5 s, four
 functions crash, leak, hang and raise, a reader queries throughout. At the end every (server,
 instant) must be there exactly once. Exits with 1 when that is not so, or when something piled up.
 """
@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,7 @@ from typing import Any
 import click
 import psutil
 
-from scripts.cli.call import roster_of
-from scripts.cli.function_list import why
+from scripts.cli.function_list import runner_of, why
 from scripts.cli.output import print_grid
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -50,14 +49,13 @@ FLAT_SEGMENTS = 2
 
 ROOMS = {
     "writer": ["storage"],
-    "collect": ["functions", "collect"],
-    "think": ["functions", "think"],
+    "collector": ["functions", "collector"],
+    "engine": ["functions", "engine"],
 }
 
 HEAD = """
 import os, time
-from functions.engine.function import function
-from functions.engine.triggers import every
+from hoursight import every, function
 
 @function(on=every("5s"), writes="server_facts", deadline="{deadline}", memory_mb=300)
 def {name}():
@@ -142,15 +140,13 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
     with _running(data) as rooms:
         with _reader_of(data) as reader:
             _look_on(folders, reader, rooms, servers, minutes, sight)
-        _stop(rooms.pop("collect"))
+        _stop(rooms.pop("collector"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
-        _stop(rooms.pop("think"))
+        _stop(rooms.pop("engine"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
-    reader = Reader.open(data)
-    sight.troubles += _missing_outcomes(reader)
-    found = account(reader, servers)
-    reader.close()
-    return found, sight
+    with closing(Reader.open(data)) as reader:
+        sight.troubles += _missing_outcomes(reader)
+        return account(reader, servers), sight
 
 
 def _save_mischief(folders: Folders) -> None:
@@ -190,9 +186,12 @@ def _reader_of(data: Path) -> Iterator[Reader]:
             return _newest(found[0]) is not None
         return False
 
-    _until(sampled, "the first samples")
-    yield found[0]
-    found[0].close()
+    try:
+        _until(sampled, "the first samples")
+        yield found[0]
+    finally:
+        for reader in found:
+            reader.close()
 
 
 def _look_on(
@@ -248,7 +247,7 @@ def _weigh(name: str, pid: int, sight: Sight) -> None:
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         sight.rss_mb.setdefault(name, []).append(process.memory_info().rss / 2**20)
-    if name == "collect":
+    if name == "collector":
         with suppress(psutil.Error, ValueError):
             largest = max(child.memory_info().rss for child in process.children())
             sight.rss_mb.setdefault("simulator", []).append(largest / 2**20)
@@ -310,7 +309,7 @@ def main(servers: int, minutes: float, keep: bool) -> None:
         _tell(found, sight)
         for name in MISCHIEF:
             click.echo()
-            for line in why(roster_of(data), name):
+            for line in why(runner_of(data), name):
                 click.echo(line)
     finally:
         if keep:

@@ -15,6 +15,8 @@ from datetime import datetime
 import msgspec
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.platform.durability import fsync_directory
 
 __all__ = [
@@ -27,11 +29,11 @@ TOKEN = re.compile(r"hs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
-class ApiKeyError(Exception):
+class ApiKeyError(HoursightError):
     """A key that cannot be made or taken back, or a file of keys that cannot be read."""
 
 
-class PublicWithoutKey(Exception):
+class PublicWithoutKey(HoursightError):
     """The site would listen on a public address, and nobody would need a key."""
 
 
@@ -77,7 +79,9 @@ class ApiKeys:
             self._stamp, self._keys = None, {}
             return self._keys
         except OSError as error:
-            raise ApiKeyError(f"{self._path} cannot be read: {error.strerror}") from error
+            raise ApiKeyError(
+                f"{self._path} cannot be read ({error.strerror})", "let this user read it"
+            ) from error
         stamp = about.st_ino, about.st_mtime_ns
         if stamp != self._stamp:
             self._keys = {key.id: key for key in _read(self._path.read_bytes(), str(self._path))}
@@ -159,11 +163,11 @@ def _write(folders: Folders, keys: list[ApiKey]) -> None:
 
 def _read(text: bytes, path: str) -> list[ApiKey]:
     try:
-        return msgspec.json.decode(text, type=list[ApiKey])
-    except (msgspec.DecodeError, ValueError) as error:
+        return decode_json(text, list[ApiKey])
+    except InvalidJson as error:
         raise ApiKeyError(
-            f"{path} is damaged ({error}): remove it and make the keys anew with "
-            "'hoursight keys create'"
+            f"{path} is damaged ({error})",
+            "remove it and make the keys anew with 'hoursight keys create'",
         ) from error
 
 

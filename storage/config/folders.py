@@ -1,9 +1,15 @@
 """Where things lie in a data folder."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Folders"]
+__all__ = ["Folders", "default_data"]
+
+
+def default_data() -> Path:
+    """Return the data folder when none is named: `HOURSIGHT_DATA`, else `var`."""
+    return Path(os.environ.get("HOURSIGHT_DATA") or "var")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,27 @@
 """The settings of one data folder: `hoursight.toml`, read once, every key with a default."""
 
+import logging
 import re
+import tomllib
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
 from storage.model.schema import STOCK, TABLES, Schema, tailored
 
 __all__ = [
     "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
-    "write_settings",
+    "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings", "read_settings",
+    "schema_of", "settings_in_force", "write_settings",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # A metric of that name would meet a column that the tables have for something else.
@@ -25,9 +30,16 @@ ROLLUP_ENDINGS = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 KEPT = re.compile(r"(\d+)([dh])")
+AT = re.compile(r" - at `(?P<path>[^`]+)`$")
+UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
+STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
 
 
-class SettingsError(Exception):
+# The last valid settings that this process has read of each file.
+_LAST_VALID: dict[Path, "Settings"] = {}
+
+
+class SettingsError(HoursightError):
     """A setting that cannot be used; the message names the file, the key and what was expected."""
 
 
@@ -183,12 +195,56 @@ def _kept(table: str, text: str) -> timedelta | None:
 def read_settings(data: Path | str) -> Settings:
     """The settings of a data folder; defaults when it has no file. Raises SettingsError."""
     path = Folders.at(data).settings
-    if not path.exists():
-        return Settings()
+    raw: Any = {}
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Settings)
-    except (msgspec.DecodeError, ValueError) as error:
-        raise SettingsError(f"{path}: {error}") from error
+        raw = tomllib.loads(path.read_bytes().decode())
+        settings = msgspec.convert(raw, Settings)
+    except FileNotFoundError:
+        settings = Settings()
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}): let this user read it"
+        ) from error
+    except (ValueError, RecursionError) as error:  # of msgspec and of TOML too
+        raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
+    log.debug("settings read from %s", path)
+    adopt_settings(data, settings)
+    return settings
+
+
+def _sentence(error: str, raw: Any) -> str:
+    """What msgspec says of a setting, with the key in front and the value that was given."""
+    at = AT.search(error)
+    key = at["path"].removeprefix("$").lstrip(".") if at else ""
+    said = AT.sub("", error)
+    if unknown := UNKNOWN.match(said):
+        known = ", ".join(Settings.__struct_fields__)
+        where = f"[{key}]" if key else f"the file (expected one of {known})"
+        return f"unknown field `{unknown['name']}` in {where}"
+    value = raw
+    for name, index in STEP.findall(key):
+        value = value[name] if name else value[int(index)]
+    if not key or isinstance(value, dict | list):
+        return f"{key}: {said}" if key else said
+    return f"{key} is {value!r}, {said[0].lower()}{said[1:]}"
+
+
+def adopt_settings(data: Path | str, settings: Settings) -> None:
+    """Take these as the settings of a data folder, for as long as its file has an error."""
+    _LAST_VALID[Folders.at(data).settings] = settings
+
+
+def settings_in_force(data: Path | str) -> Settings:
+    """Return the settings of a data folder, or the last valid ones while its file has an error.
+
+    Raises SettingsError when this process has read no valid ones.
+    """
+    try:
+        return read_settings(data)
+    except SettingsError:
+        if (last := _LAST_VALID.get(Folders.at(data).settings)) is None:
+            raise
+        return last
 
 
 @cache
@@ -197,7 +253,7 @@ def schema_of(folders: Folders) -> Schema:
 
     Raises SettingsError.
     """
-    return read_settings(folders.data).schema()
+    return settings_in_force(folders.data).schema()
 
 
 def write_settings(data: Path | str, settings: Settings) -> Path:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from storage.inbox.segment import SegmentRefused
 from storage.inbox.validation import ValidationResult, validate
 from storage.model.schema import Schema, Table
+from storage.platform.error_text import bounded
 
 __all__ = ["CommitBatch", "RejectedSegment", "Spans", "distinct", "read_inbox", "spans", "steps"]
 
@@ -81,7 +82,7 @@ def read_inbox(
         try:
             admitted.append(validate(path, now, schema))
         except SegmentRefused as error:
-            rejected.append(RejectedSegment(path, str(error)))
+            rejected.append(RejectedSegment(path, bounded(str(error))))
     return admitted, rejected
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def notify(folders: Folders, tables: Iterable[str]) -> None:
         (folders.announce / name).touch()
 
 
-async def table_changes(data: Path, stop: asyncio.Event) -> AsyncIterator[frozenset[str]]:
+async def table_changes(data: Path, stop: asyncio.Event) -> AsyncGenerator[frozenset[str], None]:
     """The names of the tables that changed, as commits come, until `stop` is set."""
     folder = Folders.at(data).create().announce
     async for batch in awatch(folder, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS):

@@ -1,7 +1,9 @@
 """Segments: one Parquet file of rows for one table, with its cursor and provenance inside."""
 
 import json
+import logging
 import os
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,7 +16,9 @@ import pyarrow.parquet as pq
 
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
+from storage.errors import HoursightError
 from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
 
 __all__ = [
@@ -22,16 +26,26 @@ __all__ = [
     "write_row",
 ]  # fmt: skip
 
+log = logging.getLogger(__name__)
+
 METADATA_KEY = b"hoursight"
 VERSION = 1
 LIST = pa.list_(pa.float32())
 
 
-class SegmentNotWritten(OSError):
+class SegmentNotWritten(HoursightError, OSError):
     """Rows did not reach the inbox; the message says why. Nothing of them was left there."""
 
+    retryable = True
 
-class SegmentRefused(Exception):
+    @classmethod
+    def because_of(cls, error: OSError, place: Path, what: str) -> "SegmentNotWritten":
+        """The error for what the disk at `place` did not take, with the remedy where known."""
+        known = disk_problem(place, error)
+        return cls(f"{what}: {known.message if known else error}", known.remedy if known else None)
+
+
+class SegmentRefused(HoursightError):
     """A file in the inbox that the lake does not take; the message names what is wrong with it."""
 
 
@@ -54,7 +68,11 @@ class Provenance:
 
     def encode(self) -> bytes:
         """The JSON that travels in the file's metadata."""
-        fields = asdict(self) | {"created_at": self.created_at.isoformat(), "version": VERSION}
+        fields = asdict(self) | {
+            "created_at": self.created_at.isoformat(),
+            "version": VERSION,
+            "reasons": bounded_list(self.reasons),
+        }
         return json.dumps(fields).encode()
 
     @classmethod
@@ -72,7 +90,7 @@ class Provenance:
                 raise SegmentRefused(f"its created_at {created_at} has no time zone")
             reasons = tuple(fields.get("reasons", ()))
             return cls(**fields | {"created_at": created_at, "reasons": reasons})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise SegmentRefused(f"its hoursight metadata cannot be read: {error}") from error
 
 
@@ -87,7 +105,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
     name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
     partial = folders.inbox / f"{name}.partial"
-    final = folders.inbox / name
+    final, began = folders.inbox / name, time.perf_counter()
     try:
         with partial.open("wb") as file:
             _encode(shaped, file)
@@ -101,9 +119,23 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     except OSError as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        trouble = disk_problem(folders.inbox, error) or str(error)
-        raise SegmentNotWritten(f"{shaped.num_rows} rows were not taken: {trouble}") from error
+        what = f"{shaped.num_rows} rows were not taken"
+        log.debug("segment %s not written: %s", name, error)
+        raise SegmentNotWritten.because_of(error, folders.inbox, what) from error
+    _log_written(final, provenance, shaped.num_rows, time.perf_counter() - began)
     return final
+
+
+def _log_written(path: Path, provenance: Provenance, rows: int, seconds: float) -> None:
+    if log.isEnabledFor(logging.DEBUG):
+        size = 0
+        with suppress(FileNotFoundError):  # the writer has taken it
+            size = path.stat().st_size
+        log.debug(
+            "segment written: %s, table %s, batch %s, %d rows, %d bytes, %.1f ms, cursor %.200s",
+            path.name, provenance.table, provenance.batch_id, rows, size, 1000 * seconds,
+            provenance.cursor,
+        )  # fmt: skip
 
 
 def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) -> Path:

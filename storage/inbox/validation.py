@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
 from storage.model.metrics import Metric
+from storage.model.names import check_names
 from storage.model.precision import rounded
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 
@@ -54,6 +55,7 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
     judged = _RowValidation(_fitted(rows, target))
+    judged.check_names(target)
     judged.drop_incomplete(target)
     if target.name == "metrics":
         judged.drop_future(max(now, provenance.created_at))
@@ -129,6 +131,13 @@ class _RowValidation:
         self.rows = rows
         self.refused = 0
         self.reasons: list[str] = []
+
+    def check_names(self, target: Table) -> None:
+        checked = check_names(self.rows, target.columns)
+        self.rows = checked.rows
+        self.refused += checked.refused
+        for reason in checked.reasons:
+            self._note(reason)
 
     def drop_incomplete(self, target: Table) -> None:
         for column in target.columns:

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from storage.ipc.decoding import decode_json
+
 __all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "rejection_json"]
 
 # As sent, which is mostly compressed.
@@ -30,9 +32,9 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @classmethod
     def unpacked(cls, sent: bytes) -> "Push":
-        """The reverse of `packed`; msgspec.DecodeError for what is none."""
+        """The reverse of `packed`. Raises InvalidJson."""
         head, _, body = sent.partition(b"\n")
-        return msgspec.structs.replace(msgspec.json.decode(head, type=cls), body=body)
+        return msgspec.structs.replace(decode_json(head, cls), body=body)
 
 
 def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any) -> bytes:

@@ -1,9 +1,10 @@
 """The DuckLake: how it is attached, made and brought up to date."""
 
 import fcntl
+import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,6 +12,7 @@ import duckdb
 
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError
+from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from storage.lake.catalog import (
     ExtensionMissing,
     LakeLocation,
@@ -19,12 +21,11 @@ from storage.lake.catalog import (
     lake_location,
     load_extension,
 )
+from storage.lake.duckdb_errors import is_missing_lake
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 
 __all__ = [
-    "LakeMissing",
-    "LakeUnreadable",
     "ReadersBusy",
     "attach_copy",
     "attach_reader",
@@ -35,10 +36,13 @@ __all__ = [
     "reader_lock",
 ]  # fmt: skip
 
+log = logging.getLogger(__name__)
+
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
+LONG_WAIT_S = 0.1  # for a lock, worth a line
 
 # Each as it is given, and as DuckLake keeps it.
 LAKE_OPTIONS = {
@@ -51,22 +55,10 @@ LAKE_OPTIONS = {
 }
 
 
-class LakeMissing(Exception):
-    """There is no lake in the data folder yet."""
-
-    def __init__(self, folders: Folders) -> None:
-        super().__init__(
-            f"no lake in {folders.data}: start one with 'hoursight demo' or 'hoursight up', "
-            "or name another folder with --data"
-        )
-
-
-class ReadersBusy(Exception):
+class ReadersBusy(HoursightError):
     """A merge found no moment without readers; it can wait for the next round."""
 
-
-class LakeUnreadable(Exception):
-    """The lake is there and cannot be attached."""
+    retryable = True
 
 
 def attach_writer(
@@ -77,30 +69,33 @@ def attach_writer(
     By `pen` it names the files that it writes; the catalog remembers the folder itself.
     """
     home = lake_location(folders)
-    connection = _connect(home.catalog)
-    connection.execute("SET threads = 1; SET memory_limit = '2GB'")
-    # Who comes second to a snapshot's number must look again, not add to what it does not know.
-    connection.execute("SET ducklake_max_retry_count = 0")
-    _attach(connection, home, _journal(home.catalog))
-    if pen is not None:
-        connection.execute("USE memory; DETACH lake")
-        _attach(connection, home, pen=pen)
-    evolve(connection, schema)
+    with _closed_on_error(_connect(home.catalog)) as connection:
+        connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+        # Who comes second to a snapshot's number must look again, not add to what it does not know.
+        connection.execute("SET ducklake_max_retry_count = 0")
+        _attach(connection, home, _journal(home.catalog))
+        if pen is not None:
+            connection.execute("USE memory; DETACH lake")
+            _attach(connection, home, pen=pen)
+        evolve(connection, schema)
     return connection
 
 
 def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
     """Bring the lake up to `schema`: what it lacks is added, what it has besides stays."""
     connection.execute("BEGIN")
-    try:
+    with ExitStack() as undo:
+        undo.callback(_roll_back, connection)
         _set_options(connection)
         _create_tables(connection, schema)
         _create_views(connection)
         connection.execute("COMMIT")
-    except BaseException:
-        with suppress(duckdb.TransactionException):
-            connection.execute("ROLLBACK")
-        raise
+        undo.pop_all()
+
+
+def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
+    with suppress(duckdb.TransactionException):
+        connection.execute("ROLLBACK")
 
 
 def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
@@ -110,11 +105,10 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
     except SettingsError as error:
         raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
     if home.catalog.identity() is None:
-        raise LakeMissing(folders)
-    connection = _attached(folders, home, _journal(home.catalog))
-    if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is making them
-        connection.close()
-        raise LakeMissing(folders)
+        raise LakeMissing(folders.data)
+    with _closed_on_error(_attached(folders, home, _journal(home.catalog))) as connection:
+        if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is making them
+            raise LakeMissing(folders.data)
     return connection
 
 
@@ -124,26 +118,35 @@ def attach_copy(folders: Folders) -> duckdb.DuckDBPyConnection:
 
 
 def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
+    began = time.perf_counter()
     try:
-        connection = _connect(home.catalog)
-        _attach(connection, home, f"{option}, READ_ONLY")
+        with _closed_on_error(_connect(home.catalog)) as connection:
+            _attach(connection, home, f"{option}, READ_ONLY")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
     except duckdb.Error as error:
-        if "creating a new DuckLake is explicitly disabled" in str(error):
-            raise LakeMissing(folders) from error
-        trouble = home.catalog.trouble(error)
-        if trouble and home.catalog.networked:
-            raise LakeUnreadable(trouble) from error
-        raise LakeUnreadable(f"{home.catalog} cannot be attached: {trouble or error}") from error
+        raise _unreadable(folders, home, error) from error
+    took_ms = 1000 * (time.perf_counter() - began)
+    log.debug("catalog %s attached to read in %.1f ms", home.catalog, took_ms)
     return connection
+
+
+def _unreadable(folders: Folders, home: LakeLocation, error: duckdb.Error) -> HoursightError:
+    if is_missing_lake(error):
+        return LakeMissing(folders.data)
+    known = home.catalog.trouble(error)
+    if known is None:
+        return LakeUnreadable(f"{home.catalog} cannot be attached: {error}")
+    if home.catalog.networked:
+        return LakeUnreadable(known.message, known.remedy)
+    return LakeUnreadable(f"{home.catalog} cannot be attached: {known.message}", known.remedy)
 
 
 def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
     """Make a SQLite catalog `target` for `files` of what the one at `source` says now."""
     connection = _connect(source.catalog)
-    load_extension(connection, SqliteCatalog.extension)
     try:
+        load_extension(connection, SqliteCatalog.extension)
         _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
         # DuckLake makes the tables; what it puts into them gives way.
         connection.execute(
@@ -168,10 +171,14 @@ def reader_lock(folders: Folders) -> Iterator[None]:
     The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
     merge deletes entries of that list: a query in between would miss rows.
     """
+    began = time.perf_counter()
     with folders.merge_gate.open("a") as gate:
         fcntl.flock(gate, fcntl.LOCK_SH)
     with folders.merge_lock.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
+        waited = time.perf_counter() - began
+        if waited > LONG_WAIT_S:
+            log.debug("a reader waited %.0f ms for a merge", 1000 * waited)
         yield
 
 
@@ -183,10 +190,13 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     its turn whatever their number. Raises ReadersBusy when one of them takes as long again.
     """
     with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+        began = time.perf_counter()
         if not _locked(lock, patience_s):
+            log.debug("no gap between readers within %g s: the merge gate closes", patience_s)
             fcntl.flock(gate, fcntl.LOCK_EX)
             if not _locked(lock, patience_s):
                 raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
+        log.debug("merge lock taken after %.1f ms", 1000 * (time.perf_counter() - began))
         yield
 
 
@@ -207,12 +217,21 @@ def _locked(lock: IO[str], patience_s: float) -> bool:
 def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:
     # The extensions come from packages that pip has checked: to check the signature of 70 MB again
     # takes 0.2 s a connection. Whoever uses the connection loads none without one.
-    connection = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
-    for extension in ("ducklake", catalog.extension):
-        load_extension(connection, extension)
-    connection.execute("SET allow_unsigned_extensions = false")
-    connection.execute("SET TimeZone = 'UTC'")
+    unsigned = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
+    with _closed_on_error(unsigned) as connection:
+        for extension in ("ducklake", catalog.extension):
+            load_extension(connection, extension)
+        connection.execute("SET allow_unsigned_extensions = false")
+        connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+@contextmanager
+def _closed_on_error(connection: duckdb.DuckDBPyConnection) -> Iterator[duckdb.DuckDBPyConnection]:
+    with ExitStack() as undo:
+        undo.callback(connection.close)
+        yield connection
+        undo.pop_all()
 
 
 def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
@@ -256,6 +275,7 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> Non
             continue
         for column in table.columns:
             if (table.name, column.name) not in columns:
+                log.info("%s: column %s is new", table.name, column.name)
                 connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.ddl}")
 
 
@@ -265,6 +285,7 @@ def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
     for view in VIEWS:
         name, text = view.name, view.sql
         if (name, text) not in known:
+            log.debug("view %s is made anew", name)
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
             connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
 

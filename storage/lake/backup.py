@@ -18,7 +18,7 @@ import sys
 import tarfile
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -29,7 +29,8 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, read_settings, write_settings
-from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_copy, copy_catalog
+from storage.errors import HoursightError, LakeMissing, LakeUnreadable
+from storage.lake.attach import SQL, attach_copy, copy_catalog
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
@@ -53,6 +54,8 @@ source = sqlite3.connect(sys.argv[1], timeout=30)
 source.execute("VACUUM INTO ?", (sys.argv[2],))
 source.close()
 """
+# No module of that name in the working directory must stand in for Python's own.
+COPY = (sys.executable, "-I", "-S", "-c", COPY_CATALOG)
 
 Tell = Callable[[int, int], None]
 
@@ -61,7 +64,7 @@ def _silently(_done: int, _total: int) -> None:
     """Who does not want to know how far it has got."""
 
 
-class BackupRefused(Exception):
+class BackupRefused(HoursightError):
     """A backup cannot be made or put back; the message says why and what to do."""
 
 
@@ -103,7 +106,7 @@ def back_up(data: Path | str, target: Path, tell: Tell | None = None) -> Manifes
     """
     folders = Folders.at(data)
     if lake_location(folders).catalog.identity() is None:
-        raise LakeMissing(folders)
+        raise LakeMissing(folders.data)
     if target.exists():
         raise BackupRefused(f"{target} is there already: name another file, or remove that one")
     _drop_partials(target)
@@ -190,7 +193,7 @@ def _stage_patiently(folders: Folders, place: Path) -> Folders:
     raise BackupRefused("files went faster than they could be linked: try again")
 
 
-class _Moved(Exception):
+class _Moved(HoursightError):
     """A file that the catalog names went before it was linked."""
 
 
@@ -234,7 +237,7 @@ def _copy_catalog(home: LakeLocation, staged: Folders) -> None:
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
     copied = subprocess.run(
-        [sys.executable, "-c", COPY_CATALOG, str(home.catalog.path), str(staged.catalog)],
+        [*COPY, str(home.catalog.path), str(staged.catalog)],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     if copied.returncode:
@@ -350,7 +353,9 @@ def _extract(archive: Path, target: Path, tell: Tell) -> Manifest:
                     return manifest
                 found[member.name] = _unpack(source, target / _inside(archive, member.name))
                 tell(member.offset_data + member.size, total)
-    except (tarfile.TarError, EOFError, ValueError, KeyError, TypeError) as error:
+    except (
+        tarfile.TarError, EOFError, ValueError, KeyError, TypeError, RecursionError
+    ) as error:  # fmt: skip
         raise BackupRefused(f"{archive} is truncated or damaged ({error}): take another") from error
     raise BackupRefused(f"{archive} is truncated: its end is missing; take another")
 
@@ -400,9 +405,8 @@ def _check_files(archive: Path, manifest: Manifest, found: dict[str, str]) -> No
 
 def _let_readers_in(restored: Folders) -> None:
     """Readers expect the catalog in WAL mode, which they may not set themselves."""
-    catalog = sqlite3.connect(restored.catalog)
-    catalog.execute("PRAGMA journal_mode = WAL")
-    catalog.close()
+    with closing(sqlite3.connect(restored.catalog)) as catalog:
+        catalog.execute("PRAGMA journal_mode = WAL")
 
 
 def _verify(restored: Folders, manifest: Manifest) -> None:

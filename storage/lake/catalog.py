@@ -1,16 +1,19 @@
 """Where a lake is: its catalog, a SQLite file or a PostgreSQL database, and its folder of files."""
 
+import logging
 import os
-import re
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from storage.config.folders import Folders
-from storage.config.settings import POSTGRES, read_settings
+from storage.config.settings import POSTGRES, SettingsError, settings_in_force
+from storage.errors import Diagnosis, HoursightError
+from storage.lake.duckdb_errors import is_server_away, server_reason
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -23,7 +26,10 @@ __all__ = [
     "SqliteCatalog",
     "lake_location",
     "load_extension",
+    "make_files",
 ]  # fmt: skip
+
+log = logging.getLogger(__name__)
 
 # The catalog waits this long for a lock before it gives up.
 BUSY_TIMEOUT_MS = 10_000
@@ -32,19 +38,16 @@ LEAD = int.from_bytes(b"hoursig")
 # A writer's host that is gone is noticed, and its lock free again, after idle + count * interval.
 KEEPALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; "
 KEEPALIVE += "SET tcp_keepalives_count = 3"
-AWAY = re.compile(
-    r"unable to connect|connection to server|server closed|no connection|terminating connection|"
-    r"could not (connect|receive|send)|database system is",
-    re.IGNORECASE,
-)
 
 
-class ExtensionMissing(Exception):
+class ExtensionMissing(HoursightError):
     """A package that this kind of catalog needs is not installed; the message names it."""
 
 
-class LeaderLockLost(ConnectionError):
+class LeaderLockLost(HoursightError, ConnectionError):
     """This process may not write the catalog: another writer does, or the server forgot us."""
+
+    retryable = True
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
@@ -55,6 +58,7 @@ def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
         from duckdb_extensions import import_extension
 
         try:
+            log.debug("DuckDB's extension %s is taken from its package", name)
             import_extension(name)
         except ModuleNotFoundError as error:
             extra = "[postgres]" if name == "postgres_scanner" else ""
@@ -93,7 +97,7 @@ class SqliteCatalog:
             return None
         return stat.st_dev, stat.st_ino
 
-    def trouble(self, error: Exception) -> str | None:  # noqa: ARG002 - the disk itself is asked
+    def trouble(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the disk itself is asked
         """Why it cannot be used, with the remedy, where that is known."""
         return disk_problem(self.path.parent)
 
@@ -119,15 +123,15 @@ class PostgresCatalog:
         """Only the settings tell one from another."""
         return self.address
 
-    def trouble(self, error: Exception) -> str | None:
+    def trouble(self, error: Exception) -> Diagnosis | None:
         """Why it cannot be used, with the remedy, where that is known."""
-        if not AWAY.search(str(error)):
+        if not is_server_away(error):
             return None
-        reason = str(error).rpartition("FATAL:")[2].strip().partition("\n")[0]
-        told = "" if "Unable" in reason or "Error" in reason else f" ({reason})"
-        return (
-            f"{self} does not answer{told}: start the server, or mend [lake] catalog in "
-            "hoursight.toml; a password belongs into PGPASSWORD or a pgpass file"
+        reason = server_reason(error)
+        return Diagnosis(
+            f"{self} does not answer{f' ({reason})' if reason else ''}",
+            "start the server, or mend [lake] catalog in hoursight.toml; a password belongs into "
+            "PGPASSWORD or a pgpass file",
         )
 
 
@@ -141,18 +145,38 @@ class LakeLocation:
 
 def lake_location(folders: Folders) -> LakeLocation:
     """Where the lake of a data folder is by its settings; raises SettingsError."""
-    settings = read_settings(folders.data).lake
+    settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
         return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
     return LakeLocation(SqliteCatalog(folders.catalog), files)
 
 
+def make_files(home: LakeLocation) -> None:
+    """Make the folder of the lake's files when it is missing; raises SettingsError."""
+    try:
+        home.files.mkdir(exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"lake.data_path is '{home.files}', which cannot be used ({error.strerror}): make that "
+            "folder, and let this user write to it, or correct [lake] in hoursight.toml"
+        ) from error
+
+
 class LeaderLock:
     """The right to write a PostgreSQL catalog: an advisory lock on a connection of its own."""
 
     def __init__(self, catalog: PostgresCatalog) -> None:
+        began = time.perf_counter()
         self._connection = duckdb.connect()
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            self._take(catalog)
+            undo.pop_all()
+        took_ms = 1000 * (time.perf_counter() - began)
+        log.debug("leader lock of %s taken in %.1f ms", catalog, took_ms)
+
+    def _take(self, catalog: PostgresCatalog) -> None:
         load_extension(self._connection, catalog.extension)
         address = catalog.address.replace("'", "''")
         self._connection.execute(f"ATTACH '{address}' AS guard (TYPE postgres)")
@@ -163,7 +187,6 @@ class LeaderLock:
             "CALL postgres_execute('guard', $s)", {"s": f"COMMIT; {KEEPALIVE}"}
         )
         if not self._ask(f"SELECT pg_try_advisory_lock({LEAD})"):
-            self.close()
             raise LeaderLockLost(
                 f"another writer, maybe of another host, holds {catalog}: stop it, or use another "
                 "database"

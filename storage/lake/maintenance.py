@@ -19,13 +19,14 @@ from storage.platform.failpoints import failpoint
 
 __all__ = ["maintenance_steps", "merge"]
 
-log = logging.getLogger("writer")
+log = logging.getLogger(__name__)
 
 # Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
 SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
 ABANDONED_S = 3600.0
 COMMITTED_KEPT_S = 3600.0
+MOST_COUNTED = 32_767  # what the count of a roll-up holds
 DAY = timedelta(days=1)
 
 MaintenanceStep = Callable[[], None]
@@ -68,6 +69,7 @@ def merge(connection: WriteConnection, target: Table, patience_s: float = PATIEN
 
     connection.transaction(work, guard)
     if merged:
+        log.debug("%s: small files merged into %d", target.name, len(merged))
         failpoint("merge committed")
 
 
@@ -82,20 +84,23 @@ def _drop_older(paths: Iterable[Path], age_s: float) -> None:
     for path in paths:
         with suppress(FileNotFoundError):
             if time.time() - path.stat().st_mtime > age_s:
+                log.debug("removing %s, older than %.0f s", path.name, age_s)
                 path.unlink()
 
 
 def _clean_up(connection: WriteConnection) -> None:
     connection.settle()
-    connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
+    gone = connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
+    log.debug("%d replaced files removed", len(gone))
     failpoint("files cleaned up")
 
 
 def _expire(connection: WriteConnection, now: datetime) -> None:
     connection.settle()
-    connection.run(
+    expired = connection.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
-    )
+    ).fetchall()
+    log.debug("%d snapshots expired, of before %s", len(expired), now - SNAPSHOT_GRACE)
     failpoint("snapshots expired")
 
 
@@ -140,7 +145,7 @@ def _rolled_up(connection: WriteConnection, day: datetime, now: datetime) -> boo
     if kept is not None and day < _day(now - kept):
         return True
     names = [m.name for m in connection.schema.metrics]
-    counts = ", ".join(f"count({name}) AS {name}_count" for name in names)
+    counts = ", ".join(f"least(count({name}), {MOST_COUNTED}) AS {name}_count" for name in names)
     text = (SQL / "unrolled.sql").read_text()
     text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
     return not connection.value(text, since=day, until=day + DAY)

@@ -1,8 +1,9 @@
 """The writer's pen: transactions on the lake whose files are on the disk before they count."""
 
-import os
+import logging
+import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,20 +14,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.lake.attach import SQL, attach_writer, evolve
-from storage.lake.catalog import DataPathLink, LeaderLock, PostgresCatalog, lake_location
+from storage.lake.catalog import (
+    DataPathLink,
+    LeaderLock,
+    PostgresCatalog,
+    lake_location,
+    make_files,
+)
 from storage.model.schema import TIMESTAMP, Schema, Table
-from storage.platform.durability import disk_problem, fsync_directory
+from storage.platform.durability import disk_problem, fsync_directory, sync_file
 from storage.platform.failpoints import failpoint
 
 __all__ = ["FilesMissing", "WriteConnection"]
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 DAY_US = 86_400_000_000
 
 
-class FilesMissing(OSError):
+class FilesMissing(HoursightError, OSError):
     """The catalog names files that are not there."""
 
 
@@ -55,9 +65,10 @@ class WriteConnection:
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         catalog = self._home.catalog
-        return disk_problem(self._home.files, error) or (
-            (catalog.trouble(error) if catalog.networked else None) or str(error)
-        )
+        known = disk_problem(self._home.files, error)
+        if known is None and catalog.networked:
+            known = catalog.trouble(error)
+        return str(known or error)
 
     def close(self) -> None:
         """Let go of the lake."""
@@ -70,6 +81,7 @@ class WriteConnection:
         """After a failure, find out what became of it; raises what keeps us from that."""
         if not self._in_doubt:
             return
+        log.debug("the last transaction is in doubt: connecting anew to look")
         self.close()
         self._open()
         named = self._named()
@@ -111,19 +123,28 @@ class WriteConnection:
     ) -> T:
         """Do `work` wholly or not at all; what `guard` gives is held while it takes effect."""
         self.settle()
+        began = time.perf_counter()
         self._written.clear()
         self.run("BEGIN")
-        try:
+        with ExitStack() as undo:
+            undo.callback(self._give_up)
             result = work()
             with guard():
+                worked = time.perf_counter()
                 self._commit()
-        except BaseException:
-            self._roll_back()
-            self._in_doubt = self.networked
-            self._doubtful |= self._written
-            raise
+            undo.pop_all()
+        log.debug(
+            "transaction: %.1f ms of work, %.1f ms of COMMIT, %d files",
+            1000 * (worked - began), _ms_since(worked), len(self._written),
+        )  # fmt: skip
         self._drop_doubtful()
         return result
+
+    def _give_up(self) -> None:
+        log.debug("transaction rolled back: %d files in doubt", len(self._written))
+        self._roll_back()
+        self._in_doubt = self.networked
+        self._doubtful |= self._written
 
     def _drop_doubtful(self) -> None:
         """Remove what failed commits have left, now that none of them can still succeed.
@@ -135,6 +156,7 @@ class WriteConnection:
             named = self._named()
             for path in self._doubtful:
                 if path.relative_to(self._home.files).as_posix() not in named:
+                    log.debug("removing %s, which a failed commit has left", path.name)
                     path.unlink(missing_ok=True)
             self._doubtful.clear()
 
@@ -145,12 +167,10 @@ class WriteConnection:
         if self._lead is not None:
             self._lead.check()
         failpoint("about to commit")
-        with self._pen.lifted() if self._pen else nullcontext():
-            try:
-                self.run("COMMIT")
-            except BaseException:
-                self._roll_back()
-                raise
+        with self._pen.lifted() if self._pen else nullcontext(), ExitStack() as undo:
+            undo.callback(self._roll_back)  # while the pen is lifted
+            self.run("COMMIT")
+            undo.pop_all()
 
     def _roll_back(self) -> None:
         # A COMMIT that failed has already ended the transaction; a lost server has done it for us.
@@ -159,16 +179,19 @@ class WriteConnection:
 
     def _open(self) -> None:
         catalog = self._home.catalog
-        self._home.files.mkdir(exist_ok=True)
+        make_files(self._home)
         self._lead = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
-        self._pen = DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
-        try:
-            pen = self._pen.path if self._pen else None
-            self._connection = attach_writer(self.folders, self.schema, pen)
-        except BaseException:
+        with ExitStack() as undo:
             if self._lead is not None:
-                self._lead.close()
-            raise
+                undo.callback(self._lead.close)
+            self._pen = (
+                DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
+            )
+            pen = self._pen.path if self._pen else None
+            began = time.perf_counter()
+            self._connection = attach_writer(self.folders, self.schema, pen)
+            log.debug("catalog %s attached to write in %.1f ms", catalog, _ms_since(began))
+            undo.pop_all()
 
     def append(self, target: Table, rows: pa.Table, began: datetime) -> None:
         """Insert rows, best in the order of their key, in a transaction that `began` then."""
@@ -194,6 +217,10 @@ class WriteConnection:
         self._written |= _sync_new_files(self.files(target), since)
 
 
+def _ms_since(began: float) -> float:
+    return 1000 * (time.perf_counter() - began)
+
+
 def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
     """The folders into which DuckLake puts these rows."""
     if not target.by_day:
@@ -210,9 +237,7 @@ def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
     found = set()
     for path in folder.rglob("*.parquet"):
         if path.stat().st_mtime >= newest:
-            handle = os.open(path, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+            sync_file(path)
             fsync_directory(path.parent)
             found.add(path)
     return found

@@ -2,7 +2,9 @@
 
 import logging
 import os
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -15,7 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError, read_settings
+from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile
+from storage.errors import HoursightError
 from storage.inbox.commit_batch import CommitBatch, RejectedSegment, distinct, read_inbox
 from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
@@ -26,27 +30,29 @@ from storage.lake.dedup import CommittedBatches, NewestTimes
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
+from storage.lake.renaming import rename_invalid
 from storage.lake.transaction import WriteConnection
 from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
 from storage.platform.durability import disk_problem
+from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
 from storage.platform.process import exclusive_lock
 
 __all__ = ["CommitResult", "DataFolderNotWritable", "Writer", "WriterRunning"]
 
-log = logging.getLogger("writer")
+log = logging.getLogger(__name__)
 
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
 INSTANT = timedelta(microseconds=1)
 
 
-class WriterRunning(Exception):
+class WriterRunning(HoursightError):
     """Another writer holds this data folder."""
 
 
-class DataFolderNotWritable(Exception):
+class DataFolderNotWritable(HoursightError):
     """The data folder cannot be written; the message names the remedy."""
 
 
@@ -67,11 +73,13 @@ class Writer:
     _last: datetime | None
     _generation: int
 
-    def __init__(self, connection: WriteConnection, lock: TextIO) -> None:
+    def __init__(self, connection: WriteConnection, lock: TextIO, settings: SettingsFile) -> None:
         self._connection = connection
         self._folders = connection.folders
         self._lock = lock  # held as long as it is open
-        self._settings_read = _changed_at(connection.folders.settings)
+        self._settings = settings
+        self._followed, self._lake = settings.settings, settings.settings.lake
+        self._mend_names()
         self._recall()
 
     @classmethod
@@ -80,23 +88,29 @@ class Writer:
 
         Raises WriterRunning when another process has it, DataFolderNotWritable, and SettingsError.
         """
-        folders, schema = Folders.at(data), read_settings(data).schema()
+        folders, settings = Folders.at(data), SettingsFile(data, read_settings(data))
         try:
             lock = exclusive_lock(folders.create().data / "writer.lock")
         except OSError as error:
-            trouble = disk_problem(folders.data, error) or str(error)
+            trouble = disk_problem(folders.data, error) or error
             raise DataFolderNotWritable(f"no writer for {folders.data}: {trouble}") from error
         if lock is None:
             raise WriterRunning(
                 f"another writer holds {folders.data}: stop it, or use another --data folder"
             )
+        with ExitStack() as on_error:
+            on_error.callback(lock.close)
+            writer = cls._holding(folders, lock, settings)
+            on_error.pop_all()
+        return writer
+
+    @classmethod
+    def _holding(cls, folders: Folders, lock: TextIO, settings: SettingsFile) -> "Writer":
         try:
-            return cls(WriteConnection(folders, schema), lock)
+            return cls(WriteConnection(folders, settings.settings.schema()), lock, settings)
         except LeaderLockLost as error:
-            lock.close()
             raise WriterRunning(str(error)) from error
         except (duckdb.Error, ExtensionMissing) as error:
-            lock.close()
             known = _known_trouble(folders, error)
             if known is None:
                 raise
@@ -107,6 +121,11 @@ class Writer:
         self._connection.close()
         self._lock.close()
 
+    @property
+    def lake_moved(self) -> bool:
+        """Whether the settings name another lake by now, which a restart takes up."""
+        return self._settings.settings.lake != self._lake
+
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         return self._connection.trouble(error)
@@ -116,15 +135,23 @@ class Writer:
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._recall()
+        self._follow_settings()
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
             return CommitResult({})
-        self._follow_settings()
+        began = time.perf_counter()
         admitted, rejected = read_inbox(paths, now, self._connection.schema)
+        judged = time.perf_counter()
         failpoint("segments judged")
         intake = CommitBatch(self._unseen(admitted), rejected, self._connection.schema)
         moment = self._moment(now)
         changed = self._connection.transaction(lambda: self._insert_all(intake, moment))
+        log.debug(
+            "commit of %d segments: %d new, %d rejected, validated in %.1f ms, committed in %.1f "
+            "ms as of %s: %s",
+            len(paths), len(intake.fresh), len(rejected), 1000 * (judged - began),
+            1000 * (time.perf_counter() - judged), moment, changed,
+        )  # fmt: skip
         failpoint("committed")
         self._last = moment
         self._remember(intake)
@@ -136,6 +163,7 @@ class Writer:
             failpoint("segment removed")
         self._tell_latest(intake)
         notify(self._folders, changed)
+        log.debug("announced %s", ", ".join(changed))
         failpoint("announced")
         fresh = len(intake.fresh)
         return CommitResult(changed, fresh, len(admitted) - fresh, tuple(rejected))
@@ -158,9 +186,20 @@ class Writer:
             piece()
 
     def _look_after(self, piece: MaintenanceStep) -> None:
+        began = time.perf_counter()
         piece()
+        log.debug(
+            "maintenance: %s in %.1f ms", _name_of(piece), 1000 * (time.perf_counter() - began)
+        )
         if self._latest is not None:
             self._latest.write()  # the same rows, of another snapshot
+
+    def _mend_names(self) -> None:
+        """Rename what an earlier release took under an invalid name; commits do not wait for it."""
+        try:
+            rename_invalid(self._connection)
+        except (duckdb.Error, OSError) as error:
+            log.error("invalid names stay until the next start: %s", self.trouble(error))
 
     def _recall(self) -> None:
         """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""
@@ -175,6 +214,10 @@ class Writer:
             log.warning("the catalog has lost %s: it is committed again", kept[batch_id].name)
             kept[batch_id].replace(self._folders.inbox / kept[batch_id].name)
         self._generation = connection.generation
+        log.debug(
+            "lake read at start or after a failure: %d servers, last commit %s, generation %d",
+            len(self._known), self._last, self._generation,
+        )  # fmt: skip
 
     def _let_go(self, path: Path) -> None:
         if not self._connection.networked:
@@ -185,19 +228,16 @@ class Writer:
 
     def _follow_settings(self) -> None:
         """Take up metrics and retention that were set while it runs."""
-        changed_at = _changed_at(self._folders.settings)
-        if changed_at == self._settings_read:
+        self._settings.reload()
+        if self._settings.settings is self._followed:
             return
-        self._settings_read = changed_at
-        try:
-            schema = read_settings(self._folders.data).schema()
-        except SettingsError as error:
-            log.warning("going on with the settings from before: %s", error)
-            return
+        settings = self._settings.settings
+        schema = settings.schema()
         if schema != self._connection.schema:
             self._connection.evolve(schema)
             self._latest = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
+        self._followed = settings
 
     def _moment(self, now: datetime) -> datetime:
         """When a commit is said to be: later than the last also when the clock was set back.
@@ -238,9 +278,14 @@ class Writer:
         seen = self._batches.known(a.provenance for a in admitted)
         fresh = []
         for each in admitted:
-            if each.provenance.batch_id not in seen:
-                seen.add(each.provenance.batch_id)
-                fresh.append(each)
+            if each.provenance.batch_id in seen:
+                log.debug(
+                    "batch %s dropped, it was committed before: %s",
+                    each.provenance.batch_id, each.path.name,
+                )  # fmt: skip
+                continue
+            seen.add(each.provenance.batch_id)
+            fresh.append(each)
         return fresh
 
     def _insert_all(self, intake: CommitBatch, now: datetime) -> dict[str, int]:
@@ -279,6 +324,9 @@ class Writer:
             self._connection.append(target, rows, began)
         tally = pc.value_counts(incoming["_batch"]).to_pylist()
         counts = {each["values"]: each["counts"] for each in tally}
+        repeated = sum(each.rows.num_rows for each in intake.of(target.name)) - rows.num_rows
+        if repeated:
+            log.debug("%s: %d rows dropped, their keys are in the lake", target.name, repeated)
         return [counts.get(i, 0) for i in range(len(intake.of(target.name)))]
 
     def _all_later(self, target: Table, intake: CommitBatch) -> bool:
@@ -294,9 +342,13 @@ class Writer:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
         key = ", ".join(target.key)
         order = "_batch" if target.on_conflict == "first" else "_batch DESC"
+        columns = [*target.key, "_batch"]
+        if target.provisional:
+            name, value = target.provisional
+            order, columns = f"{name} = '{value}', {order}", [*columns, name]
         # Keys alone say which rows stay: a forecast's lists are a hundred times as long.
         places = pa.array(np.arange(incoming.num_rows, dtype=np.int64))
-        keys = incoming.select([*target.key, "_batch"]).append_column("_place", places)
+        keys = incoming.select(columns).append_column("_place", places)
         self._connection.stage(
             "fresh", keys,
             "FROM incoming "
@@ -314,18 +366,24 @@ class Writer:
         if target.on_conflict == "last":
             self._delete_keys(target, known)
             keep = "SELECT _place FROM fresh"
+        elif target.provisional:
+            self._delete_keys(target, known)
         return incoming.take(
             self._connection.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"]
         )
 
     def _delete_keys(self, target: Table, known: str) -> None:
-        key = ", ".join(target.key)
-        held = f"SELECT {key} {known}"
-        again = f"SELECT 1 FROM fresh SEMI JOIN ({held}) USING ({key}) LIMIT 1"
+        """Delete the rows that those in `fresh` replace."""
+        equal = [f"{target.name}.{c} = fresh.{c}" for c in target.key]
+        if target.provisional:
+            name, value = target.provisional
+            equal += [f"{target.name}.{name} = '{value}'", f"fresh.{name} != '{value}'"]
+        replaced = " AND ".join(equal)
         # A DELETE writes a file of its own, so it is made only when there is something to delete.
-        if self._connection.value(again):
-            equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
-            self._connection.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
+        if self._connection.value(
+            f"SELECT 1 FROM (SELECT * {known}) AS {target.name}, fresh WHERE {replaced} LIMIT 1"
+        ):
+            self._connection.run(f"DELETE FROM {target.name} USING fresh WHERE {replaced}")
 
     def _register_servers(
         self, intake: CommitBatch, began: datetime, new_rows: dict[str, int]
@@ -364,15 +422,25 @@ class Writer:
 
     def _put_aside(self, rejected: Sequence[RejectedSegment]) -> None:
         for each in rejected:
+            log.debug("segment rejected: %s: %s", each.path.name, each.reason)
             aside = self._folders.rejected / each.path.name
             aside.with_suffix(".reason.txt").write_text(each.reason + "\n")
             each.path.rename(aside)
 
 
+def _name_of(piece: MaintenanceStep) -> str:
+    """What a piece of maintenance does: its function, and the table and day of it."""
+    function = getattr(piece, "func", piece)
+    parts = [a for a in getattr(piece, "args", ()) if isinstance(a, Table | datetime)]
+    named = [a.name if isinstance(a, Table) else str(a) for a in parts]
+    return " ".join([getattr(function, "__name__", str(function)).strip("_"), *named])
+
+
 def _known_trouble(folders: Folders, error: Exception) -> str | None:
     if isinstance(error, ExtensionMissing):
         return str(error)
-    return disk_problem(folders.data) or lake_location(folders).catalog.trouble(error)
+    known = disk_problem(folders.data) or lake_location(folders).catalog.trouble(error)
+    return str(known) if known else None
 
 
 def _servers(segment: ValidationResult) -> set[str]:
@@ -398,7 +466,7 @@ def _entry(admitted: ValidationResult, committed: int, now: datetime) -> dict[st
         "rows_in": admitted.rows_in,
         "rows_committed": committed,
         "rows_refused": told.refused + admitted.refused,
-        "refusals": [*told.reasons, *admitted.reasons],
+        "refusals": [*bounded_list(told.reasons), *bounded_list(admitted.reasons)],
         "outcome": "committed",
     }
 
@@ -411,11 +479,3 @@ def _rejection(rejected: RejectedSegment, now: datetime) -> dict[str, object]:
         "refusals": [rejected.reason],
         "outcome": "rejected",
     }
-
-
-def _changed_at(path: Path) -> int | None:
-    """When a file was last changed [ns since 1970]; None when it is not there."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None

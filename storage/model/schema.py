@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
+from typing import Any
 
 import pyarrow as pa
 
+from storage.errors import HoursightError
 from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
+from storage.model.table_rows import rows_to_arrow
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
@@ -17,6 +20,8 @@ __all__ = [
 
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 ALWAYS = None
+# The tables that metrics from the settings add columns to.
+TAILORED = ("metrics", "metrics_5m")
 # How a run of a function ends; the last is no run but a person's word.
 OUTCOMES = (
     "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
@@ -25,20 +30,21 @@ OUTCOMES = (
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 
 
-class UnknownTable(LookupError):
+class UnknownTable(HoursightError, LookupError):
     """The lake has no table of that name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its Arrow type, what it means, whether a row must have it, and whether it is
-    `prose`, whose sentences may name servers."""
+    """A column: its Arrow type, what it means, whether a row must have it, whether it is `prose`,
+    whose sentences may name servers, and whether its values follow storage.model.names."""
 
     name: str
     type: pa.DataType
     meaning: str
     required: bool = False
     prose: bool = False
+    is_name: bool = False
 
     @property
     def ddl(self) -> str:
@@ -51,9 +57,10 @@ class Table:
     """A table of the lake.
 
     `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
-    says which row stays when a key comes again. `time` is the column that dates a row. Rows older
-    than `kept` go (None: never), a whole day at a time: the files of a table that is not kept for
-    good are cut into days.
+    says which row stays when a key comes again. `provisional` is a column and the value that marks
+    a row as provisional: the first row of the same key with another value replaces it. `time` is
+    the column that dates a row. Rows older than `kept` go (None: never), a whole day at a time: the
+    files of a table that is not kept for good are cut into days.
     """
 
     name: str
@@ -64,11 +71,22 @@ class Table:
     on_conflict: str = "first"
     time: str = "ts"
     by_day: bool = True
+    provisional: tuple[str, str] | None = None
 
     @cached_property
     def arrow(self) -> pa.Schema:
         """The Arrow schema of a segment of this table."""
         return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
+
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+        """Return `rows`, one dict of column names and values each, as Arrow in the table's types.
+
+        Only columns that occur in a row are returned; the writer fills the others with NULL. Times
+        need a time zone. In `metrics` and `metrics_5m` an unknown column is a metric of your own
+        (float32). Raises ValueError or TypeError that names table, row, column, value and what is
+        expected.
+        """
+        return rows_to_arrow(self.name, self.arrow, rows, own_metrics=self.name in TAILORED)
 
     @property
     def kept_text(self) -> str:
@@ -116,6 +134,10 @@ def _text(name: str, meaning: str, required: bool = False) -> Column:
     return Column(name, pa.string(), meaning, required)
 
 
+def _name(name: str, meaning: str, required: bool = False) -> Column:
+    return Column(name, pa.string(), meaning, required, is_name=True)
+
+
 def _prose(name: str, meaning: str, kind: pa.DataType = pa.string()) -> Column:  # noqa: B008 - a value
     return Column(name, kind, meaning, prose=True)
 
@@ -153,7 +175,7 @@ def kept_text(kept: timedelta | None) -> str:
     return f"{hours}h" if hours % 24 else f"{hours // 24}d"
 
 
-_SERVER = _text("server", "host name", required=True)
+_SERVER = _name("server", "host name", required=True)
 
 REASON = pa.struct([
     pa.field("metric", pa.string()), pa.field("points", pa.float32()), pa.field("text", pa.string())
@@ -168,7 +190,7 @@ TABLES: tuple[Table, ...] = (
             _SERVER,
             _time("ts", "when it was measured"),
             *_samples(METRICS),
-            _text("source", "the adapter function that brought it"),
+            _name("source", "the adapter function that brought it"),
         ),
         key=("server", "ts"),
     ),
@@ -188,8 +210,8 @@ TABLES: tuple[Table, ...] = (
         (
             _SERVER,
             _time("ts", "since when"),
-            _text("profile", "what it is for"),
-            _text("site", "where it stands"),
+            _name("profile", "what it is for"),
+            _name("site", "where it stands"),
             Column("cores", pa.int32(), "logical CPUs"),
         ),
         key=("server", "ts"),
@@ -215,6 +237,7 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
         key=("server", "metric", "issued_at"), time="issued_at",
+        provisional=("state", "abstained"),  # the context may have been late
     ),
     Table(
         "risks", "how bad a server is now and how bad it is going to be", THIRTEEN_MONTHS,
@@ -295,7 +318,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "sources", "source files that were taken up, refused or removed", ALWAYS,
         (
-            _text("source", "its name: that of the file", required=True),
+            _name("source", "its name: that of the file", required=True),
             _time("ts", "when"),
             _text("kind", "mongodb, elasticsearch, prometheus or files"),
             _text("event", "live, refused or off", required=True),
@@ -320,7 +343,7 @@ TABLES: tuple[Table, ...] = (
     Table(
         "deletions", "servers that were deleted with all their rows, by a person", ALWAYS,
         (
-            _text("server", "its name when asked, its fingerprint once it is done", required=True),
+            _name("server", "its name when asked, its fingerprint once it is done", required=True),
             _time("ts", "when it was asked"),
             _prose("why", "in the words of who asked"),
             Column("went", pa.list_(GONE), "how many rows went from which table"),
@@ -385,7 +408,7 @@ STOCK = Schema()
 
 def tailored(own: Sequence[Metric], kept: Mapping[str, timedelta | None]) -> Schema:
     """The stock schema with a data folder's own metrics, and how long its tables are kept."""
-    more = {"metrics": tuple(_samples(own)), "metrics_5m": tuple(_steps(own))}
+    more = dict(zip(TAILORED, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(t, columns=t.columns + more.get(t.name, ()), kept=kept.get(t.name, t.kept))
         for t in TABLES

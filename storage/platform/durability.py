@@ -4,35 +4,48 @@ import errno
 import os
 from pathlib import Path
 
-__all__ = ["disk_problem", "fsync_directory"]
+from storage.errors import Diagnosis
+
+__all__ = ["disk_problem", "fsync_directory", "sync_file"]
 
 LEAST_FREE_BYTES = 1 << 20
 
 
-def disk_problem(place: Path, error: Exception | None = None) -> str | None:
+def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | None:
     """Why nothing can be written at `place` (after `error`), with the remedy; None when it can."""
     code = error.errno if isinstance(error, OSError) else None
     try:
         disk = os.statvfs(place)
     except OSError as gone:
-        return (
-            f"{place} cannot be reached ({gone.strerror}): mount its disk, or name another --data"
+        return Diagnosis(
+            f"{place} cannot be reached ({gone.strerror})", "mount its disk, or name another --data"
         )
     if code == errno.EROFS or disk.f_flag & os.ST_RDONLY:
-        return f"the disk of {place} is read-only: mount it read-write, or name another --data"
+        return Diagnosis(
+            f"the disk of {place} is read-only", "mount it read-write, or name another --data"
+        )
     full = disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES or (
         disk.f_files > 0 and not disk.f_favail
     )
     if code in (errno.ENOSPC, errno.EDQUOT) or full:
-        return f"the disk of {place} is full: make room there, and it goes on by itself"
+        return Diagnosis(
+            f"the disk of {place} is full", "make room there, and it goes on by itself"
+        )
     if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
-        return f"this user may not write to {place}: give it the right, or name another --data"
+        return Diagnosis(
+            f"this user may not write to {place}", "give it the right, or name another --data"
+        )
     return None
 
 
 def fsync_directory(folder: Path) -> None:
     """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
+    sync_file(folder)
+
+
+def sync_file(path: Path) -> None:
+    """Make the content of a file that is written and closed durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

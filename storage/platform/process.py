@@ -1,20 +1,27 @@
-"""What the long-running processes have in common: how they log, stop, and are the only one."""
+"""What the long-running processes share: how they stop, exclusive locks, dying with a parent."""
 
 import fcntl
 import logging
+import os
 import signal
+import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-__all__ = ["configure_logging", "exclusive_lock", "stop_on_signals"]
+__all__ = ["exclusive_lock", "restart", "stop_on_signals", "tied"]
+
+PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
-def configure_logging() -> None:
-    """One line an event, level first: who and when is added by whoever runs the process."""
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    # It would tell of each change of each file.
-    logging.getLogger("watchfiles").setLevel(logging.WARNING)
+def tied(command: Sequence[str], signal_number: int) -> list[str]:
+    """Return the command that runs `command` so that it gets a signal when this process ends.
+
+    It must be started by a thread that lives as long as this process.
+    """
+    launcher = [sys.executable, "-I", "-S", str(PARENT_DEATH)]
+    return [*launcher, str(os.getpid()), str(int(signal_number)), *command]
 
 
 def stop_on_signals() -> threading.Event:
@@ -25,12 +32,25 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
+def restart() -> NoReturn:
+    """Replace this process with a new one of the same command line and process id.
+
+    Whoever supervises it sees no end; everything must be closed before.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is meant
+
+
 def exclusive_lock(path: Path) -> TextIO | None:
     """The lock file at `path`, ours alone until it is closed; None when another process has it."""
     lock = path.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    except OSError as error:
         lock.close()
-        return None
+        if isinstance(error, BlockingIOError):
+            return None
+        raise
     return lock

@@ -13,7 +13,9 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
+from storage.model.names import EXPECTED, trimmed
 
 __all__ = ["HistoryError", "Samples", "read_samples"]
 
@@ -26,7 +28,7 @@ _MOST_REASONS = 20
 Floats = NDArray[np.float32]
 
 
-class HistoryError(ValueError):
+class HistoryError(HoursightError, ValueError):
     """A history that cannot be read; the message names the file and the remedy."""
 
 
@@ -135,12 +137,9 @@ def _part(
     path: Path, table: pa.Table, refusals: _FileRejects
 ) -> tuple[NDArray[np.int64], NDArray[np.str_], Floats, NDArray[np.str_]]:
     """Seconds, servers, values [R, 14] and stated profiles of the rows that can be taken."""
-    servers = _texts(table["server"])
     seconds = _seconds(path, table["ts"], refusals)
-    nameless = servers == ""
-    if nameless.any():
-        refusals.note(int(nameless.sum()), f"{path.name}: server is missing")
-    kept = ~nameless & ~np.isnan(seconds)
+    servers = _servers(path, table["server"], refusals)
+    kept = (servers != "") & ~np.isnan(seconds)
     values = np.full((table.num_rows, len(METRICS)), np.nan, np.float32)
     for place, metric in enumerate(METRICS):
         if metric.name in table.column_names:
@@ -148,6 +147,20 @@ def _part(
             values[:, place] = _possible(path, found, metric, refusals)
     stated = _texts(table["profile"]) if "profile" in table.column_names else np.full(len(kept), "")
     return seconds[kept].astype(np.int64), servers[kept], values[kept], stated[kept]
+
+
+def _servers(path: Path, column: pa.ChunkedArray, refusals: _FileRejects) -> NDArray[np.str_]:
+    """The names of the servers, trimmed; '' where there is none, or no valid one."""
+    coded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    known = [*coded.dictionary.to_pylist(), ""]
+    places = coded.indices.fill_null(len(known) - 1).to_numpy(zero_copy_only=False)
+    servers: NDArray[np.str_] = np.array([trimmed(name) or "" for name in known])[places]
+    blank = np.array([not name.strip() for name in known])[places]
+    if blank.any():
+        refusals.note(int(blank.sum()), f"{path.name}: server is missing")
+    invalid = (servers == "") & ~blank
+    _tell_odd(path, "server", column, invalid, f"is not a valid name; {EXPECTED}", refusals)
+    return servers
 
 
 def _texts(column: pa.ChunkedArray) -> NDArray[np.str_]:

@@ -1,9 +1,10 @@
 """The reading side of the lake: SQL in, Arrow out, beside the running writer."""
 
-import re
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -13,8 +14,10 @@ import duckdb
 import pyarrow as pa
 
 from storage.config.folders import Folders
-from storage.lake.attach import SQL, LakeMissing, LakeUnreadable, attach_reader, reader_lock
+from storage.errors import Diagnosis, LakeMissing, LakeUnreadable, QueryFailed
+from storage.lake.attach import SQL, attach_reader, reader_lock
 from storage.lake.catalog import LakeLocation, lake_location
+from storage.lake.duckdb_errors import concerns_disk, is_damage, is_transient
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.query_handle import QueryHandle
@@ -22,13 +25,10 @@ from storage.query.query_handle import QueryHandle
 __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
 
 
-# What is over at the next try: a merge has replaced a file between planning and reading, and the
-# newer snapshot is whole; or the catalog's server went in the middle, which a new try tells.
-PASSING = re.compile("No such file|transaction is aborted")
+log = logging.getLogger(__name__)
 
-
-class QueryFailed(Exception):
-    """The SQL could not be run; the message is DuckDB's own."""
+SLOW_S = 1.0
+SHOWN_CHARS = 200  # of a query's text
 
 
 class Reader:
@@ -52,14 +52,20 @@ class Reader:
     def open(cls, data: Path | str) -> "Reader":
         """Open the lake in folder `data`; LakeMissing says when there is none yet."""
         folders = Folders.at(data)
-        connection = attach_reader(folders)
-        return cls(folders, lake_location(folders), connection)
+        with ExitStack() as undo:
+            connection = attach_reader(folders)
+            undo.callback(connection.close)
+            reader = cls(folders, lake_location(folders), connection)
+            undo.pop_all()
+        log.debug("reader of %s opened", folders.data)
+        return reader
 
     def close(self) -> None:
         """Let go of the lake."""
         for cursor in self._idle:
             cursor.close()
         self._connection.close()
+        log.debug("reader of %s closed", self.folders.data)
 
     def replaced(self) -> bool:
         """Whether another lake has taken the place of this one, such as a restored one."""
@@ -108,23 +114,34 @@ class Reader:
     def pinned(self) -> Iterator["Reader"]:
         """A reader all of whose queries see one and the same snapshot; keep it short."""
         with self._undisturbed():
-            try:
-                cursor = self._cursor()
-                cursor.execute("BEGIN")
-            except duckdb.Error as error:
-                raise QueryFailed(str(error)) from error
+            cursor = self._begun()
             try:
                 yield _Pinned(self.folders, self._home, cursor)
             finally:
-                cursor.execute("ROLLBACK")
+                with suppress(duckdb.Error):  # a lost server has ended the transaction
+                    cursor.execute("ROLLBACK")
                 cursor.close()
 
-    def _failed(self, error: duckdb.Error) -> QueryFailed:
-        # Also who only reads needs a little room: SQLite keeps its index of the WAL on the disk.
-        trouble = disk_problem(self.folders.data) if "disk" in str(error) else None
-        return QueryFailed(trouble or self._away(error) or str(error))
+    def _begun(self) -> duckdb.DuckDBPyConnection:
+        """A cursor with a transaction of its own; raises QueryFailed."""
+        with ExitStack() as undo:
+            try:
+                cursor = self._cursor()
+                undo.callback(cursor.close)
+                cursor.execute("BEGIN")
+            except duckdb.Error as error:
+                raise self._failed(error) from error
+            undo.pop_all()
+        return cursor
 
-    def _away(self, error: duckdb.Error) -> str | None:
+    def _failed(self, error: duckdb.Error) -> QueryFailed:
+        known = disk_problem(self.folders.data) if concerns_disk(error) else None
+        known = known or self._away(error)
+        if known:
+            return QueryFailed(known.message, known.remedy, retryable=True)
+        return QueryFailed(str(error), retryable=is_transient(error) or is_damage(error))
+
+    def _away(self, error: duckdb.Error) -> Diagnosis | None:
         return self._home.catalog.trouble(error) if self._home.catalog.networked else None
 
     def _undisturbed(self) -> AbstractContextManager[None]:
@@ -135,8 +152,9 @@ class Reader:
         try:
             return run()
         except duckdb.Error as error:
-            if not PASSING.search(str(error)):
+            if not is_transient(error):
                 raise self._failed(error) from error
+            log.debug("query tried again: %s", error)
         try:
             return run()
         except duckdb.Error as error:
@@ -150,7 +168,7 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
         with self._undisturbed():
-            rows = cursor.execute(sql, parameters or None).to_arrow_table()
+            rows = _executed(cursor, sql, parameters)
         self.rows_read += rows.num_rows
         return rows
 
@@ -169,7 +187,10 @@ class Reader:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:
             cursor = self._connection.cursor()
-        cursor.execute("USE lake; SET TimeZone = 'UTC'")
+        with ExitStack() as undo:
+            undo.callback(cursor.close)
+            cursor.execute("USE lake; SET TimeZone = 'UTC'")
+            undo.pop_all()
         return cursor
 
 
@@ -178,6 +199,16 @@ class _Pinned(Reader):
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         with self._cursor_lock:
-            rows = self._connection.execute(sql, parameters or None).to_arrow_table()
+            rows = _executed(self._connection, sql, parameters)
         self.rows_read += rows.num_rows
         return rows
+
+
+def _executed(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]) -> pa.Table:
+    began = time.perf_counter()
+    rows = cursor.execute(sql, parameters or None).to_arrow_table()
+    took_s = time.perf_counter() - began
+    if took_s > SLOW_S:
+        text = " ".join(sql.split())[:SHOWN_CHARS]
+        log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
+    return rows

@@ -10,14 +10,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.settings import schema_of
-from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
+from storage.model.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    STEP,
+)
 from storage.model.metrics import METRIC_NAMES
+from storage.model.names import is_name
 from storage.model.schema import STOCK, rolled_up, table
 from storage.query.reader import Reader
 
 __all__ = [
     "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "joined", "readings",
-    "rollup",
+    "rollup", "unforecast",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
@@ -77,6 +85,8 @@ def contexts(
     """The `steps` steps before `stop` (a step's start) of every known server, or of some."""
     start = stop - steps * STEP
     known = reader.query("SELECT server, profile, cores FROM servers ORDER BY server")
+    # A name from before the rule waits for the writer to rename it; in a filter it stops the query.
+    known = known.filter(pa.array([is_name(s) for s in known["server"].to_pylist()], pa.bool_()))
     if among is not None:
         known = known.filter(pc.is_in(known["server"], pa.array(among, pa.string())))
     servers = known["server"].to_pylist()
@@ -89,6 +99,7 @@ def contexts(
     step = _steps_since(start, rows["ts"])
     for i, name in enumerate(METRIC_NAMES):
         values[which, step, i] = _floats(rows[f"{name}_mean"])
+    values[np.isinf(values)] = np.nan
     return Contexts(
         tuple(servers),
         tuple(p or "generic" for p in known["profile"].to_pylist()),
@@ -106,23 +117,48 @@ def readings(reader: Reader, now: datetime, oldest: timedelta) -> LastReadings:
 
 
 def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
-    """The newest forecast of each server that reaches beyond `now`."""
+    """The newest forecast of each server that reaches beyond `now`.
+
+    A function of the user's may have written others: of metrics that are not ours, and lists of
+    another length, which are left out.
+    """
     columns = ", ".join(QUANTILE_COLUMNS)
     rows = reader.named(
         "windows/forecasts", {"quantiles": columns}, start=now - HORIZON_STEPS * STEP, stop=now
     )
+    rows = rows.filter(pc.is_in(rows["metric"], pa.array(METRIC_NAMES)))
     servers = tuple(dict.fromkeys(rows["server"].to_pylist()))
     shape = (len(servers), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
     quantiles = np.full(shape, np.nan, np.float32)
     which = _positions(servers, rows["server"])
     metric = _positions(METRIC_NAMES, rows["metric"])
     for i, column in enumerate(QUANTILE_COLUMNS):
-        made = np.asarray(rows[column].is_valid())
+        lists = rows[column].combine_chunks()
+        whole = pc.fill_null(pc.equal(pc.list_value_length(lists), HORIZON_STEPS), False)
+        made = np.asarray(whole)
         # [rows] lists of 96 values each become [rows, 96]
-        flat = _floats(rows[column].combine_chunks().flatten()).reshape(-1, HORIZON_STEPS)
+        flat = _floats(lists.filter(whole).flatten()).reshape(-1, HORIZON_STEPS)
         quantiles[which[made], :, metric[made], i] = flat
     issued = dict(zip(rows["server"].to_pylist(), rows["issued_at"].to_pylist(), strict=True))
     return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
+
+
+def unforecast(
+    reader: Reader, issued_at: datetime, silent: timedelta, after: str, limit: int
+) -> list[str]:
+    """Return up to `limit` names of servers after `after` to forecast from `issued_at`, in order.
+
+    These are servers without a row of that origin, and servers that abstained at it and whose
+    context has grown since to one that a forecast can be made from: at least 12 steps, the newest
+    of them in the last `silent`.
+    """
+    counts = ", ".join(f"count({name}_mean)" for name in METRIC_NAMES)
+    names: list[str] = reader.named(
+        "windows/unforecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
+        start=issued_at - CONTEXT_STEPS * STEP, heard_since=issued_at - silent,
+        least=MIN_CONTEXT_STEPS, after=after, limit=limit,
+    )["server"].to_pylist()  # fmt: skip
+    return names
 
 
 def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:

@@ -4,7 +4,7 @@ WITH steps AS (
         server, time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
         avg(columns({metrics})) AS '\0_mean',
         max(columns({metrics})) AS '\0_max',
-        count(columns({metrics})) AS '\0_count'
+        least(count(columns({metrics})), 32767) AS '\0_count'
     FROM metrics
     WHERE ts >= $start AND ts < $stop
     GROUP BY ALL

@@ -13,9 +13,9 @@ import pytest
 from litestar.testing import TestClient
 
 import hoursight
-from functions.engine import registry
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
 from functions.engine.executors.worker_protocol import CodeSource
+from functions.engine.function_catalog import FunctionCatalog
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener, WakeEvent
 from functions.engine.runner import Runner
@@ -50,7 +50,7 @@ def by_schedule(house: LakeFixture, name: str) -> None:
         executor = SubprocessExecutor(WorkerFactory(house.folders, Settings()), source).load()
         schedule = Schedule(executor.functions[0], executor)
     else:
-        schedule = Schedule(registry.find(name))
+        schedule = Schedule(FunctionCatalog(house.folders, Settings()).find(name).function)
     with in_background(
         SchedulerLoop(runner, [schedule], WakeEvent()).keep_going, threading.Event()
     ):

@@ -8,6 +8,7 @@ from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
+from storage.ipc.decoding import InvalidJson, decode_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
 from web.rendering import AnyRequest, TheLake
@@ -45,9 +46,9 @@ async def call(
 async def _body(request: AnyRequest) -> Any:
     sent = await request.body()
     try:
-        return msgspec.json.decode(sent) if sent.strip() else None
-    except msgspec.DecodeError as error:
-        raise ClientException(f"the body is no JSON: {error}") from error
+        return decode_json(sent, narrow=True) if sent.strip() else None
+    except InvalidJson as error:
+        raise ClientException(f"the body is not valid JSON: {error}") from error
 
 
 ROUTES = (call,)

@@ -177,8 +177,7 @@ async def _answer(lake: TheLake, push: Push) -> Response[Any]:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             status, answer = await call_rpc(lake.folders.feed, push.packed())
     except NotRunning as error:
-        what, _, remedy = str(error).partition(": ")
-        status, answer = 503, rejection_json(503, what, remedy)
+        status, answer = 503, rejection_json(503, error.message, error.remedy or "")
     except TimeoutError:
         status = 503
         answer = rejection_json(503, f"not taken within {ANSWER_WITHIN_S} s", "send it again later")

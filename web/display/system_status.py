@@ -21,15 +21,15 @@ MAX_OUTAGES = 5
 
 MISSED = {
     "writer": "segments waited in the inbox and nothing was lost",
-    "collect": "no samples came in meanwhile",
-    "think": "no roll-ups, forecasts and risks were made meanwhile",
+    "collector": "no samples came in meanwhile",
+    "engine": "no roll-ups, forecasts and risks were made meanwhile",
     "learn": "drift was not measured and no model was trained meanwhile",
     "web": "this site could not be reached meanwhile",
 }
 MISSING = {
     "writer": "nothing is committed; segments wait in the inbox and nothing is lost",
-    "collect": "no samples come in",
-    "think": "roll-ups, forecasts and risks are not renewed: what you see grows old",
+    "collector": "no samples come in",
+    "engine": "roll-ups, forecasts and risks are not renewed: what you see grows old",
     "learn": "drift is not measured and no model is trained",
     "web": "this site was started by itself",
 }
@@ -171,7 +171,7 @@ def _stale(newest: datetime | None, now: datetime) -> Iterator[Problem]:
         "warning",
         f"The newest sample is {formatting.span((now - newest).total_seconds())} old "
         f"({formatting.clock(newest, now)}): this is not the present",
-        "See whether the process collect runs and whether its sources answer.",
+        "See whether the process collector runs and whether its sources answer.",
     )
 
 

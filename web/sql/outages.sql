@@ -1,7 +1,19 @@
 -- When processes of the system ended and came back: those down now and those of the last 24 h.
+-- Lakes of earlier versions have other names of the same processes.
+WITH renamed AS (
+    SELECT * REPLACE (
+        CASE process
+            WHEN 'writer' THEN 'writer'
+            WHEN 'collect' THEN 'collector'
+            WHEN 'think' THEN 'engine'
+            ELSE process
+        END AS process
+    )
+    FROM processes
+)
 SELECT
     process, ts AS ended_at, detail,
     lead(ts) OVER (PARTITION BY process ORDER BY ts, event) AS back_at
-FROM processes
+FROM renamed
 QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > now() - INTERVAL 1 DAY)
 ORDER BY ended_at DESC

@@ -9,6 +9,7 @@ import msgspec
 
 from functions.connectors.connector import Unreachable
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection, client_of
+from storage.errors import HoursightError
 
 __all__ = ["RangeApi", "RangeSeries", "RangeTooLarge"]
 
@@ -17,7 +18,7 @@ SHOWN_LENGTH = 300
 BUSY = {429, 502, 503, 504}
 
 
-class RangeTooLarge(Exception):
+class RangeTooLarge(HoursightError):
     """The server would not answer for so long a range; the message is what it said."""
 
 
@@ -139,7 +140,7 @@ class RangeApi:
 def _read(body: bytes) -> _RangeResponse | None:
     try:
         return msgspec.json.decode(body, type=_RangeResponse)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         return None
 
 

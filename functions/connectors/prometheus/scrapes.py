@@ -24,6 +24,7 @@ from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.row_assembly import RowAssembler
 from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from storage.model.metrics import METRIC_NAMES
+from storage.model.names import EXPECTED, trimmed
 
 __all__ = ["ScrapeWindow", "Scrapes"]
 
@@ -97,9 +98,13 @@ class Scrapes:
     ) -> Iterator[tuple[str, RangeSeries]]:
         for series in answer:
             window.points += len(series.values)
-            server = server_of(series.metric.get(self._connection.server_label, ""))
+            label = series.metric.get(self._connection.server_label, "")
+            server = trimmed(server_of(label))
             if server:
                 yield server, series
+            elif label:
+                about = f"label {self._connection.server_label}"
+                window.notes[f"{query}: {about}: {label!r} is not a valid name ({EXPECTED})"] = None
             else:
                 window.notes[
                     f"{query} has series without the label {self._connection.server_label!r}, "

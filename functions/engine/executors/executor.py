@@ -1,18 +1,20 @@
 """The hands that carry out a call: what a run is asked, what it answers, and the run in place."""
 
+import logging
 import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-from functions.engine.function import Batch, Declared, Function, Unreachable
+from functions.engine.executors.worker_protocol import Raised
+from functions.engine.function import UNREACHABLE, Batch, Declared, Function, Unreachable
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-
-if TYPE_CHECKING:
-    from storage.query.reader import Reader
+from storage.errors import HoursightError, LakeMissing
+from storage.platform.error_text import MAX_ERROR_CHARS, bounded
+from storage.query.shared_reader import SharedReader
 
 __all__ = [
     "CallRequest",
@@ -23,9 +25,14 @@ __all__ = [
     "InProcessExecutor",
     "RunStopped",
     "error_text",
+    "outcome_of",
 ]
 
+log = logging.getLogger(__name__)
+
 _MEGABYTE_KB = 1024
+# Callers add where it happened.
+MAX_WORDS_CHARS = MAX_ERROR_CHARS - 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +63,16 @@ class CallResult:
     cost: Cost | None = None
 
 
-class RunStopped(Exception):
+class RunStopped(HoursightError):
     """A run in another process that brought nothing: `outcome` says how it ended, the text why."""
 
-    def __init__(self, outcome: str, why: str, cost: Cost | None = None) -> None:
-        super().__init__(why)
+    def __init__(
+        self, outcome: str, why: str, cost: Cost | None = None, raised: Raised | None = None
+    ) -> None:
+        super().__init__(why, retryable=raised is not None and raised.retryable)
         self.outcome = outcome
         self.cost = cost
+        self.raised = raised  # the error of ours that ended it, if one did
 
 
 class Executor(Protocol):
@@ -79,8 +89,8 @@ class InProcessExecutor:
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self.folders = folders
         self.settings = settings
+        self.reader = SharedReader(folders.data)
         self._lock = threading.Lock()
-        self._reader: Reader | None = None
         self._shelf: Any = None
 
     def call(self, function: Declared, asked: CallRequest) -> CallResult:
@@ -97,19 +107,10 @@ class InProcessExecutor:
             return CallResult(_result(function, given))
         from functions.engine.window import Window  # a child that reads nothing stays small
 
-        with self.reader().pinned() as reader:
+        with self.reader.use() as shared, shared.pinned() as reader:
             snapshot, before = reader.snapshot(), reader.rows_read
             batch = _result(function, given | {"window": Window(reader, asked.now)})
             return CallResult(batch, snapshot, reader.rows_read - before)
-
-    def reader(self) -> "Reader":
-        """The lake, opened once; LakeMissing when there is none yet."""
-        from storage.query.reader import Reader
-
-        with self._lock:
-            if self._reader is None:
-                self._reader = Reader.open(self.folders.data)
-            return self._reader
 
     def _open_shelf(self) -> Any:
         from functions.engine.serving_model import ServingModel
@@ -137,11 +138,23 @@ class CostMeter:
         return Cost(time.process_time() - self._cpu_s, _peak_rss_mb())
 
 
+def outcome_of(error: BaseException) -> str:
+    """How a run ended that raised `error`: "unreachable" or "failed".
+
+    It is unreachable where the source or the lake did not answer, which is not the function's
+    fault. A lake that is still to be made is told by `Run.waits`.
+    """
+    away = isinstance(error, HoursightError) and error.retryable
+    if isinstance(error, UNREACHABLE) or (away and not isinstance(error, LakeMissing)):
+        return "unreachable"
+    return "failed"
+
+
 def error_text(error: BaseException) -> str:
     """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
     if isinstance(error, Unreachable):
-        return str(error)
-    return f"{type(error).__name__}: {error}"
+        return bounded(str(error), MAX_WORDS_CHARS)
+    return bounded(f"{type(error).__name__}: {error}", MAX_WORDS_CHARS)
 
 
 def _result(function: Function, given: dict[str, Any]) -> Batch:

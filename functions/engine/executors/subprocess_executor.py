@@ -6,6 +6,7 @@ the segment, so that a kill at any moment leaves neither half a batch nor a curs
 This keeps accidents apart; it is no fence against malice.
 """
 
+import logging
 import os
 import re
 import signal
@@ -39,8 +40,13 @@ from functions.engine.executors.worker_protocol import (
 from functions.engine.function import Declared
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.errors import HoursightError
+from storage.platform import logs
+from storage.platform.threads import SupervisedThread
 
 __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
+
+log = logging.getLogger(__name__)
 
 # How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
 TICK_S = 0.05
@@ -54,7 +60,7 @@ _ROOT = Path(__file__).parents[3]
 _FRAME = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 
 
-class LoadFailed(Exception):
+class LoadFailed(HoursightError):
     """A source has no functions, or fails when it is imported; the message says why."""
 
 
@@ -85,18 +91,28 @@ class WorkerProcess:
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         # -P: a file in the data folder must not stand in for a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
-        self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno()], start_new_session=True, cwd=folders.data,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-        )  # fmt: skip
-        theirs.close()
+        log_end = os.dup(2)  # what the child logs goes where we log; what it prints comes to us
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
+                env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
+            )  # fmt: skip
+        except OSError:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(log_end)
+        log.debug("child %d started", self._process.pid)
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()
         self._tail = b""
-        self._listener = threading.Thread(target=self._listen, daemon=True, name="child's output")
-        self._listener.start()
+        self._killed = threading.Event()
+        self._listener = SupervisedThread(
+            "child's output", self._listen, self._killed, once=True
+        ).start()
 
     @property
     def alive(self) -> bool:
@@ -129,9 +145,11 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """End it and whatever it started."""
+        self._killed.set()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+        code = self._process.wait()
+        log.debug("child %d %s", self._process.pid, _how_it_ended(code))
         self._listener.join(timeout=1)
         self._line.close()
 
@@ -173,6 +191,7 @@ class WorkerProcess:
         if outcome != "stopped":
             self._make_it_tell()
         self.kill()
+        log.debug("child %d was stopped: %s, %s", self._process.pid, outcome, why)
         return RunStopped(outcome, why + self._last_words(), self._cost)
 
     def _make_it_tell(self) -> None:
@@ -205,9 +224,9 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         assert self._process.stdout is not None
-        with self._process.stdout as output:
-            while more := os.read(output.fileno(), CHUNK):
-                self._tail = (self._tail + more)[-TAIL_BYTES:]
+        while more := os.read(self._process.stdout.fileno(), CHUNK):
+            self._tail = (self._tail + more)[-TAIL_BYTES:]
+        self._process.stdout.close()
 
 
 class SubprocessExecutor:
@@ -247,7 +266,7 @@ class SubprocessExecutor:
             called, blobs = self._ask(child, function, asked)
             cost = Cost(called.cpu_s, called.peak_rss_mb)
             if called.error is not None:
-                raise RunStopped(called.outcome, called.error, cost)
+                raise RunStopped(called.outcome, called.error, cost, called.raised)
             try:
                 batch = batch_of(called, blobs)
             except InvalidMessage as error:
@@ -273,9 +292,16 @@ class SubprocessExecutor:
         self._number += 1
         paths = tuple(str(path) for path in asked.paths)
         message = CallMessage(
-            self._number, function.name, asked.now, asked.cursor, paths, asked.body
-        )
+            self._number, function.name, asked.now, asked.cursor, paths, asked.body,
+            logs.current_run(),
+        )  # fmt: skip
+        began = time.perf_counter()
         answer, blobs = child.ask(message, function.deadline, function.memory_mb, self._stop)
+        log.debug(
+            "call %d of %s answered after %.1f ms: %s, %d bytes of rows",
+            self._number, function.name, 1000 * (time.perf_counter() - began),
+            getattr(answer, "outcome", "nothing that was asked"), sum(map(len, blobs)),
+        )  # fmt: skip
         if not isinstance(answer, CallReply) or answer.number != self._number:
             child.kill()
             raise RunStopped("crashed", "it answered something else than it was asked")
@@ -295,11 +321,16 @@ class SubprocessExecutor:
             except RunStopped as error:
                 if error.outcome == "stopped":
                     raise
+                log.debug("child of %s not loaded: %s", self.source.name, error)
                 raise LoadFailed(f"while it was loaded {error}") from error
             if not isinstance(answer, LoadReply) or answer.error is not None:
                 child.kill()
                 raise LoadFailed(getattr(answer, "error", None) or "it cannot be loaded")
+            for warning in answer.warnings:
+                log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
             self._child, self.functions = child, answer.functions
+            names = ", ".join(function.name for function in self.functions)
+            log.debug("child of %s loaded: %s", self.source.name, names)
         return self._child
 
 

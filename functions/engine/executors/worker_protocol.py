@@ -10,6 +10,7 @@ import msgspec
 import pyarrow as pa
 
 from functions.engine.function import Batch, Declared, hash_of
+from storage.errors import HoursightError
 
 __all__ = [
     "CallMessage",
@@ -20,6 +21,7 @@ __all__ = [
     "LoadReply",
     "Message",
     "MessageReader",
+    "Raised",
     "batch_of",
     "blobs_of",
     "packed",
@@ -32,7 +34,7 @@ MAX_BLOBS = 64
 MAX_BYTES = 1 << 30
 
 
-class InvalidMessage(Exception):
+class InvalidMessage(HoursightError):
     """What came is no message of ours."""
 
 
@@ -63,7 +65,10 @@ class LoadMessage(msgspec.Struct, frozen=True, tag="load"):
 
 
 class CallMessage(msgspec.Struct, frozen=True, tag="call"):
-    """Call a function of those that were loaded; the answer comes back under `number`."""
+    """Call a function of those that were loaded; the answer comes back under `number`.
+
+    What the function logs carries `run_id`.
+    """
 
     number: int
     name: str
@@ -71,13 +76,35 @@ class CallMessage(msgspec.Struct, frozen=True, tag="call"):
     cursor: str | None
     paths: tuple[str, ...]
     body: Any
+    run_id: str | None = None
 
 
 class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
-    """What a source holds, or why it cannot be loaded."""
+    """What a source holds, or why it cannot be loaded; `warnings` are for whoever wrote it."""
 
     functions: tuple[Declared, ...] = ()
     error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class Raised(msgspec.Struct, frozen=True):
+    """An error of ours as it crosses a process border: told apart by its class and its flag."""
+
+    kind: str  # name of the class
+    message: str
+    remedy: str | None = None
+    retryable: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Raised | None":
+        """What crosses of an error; None for one that is not of ours."""
+        if not isinstance(error, HoursightError):
+            return None
+        return cls(type(error).__name__, error.message, error.remedy, error.retryable)
+
+    def is_a(self, kind: type[HoursightError]) -> bool:
+        """Whether the error was of exactly this class."""
+        return self.kind == kind.__name__
 
 
 class CallReply(msgspec.Struct, frozen=True, tag="called"):
@@ -88,6 +115,7 @@ class CallReply(msgspec.Struct, frozen=True, tag="called"):
     peak_rss_mb: float
     outcome: str = "ok"
     error: str | None = None
+    raised: Raised | None = None
     tables: tuple[str, ...] = ()
     cursor: str | None = None
     window_key: str | None = None
@@ -131,7 +159,7 @@ class MessageReader:
             raise InvalidMessage("more came than was asked for")
         try:
             return msgspec.msgpack.decode(parts[0], type=Message), parts[1:]
-        except msgspec.DecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidMessage(str(error)) from error
 
     def _read_head(self) -> None:

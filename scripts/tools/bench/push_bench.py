@@ -154,7 +154,7 @@ def _running(folder: Path) -> Iterator[int]:
     data.mkdir()
     (data / "hoursight.toml").write_text(SETTINGS)
     about = {**os.environ, "HOURSIGHT_DATA": str(data), "HOURSIGHT_PORT": str(port)}
-    commands = (["storage"], ["functions", "collect"], ["web"])
+    commands = (["storage"], ["functions", "collector"], ["web"])
     with contextlib.ExitStack() as stack:
         for command in commands:
             stack.enter_context(_process([sys.executable, "-m", *command], about))

@@ -56,7 +56,7 @@ FROM metrics_5m WHERE ts >= $since GROUP BY ALL
 # Each with how it is started, and what it may hold [MB].
 PROCESSES = (
     ("writer", ("storage",), 300),
-    ("collect", ("functions", "collect"), 150),
+    ("collect", ("functions", "collector"), 150),
     ("web", ("web",), 300),
 )
 SETTLE_S = 15.0

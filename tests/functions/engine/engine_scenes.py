@@ -17,8 +17,8 @@ HEAD = """
 import ctypes, os, sys, time
 from datetime import UTC, datetime
 import pyarrow as pa
-from functions.engine.function import Batch, Unreachable, function
-from functions.engine.triggers import cron, every, files, request, rows
+from hoursight import Batch, Unreachable, cron, every
+from hoursight import files, function, request, rows
 
 def facts(now, server="a"):
     return pa.table({"server": [server], "ts": pa.array([now], pa.timestamp("us", "UTC"))})

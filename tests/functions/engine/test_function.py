@@ -89,8 +89,7 @@ def test_a_batch_counts_its_rows_over_all_tables() -> None:
 
 
 SOURCE = '''
-from functions.engine.function import Batch, function
-from functions.engine.triggers import every
+from hoursight import Batch, every, function
 
 @function(on=every("5s"), writes="metrics")
 def mine() -> Batch:

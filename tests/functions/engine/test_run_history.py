@@ -10,6 +10,7 @@ from functions.engine.run_history import Elsewhere, Here, Rows
 from functions.engine.runner import Runner
 from storage.config.folders import Folders
 from storage.config.settings import Settings
+from storage.query.shared_reader import SharedReader
 from tests.conftest import NOW, LakeFixture
 
 RUNS = "SELECT * FROM runs WHERE function = $name"
@@ -30,7 +31,7 @@ def test_asked_elsewhere_the_past_is_the_same_also_after_a_rest(house: LakeFixtu
     run = {"run_id": "1", "function": "f", "ts": NOW, "outcome": "failed", "cpu_s": 0.5}
     house.put("runs", [run])
     house.commit()
-    here, there = Here(lambda: house.reader), elsewhere(house.folders)
+    here, there = Here(SharedReader(house.folders.data)), elsewhere(house.folders)
     expected = here.rows(RUNS, name="f")
     assert expected[0]["ts"] == NOW
     for _ in range(2):

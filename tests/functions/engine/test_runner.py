@@ -6,6 +6,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Batch, Function, function
 from functions.engine.runner import Runner
 from functions.engine.serving_model import ServingModel
@@ -15,6 +16,7 @@ from storage.config.folders import Folders
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings
 from storage.inbox.segment import provenance_of
 from storage.model.schema import table
+from storage.platform.error_text import MAX_ERROR_CHARS, MAX_REASONS
 from tests.conftest import NOW, LakeFixture
 
 
@@ -182,6 +184,36 @@ def test_a_failed_run_stands_in_the_ledger_with_its_error(house: LakeFixture) ->
     runner.flush()
     house.commit()
     assert "returned int" in house.one("SELECT error FROM runs WHERE outcome = 'failed'")
+
+
+def test_an_error_of_any_length_is_cut_before_it_is_stored(house: LakeFixture) -> None:
+    def shout() -> Batch:
+        raise RuntimeError("x" * 100_000)
+
+    runner = runner_of(house.folders)
+    run = runner.run(made(shout), "test")
+    runner.failed_to_load(CodeSource(path="a.py"), "y" * 100_000)
+    runner.tell_of_source("a", "files", "refused", "z" * 100_000)
+    runner.flush()
+    house.commit()
+    stored = house.reader.query("SELECT error FROM runs")["error"].to_pylist()
+    stored += house.reader.query("SELECT detail FROM sources")["detail"].to_pylist()
+    assert run.error in stored
+    assert len(stored) == 3
+    assert all(len(e) <= MAX_ERROR_CHARS and e.endswith(" more characters)") for e in stored)
+
+
+def test_the_reasons_of_a_batch_are_cut_before_they_are_stored(house: LakeFixture) -> None:
+    def refuse() -> Batch:
+        return Batch({}, refused=200, reasons=("x" * 100_000, *map(str, range(199))))
+
+    runner_of(house.folders).run(made(refuse), "test")
+    (path,) = house.folders.inbox.glob("*-scenarios-*.parquet")
+    assert path.stat().st_size < 20_000
+    house.commit()
+    refusals = house.one("SELECT refusals FROM segments WHERE rows_refused = 200")
+    assert len(refusals) == MAX_REASONS
+    assert max(map(len, refusals)) <= MAX_ERROR_CHARS
 
 
 def test_each_run_is_flushed_once(folders: Folders) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from functions.engine.executors.executor import CallRequest, CallResult, RunStopped
+from functions.engine.executors.worker_protocol import Raised
 from functions.engine.function import Declared
 from functions.engine.listeners import CommitListener, WakeEvent
 from functions.engine.run_log import (
@@ -179,7 +180,7 @@ def test_a_replay_of_a_time_to_come_says_nothing_of_the_present(tmp_path: Path) 
 def test_a_function_before_the_lake_is_there_waits_and_is_not_to_blame(tmp_path: Path) -> None:
     class Early:
         def call(self, *_: object) -> CallResult:
-            raise RunStopped("failed", "LakeMissing: no lake yet")
+            raise RunStopped("failed", "no lake yet", raised=Raised("LakeMissing", "no lake yet"))
 
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
     run = runner.run(declared(), "test", executor=Early())

@@ -7,7 +7,8 @@ import pytest
 
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.listeners import CommitListener
-from functions.engine.user_code import LastGoodVersions, UserCode
+from functions.engine.user_code import UserCode
+from functions.engine.user_files import LastGoodVersions
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.functions.engine.engine_scenes import Watched, in_background, save

@@ -2,9 +2,13 @@
 
 import gzip
 import json
+import sys
 import threading
+import time
 import zlib
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +20,18 @@ import pytest
 from functions.ingest import write_buffer as holding
 from functions.ingest.decompression import MAX_BODY_BYTES, decompress
 from functions.ingest.ingest_service import IngestService
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
 from functions.ingest.remote_write import WriteRequest
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit
+from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
 from tests.conftest import NOW, LakeFixture
 
+WITHIN_S = 30.0
+ROUNDS = 2000
 TS = "2026-05-06T12:00:00Z"
 NS = 1778068800_000_000_000
 
@@ -292,3 +299,71 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
+
+
+def test_a_file_that_cannot_be_removed_stops_neither_its_thread_nor_the_rows(
+    door: IngestClient,
+) -> None:
+    stop = threading.Event()
+    held = WriteBuffer(
+        door.folders, "influx", RowAssembler("influx", ["mem_used_pct"]), 0.01, lambda: NOW
+    )
+    door.intake.held["influx"] = held
+    door.push("lines", lines("m,host=a mem_used_pct=1"))
+    [path] = door.pending()
+    path.unlink()
+    path.mkdir()  # which unlink refuses
+    thread = threading.Thread(target=held.keep_going, args=(stop,))
+    thread.start()
+    await_rows(door, 1)
+    door.push("lines", lines("m,host=b mem_used_pct=2"))
+    await_rows(door, 2)
+    path.rmdir()
+    await_condition(lambda: door.pending() == [])
+    stop.set()
+    thread.join(WITHIN_S)
+    assert not thread.is_alive()
+
+
+def test_reasons_that_several_threads_bring_are_each_taken_once() -> None:
+    unclaimed, taken, stop = UnclaimedReasons(), [], threading.Event()
+    one = RejectReasons()
+    for number in range(50):
+        one.add(f"reason {number}", number)
+
+    def take() -> None:
+        while not stop.is_set():
+            taken.append(unclaimed.take().count)
+
+    def bring() -> None:
+        for _ in range(ROUNDS):
+            unclaimed.add(one)
+
+    with switching_often(), ThreadPoolExecutor(4) as pool:
+        taking = pool.submit(take)
+        for each in [pool.submit(bring) for _ in range(3)]:
+            each.result()
+        stop.set()
+        taking.result(WITHIN_S)
+    assert sum(taken) + unclaimed.take().count == 3 * ROUNDS * 50
+
+
+@contextmanager
+def switching_often() -> Iterator[None]:
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
+
+
+def await_rows(door: IngestClient, count: int) -> None:
+    await_condition(lambda: len(door.rows()) == count)
+
+
+def await_condition(condition: Callable[[], bool]) -> None:
+    give_up = time.monotonic() + WITHIN_S
+    while not condition():
+        assert time.monotonic() < give_up, "not in time"
+        time.sleep(0.01)

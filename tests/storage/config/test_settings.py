@@ -17,7 +17,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[web]\nport = 'x'", "Expected `int`, got `str` - at `$.web.port`"),
+        ("[web]\nport = 'x'", "web.port is 'x', expected `int`, got `str`"),
         ("[web]\nport = 70000", "port is 70000, expected 1 to 65535"),
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
         ("[wep]\nport = 1", "unknown field `wep`"),

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from storage.config.folders import Folders
+from storage.errors import LakeMissing
 from storage.lake import backup
-from storage.lake.attach import LakeMissing
 from storage.lake.backup import BackupRefused, back_up, restore
 from storage.lake.transaction import WriteConnection
 from storage.lake.writer import Writer

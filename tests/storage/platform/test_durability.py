@@ -6,7 +6,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,9 +15,10 @@ from storage.__main__ import drain, look_after
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.inbox.segment import Provenance, SegmentNotWritten
+from storage.lake.transaction import _sync_new_files
 from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
-from storage.platform.durability import disk_problem
+from storage.platform.durability import disk_problem, sync_file
 from storage.query.reader import LakeUnreadable, QueryFailed, Reader
 from tests.conftest import NOW, LakeFixture
 
@@ -142,3 +143,19 @@ def test_a_disk_that_is_gone_is_told(tmp_path: Path) -> None:
 def test_a_folder_that_belongs_to_others_is_told(tmp_path: Path) -> None:
     denied = OSError(errno.EACCES, "Permission denied")
     assert "this user may not write" in str(disk_problem(tmp_path, denied))
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_file_that_cannot_be_synced_leaves_no_descriptor_open(tmp_path: Path) -> None:
+    (tmp_path / "x.parquet").symlink_to("/dev/null")  # fsync refuses a device
+    for sync in (
+        lambda: sync_file(tmp_path / "x.parquet"),
+        lambda: _sync_new_files(tmp_path, datetime.fromtimestamp(1, UTC)),
+    ):
+        before = open_files()
+        with pytest.raises(OSError, match="Invalid argument"):
+            sync()
+        assert open_files() == before

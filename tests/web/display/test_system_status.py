@@ -67,10 +67,10 @@ def test_a_process_that_is_down_is_told_with_its_remedy(
     fleet: SiteLakeWriter, site: Client
 ) -> None:
     fleet.insert("processes", [
-        event("collect", 300, "started"), event("collect", 20, "ended", "killed, signal 9"),
+        event("collector", 300, "started"), event("collector", 20, "ended", "killed, signal 9"),
     ])  # fmt: skip
     for page in pages(site):
-        assert "collect is down since " in page
+        assert "collector is down since " in page
         assert "(killed, signal 9)" in page
         assert "no samples come in" in page
 
@@ -78,20 +78,34 @@ def test_a_process_that_is_down_is_told_with_its_remedy(
 def test_an_outage_that_is_over_is_told_as_history(fleet: SiteLakeWriter, site: Client) -> None:
     fleet.insert("processes", [
         event("writer", 300, "ended", "killed, signal 9"), event("writer", 297, "started"),
-        event("think", 99_000, "ended", "exit 1"), event("think", 98_000, "started"),
+        event("engine", 99_000, "ended", "exit 1"), event("engine", 98_000, "started"),
     ])  # fmt: skip
     for page in pages(site):
         assert "writer was down for 3 s at " in page
         assert "segments waited in the inbox and nothing was lost" in page
-        assert "think" not in page.split("<footer")[0].split("<main")[1]
+        assert "engine" not in page.split("<footer")[0].split("<main")[1]
         assert "data-trouble" not in page
+
+
+def test_a_process_that_came_back_under_its_new_name_is_not_down(
+    fleet: SiteLakeWriter, site: Client
+) -> None:
+    fleet.insert("processes", [
+        event("writer", 300, "ended", "killed, signal 9"), event("writer", 297, "started"),
+        event("collect", 300, "ended", "exit 1"), event("collector", 290, "started"),
+        event("think", 300, "ended", "exit 1"),
+    ])  # fmt: skip
+    for page in pages(site):
+        assert "writer was down for 3 s at " in page
+        assert "collector was down for 10 s at " in page
+        assert "engine is down since " in page
 
 
 @pytest.mark.parametrize(
     ("process", "missed"),
     [
-        ("collect", "no samples came in meanwhile"),
-        ("think", "no roll-ups, forecasts and risks were made meanwhile"),
+        ("collector", "no samples came in meanwhile"),
+        ("engine", "no roll-ups, forecasts and risks were made meanwhile"),
         ("web", "this site could not be reached meanwhile"),
         ("other", "its work waited meanwhile"),
     ],
@@ -185,6 +199,6 @@ def test_readiness_without_a_lake_is_503_with_words(tmp_path: Path) -> None:
 
 def test_the_status_as_data_names_each_trouble(lake: SiteLakeWriter, site: Client) -> None:
     lake.fleet(FLEET[:1])
-    lake.insert("processes", [event("think", 20, "ended", "exit 1")])
+    lake.insert("processes", [event("engine", 20, "ended", "exit 1")])
     status = site.get("/status.json").json()
-    assert [t["kind"] for t in status["troubles"]] == ["process-think"]
+    assert [t["kind"] for t in status["troubles"]] == ["process-engine"]

@@ -9,13 +9,14 @@ from typing import Protocol
 import pyarrow as pa
 
 from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
+from storage.errors import HoursightError
 
 __all__ = ["Absent", "Peer", "PeerServer", "folder_bytes", "numbers_of", "wait_until"]
 
 START_S = 30.0
 
 
-class Absent(Exception):
+class Absent(HoursightError):
     """A peer that is not on this machine; the message says how to get it."""
 
 

@@ -29,6 +29,8 @@ def good(now, body, cursor): return Batch({"server_facts": facts(now)}, cursor=f
 @function(**SHORT)
 def raises(): return {}["key"]
 @function(**SHORT)
+def shouts(): raise ValueError(100_000 * "x")
+@function(**SHORT)
 def leaves(): sys.exit(4)
 @function(**SHORT)
 def exits(): print("goodbye"); os._exit(3)
@@ -112,6 +114,7 @@ def test_a_run_in_a_child_is_measured(call: Call) -> None:
     ("name", "outcome", "says"),
     [
         ("raises", "failed", r"KeyError: 'key' \(line \d+ of mischief.py\)"),
+        ("shouts", "failed", r"x… \(cut, 98,\d+ more characters\) \(line \d+ of mischief.py\)"),
         ("leaves", "failed", r"SystemExit: 4"),
         ("mistaken", "failed", r"mistaken returned int: return a pyarrow.Table"),
         ("offline", "unreachable", r"the database is away"),
@@ -254,3 +257,25 @@ def test_everybody_else_goes_on_while_functions_misbehave(house: LakeFixture) ->
 
 def test_the_head_of_the_scenes_has_as_many_lines_as_the_tests_say() -> None:
     assert len(HEAD.splitlines()) == 11
+
+
+OLD_IMPORT = """
+from functions.deprecated_imports import DeprecatedImports
+sys.meta_path.append(DeprecatedImports({"functions.gone.function": {"function": "function"}}))
+from functions.gone.function import function as register
+@register(on=request(), writes="server_facts")
+def old(now): return facts(now)
+"""
+
+
+def test_an_old_import_works_and_its_warning_is_logged(
+    worker_factory: WorkerFactory, caplog: pytest.LogCaptureFixture
+) -> None:
+    executor = SubprocessExecutor(
+        worker_factory, source(worker_factory.folders, OLD_IMPORT, "old")
+    ).load()
+    answer = executor.call(executor.functions[0], CallRequest(NOW))
+    executor.close()
+    assert server(answer) == "a"
+    assert "old.py, line 15: 'from functions.gone.function import function' ends" in caplog.text
+    assert "write 'from hoursight import function'" in caplog.text

@@ -1,0 +1,53 @@
+"""`--log-level` and `--log-format`, of the group and of the commands that run processes."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from storage.platform import logs
+
+__all__ = ["log_options", "log_to", "names_a_level"]
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_LEVEL, _FORMAT = "hoursight.log_level", "hoursight.log_format"
+
+
+def log_options(command: C) -> C:
+    """Give a command both options; `log_to` takes what was given last."""
+    level = click.option(
+        "--log-level", envvar=logs.LEVEL_VARIABLE, expose_value=False, metavar="LEVEL",
+        callback=_keep(_LEVEL, logs.check_level),
+        help="debug, info, warning or error; also by logger: info,storage.lake.writer=debug.",
+    )  # fmt: skip
+    form = click.option(
+        "--log-format", envvar=logs.FORMAT_VARIABLE, expose_value=False, metavar="FORMAT",
+        callback=_keep(_FORMAT, logs.check_format), help="text or json.",
+    )  # fmt: skip
+    return level(form(command))
+
+
+def log_to(process: str, level: str) -> None:
+    """Configure logging as the options say; `level` is the default."""
+    meta = click.get_current_context().meta
+    logs.configure(process, meta.get(_LEVEL, level), meta.get(_FORMAT, "text"))
+
+
+def names_a_level() -> bool:
+    """Whether a level was given: then nothing of that level is held back."""
+    return _LEVEL in click.get_current_context().meta
+
+
+def _keep(
+    key: str, check: Callable[[str], str]
+) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    def keep(context: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is None:
+            return
+        try:
+            context.meta[key] = check(value)
+        except logs.LogOptionInvalid as error:
+            raise click.BadParameter(str(error)) from error
+
+    return keep

@@ -1,0 +1,125 @@
+"""Start-up progress: what `up` and `demo` print until the first forecasts are on the site."""
+
+import asyncio
+import urllib.error
+import urllib.request
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from functions.engine.user_files import FUNCTIONS, SOURCES
+from scripts.start_progress import StartProgress, progress_of
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError, SourceSettings, read_settings
+from storage.inbox.notify import table_changes
+from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+
+__all__ = ["has_source", "report_startup"]
+
+Print = Callable[[str], None]
+
+# Commits may follow each other by the dozen while history is loaded.
+LOOK_EVERY_S = 0.5
+
+
+async def report_startup(data: Path, url: str, say: Print, stop: asyncio.Event) -> None:
+    """Say where the site is, how far the start is after each commit, and when the site is ready.
+
+    It is ready with the first forecasts; when none can come for now, it has started and says why.
+    Without a source there is nothing to wait for but the site.
+    """
+    say(f"The site: {url}  (Ctrl-C stops everything)")
+    began = asyncio.get_running_loop().time()
+    with_source = has_source(data)
+    progress = await _first_forecasts(data, say, stop) if with_source else StartProgress()
+    await _site_answers(url, stop)
+    if stop.is_set():
+        return
+    seconds = asyncio.get_running_loop().time() - began
+    say(progress.outcome(url, seconds) or f"Ready after {seconds:.0f} s: {url}")
+    if not with_source:
+        say(
+            "No source is configured: write one with 'hoursight sources new KIND > "
+            f"{data}/sources/NAME.toml' (KIND is mongodb, elasticsearch, prometheus or files), or "
+            f"push rows to {url}/feed"
+        )
+
+
+def has_source(data: Path) -> bool:
+    """Return True if anything in the data folder is configured that can bring samples."""
+    folders = Folders.at(data)
+    try:
+        settings = read_settings(data).sources
+    except SettingsError:  # it has just been made wrong, and the processes say so
+        settings = SourceSettings()
+    built_in = any(getattr(settings, name).enabled for name in settings.__struct_fields__)
+    return bool(built_in or SOURCES.sources(folders) or FUNCTIONS.sources(folders))
+
+
+async def _first_forecasts(data: Path, say: Print, stop: asyncio.Event) -> StartProgress:
+    """Say how far the start is, until there are forecasts or none can come for now."""
+    reader, progress = _ProgressReader(data), StartProgress()
+    said = ""
+    try:
+        async with aclosing(_each_commit(data, stop)) as commits:
+            async for _ in commits:
+                progress = await asyncio.to_thread(reader.read)
+                if str(progress) != said:
+                    said = str(progress)
+                    say(f"{'start':>9} │ {said}")
+                if progress.ended:
+                    break
+    finally:
+        reader.close()
+    return progress
+
+
+async def _each_commit(data: Path, stop: asyncio.Event) -> AsyncGenerator[None, None]:
+    """Yield once at the start, and then after commits, until `stop` is set."""
+    yield
+    async with aclosing(table_changes(data, stop)) as commits:
+        async for _ in commits:
+            yield
+            await _pause(LOOK_EVERY_S, stop)
+
+
+class _ProgressReader:
+    """Reads how far the start has come, by one reader that stays open once there is a lake."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._reader: Reader | None = None
+
+    def read(self) -> StartProgress:
+        try:
+            self._reader = self._reader or Reader.open(self._data)
+            return progress_of(self._reader, self._data, datetime.now(UTC))
+        except (LakeMissing, LakeUnreadable):
+            return StartProgress()
+        except QueryFailed:  # the tables are being made
+            self.close()
+            return StartProgress()
+
+    def close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+
+async def _site_answers(url: str, stop: asyncio.Event) -> None:
+    while not stop.is_set() and not await asyncio.to_thread(_answers, url):
+        await _pause(LOOK_EVERY_S, stop)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=2) as reply:  # noqa: S310 - our own site
+            return bool(reply.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+async def _pause(seconds: float, stop: asyncio.Event) -> None:
+    with suppress(TimeoutError):
+        await asyncio.wait_for(stop.wait(), seconds)

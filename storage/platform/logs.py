@@ -1,0 +1,318 @@
+"""Logging of every process: one line a record, text or JSON, with time, level, process and run."""
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from storage.errors import HoursightError
+
+__all__ = [
+    "FORMATS", "FORMAT_VARIABLE", "LEVEL_VARIABLE", "PROCESS_VARIABLE", "JsonFormatter",
+    "LogOptionInvalid", "LogOptions", "TextFormatter", "add_options", "as_json", "check_format",
+    "check_level", "configure", "current_run", "during_run", "environment", "is_log_line",
+    "is_routine", "writes_json",
+]  # fmt: skip
+
+LEVEL_VARIABLE, FORMAT_VARIABLE = "HOURSIGHT_LOG_LEVEL", "HOURSIGHT_LOG_FORMAT"
+PROCESS_VARIABLE = "HOURSIGHT_PROCESS"
+LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING}
+LEVELS["error"] = logging.ERROR
+FORMATS = ("text", "json")
+MAX_MESSAGE_CHARS = 8_000
+MAX_TRACEBACK_CHARS = 16_000
+RUN_CHARS = 8
+CONTINUED = "    | "
+
+# At debug these libraries report each byte, at info each request with its full URL. They stay at
+# warning unless a level is set for them by name.
+_CHATTY = (
+    "asyncio", "elastic_transport", "elasticsearch", "httpcore", "httpx", "pymongo", "urllib3",
+    "watchfiles",
+)  # fmt: skip
+_BIDI = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ESCAPES = {
+    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *_BIDI)
+}
+_SECRETS = (
+    (re.compile(r"\b(hs_[0-9a-f]{12}_)[A-Za-z0-9_-]{43}"), r"\1***"),
+    (re.compile(r"(://[^/\s:@]*:)[^/\s]*@"), r"\1***@"),
+    (
+        re.compile(
+            r"\b(\w*(?:password|passwd|secret|token|api_?key)=)('[^']*'|\"[^\"]*\"|[^\s&,;'\"]+)",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
+    (
+        re.compile(
+            r"\b((?:authorization|x-api-key)['\"]?\s*[:=]\s*['\"]?(?:(?:bearer|basic|token|apikey)"
+            r"\s+)?)[^\s'\",]+",
+            re.IGNORECASE,
+        ),
+        r"\1***",
+    ),
+)
+_LINE = re.compile(
+    r'(?:\d{4}-\d\d-\d\dT[\d:.]+Z |\{"ts":"[^"]+","level":")(?P<level>[A-Z]+)(?: |")'
+)
+
+_run: ContextVar[str | None] = ContextVar("run", default=None)
+
+
+class LogOptionInvalid(HoursightError, ValueError):
+    """A log level or format that cannot be used; the message says what was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """How a process logs: its name in the log, its levels and its format."""
+
+    process: str
+    level: str = "info"
+    form: str = "text"
+
+
+# Logging is global in Python; so is what it was set to.
+_options: LogOptions | None = None
+
+
+def configure(
+    process: str, level: str | None = None, form: str | None = None, stream: TextIO | None = None
+) -> LogOptions:
+    """Send all log records of this process through one handler to `stream` (default: stderr).
+
+    Without `level` or `form` the environment decides: HOURSIGHT_LOG_LEVEL (default info) and
+    HOURSIGHT_LOG_FORMAT (default text). `level` may name loggers: `info,storage.lake.writer=debug`.
+    Raises LogOptionInvalid.
+    """
+    global _options
+    level = check_level(level or os.environ.get(LEVEL_VARIABLE) or "info")
+    form = check_format(form or os.environ.get(FORMAT_VARIABLE) or "text")
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if isinstance(h, _Handler)]:
+        root.removeHandler(handler)
+    handler = _Handler(stream)
+    handler.setFormatter(JsonFormatter(process) if form == "json" else TextFormatter(process))
+    root.addHandler(handler)
+    _set_levels(root, level)
+    logging.captureWarnings(True)
+    _options = LogOptions(process, level, form)
+    return _options
+
+
+def _set_levels(root: logging.Logger, text: str) -> None:
+    everywhere, by_logger = _levels(text)
+    root.setLevel(everywhere)
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(everywhere, logging.WARNING))
+    for name, level in by_logger.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def check_level(text: str) -> str:
+    """`text` when it is a level, or levels by logger; raises LogOptionInvalid."""
+    _levels(text)
+    return text
+
+
+def check_format(text: str) -> str:
+    """`text` when it is one of FORMATS; raises LogOptionInvalid."""
+    if text not in FORMATS:
+        raise LogOptionInvalid(f"{text!r} is not a log format (expected {' or '.join(FORMATS)})")
+    return text
+
+
+def _levels(text: str) -> tuple[int, dict[str, int]]:
+    """The level of all loggers, and of those that are named."""
+    everywhere, by_logger = logging.INFO, {}
+    for part in text.split(","):
+        name, equals, level = part.strip().rpartition("=")
+        if level.lower() not in LEVELS or (equals and not name):
+            raise LogOptionInvalid(
+                f"{part.strip()!r} is not a log level (expected {', '.join(LEVELS)}, or with a "
+                "logger as in 'info,storage.lake.writer=debug')"
+            )
+        if name:
+            by_logger[name] = LEVELS[level.lower()]
+        else:
+            everywhere = LEVELS[level.lower()]
+    return everywhere, by_logger
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Give a process `--log-level` and `--log-format`; the environment is the default."""
+    parser.add_argument(
+        "--log-level", type=_argument(check_level), metavar="LEVEL",
+        default=os.environ.get(LEVEL_VARIABLE) or "info",
+        help="debug, info, warning or error, also by logger: info,storage.lake.writer=debug "
+        f"(default: ${LEVEL_VARIABLE}, else info)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--log-format", type=_argument(check_format), metavar="FORMAT",
+        default=os.environ.get(FORMAT_VARIABLE) or "text",
+        help=f"text or json (default: ${FORMAT_VARIABLE}, else text)",
+    )  # fmt: skip
+
+
+def _argument(check: Callable[[str], str]) -> Callable[[str], str]:
+    """`check` as argparse wants it: with an error of its own kind, it prints the message."""
+
+    def checked(text: str) -> str:
+        try:
+            return check(text)
+        except LogOptionInvalid as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    return checked
+
+
+def environment() -> dict[str, str]:
+    """The variables that make a child process log as this one does; warnings only by default."""
+    if _options is None:  # a program of the user's own calls us
+        return {LEVEL_VARIABLE: os.environ.get(LEVEL_VARIABLE) or "warning"}
+    return {
+        PROCESS_VARIABLE: _options.process, LEVEL_VARIABLE: _options.level,
+        FORMAT_VARIABLE: _options.form,
+    }  # fmt: skip
+
+
+def writes_json() -> bool:
+    """Whether this process logs as JSON."""
+    return _options is not None and _options.form == "json"
+
+
+def current_run() -> str | None:
+    """The id of the function run that this thread is in."""
+    return _run.get()
+
+
+@contextmanager
+def during_run(run_id: str | None) -> Iterator[None]:
+    """Records of this thread carry `run_id` while the context lasts."""
+    before = _run.set(run_id)
+    try:
+        yield
+    finally:
+        _run.reset(before)
+
+
+def as_json(process: str, message: str, level: str) -> str:
+    """A line that is no log record as JSON, such as what a process printed."""
+    now = datetime.now(UTC)
+    fields = {
+        "ts": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z", "level": level,
+        "process": process, "message": _cut(_without_secrets(message)),
+    }  # fmt: skip
+    return _json(fields)
+
+
+def is_log_line(line: str) -> bool:
+    """Whether a line was written by a formatter of this module."""
+    return line.startswith(CONTINUED) or _LINE.match(line) is not None
+
+
+def is_routine(line: str, before: bool = False) -> bool:
+    """Whether a line is of level info or debug; a line of a traceback is what was `before` it."""
+    if line.startswith(CONTINUED):
+        return before
+    found = _LINE.match(line)
+    return found is not None and found["level"] in ("DEBUG", "INFO")
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-05-06T12:00:00.123Z INFO writer storage.lake.writer [run 1f2e3d4c] 20 metrics`.
+
+    A record is one line; the lines of a traceback follow, each indented.
+    """
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as text."""
+        run = current_run()
+        marked = f"[run {run[:RUN_CHARS]}] " if run else ""
+        head = f"{_time(record)} {record.levelname} {self._process} {record.name} {marked}"
+        trace = [CONTINUED + _one_line(line) for line in _traceback(record).splitlines()]
+        return "\n".join([head + _one_line(_message(record)), *trace])
+
+
+class JsonFormatter(logging.Formatter):
+    """A JSON object a record: ts, level, process, logger, run_id, message and traceback."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line of JSON; run_id and traceback only where there is one."""
+        fields = {
+            "ts": _time(record), "level": record.levelname, "process": self._process,
+            "logger": record.name, "run_id": current_run(), "message": _message(record),
+            "traceback": _traceback(record) or None,
+        }  # fmt: skip
+        return _json({name: value for name, value in fields.items() if value is not None})
+
+
+def _json(fields: Mapping[str, str]) -> str:
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    return text if text.isprintable() else text.translate(_JSON_ESCAPES)
+
+
+_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _ESCAPES}
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to a given stream, or to whatever stderr is at that time."""
+
+    def __init__(self, stream: TextIO | None) -> None:
+        logging.Handler.__init__(self)
+        self._stream = stream
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Where it writes."""
+        return self._stream or sys.stderr
+
+
+def _time(record: logging.LogRecord) -> str:
+    at = datetime.fromtimestamp(record.created, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03d}Z"
+
+
+def _message(record: logging.LogRecord) -> str:
+    return _cut(_without_secrets(record.getMessage()))
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_MESSAGE_CHARS:
+        return text
+    return f"{text[:MAX_MESSAGE_CHARS]}… ({len(text) - MAX_MESSAGE_CHARS} more characters)"
+
+
+def _traceback(record: logging.LogRecord) -> str:
+    """The traceback, its end when it is long: that names the error."""
+    parts = [record.stack_info] if record.stack_info else []
+    if record.exc_info and record.exc_info[0] is not None:
+        parts.append(logging.Formatter().formatException(record.exc_info))
+    return _without_secrets("\n".join(parts))[-MAX_TRACEBACK_CHARS:]
+
+
+def _without_secrets(text: str) -> str:
+    for pattern, instead in _SECRETS:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def _one_line(text: str) -> str:
+    return text if text.isprintable() else text.translate(_ESCAPES)

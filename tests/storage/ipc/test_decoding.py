@@ -1,0 +1,72 @@
+import msgspec
+import pytest
+
+from storage.config.api_keys import ApiKeyError, ApiKeys
+from storage.config.folders import Folders
+from storage.config.settings import SettingsError, read_settings
+from storage.inbox.segment import Provenance, SegmentRefused
+from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.push_protocol import Push
+from tests.conftest import LakeFixture
+from tests.hostile import HARMLESS, MALFORMED, TOO_LARGE
+
+
+class Envelope(msgspec.Struct):
+    body: object
+
+
+@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_text_is_one_error_with_a_reason(text: bytes) -> None:
+    with pytest.raises(InvalidJson, match=r"\w"):
+        decode_json(text)
+    with pytest.raises(InvalidJson, match=r"\w"):
+        decode_json(b'{"body": ' + text + b"}", Envelope)
+
+
+@pytest.mark.parametrize("text", [b"", b" \n", "a\udcff", '"\udcff"'])
+def test_an_empty_text_and_one_with_a_surrogate_are_the_same_error(text: bytes | str) -> None:
+    with pytest.raises(InvalidJson, match=r"\w"):
+        decode_json(text)
+
+
+@pytest.mark.parametrize("text", HARMLESS.values(), ids=HARMLESS)
+def test_valid_json_is_decoded_as_msgspec_does(text: bytes) -> None:
+    assert decode_json(text) == decode_json(text.decode()) == msgspec.json.decode(text)
+
+
+@pytest.mark.parametrize("number", [-(1 << 63) - 1, 1 << 64])
+def test_integers_beyond_64_bits_are_refused_where_they_have_to_cross(number: int) -> None:
+    text = b'{"a": [%d]}' % number
+    assert decode_json(text) == {"a": [number]}
+    with pytest.raises(InvalidJson, match="more than 64 bits"):
+        decode_json(text, narrow=True)
+    with pytest.raises(InvalidJson, match="more than 64 bits"):
+        decode_json(b"%d" % number, narrow=True)
+
+
+@pytest.mark.parametrize("number", [-(1 << 63), (1 << 64) - 1])
+def test_integers_of_64_bits_cross(number: int) -> None:
+    assert decode_json(b"[%d]" % number, narrow=True) == [number]
+
+
+def test_a_long_flat_text_is_decoded() -> None:
+    assert len(decode_json(TOO_LARGE)) == (8 << 20) + 1
+
+
+@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+def test_files_and_messages_of_our_own_are_refused_in_words_when_they_are_damaged(
+    house: LakeFixture, text: bytes
+) -> None:
+    house.folders.keys.write_bytes(text)
+    with pytest.raises(ApiKeyError, match="is damaged"):
+        ApiKeys(house.folders).known()
+    with pytest.raises(InvalidJson):
+        Push.unpacked(text + b"\nbody")
+    with pytest.raises(SegmentRefused, match="cannot be read"):
+        Provenance.decode(text)
+
+
+def test_settings_nested_too_deep_are_refused_in_words(house: LakeFixture) -> None:
+    house.folders.settings.write_bytes(b"a = " + b"[" * 25_000)
+    with pytest.raises(SettingsError, match=r"nested|recursion"):
+        read_settings(Folders.at(house.folders.data).data)

@@ -1,0 +1,66 @@
+"""Memory and CPU of running processes, each with its children, read from /proc."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+__all__ = ["Usage", "started_at", "usage_of"]
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+# Fields of /proc/PID/stat after the name in brackets, counted from 0.
+_UTIME, _STIME, _CUTIME, _CSTIME, _STARTTIME, _RSS = 11, 12, 13, 14, 19, 21
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process and its children hold and have used."""
+
+    source_worker_bytes: float
+    cpu_s: float
+
+
+def usage_of(pid: int) -> Usage | None:
+    """The usage of a process with its descendants; None when there is no such process.
+
+    CPU time of children that have ended is in it, as far as they were waited for.
+    """
+    stats = [stat for each in _with_descendants(pid) if (stat := _stat(each))]
+    if not stats or _stat(pid) is None:
+        return None
+    ticks = sum(stat[i] for stat in stats for i in (_UTIME, _STIME, _CUTIME, _CSTIME))
+    return Usage(_PAGE_BYTES * sum(stat[_RSS] for stat in stats), ticks / _TICKS_PER_S)
+
+
+def started_at(pid: int) -> datetime | None:
+    """When a process began; None when there is no such process."""
+    stat = _stat(pid)
+    if stat is None:
+        return None
+    return datetime.fromtimestamp(_boot_s() + stat[_STARTTIME] / _TICKS_PER_S, UTC)
+
+
+def _stat(pid: int) -> list[int] | None:
+    with suppress(OSError, ValueError):
+        text = Path(f"/proc/{pid}/stat").read_text()
+        state, *numbers = text.rpartition(")")[2].split()
+        return None if state == "Z" else [0, *map(int, numbers)]
+    return None
+
+
+def _with_descendants(pid: int) -> Iterator[int]:
+    yield pid
+    with suppress(OSError, ValueError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _with_descendants(int(child))
+
+
+def _boot_s() -> float:
+    for line in Path("/proc/stat").read_text().splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    raise OSError("/proc/stat has no btime")
