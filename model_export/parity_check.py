@@ -119,8 +119,8 @@ def parity(network: ForecastNetwork, model: Path) -> Mapping[str, float]:
     if max(differences.values()) > PARITY_SIGMA:
         listed = ", ".join(f"batch {size}: {worst:.2e} σ" for size, worst in differences.items())
         raise ParityError(
-            f"{model}: torch and onnxruntime differ by more than {PARITY_SIGMA} σ ({listed}); "
-            "do not use this file: check that the ONNX exporter supports the installed torch"
+            f"{model}: torch and onnxruntime differ by more than {PARITY_SIGMA} σ ({listed})",
+            "do not use this file, and check that its exporter supports the installed torch",
         )
     return differences
 

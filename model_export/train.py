@@ -207,8 +207,8 @@ def _resume(state: _TrainingState, progress_file: Path, identity: Mapping[str, A
     differing = [name for name, value in identity.items() if saved["identity"][name] != value]
     if differing:
         raise ResumeError(
-            f"{progress_file}: saved by a training with another {' and '.join(differing)}; "
-            "train with the same options, or remove the file to start again"
+            f"{progress_file}: saved by a training with another {' and '.join(differing)}",
+            "train with the same options, or remove the file to start again",
         )
     state.network.load_state_dict(saved["network"])
     state.average.load_state_dict(saved["average"])

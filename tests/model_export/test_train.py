@@ -107,7 +107,7 @@ def _killed(_: torch.nn.Module) -> float:
 
 def test_progress_of_another_training_is_refused(tmp_path: Path) -> None:
     train(CORPORA, SHORT, SMALL, progress_file=tmp_path / "a.progress")
-    with pytest.raises(ResumeError, match="another recipe and weights; train"):
+    with pytest.raises(ResumeError, match="another recipe and weights: train"):
         train(CORPORA, replace(SHORT, seed=6), SMALL, progress_file=tmp_path / "a.progress")
 
 
