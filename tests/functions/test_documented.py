@@ -89,6 +89,6 @@ def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
     assert f"`memory_mb` ({defaults.memory_mb})" in TEXT
     assert (5, timedelta(minutes=10)) == (run_log.SUSPEND_AFTER, run_log.RESUME_AFTER)
     assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
-    handed = TEXT[TEXT.index("## Arguments and result") : TEXT.index("## Imports")]
-    told = set(re.findall(r"^\| `(\w+)` \|", handed, re.MULTILINE))
-    assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours
+    arguments = TEXT[TEXT.index("## Arguments and result") : TEXT.index("## Imports")]
+    shown = set(re.findall(r"^\| `(\w+)` \|", arguments, re.MULTILINE))
+    assert shown == set(ARGUMENTS) - {"settings"}  # for stock sources only
