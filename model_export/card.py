@@ -59,13 +59,7 @@ def card(
         "output": "quantiles [servers, 96, 14, 7], raw units, NaN where a metric abstains",
         "growth_per_step": slopes().tolist(),
         "metrics": [{"name": m.name, "unit": m.unit} for m in METRICS],
-        "grid": {
-            "step_minutes": STEP_MINUTES,
-            "context_steps": CONTEXT_STEPS,
-            "horizon_steps": HORIZON_STEPS,
-            "bin_steps": BIN_STEPS,
-            "min_context_steps": MIN_CONTEXT_STEPS,
-        },
+        "grid": _grid(),
         "quantiles": list(QUANTILES),
         "profiles": {name: i for i, name in enumerate(PROFILE_NAMES)},
         "profile_fallback": "generic",
@@ -134,6 +128,16 @@ def _inputs() -> dict[str, str]:
         "week_minute": "float32 [servers] or [1], minutes from Monday 00:00 UTC to the first step;"
         " inside: sin and cos of 2π·minutes/1440 and of 2π·minutes/10080 per 15-minute bin",
         "profile": "int64 [servers], see profiles",
+    }
+
+
+def _grid() -> dict[str, int]:
+    return {
+        "step_minutes": STEP_MINUTES,
+        "context_steps": CONTEXT_STEPS,
+        "horizon_steps": HORIZON_STEPS,
+        "bin_steps": BIN_STEPS,
+        "min_context_steps": MIN_CONTEXT_STEPS,
     }
 
 
