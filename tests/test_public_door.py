@@ -14,7 +14,7 @@ from storage.model.profiles import PROFILE_NAMES
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-WRITTEN_FOR_USERS = [*DOCS, *(ROOT / "scripts" / "templates").glob("*.txt")]
+WRITTEN_FOR_USERS = [*DOCS, *(ROOT / "scripts" / "cli" / "templates").glob("*.txt")]
 ROOM_IMPORT = re.compile(
     r"^\s*(?:from|import) (?:functions|storage|web|scripts|model_export)\b.*", re.M
 )
