@@ -25,7 +25,8 @@ __all__ = [
 
 PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
 needs_prometheus = pytest.mark.skipif(
-    not (PROMETHEUS and EXPORTER), reason="prometheus and prometheus-node-exporter are not installed"
+    not (PROMETHEUS and EXPORTER),
+    reason="prometheus and prometheus-node-exporter are not installed",
 )
 PASSWORD = "sesame, open"  # noqa: S105 - of a test
 WEB = """\

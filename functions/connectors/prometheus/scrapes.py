@@ -133,7 +133,7 @@ class Scrapes:
         unsure: dict[str, int] = {}
         for server, again in self._clocks(span, ScrapeWindow()).items():
             known = clocks[server].steps if server in clocks else {}
-            moved = [m for at, m in known.items() if again.steps.get(at) != m]
+            moved = [ts for step, ts in known.items() if again.steps.get(step) != ts]
             if moved:
                 unsure[server] = min(moved)
         return unsure
@@ -161,18 +161,18 @@ class Scrapes:
         """
         counts: dict[str, dict[int, float]] = {}
         for server, series in self._query(self._cores_query, span, window):
-            moments, numbers = _placed(series, clocks.get(server))
-            counts[server] = dict(zip(moments, numbers, strict=True))
-            mine = readings.column(server, ("cores", ""))
-            mine[0].extend(moments)
-            mine[1].extend(numbers)
+            times, numbers = _placed(series, clocks.get(server))
+            counts[server] = dict(zip(times, numbers, strict=True))
+            column = readings.column(server, ("cores", ""))
+            column[0].extend(times)
+            column[1].extend(numbers)
         for server, series in self._query(self._cpu_query, span, window):
             known = counts.get(server, {})
             pairs = list(zip(*_placed(series, clocks.get(server)), strict=True))
             for count in set(known.values()):
                 labels = self._labels(series) | {"cpu": f"{count:.0f}"}
-                same = [(m, v) for m, v in pairs if known.get(m) == count]
-                add_series(readings, CPU, labels, [m for m, _ in same], [v for _, v in same])
+                same = [(ts, v) for ts, v in pairs if known.get(ts) == count]
+                add_series(readings, CPU, labels, [ts for ts, _ in same], [v for _, v in same])
 
     def _labels(self, series: RangeSeries) -> dict[str, str]:
         return series.metric | {"instance": series.metric[self._connection.server_label]}
@@ -181,11 +181,11 @@ class Scrapes:
         self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow
     ) -> dict[Row, dict[str, float]]:
         """The values of the source file's own queries, by the name of the query."""
-        found: dict[Row, dict[str, float]] = {}
+        rows: dict[Row, dict[str, float]] = {}
         for name, query in self._connection.queries.items():
             for server, series in self._query(query, span, window):
-                for moment, value in zip(*_placed(series, clocks.get(server)), strict=True):
-                    row = found.setdefault((server, moment), {})
+                for ts, value in zip(*_placed(series, clocks.get(server)), strict=True):
+                    row = rows.setdefault((server, ts), {})
                     if name in row:
                         window.notes[
                             f"the query {name!r} has several series for {server}: reduce them to "
@@ -193,7 +193,7 @@ class Scrapes:
                         ] = None
                     elif not math.isnan(value):
                         row[name] = value
-        return found
+        return rows
 
 
 def _stock_queries(more: str) -> Iterator[str]:
@@ -233,7 +233,7 @@ def _placed(series: RangeSeries, clock: _Clock | None) -> tuple[list[int], list[
     """The values of a series at the times of the scrapes they are from."""
     steps = clock.steps if clock else {}
     known = [(steps[at], float(text)) for at, text in series.values if at in steps]
-    return [moment for moment, _ in known], [value for _, value in known]
+    return [ts for ts, _ in known], [value for _, value in known]
 
 
 def _documents(
@@ -243,22 +243,22 @@ def _documents(
     first_step: int,
     unsure: dict[str, int],
 ) -> Iterator[dict[str, Any]]:
-    """A document for each scrape of which something is known."""
+    """A document for each scrape that has a value."""
     rows = _rows(readings)
     for server, clock in clocks.items():
         before = clock.steps.get(first_step)
         until = unsure.get(server, math.inf)
-        for moment in clock.steps.values():
-            told = rows.get((server, moment), {}) | own.get((server, moment), {})
-            if told and moment != before and moment < until:
+        for ts in clock.steps.values():
+            values = rows.get((server, ts), {}) | own.get((server, ts), {})
+            if values and ts != before and ts < until:
                 yield {
-                    "timestamp": datetime.fromtimestamp(moment / 1e6, UTC), "server": server,
-                    "labels": clock.labels, **told,
+                    "timestamp": datetime.fromtimestamp(ts / 1e6, UTC), "server": server,
+                    "labels": clock.labels, **values,
                 }  # fmt: skip
 
 
 def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
-    """What is known of each scrape, by our own metrics' names."""
+    """The values of each scrape by the names of our metrics."""
     if not readings:
         return {}
     tables = RowAssembler("", METRIC_NAMES).rows(readings)
@@ -268,8 +268,8 @@ def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
     cores = {fact["server"]: {"cores": fact["cores"]} for fact in facts}
     metrics = tables["metrics"]
     keys = zip(metrics["server"].to_pylist(), metrics["ts"].cast("int64").to_pylist(), strict=True)
-    told = metrics.select(list(METRIC_NAMES)).to_pylist()
+    values = metrics.select(list(METRIC_NAMES)).to_pylist()
     return {
-        (server, moment): cores.get(server, {}) | {n: v for n, v in row.items() if v is not None}
-        for (server, moment), row in zip(keys, told, strict=True)
+        (server, ts): cores.get(server, {}) | {n: v for n, v in row.items() if v is not None}
+        for (server, ts), row in zip(keys, values, strict=True)
     }
