@@ -8,9 +8,7 @@ import pytest
 from litestar.testing import TestClient
 
 from tests.web.conftest import Client
-from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
-from web.lake_session import LakeSession
 from web.pages import server_page
 from web.rendering import STATIC
 
@@ -77,11 +75,3 @@ def test_an_internal_error_is_an_error_page_without_traceback(
     assert answer.status_code == 500
     assert "Internal error" in answer.text
     assert "Traceback" not in answer.text
-
-
-def test_one_page_sees_one_snapshot(lake: SiteLakeWriter) -> None:
-    count = "SELECT count(*) AS n FROM server_facts"
-    with LakeSession(lake.folders.data).snapshot() as reader:
-        before = reader.query(count)["n"][0].as_py()
-        lake.fleet([LakeServer("late")])
-        assert reader.query(count)["n"][0].as_py() == before

@@ -28,6 +28,7 @@ __all__ = ["BANDS", "MEDIAN", "Axis", "Band", "Chart", "ServerCharts", "Tick", "
 STEP_SECONDS = STEP_MINUTES * 60
 PAST_STEPS = CONTEXT_STEPS + 1  # with the step that is not complete yet
 TICK_HOURS = 6
+TICK_MARGIN_STEPS = 12  # a label closer to an end of the axis would be cut off
 MEDIAN = "p50"
 
 
@@ -72,12 +73,13 @@ class Axis:
 
     @property
     def ticks(self) -> list[Tick]:
-        """Every sixth full hour of the day (UTC)."""
+        """Every sixth full hour of the day (UTC), away from the ends of the axis."""
         hour = self.start.replace(minute=0, second=0, microsecond=0)
         ticks = []
         for _ in range(math.ceil(self.steps * STEP_SECONDS / 3600) + 1):
             step = (hour - self.start).total_seconds() / STEP_SECONDS
-            if hour.hour % TICK_HOURS == 0 and 0 <= step < self.steps:
+            inside = TICK_MARGIN_STEPS <= step <= self.steps - TICK_MARGIN_STEPS
+            if inside and hour.hour % TICK_HOURS == 0:
                 ticks.append(Tick(step, f"{hour:%H:%M}"))
             hour += timedelta(hours=1)
         return ticks

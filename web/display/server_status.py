@@ -163,7 +163,7 @@ class ServerStatus:
         """CSS class of the forecast state: `early`, `abstained` or empty."""
         if self.collecting or self.forecast_state is None:
             return ""
-        return "early" if self.forecast_state == "early" else "abstained"
+        return {"ok": "", "early": "early"}.get(self.forecast_state, "abstained")
 
     @property
     def breached(self) -> bool:

@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 
 from storage.config.folders import Folders
 from tests.web.conftest import Client
-from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter
+from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
 from web.display.system_status import Outage, writer_problem
 
@@ -179,24 +179,3 @@ def test_a_lake_that_is_back_is_read_again(fleet: SiteLakeWriter, site: Client) 
     assert site.get("/").status_code == 503
     hidden.rename(fleet.folders.lake)
     assert site.get("/").status_code == 200
-
-
-def test_readiness_tells_the_age_of_the_newest_sample(client: Client) -> None:
-    ready = client.get("/readyz").json()
-    assert ready["status"] == "ready"
-    assert 0 < ready["age_seconds"] < 60
-    assert client.get("/healthz").text == "ok"
-
-
-def test_readiness_without_a_lake_is_503_with_words(tmp_path: Path) -> None:
-    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
-        answer = client.get("/readyz")
-    assert answer.status_code == 503
-    assert "no lake in" in answer.json()["detail"]
-
-
-def test_the_status_as_data_names_each_trouble(lake: SiteLakeWriter, site: Client) -> None:
-    lake.fleet(FLEET[:1])
-    lake.insert("processes", [event("engine", 20, "ended", "exit 1")])
-    status = site.get("/status.json").json()
-    assert [t["kind"] for t in status["troubles"]] == ["process-engine"]

@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-import threading
 import time
 import uuid
 from collections.abc import Mapping
@@ -12,20 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
-from litestar.testing import TestClient
 
 from functions.engine import function_catalog
 from functions.engine.run_log import FAILURES, PARDONED, SUSPEND_AFTER
-from scripts.ports import free_port
 from storage.config.folders import Folders
-from tests.functions.prometheus_server import PrometheusServer, needs_prometheus, until
-from tests.web.conftest import Client
 from tests.web.site_lakes import HOSTILE, LakeServer, SiteLakeWriter
-from web.app import create_app
 from web.lake_session import LakeSession, sql
-from web.telemetry.exposition import Measure, Values, exposed
-from web.telemetry.measures import MEASURES
 from web.telemetry.telemetry import BUILT_IN, SUSPENDED_AFTER, Telemetry
 
 NOW = datetime.now(UTC)
@@ -63,17 +54,6 @@ def telemetry_of(lake: SiteLakeWriter) -> Telemetry:
     return Telemetry(LakeSession(lake.folders.data))
 
 
-def test_the_site_serves_the_text_format(client: Client) -> None:
-    reply = client.get("/metrics")
-    assert reply.status_code == 200
-    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found = values(reply.text)
-    assert found["hoursight_up"] == 1
-    assert found["hoursight_servers"] == 9
-    assert found["hoursight_servers_reporting"] == 8  # gpu-node-3 is silent
-    assert 0 < found["hoursight_newest_sample_age_seconds"] < 120
-
-
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 def test_promtool_finds_nothing_to_mend(lake: SiteLakeWriter) -> None:
     telemetry = telemetry_of(lake.fleet())
@@ -89,52 +69,6 @@ def test_promtool_finds_nothing_to_mend(lake: SiteLakeWriter) -> None:
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert len(text.splitlines()) > 60
-
-
-@needs_prometheus
-def test_prometheus_scrapes_it(lake: SiteLakeWriter, tmp_path: Path) -> None:
-    port = free_port()
-    app = create_app(lake.fleet().folders.data)
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, lifespan="on"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    prometheus = PrometheusServer(
-        tmp_path,
-        "scrape_configs: [{job_name: hoursight, scrape_interval: 1s, static_configs: "
-        f"[{{targets: ['127.0.0.1:{port}']}}]}}]",
-    )
-    try:
-        prometheus.start()
-
-        def scraped() -> Any:
-            reply = prometheus.client.get("/api/v1/query", params={"query": "hoursight_servers"})
-            return reply.json()["data"]["result"]
-
-        (series,) = until(scraped, "the first scrape")
-        assert series["value"][1] == "9"
-    finally:
-        prometheus.close()
-        server.should_exit = True
-        app.state.live.close()
-        thread.join()
-
-
-def test_counters_grow_by_what_was_added_and_survive_retention(lake: SiteLakeWriter) -> None:
-    telemetry = telemetry_of(lake)
-    lake.insert("segments", [segment_row()])
-    lake.insert("runs", [run_row("ok")])
-    scrape(telemetry)
-    lake.insert("segments", [segment_row(), segment_row(outcome="rejected", table_name=None)])
-    lake.insert("runs", [run_row("ok"), run_row("failed")])
-    found = scrape(telemetry)
-    assert found['hoursight_source_rows_total{source="fleet"}'] == 8
-    assert found['hoursight_source_refused_total{source="fleet"}'] == 2
-    assert found['hoursight_function_runs_total{function="mine",outcome="failed"}'] == 1
-    assert found['hoursight_function_duration_seconds_sum{function="mine"}'] == 1.0
-    assert found['hoursight_function_duration_seconds_count{function="mine"}'] == 2
-    lake.connection.execute("DELETE FROM segments; DELETE FROM runs")
-    lake.insert("segments", [segment_row()])
-    assert scrape(telemetry)['hoursight_source_rows_total{source="fleet"}'] == 16
 
 
 def test_an_unchanged_lake_is_not_read_again(lake: SiteLakeWriter) -> None:
@@ -244,20 +178,6 @@ def test_hostile_names_break_no_line(lake: SiteLakeWriter) -> None:
     assert found['hoursight_source_lag_seconds{source="a\\"} 1\\nhoursight_up 7\\\\\\\\x00"}'] < 60
 
 
-def test_numbers_are_written_as_prometheus_reads_them() -> None:
-    measures = [Measure("a", "gauge", "A.", ("of",))]
-    given: Values = {"a": {("1",): 0.5, ("2",): 3.0, ("3",): float("inf"), ("4",): float("nan")}}
-    lines = exposed(measures, given).splitlines()[2:]
-    assert [line.split()[1] for line in lines] == ["0.5", "3", "+Inf", "NaN"]
-
-
-def test_who_may_read_the_site_may_scrape_it(lake: SiteLakeWriter) -> None:
-    with TestClient(create_app(lake.folders.data, exposed=True), "http://127.0.0.1") as site:
-        reply = site.get("/metrics")
-    assert reply.status_code == 401
-    assert reply.headers["content-type"].startswith("application/json")
-
-
 def test_a_scrape_of_a_thousand_servers_takes_less_than_100_ms_of_cpu(lake: SiteLakeWriter) -> None:
     lake.fleet([LakeServer(f"server-{i}", steps=1) for i in range(1000)])
     telemetry = telemetry_of(lake)
@@ -270,42 +190,3 @@ def test_a_scrape_of_a_thousand_servers_takes_less_than_100_ms_of_cpu(lake: Site
         scrape(telemetry, datetime.now(UTC))
         took.append(time.process_time() - began)
     assert min(took) < 0.1
-
-
-def test_another_lake_in_its_place_is_no_jump_of_the_counters(
-    lake: SiteLakeWriter, tmp_path: Path
-) -> None:
-    telemetry, series = telemetry_of(lake), 'hoursight_source_rows_total{source="fleet"}'
-    lake.insert("segments", [segment_row() for _ in range(5)])
-    lake.insert("segments", [segment_row()])
-    scrape(telemetry)
-    lake.close()
-    other = SiteLakeWriter(tmp_path / "other")
-    other.insert("segments", [segment_row()])
-    other.close()
-    shutil.rmtree(lake.folders.data)
-    other.folders.data.rename(lake.folders.data)
-    assert scrape(telemetry)[series] == 0
-    again = SiteLakeWriter(lake.folders.data)
-    again.insert("segments", [segment_row()])
-    again.close()
-    assert scrape(telemetry)[series] == 8
-
-
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
-def test_the_alerts_of_the_document_are_rules(tmp_path: Path) -> None:
-    _, rules = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
-    (tmp_path / "rules.yml").write_text(rules)
-    done = subprocess.run(
-        [str(PROMTOOL), "check", "rules", str(tmp_path / "rules.yml")], capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert "SUCCESS: 10 rules found" in done.stdout, done.stderr
-    series = {name for measure in MEASURES for name in measure.series}
-    assert set(re.findall(r"\bhoursight_\w+", rules)) <= series
-
-
-def test_every_metric_is_in_the_document() -> None:
-    text = DOCUMENT.read_text()
-    rows = re.findall(r"^\| `(hoursight_\w+)(?:\{([\w,]+)\})?` \| (\w+) \|", text, re.MULTILINE)
-    assert rows == [(m.name, ",".join(m.labels), m.kind) for m in MEASURES]
