@@ -1,4 +1,4 @@
-"""The router: every route of the site, by purpose. Each path stands at its handler."""
+"""The router: every route of the site, by purpose. Paths are declared at the handlers."""
 
 from litestar.datastructures import CacheControlHeader
 from litestar.router import Router

@@ -15,6 +15,7 @@ ROUTES = {
     "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
     "POST /api/v1/functions/{name}": "admin",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
+    "GET /schema/{path}": "read",
 }  # fmt: skip
 
 

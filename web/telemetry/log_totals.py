@@ -19,6 +19,9 @@ FIRST_LOOKBACK = timedelta(days=31)
 # A row with an earlier time that arrives after a scrape is not counted.
 LOOKBACK = timedelta(days=2)
 
+# Row ids begin at 0. The commits of an empty log that is read again are counted.
+NEVER_READ, EMPTY = -2, -1
+
 Counts = defaultdict[tuple[str, ...], float]
 Row = dict[str, Any]
 
@@ -71,9 +74,9 @@ class LogTotals:
         """Return the added rows in groups, and whether this is the first read of the log."""
         first = log not in self._last_rowid
         oldest = now - (FIRST_LOOKBACK if first else LOOKBACK)
-        seen = self._last_rowid.get(log, -1)
+        seen = self._last_rowid.get(log, NEVER_READ)
         rows = reader.query(sql(f"telemetry_{log}"), seen=seen, oldest=oldest).to_pylist()
-        self._last_rowid[log] = max([seen, *(row["seen"] for row in rows)])
+        self._last_rowid[log] = max([seen, EMPTY, *(row["seen"] for row in rows)])
         return rows, first
 
     def _count(self, name: str, labels: tuple[str, ...], increment: float) -> None:

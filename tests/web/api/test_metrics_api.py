@@ -30,11 +30,11 @@ def test_the_site_serves_the_text_format(client: Client) -> None:
     reply = client.get("/metrics")
     assert reply.status_code == 200
     assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    found = values(reply.text)
-    assert found["hoursight_up"] == 1
-    assert found["hoursight_servers"] == 9
-    assert found["hoursight_servers_reporting"] == 8  # gpu-node-3 is silent
-    assert 0 < found["hoursight_newest_sample_age_seconds"] < 120
+    samples = values(reply.text)
+    assert samples["hoursight_up"] == 1
+    assert samples["hoursight_servers"] == 9
+    assert samples["hoursight_servers_reporting"] == 8  # gpu-node-3 is stale
+    assert 0 < samples["hoursight_newest_sample_age_seconds"] < 120
 
 
 def test_who_may_read_the_site_may_scrape_it(lake: SiteLakeWriter) -> None:

@@ -51,8 +51,8 @@ def test_a_server_whose_history_is_being_loaded_says_how_far_it_is(
     page = site.get("/servers/behind").text
     assert re.search(PROGRESS, page)
     assert "No data since" not in page
-    shown = {row["server"]: row["shown_as"] for row in site.get("/fleet.json").json()}
-    assert shown == {"behind": "Loading history", "stopped": "No data"}
+    statuses = {row["server"]: row["shown_as"] for row in site.get("/fleet.json").json()}
+    assert statuses == {"behind": "Loading history", "stopped": "No data"}
     assert not site.get("/servers/behind.json").json()["no_data"]
 
 

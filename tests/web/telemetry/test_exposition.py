@@ -25,7 +25,7 @@ def test_labels_stand_in_the_order_of_the_declaration() -> None:
 
 def test_a_summary_has_a_sum_and_a_count() -> None:
     took = Measure("took_seconds", "summary", "Duration.", ("of",))
-    values = {"took_seconds_sum": {("a",): 0.5}, "took_seconds_count": {("a",): 2.0}}
+    values: Values = {"took_seconds_sum": {("a",): 0.5}, "took_seconds_count": {("a",): 2.0}}
     assert took.series == ("took_seconds_sum", "took_seconds_count")
     assert lines_of([took], values)[2:] == [
         'took_seconds_sum{of="a"} 0.5', 'took_seconds_count{of="a"} 2',

@@ -66,12 +66,12 @@ def test_counters_grow_by_what_was_added_and_survive_retention(lake: SiteLakeWri
     scrape(telemetry)
     lake.insert("segments", [segment_row(), segment_row(outcome="rejected", table_name=None)])
     lake.insert("runs", [run_row("ok"), run_row("failed")])
-    found = scrape(telemetry)
-    assert found['hoursight_source_rows_total{source="fleet"}'] == 8
-    assert found['hoursight_source_refused_total{source="fleet"}'] == 2
-    assert found['hoursight_function_runs_total{function="mine",outcome="failed"}'] == 1
-    assert found['hoursight_function_duration_seconds_sum{function="mine"}'] == 1.0
-    assert found['hoursight_function_duration_seconds_count{function="mine"}'] == 2
+    samples = scrape(telemetry)
+    assert samples['hoursight_source_rows_total{source="fleet"}'] == 8
+    assert samples['hoursight_source_refused_total{source="fleet"}'] == 2
+    assert samples['hoursight_function_runs_total{function="mine",outcome="failed"}'] == 1
+    assert samples['hoursight_function_duration_seconds_sum{function="mine"}'] == 1.0
+    assert samples['hoursight_function_duration_seconds_count{function="mine"}'] == 2
     lake.connection.execute("DELETE FROM segments; DELETE FROM runs")
     lake.insert("segments", [segment_row()])
     assert scrape(telemetry)['hoursight_source_rows_total{source="fleet"}'] == 16

@@ -27,23 +27,23 @@ SAMPLE = re.compile(r"^(\w+)(\{.*\})? (\S+)$")
 
 def values(text: str) -> dict[str, float]:
     """The samples of an exposition by series."""
-    found = [SAMPLE.match(line) for line in text.splitlines() if not line.startswith("#")]
-    assert all(found), text
-    return {f"{m[1]}{m[2] or ''}": float(m[3]) for m in found if m}
+    samples = [SAMPLE.match(line) for line in text.splitlines() if not line.startswith("#")]
+    assert all(samples), text
+    return {f"{m[1]}{m[2] or ''}": float(m[3]) for m in samples if m}
 
 
-def segment_row(**told: Any) -> dict[str, Any]:
+def segment_row(**values: Any) -> dict[str, Any]:
     return {
         "batch_id": uuid.uuid4().hex, "table_name": "metrics", "function": "fleet", "ts": NOW,
         "rows_in": 10, "rows_committed": 8, "rows_refused": 2, "outcome": "committed",
-    } | told  # fmt: skip
+    } | values  # fmt: skip
 
 
-def run_row(outcome: str, seconds_ago: float = 1.0, **told: Any) -> dict[str, Any]:
+def run_row(outcome: str, seconds_ago: float = 1.0, **values: Any) -> dict[str, Any]:
     return {
         "run_id": uuid.uuid4().hex, "function": "mine", "code_hash": "c1", "outcome": outcome,
         "ts": NOW - timedelta(seconds=seconds_ago), "duration_ms": 500.0, "cpu_s": 0.25,
-    } | told  # fmt: skip
+    } | values  # fmt: skip
 
 
 def scrape(telemetry: Telemetry, now: datetime = NOW) -> Mapping[str, float]:
@@ -90,9 +90,9 @@ def test_lag_and_forecast_age_come_from_the_newest_rows(lake: SiteLakeWriter) ->
             segment_row(table_name="forecasts", last_ts=NOW - timedelta(seconds=200)),
         ],
     )
-    found = scrape(telemetry_of(lake))
-    assert found['hoursight_source_lag_seconds{source="fleet"}'] == pytest.approx(30)
-    assert found["hoursight_forecast_age_seconds"] == pytest.approx(200)
+    samples = scrape(telemetry_of(lake))
+    assert samples['hoursight_source_lag_seconds{source="fleet"}'] == pytest.approx(30)
+    assert samples["hoursight_forecast_age_seconds"] == pytest.approx(200)
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ def test_failures_in_a_row_are_counted_as_the_engine_counts_them(
 ) -> None:
     runs = [run_row(o, seconds_ago=60 - i) for i, o in enumerate(outcomes)]
     lake.insert("runs", [run_row("failed", 100, code_hash="old"), *runs])
-    found = scrape(telemetry_of(lake))
-    assert found['hoursight_function_failures_in_a_row{function="mine"}'] == failures
-    assert found["hoursight_functions_suspended"] == (failures >= 5)
+    samples = scrape(telemetry_of(lake))
+    assert samples['hoursight_function_failures_in_a_row{function="mine"}'] == failures
+    assert samples["hoursight_functions_suspended"] == (failures >= 5)
 
 
 def test_the_rules_of_the_engine_are_those_of_the_page() -> None:
@@ -121,11 +121,11 @@ def test_the_rules_of_the_engine_are_those_of_the_page() -> None:
 
 
 def test_without_a_lake_it_says_so(tmp_path: Path) -> None:
-    found = values(Telemetry(LakeSession(tmp_path / "nothing")).text(NOW))
-    assert found["hoursight_up"] == 0
-    assert found['hoursight_lake_state{state="missing"}'] == 1
-    assert found['hoursight_process_resident_memory_bytes{process="web"}'] > 1 << 20
-    assert "hoursight_servers" not in found
+    samples = values(Telemetry(LakeSession(tmp_path / "nothing")).text(NOW))
+    assert samples["hoursight_up"] == 0
+    assert samples['hoursight_lake_state{state="missing"}'] == 1
+    assert samples['hoursight_process_resident_memory_bytes{process="web"}'] > 1 << 20
+    assert "hoursight_servers" not in samples
 
 
 def test_a_lake_that_cannot_be_read_is_no_error_of_the_page(lake: SiteLakeWriter) -> None:
@@ -134,10 +134,10 @@ def test_a_lake_that_cannot_be_read_is_no_error_of_the_page(lake: SiteLakeWriter
     catalog = lake.folders.catalog
     catalog.rename(catalog.with_suffix(".away"))
     catalog.write_bytes(b"damaged" * 1000)
-    found = scrape(telemetry)
-    assert found["hoursight_up"] == 0
-    assert found['hoursight_lake_state{state="unreadable"}'] == 1
-    assert "hoursight_servers" not in found
+    samples = scrape(telemetry)
+    assert samples["hoursight_up"] == 0
+    assert samples['hoursight_lake_state{state="unreadable"}'] == 1
+    assert "hoursight_servers" not in samples
 
 
 def test_the_backlog_is_counted_from_the_folders(tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_the_backlog_is_counted_from_the_folders(tmp_path: Path) -> None:
     (folders.inbox / "b.parquet.partial").write_bytes(b"not counted")
     folders.pending.mkdir()
     (folders.pending / "c.push").write_bytes(b"123")
-    found = values(Telemetry(LakeSession(tmp_path)).text(datetime.now(UTC) + timedelta(seconds=60)))
-    assert found["hoursight_inbox_segments"] == 1
-    assert found["hoursight_inbox_bytes"] == 5
-    assert found["hoursight_inbox_oldest_age_seconds"] == pytest.approx(60, abs=30)
-    assert found["hoursight_pending_bytes"] == 3
+    samples = values(Telemetry(LakeSession(tmp_path)).text(datetime.now(UTC) + timedelta(seconds=60)))
+    assert samples["hoursight_inbox_segments"] == 1
+    assert samples["hoursight_inbox_bytes"] == 5
+    assert samples["hoursight_inbox_oldest_age_seconds"] == pytest.approx(60, abs=30)
+    assert samples["hoursight_pending_bytes"] == 3
 
 
 def test_processes_of_this_host_show_memory_and_cpu_others_do_not(lake: SiteLakeWriter) -> None:
@@ -161,21 +161,21 @@ def test_processes_of_this_host_show_memory_and_cpu_others_do_not(lake: SiteLake
             "processes",
             [began | {"ts": datetime.now(UTC)}, theirs | {"ts": NOW - timedelta(hours=1)}],
         )
-        found = scrape(telemetry_of(lake))
+        samples = scrape(telemetry_of(lake))
         ours.kill()
-    assert found['hoursight_process_up{process="engine"}'] == 1
-    assert found['hoursight_process_starts_total{process="engine"}'] == 1
-    assert found['hoursight_process_resident_memory_bytes{process="engine"}'] > 0
-    assert 'hoursight_process_resident_memory_bytes{process="writer"}' not in found
+    assert samples['hoursight_process_up{process="engine"}'] == 1
+    assert samples['hoursight_process_starts_total{process="engine"}'] == 1
+    assert samples['hoursight_process_resident_memory_bytes{process="engine"}'] > 0
+    assert 'hoursight_process_resident_memory_bytes{process="writer"}' not in samples
 
 
 def test_hostile_names_break_no_line(lake: SiteLakeWriter) -> None:
     hostile = 'a"} 1\nhoursight_up 7\\\x00'
     lake.insert("segments", [segment_row(function=hostile, last_ts=NOW)])
     lake.fleet([LakeServer(HOSTILE)])
-    found = scrape(telemetry_of(lake))
-    assert found["hoursight_up"] == 1
-    assert found['hoursight_source_lag_seconds{source="a\\"} 1\\nhoursight_up 7\\\\\\\\x00"}'] < 60
+    samples = scrape(telemetry_of(lake))
+    assert samples["hoursight_up"] == 1
+    assert samples['hoursight_source_lag_seconds{source="a\\"} 1\\nhoursight_up 7\\\\\\\\x00"}'] < 60
 
 
 def test_a_scrape_of_a_thousand_servers_takes_less_than_100_ms_of_cpu(lake: SiteLakeWriter) -> None:
