@@ -25,11 +25,11 @@ from functions.engine.triggers import Every
 from functions.normalize.counters import CounterRates, State
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
-from functions.normalize.reject_log import RejectLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import METRICS, Metric
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
@@ -139,7 +139,7 @@ class IncrementalRead:
         return Batch(
             rows, self._cursor() if haul.moved or rows["metrics"].num_rows else None,
             more=haul.more or haul.again, refused=haul.refusals.count,
-            reasons=(*dict.fromkeys(haul.notes), *haul.refusals.words()),
+            reasons=(*dict.fromkeys(haul.notes), *haul.refusals.sentences()),
         )  # fmt: skip
 
     def _fetch(self, haul: "ReadBatch", now: datetime) -> None:
@@ -174,7 +174,7 @@ class IncrementalRead:
         self._position, self._final = page.position, page.final
         if page.documents:
             mapped = self._mapper.map(page.documents)
-            haul.refusals.add_all(mapped.refusals)
+            haul.refusals.merge(mapped.refusals)
             haul.facts.append(mapped.facts)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())

@@ -17,7 +17,12 @@ from functions.ingest import json_records as feed
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
+from functions.ingest.rejection import (
+    PushRejected,
+    UnclaimedReasons,
+    main_reason,
+    reason_records,
+)
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.server_facts import ServerFacts
@@ -30,6 +35,7 @@ from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
+from storage.model.reject_log import RejectLog
 from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
@@ -42,7 +48,7 @@ HOLD_S = {"influx": 1.0, "remote_write": 5.0}
 
 Answer = tuple[int, bytes]
 # Rows by table, and what was refused beside them.
-_Batch = tuple[dict[str, pa.Table], RejectReasons]
+_Batch = tuple[dict[str, pa.Table], RejectLog]
 
 
 class IngestService:
@@ -103,13 +109,13 @@ class IngestService:
         taken = feed.validate_records(sent, self._metrics, self._clock(), unit, "feed")
         told: dict[str, Any] = {
             "accepted": taken.rows.num_rows, "refused": taken.refused,
-            "values_refused": taken.values_refused, "reasons": taken.reasons.told(),
+            "values_refused": taken.values_refused, "reasons": reason_records(taken.reasons),
             "fields_ignored": taken.ignored[:20],
         }  # fmt: skip
         if sent and not taken.rows.num_rows:
             self._unclaimed.add(taken.reasons)
             return 422, rejection_json(
-                422, "no record could be used", taken.reasons.first(), **told
+                422, "no record could be used", main_reason(taken.reasons), **told
             )
         if taken.rows.num_rows:
             news = self._facts.news(taken.facts)
@@ -118,7 +124,7 @@ class IngestService:
         return 200, msgspec.json.encode(told)
 
     def _write(self, batches: list[_Batch]) -> None:
-        now, refused = self._clock(), RejectReasons()
+        now, refused = self._clock(), RejectLog()
         log.debug("%d requests of records are written together", len(batches))
         for _, reasons in batches:
             refused.merge(reasons)
@@ -128,7 +134,7 @@ class IngestService:
             if blocks:
                 told = segment.Provenance(name, "feed", now)
                 if name == "metrics":
-                    told = replace(told, refused=refused.count, reasons=refused.words())
+                    told = replace(told, refused=refused.count, reasons=refused.sentences())
                 segment.write(self._folders, pa.concat_tables(blocks), told)
 
     def _take_lines(self, push: Push) -> Answer:
@@ -157,7 +163,7 @@ class IngestService:
 
     def _take_series(self, push: Push) -> Answer:
         entry = WalEntry(push, self._clock())
-        reasons = RejectReasons()
+        reasons = RejectLog()
         readings = _series_of(entry, reasons)
         if readings:
             self.held["remote_write"].take(entry, readings, reasons)
@@ -182,7 +188,7 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
             thread.join()
 
 
-def _series_of(entry: WalEntry, reasons: RejectReasons | None = None) -> PartialSamples:
+def _series_of(entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
     body = decompress(entry.push.body, entry.push.encoding)
     return read_series(body, entry.received_at, reasons)
 
@@ -196,8 +202,8 @@ def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> st
     return given
 
 
-def _partial_write(reasons: RejectReasons, what: str) -> Answer:
+def _partial_write(reasons: RejectLog, what: str) -> Answer:
     if not reasons:
         return 204, b""
     message = f"partial write: {reasons.count} {what} were refused, the others were taken"
-    return 400, rejection_json(400, message, reasons.first(), reasons=reasons.told())
+    return 400, rejection_json(400, message, main_reason(reasons), reasons=reason_records(reasons))

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from functions.ingest.row_assembly import as_floats
 from functions.ingest.server_facts import ServerFact
 from functions.normalize.columns import Column, DocumentColumns, first_of
@@ -18,8 +18,9 @@ from functions.normalize.numbers import Floats, floats
 from functions.normalize.timestamps import MISSING, micros
 from storage.inbox.validation import MAX_FUTURE
 from storage.ipc.decoding import InvalidJson, decode_json
-from storage.model.metrics import Metric
+from storage.model.metrics import Metric, impossible
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_records"]
@@ -27,7 +28,6 @@ __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_re
 MAX_RECORDS = 10_000
 MAX_FUTURE_S = MAX_FUTURE.total_seconds()
 MAX_CORES = 65_536
-LARGEST = 3.4e38  # of a 32-bit float
 # What epoch times may count in, and what the mapping calls that.
 UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
 ISO = Time(field="timestamp")
@@ -43,7 +43,7 @@ class RecordsResult(msgspec.Struct):
     """What became of some records: `rows` of the table metrics, and what was left out."""
 
     rows: pa.Table
-    reasons: RejectReasons
+    reasons: RejectLog
     refused: int = 0
     values_refused: int = 0
     ignored: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ class _RecordValidation:
     """The records that are objects, which of them are still good, and why others are not."""
 
     def __init__(self, records: Sequence[Any]) -> None:
-        self.reasons = RejectReasons()
+        self.reasons = RejectLog()
         self.values_refused = 0
         self.records = [record for record in records if isinstance(record, dict)]
         if len(self.records) < len(records):
@@ -150,8 +150,7 @@ class _RecordValidation:
             self._refuse_value(f"{metric.name}: not a number", place)
 
         values = floats(self._first(names), refuse, percent=metric.unit == "%")
-        highest = LARGEST if metric.highest is None else metric.highest
-        wrong = (values < metric.lowest) | (values > highest)
+        wrong = impossible(metric, values)
         why = f"{metric.name}: outside {metric.valid_range} {metric.unit}".rstrip()
         for place in np.flatnonzero(wrong).tolist():
             self._refuse_value(why, place)

@@ -8,9 +8,10 @@ from google.protobuf.message import DecodeError
 
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 
 __all__ = ["WriteRequest", "read_series"]
 
@@ -47,7 +48,7 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime, reasons: RejectReasons | None = None) -> PartialSamples:
+def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) -> PartialSamples:
     """The readings of a request, up to 5 minutes after `now`; `reasons` takes what is refused.
 
     Raises PushRejected.

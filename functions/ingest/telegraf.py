@@ -11,10 +11,10 @@ from typing import NamedTuple
 from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine
 from functions.ingest.partial_samples import Column, Part, PartialSamples
-from functions.ingest.rejection import RejectReasons
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 
 __all__ = ["INPUTS", "TelegrafReader"]
 
@@ -98,7 +98,7 @@ class TelegrafResult(NamedTuple):
     """What a body held."""
 
     readings: PartialSamples
-    reasons: RejectReasons
+    reasons: RejectLog
     lines: int
     used: int
 
@@ -141,7 +141,7 @@ class TelegrafReader:
 
     def read(self, text: str, precision: str, now: datetime) -> TelegrafResult:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
-        readings, reasons = PartialSamples(), RejectReasons()
+        readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
         moment_of = _clock(line_protocol.PRECISIONS[precision], now_us)
         known: dict[str, _SeriesColumns] = {}

@@ -11,11 +11,12 @@ import msgspec
 import pyarrow as pa
 
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
 from storage.inbox import segment
+from storage.model.reject_log import RejectLog
 
 __all__ = ["WriteBuffer"]
 
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 MAX_WAITING_BYTES = 64 << 20
 RETRY_S = 5.0
 
-Brought = tuple[WalEntry, PartialSamples, RejectReasons]
+Brought = tuple[WalEntry, PartialSamples, RejectLog]
 
 
 class _Generation:
@@ -33,7 +34,7 @@ class _Generation:
 
     def __init__(self) -> None:
         self.readings = PartialSamples()
-        self.reasons = RejectReasons()
+        self.reasons = RejectLog()
         self.files: list[Path] = []
         self.bytes = 0
 
@@ -62,9 +63,9 @@ class WriteBuffer:
         self._going: list[tuple[str, pa.Table]] = []
         self._gone: list[Path] = []  # their rows are in segments
         self._stuck: set[Path] = set()  # of those, the ones that cannot be removed yet
-        self._refused = RejectReasons()
+        self._refused = RejectLog()
 
-    def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectReasons) -> None:
+    def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectLog) -> None:
         """Return when they are on the disk. Raises SegmentNotWritten, or PushRejected (429)."""
         with self._lock:
             waiting = self._new.bytes + self._aging.bytes
@@ -124,7 +125,7 @@ class WriteBuffer:
             name, rows = self._going[0]
             told = segment.Provenance(name, self._source, self._clock())
             if name == "metrics":
-                words = self._refused.words()
+                words = self._refused.sentences()
                 told = replace(told, refused=self._refused.count, reasons=words)
             segment.write(self._folders, rows, told)
             log.debug("%s: %d rows of %s let go", self._source, rows.num_rows, name)

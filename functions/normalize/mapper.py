@@ -15,12 +15,12 @@ from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.counters import CounterRates
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.reject_log import RejectLog
 from functions.normalize.timestamps import MISSING, micros
 from functions.normalize.units import UNITS, scale
-from storage.model.metrics import METRICS, Metric
+from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import profile_of
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
@@ -87,8 +87,8 @@ class Mapper:
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None:
             records.refusals.add(
-                "document", "has no metric that could be used",
-                "name its fields in mapping.metrics", "one of " + records.servers[0], empty,
+                "document: has no metric that could be used", "one of " + records.servers[0],
+                empty, "name its fields in mapping.metrics",
             )  # fmt: skip
         if self.mapping.gather is None:
             rows = rows.drop_columns([ITEM])
@@ -121,7 +121,8 @@ class Mapper:
             return np.full(count, MISSING)
 
         def refuse(_: int, value: Any, what: str, remedy: str) -> None:
-            refusals.add(f"time (field {' or '.join(time.fields)})", what, remedy, _shown(value))
+            about = f"time (field {' or '.join(time.fields)})"
+            refusals.add(f"{about}: {what}", _shown(value), remedy=remedy)
 
         return micros(column, time, refuse)
 
@@ -144,9 +145,9 @@ class Mapper:
                 lacks.append("time")
             for part in lacks:
                 refusals.add(
-                    f"{part} (field {' or '.join(parts[part])})", "missing",
-                    f"name the field that has it in mapping.{part}.field",
+                    f"{part} (field {' or '.join(parts[part])}): missing",
                     "a document with " + _shown(", ".join(map(str, document))),
+                    remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
 
     def _facts(self, records: _Records) -> pa.Table:
@@ -189,8 +190,8 @@ class Mapper:
     @staticmethod
     def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
         records.refusals.add(
-            f"cores (field {path})", "is no number", "name a field with a number in mapping.cores",
-            f"{_shown(value)} of {records.servers[i]}",
+            f"cores (field {path}): is no number", f"{_shown(value)} of {records.servers[i]}",
+            remedy="name a field with a number in mapping.cores",
         )  # fmt: skip
 
     def _metric(self, records: _Records, metric: Metric, fields: Sequence[Field]) -> Floats | None:
@@ -232,9 +233,9 @@ class Mapper:
         unknown = ~np.isnan(values) & np.isnan(cores)
         if unknown.any():
             records.refusals.add(
-                metric.name, "is a sum over cores, and how many there are is not known",
-                "name their field in mapping.cores, or their number",
+                f"{metric.name}: is a sum over cores, and how many there are is not known",
                 records.servers[int(np.argmax(unknown))], int(unknown.sum()),
+                "name their field in mapping.cores, or their number",
             )  # fmt: skip
         divided: Floats = values / cores
         return divided
@@ -251,9 +252,9 @@ def _numbers(
 
         def refuse(i: int, value: Any, path: str = path) -> None:
             records.refusals.add(
-                f"{metric.name} (field {path})", "is no number",
-                "send a number, and leave it out or null when it is missing",
+                f"{metric.name} (field {path}): is no number",
                 f"{_shown(value)} of {records.servers[i]}",
+                remedy="send a number, and leave it out or null when it is missing",
             )  # fmt: skip
 
         percent = metric.unit == "%" and not entry.counter
@@ -267,19 +268,17 @@ def _numbers(
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
     """`values` without those that cannot be true, which are refused."""
-    highest = metric.highest if metric.highest is not None else 3.4e38
-    with np.errstate(invalid="ignore"):
-        wrong = (values < metric.lowest) | (values > highest * (1 + 1e-6))
+    values = without_rounding(metric, values)
+    wrong = impossible(metric, values)
     if wrong.any():
         i = int(np.argmax(wrong))
         records.refusals.add(
-            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit})",
+            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit}): "
             f"lies outside {metric.valid_range}",
-            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
             f"{values[i]:g} {metric.unit} of {records.servers[i]}", int(wrong.sum()),
+            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
-        return np.where(wrong, np.nan, values)
-    return np.minimum(values, highest)  # what rounding put above the range
+    return np.where(wrong, np.nan, values)
 
 
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -319,8 +318,8 @@ def _names(columns: DocumentColumns, about: str, text: Text, refusals: RejectLog
         stated = value is not None and (about == "server" or value.strip())
         if stated and valid[value] is None:
             refusals.add(
-                f"{about} (field {' or '.join(text.fields)})", f"not a valid name ({EXPECTED})",
-                REMEDY, _shown(value),
+                f"{about} (field {' or '.join(text.fields)}): not a valid name ({EXPECTED})",
+                _shown(value), remedy=REMEDY,
             )  # fmt: skip
     return [valid[value] for value in found]
 

@@ -115,7 +115,7 @@ def _tell(
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
         say(f"The first document: {page.documents[0]}")
-    for note in (*page.notes, *mapped.refusals.words()):
+    for note in (*page.notes, *mapped.refusals.sentences()):
         say(f"! {note}")
     return bool(rows.num_rows)
 

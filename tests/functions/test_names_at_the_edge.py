@@ -116,7 +116,7 @@ def test_a_document_with_a_hostile_name_is_refused_alone(name: str) -> None:
     documents = [{"ts": NOW, "hostname": n, "load1": 1.0} for n in (name, " good ")]
     mapped = Mapper(read_mapping({}), "shop").map(documents)
     assert mapped.rows["server"].to_pylist() == mapped.facts["server"].to_pylist() == ["good"]
-    [reason] = mapped.refusals.words()
+    [reason] = mapped.refusals.sentences()
     assert reason.startswith("server (field ")
     assert "not a valid name" in reason
     assert reason.isprintable()
@@ -127,7 +127,7 @@ def test_a_document_with_a_hostile_site_keeps_its_metrics() -> None:
     mapped = Mapper(read_mapping({}), "shop", site="fra").map([document])
     assert mapped.rows.num_rows == 1
     assert mapped.facts["site"].to_pylist() == ["fra"]
-    assert "site (field site" in mapped.refusals.words()[0]
+    assert "site (field site" in mapped.refusals.sentences()[0]
 
 
 def test_a_source_file_with_a_hostile_site_is_refused(folders: Folders) -> None:

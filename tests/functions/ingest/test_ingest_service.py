@@ -20,7 +20,7 @@ import pytest
 from functions.ingest import write_buffer as holding
 from functions.ingest.decompression import MAX_BODY_BYTES, decompress
 from functions.ingest.ingest_service import IngestService
-from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
+from functions.ingest.rejection import PushRejected, UnclaimedReasons
 from functions.ingest.remote_write import WriteRequest
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit
@@ -28,6 +28,7 @@ from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
+from storage.model.reject_log import RejectLog
 from tests.conftest import NOW, LakeFixture
 
 WITHIN_S = 30.0
@@ -327,7 +328,7 @@ def test_a_file_that_cannot_be_removed_stops_neither_its_thread_nor_the_rows(
 
 def test_reasons_that_several_threads_bring_are_each_taken_once() -> None:
     unclaimed, taken, stop = UnclaimedReasons(), [], threading.Event()
-    one = RejectReasons()
+    one = RejectLog()
     for number in range(50):
         one.add(f"reason {number}", number)
 

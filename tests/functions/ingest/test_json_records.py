@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.ingest.json_records import RecordsResult, read_records, validate_records
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, reason_records
 from functions.ingest.server_facts import ServerFacts
 from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.conftest import NOW
@@ -22,7 +22,7 @@ def take(*records: Any, unit: str = "s") -> RecordsResult:
 
 
 def reason(taken: RecordsResult) -> str:
-    [only] = taken.reasons.told()
+    [only] = reason_records(taken.reasons)
     return str(only["reason"])
 
 

@@ -83,7 +83,7 @@ def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
     rows = mapped.rows.to_pylist()
     assert [(r["cpu_user_pct"], r["mem_used_pct"]) for r in rows] == [(None, 7), (5, None)]
     assert mapped.refusals.count == 1
-    assert says in mapped.refusals.words()[0]
+    assert says in mapped.refusals.sentences()[0]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_a_record_without_server_time_or_metric_is_refused_and_the_others_kept(
     mapped = mapper().map([fields, doc("b", load=2)])
     assert mapped.rows["server"].to_pylist() == ["b"]
     assert mapped.refusals.count == 1
-    assert says in mapped.refusals.words()[0]
+    assert says in mapped.refusals.sentences()[0]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_times_come_in_many_forms(time: str, value: Any) -> None:
 def test_seconds_taken_for_milliseconds_are_refused_with_the_remedy() -> None:
     text = "time = { field = 'ts', format = 'epoch_ms' }"
     mapped = mapper(text).map([doc(load=1) | {"ts": 1_778_068_800}])
-    assert "write another of epoch_s" in mapped.refusals.words()[0]
+    assert "write another of epoch_s" in mapped.refusals.sentences()[0]
 
 
 NET = "metrics.net_in_mb_s = { field = 'rx', unit = 'bytes', counter = true }"
@@ -174,7 +174,7 @@ def test_a_sum_over_cores_of_an_unknown_number_is_refused() -> None:
         [doc(load=1, j=300)]
     )
     assert mapped.rows["java_cpu_pct"].to_pylist() == [None]
-    assert "name their field in mapping.cores" in mapped.refusals.words()[0]
+    assert "name their field in mapping.cores" in mapped.refusals.sentences()[0]
 
 
 VALUES = st.one_of(
