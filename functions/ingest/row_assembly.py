@@ -14,24 +14,18 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.normalize.counters import growth, rate
+from functions.normalize.cpu_modes import cpu_shares
 from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["RowAssembler", "as_floats"]
 
-MAX_STEP_US = 600_000_000  # a mean over a longer time would hide what happened in it
 REMEMBERED_US = 3_600_000_000
 MAX_SERVERS = 50_000
 MAX_CORES = 65_536
 BOOT_TOLERANCE_S = 5.0
 DAY_S = 86_400.0
-MODES: Mapping[str, tuple[str, ...]] = {
-    # Linux counts guest time in user time too.
-    "cpu_user_pct": ("user", "nice"),
-    "cpu_sys_pct": ("system", "irq", "softirq"),
-    "cpu_iowait_pct": ("iowait",),
-    "cpu_idle_pct": ("idle",),
-}
 NEEDED_MODES = {"user", "system", "idle"}  # without these the rest would seem to be all
 LARGEST = frozenset({"disk_usage_pct", "mem_used_pct", "swap_used_pct"})
 
@@ -117,6 +111,22 @@ class _Block:
             **{name: as_floats(column[kept]) for name, column in columns.items()},
             "source": pa.array([source], pa.string()).take(pa.array(np.zeros_like(kept))),
         })  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _CounterSteps:
+    """Readings of several counters and those before them: [step, counter], NaN where not known."""
+
+    places: npt.NDArray[np.int64]  # [step] among the times of the server
+    names: list[str]
+    before: Floats
+    after: Floats
+    seconds: Floats  # [step, 1]
+
+    @property
+    def grown(self) -> Floats:
+        """By how much each counter grew [step, counter]."""
+        return growth(self.before, self.after, self.seconds)
 
 
 class _ServerColumns:
@@ -207,39 +217,26 @@ class _ServerColumns:
         steps = self._steps(kind)
         if steps is None:
             return None
-        places, seconds, _, grown = steps
-        moved = _sum(grown.T)
-        moved[(grown < 0).any(axis=1)] = np.nan
-        return self._spread(places, moved / 1e6 / seconds)
+        moved = _sum(rate(steps.before, steps.after, steps.seconds).T)
+        moved[(steps.grown < 0).any(axis=1)] = np.nan
+        return self._spread(steps.places, moved / 1e6)
 
     def _cpu_shares(self) -> dict[str, Floats]:
         """Percent of the time of those cores of which everything is known at both ends."""
         steps = self._steps("cpu_s")
         if steps is None:
             return {}
-        places, _, names, grown = steps
-        modes = [name.split(" ", 1)[1] for name in names]
-        spent = np.where(_of_whole_cores(grown, names), grown, 0.0)
-        # Idle and iowait are known to step back a little; others do at a reset only.
-        steady = np.array([mode not in ("idle", "iowait") for mode in modes])
-        reset = (spent[:, steady] < 0).any(axis=1) | (spent.sum(axis=1) <= 0)
-        spent = np.maximum(0.0, spent)
-        total = spent.sum(axis=1)
-        total[reset] = np.nan
-        shares = {}
-        for metric, wanted in MODES.items():
-            mine = np.array([mode in wanted for mode in modes])
-            if mine.any():
-                shares[metric] = self._spread(
-                    places, 100 * _ratio(spent[:, mine].sum(axis=1), total)
-                )
-        return shares
+        modes = [name.split(" ", 1)[1] for name in steps.names]
+        grown = np.where(_of_whole_cores(steps.grown, steps.names), steps.grown, np.nan)
+        return {
+            metric: self._spread(steps.places, share)
+            for metric, share in cpu_shares(grown, modes).items()
+        }
 
-    def _steps(self, kind: str) -> tuple[npt.NDArray[np.int64], Floats, list[str], Floats] | None:
-        """By how much counters have grown: places among the moments, seconds, names, [step, name].
+    def _steps(self, kind: str) -> _CounterSteps | None:
+        """The readings of the counters of a kind, each with the one before it; None without any.
 
-        NaN where a counter is not known at both ends, where a reboot lies between them, or too
-        much time.
+        A reading before a reboot is not known: nothing is compared with it.
         """
         columns = self._kinds.get(kind)
         if not columns:
@@ -255,12 +252,11 @@ class _ServerColumns:
             return None
         values, at = values[places], self.moments[places]
         self._memory.counters[kind] = int(at[-1]), _known(names, values[-1])
-        before = np.array([last.get(name, np.nan) for name in names])
-        grown = np.diff(np.vstack([before, values]), axis=0)
+        oldest = np.array([last.get(name, np.nan) for name in names])
+        before = np.vstack([oldest, values[:-1]])
+        before[self._rebooted[places]] = np.nan
         spans = np.diff(at, prepend=at[0] if last_at is None else last_at)
-        grown[(spans <= 0) | (spans > MAX_STEP_US)] = np.nan
-        grown[self._rebooted[places]] = np.nan
-        return places, np.maximum(spans, 1) / 1e6, names, grown
+        return _CounterSteps(places, names, before, values, spans[:, None] / 1e6)
 
     def _spread(self, places: npt.NDArray[np.int64], values: Floats) -> Floats:
         column = np.full(len(self.moments), np.nan)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
@@ -25,16 +26,14 @@ HOST_TAGS = ("host", "hostname", "server", "server_name")
 Tags = Mapping[str, str]
 Fields = Mapping[str, Part]
 
+# Telegraf takes the time of guests out of the mode in which Linux counts it as well.
 CPU: Fields = {
-    f"usage_{state}": (metric, state)
-    for metric, states in {
-        "cpu_user_pct": ("user", "nice", "guest", "guest_nice"),  # there guests are not in user
-        "cpu_sys_pct": ("system", "irq", "softirq"),
-        "cpu_iowait_pct": ("iowait",),
-        "cpu_idle_pct": ("idle",),
+    f"usage_{mode}": (metric, mode)
+    for mode, metric in {
+        **CPU_MODES, **{guest: CPU_MODES[host] for guest, host in GUEST_MODES.items()}
     }.items()
-    for state in states
-}
+    if metric is not None
+}  # fmt: skip
 MEM: Fields = {
     "available_percent": ("mem_available_pct", ""),
     "used_percent": ("mem_used_rough_pct", ""),
