@@ -21,7 +21,6 @@ from functions.normalize.counters import MAX_GAP_S, growth, rate
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.model.metrics import METRICS, Metric
 from storage.model.names import check_name
-from storage.model.profiles import profile_of
 from storage.model.schema import table
 
 __all__ = ["HostCounters", "HostReading", "JavaScan", "host", "read_host", "sample", "take"]
@@ -91,9 +90,7 @@ def take(
     values = sample(last, reading)
     rows = {"metrics": _row("metrics", server=server, ts=now, source="host", **values)}
     if fresh:
-        rows["server_facts"] = _row(
-            "server_facts", server=server, ts=now, profile=profile_of(server), cores=reading.cores
-        )
+        rows["server_facts"] = _row("server_facts", server=server, ts=now, cores=reading.cores)
     return Batch(rows, _written(_with_java(last, reading.counters, values["java_cpu_pct"])))
 
 

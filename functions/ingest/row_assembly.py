@@ -16,7 +16,6 @@ import pyarrow as pa
 from functions.ingest.partial_samples import Column, Part, PartialSamples
 from functions.normalize.counters import growth, rate
 from functions.normalize.cpu_modes import cpu_shares
-from storage.model.profiles import profile_of
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["RowAssembler", "as_floats"]
@@ -340,4 +339,4 @@ def _first(one: Floats | None, other: Floats | None) -> Floats | None:
 
 def _fact(server: str, moment: Any, cores: int) -> dict[str, Any]:
     at = datetime.fromtimestamp(int(moment) / 1e6, UTC)
-    return {"server": server, "ts": at, "profile": profile_of(server), "cores": cores}
+    return {"server": server, "ts": at, "cores": cores}

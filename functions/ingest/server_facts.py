@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 import pyarrow as pa
 
-from storage.model.profiles import profile_of
+from storage.model.profiles import stated_profile
 from storage.model.schema import table
 
 __all__ = ["ServerFact", "ServerFacts"]
@@ -43,7 +43,7 @@ class ServerFacts:
         rows = [
             {
                 "server": server, "ts": datetime.fromtimestamp(fact.moment / 1e6, UTC),
-                "profile": profile_of(server, fact.profile), "site": fact.site, "cores": fact.cores,
+                "profile": stated_profile(fact.profile), "site": fact.site, "cores": fact.cores,
             }
             for server, fact in facts.items()
             if known[server] != fact.told

@@ -4,7 +4,7 @@ from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from functions.normalize.timestamps import MISSING, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
-from storage.model.profiles import profile_of
+from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
 
@@ -29,7 +29,6 @@ SHOWN_LENGTH = 60
 ITEM = "item"
 _NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
 
-_profile = lru_cache(100_000)(profile_of)
 Micros = npt.NDArray[np.int64]
 
 
@@ -165,7 +164,7 @@ class Mapper:
         for server, i in first.items():
             known = self._known.get(server, {})
             told = (
-                _profile(server, known.get("profile")), known.get("site", self._site),
+                stated_profile(known.get("profile")), known.get("site", self._site),
                 known.get("cores", self.mapping.cores.number),
             )  # fmt: skip
             if self._told.get(server) != told:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, STEP, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
-from storage.model.profiles import PROFILE_NAMES, profile_of
+from storage.model.profiles import GENERIC, PROFILE_NAMES, profile_of, stated_profile
 from storage.query import windows
 from storage.query.history_files import HistoryError, Samples, read_samples
 from storage.query.reader import Reader
@@ -139,10 +139,7 @@ def from_lake(reader: Reader, steps: int) -> History:
     there = (span["last"] - span["first"]) // STEP + 1
     found = windows.contexts(reader, span["last"] + STEP, min(steps, there))
     profiles = np.array(
-        [
-            PROFILE_NAMES.index(profile_of(s, p))
-            for s, p in zip(found.servers, found.profiles, strict=True)
-        ],
+        [PROFILE_NAMES.index(stated_profile(profile) or GENERIC) for profile in found.profiles],
         np.int64,
     )
     return History(found.servers, profiles, int(found.start.timestamp()), found.values)

@@ -234,7 +234,7 @@ def test_the_first_run_takes_a_second_reading_and_states_the_facts() -> None:
     assert machine.pauses == [0.5]
     assert batch.rows["metrics"].to_pylist()[0]["cpu_user_pct"] == pytest.approx(60)
     facts = batch.rows["server_facts"].to_pylist()[0]
-    assert facts == {"server": "ppweb01", "ts": NOW, "profile": "web_api", "site": None, "cores": 2}
+    assert facts == {"server": "ppweb01", "ts": NOW, "profile": None, "site": None, "cores": 2}
 
 
 def test_later_runs_go_on_from_the_cursor() -> None:

@@ -5,13 +5,11 @@ import pytest
 
 from storage.model.grid import QUANTILE_COLUMNS, floor_step, schema_hash
 from storage.model.metrics import METRIC_NAMES, impossible, metric, without_rounding
-from storage.model.profiles import PROFILE_NAMES, levels_for, profile_of
 from storage.model.severity import severity_of
 
 
-def test_there_are_fourteen_metrics_and_seven_profiles() -> None:
+def test_there_are_fourteen_metrics() -> None:
     assert len(METRIC_NAMES) == len(set(METRIC_NAMES)) == 14
-    assert len(PROFILE_NAMES) == 7
 
 
 @pytest.mark.parametrize(
@@ -59,31 +57,6 @@ def test_zero_is_a_value() -> None:
 def test_an_unknown_metric_is_told_which_there_are() -> None:
     with pytest.raises(KeyError, match="cpu_user_pct"):
         metric("cpu")
-
-
-@pytest.mark.parametrize(
-    ("server", "stated", "profile"),
-    [
-        ("ppdb001", None, "database"),
-        ("PPDB001", "web_api", "database"),
-        ("box", "web_api", "web_api"),
-        ("box", "nonsense", "generic"),
-    ],
-)
-def test_a_profile_comes_from_the_name_then_from_the_record(
-    server: str, stated: str | None, profile: str
-) -> None:
-    assert profile_of(server, stated) == profile
-
-
-def test_a_databases_memory_is_judged_by_its_own_levels() -> None:
-    assert levels_for("database")["mem_used_pct"].critical == 99.5
-    assert levels_for("web_api")["mem_used_pct"].critical == 85
-
-
-def test_load_is_judged_per_core_when_cores_are_known() -> None:
-    assert levels_for("generic", cores=4)["load_average"].critical == 8
-    assert levels_for("generic")["load_average"].critical == 12
 
 
 def test_each_score_has_one_rung() -> None:
