@@ -1,11 +1,12 @@
 """What an adapter is asked for, and what it hands over: the contract of docs/sources.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from functions.engine.function import Unreachable
+from functions.normalize.columns import Documents
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
 
@@ -42,7 +43,7 @@ class Page:
     asked again at once, not at the next period: its source pushes.
     """
 
-    documents: Sequence[Document]
+    documents: Documents  # a table where the source is columnar
     position: Any
     notes: tuple[str, ...] = ()
     refused: int = 0  # documents that were not even readable; `notes` say why

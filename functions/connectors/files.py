@@ -136,7 +136,7 @@ class WatchedFolder:
             for read, chunk in self._reading.after(path, stamp, taken):
                 if read == 1:
                     self._check(chunk)
-                yield _page(chunk, FilePosition(path.name, stamp, read, at.done))
+                yield _page(path.name, chunk, FilePosition(path.name, stamp, read, at.done))
         except FileUnreadable as error:
             why = bounded(str(error))
             if not self._wanted.dry:
@@ -152,7 +152,7 @@ class WatchedFolder:
 
     def _check(self, chunk: Chunk) -> None:
         """Refuse a file in which no record can have a time."""
-        keys = set().union(*chunk.documents)
+        keys = chunk.fields
         fields = self._wanted.time.fields
         if keys and not any(f in keys or f.split(".")[0].split("[")[0] in keys for f in fields):
             raise FileUnreadable(
@@ -175,7 +175,7 @@ class FileConnector:
         if taken == WHOLE:
             return
         for read, chunk in self._reading.after(self._path, stamp, taken):
-            yield _page(chunk, FilePosition(str(self._path), stamp, read))
+            yield _page(self._path.name, chunk, FilePosition(str(self._path), stamp, read))
         end = FilePosition(str(self._path), stamp, WHOLE)
         yield Page((), msgspec.to_builtins(end), final=True)
 
@@ -183,8 +183,12 @@ class FileConnector:
         """Nothing is held open."""
 
 
-def _page(chunk: Chunk, position: FilePosition) -> Page:
-    return Page(chunk.documents, msgspec.to_builtins(position), chunk.notes, chunk.refused)
+def _page(name: str, chunk: Chunk, position: FilePosition) -> Page:
+    notes = (f"{name}: {chunk.refused} records left out, such as {chunk.why}",)
+    return Page(
+        chunk.documents, msgspec.to_builtins(position), notes if chunk.refused else (),
+        chunk.refused,
+    )  # fmt: skip
 
 
 def _stamp(path: Path) -> str:

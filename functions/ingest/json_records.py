@@ -15,7 +15,7 @@ from functions.ingest.server_facts import ServerFact
 from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
-from functions.normalize.timestamps import MISSING, micros
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from storage.inbox.validation import MAX_FUTURE
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import Metric, impossible
@@ -180,10 +180,10 @@ class _RecordValidation:
     def _moments(self, values: Column, epoch: str) -> Micros:
         """ISO 8601 where it is text, epoch times where it is numbers."""
 
-        def refuse(place: int, _: Any, what: str, __: str) -> None:
+        def refuse(place: int, _: Any, error: InvalidTimestamp) -> None:
             mask = np.zeros(len(values), bool)
             mask[place] = True
-            self.drop(mask, f"the time {what}: {_TIME_REMEDY}")
+            self.drop(mask, f"the time {error.message}: {_TIME_REMEDY}")
 
         texts = [isinstance(v, str) for v in values]
         if all(texts):

@@ -1,6 +1,5 @@
 """Documents to rows, a column at a time: what a mapping says, carried out."""
 
-from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -11,11 +10,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.normalize.columns import Column, DocumentColumns, first_of
+from functions.normalize.columns import (
+    Column,
+    Columns,
+    Documents,
+    as_list,
+    columns_of,
+    first_of,
+)
 from functions.normalize.counters import CounterRates
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.timestamps import MISSING, micros
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
@@ -45,7 +51,7 @@ class Mapped:
 class _Records:
     """The usable documents of a page: their servers and times, and what was refused."""
 
-    columns: DocumentColumns
+    columns: Columns
     servers: list[str]
     times: Micros
     refusals: RejectLog
@@ -74,8 +80,8 @@ class Mapper:
         each = (f.each for fields in mapping.entries.values() for f in fields)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Sequence[Dict[str, Any]]) -> Mapped:
-        """The rows of a page of documents."""
+    def map(self, documents: Documents) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source."""
         records = self._records(documents)
         facts = self._facts(records)
         values = {
@@ -93,8 +99,8 @@ class Mapper:
             rows = rows.drop_columns([ITEM])
         return Mapped(rows, facts, records.refusals)
 
-    def _records(self, documents: Sequence[Dict[str, Any]]) -> _Records:
-        columns, refusals = DocumentColumns(documents), RejectLog()
+    def _records(self, documents: Documents) -> _Records:
+        columns, refusals = columns_of(documents), RejectLog()
         servers = _names(columns, "server", self.mapping.server, refusals)
         times = self._times(columns, len(documents), refusals)
         usable = [
@@ -103,8 +109,8 @@ class Mapper:
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, documents, refusals)
-            columns = DocumentColumns([documents[i] for i in usable])
+            self._refuse_records(columns, len(documents), refusals)
+            columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, refusals)
         count = len(records.servers)
@@ -112,31 +118,28 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _times(self, columns: DocumentColumns, count: int, refusals: RejectLog) -> Micros:
+    def _times(self, columns: Columns, count: int, refusals: RejectLog) -> Micros:
         time = self.mapping.time
         assert time is not None
-        column = first_of(map(columns.get, time.fields), lambda v: v is not None)
+        column = _only(columns, time.fields)
+        if column is None:
+            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
         if column is None:
             return np.full(count, MISSING)
 
-        def refuse(_: int, value: Any, what: str, remedy: str) -> None:
+        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
             about = f"time (field {' or '.join(time.fields)})"
-            refusals.add(f"{about}: {what}", _shown(value), remedy=remedy)
+            refusals.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
 
         return micros(column, time, refuse)
 
-    def _refuse_records(
-        self,
-        columns: DocumentColumns,
-        documents: Sequence[Dict[str, Any]],
-        refusals: RejectLog,
-    ) -> None:
+    def _refuse_records(self, columns: Columns, count: int, refusals: RejectLog) -> None:
         """Say which documents have no server or no time; what is invalid was told already."""
         assert self.mapping.time is not None
         parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
         stated = _texts(columns, self.mapping.server)
         given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
-        for i, document in enumerate(documents):
+        for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
                 lacks.append("server")
@@ -145,7 +148,7 @@ class Mapper:
             for part in lacks:
                 refusals.add(
                     f"{part} (field {' or '.join(parts[part])}): missing",
-                    "a document with " + _shown(", ".join(map(str, document))),
+                    "a document with " + _shown(", ".join(columns.fields(i))),
                     remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
 
@@ -280,6 +283,12 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
     return np.where(wrong, np.nan, values)
 
 
+def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
+    """The column of the fields where only one of them is there, as it is; else None."""
+    present = [column for column in map(columns.get, fields) if column is not None]
+    return present[0] if len(present) == 1 else None
+
+
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
     known = {
         item: any(fnmatchcase(item, pattern) for pattern in patterns)
@@ -288,11 +297,11 @@ def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArra
     return np.array([known.get(item, False) if item else False for item in items], bool)
 
 
-def _texts(columns: DocumentColumns, text: Text) -> Column | None:
+def _texts(columns: Columns, text: Text) -> list[Any] | None:
     """The first text of its fields in each document."""
     if text.prefix:
         found = first_of(
-            ([_tag(v, text.prefix) for v in column] if column else None
+            ([_tag(v, text.prefix) for v in as_list(column)] if column is not None else None
              for column in map(columns.get, text.fields)),
             lambda v: v is not None,
         )  # fmt: skip
@@ -307,7 +316,7 @@ def _texts(columns: DocumentColumns, text: Text) -> Column | None:
     return [text.values.get(v, v) for v in found] if text.values else found
 
 
-def _names(columns: DocumentColumns, about: str, text: Text, refusals: RejectLog) -> Column | None:
+def _names(columns: Columns, about: str, text: Text, refusals: RejectLog) -> list[Any] | None:
     """The names among its texts, trimmed; what is not valid is refused."""
     found = _texts(columns, text)
     if found is None:

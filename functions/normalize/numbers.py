@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from functions.normalize.columns import Column, as_list
+
 __all__ = ["Floats", "floats", "plain", "reduced"]
 
 Floats = npt.NDArray[np.float64]
@@ -20,26 +22,29 @@ REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 }  # fmt: skip
 
 
-def floats(column: Sequence[Any], refuse: Callable[[int, Any], None], percent: bool) -> Floats:
-    """The numbers of a column, NaN where there is none; `refuse` is told of what is no number.
+def floats(column: Column, refuse: Callable[[int, Any], None], percent: bool) -> Floats:
+    """The numbers of a column [n], NaN where there is none; `refuse` takes what is not a number.
 
     Text that holds a number counts as one, and `67% /mount` where `percent` are expected.
     """
-    kinds = set(map(type, column))
-    if kinds <= _CLEAN or kinds <= _TEXT:
-        try:
-            return _dense(column, str in kinds)
-        except (pa.ArrowInvalid, OverflowError):  # an integer that no float holds exactly
-            pass
-    return np.array([_number(i, v, refuse, percent) for i, v in enumerate(column)], np.float64)
+    try:
+        if isinstance(column, pa.Array):
+            if _is_plain(column.type):
+                return _dense(column)
+        else:
+            kinds = set(map(type, column))
+            if kinds <= _CLEAN or kinds <= _TEXT:
+                return _dense(pa.array(column, pa.string() if str in kinds else pa.float64()))
+    except (pa.ArrowInvalid, OverflowError):  # such as an integer that no float holds exactly
+        pass
+    numbers = [_number(i, v, refuse, percent) for i, v in enumerate(as_list(column))]
+    return np.array(numbers, np.float64)
 
 
-def reduced(
-    column: Sequence[Any], take: str, refuse: Callable[[int, Any], None], percent: bool
-) -> Floats:
+def reduced(column: Column, take: str, refuse: Callable[[int, Any], None], percent: bool) -> Floats:
     """One number for each list of the column: the `max`, `min`, `sum` or `mean` of its elements."""
     reduce, values = REDUCTIONS[take], np.full(len(column), np.nan)
-    for i, elements in enumerate(column):
+    for i, elements in enumerate(as_list(column)):
         if not isinstance(elements, list):
             elements = [elements]
         found = [_number(i, v, refuse, percent) for v in elements if v is not None]
@@ -49,11 +54,16 @@ def reduced(
     return values
 
 
-def _dense(column: Sequence[Any], texts: bool) -> Floats:
+def _is_plain(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_string(kind))
+
+
+def _dense(array: pa.Array) -> Floats:
     """A column at once; ArrowInvalid when a value of it has to be looked at."""
-    array = pa.array(column, pa.string() if texts else pa.float64()).cast(pa.float64())
-    values: Floats = array.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    if np.isfinite(values).sum() + array.null_count < len(column):
+    numbers = array.cast(pa.float64())
+    values: Floats = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    if np.isfinite(values).sum() + numbers.null_count < len(numbers):
         raise pa.ArrowInvalid("NaN or infinity")
     return values
 

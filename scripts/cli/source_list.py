@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from functions.connectors.connector import Document, Page, Unreachable
 from functions.connectors.source_file import SourceConfig, read_source
+from functions.normalize.columns import first_document
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
@@ -114,7 +115,7 @@ def _tell(
     if page.documents:
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
-        say(f"The first document: {page.documents[0]}")
+        say(f"The first document: {first_document(page.documents)}")
     for note in (*page.notes, *mapped.refusals.sentences()):
         say(f"! {note}")
     return bool(rows.num_rows)

@@ -128,7 +128,7 @@ def test_a_line_of_a_file_is_left_out_and_the_next_is_read(tmp_path: Path, text:
     chunks = list(read_chunks(path))
     assert [d["server"] for chunk in chunks for d in chunk.documents] == ["a", "b"]
     assert sum(chunk.refused for chunk in chunks) == 1
-    assert "line 2 is no JSON" in chunks[0].notes[0]
+    assert "line 2 is no JSON" in chunks[0].why
 
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
