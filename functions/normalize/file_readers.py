@@ -42,16 +42,22 @@ class Chunk:
     why: str = ""
 
     @property
-    def fields(self) -> set[str]:
-        """The names of all fields that a record has."""
+    def fields(self) -> tuple[str, ...]:
+        """The names of all fields that a record has, in their order."""
         if isinstance(self.documents, pa.Table):
-            return set(self.documents.column_names)
-        return set().union(*self.documents)
+            return tuple(self.documents.column_names)
+        return tuple(dict.fromkeys(name for document in self.documents for name in document))
 
 
-def read_chunks(path: Path, delimiter: str = ",") -> Iterator[Chunk]:
-    """The records of a file in order; raises FileUnreadable, and OSError when it has gone."""
-    form = FORMS.get(path.suffix.lower()) or (_parquet if is_parquet(path) else None)
+def read_chunks(path: Path, delimiter: str = ",", ending: str | None = None) -> Iterator[Chunk]:
+    """The records of a file in order, by its ending or by `ending` instead, such as '.csv'.
+
+    What begins as Parquet does is read as Parquet. Raises FileUnreadable, and OSError when the
+    file has gone.
+    """
+    form = FORMS.get(ending or path.suffix.lower())
+    if is_parquet(path):
+        form = _parquet
     if form is None:
         raise FileUnreadable(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
     try:
@@ -78,9 +84,8 @@ def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
     refused: list[str] = []
 
     def skip(row: Any) -> str:
-        refused.append(
-            f"{row.actual_columns} columns instead of {row.expected_columns}: {row.text[:SHOWN_CHARS]!r}"
-        )
+        text = repr(row.text[:SHOWN_CHARS])
+        refused.append(f"{row.actual_columns} columns instead of {row.expected_columns}: {text}")
         return "skip"
 
     with path.open("rb") as file:

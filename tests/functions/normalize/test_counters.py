@@ -123,7 +123,8 @@ def rates_of(counters: CounterRates, *readings: tuple[str, float, float]) -> lis
     servers = [server for server, _, _ in readings]
     times = np.array([int(seconds * 1e6) for _, seconds, _ in readings], np.int64)
     values = np.array([value for _, _, value in readings])
-    return counters.rates("rx", servers, [None] * len(servers), times, values).tolist()
+    found = counters.rates("rx", servers, [None] * len(servers), times, values)
+    return [float(value) for value in found]
 
 
 def test_readings_of_a_page_are_compared_in_the_order_of_time() -> None:
