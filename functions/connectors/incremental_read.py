@@ -174,7 +174,7 @@ class IncrementalRead:
         self._position, self._final = page.position, page.final
         if page.documents:
             mapped = self._mapper.map(page.documents)
-            haul.refusals.merge(mapped.refusals)
+            haul.refusals.merge(mapped.rejects)
             haul.facts.append(mapped.facts)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())

@@ -1,4 +1,4 @@
-"""What is not taken, and why: whole requests, and single records, lines or values of one."""
+"""Rejected pushes, and how a response lists the reasons of what was refused."""
 
 import threading
 from typing import Any
@@ -10,7 +10,7 @@ __all__ = ["PushRejected", "UnclaimedReasons", "main_reason", "reason_records"]
 
 
 class PushRejected(HoursightError):
-    """A request of which nothing can be taken: an HTTP status, the cause and the remedy."""
+    """A request of which nothing is accepted: HTTP status, message and remedy."""
 
     remedy: str
 
@@ -34,9 +34,9 @@ def main_reason(rejects: RejectLog) -> str:
 
 
 class UnclaimedReasons:
-    """Reasons of requests that brought no row, until a segment can carry them.
+    """Reasons of requests without an accepted row, kept until a segment can carry them.
 
-    Safe to share between threads: each reason is taken once.
+    Safe to share between threads: each reason is returned once.
     """
 
     def __init__(self) -> None:
@@ -44,12 +44,12 @@ class UnclaimedReasons:
         self._reasons = RejectLog()
 
     def add(self, reasons: RejectLog) -> None:
-        """Keep these for the next segment."""
+        """Keep reasons for the next segment."""
         with self._lock:
             self._reasons.merge(reasons)
 
     def take(self) -> RejectLog:
-        """All that were added since the last time."""
+        """Return and remove the reasons added since the last call."""
         with self._lock:
             taken, self._reasons = self._reasons, RejectLog()
         return taken

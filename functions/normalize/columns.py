@@ -152,7 +152,7 @@ def _step(column: list[Any], step: str) -> list[Any]:
 
 
 def _spread(column: list[Any], step: str) -> list[Any]:
-    """Lists of values: those of a list, or of one step in each of its elements."""
+    """Lists of values: the elements of a list, or one step into each of them."""
     if step == "[]":
         return [v if isinstance(v, list) else None for v in column]
     return [None if v is None else _step(v, step) for v in column]
@@ -180,7 +180,10 @@ def first_of(columns: Iterable[Column | None], usable: Callable[[Any], bool]) ->
 
 
 def projection(paths: Sequence[str]) -> list[str]:
-    """The fields to fetch: list steps taken out, and no path below another, which is an error."""
+    """The fields for a projection: paths without list steps, and none below another one.
+
+    MongoDB refuses a projection of both a path and one below it.
+    """
     plain = {".".join(p.partition("[")[0] for p in path.split(".")).strip(".") for path in paths}
     return sorted(
         path

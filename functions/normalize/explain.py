@@ -1,4 +1,4 @@
-"""What a mapping makes of one document, field by field, for people."""
+"""Explanation of a mapping: what it makes of documents, field by field, for display."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ __all__ = ["Line", "explain"]
 
 
 class Line(NamedTuple):
-    """One target, the field that it came from, the raw value, and what it became."""
+    """One target of a mapping, its source field, the raw value, and the value as a metric."""
 
     target: str
     field: str
@@ -25,10 +25,10 @@ class Line(NamedTuple):
 def explain(
     mapping: Mapping, documents: Documents, mapped: Mapped, metrics: Sequence[Metric]
 ) -> list[Line]:
-    """A line for each part and metric of the mapping; `mapped` is what its mapper made of them.
+    """Return a line for each part and metric of the mapping; `mapped` is the mapper's result.
 
-    Shown is the first document that has a field at all: where parts of a server come one by one,
-    another one for each metric.
+    Each line shows the first document with the field: where a document has only a part of a
+    server, that is another document for each metric.
     """
     columns = columns_of(documents)
     lines = []

@@ -144,12 +144,12 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
         try:
             document = decode_json(line)
         except InvalidJson as error:
-            refused.append(f"line {number} is no JSON ({error})")
+            refused.append(f"line {number} is not JSON ({error})")
             continue
         if isinstance(document, dict):
             yield document
         else:
-            refused.append(f"line {number} holds no document")
+            refused.append(f"line {number} is not a JSON object")
 
 
 def _json_list(path: Path) -> Iterator[Chunk]:
@@ -160,7 +160,7 @@ def _json_list(path: Path) -> Iterator[Chunk]:
     try:
         documents = decode_json(path.read_bytes(), list[Document])
     except InvalidJson as error:
-        raise FileUnreadable(f"no list of JSON documents: {error}") from error
+        raise FileUnreadable(f"not a list of JSON documents: {error}") from error
     for start in range(0, len(documents), CHUNK_ROWS):
         yield Chunk(documents[start : start + CHUNK_ROWS])
 

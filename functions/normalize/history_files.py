@@ -219,7 +219,7 @@ class _ChunkReader:
             why = metric.refusal(float(text)) or ""
             self._refuse(f"{metric.name}:", "", why.removeprefix(f"{metric.name}: "))
         else:
-            self._refuse(f"{metric.name}:", repr(value), "is no number")
+            self._refuse(f"{metric.name}:", repr(value), "is not a number")
 
     def _refuse(self, about: str, example: str, what: str, count: int = 1) -> None:
         self._rejects.add(f"{self._name}: {about}", example, count, what)

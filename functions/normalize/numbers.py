@@ -1,4 +1,4 @@
-"""Numbers out of values: fast where a column is clean, one by one where it is not."""
+"""Numbers in columns: a whole column at once where it is clean, else value by value."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -42,13 +42,13 @@ def floats(column: Column, refuse: Callable[[int, Any], None], percent: bool) ->
 
 
 def reduced(column: Column, take: str, refuse: Callable[[int, Any], None], percent: bool) -> Floats:
-    """One number for each list of the column: the `max`, `min`, `sum` or `mean` of its elements."""
+    """One number for each list of a column: the `max`, `min`, `sum` or `mean` of its elements."""
     reduce, values = REDUCTIONS[take], np.full(len(column), np.nan)
     for i, elements in enumerate(as_list(column)):
         if not isinstance(elements, list):
             elements = [elements]
-        found = [_number(i, v, refuse, percent) for v in elements if v is not None]
-        known = [v for v in found if v == v]
+        numbers = [_number(i, v, refuse, percent) for v in elements if v is not None]
+        known = [v for v in numbers if v == v]
         if known:
             values[i] = reduce(known)
     return values
@@ -60,7 +60,7 @@ def _is_plain(kind: pa.DataType) -> bool:
 
 
 def _dense(array: pa.Array) -> Floats:
-    """A column at once; ArrowInvalid when a value of it has to be looked at."""
+    """A whole column; raises ArrowInvalid where a value needs a closer look."""
     numbers = array.cast(pa.float64())
     values: Floats = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
     if np.isfinite(values).sum() + numbers.null_count < len(numbers):
@@ -87,14 +87,14 @@ def _number(i: int, value: Any, refuse: Callable[[int, Any], None], percent: boo
     try:
         if isinstance(value, bool | list | dict):
             raise TypeError
-        return _finite(i, float(plain(value)), value, refuse)  # Decimal and its kin
+        return _finite(i, float(plain(value)), value, refuse)  # such as Decimal
     except (TypeError, ValueError):
         refuse(i, value)
         return np.nan
 
 
 def plain(value: Any) -> Any:
-    """A decimal of MongoDB's as one of Python's; anything else as it is."""
+    """A decimal of MongoDB as one of Python; any other value as it is."""
     return value.to_decimal() if hasattr(value, "to_decimal") else value
 
 

@@ -1,4 +1,4 @@
-"""Times out of values: microseconds since 1970 UTC, and refusals in words."""
+"""Timestamps: values of sources to microseconds since 1970 UTC. No unit or zone is guessed."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -45,7 +45,7 @@ class NotATime(InvalidTimestamp):
     """A value of a kind that holds no time, such as a list."""
 
     def __init__(self) -> None:
-        super().__init__("is no time", "name a field that holds one in mapping.time.field")
+        super().__init__("is not a time", "name a field that holds one in mapping.time.field")
 
 
 class UnitMissing(InvalidTimestamp):
@@ -93,7 +93,7 @@ def micros(column: Column, time: Time, refuse: Refuse) -> Micros:
 
 
 def _fast(column: Column, time: Time) -> Micros | None:
-    """A whole column at once; None when a value of it needs a closer look."""
+    """A whole column at once; None where a value needs a closer look."""
     try:
         array = column if isinstance(column, pa.Array) else _array(column)
         if array is None:
@@ -161,7 +161,7 @@ def _micros(value: Any, time: Time) -> int:
         if _NUMBER.fullmatch(value):
             raise UnitMissing(time.format) from error
         raise InvalidTimestamp(
-            f"is no time of format {time.format!r}", "write its format in mapping.time.format"
+            f"is not a time of format {time.format!r}", "write its format in mapping.time.format"
         ) from error
 
 
@@ -178,15 +178,15 @@ def _from_epoch(value: Any, time: Time) -> int:
         if isinstance(value, bool):
             raise ValueError
         exact = value if isinstance(value, int) else float(value)
-        found = round(exact * _PER_UNIT[time.format])
+        us = round(exact * _PER_UNIT[time.format])
     except (TypeError, ValueError, OverflowError):
         raise InvalidTimestamp(
-            f"is no number, and the mapping says format = {time.format!r}",
+            f"is not a number, and the mapping says format = {time.format!r}",
             "write format = 'iso' or a pattern in mapping.time",
         ) from None
-    if not _EARLIEST_US < found < _LATEST_US:
+    if not _EARLIEST_US < us < _LATEST_US:
         raise InvalidTimestamp(
-            f"as {time.format} is no year from 1971 to 2199",
+            f"as {time.format} is not a year from 1971 to 2199",
             "write another of epoch_s, epoch_ms, epoch_us and epoch_ns in mapping.time.format",
         )
-    return found
+    return us

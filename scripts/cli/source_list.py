@@ -109,14 +109,14 @@ def _tell(
         gathering = DocumentGrouping(source.mapping)
         gathering.add(rows)
         rows = gathering.take_all() or rows
-    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.refusals.count} refused")
+    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused")
     if rows.num_rows:
         say(_found(source, rows))
     if page.documents:
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
         say(f"The first document: {first_document(page.documents)}")
-    for note in (*page.notes, *mapped.refusals.sentences()):
+    for note in (*page.notes, *mapped.rejects.sentences()):
         say(f"! {note}")
     return bool(rows.num_rows)
 

@@ -113,7 +113,7 @@ def test_a_file_that_is_still_written_is_left_until_it_is_quiet(
         ("a.parquet", b"PAR1 and no more", "arquet"),
         ("a.csv", b"", "its first line must name the columns"),
         ("a.csv", b"server,load\na,1\n", "none of its columns load, server is a time"),
-        ("a.json", b"[1, 2", "no list of JSON documents"),
+        ("a.json", b"[1, 2", "not a list of JSON documents"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_put_aside_with_the_reason(
@@ -136,7 +136,7 @@ def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: La
     run = chain.run_all(rig.text())
     assert chain.samples() == expected(documents(0, 3))
     assert run.batch.refused == 2
-    assert "2 records left out, such as line 10 is no JSON" in run.batch.reasons[0]
+    assert "2 records left out, such as line 10 is not JSON" in run.batch.reasons[0]
 
 
 def test_a_large_file_goes_on_where_it_was_killed(

@@ -38,19 +38,19 @@ NS = 1778068800_000_000_000
 
 
 class IngestClient:
-    """An intake that is asked as the site asks it."""
+    """An service that is asked as the site asks it."""
 
     def __init__(self, folders: Folders) -> None:
         self.folders = folders.create()
-        self.intake = IngestService(folders, clock=lambda: NOW)
+        self.service = IngestService(folders, clock=lambda: NOW)
 
     def push(self, kind: str, body: bytes, encoding: str = "identity", **more: str) -> Any:
-        status, answer = self.intake.answer(Push(kind, body, encoding, more).packed())
+        status, answer = self.service.handle(Push(kind, body, encoding, more).packed())
         return status, msgspec.json.decode(answer) if answer else None
 
-    def turn(self, source: str, times: int = 2) -> None:
+    def flush(self, source: str, times: int = 2) -> None:
         for _ in range(times):
-            self.intake.held[source].turn()
+            self.service.buffers[source].flush()
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows of metrics that lie in the inbox."""
@@ -132,13 +132,13 @@ def test_lines_of_one_moment_in_several_requests_become_one_row(door: IngestClie
         204, None,
     )  # fmt: skip
     assert len(door.pending()) == 1  # it is on the disk
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert door.push("lines", gzip.compress(lines("n,host=a swap_used_pct=3")), "gzip")[0] == 204
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert [(r["server"], r["mem_used_pct"], r["swap_used_pct"]) for r in door.rows()] == [
         ("a", 1.0, 3.0), ("b", None, None),
     ]  # fmt: skip
-    door.turn("influx")
+    door.flush("influx")
     assert len(door.rows()) == 2
     assert door.pending() == []
 
@@ -149,9 +149,9 @@ def test_what_was_taken_outlives_the_process(door: IngestClient) -> None:
     (door.folders.pending / "torn-influx-1.partial").write_bytes(b"\x00")
     (door.folders.pending / "0-influx-1.push").write_bytes(b"\xff")
     again = IngestClient(door.folders)
-    again.intake.recover()
-    again.turn("influx")
-    again.turn("remote_write")
+    again.service.recover()
+    again.flush("influx")
+    again.flush("remote_write")
     assert [(r["server"], r["source"]) for r in again.rows()] == [
         ("a", "influx"), ("web1", "remote_write"),
     ]  # fmt: skip
@@ -164,13 +164,13 @@ def test_rows_that_the_disk_does_not_take_wait_for_it(door: IngestClient) -> Non
     inbox = door.folders.inbox
     inbox.rmdir()
     with pytest.raises(OSError, match="cannot be reached"):
-        door.turn("influx")
+        door.flush("influx")
     assert len(door.pending()) == 1
     status, told = door.push("records", b'[{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}]')
     assert status == 503
     assert "mount its disk" in told["message"]
     inbox.mkdir()
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert [row["mem_used_pct"] for row in door.rows()] == [1.0]
     assert door.pending() == []
 
@@ -182,10 +182,10 @@ def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
     door.push("lines", body)
     with monkeypatch.context() as patch:
         patch.setattr(RowAssembler, "rows", lambda *_: 1 / 0)
-        door.turn("influx")
+        door.flush("influx")
     assert len(list(door.folders.rejected.glob("*.push"))) == 1
     door.push("lines", body)
-    door.turn("influx")
+    door.flush("influx")
     assert len(door.rows()) == 1
 
 
@@ -193,7 +193,7 @@ def test_more_than_can_wait_is_429(door: IngestClient, monkeypatch: pytest.Monke
     monkeypatch.setattr(holding, "MAX_WAITING_BYTES", 100)
     body = lines("m,host=a mem_used_pct=1")
     assert [door.push("lines", body)[0] for _ in range(3)] == [204, 204, 429]
-    door.turn("influx")
+    door.flush("influx")
     assert door.push("lines", body)[0] == 204
 
 
@@ -201,14 +201,14 @@ def test_bad_lines_are_400_and_the_good_ones_are_taken(door: IngestClient) -> No
     status, told = door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=a"))
     assert (status, told["code"]) == (400, "bad request")
     assert "1 of 2 lines were refused, the others were taken" in told["message"]
-    door.turn("influx")
+    door.flush("influx")
     assert [row["server"] for row in door.rows()] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("body", "more", "status", "says"),
     [
-        (lines("kernel,host=a x=1"), {}, 422, "none of 1 lines tells one of our metrics"),
+        (lines("kernel,host=a x=1"), {}, 422, "none of 1 lines has one of our metrics"),
         (b"\xff", {}, 400, "not UTF-8"),
         (b"m,host=a load1=1", {"precision": "d"}, 400, "precision is 'd': choose one of ns"),
     ],
@@ -239,9 +239,9 @@ def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: Ingest
         door.push("remote_write", written(at_ms, **rest), "snappy")
 
     scrape(first_ms - 15_000, 1, 1e6)
-    door.turn("remote_write")
+    door.flush("remote_write")
     scrape(first_ms, 1.1, 31e6)
-    door.turn("remote_write")
+    door.flush("remote_write")
     first, second = door.rows()
     assert (first["cpu_user_pct"], first["net_in_mb_s"]) == (None, None)
     shares = [second[f"cpu_{name}_pct"] for name in ("user", "sys", "iowait", "idle")]
@@ -289,7 +289,7 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert door.push("records", b'[{"load":1}]')[0] == 422
     door.push("records", b"[" + good + b',{"server":"b","load":1}]')
     door.push("lines", lines("m,host=b load_average=2", "m,host=c"))
-    door.turn("influx")
+    door.flush("influx")
     assert house.commit().rejected == ()
     found = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
     assert found.to_pylist() == [
@@ -306,15 +306,15 @@ def test_a_file_that_cannot_be_removed_stops_neither_its_thread_nor_the_rows(
     door: IngestClient,
 ) -> None:
     stop = threading.Event()
-    held = WriteBuffer(
+    buffer = WriteBuffer(
         door.folders, "influx", RowAssembler("influx", ["mem_used_pct"]), 0.01, lambda: NOW
     )
-    door.intake.held["influx"] = held
+    door.service.buffers["influx"] = buffer
     door.push("lines", lines("m,host=a mem_used_pct=1"))
     [path] = door.pending()
     path.unlink()
     path.mkdir()  # which unlink refuses
-    thread = threading.Thread(target=held.keep_going, args=(stop,))
+    thread = threading.Thread(target=buffer.run_loop, args=(stop,))
     thread.start()
     await_rows(door, 1)
     door.push("lines", lines("m,host=b mem_used_pct=2"))

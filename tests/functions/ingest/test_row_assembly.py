@@ -145,7 +145,7 @@ def test_later_pieces_of_a_moment_are_cut_out_and_the_rest_stays() -> None:
     later.merge(scrape(5, load_average=2, swap_used_pct=3))
     early = later.cut_out({"a": {0}, "b": {5}})
     assert early.servers == {"a": {("load_average", ""): ([0], [1])}}
-    assert later.moments() == {"a": {5 * SECOND}}
+    assert later.timestamps() == {"a": {5 * SECOND}}
     assert later.cut_out({"a": {5 * SECOND}})
     assert not later
 

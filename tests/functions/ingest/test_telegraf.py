@@ -102,7 +102,7 @@ def test_bad_lines_are_counted_with_their_reason_and_the_others_are_taken() -> N
     told = [reason["reason"] for reason in reason_records(found.reasons)]
     assert list(found.readings.servers) == ["a"]
     assert (found.lines, found.used, len(told)) == (6, 1, 4)
-    for says in ("the tag 'host'", "'x' is no value", "?precision=", "measurement,tag=value"):
+    for says in ("the tag 'host'", "'x' is not a value", "?precision=", "measurement,tag=value"):
         assert any(says in reason for reason in told), says
 
 

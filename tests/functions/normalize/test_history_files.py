@@ -64,7 +64,7 @@ def test_no_unit_and_no_zone_of_a_time_is_guessed(tmp_path: Path, ts: object, sa
 
 
 def test_seconds_that_are_read_as_milliseconds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(HistoryError, match="is no year from 1971"):
+    with pytest.raises(HistoryError, match="is not a year from 1971"):
         read_samples([csv(tmp_path, a_row(NOON_S))], Time(field="ts", format="epoch_ms"))
 
 
@@ -98,10 +98,10 @@ def test_what_cannot_be_taken_is_told_and_the_rest_is_kept(tmp_path: Path) -> No
     assert samples.refused == 6
     assert samples.reasons == (
         "h.csv: 3 columns instead of 5: 'a,2026-01-05T12:00:00Z,1' (1 time)",
-        "h.csv: ts: 'yesterday' is no time of format 'iso'; expected ISO 8601 with a zone, or what "
-        "--time-format says (1 time)",
+        "h.csv: ts: 'yesterday' is not a time of format 'iso'; expected ISO 8601 with a zone, or "
+        "what --time-format says (1 time)",
         "h.csv: server is missing (1 time)",
-        "h.csv: cpu_user_pct: 'much' is no number (1 time)",
+        "h.csv: cpu_user_pct: 'much' is not a number (1 time)",
         "h.csv: cpu_user_pct: 150 % lies outside 0–100 (1 time)",
         "h.csv: load_average: infinity is not a reading; send NULL for a missing value (1 time)",
     )
@@ -115,7 +115,7 @@ def test_what_cannot_be_taken_is_told_and_the_rest_is_kept(tmp_path: Path) -> No
         ("", "neither Parquet nor readable as CSV"),
         ("ts,server,colour\n1,a,red\n", "at least one metric .* has ts, server, colour"),
         ("ts,ts,server,cpu_user_pct\n1,1,a,1\n", "a column comes twice"),
-        ("ts,server,cpu_user_pct\nsoon,a,1\n", "no row is left: h.csv: ts: 'soon' is no time"),
+        ("ts,server,cpu_user_pct\nsoon,a,1\n", "no row is left: h.csv: ts: 'soon' is not a time"),
         ("ts,server,cpu_user_pct\n", "no row is left: there is none"),
     ],
 )
