@@ -22,7 +22,6 @@ from functions.connectors.host import (
     traffic,
 )
 from functions.engine.function import Batch
-from functions.normalize.devices import is_real_link
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.schema import table
 
@@ -143,16 +142,6 @@ def test_a_link_that_just_came_up_counts_from_the_next_step() -> None:
 
 def test_no_link_is_no_traffic_reading() -> None:
     assert traffic(BEFORE, replace(AFTER.counters, links={}))["net_in_mb_s"] is None
-
-
-@pytest.mark.parametrize("name", ["lo", "docker0", "veth1a2b", "br-77", "virbr0", "tun0", "eth0.5"])
-def test_virtual_links_are_left_out(name):
-    assert not is_real_link(name)
-
-
-@pytest.mark.parametrize("name", ["eth0", "enp3s0", "wlan0", "ib0", "venet0"])
-def test_real_links_are_counted(name):
-    assert is_real_link(name)
 
 
 def test_java_is_the_share_of_all_cores_between_two_scans() -> None:

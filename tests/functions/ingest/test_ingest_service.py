@@ -2,13 +2,6 @@
 
 import gzip
 import json
-import sys
-import threading
-import time
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.ingest import write_buffer as holding
-from functions.ingest.decompression import MAX_BODY_BYTES, decompress
 from functions.ingest.ingest_service import IngestService
-from functions.ingest.rejection import PushRejected, UnclaimedReasons
 from functions.ingest.remote_write import WriteRequest
 from functions.ingest.row_assembly import RowAssembler
-from functions.ingest.wal import GroupCommit
-from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
-from storage.model.reject_log import RejectLog
 from tests.conftest import NOW, LakeFixture
 
 WITHIN_S = 30.0
@@ -103,30 +90,6 @@ def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     assert "no metric is in the record" in told["message"]
 
 
-def test_requests_at_one_time_share_a_segment() -> None:
-    turns: list[list[int]] = []
-    first_is_writing, go_on = threading.Event(), threading.Event()
-
-    def write(items: list[int]) -> None:
-        turns.append(items)
-        first_is_writing.set()
-        assert go_on.wait(10)
-        if 3 in items:
-            raise OSError("full")
-
-    together = GroupCommit(write)
-    with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(together.put, 0)
-        assert first_is_writing.wait(10)
-        others = [pool.submit(together.put, n) for n in (1, 2, 3)]
-        while len(together._waiting) < 3:
-            assert not any(other.done() for other in others)
-        go_on.set()
-        assert first.result(10) is None
-        assert [str(other.exception(10)) for other in others] == ["full"] * 3
-    assert [sorted(turn) for turn in turns] == [[0], [1, 2, 3]]
-
-
 def test_lines_of_one_moment_in_several_requests_become_one_row(door: IngestClient) -> None:
     assert door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=b load_average=2")) == (
         204, None,
@@ -189,14 +152,6 @@ def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
     assert len(door.rows()) == 1
 
 
-def test_more_than_can_wait_is_429(door: IngestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "MAX_WAITING_BYTES", 100)
-    body = lines("m,host=a mem_used_pct=1")
-    assert [door.push("lines", body)[0] for _ in range(3)] == [204, 204, 429]
-    door.flush("influx")
-    assert door.push("lines", body)[0] == 204
-
-
 def test_bad_lines_are_400_and_the_good_ones_are_taken(door: IngestClient) -> None:
     status, told = door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=a"))
     assert (status, told["code"]) == (400, "bad request")
@@ -255,34 +210,6 @@ def test_series_that_are_not_for_us_leave_nothing(door: IngestClient) -> None:
     assert door.pending() == []
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding", "status"),
-    [
-        (b"not snappy", "snappy", 400), (b"", "snappy", 400),
-        (b"\xff\xff\xff\xff\x7f", "snappy", 413),
-        (pa.compress(b"\xff\xff", codec="snappy", asbytes=True), "snappy", 400),
-        (b"no gzip", "gzip", 400),
-        (gzip.compress(b"x" * 1000, mtime=0)[:-9], "gzip", 400),
-    ],
-)  # fmt: skip
-def test_a_body_that_cannot_be_unpacked_is_told_so(
-    door: IngestClient, body: bytes, encoding: str, status: int
-) -> None:
-    found, told = door.push("remote_write", body, encoding)
-    assert found == status
-    assert told["remedy"]
-
-
-def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
-    packer = zlib.compressobj(wbits=31)
-    bomb = packer.compress(b"\0" * (MAX_BODY_BYTES + 1)) + packer.flush()
-    assert len(bomb) < 50_000
-    for body in (bomb, gzip.compress(b"\0" * (MAX_BODY_BYTES // 2)) * 3):
-        with pytest.raises(PushRejected, match="larger than 32 MiB") as refused:
-            decompress(body, "gzip")
-        assert refused.value.status == 413
-
-
 def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     door = IngestClient(house.folders)
     good = b'{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}'
@@ -300,71 +227,3 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
-
-
-def test_a_file_that_cannot_be_removed_stops_neither_its_thread_nor_the_rows(
-    door: IngestClient,
-) -> None:
-    stop = threading.Event()
-    buffer = WriteBuffer(
-        door.folders, "influx", RowAssembler("influx", ["mem_used_pct"]), 0.01, lambda: NOW
-    )
-    door.service.buffers["influx"] = buffer
-    door.push("lines", lines("m,host=a mem_used_pct=1"))
-    [path] = door.pending()
-    path.unlink()
-    path.mkdir()  # which unlink refuses
-    thread = threading.Thread(target=buffer.run_loop, args=(stop,))
-    thread.start()
-    await_rows(door, 1)
-    door.push("lines", lines("m,host=b mem_used_pct=2"))
-    await_rows(door, 2)
-    path.rmdir()
-    await_condition(lambda: door.pending() == [])
-    stop.set()
-    thread.join(WITHIN_S)
-    assert not thread.is_alive()
-
-
-def test_reasons_that_several_threads_bring_are_each_taken_once() -> None:
-    unclaimed, taken, stop = UnclaimedReasons(), [], threading.Event()
-    one = RejectLog()
-    for number in range(50):
-        one.add(f"reason {number}", number)
-
-    def take() -> None:
-        while not stop.is_set():
-            taken.append(unclaimed.take().count)
-
-    def bring() -> None:
-        for _ in range(ROUNDS):
-            unclaimed.add(one)
-
-    with switching_often(), ThreadPoolExecutor(4) as pool:
-        taking = pool.submit(take)
-        for each in [pool.submit(bring) for _ in range(3)]:
-            each.result()
-        stop.set()
-        taking.result(WITHIN_S)
-    assert sum(taken) + unclaimed.take().count == 3 * ROUNDS * 50
-
-
-@contextmanager
-def switching_often() -> Iterator[None]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
-
-
-def await_rows(door: IngestClient, count: int) -> None:
-    await_condition(lambda: len(door.rows()) == count)
-
-
-def await_condition(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < give_up, "not in time"
-        time.sleep(0.01)
