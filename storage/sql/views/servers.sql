@@ -7,4 +7,5 @@ SELECT
     arg_max(cores, ts) FILTER (cores IS NOT NULL) AS cores,
     min(ts) FILTER (ts > TIMESTAMPTZ '1970-01-01 00:00:00+00') AS first_seen
 FROM server_facts
+WHERE ts <= {until}
 GROUP BY server

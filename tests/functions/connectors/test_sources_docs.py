@@ -22,7 +22,7 @@ CASES = [name for name in vars(Contract) if name.startswith("test_")]
 def tables() -> list[list[list[str]]]:
     """The tables of what is tested: rows of cells."""
     text = (ROOT / "docs" / "sources.md").read_text()
-    section = text[text.index("## What is tested") : text.index("## Writing an adapter")]
+    section = text[text.index("## What is tested") : text.index("## Writing a connector")]
     found = re.findall(r"(?:^\|.*\|\n)+", section, re.MULTILINE)
     return [
         [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()]
