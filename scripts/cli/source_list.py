@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.connectors.connector import Document, Page, Unreachable
+from functions.connectors.connector import Page, Unreachable
 from functions.connectors.source_file import SourceConfig, read_source
 from functions.normalize.columns import first_document
 from functions.normalize.explain import explain
@@ -135,8 +135,7 @@ def _found(source: SourceConfig, rows: pa.Table) -> str:
 
 
 def _show_fields(source: SourceConfig, documents: Any, mapped: Mapped, metrics: Any) -> None:
-    shown: list[Document] = list(documents[:200])
-    lines = explain(source.mapping, shown, mapped, metrics)
+    lines = explain(source.mapping, documents[:200], mapped, metrics)
     rows = [
         [line.target, line.field, _brief(line.raw), line.unit, line.value, line.became]
         for line in lines

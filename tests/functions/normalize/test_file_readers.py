@@ -76,7 +76,7 @@ def test_values_of_csv_stay_text_whatever_the_first_block_looks_like(tmp_path: P
     path = tmp_path / "h.csv"
     path.write_text("server;load\n007;1\na;NULL\nb;\n")
     [chunk] = read_chunks(path, ";")
-    assert chunk.documents.to_pylist() == [
+    assert pa.table(chunk.documents).to_pylist() == [
         {"server": "007", "load": "1"},
         {"server": "a", "load": None},
         {"server": "b", "load": None},
