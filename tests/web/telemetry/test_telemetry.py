@@ -146,7 +146,9 @@ def test_the_backlog_is_counted_from_the_folders(tmp_path: Path) -> None:
     (folders.inbox / "b.parquet.partial").write_bytes(b"not counted")
     folders.pending.mkdir()
     (folders.pending / "c.push").write_bytes(b"123")
-    samples = values(Telemetry(LakeSession(tmp_path)).text(datetime.now(UTC) + timedelta(seconds=60)))
+    samples = values(
+        Telemetry(LakeSession(tmp_path)).text(datetime.now(UTC) + timedelta(seconds=60))
+    )
     assert samples["hoursight_inbox_segments"] == 1
     assert samples["hoursight_inbox_bytes"] == 5
     assert samples["hoursight_inbox_oldest_age_seconds"] == pytest.approx(60, abs=30)
@@ -175,7 +177,9 @@ def test_hostile_names_break_no_line(lake: SiteLakeWriter) -> None:
     lake.fleet([LakeServer(HOSTILE)])
     samples = scrape(telemetry_of(lake))
     assert samples["hoursight_up"] == 1
-    assert samples['hoursight_source_lag_seconds{source="a\\"} 1\\nhoursight_up 7\\\\\\\\x00"}'] < 60
+    assert (
+        samples['hoursight_source_lag_seconds{source="a\\"} 1\\nhoursight_up 7\\\\\\\\x00"}'] < 60
+    )
 
 
 def test_a_scrape_of_a_thousand_servers_takes_less_than_100_ms_of_cpu(lake: SiteLakeWriter) -> None:
