@@ -81,7 +81,7 @@ class FleetFilter:
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """Data of the fleet page; `counts` are the servers by slug of their health status."""
+    """Data of the fleet page; `counts` are the servers by slug of their health, worst first."""
 
     system: SystemStatus
     filter: FleetFilter
@@ -111,10 +111,14 @@ def read_fleet(lake: LakeSession, fleet_filter: FleetFilter, now: datetime) -> F
         FleetRow(server, indicators(server, values[server.server]), sparklines.paths(server))
         for server in matching[: fleet_filter.show]
     ]
-    counts = Counter(server.health.slug for server in servers)
     return FleetView(
-        system, fleet_filter, counts, tuple(listed), len(matching), len(servers),
+        system, fleet_filter, _counts(servers), tuple(listed), len(matching), len(servers),
     )  # fmt: skip
+
+
+def _counts(servers: Iterable[ServerStatus]) -> dict[str, int]:
+    counter = Counter(server.health for server in servers)
+    return {status.slug: counter[status] for status in HEALTH_STATUSES if counter[status]}
 
 
 def _worst_first(servers: Iterable[ServerStatus]) -> list[ServerStatus]:
