@@ -49,11 +49,14 @@ class Reader:
         self.rows_read = 0
 
     @classmethod
-    def open(cls, data: Path | str) -> "Reader":
-        """Open the lake in folder `data`; LakeMissing says when there is none yet."""
+    def open(cls, data: Path | str, snapshot: int | None = None) -> "Reader":
+        """Open the lake in folder `data`, as it is or as of a snapshot.
+
+        Raises LakeMissing when there is none yet, and LakeUnreadable.
+        """
         folders = Folders.at(data)
         with ExitStack() as undo:
-            connection = attach_reader(folders)
+            connection = attach_reader(folders, snapshot)
             undo.callback(connection.close)
             reader = cls(folders, lake_location(folders), connection)
             undo.pop_all()

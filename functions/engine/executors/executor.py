@@ -105,12 +105,14 @@ class InProcessExecutor:
             given["settings"] = self._section(function.name)
         if "window" not in function.needs:
             return CallResult(_result(function, given))
-        from functions.engine.window import Window  # a child that reads nothing stays small
+        # A child that reads nothing stays small.
+        from functions.engine.window import Window
+        from storage.query.snapshot_reader import SnapshotReader
 
-        with self.reader.use() as shared, shared.pinned() as reader:
-            snapshot, before = reader.snapshot(), reader.rows_read
+        with self.reader.use() as shared, SnapshotReader(shared) as reader:
+            snapshot = reader.snapshot()
             batch = _result(function, given | {"window": Window(reader, asked.now)})
-            return CallResult(batch, snapshot, reader.rows_read - before)
+            return CallResult(batch, snapshot, reader.rows_read)
 
     def _open_shelf(self) -> Any:
         from functions.engine.serving_model import ServingModel
