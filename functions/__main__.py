@@ -8,6 +8,7 @@ from functions.engine.executors.subprocess_executor import SubprocessExecutor, W
 from functions.engine.function_catalog import adapter_sources, engine_functions
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
+from functions.engine.run_history import EngineRunHistory, RunHistoryEndpoint
 from functions.engine.runner import Runner
 from functions.engine.scheduler import SourceWorker, run_scheduler
 from functions.engine.user_code import SOURCES, UserCode
@@ -40,7 +41,8 @@ def main() -> None:
     folders = Folders.at(arguments.data).create()
     worker_factory = WorkerFactory(folders, settings)
     if arguments.process == "collector":
-        collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
+        runner = Runner(folders, settings, history=EngineRunHistory(folders))
+        collect(runner, worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
 
@@ -67,7 +69,10 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     news = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, news)
     watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
-    with serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer):
+    with (
+        serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
+        serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer),
+    ):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()
     runner.flush()

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared
-from functions.engine.run_history import RunHistory
+from functions.engine.run_history import HistoryQuery, RunHistory
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.model.schema import table
@@ -71,11 +71,11 @@ class RunLog:
         self,
         folders: Folders,
         clock: Callable[[], datetime],
-        past: RunHistory,
+        history: RunHistory,
     ) -> None:
         self._folders = folders
         self._clock = clock
-        self._past = past
+        self._history = history
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
         self._flushed_at = clock()
@@ -125,10 +125,8 @@ class RunLog:
     def load_failure(self, source: CodeSource) -> Entry | None:
         """Return the newest run that says that this very text could not be loaded, else None."""
         match = {"function": source.name, "trigger": LOADING, "code_hash": source.code_hash}
-        committed = self._past.rows(
-            "SELECT * FROM runs WHERE function = $function AND trigger = $trigger "
-            "AND code_hash = $code_hash ORDER BY ts DESC LIMIT 1",
-            **{name: str(value) for name, value in match.items()},
+        committed = self._history.rows(
+            HistoryQuery.LOAD_FAILURE, **{name: str(value) for name, value in match.items()}
         )
         with self._lock:
             pending = [*_waiting(self._folders), *self._entries]
@@ -142,10 +140,7 @@ class RunLog:
         return function_state(function.code_hash, runs)
 
     def _committed(self, function: str, newest: int) -> list[Entry]:
-        return self._past.rows(
-            "SELECT * FROM runs WHERE function = $function ORDER BY ts DESC LIMIT $newest",
-            function=function, newest=newest,
-        )  # fmt: skip
+        return self._history.rows(HistoryQuery.RUNS, function=function, newest=newest)
 
 
 def function_state(code_hash: str, runs: Sequence[Entry]) -> FunctionState:

@@ -22,11 +22,10 @@ from functions.engine.executors.executor import (
     error_text,
     outcome_of,
 )
-from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.executors.worker_protocol import CodeSource, Raised
 from functions.engine.function import Batch, Declared
 from functions.engine.gaps import split_at_gaps
-from functions.engine.run_history import Elsewhere, Here
+from functions.engine.run_history import HistoryQuery, LocalRunHistory, RunHistory
 from functions.engine.run_log import FAILURES, LOADING, RunLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
@@ -81,7 +80,7 @@ class Run:
 class Runner:
     """Runs functions against one data folder; may be shared between threads.
 
-    With a `nursery` it leaves to children what it wants to know from the lake.
+    It looks up earlier runs in `history`, by default in the lake itself.
     """
 
     def __init__(
@@ -89,16 +88,15 @@ class Runner:
         folders: Folders,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        worker_factory: WorkerFactory | None = None,
+        history: RunHistory | None = None,
     ) -> None:
         self.folders = folders
         self.settings = settings
         self.clock = clock
         self._in_place = InProcessExecutor(folders, settings)
         self._cursors: dict[str, str] = {}
-        here = Here(self._in_place.reader)
-        self._past = Elsewhere(worker_factory, clock, otherwise=here) if worker_factory else here
-        self.ledger = RunLog(folders, clock, self._past)
+        self.history = history or LocalRunHistory(self._in_place.reader)
+        self.ledger = RunLog(folders, clock, self.history)
 
     def run(
         self,
@@ -267,11 +265,7 @@ class Runner:
 
     def _committed_cursor(self, function: Declared) -> str | None:
         try:
-            rows = self._past.rows(
-                "SELECT cursor FROM segments WHERE function = $name AND cursor IS NOT NULL "
-                "ORDER BY created_at DESC LIMIT 1",
-                name=function.name,
-            )
+            rows = self.history.rows(HistoryQuery.CURSOR, function=function.name)
         except LakeUnreadable:
             if function.cursor_required:
                 raise
