@@ -53,7 +53,7 @@ class _Portion:
 
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
-def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
+def forecast(window: Window, model: ServingModel, cursor: str | None) -> Batch:
     """Forecast every server that has no forecast yet from the newest complete step."""
     issued_at = _newest_origin(window)
     if issued_at is None:
@@ -62,9 +62,9 @@ def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
     if not portion.servers:
         return Batch()
     contexts = window.contexts(issued_at, CONTEXT_STEPS, portion.servers)
-    rows, model = _forecast(window, shelf, contexts)
+    rows, model_hash = _forecast(window, model, contexts)
     return Batch(
-        rows, window_key=issued_at.isoformat(), model=model, cursor=portion.cursor,
+        rows, window_key=issued_at.isoformat(), model=model_hash, cursor=portion.cursor,
         more=portion.more,
     )  # fmt: skip
 

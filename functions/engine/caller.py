@@ -1,4 +1,4 @@
-"""Calls of functions from a process beside the running system: a command, a notebook, a test."""
+"""Function caller: calls from a process beside the running system: a command, a notebook, a test."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from functions.engine.runner import Run, Runner
 from functions.engine.user_files import UserFile
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 
 __all__ = ["CallFailed", "FunctionCaller"]
 
 
-class CallFailed(Exception):
-    """A function that was called failed or could not be loaded; the message is what it said."""
+class CallFailed(HoursightError):
+    """A called function failed or could not be loaded; the message is its error."""
 
 
 class FunctionCaller:
@@ -57,7 +58,7 @@ class FunctionCaller:
 
     @contextmanager
     def executor(self, entry: CatalogEntry) -> Iterator[SubprocessExecutor | None]:
-        """The process that calls a function; None for one that is called in this process."""
+        """An executor with a worker of its own; None for a function that runs in this process."""
         executor = SubprocessExecutor(self._worker_factory, entry.source) if entry.source else None
         try:
             yield executor

@@ -1,4 +1,4 @@
-"""What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time.
+"""Window: what a function reads of the lake, by SQL and as dense arrays.
 
 Importing this module loads no database engine: user code names `Window` in annotations.
 """
@@ -21,9 +21,10 @@ __all__ = ["Window"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A view of the lake that does not change while the function runs.
+    """The lake as of one snapshot, that of the run's first query.
 
-    `now` is the time that the function is to believe; the arrays below end there.
+    Commits and merges go on meanwhile; a query within 15 minutes still sees the snapshot. `now` is
+    the time that the function takes for the present; the arrays below end there.
     """
 
     reader: Reader
