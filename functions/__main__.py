@@ -16,17 +16,20 @@ from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
 from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
-from storage.platform.process import stop_on_signals
+from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
+# A change of one of these restarts the process; the others do not concern it.
+SECTIONS = ("metrics", "sources", "lake")
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; a change of the settings restarts the process."""
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
     parser.add_argument(
         "process", choices=("collector", "engine"), type=lambda name: FORMER_NAMES.get(name, name)
@@ -39,36 +42,39 @@ def main() -> None:
     with configured():
         settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
+    monitor = SettingsMonitor(SettingsFile(folders.data, settings), SECTIONS, stop)
     worker_factory = WorkerFactory(folders, settings)
     if arguments.process == "collector":
         runner = Runner(folders, settings, history=EngineRunHistory(folders))
         collect(runner, worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
+    if monitor.changed:
+        restart()
 
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
-    """Run the adapters and the source files, each in its own process, and take what is pushed."""
-    news = CommitListener(runner.folders, stop)
+    """Run the adapters and the source files, each in a worker, and take what is pushed."""
+    commits = CommitListener(runner.folders, stop)
     source_workers = [
-        SourceWorker(runner, SubprocessExecutor(worker_factory, source), news)
+        SourceWorker(runner, SubprocessExecutor(worker_factory, source), commits)
         for source in adapter_sources(runner.settings)
     ]
     for source_worker in source_workers:
         source_worker.start()
     with serve_ingest(runner.folders):
-        users = UserCode(runner, worker_factory, news, SOURCES)
-        run_supervised("source files", partial(users.keep_watch, stop), stop)
+        sources = UserCode(runner, worker_factory, commits, SOURCES)
+        run_supervised("source files", partial(sources.keep_watch, stop), stop)
     for source_worker in source_workers:
         source_worker.stop()
     runner.flush()
 
 
 def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
-    """Run our functions that make rows out of rows, the user's own, and what is called for."""
-    news = CommitListener(runner.folders, stop)
-    users = UserCode(runner, worker_factory, news)
-    watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
+    """Run our functions on rows and the user's functions when they are due, and answer calls."""
+    commits = CommitListener(runner.folders, stop)
+    users = UserCode(runner, worker_factory, commits)
+    watcher = SupervisedThread("user functions", partial(users.keep_watch, stop), stop).start()
     with (
         serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
         serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer),

@@ -1,9 +1,10 @@
 """Forecasts: the next 8 hours of each metric of each server, as quantiles, by the serving model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,11 @@ class _Portion:
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
 def forecast(window: Window, model: ServingModel, cursor: str | None) -> Batch:
-    """Forecast every server that has no forecast yet from the newest complete step."""
+    """Forecast every server that has no forecast yet from the newest complete step.
+
+    A server that abstained there, because its history was still on its way, is forecast as soon as
+    the history is there.
+    """
     issued_at = _newest_origin(window)
     if issued_at is None:
         return Batch()
@@ -70,23 +75,25 @@ def forecast(window: Window, model: ServingModel, cursor: str | None) -> Batch:
 
 
 def _forecast(
-    window: Window, shelf: ServingModel, contexts: Contexts
+    window: Window, serving: ServingModel, contexts: Contexts
 ) -> tuple[dict[str, pa.Table], str | None]:
-    """The rows, and the hash of the model that made them; without a model they say why not."""
+    """Return the rows, and the hash of the model; without a model the rows say why.
+
+    A row of `models` goes with them when another model serves than before, or none.
+    """
+    last = _last_event(window)  # before the model computes: later the lake may have changed
+    path = str(serving.path or "shipped")
     try:
-        model = shelf.serving()
+        model = serving.serving()
     except ModelUnusable as error:
         detail = bounded(str(error))
-        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": detail}
-        forecasts = _abstained(contexts, window.now, detail)
-        return _with_event(window, forecasts, event), None
-    event = {
-        "event": "serving",
-        "model": model.hash,
-        "path": str(shelf.path or "shipped"),
-        "card": json.dumps({k: v for k, v in model.card.items() if k != "fixture"}),
-    }
-    return _with_event(window, _predicted(model, contexts, window.now), event), model.hash
+        event = {"event": "refused", "path": path, "detail": detail}
+        rows = {"forecasts": _abstained(contexts, window.now, detail)}
+        return rows | _event_rows(last, event, window.now), None
+    card = json.dumps({k: v for k, v in model.card.items() if k != "fixture"})
+    event = {"event": "serving", "model": model.hash, "path": path, "card": card}
+    rows = {"forecasts": _predicted(model, contexts, window.now)}
+    return rows | _event_rows(last, event, window.now), model.hash
 
 
 def _newest_origin(window: Window) -> datetime | None:
@@ -106,11 +113,7 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
     at, _, after = (cursor or "").partition(" ")
     if at != origin:
         after = ""
-    left = window.sql(
-        "SELECT server FROM servers WHERE server > $after AND server NOT IN "
-        "(SELECT server FROM forecasts WHERE issued_at = $issued_at) ORDER BY server LIMIT $limit",
-        after=after, issued_at=issued_at, limit=TOGETHER + 1,
-    )["server"].to_pylist()  # fmt: skip
+    left = window.unforecast(issued_at, SILENT, after, TOGETHER + 1)
     servers, more = left[:TOGETHER], len(left) > TOGETHER
     servers = [name for name in servers if is_name(name)]  # others wait for the writer
     if more and servers:
@@ -244,14 +247,19 @@ def _lists(values: Floats | None, count: int) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(flat.reshape(-1)), mask=pa.array(absent))
 
 
-def _with_event(window: Window, forecasts: pa.Table, event: dict[str, str]) -> dict[str, pa.Table]:
-    """The forecasts, and a row for people when the model's standing has changed."""
-    last = window.sql(
+def _last_event(window: Window) -> dict[str, Any]:
+    """Return the newest event of the serving model; empty when there is none."""
+    rows = window.sql(
         "SELECT event, model, detail FROM models WHERE event IN ('serving', 'refused') "
         "ORDER BY ts DESC LIMIT 1"
     ).to_pylist()
-    same = last and all(last[0][key] == event.get(key) for key in ("event", "model", "detail"))
-    if same:
-        return {"forecasts": forecasts}
-    rows = pa.Table.from_pylist([event | {"ts": window.now}], table("models").arrow)
-    return {"forecasts": forecasts, "models": rows}
+    return rows[0] if rows else {}
+
+
+def _event_rows(
+    last: Mapping[str, Any], event: dict[str, str], now: datetime
+) -> dict[str, pa.Table]:
+    """Return a row of `models` for an event unless it is the same as the last one."""
+    if last and all(last[key] == event.get(key) for key in ("event", "model", "detail")):
+        return {}
+    return {"models": pa.Table.from_pylist([event | {"ts": now}], table("models").arrow)}

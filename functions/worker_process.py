@@ -47,7 +47,7 @@ from functions.engine.function import (
     hash_of,
 )
 from storage.config.folders import Folders
-from storage.config.settings import Settings
+from storage.config.settings import Settings, adopt_settings
 from storage.platform import logs
 
 __all__ = ["load"]
@@ -71,6 +71,7 @@ def main() -> None:
         return
     _log_to(log_end, first.source)
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
+    adopt_settings(first.data, settings)
     executor = InProcessExecutor(Folders.at(first.data), settings)
     reply, functions = _load(first.source, executor)
     connection.sendall(packed(reply))

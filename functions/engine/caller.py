@@ -1,4 +1,4 @@
-"""Function caller: calls from a process beside the running system: a command, a notebook, a test."""
+"""Function caller: calls from a command, a notebook or a test, beside the running system."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ __all__ = [
 OWNER = "hoursight"
 
 
-class UnknownFunction(HoursightError, LookupError):
+class UnknownFunction(HoursightError):
     """No function has that name; the message lists those that exist."""
 
 

@@ -44,7 +44,7 @@ RESUME_AFTER = timedelta(minutes=10)
 FAILURES = frozenset({"failed", "crashed", "timed out", "out of memory"})
 # … and those where the source or the disk did not answer: they end no series of failures.
 NOT_COUNTED = frozenset({"unreachable", "not written"})
-# Any other outcome ends a series of failures. Lakes of earlier releases have "revived" for this one.
+# Any other outcome ends a series of failures. Earlier releases wrote "revived" for this one.
 RESUMED = "resumed"
 # The trigger of a run that stands for loading a source.
 LOADING = "its source"

@@ -91,14 +91,19 @@ class WorkerProcess:
         # -P: a file in the data folder must not replace a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
         log_end = os.dup(2)  # its log goes where ours goes; what it prints comes to us
-        self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
-            env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
-        )  # fmt: skip
-        theirs.close()
-        os.close(log_end)
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
+                env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
+            )  # fmt: skip
+        except OSError:
+            self._socket.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(log_end)
         log.debug("worker %d started", self._process.pid)
         self._usage = psutil.Process(self._process.pid)
         self._cost = Cost()
@@ -266,8 +271,8 @@ class SubprocessExecutor:
                 raise RunStopped("failed", str(error)) from error
             reply = self._reply(worker, function, request)
         if reply.result is None:
-            error = reply.error or "it returned nothing"
-            raise RunStopped(reply.outcome, error, reply.cost, reply.raised)
+            why = reply.error or "it returned nothing"
+            raise RunStopped(reply.outcome, why, reply.cost, reply.raised)
         return msgspec.structs.replace(reply.result, cost=reply.cost)
 
     @property

@@ -130,9 +130,10 @@ class MessageReader:
                 f"{len(self._bytes) - _HEAD.size - self._size} bytes follow the message"
             )
         try:
-            return _DECODER.decode(memoryview(self._bytes)[_HEAD.size :])
+            message: Message = _DECODER.decode(memoryview(self._bytes)[_HEAD.size :])
         except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
             raise InvalidMessage(str(error)) from error
+        return message
 
     def _read_head(self) -> int | None:
         if len(self._bytes) < _HEAD.size:

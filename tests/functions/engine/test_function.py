@@ -53,7 +53,7 @@ def test_an_argument_that_nobody_hands_out_is_refused_at_registration() -> None:
     def misspelt(now: object, widow: object) -> None: ...
 
     expected = (
-        "misspelt asks for widow: a function may ask for now, window, shelf, cursor, settings"
+        r"misspelt has the argument widow \(expected some of now, window, model, cursor, settings"
     )
     with pytest.raises(TypeError, match=expected):
         registered(misspelt)

@@ -17,7 +17,7 @@ from functions.engine.function import Batch, function
 from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
 from functions.engine.schedule import LAKE_RETRY_S, Schedule
-from functions.engine.scheduler import SourceWorker, _run_if_due
+from functions.engine.scheduler import SourceWorker, run_if_due
 from functions.engine.triggers import every
 from scripts.tools.postgres_server import Cluster, missing
 from storage.config.folders import Folders
@@ -93,10 +93,10 @@ def test_what_waits_for_the_lake_is_tried_again_soon(folders: Folders) -> None:
     runner = Runner(folders, Settings(), lambda: clock[0])
     schedule = Schedule(source)
     for _ in range(12):
-        _run_if_due(runner, schedule)
+        run_if_due(runner, schedule)
         assert schedule.not_before is not None
         clock[0] = schedule.not_before
-    _run_if_due(runner, schedule)
+    run_if_due(runner, schedule)
     assert waited_s(schedule, clock[0]) <= 1.2 * LAKE_RETRY_S
     assert schedule.faults == 0
 

@@ -19,7 +19,7 @@ def commit(house: LakeFixture, second: int) -> None:
 
 
 def count(reader: SnapshotReader) -> int:
-    return reader.query(COUNT)["n"][0].as_py()
+    return int(reader.query(COUNT)["n"][0].as_py())
 
 
 def test_a_commit_after_the_first_query_is_not_seen(house: LakeFixture) -> None:

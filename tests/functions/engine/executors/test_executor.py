@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from functions.engine.executors.executor import CallRequest, InProcessExecutor
+from functions.engine.executors.call import CallRequest
+from functions.engine.executors.executor import InProcessExecutor
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.engine.window import Window
@@ -45,5 +46,5 @@ def test_all_queries_of_a_run_see_one_snapshot_while_commits_and_a_merge_proceed
     before = house.reader.snapshot()
     result = executor.call(counting, CallRequest(NOW))
     assert counts == [1, 1, 1]
-    assert result.snapshot == before
+    assert result.input_snapshot == before
     assert house.one(COUNT) == 3
