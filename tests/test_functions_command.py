@@ -65,7 +65,7 @@ def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
         ("raises", "failed after", r"KeyError: 'key' (line", "mend"),
         ("crashes", "crashed after", "its process ended with exit code 3", "os._exit"),
         ("hangs", "timed out after", "it still ran at its deadline of 1 s; it was at", "deadline="),
-        ("leaks", "out of memory after", "more than the 250 MB that it may", "memory_mb="),
+        ("leaks", "out of memory after", "more than its limit of 250 MB", "memory_mb="),
     ],
 )
 def test_why_tells_when_how_and_what_to_do(
