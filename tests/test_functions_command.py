@@ -12,8 +12,8 @@ import pytest
 
 import hoursight
 from functions.engine.caller import FunctionCaller
-from functions.engine.executors.call import CallResult
 from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallResult
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner

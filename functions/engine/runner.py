@@ -12,7 +12,6 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.executors.call import CallRequest, CallResult
 from functions.engine.executors.executor import (
     CostMeter,
     Executor,
@@ -21,6 +20,7 @@ from functions.engine.executors.executor import (
     error_text,
     outcome_of,
 )
+from functions.engine.executors.function_call import CallRequest, CallResult
 from functions.engine.executors.worker_protocol import CodeSource, Raised
 from functions.engine.function import Batch, Declared
 from functions.engine.gaps import split_at_gaps

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from functions.engine.executors.call import CallRequest, CallResult, Cost
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import Raised
 from functions.engine.function import UNREACHABLE, Batch, Declared, Function, Unreachable
 from storage.config.folders import Folders

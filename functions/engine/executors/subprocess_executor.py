@@ -23,8 +23,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from functions.engine.executors.call import CallRequest, CallResult, Cost
 from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import (
     CallMessage,
     CallReply,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.engine.executors.call import CallRequest, CallResult, Cost
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.function import Declared, hash_of
 from storage.errors import HoursightError
 

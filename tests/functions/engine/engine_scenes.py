@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from functions.engine.executors.call import CallRequest, CallResult
 from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult
 from functions.engine.function import Declared
 from functions.engine.runner import Runner
 from functions.engine.triggers import Trigger, every

@@ -6,8 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from functions.engine.executors.call import CallResult
 from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallResult
 from functions.engine.executors.worker_protocol import CodeSource, Raised
 from functions.engine.function import Batch, Function, function
 from functions.engine.runner import Runner

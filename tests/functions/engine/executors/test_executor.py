@@ -4,8 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from functions.engine.executors.call import CallRequest
 from functions.engine.executors.executor import InProcessExecutor
+from functions.engine.executors.function_call import CallRequest
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.engine.window import Window

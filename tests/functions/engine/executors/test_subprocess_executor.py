@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from functions.engine.executors.call import CallRequest, CallResult
 from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult
 from functions.engine.executors.subprocess_executor import (
     LoadFailed,
     SubprocessExecutor,

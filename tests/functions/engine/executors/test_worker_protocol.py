@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from functions.engine.executors.call import CallRequest, CallResult, Cost
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import (
     CallMessage,
     CallReply,
