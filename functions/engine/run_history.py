@@ -107,11 +107,11 @@ class RunHistoryEndpoint:
     def answer(self, question: bytes) -> tuple[int, bytes]:
         """Return 200 with the rows, 503 with an Unreadable, or 400; the bodies are MessagePack."""
         try:
-            asked = decode_json(question, HistoryQuestion)
+            request = decode_json(question, HistoryQuestion)
         except InvalidJson as error:
             return 400, msgspec.msgpack.encode(str(error))
         try:
-            rows = self._history.rows(asked.query, **asked.parameters)
+            rows = self._history.rows(request.query, **request.parameters)
         except LakeUnreadable as error:
             return 503, msgspec.msgpack.encode(Unreadable(error.message, error.remedy))
         return 200, msgspec.msgpack.encode(rows)

@@ -90,5 +90,5 @@ def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
     assert (5, timedelta(minutes=10)) == (run_log.SUSPEND_AFTER, run_log.RESUME_AFTER)
     assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
     handed = TEXT[TEXT.index("## What it is handed") : TEXT.index("## What it imports")]
-    told = set(re.findall(r"^\| `(\w+)` \|", handed, re.MULTILINE))
-    assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours
+    documented = set(re.findall(r"^\| `(\w+)` \|", handed, re.MULTILINE))
+    assert documented == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours

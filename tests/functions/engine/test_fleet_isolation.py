@@ -1,11 +1,13 @@
 """Work on a fleet that fails for some servers."""
 
+from collections.abc import Callable
+
 import pytest
 
 from functions.engine.fleet_isolation import divide_on_failure
 
 
-def fail_on(*bad: int) -> object:
+def fail_on(*bad: int) -> Callable[[slice], list[int]]:
     def work(part: slice) -> list[int]:
         if set(bad) & set(range(part.start, part.stop)):
             raise ValueError(f"no {bad}")

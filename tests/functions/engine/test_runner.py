@@ -44,7 +44,7 @@ def scenario(minutes: int = 0) -> pa.Table:
 
 def waiting(folders: Folders) -> list[tuple[str, str | None]]:
     """Table and cursor of each segment in the inbox, by table."""
-    return sorted((told.table, told.cursor) for told in map(provenance_of, folders.inbox.iterdir()))
+    return sorted((each.table, each.cursor) for each in map(provenance_of, folders.inbox.iterdir()))
 
 
 def idle() -> Batch:
@@ -235,11 +235,15 @@ def test_a_segment_tells_where_its_rows_come_from(house: LakeFixture) -> None:
     source = made(tell)
     snapshot = house.reader.snapshot()
     runner_of(house.folders).run(source, "test", NOW)
-    told = provenance_of(next(house.folders.inbox.iterdir()))
-    assert (told.function, told.code_hash, told.created_at) == (
+    provenance = provenance_of(next(house.folders.inbox.iterdir()))
+    assert (provenance.function, provenance.code_hash, provenance.created_at) == (
         "tell", source.code_hash, NOW,
     )  # fmt: skip
-    assert (told.input_snapshot, told.window_key, told.model) == (snapshot, "key", "a model")
+    assert (provenance.input_snapshot, provenance.window_key, provenance.model) == (
+        snapshot,
+        "key",
+        "a model",
+    )
 
 
 def test_a_cursor_is_remembered_from_run_to_run(folders: Folders) -> None:

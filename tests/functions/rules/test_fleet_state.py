@@ -48,9 +48,14 @@ def test_only_metrics_with_levels_are_judged() -> None:
 def test_a_part_of_a_fleet_has_the_same_servers_in_all_fields() -> None:
     one = server(mem_used_pct=90.0)
     both = FleetState(
-        ["generic", "web_api"], [8, 4], *(np.concatenate([a, a]) for a in (one.recent, one.latest)),
-        np.array([3.0, 9.0]), np.concatenate([one.quantiles, one.quantiles]), [None, NOW],
-    )  # fmt: skip
+        profiles=["generic", "web_api"],
+        cores=[8, 4],
+        recent=np.concatenate([one.recent, one.recent]),
+        latest=np.concatenate([one.latest, one.latest]),
+        age_s=np.array([3.0, 9.0]),
+        quantiles=np.concatenate([one.quantiles, one.quantiles]),
+        issued_at=[None, NOW],
+    )
     second = both.part(slice(1, 2))
     assert (second.profiles, second.cores, second.issued_at) == (["web_api"], [4], [NOW])
     assert second.age_s.tolist() == [9.0]

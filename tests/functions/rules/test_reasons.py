@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from functions.rules.reasons import REASONS
+from functions.rules.fleet_state import FleetState
+from functions.rules.reasons import MAX_REASONS
 from tests.functions.rules.risk_scenes import risk_of, server, with_forecast, with_odds
 
 
-def texts(fleet: object) -> list[str]:
+def texts(fleet: FleetState) -> list[str]:
     return [reason.text for reason in risk_of(fleet).reasons]
 
 
@@ -78,4 +79,4 @@ def test_odds_are_given_in_words(p: float, words: str) -> None:
 
 def test_a_calm_server_has_no_reasons() -> None:
     assert texts(with_forecast(server())) == []
-    assert REASONS == 3
+    assert MAX_REASONS == 3

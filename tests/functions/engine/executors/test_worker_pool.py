@@ -46,12 +46,12 @@ def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None
     worker_factory, news = WorkerFactory(folders, Settings()), CommitListener(folders, stop)
     users = UserCode(runner, worker_factory, news)
     users.refresh()
-    door = FunctionEndpoint(runner, worker_factory, users)
+    endpoint = FunctionEndpoint(runner, worker_factory, users)
 
     def ask(mine: str, other: str) -> int:
         paths = {"mine": str(folders.data / mine), "other": str(folders.data / other)}
         question = {"name": "meet", "body": paths, "dry_run": True}
-        return door.answer(msgspec.json.encode(question))[0]
+        return endpoint.answer(msgspec.json.encode(question))[0]
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, ("a", "b"), ("b", "a"))) == [200, 200]

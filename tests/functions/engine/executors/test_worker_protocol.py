@@ -39,8 +39,8 @@ def test_every_field_of_a_batch_crosses_to_another_process() -> None:
 
 
 def test_a_call_crosses_with_its_paths_and_body() -> None:
-    asked = CallRequest(NOW, "cursor", (Path("/drop/a.csv"),), {"n": [1, None]})
-    message = CallMessage(1, "mine", asked, "run")
+    call = CallRequest(NOW, "cursor", (Path("/drop/a.csv"),), {"n": [1, None]})
+    message = CallMessage(1, "mine", call, "run")
     assert sent(message) == message
 
 
