@@ -83,7 +83,7 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up: Up) -> None:
     up.until("Uvicorn running on ")
     up.until("No source is configured: write one with 'hoursight sources new KIND")
-    up.until("writer │ INFO keeping ")
+    up.until("INFO writer storage.__main__ keeping ")
     up.end()
     assert up.process.returncode == 0
     assert "the wrong" not in up.said

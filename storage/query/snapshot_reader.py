@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 
 from storage.errors import LakeUnreadable, QueryFailed
+from storage.query.read_only import Definitions, StatementCheck
 from storage.query.reader import Reader
 
 if TYPE_CHECKING:
@@ -33,10 +34,11 @@ class SnapshotReader(Reader):
     """
 
     def __init__(self, source: Reader) -> None:
-        super().__init__(source.folders, source._home, source._connection)
+        super().__init__(source.folders, source._home, source._connection, source._check)
         self._source = source
         self._lock = threading.Lock()
         self._snapshot: int | None = None
+        self._seen: Definitions | None = None
         self._past: Reader | None = None
 
     def __enter__(self) -> SnapshotReader:
@@ -73,8 +75,14 @@ class SnapshotReader(Reader):
 
     def _run_now(self, wanted: int, sql: str, parameters: dict[str, Any]) -> pa.Table | None:
         """Return the rows if the newest snapshot is still the wanted one, else None."""
-        with self._source.pinned() as pinned:
+        seen = self._definitions(self._check) if self._check else None
+        with self._source.pinned(seen) as pinned:
             return pinned._run(sql, parameters) if pinned.snapshot() == wanted else None
+
+    def _definitions(self, check: StatementCheck) -> Definitions:
+        # A snapshot does not change.
+        self._seen = self._seen or check.definitions()
+        return self._seen
 
     def _as_of(self, snapshot: int) -> Reader:
         with self._lock:
@@ -85,7 +93,7 @@ class SnapshotReader(Reader):
 
     def _attached(self, snapshot: int) -> Reader:
         try:
-            past = Reader.open(self.folders.data, snapshot)
+            past = Reader.open(self.folders.data, snapshot, unrestricted=self._check is None)
         except (duckdb.Error, LakeUnreadable) as error:
             if self._source.query(HAS_SNAPSHOT, snapshot=snapshot).num_rows:
                 raise

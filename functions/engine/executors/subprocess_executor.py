@@ -275,11 +275,6 @@ class SubprocessExecutor:
             raise RunStopped(reply.outcome, why, reply.cost, reply.raised)
         return msgspec.structs.replace(reply.result, cost=reply.cost)
 
-    @property
-    def printed(self) -> str:
-        """Return the end of what the last run printed."""
-        return self._worker.printed if self._worker else ""
-
     def close(self) -> None:
         """Kill the worker, also in the middle of a run."""
         self._stop.set()
