@@ -21,8 +21,8 @@ from storage.model.periods import parse_period
 from storage.model.schema import table
 
 __all__ = [
-    "ARGUMENTS", "UNREACHABLE", "Batch", "Declared", "DeprecatedArgument", "Function",
-    "Unreachable", "function", "functions_in", "hash_of",
+    "ARGUMENTS", "FORMER_ARGUMENTS", "UNREACHABLE", "Batch", "Declared", "DeprecatedArgument",
+    "Function", "Unreachable", "function", "functions_in", "hash_of",
 ]  # fmt: skip
 
 # What a function may name as an argument.

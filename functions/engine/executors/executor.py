@@ -10,7 +10,14 @@ import msgspec
 
 from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import Raised
-from functions.engine.function import UNREACHABLE, Batch, Declared, Function, Unreachable
+from functions.engine.function import (
+    FORMER_ARGUMENTS,
+    UNREACHABLE,
+    Batch,
+    Declared,
+    Function,
+    Unreachable,
+)
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.errors import HoursightError, LakeMissing
@@ -67,7 +74,7 @@ class InProcessExecutor:
         """
         assert isinstance(function, Function), f"{function.name} belongs to another process"
         arguments = msgspec.structs.asdict(request)
-        for name in {"model", "shelf"} & set(function.needs):
+        for name in {"model", *FORMER_ARGUMENTS} & set(function.needs):
             arguments[name] = self._serving_model()
         if "settings" in function.needs:
             arguments["settings"] = self._section(function.name)
