@@ -107,7 +107,10 @@ def test_schema_lists_tables_and_their_columns(run: Run) -> None:
     columns = run("schema", "metrics")[1]
     assert all(name in columns for name in METRIC_NAMES)
     assert "newest sample of the last hour" in run("schema", "fleet_now")[1]
-    assert "timed out, out of memory, unreachable, not written, revived" in run("schema", "runs")[1]
+    assert (
+        "timed out, out of memory, unreachable, not written, resumed, revived"
+        in run("schema", "runs")[1]
+    )
     assert "there are deletions, forecasts" in run("schema", "nope")[2]
 
 

@@ -150,7 +150,7 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[Account, Sight]:
 
 
 def _save_mischief(folders: Folders) -> None:
-    """Save the four anew, as a user who tries to mend them: what was parked runs again."""
+    """Save the four anew, as a user who tries to mend them: what was suspended runs again."""
     folders.functions.mkdir(exist_ok=True)
     for name, (body, deadline, _) in MISCHIEF.items():
         text = HEAD.format(name=name, body=body, deadline=deadline)

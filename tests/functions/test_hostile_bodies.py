@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def door(data: Path) -> FunctionEndpoint:
+def endpoint(data: Path) -> FunctionEndpoint:
     with house_at(data) as house:
         runner = Runner(house.folders, Settings())
         worker_factory = WorkerFactory(house.folders, Settings())
@@ -49,12 +49,12 @@ def door(data: Path) -> FunctionEndpoint:
 
 
 @pytest.fixture(scope="module")
-def client(data: Path, door: FunctionEndpoint) -> Iterator[Client]:
+def client(data: Path, endpoint: FunctionEndpoint) -> Iterator[Client]:
     """The site, with all that runs behind it."""
-    folders = door._runner.folders
+    folders = endpoint._runner.folders
     with (
         serve_ingest(folders),
-        serve_rpc(folders.calls, door.answer),
+        serve_rpc(folders.calls, endpoint.answer),
         site(data, False, "127.0.0.1") as client,
     ):
         yield client
@@ -96,11 +96,11 @@ def test_no_body_is_none_to_a_function_and_no_records_to_the_feed(
 
 @pytest.mark.parametrize("text", [*MALFORMED.values(), b"", b"1"])
 def test_a_question_over_the_socket_that_cannot_be_read_is_refused(
-    door: FunctionEndpoint, text: bytes
+    endpoint: FunctionEndpoint, text: bytes
 ) -> None:
-    assert door.answer(text)[0] == 400
+    assert endpoint.answer(text)[0] == 400
     inside = b'{"name": "risk", "body": ' + (text or b"?") + b', "dry_run": true}'
-    status, answer = door.answer(inside)
+    status, answer = endpoint.answer(inside)
     assert status == (200 if text == b"1" else 400), answer
     assert msgspec.json.decode(answer)
 
