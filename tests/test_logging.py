@@ -95,10 +95,12 @@ def test_a_quiet_command_holds_back_routine_lines_only() -> None:
     tell("writer", f"{head} INFO writer storage.lake.writer committed")
     tell("writer", f"{head} ERROR writer storage.lake.writer failed")
     tell("writer", "    | ValueError: wrong")
+    tell("web", f"{head} CRITICAL web storage.config.process_setup web.port is 'x'")
     tell("web", '{"ts":"2026-05-06T12:00:00.123Z","level":"INFO","process":"web"}')
     tell("writer", "printed")
     assert [line.partition("│ ")[2].partition(" ")[2] for line in said] == [
-        "ERROR writer storage.lake.writer failed", "   | ValueError: wrong", "",
+        "ERROR writer storage.lake.writer failed", "   | ValueError: wrong",
+        "CRITICAL web storage.config.process_setup web.port is 'x'", "",
     ]  # fmt: skip
 
 
