@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     from functions.engine.function_catalog import UnknownFunction
     from functions.engine.triggers import cron, every, files, request, rows
     from functions.engine.window import Window
+    from storage.errors import HoursightError, LakeMissing, LakeUnreadable, QueryFailed
     from storage.model.schema import UnknownTable, table
-    from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+    from storage.query.reader import Reader
 
 __all__ = [
-    "Batch", "CallFailed", "Forecaster", "Lake", "LakeMissing", "LakeUnreadable", "ModelUnusable",
-    "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window", "call", "connect",
-    "cron", "every", "files", "function", "main", "request", "rows", "table",
+    "Batch", "CallFailed", "Forecaster", "HoursightError", "Lake", "LakeMissing", "LakeUnreadable",
+    "ModelUnusable", "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window",
+    "call", "connect", "cron", "every", "files", "function", "main", "request", "rows", "table",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -45,10 +46,11 @@ DEFINED_IN = {
     "Batch": "functions.engine.function",
     "CallFailed": "functions.engine.caller",
     "Forecaster": "functions.engine.forecaster",
-    "LakeMissing": "storage.query.reader",
-    "LakeUnreadable": "storage.query.reader",
+    "HoursightError": "storage.errors",
+    "LakeMissing": "storage.errors",
+    "LakeUnreadable": "storage.errors",
     "ModelUnusable": "functions.engine.forecaster",
-    "QueryFailed": "storage.query.reader",
+    "QueryFailed": "storage.errors",
     "UnknownFunction": "functions.engine.function_catalog",
     "UnknownTable": "storage.model.schema",
     "Unreachable": "functions.engine.function",

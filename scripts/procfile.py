@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from storage.errors import HoursightError
+
 __all__ = ["PROCFILE", "ProcfileError", "read_procfile"]
 
 PROCFILE = Path(__file__).parent.parent / "Procfile"
@@ -10,7 +12,7 @@ PROCFILE = Path(__file__).parent.parent / "Procfile"
 LINE = re.compile(r"(?P<name>[A-Za-z0-9_-]+):\s*(?P<command>\S.*)")
 
 
-class ProcfileError(Exception):
+class ProcfileError(HoursightError):
     """A Procfile that cannot be used; the message names the file, the line and the remedy."""
 
 

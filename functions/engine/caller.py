@@ -18,11 +18,12 @@ from functions.engine.runner import Run, Runner
 from functions.engine.user_files import UserFile
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
+from storage.errors import HoursightError
 
 __all__ = ["CallFailed", "FunctionCaller"]
 
 
-class CallFailed(Exception):
+class CallFailed(HoursightError):
     """A function that was called failed or could not be loaded; the message is what it said."""
 
 

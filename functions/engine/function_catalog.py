@@ -27,6 +27,7 @@ from functions.engine.user_files import (
 )
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SourceSettings
+from storage.errors import HoursightError
 
 __all__ = [
     "CatalogEntry", "FunctionCatalog", "UnknownFunction", "adapter_sources", "engine_functions",
@@ -36,7 +37,7 @@ __all__ = [
 OWNER = "hoursight"
 
 
-class UnknownFunction(Exception):
+class UnknownFunction(HoursightError):
     """No function of that name; the message lists those that there are."""
 
 

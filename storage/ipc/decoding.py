@@ -6,6 +6,8 @@ from typing import Any, TypeVar, overload
 
 import msgspec
 
+from storage.errors import HoursightError
+
 __all__ = ["MAX_DEPTH", "InvalidJson", "decode_json"]
 
 T = TypeVar("T")
@@ -17,7 +19,7 @@ _SCALARS = frozenset({str, bytes, int, float, bool, type(None), datetime})
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
-class InvalidJson(ValueError):
+class InvalidJson(HoursightError, ValueError):
     """A text that is not JSON, or JSON beyond the limits; the message says where and why."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.errors import HoursightError
 from storage.model.schema import Column
 
 __all__ = [
@@ -19,7 +20,7 @@ REMEDY = "rename it at the sender"
 SHOWN_LENGTH = 60
 
 
-class InvalidName(ValueError):
+class InvalidName(HoursightError, ValueError):
     """A name that breaks the rule; the message has the field, the value and the remedy."""
 
 

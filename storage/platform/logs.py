@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
+from storage.errors import HoursightError
+
 __all__ = [
     "FORMATS", "FORMAT_VARIABLE", "LEVEL_VARIABLE", "PROCESS_VARIABLE", "JsonFormatter",
     "LogOptionInvalid", "LogOptions", "TextFormatter", "add_options", "as_json", "check_format",
@@ -66,7 +68,7 @@ _LINE = re.compile(
 _run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
-class LogOptionInvalid(ValueError):
+class LogOptionInvalid(HoursightError, ValueError):
     """A log level or format that cannot be used; the message says what was expected."""
 
 
