@@ -15,17 +15,20 @@ from functions.ingest.ingest_service import serve_ingest
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
 from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
-from storage.platform.process import stop_on_signals
+from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
+# A change of one of these restarts the process; the others do not concern it.
+SECTIONS = ("metrics", "sources", "lake")
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; a change of the settings restarts the process."""
     parser = argparse.ArgumentParser(description="Run functions as they become due.")
     parser.add_argument(
         "process", choices=("collector", "engine"), type=lambda name: FORMER_NAMES.get(name, name)
@@ -38,11 +41,14 @@ def main() -> None:
     with configured():
         settings = read_settings(arguments.data)
     folders = Folders.at(arguments.data).create()
+    monitor = SettingsMonitor(SettingsFile(folders.data, settings), SECTIONS, stop)
     worker_factory = WorkerFactory(folders, settings)
     if arguments.process == "collector":
         collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
+    if monitor.changed:
+        restart()
 
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:

@@ -54,7 +54,11 @@ class _Portion:
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
 def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
-    """Forecast every server that has no forecast yet from the newest complete step."""
+    """Forecast every server that has no forecast yet from the newest complete step.
+
+    A server that abstained there, because its history was still on its way, is forecast as soon as
+    the history is there.
+    """
     issued_at = _newest_origin(window)
     if issued_at is None:
         return Batch()
@@ -106,11 +110,7 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
     at, _, after = (cursor or "").partition(" ")
     if at != origin:
         after = ""
-    left = window.sql(
-        "SELECT server FROM servers WHERE server > $after AND server NOT IN "
-        "(SELECT server FROM forecasts WHERE issued_at = $issued_at) ORDER BY server LIMIT $limit",
-        after=after, issued_at=issued_at, limit=TOGETHER + 1,
-    )["server"].to_pylist()  # fmt: skip
+    left = window.unforecast(issued_at, SILENT, after, TOGETHER + 1)
     servers, more = left[:TOGETHER], len(left) > TOGETHER
     servers = [name for name in servers if is_name(name)]  # others wait for the writer
     if more and servers:

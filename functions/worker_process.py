@@ -43,7 +43,7 @@ from functions.engine.executors.worker_protocol import (
 )
 from functions.engine.function import Function, Unreachable, functions_in, hash_of
 from storage.config.folders import Folders
-from storage.config.settings import Settings
+from storage.config.settings import Settings, adopt_settings
 from storage.platform import logs
 
 __all__ = ["load"]
@@ -66,6 +66,7 @@ def main() -> None:
         return
     _log_to(log_end, first.source)
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
+    adopt_settings(first.data, settings)
     hands = InProcessExecutor(Folders.at(first.data), settings)
     loaded, found = _load(first.source, hands)
     line.sendall(packed(loaded))

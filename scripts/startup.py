@@ -5,9 +5,11 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
-from functions.engine.user_code import FUNCTIONS, SOURCES
+from functions.engine.user_files import FUNCTIONS, SOURCES
+from scripts.start_progress import StartProgress, progress_of
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, SourceSettings, read_settings
 from storage.inbox.notify import table_changes
@@ -19,37 +21,23 @@ Print = Callable[[str], None]
 
 # Commits may follow each other by the dozen while history is loaded.
 LOOK_EVERY_S = 0.5
-NOTHING = {"servers": 0, "samples": 0, "forecast": 0, "considered": 0}
-
-PROGRESS = """
-SELECT
-    (SELECT count(*) FROM servers) AS servers,
-    (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
-    ) AS forecast,
-    (
-        SELECT count(DISTINCT server) FROM forecasts
-        WHERE issued_at > now() - INTERVAL 1 HOUR
-    ) AS considered
-"""
 
 
 async def report_startup(data: Path, url: str, say: Print, stop: asyncio.Event) -> None:
     """Say where the site is, how far the start is after each commit, and when the site is ready.
 
+    It is ready with the first forecasts; when none can come for now, it has started and says why.
     Without a source there is nothing to wait for but the site.
     """
     say(f"The site: {url}  (Ctrl-C stops everything)")
     began = asyncio.get_running_loop().time()
     with_source = has_source(data)
-    if with_source:
-        await _first_forecasts(data, say, stop)
+    progress = await _first_forecasts(data, say, stop) if with_source else StartProgress()
     await _site_answers(url, stop)
     if stop.is_set():
         return
-    say(f"Ready after {asyncio.get_running_loop().time() - began:.0f} s: {url}")
+    seconds = asyncio.get_running_loop().time() - began
+    say(progress.outcome(url, seconds) or f"Ready after {seconds:.0f} s: {url}")
     if not with_source:
         say(
             "No source is configured: write one with 'hoursight sources new KIND > "
@@ -69,22 +57,22 @@ def has_source(data: Path) -> bool:
     return bool(built_in or SOURCES.sources(folders) or FUNCTIONS.sources(folders))
 
 
-async def _first_forecasts(data: Path, say: Print, stop: asyncio.Event) -> None:
-    progress, said = _Progress(data), ""
+async def _first_forecasts(data: Path, say: Print, stop: asyncio.Event) -> StartProgress:
+    """Say how far the start is, until there are forecasts or none can come for now."""
+    reader, progress = _ProgressReader(data), StartProgress()
+    said = ""
     try:
         async with aclosing(_each_commit(data, stop)) as commits:
             async for _ in commits:
-                done = await asyncio.to_thread(progress.read)
-                line = "{servers} servers, {samples:,} samples, forecasts for {forecast}".format(
-                    **done
-                )
-                if line != said:
-                    say(f"   start │ {line}")
-                    said = line
-                if done["considered"]:
-                    return
+                progress = await asyncio.to_thread(reader.read)
+                if str(progress) != said:
+                    said = str(progress)
+                    say(f"{'start':>9} │ {said}")
+                if progress.ended:
+                    break
     finally:
-        progress.close()
+        reader.close()
+    return progress
 
 
 async def _each_commit(data: Path, stop: asyncio.Event) -> AsyncGenerator[None, None]:
@@ -96,22 +84,22 @@ async def _each_commit(data: Path, stop: asyncio.Event) -> AsyncGenerator[None, 
             await _pause(LOOK_EVERY_S, stop)
 
 
-class _Progress:
-    """Counts what is in the lake, by one reader that stays open once there is a lake."""
+class _ProgressReader:
+    """Reads how far the start has come, by one reader that stays open once there is a lake."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
         self._reader: Reader | None = None
 
-    def read(self) -> dict[str, int]:
+    def read(self) -> StartProgress:
         try:
             self._reader = self._reader or Reader.open(self._data)
-            return dict(self._reader.query(PROGRESS).to_pylist()[0])
+            return progress_of(self._reader, self._data, datetime.now(UTC))
         except (LakeMissing, LakeUnreadable):
-            return NOTHING
+            return StartProgress()
         except QueryFailed:  # the tables are being made
             self.close()
-            return NOTHING
+            return StartProgress()
 
     def close(self) -> None:
         if self._reader is not None:

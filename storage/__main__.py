@@ -20,7 +20,7 @@ from storage.lake.catalog_holder import catalog_held_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
-from storage.platform.process import stop_on_signals
+from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import run_supervised
 
 log = logging.getLogger("storage.__main__")
@@ -32,7 +32,7 @@ RETRY_AFTER_S = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT."""
+    """Run until SIGTERM or SIGINT; when the settings name another lake the process restarts."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     add_data_option(parser)
     logs.add_options(parser)
@@ -59,6 +59,8 @@ def open_and_keep(folders: Folders, stop: threading.Event) -> None:
         log.info("keeping %s", folders.lake)
         with catalog_held_open(folders):
             keep(writer, folders, stop)
+    if writer.lake_moved:
+        restart()
 
 
 def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
@@ -72,6 +74,9 @@ def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
         drain(writer, stop)
+        if writer.lake_moved:
+            log.info("settings changed: restarting")
+            stop.set()
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
             pieces = iter(writer.upkeep(datetime.now(UTC)))

@@ -1,6 +1,7 @@
 """`python -m web --data DIR`: serve the site."""
 
 import argparse
+import logging
 import os
 from types import FrameType
 
@@ -15,18 +16,49 @@ from storage.config.api_keys import (
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured, exit_unconfigured
 from storage.config.settings import SettingsError, read_settings
+from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.process import restart
 from web.app import create_app
 from web.live import Live
 from web.request_log import logging_requests
 
+log = logging.getLogger("web.__main__")
+
+# The settings are looked at on every fifth tick of 0.1 s.
+TICKS = 5
+
 
 class SiteServer(uvicorn.Server):
-    """A server that ends the pages' streams when it is told to stop, and so stops at once."""
+    """A server that ends the pages' streams when it is told to stop, and so stops at once.
 
-    def __init__(self, config: uvicorn.Config, live: Live) -> None:
+    It stops too when the settings of the site or of the lake change; then `changed` is set.
+    """
+
+    def __init__(
+        self, config: uvicorn.Config, live: Live, settings: SettingsFile | None = None
+    ) -> None:
         super().__init__(config)
+        self.changed = False
         self._live = live
+        self._settings = settings
+        self._at_start = settings.settings if settings else None
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return whether to stop."""
+        if counter % TICKS == 0 and self._settings_changed():
+            log.info("settings changed: restarting")
+            self.changed = True
+            self._live.close()
+            return True
+        return await super().on_tick(counter)
+
+    def _settings_changed(self) -> bool:
+        if self._settings is None or self._at_start is None:
+            return False
+        self._settings.reload()
+        now, then = self._settings.settings, self._at_start
+        return (now.web, now.lake) != (then.web, then.lake)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """End the streams, then stop as usual."""
@@ -39,9 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     logs.configure("web", options.log_level, options.log_format)
     with configured():
-        settings = read_settings(options.data).web
-        port = options.port or _port_of_environment() or settings.port
-    host = options.host or settings.host
+        settings = read_settings(options.data)
+        port = options.port or _port_of_environment() or settings.web.port
+    host = options.host or settings.web.host
     try:
         require_key_if_public(Folders.at(options.data), host)
     except (PublicWithoutKey, ApiKeyError) as error:
@@ -51,7 +83,10 @@ def main(arguments: list[str] | None = None) -> None:
         logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
-    SiteServer(config, app.state.live).run()
+    server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
+    server.run()
+    if server.changed:
+        restart()
 
 
 def _port_of_environment() -> int | None:

@@ -53,6 +53,12 @@ class Window:
 
         return windows.forecasts(self.reader, self.now)
 
+    def unforecast(
+        self, issued_at: datetime, silent: timedelta, after: str, limit: int
+    ) -> list[str]:
+        """Up to `limit` servers after `after` that a forecast from `issued_at` is due for."""
+        return windows.unforecast(self.reader, issued_at, silent, after, limit)
+
     def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
         """The 5-minute steps to write anew since the commit at `cursor`, and the next cursor."""
         from storage.query import windows

@@ -77,11 +77,13 @@ def run_mongodb(data: Path, port: int | None, servers: int, say: Print, quiet: b
 def up(data: Path, port: int | None, say: Print) -> None:
     """Run all processes until they are stopped; the site listens on `port`, else as is set.
 
-    Raises AlreadyRunning, SettingsError, PortTaken and OpenToAll before anything is started.
+    Without a `port` the site follows the settings when they change. Raises AlreadyRunning,
+    SettingsError, PortTaken and OpenToAll before anything is started.
     """
     with claim(Folders.at(data)) as lock:
         web = read_settings(data).web
-        _run(data, web.host, _port(data, web, port, 1), say, lock)
+        listens_on = _port(data, web, port, 1)
+        _run(data, web.host, listens_on, say, lock, port_is_fixed=port is not None)
 
 
 def _run(
@@ -93,6 +95,7 @@ def _run(
     *,
     quiet: bool = False,
     procfile: Path = PROCFILE,
+    port_is_fixed: bool = True,
 ) -> None:
     """Run the processes; when `quiet`, what they say of their everyday work is not passed on."""
     make_files(lake_location(Folders.at(data)))
@@ -102,7 +105,8 @@ def _run(
 
     async def main() -> None:
         progress = partial(report_startup, data, f"http://{host}:{port}", say)
-        environment = {"HOURSIGHT_PORT": str(port), **logs.environment()}
+        fixed = {"HOURSIGHT_PORT": str(port)} if port_is_fixed else {}
+        environment = fixed | logs.environment()
         parts = {"start": progress}
         await Supervisor(
             Folders.at(data), environment, tell, procfile, lock=lock, parts=parts

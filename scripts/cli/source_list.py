@@ -21,7 +21,7 @@ from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
 from storage.query.reader import Reader
-from web.pages.sources_page import SourceStatus, read_sources
+from web.display.source_status import SourceStatus, read_sources
 
 __all__ = ["list_sources", "template", "try_source"]
 

@@ -17,8 +17,8 @@ from storage.model.schema import STOCK, TABLES, Schema, tailored
 
 __all__ = [
     "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "WebSettings", "read_settings", "schema_of",
-    "write_settings",
+    "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings", "read_settings",
+    "schema_of", "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -33,6 +33,10 @@ KEPT = re.compile(r"(\d+)([dh])")
 AT = re.compile(r" - at `(?P<path>[^`]+)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
 STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
+
+
+# The last valid settings that this process has read of each file.
+_LAST_VALID: dict[Path, "Settings"] = {}
 
 
 class SettingsError(HoursightError):
@@ -196,7 +200,7 @@ def read_settings(data: Path | str) -> Settings:
         raw = tomllib.loads(path.read_bytes().decode())
         settings = msgspec.convert(raw, Settings)
     except FileNotFoundError:
-        return Settings()
+        settings = Settings()
     except OSError as error:
         raise SettingsError(
             f"{path} cannot be read ({error.strerror}): let this user read it"
@@ -204,6 +208,7 @@ def read_settings(data: Path | str) -> Settings:
     except (ValueError, RecursionError) as error:  # of msgspec and of TOML too
         raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
     log.debug("settings read from %s", path)
+    adopt_settings(data, settings)
     return settings
 
 
@@ -224,13 +229,31 @@ def _sentence(error: str, raw: Any) -> str:
     return f"{key} is {value!r}, {said[0].lower()}{said[1:]}"
 
 
+def adopt_settings(data: Path | str, settings: Settings) -> None:
+    """Take these as the settings of a data folder, for as long as its file has an error."""
+    _LAST_VALID[Folders.at(data).settings] = settings
+
+
+def settings_in_force(data: Path | str) -> Settings:
+    """Return the settings of a data folder, or the last valid ones while its file has an error.
+
+    Raises SettingsError when this process has read no valid ones.
+    """
+    try:
+        return read_settings(data)
+    except SettingsError:
+        if (last := _LAST_VALID.get(Folders.at(data).settings)) is None:
+            raise
+        return last
+
+
 @cache
 def schema_of(folders: Folders) -> Schema:
     """The tables of a data folder, as its settings are when a process first asks.
 
     Raises SettingsError.
     """
-    return read_settings(folders.data).schema()
+    return settings_in_force(folders.data).schema()
 
 
 def write_settings(data: Path | str, settings: Settings) -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 import duckdb
 
 from storage.config.folders import Folders
-from storage.config.settings import POSTGRES, SettingsError, read_settings
+from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
 from storage.lake.duckdb_errors import is_server_away, server_reason
 from storage.platform.durability import disk_problem
@@ -145,7 +145,7 @@ class LakeLocation:
 
 def lake_location(folders: Folders) -> LakeLocation:
     """Where the lake of a data folder is by its settings; raises SettingsError."""
-    settings = read_settings(folders.data).lake
+    settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
         return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)

@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -16,7 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError, read_settings
+from storage.config.settings import read_settings
+from storage.config.settings_file import SettingsFile
 from storage.errors import HoursightError
 from storage.inbox.commit_batch import CommitBatch, RejectedSegment, distinct, read_inbox
 from storage.inbox.notify import notify
@@ -71,11 +73,12 @@ class Writer:
     _last: datetime | None
     _generation: int
 
-    def __init__(self, connection: WriteConnection, lock: TextIO) -> None:
+    def __init__(self, connection: WriteConnection, lock: TextIO, settings: SettingsFile) -> None:
         self._connection = connection
         self._folders = connection.folders
         self._lock = lock  # held as long as it is open
-        self._settings_read = _changed_at(connection.folders.settings)
+        self._settings = settings
+        self._followed, self._lake = settings.settings, settings.settings.lake
         self._mend_names()
         self._recall()
 
@@ -85,7 +88,7 @@ class Writer:
 
         Raises WriterRunning when another process has it, DataFolderNotWritable, and SettingsError.
         """
-        folders, schema = Folders.at(data), read_settings(data).schema()
+        folders, settings = Folders.at(data), SettingsFile(data, read_settings(data))
         try:
             lock = exclusive_lock(folders.create().data / "writer.lock")
         except OSError as error:
@@ -95,13 +98,19 @@ class Writer:
             raise WriterRunning(
                 f"another writer holds {folders.data}: stop it, or use another --data folder"
             )
+        with ExitStack() as on_error:
+            on_error.callback(lock.close)
+            writer = cls._holding(folders, lock, settings)
+            on_error.pop_all()
+        return writer
+
+    @classmethod
+    def _holding(cls, folders: Folders, lock: TextIO, settings: SettingsFile) -> "Writer":
         try:
-            return cls(WriteConnection(folders, schema), lock)
+            return cls(WriteConnection(folders, settings.settings.schema()), lock, settings)
         except LeaderLockLost as error:
-            lock.close()
             raise WriterRunning(str(error)) from error
         except (duckdb.Error, ExtensionMissing) as error:
-            lock.close()
             known = _known_trouble(folders, error)
             if known is None:
                 raise
@@ -112,6 +121,11 @@ class Writer:
         self._connection.close()
         self._lock.close()
 
+    @property
+    def lake_moved(self) -> bool:
+        """Whether the settings name another lake by now, which a restart takes up."""
+        return self._settings.settings.lake != self._lake
+
     def trouble(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         return self._connection.trouble(error)
@@ -121,10 +135,10 @@ class Writer:
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._recall()
+        self._follow_settings()
         paths = sorted(self._folders.inbox.glob("*.parquet"))[:MAX_SEGMENTS]
         if not paths:
             return CommitResult({})
-        self._follow_settings()
         began = time.perf_counter()
         admitted, rejected = read_inbox(paths, now, self._connection.schema)
         judged = time.perf_counter()
@@ -214,19 +228,16 @@ class Writer:
 
     def _follow_settings(self) -> None:
         """Take up metrics and retention that were set while it runs."""
-        changed_at = _changed_at(self._folders.settings)
-        if changed_at == self._settings_read:
+        self._settings.reload()
+        if self._settings.settings is self._followed:
             return
-        self._settings_read = changed_at
-        try:
-            schema = read_settings(self._folders.data).schema()
-        except SettingsError as error:
-            log.warning("going on with the settings from before: %s", error)
-            return
+        settings = self._settings.settings
+        schema = settings.schema()
         if schema != self._connection.schema:
             self._connection.evolve(schema)
             self._latest = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
+        self._followed = settings
 
     def _moment(self, now: datetime) -> datetime:
         """When a commit is said to be: later than the last also when the clock was set back.
@@ -331,9 +342,13 @@ class Writer:
         """One row for each key; of keys the lake has, the table's rule says which row stays."""
         key = ", ".join(target.key)
         order = "_batch" if target.on_conflict == "first" else "_batch DESC"
+        columns = [*target.key, "_batch"]
+        if target.provisional:
+            name, value = target.provisional
+            order, columns = f"{name} = '{value}', {order}", [*columns, name]
         # Keys alone say which rows stay: a forecast's lists are a hundred times as long.
         places = pa.array(np.arange(incoming.num_rows, dtype=np.int64))
-        keys = incoming.select([*target.key, "_batch"]).append_column("_place", places)
+        keys = incoming.select(columns).append_column("_place", places)
         self._connection.stage(
             "fresh", keys,
             "FROM incoming "
@@ -351,18 +366,24 @@ class Writer:
         if target.on_conflict == "last":
             self._delete_keys(target, known)
             keep = "SELECT _place FROM fresh"
+        elif target.provisional:
+            self._delete_keys(target, known)
         return incoming.take(
             self._connection.run(f"{keep} ORDER BY {key}").to_arrow_table()["_place"]
         )
 
     def _delete_keys(self, target: Table, known: str) -> None:
-        key = ", ".join(target.key)
-        held = f"SELECT {key} {known}"
-        again = f"SELECT 1 FROM fresh SEMI JOIN ({held}) USING ({key}) LIMIT 1"
+        """Delete the rows that those in `fresh` replace."""
+        equal = [f"{target.name}.{c} = fresh.{c}" for c in target.key]
+        if target.provisional:
+            name, value = target.provisional
+            equal += [f"{target.name}.{name} = '{value}'", f"fresh.{name} != '{value}'"]
+        replaced = " AND ".join(equal)
         # A DELETE writes a file of its own, so it is made only when there is something to delete.
-        if self._connection.value(again):
-            equal = " AND ".join(f"{target.name}.{c} = fresh.{c}" for c in target.key)
-            self._connection.run(f"DELETE FROM {target.name} USING fresh WHERE {equal}")
+        if self._connection.value(
+            f"SELECT 1 FROM (SELECT * {known}) AS {target.name}, fresh WHERE {replaced} LIMIT 1"
+        ):
+            self._connection.run(f"DELETE FROM {target.name} USING fresh WHERE {replaced}")
 
     def _register_servers(
         self, intake: CommitBatch, began: datetime, new_rows: dict[str, int]
@@ -458,11 +479,3 @@ def _rejection(rejected: RejectedSegment, now: datetime) -> dict[str, object]:
         "refusals": [rejected.reason],
         "outcome": "rejected",
     }
-
-
-def _changed_at(path: Path) -> int | None:
-    """When a file was last changed [ns since 1970]; None when it is not there."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None

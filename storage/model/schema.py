@@ -57,9 +57,10 @@ class Table:
     """A table of the lake.
 
     `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
-    says which row stays when a key comes again. `time` is the column that dates a row. Rows older
-    than `kept` go (None: never), a whole day at a time: the files of a table that is not kept for
-    good are cut into days.
+    says which row stays when a key comes again. `provisional` is a column and the value that marks
+    a row as provisional: the first row of the same key with another value replaces it. `time` is
+    the column that dates a row. Rows older than `kept` go (None: never), a whole day at a time: the
+    files of a table that is not kept for good are cut into days.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Table:
     on_conflict: str = "first"
     time: str = "ts"
     by_day: bool = True
+    provisional: tuple[str, str] | None = None
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -235,6 +237,7 @@ TABLES: tuple[Table, ...] = (
             ),
         ),
         key=("server", "metric", "issued_at"), time="issued_at",
+        provisional=("state", "abstained"),  # the context may have been late
     ),
     Table(
         "risks", "how bad a server is now and how bad it is going to be", THIRTEEN_MONTHS,

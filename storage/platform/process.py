@@ -1,15 +1,16 @@
 """What the long-running processes share: how they stop, exclusive locks, dying with a parent."""
 
 import fcntl
+import logging
 import os
 import signal
 import sys
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import NoReturn, TextIO
 
-__all__ = ["exclusive_lock", "stop_on_signals", "tied"]
+__all__ = ["exclusive_lock", "restart", "stop_on_signals", "tied"]
 
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
@@ -29,6 +30,17 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def restart() -> NoReturn:
+    """Replace this process with a new one of the same command line and process id.
+
+    Whoever supervises it sees no end; everything must be closed before.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is meant
 
 
 def exclusive_lock(path: Path) -> TextIO | None:

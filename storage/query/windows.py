@@ -10,7 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.settings import schema_of
-from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES, STEP
+from storage.model.grid import (
+    CONTEXT_STEPS,
+    HORIZON_STEPS,
+    MIN_CONTEXT_STEPS,
+    QUANTILE_COLUMNS,
+    QUANTILES,
+    STEP,
+)
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
 from storage.model.schema import STOCK, rolled_up, table
@@ -18,7 +25,7 @@ from storage.query.reader import Reader
 
 __all__ = [
     "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "joined", "readings",
-    "rollup",
+    "rollup", "unforecast",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
@@ -134,6 +141,24 @@ def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
         quantiles[which[made], :, metric[made], i] = flat
     issued = dict(zip(rows["server"].to_pylist(), rows["issued_at"].to_pylist(), strict=True))
     return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
+
+
+def unforecast(
+    reader: Reader, issued_at: datetime, silent: timedelta, after: str, limit: int
+) -> list[str]:
+    """Return up to `limit` names of servers after `after` to forecast from `issued_at`, in order.
+
+    These are servers without a row of that origin, and servers that abstained at it and whose
+    context has grown since to one that a forecast can be made from: at least 12 steps, the newest
+    of them in the last `silent`.
+    """
+    counts = ", ".join(f"count({name}_mean)" for name in METRIC_NAMES)
+    names: list[str] = reader.named(
+        "windows/unforecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
+        start=issued_at - CONTEXT_STEPS * STEP, heard_since=issued_at - silent,
+        least=MIN_CONTEXT_STEPS, after=after, limit=limit,
+    )["server"].to_pylist()  # fmt: skip
+    return names
 
 
 def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:

@@ -1,6 +1,6 @@
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from functions import forecast as forecasting
 from functions.engine.forecaster import SHIPPED
 from functions.engine.runner import Run, Runner
 from functions.forecast import forecast
+from functions.rollup import SETTLE
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
 from storage.config.settings import Settings
@@ -162,6 +163,64 @@ def test_a_server_that_came_late_is_forecast_from_the_same_origin(house: LakeFix
         house.commit()
         rows = run(house).batch.rows["forecasts"]
         assert set(rows["server"].to_pylist()) == {server.name}
+
+
+def in_portions(*servers: SimulatedServer, portions: int) -> Iterator[pa.Table]:
+    """Eight days of the servers, oldest first, as a source that loads its history brings them."""
+    steps_each = 8 * 288 // portions
+    for left in reversed(range(portions)):
+        yield steps(*servers, count=steps_each, until=ORIGIN - left * steps_each * STEP)
+
+
+def test_a_fleet_that_loads_its_history_is_forecast_from_the_same_origin_when_it_is_there(
+    house: LakeFixture,
+) -> None:
+    loading = FLEET[:3]
+    know(house, YOUNG, *loading)
+    house.put("metrics_5m", steps(YOUNG, count=13))
+    for portion in in_portions(*loading, portions=4):
+        house.put("metrics_5m", portion)
+        house.commit()
+        assert {state for server in loading for state, _ in states_of(house, server)} <= {
+            "abstained"
+        }
+        made = run(house)
+    assert set(made.batch.rows["forecasts"]["server"].to_pylist()) == {s.name for s in loading}
+    for server in loading:
+        assert states_of(house, server) == {("ok", None): 14}
+        assert {row["issued_at"] for row in rows_of(house, server)} == {ORIGIN}
+    assert run(house).outcome == "nothing"
+
+
+def test_an_abstention_is_not_made_again_before_the_context_allows_a_forecast(
+    house: LakeFixture,
+) -> None:
+    know(house, YOUNG, NEW, SILENT)
+    house.put("metrics_5m", steps(YOUNG, count=13))
+    house.commit()
+    run(house)
+    house.put("metrics_5m", steps(NEW, count=11))
+    house.put("metrics_5m", steps(SILENT, until=ORIGIN - timedelta(minutes=35)))
+    house.commit()
+    assert run(house).outcome == "nothing"
+
+
+def test_in_every_view_the_forecast_stands_in_place_of_the_abstention(house: LakeFixture) -> None:
+    now = datetime.now(UTC)  # the views look back from the present
+    origin = floor_step(now - SETTLE)
+    know(house, YOUNG, DISKLESS)
+    house.put("metrics_5m", steps(YOUNG, count=13, until=origin))
+    house.commit(now)
+    run(house, now)
+    before = house.one("SELECT forecast_state FROM fleet_now WHERE server = 'diskless'")
+    house.put("metrics_5m", without_disk(steps(DISKLESS, until=origin)))
+    house.commit(now)
+    run(house, now)
+    after = house.one("SELECT forecast_state FROM fleet_now WHERE server = 'diskless'")
+    assert (before, after) == ("abstained", "ok")
+    for view in ("forecast_points", "forecast_latest"):
+        metrics = f"SELECT count(DISTINCT metric) FROM {view} WHERE server = 'diskless'"
+        assert house.one(metrics) == 13
 
 
 def test_the_next_step_brings_the_next_forecast(house: LakeFixture) -> None:

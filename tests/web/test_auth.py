@@ -1,6 +1,8 @@
 """Who may read, push and run functions; every way in is one of these rows."""
 
 import base64
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -136,6 +138,10 @@ def test_a_damaged_file_of_keys_closes_the_doors(tmp_path: Path) -> None:
     assert "is damaged" in answer.json()["message"]
 
 
-def test_the_site_does_not_start_open_on_a_public_address(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match=r"no key was made.*keys create --scope admin"):
+def test_the_site_does_not_start_open_on_a_public_address(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exit_info:
         main(["--data", str(tmp_path), "--host", "192.0.2.1"])
+    assert exit_info.value.code == os.EX_CONFIG
+    assert re.search(r"no key was made.*keys create --scope admin", capsys.readouterr().err)

@@ -10,7 +10,7 @@ from storage.model.severity import severity_of
 from web.display import formatting
 from web.display.metric_display import display_of, displayed_levels
 
-__all__ = ["RUNGS", "SILENT_SECONDS", "Odds", "ScoreReason", "ServerStatus", "standing"]
+__all__ = ["RUNGS", "SILENT_SECONDS", "Loading", "Odds", "ScoreReason", "ServerStatus", "standing"]
 
 # A server that was not heard of for a whole step of the grid has no data.
 SILENT_SECONDS = STEP_MINUTES * 60
@@ -18,13 +18,14 @@ SILENT_SECONDS = STEP_MINUTES * 60
 # Slug and word of each rung, worst first; where silence and the unknown rank among them.
 _SILENT_RANK = 59.9
 _UNSCORED_RANK = 29.9
+_LOADING_RANK = 29.8
 
 # What a single metric at its critical level scores.
 CRITICAL_SCORE = 80
 RUNGS: dict[str, str] = {
     "imminent": "Imminent failure", "critical": "Critical", "danger": "Danger",
     "warning": "Warning", "silent": "No data", "degrading": "Degrading", "watch": "Watch",
-    "unscored": "Not scored yet", "healthy": "Healthy",
+    "unscored": "Not scored yet", "loading": "Loading history", "healthy": "Healthy",
 }  # fmt: skip
 _SLUGS = {word: slug for slug, word in RUNGS.items()}
 
@@ -36,6 +37,14 @@ class ScoreReason:
     metric: str | None
     points: float
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """Progress of a source that loads history: up to when, and the share of the span, 0 to 1."""
+
+    reached: datetime
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +88,12 @@ class ServerStatus:
     forecast_at: datetime | None
     forecast_state: str | None
     forecast_why: str | None
+    loading: Loading | None = None
 
     @property
     def silent(self) -> bool:
         """Whether its data stopped."""
-        return self.last_seen is None or self.age_seconds > SILENT_SECONDS
+        return self.loading is None and self.age_seconds > SILENT_SECONDS
 
     @property
     def age_seconds(self) -> float:
@@ -104,7 +114,9 @@ class ServerStatus:
 
     @property
     def word(self) -> str:
-        """What it is called: its rung, or that there is no data."""
+        """What it is called: its rung, or that there is no data, or none that is recent yet."""
+        if self.loading is not None:
+            return RUNGS["loading"]
         return RUNGS["silent"] if self.silent else self.scored_word
 
     @property
@@ -122,6 +134,8 @@ class ServerStatus:
     @property
     def rank(self) -> float:
         """Worst first: the score, with silence above Watch and the unknown above Healthy."""
+        if self.loading is not None:
+            return _LOADING_RANK
         score = _UNSCORED_RANK if self.score is None else self.score
         return max(score, _SILENT_RANK) if self.silent else score
 
@@ -136,6 +150,14 @@ class ServerStatus:
         if self.last_seen is None:
             return "No data for more than 8 days"
         return f"No data since {formatting.clock(self.last_seen, self.now)}"
+
+    @property
+    def loading_words(self) -> str:
+        """How much of its history is loaded; empty when none is being loaded."""
+        if self.loading is None:
+            return ""
+        reached = formatting.moment(self.loading.reached, self.now)
+        return f"loading history, up to {reached} ({formatting.percent(self.loading.share)})"
 
     @property
     def forecasts(self) -> bool:
@@ -165,6 +187,8 @@ class ServerStatus:
     @property
     def forecast_words(self) -> str:
         """The state of its forecast, when there is something to say about it."""
+        if self.loading is not None:
+            return ""
         if self.forecast_state == "early":
             return f"early forecast from {self.context_words} of data"
         if self.forecast_state == "ok":
@@ -204,15 +228,32 @@ class ServerStatus:
     def without_forecast(self) -> "ServerStatus":
         """The same server judged by its present alone."""
         return replace(
+            self._without_outlook(), forecast_state="refused", forecast_why="the model was refused"
+        )
+
+    def while_loading(self, loading: Loading) -> "ServerStatus":
+        """Return the same server without judgement: its newest sample is not of the present."""
+        return replace(
+            self._without_outlook(), loading=loading, now_score=None, reasons=(),
+            forecast_at=None, forecast_state=None, forecast_why=None,
+        )  # fmt: skip
+
+    def _without_outlook(self) -> "ServerStatus":
+        return replace(
             self, ahead_score=None, odds=tuple(Odds(o.minutes, None) for o in self.odds),
             breach_metric=None, breach_earliest=None, breach_likely=None, breach_latest=None,
-            forecast_state="refused", forecast_why="the model was refused",
         )  # fmt: skip
 
 
 def standing(row: Mapping[str, Any], now: datetime) -> ServerStatus:
     """The standing in a row of the view `fleet_now`."""
-    names = set(ServerStatus.__dataclass_fields__) - {"now", "odds", "reasons", "profile"}
+    names = set(ServerStatus.__dataclass_fields__) - {
+        "now",
+        "odds",
+        "reasons",
+        "profile",
+        "loading",
+    }
     return ServerStatus(
         now=now,
         profile=row["profile"] or "generic",

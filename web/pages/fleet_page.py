@@ -14,6 +14,7 @@ from litestar.params import FromQuery
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.reader import Reader
 from web.display import exports
+from web.display.loading import with_loading
 from web.display.metric_display import INDICATORS, displayed_levels
 from web.display.server_status import RUNGS, ServerStatus, standing
 from web.display.svg import Values, line_path, rows_of
@@ -92,6 +93,7 @@ def read_fleet(lake: LakeSession, asked: FleetFilter, now: datetime) -> FleetVie
         status = system_status(reader, lake.folders, now)
         rows = reader.query(sql("fleet")).to_pylist()
         servers = [_judged(standing(row, now), status) for row in rows]
+        servers = with_loading(servers, reader, now)
         sparks = _Sparks(reader, now, _newest_forecast(servers))
     by_name = {row["server"]: row for row in rows}
     matching = sorted(filter(asked.admits, servers), key=lambda s: (-s.rank, s.server))
@@ -200,10 +202,10 @@ async def fleet_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
 
 
 def _twin(lake: LakeSession, form: str) -> Response[bytes]:
+    now = datetime.now(UTC)
     with lake.snapshot() as reader:
         rows = reader.query(sql("fleet"))
-    now = datetime.now(UTC)
-    servers = [standing(row, now) for row in rows.to_pylist()]
+        servers = with_loading([standing(row, now) for row in rows.to_pylist()], reader, now)
     words = pa.array([s.word for s in servers], pa.string())
     order = sorted(range(len(servers)), key=lambda i: (-servers[i].rank, servers[i].server))
     rows = rows.append_column("shown_as", words).take(pa.array(order, pa.int64()))

@@ -15,6 +15,7 @@ from storage.model.names import is_name
 from storage.query.reader import Reader
 from web.display import exports
 from web.display.charts import Chart, charts_of
+from web.display.loading import with_loading
 from web.display.metric_display import displayed_levels
 from web.display.recommendations import next_step, worst_metric
 from web.display.server_status import ServerStatus, standing
@@ -63,7 +64,7 @@ def _standing(reader: Reader, server: str, now: datetime, status: SystemStatus) 
     if not rows:
         names = reader.query(sql("server_names")).column("server").to_pylist()
         raise ServerNotFound(server, _near(server, names), status)
-    stands = standing(rows[0], now)
+    (stands,) = with_loading([standing(rows[0], now)], reader, now)
     return stands.without_forecast() if status.model_refused else stands
 
 

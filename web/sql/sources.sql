@@ -39,10 +39,10 @@ behind AS (  -- what it has fetched since, and how many seconds of it in a secon
     SELECT
         function AS source, min(created_at) AS behind_since, max(created_at) AS behind_at,
         min(first_ts) AS behind_from,
-        (max(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 30 SECOND)
-            - min(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 30 SECOND))
+        (max(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 90 SECOND)
+            - min(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 90 SECOND))
         / nullif(max(epoch(created_at))
-            - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 30 SECOND), 0) AS pace
+            - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 90 SECOND), 0) AS pace
     FROM segments JOIN level USING (function)
     WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY
         AND (level_at IS NULL OR created_at > level_at)

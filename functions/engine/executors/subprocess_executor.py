@@ -92,14 +92,19 @@ class WorkerProcess:
         # -P: a file in the data folder must not stand in for a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
         log_end = os.dup(2)  # what the child logs goes where we log; what it prints comes to us
-        self._process = subprocess.Popen(
-            [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
-            env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
-        )  # fmt: skip
-        theirs.close()
-        os.close(log_end)
+        try:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
+                env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
+            )  # fmt: skip
+        except OSError:
+            self._line.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(log_end)
         log.debug("child %d started", self._process.pid)
         self._watched = psutil.Process(self._process.pid)
         self._cost = Cost()

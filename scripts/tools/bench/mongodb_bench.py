@@ -35,7 +35,7 @@ from storage.config.settings import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.query.reader import LakeMissing, Reader
-from web.pages.sources_page import read_sources
+from web.display.source_status import read_sources
 
 __all__ = ["figures"]
 

@@ -5,7 +5,7 @@ import pty
 import signal
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from tests.conftest import LakeFixture
 
@@ -21,20 +21,22 @@ def test_a_long_query_shows_a_bar_and_ends_with_ctrl_c(house: LakeFixture) -> No
     before = sorted(house.folders.data.rglob("*"))
     mine, theirs = pty.openpty()
     command = [sys.executable, "-m", "hoursight", "sql", "--data", str(house.folders.data), LONG]
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
-        env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
-    )  # fmt: skip
-    os.close(theirs)
-    said = b""
-    while b"Reading" not in said:
-        said += os.read(mine, 4096)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=30)
-    with suppress(OSError):  # the other end is closed
-        while more := os.read(mine, 4096):
-            said += more
-    os.close(mine)
+    with ExitStack() as cleanup:  # what a failure leaves open would fail a later test too
+        cleanup.callback(os.close, mine)
+        process = cleanup.enter_context(subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
+            env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
+        ))  # fmt: skip
+        cleanup.callback(process.kill)
+        os.close(theirs)
+        said = b""
+        while b"Reading" not in said:
+            said += os.read(mine, 4096)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=30)
+        with suppress(OSError):  # the other end is closed
+            while more := os.read(mine, 4096):
+                said += more
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in said
     assert WIPED in said

@@ -74,16 +74,12 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     assert Forecaster.open(target).card["weights_sha256"] == card["weights_sha256"]
 
 
-def test_a_training_that_was_cut_off_is_gone_on_with(
-    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def killed(*_: object) -> None:
+def test_a_training_that_was_cut_off_is_gone_on_with(asked: TrainingOptions) -> None:
+    def interrupted(_: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "_tune", killed)
     with pytest.raises(KeyboardInterrupt):
-        command(asked, lambda _: None)
-    monkeypatch.undo()
+        command(asked, interrupted)
     said: list[str] = []
     history = training._history(Folders.at(asked.data), asked, said.append)
     assert said == ["Going on with the training that was cut off (--fresh begins anew)."]

@@ -50,6 +50,47 @@ def test_a_rollup_that_comes_again_replaces_the_old_one(house: LakeFixture) -> N
     ]
 
 
+def issued(state: str, model: str | None = None) -> dict[str, Any]:
+    return {
+        "server": "a", "metric": "mem_used_pct", "issued_at": NOW, "made_at": NOW, "state": state,
+        "model": model,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_forecast_replaces_an_abstention_of_the_same_origin_and_never_the_reverse(
+    house: LakeFixture, together: bool
+) -> None:
+    rows = (issued("abstained"), issued("ok", "1"), issued("abstained"), issued("ok", "2"))
+    for i, row in enumerate(rows):
+        house.put("forecasts", [row], created_at=NOW + timedelta(microseconds=i))
+        if not together:
+            house.commit()
+    house.commit()
+    held = house.reader.query("SELECT state, model FROM forecasts").to_pylist()
+    assert held == [{"state": "ok", "model": "1"}]
+
+
+def test_the_first_of_two_abstentions_stays(house: LakeFixture) -> None:
+    for why in ("first", "second"):
+        house.put("forecasts", [issued("abstained") | {"why": why}])
+        house.commit()
+    assert house.reader.query("SELECT why FROM forecasts")["why"].to_pylist() == ["first"]
+
+
+def test_a_forecast_batch_that_comes_again_after_it_replaced_an_abstention_is_dropped(
+    house: LakeFixture,
+) -> None:
+    house.put("forecasts", [issued("abstained")])
+    house.commit()
+    path = house.put("forecasts", [issued("ok", "1")])
+    copy = path.read_bytes()
+    assert house.commit().rows["forecasts"] == 1
+    path.write_bytes(copy)
+    assert house.commit().repeated == 1
+    assert house.one("SELECT count(*) FROM forecasts") == 1
+
+
 def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(
     house: LakeFixture,
 ) -> None:

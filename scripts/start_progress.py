@@ -1,0 +1,138 @@
+"""How far the start of a data folder has come: samples, history still being loaded, forecasts."""
+
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage.config.settings import SettingsError, read_settings
+from storage.model.grid import MIN_CONTEXT_STEPS
+from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+from web.display import formatting
+from web.display.source_status import SourceStatus, read_sources
+
+__all__ = ["StartProgress", "progress_of", "read_progress"]
+
+COUNTS = """
+SELECT
+    (SELECT count(*) FROM servers) AS servers,
+    (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
+    (
+        SELECT count(DISTINCT server) FROM forecasts
+        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
+    ) AS forecasts
+"""
+# Why the newest forecasts abstained; no row before the forecast function has run.
+ABSTAINED = """
+SELECT mode(why) AS why
+FROM forecasts
+WHERE issued_at = (SELECT max(issued_at) FROM forecasts WHERE issued_at > now() - INTERVAL 1 HOUR)
+HAVING count(*) > 0
+"""
+REFUSED = """
+SELECT arg_max({'event': event, 'detail': detail}, ts) AS newest
+FROM models WHERE event IN ('serving', 'refused')
+"""
+# Servers whose samples suffice for a forecast, which is made once they are rolled up.
+SUFFICIENT = """
+SELECT count(*) AS servers FROM (
+    SELECT server FROM metrics
+    WHERE ts > now() - INTERVAL 24 HOUR
+    GROUP BY server
+    HAVING max(ts) > now() - INTERVAL 30 MINUTE
+        AND count(DISTINCT time_bucket(INTERVAL 5 MINUTE, ts)) > $least
+)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class StartProgress:
+    """Counts as of one look; `forecasts` is the number of servers that have one.
+
+    `loading` tells of each source that loads history. `obstacle` says why no forecast can come for
+    now; None while one may.
+    """
+
+    servers: int = 0
+    samples: int = 0
+    forecasts: int = 0
+    loading: tuple[str, ...] = field(default=())
+    obstacle: str | None = None
+
+    def __str__(self) -> str:
+        """The counts in a line."""
+        counts = f"{self.servers} servers, {self.samples:,} samples, forecasts for {self.forecasts}"
+        return "; ".join([counts, *self.loading])
+
+    @property
+    def ended(self) -> bool:
+        """Whether there are forecasts, or none can come for now."""
+        return bool(self.forecasts or self.obstacle is not None)
+
+    def outcome(self, url: str, seconds: float) -> str | None:
+        """Return the sentence that ends the start; None while forecasts are still to come."""
+        if self.forecasts:
+            return f"Ready after {seconds:.0f} s: {url}"
+        if self.obstacle is not None:
+            return f"Started after {seconds:.0f} s: {url}. No forecasts yet: {self.obstacle}"
+        return None
+
+
+def read_progress(data: Path) -> StartProgress:
+    """Return how far the start has come; nothing at all while there is no lake to read."""
+    try:
+        with closing(Reader.open(data)) as reader:
+            return progress_of(reader, data, datetime.now(UTC))
+    except (LakeMissing, LakeUnreadable, QueryFailed):  # the tables are being made
+        return StartProgress()
+
+
+def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
+    """Return how far the start has come in the lake of `reader`, as of `now`."""
+    counts = reader.query(COUNTS).to_pylist()[0]
+    if counts["forecasts"]:
+        return StartProgress(**counts)
+    sources = read_sources(reader, now)
+    loading = tuple(_loading(each, now) for each in sources if each.catching_up and _well(each))
+    obstacle = None
+    if not loading and not _awaited(data, sources):
+        obstacle = _obstacle(reader, sources)
+    return StartProgress(**counts, loading=loading, obstacle=obstacle)
+
+
+def _loading(source: SourceStatus, now: datetime) -> str:
+    assert source.catching_up is not None
+    reached = formatting.moment(source.catching_up.reached, now)
+    share = formatting.percent(source.catching_up.share(now))
+    return f"{source.source} loads history, up to {reached} ({share})"
+
+
+def _well(source: SourceStatus) -> bool:
+    return source.mood != "critical"
+
+
+def _awaited(data: Path, sources: tuple[SourceStatus, ...]) -> bool:
+    """Whether a source has yet to answer for the first time."""
+    try:
+        simulated = read_settings(data).sources.simulator.enabled
+    except SettingsError:  # its own process reports it
+        simulated = False
+    if simulated and "simulator" not in {each.source for each in sources}:
+        return True
+    return any(
+        each.event == "live" and each.last_sample is None and each.outcome is None
+        for each in sources
+    )
+
+
+def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...]) -> str | None:
+    abstained = reader.query(ABSTAINED)["why"].to_pylist()
+    if not abstained:
+        return None
+    newest = reader.query(REFUSED)["newest"][0].as_py()
+    if newest and newest["event"] == "refused":
+        return f"the model was refused: {newest['detail']}"
+    if reader.query(SUFFICIENT, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():
+        return None
+    failing = [f"{each.source}: {each.words}" for each in sources if not _well(each)]
+    return "; ".join(failing) or abstained[0]
