@@ -113,6 +113,6 @@ def backtest(**asked: Any) -> None:
     code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
     than that of the value 24 h before, or of the last value), and 2 for bad input.
     """
-    from scripts.cli.backtest import BacktestOptions, command
+    from scripts.cli.backtest_command import BacktestOptions, command
 
     sys.exit(command(BacktestOptions(**asked), click.echo))

@@ -16,7 +16,7 @@ from storage.model.metrics import METRICS
 from storage.model.schema import Schema, sql_type
 from storage.model.views import VIEWS
 
-__all__ = ["moment", "print_grid", "show_batch", "show_rows", "show_schema"]
+__all__ = ["format_time", "print_grid", "show_batch", "show_rows", "show_schema"]
 
 # Rows that a pipe or a file gets are never cut to a terminal's width.
 UNBOUNDED_COLUMNS = 10_000
@@ -93,13 +93,13 @@ def _text(value: Any) -> str:
     return "" if value is None else str(_plain(value))
 
 
-def moment(at: datetime) -> str:
-    """A time as people read it, in UTC."""
+def format_time(at: datetime) -> str:
+    """Return a time in UTC, such as `2026-05-06 12:00:30Z`."""
     return at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> Any:
-    return moment(value) if isinstance(value, datetime) else value
+    return format_time(value) if isinstance(value, datetime) else value
 
 
 def _flat(rows: pa.Table) -> pa.Table:
