@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from scripts.process_output import OutputPipe
 from scripts.procfile import PROCFILE, read_procfile
+from scripts.python_process import module_environment
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError
@@ -27,8 +28,6 @@ STEADY_S = 60  # what ran this long starts again without having to wait longer
 STOP_WITHIN_S = 10
 DRAIN_WITHIN_S = 2
 LOOK_AT_SETTINGS_EVERY_S = 1
-
-ROOMS = PROCFILE.parent
 
 Say = Callable[[str, str], None]
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
@@ -206,12 +205,9 @@ class BackOff:
 
 def _environment(folders: Folders) -> dict[str, str]:
     own_python = str(Path(sys.executable).parent)
-    # Ours come first: a `storage` of somebody else's may be on the path.
-    paths = [str(ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
+    return module_environment() | {
         "HOURSIGHT_DATA": str(folders.data),
         "PATH": f"{own_python}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -27,6 +27,7 @@ import click
 import duckdb
 import pyarrow as pa
 
+from scripts.python_process import module_command, module_environment
 from scripts.tools.postgres_server import Cluster, Proxy, kill_server, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
@@ -287,10 +288,10 @@ def _end(pid: int) -> None:
 
 @contextmanager
 def _workers() -> Iterator[_Workers]:
-    command = [sys.executable, "-m", "scripts.tools.crash_sweep", "fork"]
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as forker:
+        module_command("scripts.tools.crash_sweep", "fork"), env=module_environment(),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as forker:  # fmt: skip
         yield _Workers(forker)
         assert forker.stdin is not None
         forker.stdin.close()

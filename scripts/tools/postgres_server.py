@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from scripts.python_process import module_command, module_environment
+
 __all__ = ["Cluster", "Proxy", "kill_server", "missing"]
 
 START_S = 20.0
@@ -149,8 +151,8 @@ class Proxy:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.tools.postgres_server", str(cluster.port)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            module_command("scripts.tools.postgres_server", str(cluster.port)),
+            env=module_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.port = self._ask("port")
 

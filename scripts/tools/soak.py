@@ -27,6 +27,7 @@ import psutil
 
 from scripts.cli.function_list import runner_of, why
 from scripts.cli.output import print_grid
+from scripts.python_process import module_command, module_environment
 from storage.config.folders import Folders
 from storage.config.settings import (
     HostSettings,
@@ -165,7 +166,7 @@ def _running(data: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
         for name, module in ROOMS.items():
             with (data / f"{name}.log").open("wb") as log:
                 rooms[name] = subprocess.Popen(
-                    [sys.executable, "-m", *module, "--data", str(data)],
+                    module_command(*module, "--data", data), env=module_environment(),
                     stdout=log, stderr=subprocess.STDOUT,
                 )  # fmt: skip
         yield rooms

@@ -20,6 +20,7 @@ import psutil
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scripts.python_process import module_command, module_environment
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.lake.writer import Writer
@@ -111,12 +112,15 @@ def main(data: Path, now: datetime) -> dict[str, float]:
 @contextmanager
 def _writer(data: Path) -> Iterator[psutil.Process]:
     """The writer as it runs in the system, once it keeps the lake."""
-    command = [sys.executable, "-m", "storage", "--data", str(data)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    command = module_command("storage", "--data", data, "--log-format", "json")
+    with subprocess.Popen(
+        command, env=module_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
-        while "keeping" not in (line := process.stderr.readline()):
+        # Its first record says that it has opened the lake.
+        while '"logger":"storage.__main__"' not in (line := process.stderr.readline()):
             if not line:
-                raise RuntimeError("the writer has ended")
+                raise RuntimeError("the writer has ended: run 'python -m storage' to see why")
         threading.Thread(target=process.stderr.read, daemon=True).start()
         yield psutil.Process(process.pid)
         process.terminate()

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from functions.engine.forecaster import SHIPPED, Forecaster
 from model_export.parity_check import awkward_windows
 from model_export.train import load_checkpoint
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench import forecasters as peers
 from scripts.tools.bench.forecast_cycle import lake_of
 from scripts.tools.bench.measure import Figure, stopwatch
@@ -133,16 +134,17 @@ def cycle(data: Path, servers: int, goal_s: float) -> Iterator[Figure]:
     click.echo(f"a lake of {servers} servers …")
     lake_of(data, servers, NOON)
     now = (NOON + timedelta(seconds=40)).isoformat()
-    command = [sys.executable, "-m", "scripts.tools.bench.forecast_cycle", str(data), now]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    command = module_command("scripts.tools.bench.forecast_cycle", data, now)
+    done = subprocess.run(command, env=module_environment(), check=True, capture_output=True)
+    measured = json.loads(done.stdout)
     shutil.rmtree(data)
-    yield Figure(f"cycle of {servers} servers, window to commit", told["whole_s"], "s", goal_s)
-    yield Figure("… of it the function", told["function_s"], "s", goal_s)
+    yield Figure(f"cycle of {servers} servers, window to commit", measured["whole_s"], "s", goal_s)
+    yield Figure("… of it the function", measured["function_s"], "s", goal_s)
     yield Figure(
         "… CPU of function and writer, which other work stretches less",
-        told["cpu_s"], "s", 2 * goal_s,
+        measured["cpu_s"], "s", 2 * goal_s,
     )  # fmt: skip
-    yield Figure("… memory of the forecasting process", told["rss_mb"], "MiB", 600)
+    yield Figure("… memory of the forecasting process", measured["rss_mb"], "MiB", 600)
 
 
 def _start_s() -> float:

@@ -4,7 +4,6 @@ CPU is counted, too: unlike the time it takes, other work on the machine hardly 
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +23,7 @@ from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
 from functions.normalize.columns import projection
 from scripts.mongod import DATABASE, Mongod, running
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench.measure import Figure, quantile
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -151,10 +151,9 @@ class ProcessChain:
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        command = [sys.executable, "-m"]
         self._processes = [
             subprocess.Popen(
-                [*command, *module, "--data", str(data)],
+                module_command(*module, "--data", data), env=module_environment(),
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             for module in (["storage"], ["functions", "collector"])

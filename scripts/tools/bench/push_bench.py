@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ import numpy as np
 
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench.measure import Figure, median, quantile, stopwatch
 from storage.model.metrics import METRIC_NAMES
 
@@ -153,11 +153,13 @@ def _running(folder: Path) -> Iterator[int]:
     data, port = folder / "var", _free_port()
     data.mkdir()
     (data / "hoursight.toml").write_text(SETTINGS)
-    about = {**os.environ, "HOURSIGHT_DATA": str(data), "HOURSIGHT_PORT": str(port)}
+    environment = module_environment() | {
+        "HOURSIGHT_DATA": str(data), "HOURSIGHT_PORT": str(port),
+    }  # fmt: skip
     commands = (["storage"], ["functions", "collector"], ["web"])
     with contextlib.ExitStack() as stack:
         for command in commands:
-            stack.enter_context(_process([sys.executable, "-m", *command], about))
+            stack.enter_context(_process(module_command(*command), environment))
         _wait_for(lambda: (data / "feed.sock").exists() and _listens(port))
         yield port
 

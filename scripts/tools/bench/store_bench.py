@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.ports import free_port
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench.fleet_workload import STEP_S, issue, native, rolled_samples, samples
 from scripts.tools.bench.measure import Figure, interleaved, median, quantile, stopwatch
 from storage.config.folders import Folders
@@ -297,8 +297,9 @@ def visibility(data: Path, servers: int) -> Iterator[Figure]:
     folders = Folders.at(data).create()
     Writer.open(data).close()
     writer = subprocess.Popen(
-        [sys.executable, "-m", "storage", "--data", str(data)], stderr=subprocess.DEVNULL
-    )
+        module_command("storage", "--data", data), env=module_environment(),
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     reader = Reader.open(data)
     delays = []
     first = datetime.now(UTC) - timedelta(hours=1)
@@ -327,7 +328,7 @@ def memory(data: Path) -> Iterator[Figure]:
     )
     for name, module, goal_mb in PROCESSES:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module, "--data", str(data)],
+            module_command(*module, "--data", data), env=module_environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
