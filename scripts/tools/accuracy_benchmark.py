@@ -170,11 +170,11 @@ def _bands(results: Sequence[BenchmarkResult]) -> str:
     for result in results:
         marks = result.windows.struck
         both = marks.any() and not marks.all()
-        whole = result.scores(SERVED)
+        whole, named = result.scores(SERVED), result.benchmark_set.named
         rows.append([
             result.benchmark_set.name, _coverage(whole.over()),
             *(_coverage(result.scores(SERVED, m).over()) if both else "" for m in (~marks, marks)),
-            *(_coverage(whole.over(map(METRIC_NAMES.index, group))) if result.benchmark_set.named else ""
+            *(_coverage(whole.over(map(METRIC_NAMES.index, group))) if named else ""
               for group in GROUPS.values()),
         ])  # fmt: skip
     return _table(["held-out set", "all", "calm", "anomalous", *GROUPS], rows)
@@ -196,8 +196,8 @@ def _by_metric(result: BenchmarkResult) -> str:
         losses = {name: result.scores(name).over([place]).loss for name in others} | {SEASONAL: 1.0}
         best = min(losses, key=lambda name: losses[name])
         rows.append([
-            metric.name, _number(ours.loss), f"{_number(losses[best])} ({best})", _number(ours.error),
-            _coverage(ours),
+            metric.name, _number(ours.loss), f"{_number(losses[best])} ({best})",
+            _number(ours.error), _coverage(ours),
         ])  # fmt: skip
     return _table(["metric", "served, loss", "best other, loss", "median", "80 % / 96 %"], rows)
 
