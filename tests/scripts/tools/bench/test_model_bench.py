@@ -1,6 +1,6 @@
 from scripts.tools.bench.forecasters import flops
 from scripts.tools.bench.measure import Figure
-from scripts.tools.bench.model_bench import SOME, against
+from scripts.tools.bench.model_bench import PEER_SERVERS, compared
 
 
 def node(op: str, inputs: list[list[int]], output: list[int]) -> dict[str, object]:
@@ -25,6 +25,6 @@ def test_an_lstm_counts_both_its_products_and_other_steps_count_nothing() -> Non
 
 
 def test_a_peer_that_forecast_some_servers_is_compared_by_servers_a_cpu_second() -> None:
-    figure: Figure = against("a peer", 5, servers=1000, ours_s=0.5, peer_s=SOME / 400)
+    figure: Figure = compared("a peer", 5, servers=1000, ours_s=0.5, peer_s=PEER_SERVERS / 400)
     assert (figure.ratio, figure.met) == (5.0, True)
-    assert not against("a peer", 5, servers=1000, ours_s=0.51, peer_s=SOME / 400).met
+    assert not compared("a peer", 5, servers=1000, ours_s=0.51, peer_s=PEER_SERVERS / 400).met
