@@ -121,8 +121,10 @@ def _writer(data: Path) -> Iterator[psutil.Process]:
             if not line:
                 raise RuntimeError("the writer has ended: run 'python -m storage' to see why")
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield psutil.Process(process.pid)
-        process.terminate()
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":
