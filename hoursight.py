@@ -11,8 +11,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -120,7 +124,7 @@ def _is_below(module: ModuleType, root: Path) -> bool:
 
 
 class Lake:
-    """A read-only view of one lake, beside the running system; needs no server."""
+    """A connection to one lake, beside the running system; needs no server."""
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
@@ -128,9 +132,12 @@ class Lake:
     def sql(self, text: str, **parameters: Any) -> pa.Table:
         """Return the rows of one SELECT as Arrow; `$name` stands for the parameter `name`.
 
-        Raises QueryFailed.
+        Ctrl-C ends it. Raises QueryFailed, and StatementRefused for a statement that is more than a
+        read.
         """
-        return self._reader.query(text, **parameters)
+        # In a thread of its own: the engine hears no Ctrl-C in the one that calls it.
+        with self._reader.start(text, **parameters) as running:
+            return running.rows()
 
     def close(self) -> None:
         """Close the lake."""
@@ -143,16 +150,18 @@ class Lake:
         self.close()
 
 
-def connect(data: Path | str | None = None) -> Lake:
+def connect(data: Path | str | None = None, *, unrestricted: bool = False) -> Lake:
     """Open the lake in folder `data`, by default `HOURSIGHT_DATA`, else `var`.
 
-    Raises LakeMissing and LakeUnreadable.
+    SQL is read-only: one SELECT or EXPLAIN, and functions that only compute or read. With
+    `unrestricted`, everything that DuckDB does runs, also what writes or deletes files. Raises
+    LakeMissing and LakeUnreadable.
     """
     _import_own("storage")
     from storage.config.folders import default_data
     from storage.query.reader import Reader
 
-    return Lake(Reader.open(data or default_data()))
+    return Lake(Reader.open(data or default_data(), unrestricted=unrestricted))
 
 
 def call(
@@ -179,10 +188,11 @@ def call(
 def main(arguments: list[str] | None = None) -> None:
     """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
     _import_own(*ROOMS)
-    import click
+    with _interrupt_ends_process():
+        import click
 
-    from scripts.cli import cli
-    from storage.errors import HoursightError
+        from scripts.cli import cli
+        from storage.errors import HoursightError
 
     try:
         cli(arguments, standalone_mode=False)
@@ -196,6 +206,20 @@ def main(arguments: list[str] | None = None) -> None:
     except HoursightError as error:
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def _interrupt_ends_process() -> Iterator[None]:
+    """Ctrl-C while modules load: the import system would lose a KeyboardInterrupt at times."""
+    main_thread = threading.current_thread() is threading.main_thread()
+    if not main_thread or signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 if __name__ == "__main__":

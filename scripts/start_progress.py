@@ -19,14 +19,17 @@ SELECT
     (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
     (
         SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > now() - INTERVAL 1 HOUR
+        WHERE p50 IS NOT NULL AND issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
     ) AS forecasts
 """
 # Why the newest forecasts abstained; no row before the forecast function has run.
 ABSTAINED = """
 SELECT mode(why) AS why
 FROM forecasts
-WHERE issued_at = (SELECT max(issued_at) FROM forecasts WHERE issued_at > now() - INTERVAL 1 HOUR)
+WHERE issued_at = (
+    SELECT max(issued_at) FROM forecasts
+    WHERE issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
+)
 HAVING count(*) > 0
 """
 REFUSED = """
@@ -37,9 +40,9 @@ FROM models WHERE event IN ('serving', 'refused')
 SUFFICIENT = """
 SELECT count(*) AS servers FROM (
     SELECT server FROM metrics
-    WHERE ts > now() - INTERVAL 24 HOUR
+    WHERE ts > $now - INTERVAL 24 HOUR AND ts <= $now
     GROUP BY server
-    HAVING max(ts) > now() - INTERVAL 30 MINUTE
+    HAVING max(ts) > $now - INTERVAL 30 MINUTE
         AND count(DISTINCT time_bucket(INTERVAL 5 MINUTE, ts)) > $least
 )
 """
@@ -89,14 +92,14 @@ def read_progress(data: Path) -> StartProgress:
 
 def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
     """Return how far the start has come in the lake of `reader`, as of `now`."""
-    counts = reader.query(COUNTS).to_pylist()[0]
+    counts = reader.query(COUNTS, now=now).to_pylist()[0]
     if counts["forecasts"]:
         return StartProgress(**counts)
     sources = read_sources(reader, now)
     loading = tuple(_loading(each, now) for each in sources if each.catching_up and _well(each))
     obstacle = None
     if not loading and not _awaited(data, sources):
-        obstacle = _obstacle(reader, sources)
+        obstacle = _obstacle(reader, sources, now)
     return StartProgress(**counts, loading=loading, obstacle=obstacle)
 
 
@@ -125,14 +128,14 @@ def _awaited(data: Path, sources: tuple[SourceStatus, ...]) -> bool:
     )
 
 
-def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...]) -> str | None:
-    abstained = reader.query(ABSTAINED)["why"].to_pylist()
+def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...], now: datetime) -> str | None:
+    abstained = reader.query(ABSTAINED, now=now)["why"].to_pylist()
     if not abstained:
         return None
     newest = reader.query(REFUSED)["newest"][0].as_py()
     if newest and newest["event"] == "refused":
         return f"the model was refused: {newest['detail']}"
-    if reader.query(SUFFICIENT, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():
+    if reader.query(SUFFICIENT, now=now, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():
         return None
     failing = [f"{each.source}: {each.words}" for each in sources if not _well(each)]
     return "; ".join(failing) or abstained[0]

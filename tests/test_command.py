@@ -81,6 +81,19 @@ def test_sql_that_cannot_run_is_told_in_the_engines_words(
     assert "Traceback" not in err
 
 
+def test_sql_that_is_more_than_a_read_needs_a_flag(
+    run: Run, filled: LakeFixture, tmp_path: Path
+) -> None:
+    target, data = tmp_path / "out.csv", str(filled.folders.data)
+    statement = f"COPY metrics TO '{target}'"
+    code, _, err = run("sql", "--data", data, statement)
+    assert (code, target.exists()) == (1, False)
+    assert "COPY statement refused, SQL is read-only here" in err
+    assert "hoursight sql --unrestricted" in err
+    assert run("sql", "--data", data, "--unrestricted", statement)[0] == 0
+    assert "ppdb001" in target.read_text()
+
+
 def test_a_folder_without_a_lake_is_told_with_the_remedy(run: Run, tmp_path: Path) -> None:
     code, _, err = run("sql", "--data", str(tmp_path), "SELECT 1")
     assert code == 1

@@ -69,7 +69,7 @@ def test_what_is_written_for_users_names_no_room(path: Path) -> None:
 
 def test_the_page_on_functions_lists_every_public_name() -> None:
     text = (ROOT / "docs" / "functions.md").read_text()
-    section = text[text.index("## What it imports") : text.index("## Three examples")]
+    section = text[text.index("## Imports") : text.index("## Three examples")]
     listed = set(re.findall(r"`(\w+)(?:\([^`]*\))?`", section))
     assert set(hoursight.__all__) - {"Lake", "main"} <= listed
 

@@ -1,7 +1,6 @@
 """The site: how its parts are put together, and how it answers when something is wrong."""
 
 import logging
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFail
 from web.live import Live, live
 from web.pages import fleet_page, server_page, sources_page
 from web.pages.server_page import ServerNotFound
-from web.rendering import STATIC, AnyRequest, page
+from web.rendering import STATIC, AnyRequest, page, time_of
 
 __all__ = ["create_app"]
 
@@ -59,6 +58,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         guards=[admitted],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
+            "request_time": Provide(time_of, sync_to_thread=False),
             "live": Provide(lambda: pages, sync_to_thread=False),
         },
         lifespan=[pages.watching],
@@ -114,7 +114,7 @@ def _answer(
         body = rejection_json(status_code, headline, context.get("remedy", ""))
         return Response(body, status_code=status_code, media_type=MediaType.JSON)
     return page(
-        request, name, status_code=status_code, now=datetime.now(UTC), headline=headline,
+        request, name, status_code=status_code, now=time_of(request), headline=headline,
         **context,
     )  # fmt: skip
 
@@ -125,7 +125,7 @@ def _lake(request: AnyRequest) -> LakeSession:
 
 
 def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
-    folders, now = _lake(request).folders, datetime.now(UTC)
+    folders, now = _lake(request).folders, time_of(request)
     return _answer(
         request, "waiting", 503 if _wants_data(request) else 200, str(error),
         data=folders.data, troubles=list(writer_problem(folders, now)),
@@ -134,7 +134,7 @@ def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
 
 def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
     log.error("the lake cannot be read: %s", error)
-    folders, now = _lake(request).folders, datetime.now(UTC)
+    folders, now = _lake(request).folders, time_of(request)
     return _answer(
         request, "trouble", 503, "The lake cannot be read", detail=str(error), data=folders.data,
         remedy=(

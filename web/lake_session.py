@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from storage.config.folders import Folders
+from storage.model.views import as_of_now
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from storage.query.shared_reader import SharedReader
 
@@ -42,5 +43,5 @@ class LakeSession:
 
 @cache
 def sql(name: str) -> str:
-    """The statement in `web/sql/NAME.sql`."""
-    return (_SQL / f"{name}.sql").read_text()
+    """The statement in `web/sql/NAME.sql`; a view in it is as of the parameter `$now`."""
+    return as_of_now((_SQL / f"{name}.sql").read_text())

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,14 +17,21 @@ from web.display.metric_display import display_of
 from web.display.system_status import Problem
 from web.lake_session import LakeSession
 
-__all__ = ["STATIC", "AnyRequest", "TheLake", "page"]
+__all__ = ["STATIC", "AnyRequest", "TheLake", "TheTime", "page", "time_of"]
 
 AnyRequest = Request[Any, Any, Any]
 TheLake = NamedDependency[LakeSession]
+TheTime = NamedDependency[datetime]
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 _HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+
+
+def time_of(request: AnyRequest) -> datetime:
+    """The time that a request is about: the same one for all of its queries and its page."""
+    now: datetime = request.scope["state"].setdefault("hoursight_now", datetime.now(UTC))
+    return now
 
 
 def page(

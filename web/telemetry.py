@@ -180,7 +180,9 @@ class Telemetry:
 
     def _gather_samples(self, reader: Reader, now: datetime) -> None:
         latest = reader.latest(now - REPORTING, now)["ts"].to_pylist()
-        newest = max(latest) if latest else reader.query(sql("newest_sample"))["ts"][0].as_py()
+        newest = (
+            max(latest) if latest else reader.query(sql("newest_sample"), now=now)["ts"][0].as_py()
+        )
         self._gathered |= {"latest": latest, "newest": newest}
 
     def _gather_servers(self, reader: Reader, _: datetime) -> None:

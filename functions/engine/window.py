@@ -57,6 +57,8 @@ class Window:
         self, issued_at: datetime, silent: timedelta, after: str, limit: int
     ) -> list[str]:
         """Up to `limit` servers after `after` that a forecast from `issued_at` is due for."""
+        from storage.query import windows
+
         return windows.unforecast(self.reader, issued_at, silent, after, limit)
 
     def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:

@@ -13,6 +13,7 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
 from storage.model.names import is_name
+from storage.model.views import as_of_now
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["Finding", "examine", "findings"]
@@ -20,6 +21,15 @@ __all__ = ["Finding", "examine", "findings"]
 LEAST_FREE_GB = 1.0
 STALE_S = 60
 BACKLOG_S = 30
+
+SEEN = as_of_now("SELECT server, last_seen FROM {fleet_now} AS fleet_now")
+FORECAST_STATES = as_of_now("""
+SELECT
+    count(*) AS servers, count(*) FILTER (forecast_state = 'ok') AS ok,
+    count(*) FILTER (forecast_state = 'early') AS early,
+    mode(forecast_why) FILTER (forecast_state = 'abstained') AS why
+FROM {fleet_now} AS fleet_now
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +74,9 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
         yield _writer(data, now)
         yield _samples(reader, now)
-        yield _forecasts(reader)
+        yield _forecasts(reader, now)
         yield from _names(reader)
-        yield from _functions(reader)
+        yield from _functions(reader, now)
 
 
 def _settings(data: Path) -> Finding:
@@ -111,7 +121,7 @@ def _writer(data: Path, now: datetime) -> Finding:
 
 
 def _samples(reader: Reader, now: datetime) -> Finding:
-    rows = reader.query("SELECT server, last_seen FROM fleet_now").to_pylist()
+    rows = reader.query(SEEN, now=now).to_pylist()
     newest = max((row["last_seen"] for row in rows if row["last_seen"]), default=None)
     if newest is None:
         return Finding("samples", "none yet", "turn a source on in hoursight.toml, start it")
@@ -128,12 +138,8 @@ def _age_s(moment: datetime, now: datetime) -> float:
     return max(0.0, (now - moment).total_seconds())
 
 
-def _forecasts(reader: Reader) -> Finding:
-    rows = reader.query(
-        "SELECT count(*) AS servers, count(*) FILTER (forecast_state = 'ok') AS ok, "
-        "count(*) FILTER (forecast_state = 'early') AS early, "
-        "mode(forecast_why) FILTER (forecast_state = 'abstained') AS why FROM fleet_now"
-    ).to_pylist()[0]
+def _forecasts(reader: Reader, now: datetime) -> Finding:
+    rows = reader.query(FORECAST_STATES, now=now).to_pylist()[0]
     text = f"{rows['ok']} of {rows['servers']} servers, {rows['early']} early"
     if rows["ok"] + rows["early"]:
         return Finding("forecasts", text)
@@ -153,10 +159,11 @@ def _names(reader: Reader) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _functions(reader: Reader) -> Iterator[Finding]:
+def _functions(reader: Reader, now: datetime) -> Iterator[Finding]:
     rows = reader.query(
-        "SELECT function, ts, outcome, error FROM runs WHERE ts > now() - INTERVAL 1 DAY "
-        "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function"
+        "SELECT function, ts, outcome, error FROM runs WHERE ts > $now - INTERVAL 1 DAY "
+        "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function",
+        now=now,
     )
     for row in rows.to_pylist():
         failed = row["error"] is not None

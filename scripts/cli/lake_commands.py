@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.interrupts import Interrupts
 
 
 @cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
@@ -19,14 +20,25 @@ from scripts.cli.group import cli, data_option
     show_default=True,
     help="How to print the rows.",
 )
-def sql(data: Path, statement: str, form: str) -> None:
-    """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it."""
-    from scripts.cli.output import show_rows
-    from scripts.cli.progress import rows_of
-    from storage.query.reader import Reader
+@click.option(
+    "--unrestricted",
+    is_flag=True,
+    help="Run any SQL that DuckDB runs, also what writes or deletes files.",
+)
+def sql(data: Path, statement: str, form: str, unrestricted: bool) -> None:
+    """Run one SQL SELECT over the lake, beside the running system. Ctrl-C ends it.
 
-    with closing(Reader.open(data)) as reader:
-        show_rows(rows_of(reader, statement), form)
+    STATEMENT is read-only: a SELECT or EXPLAIN with functions that only compute or read. It may
+    read CSV, Parquet and JSON files of this machine. COPY, several statements, and functions that
+    change files or settings are refused without --unrestricted.
+    """
+    with Interrupts() as interrupts:
+        from scripts.cli.output import show_rows
+        from scripts.cli.progress import rows_of
+        from storage.query.reader import Reader
+
+        with closing(Reader.open(data, unrestricted=unrestricted)) as reader:
+            show_rows(rows_of(reader, statement, interrupts), form)
 
 
 @cli.command(epilog="Example: hoursight schema forecasts")

@@ -1,9 +1,10 @@
-"""A query in a terminal: a bar on stderr while it takes its time, and Ctrl-C that ends it."""
+"""A query in a terminal: a bar on stderr while it takes its time; a signal ends it."""
 
 import pyarrow as pa
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from scripts.interrupts import Interrupts
 from storage.query.query_handle import QueryHandle
 from storage.query.reader import Reader
 
@@ -14,10 +15,10 @@ PATIENCE_S = 1.0
 LOOK_EVERY_S = 0.1
 
 
-def rows_of(reader: Reader, statement: str) -> pa.Table:
-    """The rows of a statement."""
+def rows_of(reader: Reader, statement: str, interrupts: Interrupts) -> pa.Table:
+    """The rows of a statement; exits when it was interrupted."""
     console = Console(stderr=True)
-    with reader.start(statement) as running:
+    with reader.start(statement) as running, interrupts.cancelling(running.interrupt):
         try:
             return running.rows(PATIENCE_S if console.is_terminal else None)
         except TimeoutError:

@@ -35,12 +35,12 @@ from functions.simulator.simulated_series import simulate
 from model_export.calibration import calibrate
 from model_export.export import SHIPPED, export
 from model_export.network import ForecastNetwork, Shape
-from model_export.parity_check import forecasting, unexported
+from model_export.parity_check import onnx_forecast, torch_forecast
 from model_export.train import (
     ENDLESS,
     Checkpoint,
+    EarlyStopping,
     Recipe,
-    Watch,
     load_checkpoint,
     save_checkpoint,
     train,
@@ -229,7 +229,7 @@ def _validation_loss(real: Path) -> Callable[[ForecastNetwork], float]:
     sets = validation(real)
 
     def loss(network: ForecastNetwork) -> float:
-        forecast = unexported(network)
+        forecast = torch_forecast(network)
         by_set = {
             name: score(forecast(part.context, part.week_minute, part.profile), part)
             for name, part in sets.items()
@@ -260,7 +260,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{factors.min():.2f} to {factors.max():.2f}, {factors.mean((0, 1)).round(3)}"
     )
     if options.without_transformer or options.without:
-        scores({"model": unexported(checkpoint.network)}, held_out(options.real, options.seed))
+        scores({"model": torch_forecast(checkpoint.network)}, held_out(options.real, options.seed))
     else:
         _publish(checkpoint, options)
     _print(f"{(time.monotonic() - began) / 60:.1f} min in all")
@@ -278,9 +278,9 @@ def _trained(options: argparse.Namespace) -> Checkpoint:
         recipe,
         Shape(transformer=not options.without_transformer),
         start=load_checkpoint(options.start) if options.start else None,
-        say=_log,
-        watch=Watch(_validation_loss(options.real), every=400, patience=1_000),
-        keep=keep,
+        on_progress=_log,
+        early_stopping=EarlyStopping(_validation_loss(options.real), every=400, patience=1_000),
+        progress_file=keep,
     )
 
 
@@ -293,7 +293,7 @@ def _publish(checkpoint: Checkpoint, options: argparse.Namespace) -> None:
         + (" --from FILE" if options.start else "")
     )
     export(checkpoint, options.out, now, command=command)
-    candidates = {"model": forecasting(options.out), **baselines()}
+    candidates = {"model": onnx_forecast(options.out), **baselines()}
     table = scores(candidates, held_out(options.real, options.seed))
     card = export(checkpoint, options.out, now, table, command)
     _print(f"{options.out}: {options.out.stat().st_size} bytes, parity in σ {card['parity_sigma']}")

@@ -1,7 +1,7 @@
 """What the writer remembers of the lake, so that an everyday commit need not ask it."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from storage.inbox.commit_batch import Spans
 from storage.inbox.segment import Provenance
@@ -48,7 +48,7 @@ class CommittedBatches:
 
     def _load(self) -> None:
         newest = self._connection.value("SELECT max(ts) FROM segments")
-        self._since: datetime = (newest or self._connection.value("SELECT now()")) - REMEMBERED
+        self._since: datetime = (newest or datetime.now(UTC)) - REMEMBERED
         self._recent: set[str] = self._connection.column(
             "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
         )

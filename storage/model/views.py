@@ -1,6 +1,10 @@
-"""The views for people: what each shows and what its columns mean; their SQL is in sql/views."""
+"""The views for people: what each shows and what its columns mean; their SQL is in sql/views.
 
-from collections.abc import Sequence
+A view shows the present. The same text serves a query about another time: in it `{now}` is the
+time, `{until}` the time of the last row that counts, and `{name}` another view.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +13,11 @@ import pyarrow as pa
 from storage.model.grid import QUANTILE_COLUMNS, QUANTILES
 from storage.model.schema import TIMESTAMP, Column, table
 
-__all__ = ["VIEWS", "View"]
+__all__ = ["VIEWS", "View", "as_of_now"]
 
+# Rows from a clock that is ahead count in the views, and not in a query about a given time.
+_PRESENT = {"now": "now()", "until": "TIMESTAMPTZ 'infinity'"}
+_AS_OF = {"now": "$now", "until": "$now"}
 _FOLDER = Path(__file__).parents[1] / "sql" / "views"
 
 
@@ -22,14 +29,19 @@ class View:
     columns: tuple[Column, ...]
 
     @property
-    def sql(self) -> str:
-        """The text of its query."""
+    def text(self) -> str:
+        """Its query, with the times and other views still to be filled in."""
         return (_FOLDER / f"{self.name}.sql").read_text()
+
+    @property
+    def sql(self) -> str:
+        """The query of the view itself."""
+        return _filled(self.text, _PRESENT | {view.name: view.name for view in VIEWS})
 
     @property
     def purpose(self) -> str:
         """What it shows."""
-        return self.sql.split("\n", 1)[0].removeprefix("-- ")
+        return self.text.split("\n", 1)[0].removeprefix("-- ")
 
 
 def _of(source: str, *names: str) -> tuple[Column, ...]:
@@ -84,3 +96,17 @@ VIEWS: Sequence[View] = (
         ),
     ),
 )
+
+
+def as_of_now(sql: str) -> str:
+    """The query `sql` with each `{view}` replaced by a subquery that shows it as of `$now`."""
+    filled = dict(_AS_OF)
+    for view in VIEWS:  # each after those that it builds on
+        filled[view.name] = f"(\n{_filled(view.text, filled)})"
+    return _filled(sql, filled)
+
+
+def _filled(text: str, pieces: Mapping[str, str]) -> str:
+    for name, piece in pieces.items():
+        text = text.replace("{" + name + "}", piece)
+    return text

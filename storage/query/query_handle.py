@@ -21,12 +21,25 @@ AGAIN_S = 0.02
 class QueryHandle:
     """A query that runs while the caller looks on; leaving the context ends it."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, work: Callable[[], pa.Table]) -> None:
-        self._cursor = cursor
+    def __init__(
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        work: Callable[[], pa.Table],
+        release: Callable[[], None],
+    ) -> None:
+        self._closed = False
+        self._cursor, self._release = cursor, release
         self._cursor.execute(MEASURED)
         self._future: Future[pa.Table] = Future()
-        self._thread = threading.Thread(target=self._go, args=(work,), daemon=True, name="query")
-        self._thread.start()
+        # It does not know this object, which goes, and ends the query, when nobody has it.
+        self._thread = threading.Thread(
+            target=_run, args=(work, self._future), daemon=True, name="query"
+        )
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C comes here too
+            self.close()
+            raise
 
     def rows(self, within_s: float | None = None) -> pa.Table:
         """All rows, or TimeoutError when they are not there in time; raises QueryFailed."""
@@ -38,6 +51,10 @@ class QueryHandle:
         percent = self._cursor.query_progress()
         return percent / 100 if percent >= 0 else None
 
+    def interrupt(self) -> None:
+        """End the query; without effect before the engine has begun it, so repeat until it ends."""
+        self._cursor.interrupt()
+
     def __enter__(self) -> "QueryHandle":
         return self
 
@@ -47,13 +64,32 @@ class QueryHandle:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        while self._thread.is_alive():
-            self._cursor.interrupt()
-            self._thread.join(AGAIN_S)
-        self._cursor.close()
+        self.close()
 
-    def _go(self, work: Callable[[], pa.Table]) -> None:
+    def __del__(self) -> None:
+        if not self._closed:
+            self.close()
+
+    def close(self) -> None:
+        """End the query and wait until it has ended."""
+        self._closed = True
         try:
-            self._future.set_result(work())
-        except Exception as error:  # whoever asks for the rows gets it
-            self._future.set_exception(error)
+            _end(self._thread, self._cursor)
+        except BaseException:  # a second Ctrl-C is not to leave the query alone
+            ending = (self._thread, self._cursor)
+            threading.Thread(target=_end, args=ending, daemon=True, name="query end").start()
+            raise
+        self._release()
+
+
+def _run(work: Callable[[], pa.Table], future: "Future[pa.Table]") -> None:
+    try:
+        future.set_result(work())
+    except Exception as error:  # whoever asks for the rows gets it
+        future.set_exception(error)
+
+
+def _end(thread: threading.Thread, cursor: duckdb.DuckDBPyConnection) -> None:
+    while thread.is_alive():
+        cursor.interrupt()
+        thread.join(AGAIN_S)

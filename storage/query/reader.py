@@ -21,8 +21,14 @@ from storage.lake.duckdb_errors import concerns_disk, is_damage, is_transient
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.query_handle import QueryHandle
+from storage.query.read_only import (
+    Definitions,
+    StatementCheck,
+    StatementRefused,
+    confine,
+)
 
-__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader"]
+__all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader", "StatementRefused"]
 
 
 log = logging.getLogger(__name__)
@@ -34,28 +40,42 @@ SHOWN_CHARS = 200  # of a query's text
 class Reader:
     """A read-only view of one lake, safe to share between threads.
 
-    Each query sees the newest commit, and its result is fetched whole.
+    Each query sees the newest commit, and its result is fetched whole. `check` decides which
+    statements run; without one, all do.
     """
 
     def __init__(
-        self, folders: Folders, home: LakeLocation, connection: duckdb.DuckDBPyConnection
+        self,
+        folders: Folders,
+        home: LakeLocation,
+        connection: duckdb.DuckDBPyConnection,
+        check: StatementCheck | None,
     ) -> None:
         self.folders = folders
         self._home = home
         self._identity = home.catalog.identity()
         self._connection = connection
+        self._check = check
         self._cursor_lock = threading.Lock()
         self._idle: list[duckdb.DuckDBPyConnection] = []
         self.rows_read = 0
 
     @classmethod
-    def open(cls, data: Path | str) -> "Reader":
-        """Open the lake in folder `data`; LakeMissing says when there is none yet."""
+    def open(cls, data: Path | str, *, unrestricted: bool = False) -> "Reader":
+        """Open the lake in folder `data`; LakeMissing says when there is none yet.
+
+        An unrestricted reader runs whatever DuckDB does: several statements, COPY, functions that
+        delete files, extensions. The tables of the lake stay read-only all the same.
+        """
         folders = Folders.at(data)
         with ExitStack() as undo:
             connection = attach_reader(folders)
             undo.callback(connection.close)
-            reader = cls(folders, lake_location(folders), connection)
+            check = None
+            if not unrestricted:
+                confine(connection)
+                check = StatementCheck(connection.cursor())
+            reader = cls(folders, lake_location(folders), connection, check)
             undo.pop_all()
         log.debug("reader of %s opened", folders.data)
         return reader
@@ -64,6 +84,8 @@ class Reader:
         """Let go of the lake."""
         for cursor in self._idle:
             cursor.close()
+        if self._check is not None:
+            self._check.close()
         self._connection.close()
         log.debug("reader of %s closed", self.folders.data)
 
@@ -74,16 +96,16 @@ class Reader:
     def query(self, sql: str, /, **parameters: Any) -> pa.Table:
         """The result of one statement; `$name` in it stands for the parameter `name`.
 
-        Raises QueryFailed with the engine's words.
+        Raises QueryFailed with the engine's words, and StatementRefused, which is one, for SQL that
+        is more than a read.
         """
         return self._settled(partial(self._run, sql, parameters))
 
     def start(self, sql: str, /, **parameters: Any) -> QueryHandle:
         """The same, to be watched and ended while it runs."""
-        cursor = self._cursor()
-        return QueryHandle(
-            cursor, partial(self._settled, partial(self._run_on, cursor, sql, parameters))
-        )
+        cursor = self._taken_cursor()
+        work = partial(self._settled, partial(self._run_on, cursor, sql, parameters))
+        return QueryHandle(cursor, work, partial(self._idle.append, cursor))
 
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
@@ -116,7 +138,7 @@ class Reader:
         with self._undisturbed():
             cursor = self._begun()
             try:
-                yield _Pinned(self.folders, self._home, cursor)
+                yield _Pinned(self.folders, self._home, cursor, self._check)
             finally:
                 with suppress(duckdb.Error):  # a lost server has ended the transaction
                     cursor.execute("ROLLBACK")
@@ -168,21 +190,39 @@ class Reader:
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
         with self._undisturbed():
-            rows = _executed(cursor, sql, parameters)
+            return self._execute(cursor, sql, parameters)
+
+    def _execute(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
+    ) -> pa.Table:
+        if self._check is not None:
+            self._check.verify(sql, self._definitions(self._check))
+        began = time.perf_counter()
+        rows = cursor.execute(sql, parameters or None).to_arrow_table()
+        took_s = time.perf_counter() - began
+        if took_s > SLOW_S:
+            text = " ".join(sql.split())[:SHOWN_CHARS]
+            log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
         self.rows_read += rows.num_rows
         return rows
+
+    def _definitions(self, check: StatementCheck) -> Definitions:
+        return check.definitions()
 
     @contextmanager
     def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
         """One that no other thread uses; making one anew costs as much as a small query."""
-        try:
-            cursor = self._idle.pop()
-        except IndexError:
-            cursor = self._cursor()
+        cursor = self._taken_cursor()
         try:
             yield cursor
         finally:
             self._idle.append(cursor)
+
+    def _taken_cursor(self) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._cursor()
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._cursor_lock:
@@ -197,18 +237,13 @@ class Reader:
 class _Pinned(Reader):
     """Works on the one connection that holds the transaction: a new cursor would be outside it."""
 
+    _seen: Definitions | None = None
+
+    def _definitions(self, check: StatementCheck) -> Definitions:
+        # A snapshot does not change.
+        self._seen = self._seen or check.definitions()
+        return self._seen
+
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         with self._cursor_lock:
-            rows = _executed(self._connection, sql, parameters)
-        self.rows_read += rows.num_rows
-        return rows
-
-
-def _executed(cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]) -> pa.Table:
-    began = time.perf_counter()
-    rows = cursor.execute(sql, parameters or None).to_arrow_table()
-    took_s = time.perf_counter() - began
-    if took_s > SLOW_S:
-        text = " ".join(sql.split())[:SHOWN_CHARS]
-        log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
-    return rows
+            return self._execute(self._connection, sql, parameters)

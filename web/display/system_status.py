@@ -95,9 +95,9 @@ class SystemStatus:
 
 def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStatus:
     """Ask the lake and the data folder how the system fares."""
-    newest = _scalar(reader, "newest_sample")
-    outages = [_outage(row) for row in reader.query(sql("outages")).to_pylist()]
-    refusal = _refusal(reader)
+    newest = _scalar(reader, "newest_sample", now)
+    outages = [_outage(row) for row in reader.query(sql("outages"), now=now).to_pylist()]
+    refusal = _refusal(reader, now)
     troubles = [
         *_model_trouble(refusal),
         *_down(outages, now),
@@ -175,8 +175,8 @@ def _stale(newest: datetime | None, now: datetime) -> Iterator[Problem]:
     )
 
 
-def _refusal(reader: Reader) -> dict[str, Any] | None:
-    told: dict[str, Any] | None = reader.query(sql("model")).column("told")[0].as_py()
+def _refusal(reader: Reader, now: datetime) -> dict[str, Any] | None:
+    told: dict[str, Any] | None = reader.query(sql("model"), now=now).column("told")[0].as_py()
     return told if told and told["event"] == "refused" else None
 
 
@@ -184,6 +184,6 @@ def _outage(row: dict[str, Any]) -> Outage:
     return Outage(row["process"], row["ended_at"], row["back_at"], row["detail"] or "")
 
 
-def _scalar(reader: Reader, name: str) -> datetime | None:
-    value: datetime | None = reader.query(sql(name)).column(0)[0].as_py()
+def _scalar(reader: Reader, name: str, now: datetime) -> datetime | None:
+    value: datetime | None = reader.query(sql(name), now=now).column(0)[0].as_py()
     return value

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from web.display.server_status import RUNGS, ServerStatus, standing
 from web.display.svg import Values, line_path, rows_of
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
-from web.rendering import AnyRequest, TheLake, page
+from web.rendering import AnyRequest, TheLake, TheTime, page
 
 __all__ = ["ROUTES", "FleetFilter", "FleetRow", "FleetView", "read_fleet"]
 
@@ -91,7 +91,7 @@ def read_fleet(lake: LakeSession, asked: FleetFilter, now: datetime) -> FleetVie
     """The fleet in one snapshot, worst first."""
     with lake.snapshot() as reader:
         status = system_status(reader, lake.folders, now)
-        rows = reader.query(sql("fleet")).to_pylist()
+        rows = reader.query(sql("fleet"), now=now).to_pylist()
         servers = [_judged(standing(row, now), status) for row in rows]
         servers = with_loading(servers, reader, now)
         sparks = _Sparks(reader, now, _newest_forecast(servers))
@@ -175,36 +175,35 @@ def _past_lines(slots: pa.Table) -> dict[tuple[str, str], Values]:
 def fleet_page(
     request: AnyRequest,
     lake: TheLake,
+    request_time: TheTime,
     q: FromQuery[str] = "",
     profile: FromQuery[str] = "",
     severity: FromQuery[str] = "",
     show: FromQuery[int] = PAGE_ROWS,
 ) -> Response[str]:
     """The page, or only its board when htmx asks for it."""
-    now = datetime.now(UTC)
-    fleet = read_fleet(lake, FleetFilter(q, profile, severity, max(1, show)), now)
+    fleet = read_fleet(lake, FleetFilter(q, profile, severity, max(1, show)), request_time)
     name = "fleet" if fleet.total else "waiting"
     return page(
-        request, name, now=now, fleet=fleet, status=fleet.status,
+        request, name, now=request_time, fleet=fleet, status=fleet.status,
         troubles=fleet.status.troubles,
         rungs=RUNGS, profiles=PROFILE_NAMES, data=lake.folders.data,
     )  # fmt: skip
 
 
 @get(exports.paths("/fleet"), summary="The fleet as data")
-async def fleet_twin(request: AnyRequest, lake: TheLake) -> Response[bytes]:
+async def fleet_twin(request: AnyRequest, lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """The view `fleet_now` with the readings shown first, as JSON, CSV or Parquet.
 
     Worst first, as on the page; `shown_as` is the page's word, which is `No data` for a silent one.
     """
     form = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_twin, lake, form)
+    return await to_thread.run_sync(_twin, lake, form, request_time)
 
 
-def _twin(lake: LakeSession, form: str) -> Response[bytes]:
-    now = datetime.now(UTC)
+def _twin(lake: LakeSession, form: str, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
-        rows = reader.query(sql("fleet"))
+        rows = reader.query(sql("fleet"), now=now)
         servers = with_loading([standing(row, now) for row in rows.to_pylist()], reader, now)
     words = pa.array([s.word for s in servers], pa.string())
     order = sorted(range(len(servers)), key=lambda i: (-servers[i].rank, servers[i].server))

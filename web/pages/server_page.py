@@ -1,7 +1,7 @@
 """The page of one server: how it stands, and 24 h behind and 8 h ahead of each metric."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from difflib import get_close_matches
 from typing import Any
 
@@ -21,7 +21,7 @@ from web.display.recommendations import next_step, worst_metric
 from web.display.server_status import ServerStatus, standing
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
-from web.rendering import AnyRequest, TheLake, page
+from web.rendering import AnyRequest, TheLake, TheTime, page
 
 __all__ = ["ROUTES", "ServerNotFound", "ServerView", "read_server"]
 
@@ -60,9 +60,10 @@ def read_server(lake: LakeSession, server: str, now: datetime) -> ServerView:
 
 def _standing(reader: Reader, server: str, now: datetime, status: SystemStatus) -> ServerStatus:
     # A name that breaks the rule is in no table, and a NUL in a filter stops DuckLake's own query.
-    rows = reader.query(sql("server"), server=server).to_pylist() if is_name(server) else []
+    known = is_name(server)
+    rows = reader.query(sql("server"), server=server, now=now).to_pylist() if known else []
     if not rows:
-        names = reader.query(sql("server_names")).column("server").to_pylist()
+        names = reader.query(sql("server_names"), now=now).column("server").to_pylist()
         raise ServerNotFound(server, _near(server, names), status)
     (stands,) = with_loading([standing(rows[0], now)], reader, now)
     return stands.without_forecast() if status.model_refused else stands
@@ -76,8 +77,8 @@ def _near(server: str, names: list[str]) -> list[str]:
 
 def _charts(reader: Reader, stands: ServerStatus) -> list[Chart]:
     name, now = stands.server, stands.now
-    history = reader.query(sql("history"), server=name, start=now - HISTORY)
-    latest = reader.query(sql("readings"), server=name).to_pylist()[0]
+    history = reader.query(sql("history"), server=name, start=now - HISTORY, now=now)
+    latest = reader.query(sql("readings"), server=name, now=now).to_pylist()[0]
     levels = displayed_levels(stands.profile, stands.cores)
     return _worst_first(charts_of(history, _forecast(reader, stands), latest, levels, now), stands)
 
@@ -108,7 +109,9 @@ def _twin(lake: LakeSession, server: str, form: str, now: datetime) -> Response[
     with lake.snapshot() as reader:
         status = system_status(reader, lake.folders, now)
         _standing(reader, server, now, status)
-        rows = reader.query(sql("server_points"), server=server, start=now - timedelta(hours=24))
+        rows = reader.query(
+            sql("server_points"), server=server, start=now - timedelta(hours=24), now=now
+        )
     return exports.answer(rows, form, server)
 
 
@@ -132,24 +135,28 @@ def _chart_data(view: ServerView) -> dict[str, Any]:
 
 
 @get("/servers/{server:path}", sync_to_thread=True, summary="One server: page or data")
-def server_page(request: AnyRequest, lake: TheLake, server: FromPath[str]) -> Response[Any]:
+def server_page(
+    request: AnyRequest, lake: TheLake, request_time: TheTime, server: FromPath[str]
+) -> Response[Any]:
     """The page; with .json, .csv or .parquet after the name the same as data."""
-    name, now = server.removeprefix("/"), datetime.now(UTC)
+    name = server.removeprefix("/")
     stem, _, form = name.rpartition(".")
     if stem and form in exports.FORMS:
-        return _twin(lake, stem, form, now)
-    view = read_server(lake, name, now)
+        return _twin(lake, stem, form, request_time)
+    view = read_server(lake, name, request_time)
     status = view.status
-    return page(request, "server", now=now, view=view, status=status, troubles=status.troubles)
+    return page(
+        request, "server", now=request_time, view=view, status=status, troubles=status.troubles
+    )
 
 
 @get("/charts/{server:path}", sync_to_thread=True, summary="The numbers that its charts draw")
-def server_charts(lake: TheLake, server: FromPath[str]) -> Response[bytes]:
+def server_charts(lake: TheLake, request_time: TheTime, server: FromPath[str]) -> Response[bytes]:
     """Measured means and quantiles ahead of each metric on one time axis of 5-minute steps.
 
     `measured` begins at `start`, `ahead` at step `issued`; null is a gap.
     """
-    view = read_server(lake, server.removeprefix("/"), datetime.now(UTC))
+    view = read_server(lake, server.removeprefix("/"), request_time)
     return Response(
         exports.encode_json(_chart_data(view)),
         media_type="application/json", headers={"Cache-Control": "no-store"},

@@ -1,4 +1,4 @@
--- The fleet as it stands, with each server's newest reading of the indicators that are shown first.
+-- The fleet as it stood at $now, with each server's newest reading of the indicators that are shown first.
 WITH fresh AS (
     SELECT
         server,
@@ -8,7 +8,7 @@ WITH fresh AS (
         arg_max(swap_used_pct, ts) AS swap_used_pct,
         arg_max(load_average, ts) AS load_average
     FROM metrics
-    WHERE ts > now() - INTERVAL 10 MINUTE
+    WHERE ts > $now - INTERVAL 10 MINUTE AND ts <= $now
     GROUP BY server
 ),
 stepped AS (
@@ -20,7 +20,7 @@ stepped AS (
         arg_max(swap_used_pct_mean, ts) AS swap_used_pct,
         arg_max(load_average_mean, ts) AS load_average
     FROM metrics_5m
-    WHERE ts > now() - INTERVAL 1 DAY
+    WHERE ts > $now - INTERVAL 1 DAY AND ts <= $now - INTERVAL 5 MINUTE
     GROUP BY server
 )
 SELECT
@@ -30,6 +30,6 @@ SELECT
     coalesce(fresh.mem_used_pct, stepped.mem_used_pct) AS mem_used_pct,
     coalesce(fresh.swap_used_pct, stepped.swap_used_pct) AS swap_used_pct,
     coalesce(fresh.load_average, stepped.load_average) AS load_average
-FROM fleet_now
+FROM {fleet_now} AS fleet_now
 LEFT JOIN fresh USING (server)
 LEFT JOIN stepped USING (server)

@@ -1,5 +1,5 @@
--- One server's 5-minute means since $start.
+-- One server's 5-minute means from $start to $now.
 SELECT ts, columns('_mean$')
 FROM metrics_5m
-WHERE server = $server AND ts >= $start
+WHERE server = $server AND ts >= $start AND ts <= $now - INTERVAL 5 MINUTE
 ORDER BY ts

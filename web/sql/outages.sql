@@ -1,19 +1,20 @@
--- When processes of the system ended and came back: those down now and those of the last 24 h.
+-- When processes of the system ended and came back: those down now and those of the 24 h before $now.
 -- Lakes of earlier versions have other names of the same processes.
 WITH renamed AS (
     SELECT * REPLACE (
         CASE process
-            WHEN 'writer' THEN 'writer'
+            WHEN 'keeper' THEN 'writer'
             WHEN 'collect' THEN 'collector'
             WHEN 'think' THEN 'engine'
             ELSE process
         END AS process
     )
     FROM processes
+    WHERE ts <= $now
 )
 SELECT
     process, ts AS ended_at, detail,
     lead(ts) OVER (PARTITION BY process ORDER BY ts, event) AS back_at
 FROM renamed
-QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > now() - INTERVAL 1 DAY)
+QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > $now - INTERVAL 1 DAY)
 ORDER BY ended_at DESC

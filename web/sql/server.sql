@@ -1,2 +1,2 @@
--- One server as it stands.
-SELECT * FROM fleet_now WHERE server = $server
+-- One server as it stood at $now.
+SELECT * FROM {fleet_now} AS fleet_now WHERE server = $server

@@ -1,2 +1,2 @@
--- The name of every server.
-SELECT server FROM servers ORDER BY server
+-- The name of every server that was known at $now.
+SELECT server FROM {servers} AS servers ORDER BY server

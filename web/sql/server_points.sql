@@ -1,4 +1,4 @@
--- One server's measured means since $start and its forecast's quantiles, a row a metric and time.
+-- One server's measured means from $start to $now and its forecast's quantiles, a row a metric and time.
 SELECT
     metric, ts, 'measured' AS kind, value, CAST(NULL AS TIMESTAMPTZ) AS issued_at,
     CAST(NULL AS FLOAT) AS p02, CAST(NULL AS FLOAT) AS p10, CAST(NULL AS FLOAT) AS p25,
@@ -7,11 +7,11 @@ FROM (
     UNPIVOT (
         SELECT ts, columns('(.*)_mean$') AS '\1'
         FROM metrics_5m
-        WHERE server = $server AND ts >= $start
+        WHERE server = $server AND ts >= $start AND ts <= $now - INTERVAL 5 MINUTE
     ) ON columns(* EXCLUDE ts) INTO NAME metric VALUE value
 )
 UNION ALL
 SELECT metric, ts, 'forecast', p50, issued_at, p02, p10, p25, p75, p90, p98
-FROM forecast_latest
+FROM {forecast_latest} AS forecast_latest
 WHERE server = $server
 ORDER BY metric, ts

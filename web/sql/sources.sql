@@ -1,9 +1,10 @@
--- Every source as the ledgers tell of it: what became of its file, what it brought, how it ran.
+-- Every source as the ledgers told of it at $now: what became of its file, what it brought, how it ran.
 WITH told AS (
     SELECT
         source, max(ts) AS told_at, arg_max(event, ts) AS event, arg_max(detail, ts) AS detail,
         arg_max(kind, ts) FILTER (kind IS NOT NULL) AS kind
     FROM sources
+    WHERE ts <= $now
     GROUP BY source
 ),
 brought AS (
@@ -15,7 +16,7 @@ brought AS (
         coalesce(sum(rows_refused) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS refused_24h,
         arg_max(refusals, ts) FILTER (len(refusals) > 0 AND ts > $now - INTERVAL 1 DAY) AS refusals
     FROM segments
-    WHERE table_name = 'metrics' AND function IS NOT NULL
+    WHERE table_name = 'metrics' AND function IS NOT NULL AND ts <= $now
     GROUP BY function
 ),
 ran AS (
@@ -24,7 +25,7 @@ ran AS (
         arg_max(error, ts) AS error,
         max(ts) FILTER (outcome IN ('ok', 'nothing')) AS well_at
     FROM runs
-    WHERE ts > $now - INTERVAL 7 DAY AND trigger != 'its source'
+    WHERE ts > $now - INTERVAL 7 DAY AND ts <= $now AND trigger != 'its source'
     GROUP BY function
 ),
 level AS (  -- when it last kept up with the clock
@@ -32,7 +33,7 @@ level AS (  -- when it last kept up with the clock
         function,
         max(created_at) FILTER (last_ts >= created_at - INTERVAL 1 MINUTE) AS level_at
     FROM segments
-    WHERE table_name = 'metrics' AND ts > $now - INTERVAL 1 DAY
+    WHERE table_name = 'metrics' AND ts > $now - INTERVAL 1 DAY AND ts <= $now
     GROUP BY function
 ),
 behind AS (  -- what it has fetched since, and how many seconds of it in a second
@@ -44,7 +45,7 @@ behind AS (  -- what it has fetched since, and how many seconds of it in a secon
         / nullif(max(epoch(created_at))
             - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 90 SECOND), 0) AS pace
     FROM segments JOIN level USING (function)
-    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY
+    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY AND ts <= $now
         AND (level_at IS NULL OR created_at > level_at)
     GROUP BY function
 ),
@@ -56,7 +57,7 @@ spans AS (
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS before
     FROM segments
-    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY
+    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY AND ts <= $now
 ),
 holes AS (
     SELECT source, list({'since': before, 'until': first_ts} ORDER BY before DESC)[:5] AS holes

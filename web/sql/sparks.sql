@@ -1,9 +1,9 @@
--- Each server's 24 h since $start of CPU idle and memory used, as means of half hours.
+-- Means of half hours of CPU idle and memory used: the complete steps of 24 h since $start.
 SELECT
     server,
     CAST(floor((epoch(ts) - epoch($start)) / 1800) AS INTEGER) AS slot,
     avg(cpu_idle_pct_mean) AS cpu_idle_pct,
     avg(mem_used_pct_mean) AS mem_used_pct
 FROM metrics_5m
-WHERE ts >= $start AND ts < $start + INTERVAL 24 HOUR
+WHERE ts >= $start AND ts <= $start + INTERVAL 24 HOUR - INTERVAL 5 MINUTE
 GROUP BY ALL

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.mongodb import CODEC
+from functions.connectors.mongodb.mongodb_reader import CODEC
 from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
 from functions.normalize.columns import projection
@@ -95,7 +95,7 @@ def reading(mongod: Mongod, folder: Path) -> Iterator[Figure]:
     text = source_text(mongod, "day")
     ours, alone = [], []
     for turn in range(2):
-        alone.append(_driver_alone(mongod, read_source("bench", text, folders).wanted.fields))
+        alone.append(_driver_alone(mongod, read_source("bench", text, folders).options.fields))
         ours.append(_end_to_end(text, folder / f"data{turn}"))
     (rate, cpu), (limit, limit_cpu) = map(_best, (ours, alone))
     yield Figure(

@@ -2,20 +2,20 @@
 WITH recent AS (
     SELECT server, max(ts) AS ts
     FROM metrics
-    WHERE ts > now() - INTERVAL 1 HOUR
+    WHERE ts > {now} - INTERVAL 1 HOUR AND ts <= {until}
     GROUP BY server
 ),
 steps AS (
     SELECT
         server, max(ts) AS ts,
-        CAST(count(*) FILTER (ts >= now() - INTERVAL 24 HOUR) AS INTEGER) AS context_steps
+        CAST(count(*) FILTER (ts >= {now} - INTERVAL 24 HOUR) AS INTEGER) AS context_steps
     FROM metrics_5m
-    WHERE ts > now() - INTERVAL 8 DAY
+    WHERE ts > {now} - INTERVAL 8 DAY AND ts <= {until} - INTERVAL 5 MINUTE
     GROUP BY server
 ),
 risk AS (
     SELECT * FROM risks
-    WHERE issued_at > now() - INTERVAL 8 DAY
+    WHERE issued_at > {now} - INTERVAL 8 DAY AND issued_at <= {until}
     QUALIFY row_number() OVER (PARTITION BY server ORDER BY issued_at DESC) = 1
 ),
 forecast AS (
@@ -29,7 +29,7 @@ forecast AS (
         mode(why) FILTER (state != 'ok') AS forecast_why
     FROM (
         SELECT * FROM forecasts
-        WHERE issued_at > now() - INTERVAL 1 DAY
+        WHERE issued_at > {now} - INTERVAL 1 DAY AND issued_at <= {until}
         QUALIFY issued_at = max(issued_at) OVER (PARTITION BY server)
     )
     GROUP BY server
@@ -37,11 +37,11 @@ forecast AS (
 SELECT
     servers.server, servers.profile, servers.site, servers.cores, servers.first_seen,
     coalesce(recent.ts, steps.ts) AS last_seen,
-    date_diff('second', coalesce(recent.ts, steps.ts), now()) AS age_seconds,
+    date_diff('second', coalesce(recent.ts, steps.ts), {now}) AS age_seconds,
     coalesce(steps.context_steps, 0) AS context_steps,
     risk.* EXCLUDE (server, issued_at), risk.issued_at AS risk_at,
     forecast.* EXCLUDE (server)
-FROM servers
+FROM {servers} AS servers
 LEFT JOIN recent USING (server)
 LEFT JOIN steps USING (server)
 LEFT JOIN risk USING (server)

@@ -6,4 +6,5 @@ SELECT
     arg_max(cores, ts) FILTER (cores IS NOT NULL) AS cores,
     min(ts) AS first_seen
 FROM server_facts
+WHERE ts <= {until}
 GROUP BY server

@@ -1,7 +1,20 @@
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
 import pytest
 
-from storage.model.views import VIEWS, View
+from storage.model.views import VIEWS, View, as_of_now
 from tests.conftest import LakeFixture
+
+ROOT = Path(__file__).parents[2]
+OURS = ("storage", "web", "functions", "scripts")
+CLOCK = re.compile(
+    r"\b(now|today|get_current_timestamp|transaction_timestamp)\(\)|\bcurrent_(timestamp|date)\b",
+    re.IGNORECASE,
+)
+# The one text that makes a view of the present out of a query about a given time.
+PRESENT = ROOT / "storage" / "views.py"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
@@ -14,3 +27,35 @@ def test_every_view_of_the_lake_is_told(house: LakeFixture) -> None:
     held = house.reader.query("SELECT view_name FROM duckdb_views() WHERE database_name = 'lake'")
     assert set(held["view_name"].to_pylist()) == {view.name for view in VIEWS}
     assert all(column.meaning for view in VIEWS for column in view.columns)
+
+
+@pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
+def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -> None:
+    now = datetime.now(UTC)
+    house.put("server_facts", [{"server": "a", "ts": now, "profile": "generic"}])
+    house.put("metrics", [{"server": "a", "ts": now, "load_average": 1.0}])
+    house.put("risks", [{"server": "a", "issued_at": now, "score": 3.0}])
+    house.put("forecasts", [
+        {
+            "server": "a", "metric": "load_average", "issued_at": now - timedelta(minutes=9),
+            "made_at": now, "state": "ok", "p50": [1.0] * 96,
+        }
+    ])  # fmt: skip
+    house.commit(now)
+    shown = house.reader.query(f"SELECT * FROM {view.name} ORDER BY ALL")
+    sql = as_of_now(f"SELECT * FROM {{{view.name}}} AS v ORDER BY ALL")
+    given = {"now": datetime.now(UTC)} if "$now" in sql else {}
+    as_of = house.reader.query(sql, **given)
+    assert as_of.num_rows
+    if "age_seconds" in shown.column_names:  # a second may have begun in between
+        shown, as_of = (rows.drop_columns(["age_seconds"]) for rows in (shown, as_of))
+    assert as_of == shown
+
+
+def test_no_sql_of_ours_looks_at_the_clock() -> None:
+    texts = [
+        path for room in OURS for kind in ("*.sql", "*.py", "*.txt")
+        for path in (ROOT / room).rglob(kind) if path != PRESENT
+    ]  # fmt: skip
+    assert len(texts) > 100
+    assert [str(path) for path in texts if CLOCK.search(path.read_text())] == []

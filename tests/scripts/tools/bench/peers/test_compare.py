@@ -21,7 +21,9 @@ def peers(
 ) -> Iterator[list[Peer]]:
     """Our lake and a plain DuckDB file with the same rows."""
     rows, _ = workload
-    made = [make(tmp_path_factory.mktemp("peer") / "db") for make in (HoursightPeer, BareDuckdb)]
+    made: list[Peer] = [
+        make(tmp_path_factory.mktemp("peer") / "db") for make in (HoursightPeer, BareDuckdb)
+    ]
     for peer in made:
         peer.load(rows)
     yield made
