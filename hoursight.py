@@ -186,7 +186,10 @@ def call(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
+    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+    A HoursightError is printed as one message with its remedy; other errors keep their traceback.
+    """
     _import_own(*ROOMS)
     with _interrupt_ends_process():
         import click
@@ -196,8 +199,6 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         cli(arguments, standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

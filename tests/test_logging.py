@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.launch import _teller
+from scripts.cli.launch import _line_printer
 from storage.config.folders import Folders
 from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
 from storage.platform import logs
@@ -90,7 +90,7 @@ def test_the_writer_logs_as_it_is_told(data: Path) -> None:
 
 def test_a_quiet_command_holds_back_routine_lines_only() -> None:
     said: list[str] = []
-    tell = _teller(said.append, quiet=True)
+    tell = _line_printer(said.append, quiet=True)
     head = "2026-05-06T12:00:00.123Z"
     tell("writer", f"{head} INFO writer storage.lake.writer committed")
     tell("writer", f"{head} ERROR writer storage.lake.writer failed")
@@ -107,5 +107,5 @@ def test_a_quiet_command_holds_back_routine_lines_only() -> None:
 def test_in_json_every_line_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_options", logs.LogOptions("supervisor", "info", "json"))
     said: list[str] = []
-    _teller(said.append, quiet=False)("engine", "ended (exit code 1); starts again in 1 s")
+    _line_printer(said.append, quiet=False)("engine", "ended (exit code 1); starts again in 1 s")
     assert json.loads(said[0])["process"] == "engine"
