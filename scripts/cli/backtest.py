@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from functions.engine.forecaster import Forecaster
 from functions.forecast import predict
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import (
     CONTEXT_QUANTILES,
     HOUR_MEAN,
@@ -37,7 +38,7 @@ from functions.rules.evaluation.scoring import (
 from scripts.cli.output import format_time
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import WINDOW_STEPS, History, HistoryError, LoadedHistory
+from storage.query.history import WINDOW_STEPS, History, HistoryError
 
 __all__ = [
     "FORECASTS", "LEADS", "SERVED", "Backtest", "as_json", "backtest", "lead_name", "served",

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import SEASONAL
 from scripts.cli.backtest import (
     FORECASTS,
@@ -26,10 +27,11 @@ from scripts.cli.backtest import (
     verdict,
 )
 from scripts.cli.backtest_report import html_report
+from scripts.cli.history_reading import read_history
 from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS
-from storage.query.history import History, HistoryError, LoadedHistory, from_lake, read
+from storage.query.history import History, HistoryError, from_lake
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["BacktestOptions", "command"]
@@ -49,6 +51,8 @@ class BacktestOptions:
     model: Path | None = None
     origins: int = 14
     servers: str | None = None
+    time_format: str = "iso"
+    time_zone: str | None = None
     json_file: Path | None = None
     html_file: Path | None = None
 
@@ -87,7 +91,7 @@ def _check(options: BacktestOptions) -> None:
 
 def _loaded(options: BacktestOptions) -> LoadedHistory:
     if options.files:
-        return read(options.files)
+        return read_history(options.data, options.files, options.time_format, options.time_zone)
     reader = Reader.open(options.data)
     try:
         steps = CONTEXT_STEPS + options.origins * HORIZON_STEPS

@@ -31,8 +31,8 @@ from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.renaming import rename_invalid
+from storage.lake.server_profiles import assign_profiles, pattern_rows
 from storage.lake.transaction import WriteConnection
-from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
 from storage.platform.durability import disk_problem
 from storage.platform.error_text import bounded_list
@@ -79,8 +79,10 @@ class Writer:
         self._lock = lock  # held as long as it is open
         self._settings = settings
         self._followed, self._lake = settings.settings, settings.settings.lake
+        self._patterns = settings.settings.profiles.all_patterns
         self._mend_names()
         self._recall()
+        self._assign_profiles()
 
     @classmethod
     def open(cls, data: Path | str) -> "Writer":
@@ -201,6 +203,13 @@ class Writer:
         except (duckdb.Error, OSError) as error:
             log.error("invalid names stay until the next start: %s", self.trouble(error))
 
+    def _assign_profiles(self) -> None:
+        """Apply the patterns of the settings to all servers; commits do not wait for it."""
+        try:
+            assign_profiles(self._connection, self._known, self._patterns)
+        except (duckdb.Error, OSError) as error:
+            log.error("profiles by host name stay as they are: %s", self.trouble(error))
+
     def _recall(self) -> None:
         """Take from the lake what is remembered of it; what it has lost goes back to the inbox."""
         connection = self._connection
@@ -237,6 +246,9 @@ class Writer:
             self._connection.evolve(schema)
             self._latest = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
+        if settings.profiles.all_patterns != self._patterns:
+            self._patterns = settings.profiles.all_patterns
+            self._assign_profiles()
         self._followed = settings
 
     def _moment(self, now: datetime) -> datetime:
@@ -388,23 +400,23 @@ class Writer:
     def _register_servers(
         self, intake: CommitBatch, began: datetime, new_rows: dict[str, int]
     ) -> None:
-        """A server that nobody has told us about is known by its name's pattern."""
-        told = {server for a in intake.of("server_facts") for server in _servers(a)}
+        """Facts of new servers: when a server that states nothing was first seen, and profiles by
+        host name."""
+        stated = {server for a in intake.of("server_facts") for server in _servers(a)}
         spans = intake.spans(table("metrics"))
-        unknown = sorted(spans.keys() - told - self._known)
-        if not unknown:
+        new = (spans.keys() | stated) - self._known
+        if not new:
             return
         facts = table("server_facts")
-        rows = pa.Table.from_pylist(
-            [
-                {"server": server, "ts": spans[server][0], "profile": profile_of(server)}
-                for server in unknown
-            ],
-            facts.arrow,
-        )
-        self._connection.append(facts, rows, began)
+        first_seen = [{"server": s, "ts": spans[s][0]} for s in sorted(new - stated)]
+        rows = pa.concat_tables([
+            pattern_rows(new, self._patterns), pa.Table.from_pylist(first_seen, facts.arrow)
+        ])  # fmt: skip
+        if not rows.num_rows:
+            return
+        self._connection.append(facts, rows.sort_by([("server", "ascending")]), began)
         self._newest.pop("server_facts", None)
-        new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
+        new_rows["server_facts"] = new_rows.get("server_facts", 0) + rows.num_rows
 
     def _write_ledger(
         self,

@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -18,9 +19,10 @@ def mongod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
 def test_the_reader_may_read_and_not_write(mongod: Mongod) -> None:
     with mongod.admin() as client:
         client[DATABASE]["samples"].insert_one({"a": 1})
-    with MongoClient(
+    reader: MongoClient[dict[str, Any]] = MongoClient(
         "127.0.0.1", mongod.port, username=READER, password=PASSWORD, directConnection=True
-    ) as client:
+    )
+    with reader as client:
         assert client[DATABASE]["samples"].count_documents({}) == 1
         with pytest.raises(OperationFailure, match="not authorized"):
             client[DATABASE]["samples"].insert_one({"a": 2})

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from functions.engine.forecaster import SHIPPED, Forecaster
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import LAST_VALUE, SEASONAL
 from functions.rules.evaluation.scoring import held_out_windows
 from scripts.cli.backtest import SERVED, as_json, backtest, lead_name, served
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import HistoryError, LoadedHistory
+from storage.query.history import HistoryError
 from tests.scripts.cli.histories import MEMORY, MONDAY, random_walk
 from tests.storage.small_fleets import fleet
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from functions.engine.forecaster import SHIPPED, Forecaster
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.scoring import Forecasting
 from scripts.cli.backtest import Backtest, backtest, served
 from scripts.cli.backtest_report import html_report
-from storage.query.history import LoadedHistory
 from tests.storage.small_fleets import fleet
 
 

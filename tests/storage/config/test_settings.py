@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from storage.config.settings import Settings, SettingsError, read_settings, write_settings
+from storage.model.profiles import STOCK_PATTERNS
 
 
 def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
@@ -33,6 +34,11 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[lake]\ndata_path = 's3://lake'", "data_path is 's3://lake', expected an absolute"),
         ("[retention]\nmetrics = '7 weeks'", "retention.metrics is '7 weeks', expected '7d'"),
         ("[retention]\nmetrics = '2h'", "a day at least"),
+        (
+            "[profiles.patterns]\nfrontend = ['fe-*']",
+            "patterns has 'frontend', expected one of ml",
+        ),
+        ("[profiles.patterns]\ndatabase = 'db-*'", "profiles.patterns"),
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
@@ -45,3 +51,10 @@ def test_a_wrong_setting_is_told_by_file_key_and_expectation(
     assert says in str(told.value)
     assert str(tmp_path) in str(told.value)
     assert "pst" not in str(told.value)
+
+
+def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[profiles.patterns]\ndatabase = ['DB-*']\n")
+    patterns = read_settings(tmp_path).profiles.all_patterns
+    assert patterns["database"] == ("db-*",)
+    assert patterns["web_api"] == STOCK_PATTERNS["web_api"]

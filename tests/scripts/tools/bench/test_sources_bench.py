@@ -9,14 +9,14 @@ from tests.conftest import NOW
 def test_flat_documents_map_to_all_metrics() -> None:
     documents = sources_bench.flat()[:50]
     mapped = Mapper(read_mapping({"stock": "flat"}), "bench").map(documents)
-    assert (mapped.rows.num_rows, mapped.refusals.count) == (50, 0)
+    assert (mapped.rows.num_rows, mapped.rejects.count) == (50, 0)
     assert set(METRIC_NAMES) <= set(mapped.rows.column_names)
 
 
 def test_documents_of_metricbeat_map_without_rejects() -> None:
     documents = sources_bench.nested()[:50]
     mapped = Mapper(read_mapping({"stock": "metricbeat"}), "bench").map(documents)
-    assert mapped.refusals.count == 0
+    assert mapped.rejects.count == 0
     assert {"cpu_user_pct", "mem_used_pct", "load_average"} <= set(mapped.rows.column_names)
 
 
