@@ -114,7 +114,7 @@ def test_an_integer_that_cannot_cross_to_a_worker_is_refused(client: Client) -> 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_command_says_that_its_body_is_not_json(data: Path, text: bytes) -> None:
     body = text.decode(errors="surrogateescape")  # as Python hands over an argument
-    with pytest.raises(NotCalled, match="is no JSON") as refusal:
+    with pytest.raises(NotCalled, match="is not valid JSON") as refusal:
         call_function(
             data, "risk", None, print, once=True, body=body, files=(), verbose=False, dry_run=True
         )
