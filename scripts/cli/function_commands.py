@@ -24,9 +24,9 @@ from scripts.cli.group import cli, data_option
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 def call_command(data: Path, name: str, now: datetime | None, **options: Any) -> None:
     """Run the function NAME now and put its rows into the inbox."""
-    from scripts.cli.call import call_and_tell
+    from scripts.cli.call import call_function
 
-    sys.exit(0 if call_and_tell(data, name, now, click.echo, **options) else 1)
+    sys.exit(0 if call_function(data, name, now, click.echo, **options) else 1)
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")

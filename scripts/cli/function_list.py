@@ -19,7 +19,7 @@ from functions.engine.run_log import (
 from functions.engine.runner import Runner
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
-from scripts.cli.output import moment, print_grid
+from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -187,7 +187,7 @@ def _failure(
         since = f"the last {len(runs)} runs went well" if runs else "it has not run yet"
         yield f"{name} has not failed: {since}"
         return
-    yield _line("failed", f"{moment(failed['ts'])}, set off by {failed['trigger']}")
+    yield _line("failed", f"{format_time(failed['ts'])}, set off by {failed['trigger']}")
     took = failed["duration_ms"]
     yield _line("outcome", failed["outcome"] + (f" after {took / 1000:.3g} s" if took else ""))
     yield _line("error", str(failed["error"]))
@@ -223,11 +223,11 @@ def _retry(known: CatalogEntry, state: FunctionState, failed_at: datetime) -> st
     if state.suspended and known.source:
         return (
             f"suspended after {state.failures} failures in a row: it is tried again about "
-            f"{moment(failed_at + RESUME_AFTER)}, at once when its source changes, or after "
+            f"{format_time(failed_at + RESUME_AFTER)}, at once when its source changes, or after "
             f"'hoursight functions resume {name}'"
         )
     step = BACK_OFF_S[min(state.failures, len(BACK_OFF_S)) - 1]
-    return f"it is tried again about {moment(failed_at + timedelta(seconds=step))}"
+    return f"it is tried again about {format_time(failed_at + timedelta(seconds=step))}"
 
 
 def _remedy(name: str, known: CatalogEntry | None, failed: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from functions.engine.user_code import UserCode
 from functions.ingest.ingest_service import serve_ingest
 from functions.normalize.file_readers import FileUnreadable, read_chunks
 from functions.normalize.strict_toml import SourceInvalid
-from scripts.cli.call import NotCalled, call_and_tell
+from scripts.cli.call import NotCalled, call_function
 from storage.config.settings import Settings
 from storage.ipc.rpc import serve_rpc
 from storage.lake.writer import Writer
@@ -114,8 +114,8 @@ def test_an_integer_that_cannot_cross_to_a_worker_is_refused(client: Client) -> 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_command_says_that_its_body_is_not_json(data: Path, text: bytes) -> None:
     body = text.decode(errors="surrogateescape")  # as Python hands over an argument
-    with pytest.raises(NotCalled, match="is no JSON") as refusal:
-        call_and_tell(
+    with pytest.raises(NotCalled, match="is not valid JSON") as refusal:
+        call_function(
             data, "risk", None, print, once=True, body=body, files=(), verbose=False, dry_run=True
         )
     assert len(str(refusal.value)) < 1000

@@ -273,7 +273,7 @@ def test_the_folder_may_stand_before_the_word(tmp_path: Path) -> None:
 
 def test_wrong_json_is_told(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
-    assert "--body '{' is no JSON" in run("call", "good", "--body", "{")[2]
+    assert "--body '{' is not valid JSON" in run("call", "good", "--body", "{")[2]
 
 
 PORTIONS = """
