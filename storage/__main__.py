@@ -53,7 +53,8 @@ def open_and_keep(folders: Folders, stop: threading.Event) -> None:
         with configured():
             writer = Writer.open(folders.data)
     except (WriterRunning, DataFolderNotWritable) as error:
-        sys.exit(f"ERROR {error}")
+        log.critical("%s", error)
+        sys.exit(1)
     with closing(writer):
         log.info("keeping %s", folders.lake)
         with catalog_held_open(folders):

@@ -105,6 +105,11 @@ class Folders:
         return self.data / "calls.sock"
 
     @property
+    def history(self) -> Path:
+        """The socket on which the engine process answers queries about earlier runs."""
+        return self.data / "history.sock"
+
+    @property
     def feed(self) -> Path:
         """The socket on which a running system takes what is pushed to it."""
         return self.data / "feed.sock"

@@ -1,6 +1,7 @@
-"""Start of a long-running process: its `--data`, and how it ends where a setting is wrong."""
+"""Start of a long-running process: its `--data`, and its end where a setting is wrong."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from storage.config.settings import SettingsError
 
 __all__ = ["add_data_option", "configured", "exit_unconfigured"]
 
+log = logging.getLogger("storage.config.process_setup")
+
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Give a process `--data`."""
@@ -24,7 +27,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def configured() -> Iterator[None]:
-    """End the process with one sentence and EX_CONFIG when a setting cannot be used."""
+    """End the process as `exit_unconfigured` does when a setting cannot be used."""
     try:
         yield
     except SettingsError as error:
@@ -32,9 +35,9 @@ def configured() -> Iterator[None]:
 
 
 def exit_unconfigured(error: Exception) -> NoReturn:
-    """End the process with one sentence; the supervisor waits for other settings before it retries.
+    """Log a wrong setting in one critical record, and end the process with EX_CONFIG (78).
 
-    Its exit code is EX_CONFIG (78).
+    The supervisor then starts the process again when the settings have changed, and not before.
     """
-    sys.stderr.write(f"ERROR {error}\n")
+    log.critical("%s", error)
     sys.exit(os.EX_CONFIG)

@@ -98,15 +98,18 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("ROLLBACK")
 
 
-def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
-    """A read-only connection that sees each commit as it comes."""
+def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A read-only connection that sees each commit as it comes, or the lake as of a snapshot."""
     try:
         home = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
     if home.catalog.identity() is None:
         raise LakeMissing(folders.data)
-    with _closed_on_error(_attached(folders, home, _journal(home.catalog))) as connection:
+    option = _journal(home.catalog)
+    if snapshot is not None:
+        option += f", SNAPSHOT_VERSION {snapshot}"
+    with _closed_on_error(_attached(folders, home, option)) as connection:
         if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is making them
             raise LakeMissing(folders.data)
     return connection

@@ -22,10 +22,10 @@ TIMESTAMP = pa.timestamp("us", tz="UTC")
 ALWAYS = None
 # The tables that metrics from the settings add columns to.
 TAILORED = ("metrics", "metrics_5m")
-# How a run of a function ends; the last is no run but a person's word.
+# How a run of a function ends; "resumed" is written by the command, "revived" was its former name.
 OUTCOMES = (
     "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
-    "not written", "revived",
+    "not written", "resumed", "revived",
 )  # fmt: skip
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 

@@ -61,15 +61,18 @@ class Reader:
         self.rows_read = 0
 
     @classmethod
-    def open(cls, data: Path | str, *, unrestricted: bool = False) -> "Reader":
-        """Open the lake in folder `data`; LakeMissing says when there is none yet.
+    def open(
+        cls, data: Path | str, snapshot: int | None = None, *, unrestricted: bool = False
+    ) -> "Reader":
+        """Open the lake in folder `data`, as it is or as of a snapshot.
 
         An unrestricted reader runs whatever DuckDB does: several statements, COPY, functions that
-        delete files, extensions. The tables of the lake stay read-only all the same.
+        delete files, extensions. The tables of the lake stay read-only all the same. Raises
+        LakeMissing when there is no lake yet, and LakeUnreadable.
         """
         folders = Folders.at(data)
         with ExitStack() as undo:
-            connection = attach_reader(folders)
+            connection = attach_reader(folders, snapshot)
             undo.callback(connection.close)
             check = None
             if not unrestricted:
@@ -133,12 +136,17 @@ class Reader:
         return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
 
     @contextmanager
-    def pinned(self) -> Iterator["Reader"]:
-        """A reader all of whose queries see one and the same snapshot; keep it short."""
+    def pinned(self, seen: Definitions | None = None) -> Iterator["Reader"]:
+        """A reader all of whose queries see one and the same snapshot; keep it short.
+
+        `seen` are the definitions of that snapshot, where they are known.
+        """
         with self._undisturbed():
             cursor = self._begun()
             try:
-                yield _Pinned(self.folders, self._home, cursor, self._check)
+                pinned = _Pinned(self.folders, self._home, cursor, self._check)
+                pinned._seen = seen
+                yield pinned
             finally:
                 with suppress(duckdb.Error):  # a lost server has ended the transaction
                     cursor.execute("ROLLBACK")

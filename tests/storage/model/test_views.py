@@ -7,14 +7,14 @@ import pytest
 from storage.model.views import VIEWS, View, as_of_now
 from tests.conftest import LakeFixture
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS = ("storage", "web", "functions", "scripts")
 CLOCK = re.compile(
     r"\b(now|today|get_current_timestamp|transaction_timestamp)\(\)|\bcurrent_(timestamp|date)\b",
     re.IGNORECASE,
 )
 # The one text that makes a view of the present out of a query about a given time.
-PRESENT = ROOT / "storage" / "views.py"
+PRESENT = ROOT / "storage" / "model" / "views.py"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)

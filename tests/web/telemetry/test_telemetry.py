@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from functions.engine import function_catalog
-from functions.engine.run_log import FAILURES, PARDONED, SUSPEND_AFTER
+from functions.engine.run_log import FAILURES, NOT_COUNTED, SUSPEND_AFTER
 from storage.config.folders import Folders
 from tests.web.site_lakes import HOSTILE, LakeServer, SiteLakeWriter
 from web.lake_session import LakeSession, sql
@@ -99,7 +99,7 @@ def test_lag_and_forecast_age_come_from_the_newest_rows(lake: SiteLakeWriter) ->
     ("outcomes", "failures"),
     [
         (["ok"] + 5 * ["failed"], 5), (5 * ["failed"] + ["ok"], 0),
-        (5 * ["failed"] + ["revived"], 0),
+        (5 * ["failed"] + ["resumed"], 0), (5 * ["failed"] + ["revived"], 0),
         (["failed", "unreachable", "crashed", "not written"], 2), (["ok", "nothing"], 0),
     ],
 )  # fmt: skip
@@ -115,7 +115,7 @@ def test_failures_in_a_row_are_counted_as_the_engine_counts_them(
 
 def test_the_rules_of_the_engine_are_those_of_the_page() -> None:
     text = sql("telemetry_failures")
-    assert all(f"'{outcome}'" in text for outcome in FAILURES | PARDONED)
+    assert all(f"'{outcome}'" in text for outcome in FAILURES | NOT_COUNTED)
     assert SUSPEND_AFTER == SUSPENDED_AFTER
     assert {function.name for function in function_catalog.engine_functions()} == BUILT_IN
 
