@@ -16,7 +16,7 @@ from watchfiles import watch
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
 from storage.lake.attach import ReadersBusy
-from storage.lake.catalog_holder import catalog_held_open
+from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
@@ -56,7 +56,7 @@ def open_and_keep(folders: Folders, stop: threading.Event) -> None:
         sys.exit(f"ERROR {error}")
     with closing(writer):
         log.info("keeping %s", folders.lake)
-        with catalog_held_open(folders):
+        with hold_catalog_open(folders):
             keep(writer, folders, stop)
     if writer.lake_moved:
         restart()
@@ -78,7 +78,7 @@ def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
             stop.set()
         if time.monotonic() - upkept >= UPKEEP_EVERY_S:
             upkept = time.monotonic()
-            pieces = iter(writer.upkeep(datetime.now(UTC)))
+            pieces = iter(writer.maintenance_steps(datetime.now(UTC)))
         look_after(pieces, writer, stop)
 
 
@@ -88,7 +88,7 @@ def drain(writer: Writer, stop: threading.Event) -> None:
         try:
             done = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
-            trouble = writer.trouble(error)
+            trouble = writer.diagnose(error)
             log.error("nothing was committed, the segments stay in the inbox: %s", trouble)
             stop.wait(RETRY_AFTER_S)
             return
@@ -110,7 +110,7 @@ def look_after(pieces: Iterable[MaintenanceStep], writer: Writer, stop: threadin
     except ReadersBusy as error:
         log.info("merging waits for the next round: %s", error)
     except (duckdb.Error, OSError) as error:
-        trouble = writer.trouble(error)
+        trouble = writer.diagnose(error)
         log.error("maintenance waits for the next round, in 5 minutes: %s", trouble)
 
 

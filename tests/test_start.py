@@ -15,7 +15,7 @@ import pytest
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
 from storage.config.folders import Folders
-from storage.platform.process import tied
+from storage.platform.process import with_parent_death_signal
 
 NO_SOURCE = "[sources.host]\nenabled = false\n"
 WRONG = "[web]\nport = 'x'\n"
@@ -45,8 +45,8 @@ class Up:
     def __init__(self, folder: Path, *arguments: str) -> None:
         self.said = ""
         self.process = subprocess.Popen(
-            tied([*COMMAND, *arguments], signal.SIGTERM), cwd=folder, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            with_parent_death_signal([*COMMAND, *arguments], signal.SIGTERM), cwd=folder,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def until(self, text: str, within_s: float = 90) -> None:

@@ -174,7 +174,7 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         for source, held in intake.held.items()
     ]
     try:
-        with serve_rpc(folders.feed, intake.answer, MAX_PUSH_BYTES):
+        with serve_rpc(folders.push_socket, intake.answer, MAX_PUSH_BYTES):
             yield
     finally:
         stop.set()

@@ -13,7 +13,7 @@ from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
 from storage.lake.backup import Manifest, Tell, back_up, restore
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer, WriterRunning
 from storage.model.names import check_name
 from storage.model.schema import TABLES
@@ -80,7 +80,7 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     for each in _outcome(folders, server, asked):
         say(f"{each['rows']:>12,} rows from {each['table']}")
     say(
-        f"{server} is deleted; the ledger calls it {fingerprint(server)}. The files that held it "
+        f"{server} is deleted; the ledger calls it {erased_name(server)}. The files that held it "
         "go from the disk within half an hour of a running system."
     )
 
@@ -103,7 +103,7 @@ def _outcome(folders: Folders, server: str, asked: datetime) -> list[dict[str, A
         while time.monotonic() < give_up:
             found = reader.query(
                 "SELECT went FROM deletions WHERE server = $server AND ts = $asked",
-                server=fingerprint(server),
+                server=erased_name(server),
                 asked=asked,
             )
             if found.num_rows:

@@ -348,7 +348,7 @@ def _commit_and_tidy(data: Path, patience_s: float) -> None:
 
 def _tidy(writer: Writer, now: datetime) -> None:
     """A round of maintenance, in which merging may wait for the next one as in the writer's."""
-    for piece in writer.upkeep(now):
+    for piece in writer.maintenance_steps(now):
         with suppress(ReadersBusy):
             piece()
 

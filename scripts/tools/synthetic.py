@@ -29,8 +29,10 @@ def synthetic_fleet(servers: int, days: int, seed: int) -> History:
     steps = days * _DAY
     own = _mixture(servers * len(METRICS), steps, random)
     shared = np.repeat(_mixture(servers, steps, random), len(METRICS), axis=0)
-    tied = random.beta(0.5, 1.0, (len(own), 1))  # many move alone, some as one
-    values = _skewed(own * (1 - tied) + shared * tied, random)
+    with_parent_death_signal = random.beta(0.5, 1.0, (len(own), 1))  # many move alone, some as one
+    values = _skewed(
+        own * (1 - with_parent_death_signal) + shared * with_parent_death_signal, random
+    )
     values = _scaled(values, random).reshape(servers, len(METRICS), steps).transpose(0, 2, 1)
     days_up = random.uniform(0, 300, (servers, 1)) + np.arange(steps) / _DAY
     for place, metric in enumerate(METRICS):

@@ -44,7 +44,7 @@ class Folders:
         return self.data / "catalog.sqlite"
 
     @property
-    def latest(self) -> Path:
+    def last_values(self) -> Path:
         """The last sample of each server, as of the last commit."""
         return self.data / "latest.arrow"
 
@@ -54,7 +54,7 @@ class Folders:
         return self.data / "merge.lock"
 
     @property
-    def pen(self) -> Path:
+    def data_path_link(self) -> Path:
         """The path by which the writer names the lake's files where its catalog is networked."""
         return self.data / "pen"
 
@@ -100,12 +100,12 @@ class Folders:
         return self.data / "sources"
 
     @property
-    def calls(self) -> Path:
+    def rpc_socket(self) -> Path:
         """The socket on which a running system takes calls of its functions."""
         return self.data / "calls.sock"
 
     @property
-    def feed(self) -> Path:
+    def push_socket(self) -> Path:
         """The socket on which a running system takes what is pushed to it."""
         return self.data / "feed.sock"
 

@@ -13,7 +13,7 @@ import msgspec
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
-from storage.model.schema import STOCK, TABLES, Schema, tailored
+from storage.model.schema import STOCK, TABLES, Schema, customized
 
 __all__ = [
     "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
@@ -149,7 +149,7 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 def _stock_retention() -> dict[str, str]:
-    return {t.name: t.kept_text for t in TABLES if t.by_day}
+    return {t.name: t.retention_text for t in TABLES if t.by_day}
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,9 +174,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def schema(self) -> Schema:
         """The tables as these settings have them."""
         kept = {table: _kept(table, text) for table, text in self.retention.items()}
-        if not self.metrics and all(STOCK.table(name).kept == k for name, k in kept.items()):
+        if not self.metrics and all(STOCK.table(name).retention == k for name, k in kept.items()):
             return STOCK
-        return tailored([m.metric() for m in self.metrics], kept)
+        return customized([m.metric() for m in self.metrics], kept)
 
 
 def _kept(table: str, text: str) -> timedelta | None:

@@ -134,7 +134,7 @@ def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckD
 def _unreadable(folders: Folders, home: LakeLocation, error: duckdb.Error) -> HoursightError:
     if is_missing_lake(error):
         return LakeMissing(folders.data)
-    known = home.catalog.trouble(error)
+    known = home.catalog.diagnose(error)
     if known is None:
         return LakeUnreadable(f"{home.catalog} cannot be attached: {error}")
     if home.catalog.networked:

@@ -233,7 +233,7 @@ def _copy_catalog(home: LakeLocation, staged: Folders) -> None:
         try:
             copy_catalog(home, staged.catalog, staged.lake)
         except duckdb.Error as error:
-            reason = home.catalog.trouble(error) or str(error)
+            reason = home.catalog.diagnose(error) or str(error)
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
     copied = subprocess.run(

@@ -13,7 +13,7 @@ import duckdb
 from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
-from storage.lake.duckdb_errors import is_server_away, server_reason
+from storage.lake.duckdb_errors import is_server_unreachable, server_reason
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -97,7 +97,7 @@ class SqliteCatalog:
             return None
         return stat.st_dev, stat.st_ino
 
-    def trouble(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the disk itself is asked
+    def diagnose(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the disk itself is asked
         """Why it cannot be used, with the remedy, where that is known."""
         return disk_problem(self.path.parent)
 
@@ -123,9 +123,9 @@ class PostgresCatalog:
         """Only the settings tell one from another."""
         return self.address
 
-    def trouble(self, error: Exception) -> Diagnosis | None:
+    def diagnose(self, error: Exception) -> Diagnosis | None:
         """Why it cannot be used, with the remedy, where that is known."""
-        if not is_server_away(error):
+        if not is_server_unreachable(error):
             return None
         reason = server_reason(error)
         return Diagnosis(

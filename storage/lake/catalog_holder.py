@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from storage.config.folders import Folders
 from storage.lake.catalog import lake_location
 
-__all__ = ["catalog_held_open"]
+__all__ = ["hold_catalog_open"]
 
 # It ends with the pipe, and so with whoever holds the other end, however that ends.
 _HOLD = """
@@ -28,7 +28,7 @@ catalog.close()
 
 
 @contextmanager
-def catalog_held_open(folders: Folders) -> Iterator[None]:
+def hold_catalog_open(folders: Folders) -> Iterator[None]:
     """Hold the catalog of a lake open for the time of the context; one on PostgreSQL needs none."""
     catalog = lake_location(folders).catalog
     if catalog.networked:

@@ -14,7 +14,7 @@ REMEMBERED = timedelta(days=3)
 # A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
 CLOCK_MARGIN = timedelta(days=1)
 MAX_REMEMBERED = 500_000
-LOOKED_BACK = timedelta(hours=25)  # who asks for a day gets all of it
+LOOKBACK = timedelta(hours=25)  # who asks for a day gets all of it
 NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 
 
@@ -60,7 +60,7 @@ class NewestTimes:
     def __init__(self, connection: WriteConnection, target: Table) -> None:
         name, time = target.name, target.time
         newest = connection.value(f"SELECT max({time}) FROM {name}")
-        since = newest and newest - LOOKED_BACK
+        since = newest and newest - LOOKBACK
         rows = connection.run(
             f"SELECT server, epoch_us(max({time})) FROM {name} WHERE {time} >= $since "
             "GROUP BY server",

@@ -5,7 +5,7 @@ import re
 import duckdb
 
 __all__ = [
-    "concerns_disk", "is_damage", "is_missing_lake", "is_server_away", "is_transient",
+    "concerns_disk", "is_damage", "is_missing_lake", "is_server_unreachable", "is_transient",
     "server_reason",
 ]  # fmt: skip
 
@@ -31,7 +31,7 @@ def is_transient(error: duckdb.Error) -> bool:
     return bool(TRANSIENT.search(str(error)))
 
 
-def is_server_away(error: Exception) -> bool:
+def is_server_unreachable(error: Exception) -> bool:
     """Whether the PostgreSQL server of a catalog could not be reached, or ended the connection."""
     return bool(SERVER_AWAY.search(str(error)))
 

@@ -15,14 +15,14 @@ from storage.lake.attach import SQL
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
-__all__ = ["erase_rejected", "erase_servers", "fingerprint", "rewrite_after_erasure"]
+__all__ = ["erase_rejected", "erase_servers", "erased_name", "rewrite_after_erasure"]
 
 
 # What may stand beside a name that is the whole name: web-1 is neither web-10 nor my.web-1.
 NO_NAME = r"[^A-Za-z0-9_.\-]"
 
 
-def fingerprint(server: str) -> str:
+def erased_name(server: str) -> str:
     """What stands for a deleted server where it has to be told from others."""
     return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
 
@@ -33,7 +33,7 @@ def erase_servers(connection: WriteConnection, asked: pa.Table, began: datetime)
     entries = []
     for request in asked.to_pylist():
         went = _delete(connection, request["server"], began)
-        entries.append(request | {"server": fingerprint(request["server"]), "went": went})
+        entries.append(request | {"server": erased_name(request["server"]), "went": went})
     connection.append(ledger, pa.Table.from_pylist(entries, ledger.arrow), began)
     for server in asked["server"].to_pylist():
         _scrub(connection, ledger, server)
@@ -61,13 +61,13 @@ def _delete(connection: WriteConnection, server: str, began: datetime) -> list[d
 
 
 def _scrub(connection: WriteConnection, target: Table, server: str) -> None:
-    """Put the fingerprint where sentences, such as reasons of refusals, name the server."""
+    """Put the erased_name where sentences, such as reasons of refusals, name the server."""
     prose = {c.name: _scrubbed(f'"{c.name}"', c.type) for c in target.columns if c.prose}
     if not prose:
         return
     changes = ", ".join(f'"{name}" = {expression}' for name, expression in prose.items())
     named = " OR ".join(f'regexp_matches(CAST("{name}" AS VARCHAR), $whole)' for name in prose)
-    told = {"whole": _whole(server), "instead": rf"\1{fingerprint(server)}\2"}
+    told = {"whole": _whole(server), "instead": rf"\1{erased_name(server)}\2"}
     # Where two names have one sign between them, that sign belongs to the first match only.
     while connection.value(
         f"SELECT 1 FROM {target.name} WHERE {named} LIMIT 1", whole=told["whole"]

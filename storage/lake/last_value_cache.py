@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.inbox.commit_batch import steps
-from storage.lake.dedup import LOOKED_BACK, NewestTimes
+from storage.lake.dedup import LOOKBACK, NewestTimes
 from storage.lake.last_values import SINCE, SNAPSHOT
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import TIMESTAMP
@@ -29,7 +29,7 @@ class LastValueCache:
         metrics = connection.schema.table("metrics")
         self._connection = connection
         self._arrow = pa.schema([field.with_nullable(True) for field in metrics.arrow])
-        self._reach = min(LOOKED_BACK, (metrics.kept or 2 * LOOKED_BACK) - MARGIN)
+        self._reach = min(LOOKBACK, (metrics.retention or 2 * LOOKBACK) - MARGIN)
         last = EPOCH + timedelta(microseconds=max(newest.at.values()))
         self._rows = self._asked("ts >= $since", since=last - RECENT)
         # To look at a day of everybody takes seconds; few are silent for an hour.
@@ -37,7 +37,7 @@ class LastValueCache:
         if silent:
             older = self._asked(
                 "ts >= $since AND server IN $silent",
-                since=last - LOOKED_BACK, silent=sorted(silent),
+                since=last - LOOKBACK, silent=sorted(silent),
             )  # fmt: skip
             self._rows = pa.concat_tables([self._rows, older]).sort_by("server")
 
@@ -60,7 +60,7 @@ class LastValueCache:
         begins = np.append(True, steps(together.select(["server"]).take(order), ["server"]))
         last = together.take(order.filter(pa.array(begins)))
         self._rows = last.filter(
-            pc.greater_equal(last["ts"], pa.scalar(_newest(last) - LOOKED_BACK, TIMESTAMP))
+            pc.greater_equal(last["ts"], pa.scalar(_newest(last) - LOOKBACK, TIMESTAMP))
         )
 
     def forget(self, servers: Iterable[str]) -> None:
@@ -72,12 +72,12 @@ class LastValueCache:
         """Replace the file; readers do without it when the disk does not take it."""
         snapshot = self._connection.value("FROM ducklake_current_snapshot('lake')")
         if not self._rows.num_rows:
-            self._connection.folders.latest.unlink(missing_ok=True)
+            self._connection.folders.last_values.unlink(missing_ok=True)
             return
         since = (_newest(self._rows) - self._reach).isoformat()
         told = {SNAPSHOT: str(snapshot), SINCE: since}
         rows = self._rows.combine_chunks().replace_schema_metadata(told)
-        path = self._connection.folders.latest
+        path = self._connection.folders.last_values
         partial = path.with_suffix(".partial")
         with suppress(OSError):
             with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:

@@ -37,7 +37,7 @@ class LastValues:
 def read_last_values(folders: Folders) -> LastValues | None:
     """What the file says; None when there is none, or no whole one."""
     try:
-        with pa.OSFile(str(folders.latest)) as file, pa.ipc.open_file(file) as parts:
+        with pa.OSFile(str(folders.last_values)) as file, pa.ipc.open_file(file) as parts:
             rows = parts.read_all()
         told = rows.schema.metadata
         since = datetime.fromisoformat(told[SINCE].decode())

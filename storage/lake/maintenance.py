@@ -14,7 +14,7 @@ from storage.lake.attach import SQL, merge_lock
 from storage.lake.backup import drop_abandoned
 from storage.lake.erasure import rewrite_after_erasure
 from storage.lake.transaction import WriteConnection
-from storage.model.schema import Table, rolled_up
+from storage.model.schema import Table, rollup_complete
 from storage.platform.failpoints import failpoint
 
 __all__ = ["maintenance_steps", "merge"]
@@ -108,9 +108,9 @@ def _expired_days(
     connection: WriteConnection, target: Table, now: datetime
 ) -> Iterator[MaintenanceStep]:
     """A slice for each whole day that is older than the table is kept."""
-    if target.kept is None:
+    if target.retention is None:
         return
-    limit = _day(now - target.kept)
+    limit = _day(now - target.retention)
     oldest = connection.value(
         f"SELECT min({target.time}) FROM {target.name} WHERE {target.time} < $limit", limit=limit
     )
@@ -136,18 +136,18 @@ def _drop_day(connection: WriteConnection, target: Table, day: datetime, now: da
             **span,
         )
     )
-    log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.kept_text)
+    log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.retention_text)
 
 
 def _rolled_up(connection: WriteConnection, day: datetime, now: datetime) -> bool:
     """Whether each sample of a day stands in its roll-up, or is too old to stand in one."""
-    kept = connection.schema.table("metrics_5m").kept
+    kept = connection.schema.table("metrics_5m").retention
     if kept is not None and day < _day(now - kept):
         return True
     names = [m.name for m in connection.schema.metrics]
     counts = ", ".join(f"least(count({name}), {MOST_COUNTED}) AS {name}_count" for name in names)
     text = (SQL / "unrolled.sql").read_text()
-    text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
+    text = text.replace("{counts}", counts).replace("{stored_counts}", rollup_complete(names))
     return not connection.value(text, since=day, until=day + DAY)
 
 

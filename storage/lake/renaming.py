@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from storage.lake.transaction import WriteConnection
 from storage.model.names import MAX_LENGTH, escaped, is_name, trimmed
 from storage.model.schema import Column, Table
@@ -61,7 +61,7 @@ def _spelled_out(known: Iterable[str]) -> dict[str, str | None]:
 
 def _free(old: str, taken: Collection[str]) -> str:
     name = _spelling(old)
-    return name if name and name not in taken else f"{name}~{fingerprint(old)[-16:]}"
+    return name if name and name not in taken else f"{name}~{erased_name(old)[-16:]}"
 
 
 def _spelling(old: str) -> str:

@@ -62,12 +62,12 @@ class WriteConnection:
         """Whether the catalog may go away, and forget what it had said was safe."""
         return self._home.catalog.networked
 
-    def trouble(self, error: Exception) -> str:
+    def diagnose(self, error: Exception) -> str:
         """What is wrong, with the remedy where it is known."""
         catalog = self._home.catalog
         known = disk_problem(self._home.files, error)
         if known is None and catalog.networked:
-            known = catalog.trouble(error)
+            known = catalog.diagnose(error)
         return str(known or error)
 
     def close(self) -> None:
@@ -185,7 +185,9 @@ class WriteConnection:
             if self._lead is not None:
                 undo.callback(self._lead.close)
             self._pen = (
-                DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
+                DataPathLink(self.folders.data_path_link, self._home.files)
+                if catalog.networked
+                else None
             )
             pen = self._pen.path if self._pen else None
             began = time.perf_counter()

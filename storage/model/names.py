@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import HoursightError
-from storage.model.schema import Column
+from storage.model.table_definition import Column
 
 __all__ = [
     "EXPECTED", "MAX_LENGTH", "REMEDY", "InvalidName", "NameCheck", "check_name", "check_names",

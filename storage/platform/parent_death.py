@@ -1,7 +1,7 @@
 """Launcher: asks the kernel for a signal when its parent ends, then becomes the command.
 
 `python -I -S parent_death.py PARENT SIGNAL COMMAND [ARGUMENT …]`, as
-`storage.platform.process.tied` writes
+`storage.platform.process.with_parent_death_signal` writes
 it. The request survives the exec. It is made here, and not between fork and exec in the parent,
 because Python code must not run there while the parent has other threads.
 """

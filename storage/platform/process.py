@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-__all__ = ["exclusive_lock", "restart", "stop_on_signals", "tied"]
+__all__ = ["exclusive_lock", "restart", "stop_on_signals", "with_parent_death_signal"]
 
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
-def tied(command: Sequence[str], signal_number: int) -> list[str]:
+def with_parent_death_signal(command: Sequence[str], signal_number: int) -> list[str]:
     """Return the command that runs `command` so that it gets a signal when this process ends.
 
     It must be started by a thread that lives as long as this process.

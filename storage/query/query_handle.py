@@ -41,12 +41,12 @@ class QueryHandle:
             self.close()
             raise
 
-    def rows(self, within_s: float | None = None) -> pa.Table:
+    def rows(self, timeout_s: float | None = None) -> pa.Table:
         """All rows, or TimeoutError when they are not there in time; raises QueryFailed."""
-        return self._future.result(within_s)
+        return self._future.result(timeout_s)
 
     @property
-    def share(self) -> float | None:
+    def progress(self) -> float | None:
         """How much of the work is done, 0 to 1; None while the engine cannot tell."""
         percent = self._cursor.query_progress()
         return percent / 100 if percent >= 0 else None

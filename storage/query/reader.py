@@ -164,7 +164,7 @@ class Reader:
         return QueryFailed(str(error), retryable=is_transient(error) or is_damage(error))
 
     def _away(self, error: duckdb.Error) -> Diagnosis | None:
-        return self._home.catalog.trouble(error) if self._home.catalog.networked else None
+        return self._home.catalog.diagnose(error) if self._home.catalog.networked else None
 
     def _undisturbed(self) -> AbstractContextManager[None]:
         # PostgreSQL shows a transaction one state of the catalog; SQLite's scanner does not.

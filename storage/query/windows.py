@@ -20,18 +20,18 @@ from storage.model.grid import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
-from storage.model.schema import STOCK, rolled_up, table
+from storage.model.schema import STOCK, rollup_complete, table
 from storage.query.reader import Reader
 
 __all__ = [
-    "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "joined", "readings",
-    "rollup", "unforecast",
+    "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "merge_spans",
+    "readings", "rollup", "servers_to_forecast",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
 Span = tuple[datetime, datetime]
 
-MOST_SPANS = 8
+MAX_SPANS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
     return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
 
 
-def unforecast(
+def servers_to_forecast(
     reader: Reader, issued_at: datetime, silent: timedelta, after: str, limit: int
 ) -> list[str]:
     """Return up to `limit` names of servers after `after` to forecast from `issued_at`, in order.
@@ -154,7 +154,7 @@ def unforecast(
     """
     counts = ", ".join(f"count({name}_mean)" for name in METRIC_NAMES)
     names: list[str] = reader.named(
-        "windows/unforecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
+        "windows/servers_to_forecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
         start=issued_at - CONTEXT_STEPS * STEP, heard_since=issued_at - silent,
         least=MIN_CONTEXT_STEPS, after=after, limit=limit,
     )["server"].to_pylist()  # fmt: skip
@@ -170,22 +170,22 @@ def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table,
     names = _measured(reader)
     pieces = {
         "metrics": "[" + ", ".join(f"'{name}'" for name in names) + "]",
-        "held_counts": rolled_up(names),
+        "stored_counts": rollup_complete(names),
     }
     touched = reader.named("touched", cursor=cursor, until=until).to_pylist()
     if not touched:
         return table("metrics_5m").arrow.empty_table(), cursor
     parts = [
         reader.named("rollup", pieces, start=start, stop=stop)
-        for start, stop in joined((each["start"], each["stop"]) for each in touched)
+        for start, stop in merge_spans((each["start"], each["stop"]) for each in touched)
     ]
     return pa.concat_tables(parts), touched[0]["cursor"]
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
     """Spans, given in the order of their starts, with those put together that touch each other.
 
-    More than `MOST_SPANS` become one: each is a query, and to look at more rows costs less.
+    More than `MAX_SPANS` become one: each is a query, and to look at more rows costs less.
     """
     found: list[Span] = []
     for start, stop in spans:
@@ -193,7 +193,7 @@ def joined(spans: Iterable[Span]) -> list[Span]:
             found[-1] = found[-1][0], max(stop, found[-1][1])
         else:
             found.append((start, stop))
-    return found if len(found) <= MOST_SPANS else [(found[0][0], found[-1][1])]
+    return found if len(found) <= MAX_SPANS else [(found[0][0], found[-1][1])]
 
 
 def _measured(reader: Reader) -> tuple[str, ...]:

@@ -54,7 +54,7 @@ def client(data: Path, door: FunctionEndpoint) -> Iterator[Client]:
     folders = door._runner.folders
     with (
         serve_ingest(folders),
-        serve_rpc(folders.calls, door.answer),
+        serve_rpc(folders.rpc_socket, door.answer),
         site(data, False, "127.0.0.1") as client,
     ):
         yield client

@@ -164,7 +164,7 @@ def test_a_server_with_more_samples_than_a_count_holds_stops_nobody_s_roll_up(
     told = [(r["server"], r["mem_used_pct_mean"], r["mem_used_pct_count"]) for r in found]
     assert told == [("calm", 30, 1), ("flood", 40, 32_767)]
     assert runner.run(rollup, "test", NOW + STEP).batch.row_count == 0
-    house.writer.tidy(NOW + timedelta(days=9))
+    house.writer.run_maintenance(NOW + timedelta(days=9))
     assert house.one("SELECT count(*) FROM metrics") == 0
 
 

@@ -48,7 +48,7 @@ def test_maintenance_says_what_it_did(house: LakeFixture, log: pytest.LogCapture
     for second in range(2):
         house.put("metrics", [SAMPLE | {"ts": NOW + timedelta(seconds=second)}])
         house.commit()
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     assert any(m.startswith("metrics: small files merged into 1") for m in log.messages)
     assert any(m.startswith("merge lock taken after") for m in log.messages)
     assert any(m.endswith(" replaced files removed") for m in log.messages)

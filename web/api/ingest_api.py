@@ -175,7 +175,7 @@ async def _body(request: AnyRequest, count: Callable[[int], None]) -> bytes:
 async def _answer(lake: TheLake, push: Push) -> Response[Any]:
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
-            status, answer = await call_rpc(lake.folders.feed, push.packed())
+            status, answer = await call_rpc(lake.folders.push_socket, push.packed())
     except NotRunning as error:
         status, answer = 503, rejection_json(503, error.message, error.remedy or "")
     except TimeoutError:

@@ -1,4 +1,4 @@
--- Every server with the newest that is known of it.
+-- Every server with its newest facts.
 SELECT
     server,
     arg_max(profile, ts) AS profile,

@@ -138,7 +138,7 @@ def test_a_backup_goes_on_working_after_the_lake_is_maintained(archive: Path) ->
     restore(archive, restored)
     writer = Writer.open(restored)
     for days in (0, 1, 2):
-        writer.tidy(NOW + timedelta(days=days))
+        writer.run_maintenance(NOW + timedelta(days=days))
     writer.close()
     assert count(restored)["n"] == 6
 

@@ -81,7 +81,7 @@ def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
     proxy.arm("sent")
     with pytest.raises(duckdb.Error):
         remote.commit()
-    assert "does not answer" in remote.writer.trouble(duckdb.Error("server closed the connection"))
+    assert "does not answer" in remote.writer.diagnose(duckdb.Error("server closed the connection"))
     proxy.cluster.await_ready()
     assert remote.commit(LATER).rows["metrics"] == 1
     files = (tmp_path / "files" / "main" / "metrics").rglob("*.parquet")

@@ -70,7 +70,7 @@ def test_a_clock_that_goes_ahead_keeps_all_that_readers_may_need(house: LakeFixt
     house.commit()
     with house.reader.pinned() as pinned:
         pinned.snapshot()
-        pieces = list(house.writer.upkeep(datetime.now(NOW.tzinfo) + HOUR))[:2]
+        pieces = list(house.writer.maintenance_steps(datetime.now(NOW.tzinfo) + HOUR))[:2]
         for piece in pieces:
             piece()
         assert pinned.query("SELECT * FROM metrics").num_rows == 1

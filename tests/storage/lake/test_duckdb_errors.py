@@ -7,7 +7,12 @@ import duckdb
 import pytest
 
 from storage.lake.catalog import load_extension
-from storage.lake.duckdb_errors import is_damage, is_missing_lake, is_server_away, is_transient
+from storage.lake.duckdb_errors import (
+    is_damage,
+    is_missing_lake,
+    is_server_unreachable,
+    is_transient,
+)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_a_damaged_file(raised: Callable[..., duckdb.Error], tmp_path: Path) -> 
 def test_a_server_that_is_away(raised: Callable[..., duckdb.Error]) -> None:
     pytest.importorskip("duckdb_extension_postgres_scanner", reason="needs the extra 'postgres'")
     error = raised("postgres_scanner", "postgres:host=127.0.0.1 port=1 dbname=lake")
-    assert is_server_away(error)
+    assert is_server_unreachable(error)
 
 
 def test_a_transaction_that_was_lost_passes_with_a_new_one() -> None:

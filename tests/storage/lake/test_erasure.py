@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
@@ -55,8 +55,8 @@ def test_a_deletion_tells_how_many_rows_went_and_no_name(house: LakeFixture) -> 
     ask(house, NAME, why=f"the owner of {NAME} asked")
     house.commit()
     told = house.reader.query("SELECT server, why, went FROM deletions").to_pylist()[0]
-    assert told["server"] == fingerprint(NAME)
-    assert told["why"] == f"the owner of {fingerprint(NAME)} asked"
+    assert told["server"] == erased_name(NAME)
+    assert told["why"] == f"the owner of {erased_name(NAME)} asked"
     assert {w["table"]: w["rows"] for w in told["went"]} == {
         "metrics": 3, "metrics_5m": 3, "server_facts": 1,
     }  # fmt: skip
@@ -75,18 +75,18 @@ def test_sentences_no_longer_name_a_deleted_server(house: LakeFixture) -> None:
     assert f"of {NAME} lies" in house.one(said)
     ask(house, NAME)
     house.commit()
-    assert f"of {fingerprint(NAME)} lies" in house.one(said)
+    assert f"of {erased_name(NAME)} lies" in house.one(said)
 
 
 def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: LakeFixture) -> None:
     fill(house)
     (house.folders.rejected / "torn.parquet").write_bytes(b"no Parquet")
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     ask(house, NAME)
     house.commit()
     assert files_naming(house, NAME)
     for _ in range(3):
-        house.writer.tidy(LATER)
+        house.writer.run_maintenance(LATER)
     assert files_naming(house, NAME) == []
     assert files_naming(house, "ppweb-10")
     assert house.one("SELECT count(*) FROM metrics") == 7
@@ -101,7 +101,7 @@ def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: L
     house.put("metrics_5m", [both[1] | {"mem_used_pct_mean": 2.0}])
     house.commit()
     for _ in range(3):
-        house.writer.tidy(LATER)
+        house.writer.run_maintenance(LATER)
     assert files_naming(house, NAME) == []
     assert house.one("SELECT sum(mem_used_pct_mean) FROM metrics_5m") == 3
 

@@ -53,21 +53,21 @@ def test_what_the_file_cannot_tell_is_asked_of_the_lake(house: LakeFixture, hour
 
 def test_a_file_of_another_snapshot_is_not_taken(house: LakeFixture) -> None:
     put(house, sample("a", 1))
-    before = house.folders.latest.read_bytes()
+    before = house.folders.last_values.read_bytes()
     with house.reader.pinned() as pinned:
         pinned.snapshot()  # what it sees is settled by its first query
         put(house, sample("a"))
         assert pinned.latest(NOW - HOUR, NOW)["ts"].to_pylist() == [NOW - HOUR]
     assert told(house)[0]["ts"] == NOW
     for left_behind in (before, before[:100]):
-        house.folders.latest.write_bytes(left_behind)
+        house.folders.last_values.write_bytes(left_behind)
         assert told(house)[0]["ts"] == NOW
 
 
 def test_the_file_follows_a_merge(house: LakeFixture) -> None:
     put(house, sample("a", 1))
     put(house, sample("a"))
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     assert at_hand(house) == {"a"}
     assert len(told(house)) == 1
 

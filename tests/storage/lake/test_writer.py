@@ -111,7 +111,7 @@ def test_what_an_adapter_tells_of_a_server_stands(house: LakeFixture) -> None:
 
 
 def test_there_is_only_ever_one_writer(house: LakeFixture) -> None:
-    with pytest.raises(WriterRunning, match="another writer holds"):
+    with pytest.raises(WriterRunning, match="another writer uses"):
         Writer.open(house.folders.data)
 
 
@@ -138,7 +138,7 @@ def test_tidying_merges_files_and_changes_no_row(house: LakeFixture) -> None:
         house.commit()
     before = count_files(house)
     for minutes in (0, 30, 60):
-        house.writer.tidy(NOW + timedelta(minutes=minutes))
+        house.writer.run_maintenance(NOW + timedelta(minutes=minutes))
         assert house.one("SELECT count(*) FROM metrics") == 6
     assert count_files(house) < before
     assert house.one("SELECT count(*) FROM segments") == 6

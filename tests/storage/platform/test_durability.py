@@ -104,11 +104,11 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: LakeFixture) -> None:
         put(small, number)
         small.commit()
     ballast = fill_up(small.folders.data)
-    pieces = iter(small.writer.upkeep(NOW))
+    pieces = iter(small.writer.maintenance_steps(NOW))
     for _ in range(60):
         look_after(pieces, small.writer, Impatient())
     ballast.unlink()
-    small.writer.tidy(NOW)
+    small.writer.run_maintenance(NOW)
     assert small.one("SELECT count(*) FROM metrics") == 800
 
 

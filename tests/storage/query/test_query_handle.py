@@ -22,7 +22,7 @@ def test_what_cannot_run_is_told_to_who_asks_for_the_rows(house: LakeFixture) ->
 
 def test_leaving_ends_the_query_and_the_reader_goes_on(house: LakeFixture) -> None:
     with house.reader.start(FOR_HOURS) as running, pytest.raises(TimeoutError):
-        running.rows(within_s=0.05)
+        running.rows(timeout_s=0.05)
     with pytest.raises(QueryFailed, match="Interrupted"):
         running.rows()
     assert house.one("SELECT 1") == 1
@@ -31,4 +31,4 @@ def test_leaving_ends_the_query_and_the_reader_goes_on(house: LakeFixture) -> No
 def test_it_tells_how_far_it_is(house: LakeFixture) -> None:
     with house.reader.start("SELECT 1") as running:
         running.rows()
-        assert running.share is None or 0 <= running.share <= 1
+        assert running.progress is None or 0 <= running.progress <= 1

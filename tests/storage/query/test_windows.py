@@ -6,7 +6,7 @@ import pytest
 
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
-from storage.query.windows import contexts, forecasts, joined, readings, rollup
+from storage.query.windows import contexts, forecasts, merge_spans, readings, rollup
 from tests.conftest import NOW, LakeFixture
 
 STOP = floor_step(NOW)
@@ -155,9 +155,9 @@ def test_spans_that_touch_are_one_and_very_many_are_too() -> None:
         first, last = (STOP + step * STEP for step in steps)
         return first, last
 
-    assert joined([at(0, 2), at(1, 2), at(2, 3), at(5, 6)]) == [at(0, 3), at(5, 6)]
-    assert joined(at(i, i + 1) for i in range(0, 20, 2)) == [at(0, 19)]
-    assert joined([]) == []
+    assert merge_spans([at(0, 2), at(1, 2), at(2, 3), at(5, 6)]) == [at(0, 3), at(5, 6)]
+    assert merge_spans(at(i, i + 1) for i in range(0, 20, 2)) == [at(0, 19)]
+    assert merge_spans([]) == []
 
 
 def test_only_the_steps_that_late_samples_touch_are_looked_at(house: LakeFixture) -> None:

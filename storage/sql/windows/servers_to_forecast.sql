@@ -1,4 +1,4 @@
--- Servers after $after without a forecast from $issued_at, except those that abstained from the context that they still have.
+-- Servers after $after without a forecast from $issued_at, or that abstained and have more context since.
 WITH made AS (
     SELECT server, bool_or(state != 'abstained') AS forecast, max(context_steps) AS context_steps
     FROM forecasts
