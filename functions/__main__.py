@@ -73,7 +73,8 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     news = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, news)
     watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
-    with serve_rpc(runner.folders.rpc_socket, FunctionEndpoint(runner, worker_factory, users).answer):
+    endpoint = FunctionEndpoint(runner, worker_factory, users)
+    with serve_rpc(runner.folders.rpc_socket, endpoint.answer):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()
     runner.flush()

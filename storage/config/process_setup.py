@@ -1,4 +1,4 @@
-"""Start of a long-running process: its `--data`, and how it ends where a setting is wrong."""
+"""Start of a long-running process: its option `--data`, and its exit on an invalid setting."""
 
 import argparse
 import os
@@ -15,7 +15,7 @@ __all__ = ["add_data_option", "configured", "exit_unconfigured"]
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """Give a process `--data`."""
+    """Add the option `--data` to a process."""
     parser.add_argument(
         "--data", type=Path, default=default_data(),
         help="data folder (default: $HOURSIGHT_DATA, else ./var)",
@@ -24,7 +24,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def configured() -> Iterator[None]:
-    """End the process with one sentence and EX_CONFIG when a setting cannot be used."""
+    """Context: a SettingsError in it ends the process with one sentence and EX_CONFIG (78)."""
     try:
         yield
     except SettingsError as error:
@@ -32,9 +32,9 @@ def configured() -> Iterator[None]:
 
 
 def exit_unconfigured(error: Exception) -> NoReturn:
-    """End the process with one sentence; the supervisor waits for other settings before it retries.
+    """End the process with one sentence and EX_CONFIG (78).
 
-    Its exit code is EX_CONFIG (78).
+    The supervisor starts it again once the settings have changed.
     """
     sys.stderr.write(f"ERROR {error}\n")
     sys.exit(os.EX_CONFIG)

@@ -1,31 +1,30 @@
-"""The one ladder from a risk score to what people do about it."""
+"""Severity levels: from a risk score to the time within which to respond."""
 
 from dataclasses import dataclass
 
-__all__ = ["LADDER", "Severity", "severity_of"]
+__all__ = ["SEVERITIES", "Severity", "severity_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class Severity:
-    """A rung: scores from `floor` up; `respond_within_minutes` is None when nobody has to act."""
+    """A level: scores from `floor` up; `respond_within_minutes` is None if no action is needed."""
 
     name: str
     floor: int
     respond_within_minutes: int | None
-    route: str
 
 
-LADDER: tuple[Severity, ...] = (
-    Severity("Imminent failure", 90, 5, "page, then escalate after 5 min"),
-    Severity("Critical", 80, 15, "page on-call; 15 min: senior; 30 min: director"),
-    Severity("Danger", 70, 30, "team lead by chat and mail; 30 min: on-call"),
-    Severity("Warning", 60, 60, "team chat and mail"),
-    Severity("Degrading", 50, 120, "mail"),
-    Severity("Watch", 30, None, "site only"),
-    Severity("Healthy", 0, None, "nobody"),
+SEVERITIES: tuple[Severity, ...] = (
+    Severity("Imminent failure", 90, 5),
+    Severity("Critical", 80, 15),
+    Severity("Danger", 70, 30),
+    Severity("Warning", 60, 60),
+    Severity("Degrading", 50, 120),
+    Severity("Watch", 30, None),
+    Severity("Healthy", 0, None),
 )
 
 
 def severity_of(score: float) -> Severity:
-    """The rung on which a score from 0 to 100 stands."""
-    return next((rung for rung in LADDER if score >= rung.floor), LADDER[-1])
+    """The severity of a score from 0 to 100."""
+    return next((level for level in SEVERITIES if score >= level.floor), SEVERITIES[-1])

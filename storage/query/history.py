@@ -1,4 +1,4 @@
-"""The past of a fleet as one dense array: servers × 5-minute steps × 14 metrics, gaps NaN."""
+"""History of a fleet as one dense array: servers × 5-minute steps × 14 metrics, gaps NaN."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,35 +29,35 @@ __all__ = [
 WINDOW_STEPS = CONTEXT_STEPS + HORIZON_STEPS
 _STEP_S = STEP_MINUTES * 60
 _MONDAY_S = 4 * 86_400  # 1970-01-05, the first Monday of the epoch
-_LARGEST_BYTES = 4_000_000_000  # of one array; a single wrong year asks for more
+_MAX_BYTES = 4_000_000_000  # of one array; a single wrong year would exceed it
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """`values` [S, T, 14] from `start_s` (epoch seconds, a multiple of 300) in 5-minute steps.
 
-    `anomalous` [S, T] marks steps that the data's authors labelled; it is never trained on.
+    `anomalous` [S, T] marks steps that the data's authors labelled; training leaves them out.
     """
 
     servers: tuple[str, ...]
-    profiles: NDArray[np.int64]  # [S], places in PROFILE_NAMES
+    profiles: NDArray[np.int64]  # [S], indices into PROFILE_NAMES
     start_s: int
     values: NDArray[np.float32]  # [S, T, 14]
     anomalous: NDArray[np.bool_] | None = None
 
     @property
     def steps(self) -> int:
-        """How many 5-minute steps the array is long."""
+        """Number of 5-minute steps."""
         return int(self.values.shape[1])
 
     @property
     def span(self) -> tuple[datetime, datetime]:
-        """First step and the end of the last one, UTC."""
+        """Start of the first step and end of the last, UTC."""
         end_s = self.start_s + self.steps * _STEP_S
         return datetime.fromtimestamp(self.start_s, UTC), datetime.fromtimestamp(end_s, UTC)
 
     def only(self, rows: Sequence[int] | NDArray[np.int64]) -> "History":
-        """The history of some servers, by their place."""
+        """The history of some servers, by their index."""
         places = np.asarray(rows, np.int64)
         return replace(
             self,
@@ -68,7 +68,7 @@ class History:
         )
 
     def last(self, steps: int) -> "History":
-        """The last `steps` steps, or all when there are fewer."""
+        """The last `steps` steps, or all if there are fewer."""
         left_out = max(self.steps - steps, 0)
         marks = None if self.anomalous is None else self.anomalous[:, left_out:]
         start_s = self.start_s + left_out * _STEP_S
@@ -81,41 +81,41 @@ class History:
 
 
 def week_minute(start_s: int | NDArray[np.int64]) -> NDArray[np.float32]:
-    """Minutes after Monday 00:00 UTC of epoch seconds: the calendar that the network is given."""
+    """Minutes after Monday 00:00 UTC of epoch seconds: the calendar input of the network."""
     seconds = (np.asarray(start_s, np.int64) - _MONDAY_S) % (7 * 86_400)
     return (seconds / 60).astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedHistory:
-    """A history out of files, and what of them is not in it."""
+    """A history from files, and what was left out of it."""
 
     history: History
-    ignored: tuple[str, ...]  # columns that are none of ours
+    ignored: tuple[str, ...]  # unknown columns
     refused: int  # rows and values
     reasons: tuple[str, ...]
 
 
 def load(paths: Iterable[Path]) -> History:
-    """The history in files; `read` tells as well what was left out."""
+    """The history in files; `read` also returns what was left out."""
     return read(paths).history
 
 
 def read(paths: Iterable[Path]) -> LoadedHistory:
     """Read Parquet or CSV files: `ts`, `server`, optionally `profile`, any of the 14 metrics.
 
-    Readings of any cadence become means of 5-minute steps. Raises HistoryError when nothing is
-    left, a file lacks a column that is needed or cannot be read.
+    Samples of any cadence become means of 5-minute steps. Raises HistoryError if no sample is
+    valid, or if a file cannot be read or lacks a required column.
     """
     samples = read_samples(paths)
     servers, rows = np.unique(samples.servers, return_inverse=True)
     first_s, last_s = int(samples.seconds.min()), int(samples.seconds.max())
     start_s = first_s // _STEP_S * _STEP_S
     steps = (last_s - start_s) // _STEP_S + 1
-    if len(servers) * steps * len(METRIC_NAMES) * 4 > _LARGEST_BYTES:
+    if len(servers) * steps * len(METRIC_NAMES) * 4 > _MAX_BYTES:
         raise HistoryError(
-            f"{len(servers)} servers from {_said(first_s)} to {_said(last_s)} are too much for one "
-            "history: is a time wrong? Else give fewer days or servers"
+            f"{len(servers)} servers from {_utc_text(first_s)} to {_utc_text(last_s)} exceed "
+            "the limit of 4 GB for one history: check the times, or give fewer days or servers"
         )
     cells = rows * steps + (samples.seconds - start_s) // _STEP_S
     values = np.stack([_means(cells, v, len(servers) * steps) for v in samples.values.T], -1)
@@ -130,26 +130,26 @@ def read(paths: Iterable[Path]) -> LoadedHistory:
 
 
 def from_lake(reader: Reader, steps: int) -> History:
-    """The last `steps` steps of every server of a lake; HistoryError when it has none yet."""
+    """The last `steps` steps of every server of a lake; raises HistoryError if it has none yet."""
     span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
     if span["first"] is None:
         raise HistoryError(
             "the lake has no complete 5-minute step yet: let the system run, or name files"
         )
-    there = (span["last"] - span["first"]) // STEP + 1
-    found = windows.contexts(reader, span["last"] + STEP, min(steps, there))
+    available = (span["last"] - span["first"]) // STEP + 1
+    contexts = windows.contexts(reader, span["last"] + STEP, min(steps, available))
     profiles = np.array(
         [
             PROFILE_NAMES.index(profile_of(s, p))
-            for s, p in zip(found.servers, found.profiles, strict=True)
+            for s, p in zip(contexts.servers, contexts.profiles, strict=True)
         ],
         np.int64,
     )
-    return History(found.servers, profiles, int(found.start.timestamp()), found.values)
+    return History(contexts.servers, profiles, int(contexts.start.timestamp()), contexts.values)
 
 
 def _means(cells: NDArray[np.int64], values: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """Mean of the values that share a cell [size]; NaN where there is none."""
+    """Mean of the values in each cell [size]; NaN for an empty cell."""
     known = ~np.isnan(values)
     sums = np.bincount(cells[known], values[known], size)
     counts = np.bincount(cells[known], minlength=size)
@@ -162,5 +162,5 @@ def _profiles(servers: Sequence[str], samples: Samples) -> NDArray[np.int64]:
     return np.array([PROFILE_NAMES.index(kind) for kind in kinds], np.int64)
 
 
-def _said(seconds: int) -> str:
+def _utc_text(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="minutes")[:16]

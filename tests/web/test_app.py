@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from litestar.testing import TestClient
 
-from storage.model.severity import LADDER
+from storage.model.severity import SEVERITIES
 from tests.web.conftest import Client
 from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
@@ -90,4 +90,4 @@ def test_one_page_sees_one_snapshot(lake: SiteLakeWriter) -> None:
 
 
 def test_each_rung_of_the_ladder_has_its_name_on_the_site() -> None:
-    assert {rung.name for rung in LADDER} <= set(RUNGS.values())
+    assert {level.name for level in SEVERITIES} <= set(RUNGS.values())

@@ -143,7 +143,7 @@ def test_a_server_that_does_not_answer_is_told_with_what_to_do(tmp_path: Path) -
     pytest.importorskip("duckdb_extension_postgres_scanner", reason="needs the extra 'postgres'")
     away = "postgres:host=127.0.0.1 port=1 dbname=lake"
     write_settings(tmp_path, Settings(lake=LakeSettings(away)))
-    remedy = r"dbname=lake\) does not answer.*: start the server, or mend \[lake\] catalog"
+    remedy = r"dbname=lake\) does not answer.*: start the server, or correct \[lake\] catalog"
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(tmp_path)
     with pytest.raises(DataFolderNotWritable, match=remedy):

@@ -90,7 +90,7 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
             drain(small.writer, Impatient())
-    assert "make room there, and it goes on by itself" in caplog.text
+    assert "free some space there, and work resumes by itself" in caplog.text
     assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
     ballast.unlink()
     drain(small.writer, Impatient())
@@ -116,7 +116,7 @@ def test_a_query_that_the_full_disk_stops_says_so(small: LakeFixture) -> None:
     put(small, 1)
     small.commit()
     ballast = fill_up(small.folders.data)
-    with pytest.raises(QueryFailed, match="is full: make room there"):
+    with pytest.raises(QueryFailed, match="is full: free some space there"):
         small.one("SELECT count(*) FROM metrics")
     ballast.unlink()
     assert small.one("SELECT count(*) FROM metrics") == 200

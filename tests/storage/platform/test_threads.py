@@ -71,7 +71,7 @@ def test_work_that_returns_unasked_is_logged_and_called_again(
 
     SupervisedThread("news", work, stop).start()
     assert twice.wait(WITHIN_S)
-    assert "news ended although nothing stopped it" in caplog.text
+    assert "news ended without being stopped" in caplog.text
 
 
 def test_the_pause_grows_with_each_failure(

@@ -94,7 +94,7 @@ def test_a_wrong_year_is_suspected_before_memory_is_asked_for(tmp_path: Path) ->
         {"ts": ts, "server": f"a{i}", "load_average": 1.0}
         for i, ts in enumerate([START, START.replace(year=1026), START, START])
     ]
-    with pytest.raises(HistoryError, match=r"1026-01-05 00:00 to 2026-.*is a time wrong"):
+    with pytest.raises(HistoryError, match=r"1026-01-05 00:00 to 2026-.*check the times"):
         load([written(tmp_path / "h.parquet", rows)])
 
 
