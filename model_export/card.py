@@ -1,4 +1,4 @@
-"""The card inside a model file: all that a reader must know to feed it and to trust it."""
+"""Model card: JSON in the metadata of an ONNX file, with its inputs, grid and scores."""
 
 import base64
 import hashlib
@@ -27,10 +27,10 @@ from storage.model.grid import (
 from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILE_NAMES
 
-__all__ = ["CARD_KEY", "CONTRACT", "card", "packed", "read_card", "unpacked", "write_card"]
+__all__ = ["CARD_KEY", "CONTRACT", "card", "pack_array", "read_card", "unpack_array", "write_card"]
 
 CARD_KEY = "hoursight_card"
-CONTRACT = 2  # of inputs, outputs and card; serving refuses another one
+CONTRACT = 2  # version of inputs, outputs and card; serving refuses any other
 
 
 def card(
@@ -41,7 +41,12 @@ def card(
     fixture: Mapping[str, Any],
     command: str,
 ) -> dict[str, Any]:
-    """The card of a trained model, as plain JSON values; `parity` per batch size in σ."""
+    """Return the card of a trained model as plain JSON values.
+
+    `parity` is the largest difference between torch and onnxruntime in σ by batch size, `scores`
+    the held-out scores by data set, `fixture` the self-test from `parity_check.fixture`, `command`
+    the command line that made the model.
+    """
     network = checkpoint.network
     return {
         "contract": CONTRACT,
@@ -54,13 +59,7 @@ def card(
         "output": "quantiles [servers, 96, 14, 7], raw units, NaN where a metric abstains",
         "growth_per_step": slopes().tolist(),
         "metrics": [{"name": m.name, "unit": m.unit} for m in METRICS],
-        "grid": {
-            "step_minutes": STEP_MINUTES,
-            "context_steps": CONTEXT_STEPS,
-            "horizon_steps": HORIZON_STEPS,
-            "bin_steps": BIN_STEPS,
-            "min_context_steps": MIN_CONTEXT_STEPS,
-        },
+        "grid": _grid(),
         "quantiles": list(QUANTILES),
         "profiles": {name: i for i, name in enumerate(PROFILE_NAMES)},
         "profile_fallback": "generic",
@@ -79,7 +78,7 @@ def card(
 
 
 def weights_hash(network: ForecastNetwork) -> str:
-    """SHA-256 of the weights, name by name."""
+    """Return the SHA-256 of all parameters and persistent buffers, in the order of their names."""
     digest = hashlib.sha256()
     for name, values in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -87,26 +86,26 @@ def weights_hash(network: ForecastNetwork) -> str:
     return digest.hexdigest()
 
 
-def write_card(model: Path, told: Mapping[str, Any]) -> None:
-    """Put the card into the model file's metadata, in place of the one that is there."""
+def write_card(model: Path, card: Mapping[str, Any]) -> None:
+    """Replace all metadata of the ONNX file `model` with `card`."""
     proto = onnx.load(str(model))
     del proto.metadata_props[:]
     entry = proto.metadata_props.add()
-    entry.key, entry.value = CARD_KEY, json.dumps(told, separators=(",", ":"))
+    entry.key, entry.value = CARD_KEY, json.dumps(card, separators=(",", ":"))
     proto.producer_name = "hoursight"
     onnx.checker.check_model(proto)
     model.write_bytes(proto.SerializeToString())
 
 
 def read_card(model: Path) -> dict[str, Any]:
-    """The card of a model file; KeyError when it has none."""
+    """Return the card of the ONNX file `model`. Raise KeyError if the file has none."""
     properties = {p.key: p.value for p in onnx.load(str(model)).metadata_props}
-    found: dict[str, Any] = json.loads(properties[CARD_KEY])
-    return found
+    card: dict[str, Any] = json.loads(properties[CARD_KEY])
+    return card
 
 
-def packed(values: NDArray[Any]) -> dict[str, Any]:
-    """An array as JSON: dtype, shape and base85 of its compressed bytes."""
+def pack_array(values: NDArray[Any]) -> dict[str, Any]:
+    """Return an array of any shape as JSON values: dtype, shape, base85 of the zlib bytes."""
     raw = zlib.compress(np.ascontiguousarray(values).tobytes(), 9)
     return {
         "dtype": values.dtype.str,
@@ -115,10 +114,10 @@ def packed(values: NDArray[Any]) -> dict[str, Any]:
     }
 
 
-def unpacked(told: Mapping[str, Any]) -> NDArray[Any]:
-    """The array that `packed` told."""
-    raw = zlib.decompress(base64.b85decode(told["b85"]))
-    return np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
+def unpack_array(packed: Mapping[str, Any]) -> NDArray[Any]:
+    """Return the array that `pack_array` wrote, read-only."""
+    raw = zlib.decompress(base64.b85decode(packed["b85"]))
+    return np.frombuffer(raw, np.dtype(packed["dtype"])).reshape(packed["shape"])
 
 
 def _inputs() -> dict[str, str]:
@@ -129,6 +128,16 @@ def _inputs() -> dict[str, str]:
         "week_minute": "float32 [servers] or [1], minutes from Monday 00:00 UTC to the first step;"
         " inside: sin and cos of 2π·minutes/1440 and of 2π·minutes/10080 per 15-minute bin",
         "profile": "int64 [servers], see profiles",
+    }
+
+
+def _grid() -> dict[str, int]:
+    return {
+        "step_minutes": STEP_MINUTES,
+        "context_steps": CONTEXT_STEPS,
+        "horizon_steps": HORIZON_STEPS,
+        "bin_steps": BIN_STEPS,
+        "min_context_steps": MIN_CONTEXT_STEPS,
     }
 
 

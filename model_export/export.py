@@ -1,4 +1,4 @@
-"""Write a trained forecaster as one ONNX file with its card, once torch and ONNX agree."""
+"""ONNX export: one model file with its card, published only if torch and onnxruntime agree."""
 
 import os
 import warnings
@@ -20,8 +20,8 @@ from model_export.train import Checkpoint
 __all__ = ["LARGEST_BYTES", "SHIPPED", "export", "export_graph"]
 
 SHIPPED = Path(__file__).parent / "shipped" / "tft.onnx"
-LARGEST_BYTES = 5_000_000  # what a package may grow by for a model
-_OPSET = 17  # the newest of the exporter that needs no onnxscript
+LARGEST_BYTES = 5_000_000  # the shipped model is part of the wheel
+_OPSET = 17  # the newest one that torch exports without onnxscript
 _AXES = {
     "context": {0: "servers"},
     "ranked": {0: "servers"},
@@ -38,36 +38,42 @@ def export(
     scores: Mapping[str, Any] | None = None,
     command: str = "",
 ) -> dict[str, Any]:
-    """Write `checkpoint` to `path` in one step, verified, and return its card.
+    """Export `checkpoint` to `path` atomically and return the card in the file.
 
-    Raises ParityError when the file would not compute what torch computes, ValueError when it
-    would be larger than 5 MB; `path` is then left as it was.
+    `scores` and `command` go into the card. Raise ParityError if onnxruntime computes something
+    else than torch, ValueError if the file would exceed 5 MB; `path` is unchanged in both cases.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_suffix(".draft")
     try:
         export_graph(checkpoint.network, draft)
         differences = parity(checkpoint.network, draft)
-        told = card(checkpoint, now, differences, scores or {}, fixture(draft), command)
-        write_card(draft, told)
+        model_card = card(checkpoint, now, differences, scores or {}, fixture(draft), command)
+        write_card(draft, model_card)
         if draft.stat().st_size > LARGEST_BYTES:
-            raise ValueError(f"{path}: {draft.stat().st_size} bytes; at most {LARGEST_BYTES}")
+            raise ValueError(
+                f"{path}: the model file has {draft.stat().st_size} bytes; expected at most "
+                f"{LARGEST_BYTES}: use a smaller network"
+            )
         os.replace(draft, path)
     finally:
         draft.unlink(missing_ok=True)
-    return told
+    return model_card
 
 
 def export_graph(network: ForecastNetwork, path: Path) -> None:
-    """Write the bare graph; its batch axis is free, and one clock may serve the whole batch."""
-    network.eval()  # the exporter restores the mode it found: dropout must not come back
-    served = InferenceNetwork(network).eval()
+    """Write the inference graph of `network` to `path`, without a card.
+
+    The number of servers is a free axis; `week_minute` has one entry per server or one for all.
+    """
+    network.eval()  # the exporter restores the previous mode, which must not bring dropout back
+    inference = InferenceNetwork(network).eval()
     example = awkward_windows(3, seed=0)
     with warnings.catch_warnings():
-        # lengths are constant here, so what the tracer turns into constants is right
+        # the tracer warns that it turns lengths into constants: here they are constant
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            served,
+            inference,
             (
                 torch.from_numpy(example.context),
                 torch.from_numpy(ranked(example.context)),

@@ -1,4 +1,4 @@
-"""Compare torch and onnxruntime on windows that are hard to agree on."""
+"""Parity check: torch and onnxruntime must agree on windows chosen to expose differences."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import onnxruntime
 import torch
 from numpy.typing import NDArray
 
-from model_export.card import packed
+from model_export.card import pack_array
 from model_export.network import ForecastNetwork
 from model_export.scaling import SPREAD_FLOOR, ranked, slopes
 from storage.errors import HoursightError
@@ -24,15 +24,15 @@ __all__ = [
     "ParityError",
     "awkward_windows",
     "fixture",
-    "forecasting",
+    "onnx_forecast",
     "parity",
     "spreads",
-    "unexported",
+    "torch_forecast",
 ]
 
 BATCHES = (1, 7, 64, 513)
-# With curves from tables; all else agrees to 3e-5, and torch itself moves by 9e-5 when a reading
-# changes in its last digit.
+# The tabulated curves cause this much; without them the difference is 3e-5, and torch itself
+# differs by 9e-5 when a reading changes in its last digit.
 PARITY_SIGMA = 1e-3
 _FIXTURE_LEADS = slice(11, None, 12)  # the last 5 minutes of each hour: 8 of 96 leads
 
@@ -40,7 +40,7 @@ Array = NDArray[np.float32]
 
 
 class ParityError(HoursightError, AssertionError):
-    """The exported graph does not compute what torch computes; the message says by how much."""
+    """Raised when the exported graph and torch differ; the message says by how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class _Inputs:
 
 
 def awkward_windows(count: int, seed: int) -> _Inputs:
-    """`count` windows with gaps, spikes, flat series, short histories and missing metrics."""
+    """Return `count` windows with gaps, spikes, flat series, short histories, missing metrics."""
     random = np.random.default_rng(seed)
     shape = (count, CONTEXT_STEPS, len(METRICS))
     walk = random.normal(size=shape).cumsum(1) + 5 * random.normal(size=shape)
@@ -68,7 +68,7 @@ def awkward_windows(count: int, seed: int) -> _Inputs:
     short = (kinds == 3)[:, None, None] & (np.arange(CONTEXT_STEPS)[None, :, None] < begin)
     blind = (kinds == 4)[:, None, None] & (random.random((count, 1, len(METRICS))) < 0.4)
     context[np.broadcast_to(gaps | short | blind, shape)] = np.nan
-    # float16 and back: the same windows fit into a card, and are the same numbers there
+    # float16 and back: the card stores the windows as float16 without loss
     return _Inputs(
         context.astype(np.float16).astype(np.float32),
         random.uniform(0, 10_080, count).astype(np.float32),
@@ -76,8 +76,11 @@ def awkward_windows(count: int, seed: int) -> _Inputs:
     )
 
 
-def forecasting(model: Path, batch: int = 32) -> Callable[..., Array]:
-    """The model file as a function of (context, week_minute, profile), in batches."""
+def onnx_forecast(model: Path, batch: int = 32) -> Callable[..., Array]:
+    """Return a function of (context, week_minute, profile) that runs the ONNX file `model`.
+
+    It computes `batch` windows at a time and returns quantiles [n, 96, 14, 7].
+    """
     session = _session(model)
 
     def forecast(context: Array, week_minute: Array, profile: NDArray[np.int64]) -> Array:
@@ -89,8 +92,11 @@ def forecasting(model: Path, batch: int = 32) -> Callable[..., Array]:
     return forecast
 
 
-def unexported(network: ForecastNetwork, batch: int = 64) -> Callable[..., Array]:
-    """A network in torch as a function of (context, week_minute, profile), in batches."""
+def torch_forecast(network: ForecastNetwork, batch: int = 64) -> Callable[..., Array]:
+    """Return a function of (context, week_minute, profile) that runs `network` in torch.
+
+    It computes `batch` windows at a time and returns quantiles [n, 96, 14, 7].
+    """
     network.eval()
     device = next(network.parameters()).device
 
@@ -104,22 +110,25 @@ def unexported(network: ForecastNetwork, batch: int = 64) -> Callable[..., Array
 
 
 def parity(network: ForecastNetwork, model: Path) -> Mapping[str, float]:
-    """Largest difference for each batch size, in σ of each window; ParityError above 1e-3."""
+    """Return the largest difference between `network` and `model` by batch size, in window σ.
+
+    Raise ParityError if one exceeds 1e-3.
+    """
     session = _session(model)
-    found = {str(size): _difference(network, session, size) for size in BATCHES}
-    if max(found.values()) > PARITY_SIGMA:
-        told = ", ".join(f"batch {size}: {worst:.2e} σ" for size, worst in found.items())
+    differences = {str(size): _difference(network, session, size) for size in BATCHES}
+    if max(differences.values()) > PARITY_SIGMA:
+        listed = ", ".join(f"batch {size}: {worst:.2e} σ" for size, worst in differences.items())
         raise ParityError(
-            f"{model}: torch and onnxruntime differ by more than {PARITY_SIGMA} σ "
-            f"({told}); the graph was not exported faithfully"
+            f"{model}: torch and onnxruntime differ by more than {PARITY_SIGMA} σ ({listed})",
+            "do not use this file, and check that its exporter supports the installed torch",
         )
-    return found
+    return differences
 
 
 def spreads(context: Array) -> Array:
-    """The σ [n, 14] in which differences count: each window's deviation, floored as in scaling.
+    """Return the standard deviation of each metric in `context` [n, 288, 14], floored, [n, 14].
 
-    As in scaling, what uptime grows by definition is no deviation.
+    As in `scaling.scale`, the growth of uptime is subtracted first, and SPREAD_FLOOR applies.
     """
     level = context - np.arange(CONTEXT_STEPS, dtype=np.float32)[:, None] * slopes().numpy()
     known = (~np.isnan(level)).sum(1)  # [n, 14]
@@ -129,16 +138,16 @@ def spreads(context: Array) -> Array:
 
 
 def fixture(model: Path) -> dict[str, Any]:
-    """Six windows and what the model answers, for the self-test of whoever opens the file."""
+    """Return six windows and the model's forecasts for them, packed, for a self-test on opening."""
     inputs = awkward_windows(6, seed=6)
-    answer = _run(_session(model), inputs.context, inputs.week_minute, inputs.profile)
+    quantiles = _run(_session(model), inputs.context, inputs.week_minute, inputs.profile)
     return {
-        "context": packed(inputs.context.astype(np.float16)),
-        "week_minute": packed(inputs.week_minute),
-        "profile": packed(inputs.profile),
+        "context": pack_array(inputs.context.astype(np.float16)),
+        "week_minute": pack_array(inputs.week_minute),
+        "profile": pack_array(inputs.profile),
         "leads": [_FIXTURE_LEADS.start, _FIXTURE_LEADS.step],
-        "quantiles": packed(answer[:, _FIXTURE_LEADS]),
-        "sigma": packed(spreads(inputs.context)),
+        "quantiles": pack_array(quantiles[:, _FIXTURE_LEADS]),
+        "sigma": pack_array(spreads(inputs.context)),
     }
 
 
@@ -152,13 +161,13 @@ def _difference(
             torch.from_numpy(inputs.week_minute),
             torch.from_numpy(inputs.profile),
         ).numpy()
-    found = _run(session, inputs.context, inputs.week_minute, inputs.profile)
-    if (np.isnan(expected) != np.isnan(found)).any():
+    actual = _run(session, inputs.context, inputs.week_minute, inputs.profile)
+    if (np.isnan(expected) != np.isnan(actual)).any():
         return float("inf")
     sigma = spreads(inputs.context)[:, None, :, None]  # [n, 1, 14, 1]
-    # one float32 step is no difference: on a flat series at 9 it is already 1.2e-4 σ
-    beyond = np.maximum(np.abs(expected - found) - np.spacing(np.abs(expected)), 0)
-    return float(np.nanmax(beyond / sigma))
+    # one float32 step is allowed: for a flat series at 9 it is already 1.2e-4 σ
+    excess = np.maximum(np.abs(expected - actual) - np.spacing(np.abs(expected)), 0)
+    return float(np.nanmax(excess / sigma))
 
 
 def _session(model: Path) -> onnxruntime.InferenceSession:

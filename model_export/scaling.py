@@ -1,7 +1,7 @@
-"""What a window tells about itself: centre, spread, its own quantiles, and gap-free 15-minute bins.
+"""Scaling: centre, spread and quantiles of a window, and its readings as gap-free 15-minute bins.
 
-Everything is made from the one window, so that a model knows nothing about a fleet's units, and
-from operations that ONNX has in fixed shapes, so that training and serving run the same graph.
+A window is scaled by its own statistics alone, so the model does not depend on a fleet's units.
+All operations exist in ONNX with fixed shapes, so training and serving run the same graph.
 """
 
 from typing import NamedTuple
@@ -27,21 +27,21 @@ __all__ = [
     "SPREAD_FLOOR",
     "Scaled",
     "carry_forward",
-    "enough",
     "expansion",
+    "has_enough_context",
     "ranked",
     "scale",
     "slopes",
     "squash",
 ]
 
-BIN_STEPS = 3  # 15 minutes: .82-.86 of naive where 5-minute steps gave .95-.99 at equal compute
+BIN_STEPS = 3  # 15 minutes: loss .82-.86 of naive; 5-minute steps gave .95-.99 at equal compute
 CONTEXT_BINS = CONTEXT_STEPS // BIN_STEPS
 HORIZON_BINS = HORIZON_STEPS // BIN_STEPS
-SPREAD_FLOOR = 1e-3  # times (|centre| + 1e-3): a flat window must not divide by nothing
+SPREAD_FLOOR = 1e-3  # times (|centre| + 1e-3): a flat window must not divide by zero
 
 _STEPS_PER_DAY = 24 * 60 // STEP_MINUTES
-_BEYOND = 3e38  # sorts behind every reading and is still a float32
+_SORTS_LAST = 3e38  # above every reading, and still a finite float32
 
 
 class Scaled(NamedTuple):
@@ -50,27 +50,30 @@ class Scaled(NamedTuple):
     centre: Tensor  # [B, 14] median of the observed steps, raw units
     spread: Tensor  # [B, 14] mean absolute deviation from it, floored, raw units
     observed: Tensor  # [B, 14] how many steps were observed
-    ladder: Tensor  # [B, 14, 7] quantiles of the observed steps
+    quantiles: Tensor  # [B, 14, 7] of the observed steps
     last: Tensor  # [B, 14] newest observed step
-    bins: Tensor  # [B, 14, 96] means of 15 minutes, carried over gaps
+    bins: Tensor  # [B, 14, 96] means over 15 minutes, carried over gaps
     seen: Tensor  # [B, 14, 96] observed share of each bin
 
 
 def slopes() -> Tensor:
-    """Per metric, what one step adds by definition: days of uptime grow by 1/288, others by 0."""
+    """Return what one step adds to each metric by definition [14]: 1/288 day of uptime, else 0."""
     counts_days = [m.kind == "counter" and m.unit == "days" for m in METRICS]
     return torch.tensor(counts_days, dtype=torch.float32) / _STEPS_PER_DAY  # [14]
 
 
 def ranked(context: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each metric's readings in ascending order, [n, 14, 288]: NaN last, growth taken out."""
+    """Sort each metric's readings of `context` [n, 288, 14] in ascending order, [n, 14, 288].
+
+    NaN comes last; what uptime grows by definition is subtracted first.
+    """
     age = np.arange(1 - CONTEXT_STEPS, 1, dtype=np.float32)[:, None]
     levels = context - age * slopes().numpy()
     return np.sort(levels.transpose(0, 2, 1), axis=-1)
 
 
 def expansion() -> Tensor:
-    """Matrix [96, 32] from bin means to 5-minute steps: linear between the bins' middles."""
+    """Return the matrix [96, 32] from bin means to 5-minute steps, linear between bin centres."""
     position = (torch.arange(HORIZON_STEPS, dtype=torch.float32) - 1) / BIN_STEPS
     position = position.clamp(0, HORIZON_BINS - 1)
     bins = torch.arange(HORIZON_BINS, dtype=torch.float32)
@@ -78,37 +81,38 @@ def expansion() -> Tensor:
 
 
 def scale(context: Tensor, ranked: Tensor | None = None) -> Scaled:
-    """Centre, spread, quantiles and bins of `context` [B, 288, 14]; NaN is missing.
+    """Return centre, spread, quantiles and bins of `context` [B, 288, 14]; NaN is missing.
 
-    `ranked` [B, 14, 288] are the same readings in ascending order, missing ones last, if whoever
-    asks has sorted them already.
+    `ranked` [B, 14, 288] are the same readings in ascending order, missing ones last. Without it
+    they are sorted here.
     """
     steps = context.transpose(1, 2)  # [B, 14, 288]
     present = ~torch.isnan(steps)
     observed = present.to(steps.dtype).sum(-1)  # [B, 14]
     if ranked is None:
-        ranked = torch.where(present, steps, torch.full_like(steps, _BEYOND)).sort(-1).values
-    quantiles = _quantiles(ranked, observed)  # [B, 14, 7]
-    centre = quantiles[..., len(QUANTILES) // 2]  # [B, 14]
-    away = torch.where(present, steps - centre[..., None], torch.zeros_like(steps))
-    spread = away.abs().sum(-1) / observed.clamp(min=1)  # [B, 14]
+        ranked = torch.where(present, steps, torch.full_like(steps, _SORTS_LAST)).sort(-1).values
+    levels = _quantiles(ranked, observed)  # [B, 14, 7]
+    centre = levels[..., len(QUANTILES) // 2]  # [B, 14]
+    deviation = torch.where(present, steps - centre[..., None], torch.zeros_like(steps))
+    spread = deviation.abs().sum(-1) / observed.clamp(min=1)  # [B, 14]
     spread = torch.maximum(spread, SPREAD_FLOOR * (centre.abs() + SPREAD_FLOOR))
-    scaled = away / spread[..., None]  # [B, 14, 288], 0 where missing
+    scaled = deviation / spread[..., None]  # [B, 14, 288], 0 where missing
     last = _newest(scaled, present)
     bins, seen = _binned(scaled, present.to(steps.dtype))
-    ladder = (quantiles - centre[..., None]) / spread[..., None]  # [B, 14, 7]
-    return Scaled(centre, spread, observed, ladder, last, bins, seen)
+    quantiles = (levels - centre[..., None]) / spread[..., None]  # [B, 14, 7]
+    return Scaled(centre, spread, observed, quantiles, last, bins, seen)
 
 
 def squash(values: Tensor) -> Tensor:
-    """Signed logarithm: a spike of 1,000 spreads must not drown what the network reads beside."""
+    """Return the signed logarithm of `values`, so that a spike does not dominate the inputs."""
     return values.sign() * values.abs().log1p()
 
 
 def carry_forward(values: Tensor, present: Tensor) -> Tensor:
-    """Fill missing entries of the last axis from the newest one before them, else with 0.
+    """Fill gaps in the last axis of `values` with the newest earlier entry, else with 0.
 
-    Doubling the reach each round needs 7 rounds for 96 bins and no loop over time.
+    `present` has the shape of `values`, 1 where an entry is observed and 0 where it is missing.
+    Each round doubles the distance, so 96 bins need 7 rounds and no loop over time.
     """
     filled, known = values * present, present
     reach = 1
@@ -122,32 +126,32 @@ def carry_forward(values: Tensor, present: Tensor) -> Tensor:
 
 
 def _quantiles(ranked: Tensor, observed: Tensor) -> Tensor:
-    """Linear-interpolated QUANTILES of the first `observed` [B, 14] of `ranked` [B, 14, 288]."""
+    """Interpolate QUANTILES of the first `observed` [B, 14] entries of `ranked` [B, 14, 288]."""
     levels = torch.tensor(QUANTILES, dtype=ranked.dtype, device=ranked.device)
     position = levels * (observed - 1).clamp(min=0)[..., None]  # [B, 14, 7]
     below = position.floor()
     above = torch.minimum(below + 1, (observed - 1).clamp(min=0)[..., None])
     low = ranked.gather(-1, below.long())  # [B, 14, 7]
     high = ranked.gather(-1, above.long())
-    found = low + (high - low) * (position - below)
-    return torch.where(observed[..., None] > 0, found, torch.zeros_like(found))
+    values = low + (high - low) * (position - below)
+    return torch.where(observed[..., None] > 0, values, torch.zeros_like(values))
 
 
 def _newest(scaled: Tensor, present: Tensor) -> Tensor:
-    """The newest observed value [B, 14] of `scaled` [B, 14, 288]; 0 where there is none."""
+    """Return the newest observed value [B, 14] of `scaled` [B, 14, 288], 0 where there is none."""
     order = torch.arange(CONTEXT_STEPS, dtype=scaled.dtype, device=scaled.device)
     newest = (present.to(scaled.dtype) * order).amax(-1, keepdim=True)  # [B, 14, 1]
     return scaled.gather(-1, newest.long()).squeeze(-1)
 
 
 def _binned(scaled: Tensor, present: Tensor) -> tuple[Tensor, Tensor]:
-    """Means of 15 minutes carried over gaps, and each bin's observed share: both [B, 14, 96]."""
+    """Return bin means carried over gaps, and each bin's observed share, both [B, 14, 96]."""
     shape = (-1, len(METRICS), CONTEXT_BINS, BIN_STEPS)
     counts = present.reshape(shape).sum(-1)  # [B, 14, 96]
     means = scaled.reshape(shape).sum(-1) / counts.clamp(min=1)
     return carry_forward(means, (counts > 0).to(means.dtype)), counts / BIN_STEPS
 
 
-def enough(observed: Tensor) -> Tensor:
-    """Whether so many `observed` steps are enough to forecast from."""
+def has_enough_context(observed: Tensor) -> Tensor:
+    """Return where the count of `observed` steps is enough for a forecast, in the same shape."""
     return observed >= MIN_CONTEXT_STEPS

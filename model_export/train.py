@@ -1,7 +1,7 @@
-"""Train the forecaster on windows of history, with Lightning's loop.
+"""Training: the forecast network on windows of history, in Lightning's loop.
 
-Weights are averaged over the last steps. A training can be taken up again where it was killed,
-and the same seed and steps give the same weights, killed or not.
+The result is a moving average of the weights. A training that was killed resumes from its progress
+file. The same seed and number of steps give the same weights, resumed or not.
 """
 
 import math
@@ -27,51 +27,51 @@ from storage.model.grid import QUANTILES
 __all__ = [
     "ENDLESS",
     "Checkpoint",
+    "EarlyStopping",
     "Recipe",
     "ResumeError",
-    "Watch",
     "load_checkpoint",
     "save_checkpoint",
     "train",
     "weighted_loss",
 ]
 
-ENDLESS = 1_000_000_000  # steps, where only the clock ends a training
-KEEP_EVERY_S = 30.0  # of training may be lost to a kill
+ENDLESS = 1_000_000_000  # steps: only `Recipe.minutes` ends the training
+SAVE_EVERY_S = 30.0  # how much training a kill may lose
 
 
 class ResumeError(HoursightError, ValueError):
-    """Progress that cannot be taken up; the message names the file, what differs and the remedy."""
+    """Raised when a progress file belongs to another training; the message says what differs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How long and how fast to learn: `steps`, and no longer than `minutes`."""
+    """Hyperparameters; a training ends after `steps` or `minutes`, whichever comes first."""
 
     steps: int = 6000
     batch: int = 64
-    rate: float = 2e-3  # 3e-3 over-fitted in the prototypes' fine-tuning
-    warmup: float = 0.05  # share of the time until the full rate, which falls as a cosine then
-    decay: float = 1e-2
-    clip: float = 1.0
-    average: float = 0.998  # the result is the mean of some 500 steps' weights
+    rate: float = 2e-3  # the highest; 3e-3 overfitted when prototypes were fine-tuned
+    warmup: float = 0.05  # share of the training until `rate`, before a cosine decay
+    decay: float = 1e-2  # weight decay
+    clip: float = 1.0  # largest gradient norm
+    average: float = 0.998  # the moving average spans some 500 steps
     seed: int = 0
     threads: int = 1
     minutes: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
-    """Stop early: `judge` a network each `every` steps, give up after `patience` without better."""
+class EarlyStopping:
+    """Stop after `patience` measurements of `loss_of` without a better one, `every` steps apart."""
 
-    judge: Callable[[ForecastNetwork], float]
+    loss_of: Callable[[ForecastNetwork], float]
     every: int
     patience: int
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Trained weights with what the card must tell about them; counts go on over fine-tuning."""
+    """Trained weights and their history for the card; fine-tuning adds to the counts."""
 
     network: ForecastNetwork
     windows_seen: int
@@ -80,22 +80,22 @@ class Checkpoint:
     seed: int
 
 
-class Progress(Protocol):
-    """What is told of a training: steps done, of how many, the mean loss lately, time left."""
+class ProgressCallback(Protocol):
+    """Called with steps done, steps in all, the mean recent loss and the seconds left."""
 
     def __call__(self, done: int, total: int, loss: float, left_s: float, /) -> None: ...
 
 
 @dataclass(slots=True)
-class _TrainingProgress:
-    """How far a training is: all that changes while it runs, beside the optimiser."""
+class _TrainingState:
+    """All that changes during a training, so that a progress file can restore it."""
 
     network: ForecastNetwork
     average: ForecastNetwork
     step: int = 0
     spent_s: float = 0.0
-    judged: list[tuple[int, float]] = field(default_factory=list)  # step, loss
-    best: dict[str, Tensor] | None = None  # weights of the lowest judged loss
+    validated: list[tuple[int, float]] = field(default_factory=list)  # step, loss
+    best: dict[str, Tensor] | None = None  # weights of the lowest validation loss
     optimiser: dict[str, Any] | None = None
 
 
@@ -104,48 +104,58 @@ def train(
     recipe: Recipe,
     shape: Shape | None = None,
     start: Checkpoint | None = None,
-    say: Progress | None = None,
-    watch: Watch | None = None,
-    keep: Path | None = None,
+    on_progress: ProgressCallback | None = None,
+    early_stopping: EarlyStopping | None = None,
+    progress_file: Path | None = None,
 ) -> Checkpoint:
-    """Train on `corpora`, from `start` where one is given; the same seed gives the same weights.
+    """Train on `corpora`, from `start` or from a new network of `shape`.
 
-    With a `watch` the weights that it judged best are the result, and what these have seen counts.
+    With `early_stopping` the result is the weights of the lowest validation loss, with the windows
+    that those have seen. Progress is saved to `progress_file`; if the file exists, training resumes
+    from it. Raise ResumeError if it belongs to another training.
 
-    Progress is kept in the file `keep` and taken up from there; ResumeError when it is another
-    training's. An epoch is as many windows as the corpora have steps to start one from.
+    An epoch is as many windows as the corpora have steps. The same seed gives the same weights.
     """
     torch.set_num_threads(recipe.threads)
     lightning.seed_everything(recipe.seed, verbose=False)
     network = deepcopy(start.network) if start else ForecastNetwork(shape)
     network.train().widen(torch.ones(1))  # calibration comes after training
-    course = _TrainingProgress(network, deepcopy(network))
-    told = tuple(_told(c) for c in corpora)
-    identity = {"recipe": asdict(recipe), "corpora": list(told), "weights": _sum(network)}
-    if keep and keep.exists():
-        _take_up(course, keep, identity)
-    learning = _Learning(course, recipe, watch, say, keep, identity)
-    if not learning.finished:
-        _fit(learning, corpora, recipe)
-    learned = course.step
-    if course.best is not None:
-        course.average.load_state_dict(course.best)
-        learned = min(course.judged, key=lambda pair: pair[1])[0]
-    seen = learned * recipe.batch
-    places = sum(int(c.history.values.shape[0]) * c.history.steps for c in corpora)
+    state = _TrainingState(network, deepcopy(network))
+    entries = tuple(_corpus_entry(c) for c in corpora)
+    identity = {
+        "recipe": asdict(recipe),
+        "corpora": list(entries),
+        "weights": _weights_sum(network),
+    }
+    if progress_file and progress_file.exists():
+        _resume(state, progress_file, identity)
+    module = _TrainingModule(state, recipe, early_stopping, on_progress, progress_file, identity)
+    if not module.finished:
+        _run_loop(module, corpora, recipe)
+    seen = _use_best(state) * recipe.batch
+    windows_per_epoch = sum(len(c.history.servers) * c.history.steps for c in corpora)
     return Checkpoint(
-        course.average.cpu().eval(),
+        state.average.cpu().eval(),
         seen + (start.windows_seen if start else 0),
-        seen / places + (start.epochs if start else 0.0),
-        told,
+        seen / windows_per_epoch + (start.epochs if start else 0.0),
+        entries,
         recipe.seed,
     )
 
 
-def weighted_loss(forecast: Tensor, target: Tensor, unit: Tensor) -> Tensor:
-    """Mean pinball loss of [B, 96, 14, 7] against [B, 96, 14] in each series' own `unit` [B, 14].
+def _use_best(state: _TrainingState) -> int:
+    """Load the best validated weights, if any, into the average; return the step they are of."""
+    if state.best is None:
+        return state.step
+    state.average.load_state_dict(state.best)
+    return min(state.validated, key=lambda pair: pair[1])[0]
 
-    Missing targets and abstained forecasts do not count.
+
+def weighted_loss(forecast: Tensor, target: Tensor, unit: Tensor) -> Tensor:
+    """Return the mean pinball loss of `forecast` [B, 96, 14, 7] against `target` [B, 96, 14].
+
+    Each series is measured in its own `unit` [B, 14]. Missing targets and forecasts that are NaN
+    do not count.
     """
     known = ~(torch.isnan(target) | torch.isnan(forecast[..., 0]))  # [B, 96, 14]
     miss = torch.where(known, target, 0)[..., None] - torch.where(known[..., None], forecast, 0)
@@ -155,8 +165,8 @@ def weighted_loss(forecast: Tensor, target: Tensor, unit: Tensor) -> Tensor:
 
 
 def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
-    """Write weights and counts; plain tensors and numbers, loadable without running code."""
-    told = {
+    """Write weights and counts atomically, as plain tensors and numbers: loading runs no code."""
+    content = {
         "shape": checkpoint.network.shape.as_dict(),
         "weights": checkpoint.network.state_dict(),
         "windows_seen": checkpoint.windows_seen,
@@ -164,110 +174,116 @@ def save_checkpoint(checkpoint: Checkpoint, path: Path) -> None:
         "corpora": list(checkpoint.corpora),
         "seed": checkpoint.seed,
     }
-    _write(told, path)
+    _write(content, path)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read what `save_checkpoint` wrote."""
-    told = torch.load(path, weights_only=True)
-    network = ForecastNetwork(Shape(**told["shape"]))
-    weights = told["weights"]
-    # one factor per gap, as files of before had them, stands for all leads and metrics
+    """Return the checkpoint in a file written by `save_checkpoint`, in evaluation mode."""
+    content = torch.load(path, weights_only=True)
+    network = ForecastNetwork(Shape(**content["shape"]))
+    weights = content["weights"]
+    # older files have one factor per gap for all leads and metrics
     weights["fusion.widening"] = weights["fusion.widening"].expand_as(network.fusion.widening)
     network.load_state_dict(weights)
     return Checkpoint(
-        network.eval(), told["windows_seen"], told["epochs"], tuple(told["corpora"]), told["seed"]
+        network.eval(),
+        content["windows_seen"],
+        content["epochs"],
+        tuple(content["corpora"]),
+        content["seed"],
     )
 
 
-def _write(told: Mapping[str, Any], path: Path) -> None:
-    """Put a file there whole or not at all."""
+def _write(content: Mapping[str, Any], path: Path) -> None:
+    """Write a file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(path.name + ".draft")
-    torch.save(told, draft)
+    torch.save(content, draft)
     os.replace(draft, path)
 
 
-def _take_up(course: _TrainingProgress, keep: Path, identity: Mapping[str, Any]) -> None:
-    told = torch.load(keep, weights_only=True)
-    differing = [name for name, value in identity.items() if told["identity"][name] != value]
+def _resume(state: _TrainingState, progress_file: Path, identity: Mapping[str, Any]) -> None:
+    saved = torch.load(progress_file, weights_only=True)
+    differing = [name for name, value in identity.items() if saved["identity"][name] != value]
     if differing:
         raise ResumeError(
-            f"{keep}: the training kept there has another {' and '.join(differing)}; "
-            "ask for the same, or remove the file to begin anew"
+            f"{progress_file}: saved by a training with another {' and '.join(differing)}",
+            "train with the same options, or remove the file to start again",
         )
-    course.network.load_state_dict(told["network"])
-    course.average.load_state_dict(told["average"])
-    course.step, course.spent_s = told["step"], told["spent_s"]
-    course.judged = [tuple(pair) for pair in told["judged"]]
-    course.best, course.optimiser = told["best"], told["optimiser"]
+    state.network.load_state_dict(saved["network"])
+    state.average.load_state_dict(saved["average"])
+    state.step, state.spent_s = saved["step"], saved["spent_s"]
+    state.validated = [tuple(pair) for pair in saved["judged"]]
+    state.best, state.optimiser = saved["best"], saved["optimiser"]
 
 
-class _Learning(lightning.LightningModule):
-    """One training as Lightning sees it: it counts steps anew when resumed, the course does not."""
+class _TrainingModule(lightning.LightningModule):
+    """Lightning's view of one training. Steps are counted in `state`: Lightning's restart at 0."""
 
     def __init__(
         self,
-        course: _TrainingProgress,
+        state: _TrainingState,
         recipe: Recipe,
-        watch: Watch | None,
-        say: Progress | None,
-        keep: Path | None,
+        early_stopping: EarlyStopping | None,
+        on_progress: ProgressCallback | None,
+        progress_file: Path | None,
         identity: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        self.course = course
-        self.network = course.network
+        self.state = state
+        self.network = state.network
         self.recipe = recipe
-        self.watch = watch
-        self.say = say
-        self.keep = keep
+        self.early_stopping = early_stopping
+        self.on_progress = on_progress
+        self.progress_file = progress_file
         self.identity = identity
         self.losses: list[float] = []
-        self.since = self.kept = time.monotonic()
+        self.step_ended = self.saved = time.monotonic()
 
     @property
     def done(self) -> float:
-        """Share of the training that is over, by steps or by time, whichever is first."""
+        """The share of the training that is done, by steps or by time, whichever is greater."""
         minutes = self.recipe.minutes or math.inf
-        by_time = self.course.spent_s / (minutes * 60)
-        return min(max(self.course.step / self.recipe.steps, by_time), 1.0)
+        by_time = self.state.spent_s / (minutes * 60)
+        return min(max(self.state.step / self.recipe.steps, by_time), 1.0)
 
     @property
     def finished(self) -> bool:
-        """Whether time is up, or the watch has lost its patience."""
-        return self.done >= 1 or self._hopeless()
+        """True when all steps or minutes are done, or early stopping has run out of patience."""
+        return self.done >= 1 or self._out_of_patience()
 
     def on_train_batch_start(self, *_: Any) -> None:
         for group in self.optimizers().param_groups:  # type: ignore[union-attr]  # there is one
-            group["lr"] = self.recipe.rate * _pace(self.done, self.recipe.warmup)
+            group["lr"] = self.recipe.rate * _rate_factor(self.done, self.recipe.warmup)
 
     def training_step(self, batch: TrainingBatch, _: int) -> Tensor:
-        torch.manual_seed(self.recipe.seed * 1_000_003 + self.course.step)  # dropout, resumed alike
+        # seeded per step: dropout is the same when a training is resumed
+        torch.manual_seed(self.recipe.seed * 1_000_003 + self.state.step)
         forecast = self.network(batch.context, batch.week_minute, batch.profile)
         return weighted_loss(forecast, batch.target, batch.unit)
 
     def on_train_batch_end(self, outputs: Any, *_: Any) -> None:
-        course, now = self.course, time.monotonic()
-        course.step += 1
-        course.spent_s += now - self.since
-        self.since = now
+        state, now = self.state, time.monotonic()
+        state.step += 1
+        state.spent_s += now - self.step_ended
+        self.step_ended = now
         self.losses.append(float(outputs["loss"]))
-        _lean(course, self.recipe.average)
-        if self.watch and (course.step % self.watch.every == 0 or self.done >= 1):
-            self._judge(self.watch)
+        _update_average(state, self.recipe.average)
+        stopping = self.early_stopping
+        if stopping and (state.step % stopping.every == 0 or self.done >= 1):
+            self._validate(stopping)
         over = self.finished
         self.trainer.should_stop = over
-        self._tell(over)
-        if self.keep and (over or now - self.kept > KEEP_EVERY_S):
-            self._keep(self.keep)
+        self._report(over)
+        if self.progress_file and (over or now - self.saved > SAVE_EVERY_S):
+            self._save(self.progress_file)
 
     def configure_optimizers(self) -> Any:
         optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=self.recipe.rate, weight_decay=self.recipe.decay
         )
-        if self.course.optimiser is not None:
-            optimiser.load_state_dict(self.course.optimiser)
+        if self.state.optimiser is not None:
+            optimiser.load_state_dict(self.state.optimiser)
         return optimiser
 
     def transfer_batch_to_device(self, batch: TrainingBatch, device: Any, _: int) -> TrainingBatch:
@@ -275,64 +291,64 @@ class _Learning(lightning.LightningModule):
         return replace(batch, **moved)
 
     def on_fit_start(self) -> None:
-        self.course.average.to(self.device)
+        self.state.average.to(self.device)
 
-    def _judge(self, watch: Watch) -> None:
-        course = self.course
-        loss = watch.judge(course.average.eval())
-        if loss < min((known for _, known in course.judged), default=math.inf):
-            course.best = {k: v.detach().clone() for k, v in course.average.state_dict().items()}
-        course.judged.append((course.step, loss))
+    def _validate(self, stopping: EarlyStopping) -> None:
+        state = self.state
+        loss = stopping.loss_of(state.average.eval())
+        if loss < min((known for _, known in state.validated), default=math.inf):
+            state.best = {k: v.detach().clone() for k, v in state.average.state_dict().items()}
+        state.validated.append((state.step, loss))
 
-    def _hopeless(self) -> bool:
-        judged = self.course.judged
-        if not self.watch or not judged:
+    def _out_of_patience(self) -> bool:
+        validated = self.state.validated
+        if not self.early_stopping or not validated:
             return False
-        best = min(range(len(judged)), key=lambda i: judged[i][1])
-        return len(judged) - 1 - best >= self.watch.patience
+        best = min(range(len(validated)), key=lambda i: validated[i][1])
+        return len(validated) - 1 - best >= self.early_stopping.patience
 
-    def _tell(self, over: bool) -> None:
-        if self.say and (over or self.course.step % 20 == 0):
-            step, done = self.course.step, self.done
+    def _report(self, over: bool) -> None:
+        if self.on_progress and (over or self.state.step % 20 == 0):
+            step, done = self.state.step, self.done
             total = step if over else max(round(step / done), step)
-            left_s = 0.0 if over else self.course.spent_s * (1 - done) / done
-            self.say(step, total, sum(self.losses) / len(self.losses), left_s)
+            left_s = 0.0 if over else self.state.spent_s * (1 - done) / done
+            self.on_progress(step, total, sum(self.losses) / len(self.losses), left_s)
             self.losses.clear()
 
-    def _keep(self, path: Path) -> None:
-        course = self.course
-        self.kept = time.monotonic()
-        told = {
+    def _save(self, path: Path) -> None:
+        state = self.state
+        self.saved = time.monotonic()
+        content = {
             "identity": dict(self.identity),
-            "network": course.network.state_dict(),
-            "average": course.average.state_dict(),
-            "step": course.step,
-            "spent_s": course.spent_s,
-            "judged": course.judged,
-            "best": course.best,
+            "network": state.network.state_dict(),
+            "average": state.average.state_dict(),
+            "step": state.step,
+            "spent_s": state.spent_s,
+            "judged": state.validated,
+            "best": state.best,
             "optimiser": self.optimizers().optimizer.state_dict(),  # type: ignore[union-attr]
         }
-        _write(told, path)
+        _write(content, path)
 
 
-def _pace(done: float, warmup: float) -> float:
-    """The learning rate's share of its highest: up in a straight line, down as a cosine."""
+def _rate_factor(done: float, warmup: float) -> float:
+    """Return the learning rate as a share of the highest: a linear rise, then a cosine decay."""
     if done < warmup:
         return max(done / warmup, 0.04)
     return 0.5 * (1 + math.cos(math.pi * (done - warmup) / (1 - warmup)))
 
 
-def _lean(course: _TrainingProgress, share: float) -> None:
-    """Move the average towards the network; it keeps `share` of itself, less in the first steps."""
-    share = min(share, course.step / (course.step + 9))
-    pairs = zip(course.average.parameters(), course.network.parameters(), strict=True)
+def _update_average(state: _TrainingState, share: float) -> None:
+    """Update the moving average; it keeps `share` of itself, less in the first steps."""
+    share = min(share, state.step / (state.step + 9))
+    pairs = zip(state.average.parameters(), state.network.parameters(), strict=True)
     with torch.no_grad():
         for mean, now in pairs:
             mean.lerp_(now, 1 - share)
 
 
-def _fit(learning: _Learning, corpora: Sequence[Corpus], recipe: Recipe) -> None:
-    windows = TrainingWindows(corpora, recipe.batch, recipe.seed, first=learning.course.step)
+def _run_loop(module: _TrainingModule, corpora: Sequence[Corpus], recipe: Recipe) -> None:
+    windows = TrainingWindows(corpora, recipe.batch, recipe.seed, first=module.state.step)
     loader = DataLoader(windows, batch_size=None, num_workers=0)
     trainer = lightning.Trainer(
         max_steps=-1,
@@ -345,20 +361,20 @@ def _fit(learning: _Learning, corpora: Sequence[Corpus], recipe: Recipe) -> None
         enable_model_summary=False,
     )
     with warnings.catch_warnings():
-        # of Lightning's own calls into torch, and its advice: batches come ready-made, and the
-        # training ends itself
+        # Lightning's own calls into torch, and advice that does not apply: the loader's items are
+        # whole batches, and the module ends the training itself
         warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*max_epochs.*")
-        trainer.fit(learning, loader)
+        trainer.fit(module, loader)
 
 
-def _sum(network: ForecastNetwork) -> float:
-    """A number by which one start is told from another."""
+def _weights_sum(network: ForecastNetwork) -> float:
+    """Return a number that differs between initial weights."""
     return float(sum(p.detach().double().abs().sum() for p in network.parameters()))
 
 
-def _told(corpus: Corpus) -> dict[str, Any]:
+def _corpus_entry(corpus: Corpus) -> dict[str, Any]:
     first, end = corpus.history.span
     return {
         "name": corpus.name,

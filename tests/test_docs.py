@@ -39,6 +39,24 @@ def test_every_query_of_the_readme_runs(house: LakeFixture, statement: str) -> N
     house.reader.query(statement)
 
 
+def test_every_file_of_the_architecture_page_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    files = set(re.findall(r"`([a-z_/]+\.(?:py|sql))`", text))
+    assert len(files) > 20
+    assert {file for file in files if not (ROOT / file).exists()} == set()
+
+
+def test_the_layers_shown_are_those_that_import_linter_checks() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for contract in linter["contracts"]:
+        layers = [
+            ", ".join(room.strip().partition(".")[2] for room in layer.split("|"))
+            for layer in contract.get("layers", [])
+        ]
+        assert " → ".join(layers) in text, contract["name"]
+
+
 def test_no_sentence_names_a_path_of_a_machine() -> None:
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]:
         assert not re.search(r"/(home|root|work)/", path.read_text()), path.name

@@ -14,7 +14,7 @@ from storage.model.profiles import PROFILE_NAMES
 
 ROOT = Path(__file__).parent.parent
 DOCS = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-WRITTEN_FOR_USERS = [*DOCS, *(ROOT / "scripts" / "templates").glob("*.txt")]
+WRITTEN_FOR_USERS = [*DOCS, *(ROOT / "scripts" / "cli" / "templates").glob("*.txt")]
 ROOM_IMPORT = re.compile(
     r"^\s*(?:from|import) (?:functions|storage|web|scripts|model_export)\b.*", re.M
 )
@@ -56,7 +56,7 @@ def test_what_is_written_for_users_names_no_room(path: Path) -> None:
 
 def test_the_page_on_functions_lists_every_public_name() -> None:
     text = (ROOT / "docs" / "functions.md").read_text()
-    section = text[text.index("## What it imports") : text.index("## Three examples")]
+    section = text[text.index("## Imports") : text.index("## Three examples")]
     listed = set(re.findall(r"`(\w+)(?:\([^`]*\))?`", section))
     assert set(hoursight.__all__) - {"Lake", "main"} <= listed
 

@@ -1,4 +1,4 @@
-"""What an adapter is asked for, and what it hands over: the contract of docs/sources.md."""
+"""Connector contract: what a pull adapter implements, as docs/sources.md describes it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ Document = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a source file says beside its connection.
+    """What a source file says outside its [connection] section.
 
-    `time` is the mapping's time field (the first of its names that the source has orders the
-    documents); `fields` are the paths that the mapping may read, for a projection. Without a
-    position a feed begins `history` before now. On a `dry` run it changes nothing at all.
+    `time` is the mapping's time field: the first of its names that the source has orders the
+    documents. `fields` are the paths that the mapping may read, for a projection. Without a
+    position a connector starts `history` before now. On a `dry` run it must change nothing.
     """
 
     name: str
@@ -34,18 +34,19 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some documents, and the position (anything that JSON can hold) to go on from after them.
+    """Documents, and the position (any JSON value) to resume from after them.
 
-    A time that the source holds natively is an aware datetime. `notes` are told to the operator as
-    they are. A page that is `final` belongs to something complete, a file: nothing that comes later
-    is to be merged with it, and it cannot be fetched again. After one that says `again` the feed is
-    asked again at once, not at the next period: its source pushes.
+    A native time of the source is an aware datetime. `notes` are shown to the operator unchanged;
+    `refused` counts documents that could not be parsed, which the notes explain. A `final` page
+    ends something complete, such as a file: nothing later is merged with its rows, and it cannot be
+    fetched again. After a page with `again` the connector is called again at once instead of at the
+    next period, because its source pushes.
     """
 
     documents: Sequence[Document]
     position: Any
     notes: tuple[str, ...] = ()
-    refused: int = 0  # documents that were not even readable; `notes` say why
+    refused: int = 0
     final: bool = False
     again: bool = False
 
@@ -54,14 +55,13 @@ class Connector(Protocol):
     """An open connection to one source."""
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
-        """What lies after `position`, in the order of time, until there is no more at present.
+        """Yield what the source has after `position`, in time order, until there is no more now.
 
-        A position that is handed in is safe: all rows up to it are in the inbox or the lake.
-        Raises Unreachable, in words that an operator can act on, when the source does not answer;
-        what was handed over until then counts.
+        All rows up to `position` are safe in the inbox or the lake. Raises Unreachable, with a
+        remedy for the operator, when the source does not answer; pages yielded before it count.
         """
         ...
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         ...

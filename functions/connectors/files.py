@@ -1,4 +1,4 @@
-"""Files that somebody puts into a folder: CSV, JSON lines and Parquet, each taken once."""
+"""Files connector: CSV, JSON lines and Parquet files in a folder, each read once."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -14,16 +14,16 @@ from storage.platform.error_text import bounded
 
 __all__ = ["FileConnector", "FolderConnection", "connect"]
 
-# So many small files are named in one position.
+# Files of one call: their names are all in its position.
 MAX_FILES = 100
-# In the position of an imported file: to its end.
-WHOLE = -1
+# Number of chunks in the position of an imported file that was read to its end.
+AT_END = -1
 
 
 class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The folder that is watched; a path that is not absolute starts at the data folder.
+    """The watched folder; a relative path starts at the data folder.
 
-    A file that was not changed for `settle` is whole; so is one that was moved in.
+    A file that did not change for `settle` is complete.
     """
 
     folder: str = "drop"
@@ -34,14 +34,16 @@ class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         try:
             parse_period(self.settle)
         except ValueError as error:
-            raise ValueError(f"settle is {error}") from None
+            raise ValueError(f"settle: {error}") from None
         if len(self.delimiter) != 1:
-            raise ValueError(f"delimiter is {self.delimiter!r}: write one character")
+            raise ValueError(f"delimiter is {self.delimiter!r} (expected one character)")
 
 
 class FilePosition(msgspec.Struct, frozen=True):
-    """The file that is being read, as it was then, how many chunks of it are taken, and the files
-    that were read to their end since the last call."""
+    """The file that is being read, its stamp at that time and how many of its chunks were read.
+
+    `done` are the names and stamps of the files that were read to their end since the last call.
+    """
 
     file: str = ""
     stamp: str = ""
@@ -49,37 +51,40 @@ class FilePosition(msgspec.Struct, frozen=True):
     done: tuple[tuple[str, str], ...] = ()
 
 
-def connect(connection: FolderConnection, wanted: ReadOptions) -> "WatchedFolder":
-    """The folder, made when it is missing."""
-    folder = wanted.folders.data / connection.folder
+def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolder":
+    """Return a reader of the folder, which is created unless it is a dry run.
+
+    Raises Unreachable when the folder cannot be created or read.
+    """
+    folder = options.folders.data / connection.folder
     try:
-        if not wanted.dry:
+        if not options.dry:
             for name in ("done", "rejected"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
         next(folder.iterdir(), None)
     except OSError as error:
         raise Unreachable(
-            f"the folder '{folder}' cannot be used ({error}): make it, and let "
-            "this user write there"
+            f"the folder '{folder}' cannot be used ({error}): create it, and let this user write "
+            "to it"
         ) from error
-    return WatchedFolder(folder, parse_period(connection.settle), connection.delimiter, wanted)
+    return WatchedFolder(folder, parse_period(connection.settle), connection.delimiter, options)
 
 
 class FileProgress:
-    """One file at a time, chunk by chunk: a call goes on where the last one stopped."""
+    """Reads one file at a time, chunk by chunk; a call continues where the last one stopped."""
 
     def __init__(self, delimiter: str) -> None:
         self._delimiter = delimiter
         self._at: tuple[Path, str, int] | None = None
         self._chunks: Iterator[Chunk] = iter(())
 
-    def after(self, path: Path, stamp: str, taken: int) -> Iterator[tuple[int, Chunk]]:
-        """The chunks of a file behind those that are `taken`, each with its number, from 1."""
+    def chunks_after(self, path: Path, stamp: str, taken: int) -> Iterator[tuple[int, Chunk]]:
+        """Yield the chunks of a file after the first `taken`, each with its number from 1 on."""
         if self._at != (path, stamp, taken):
             self._chunks = read_chunks(path, self._delimiter)
             for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
                 pass
-        self._at = None  # until a chunk has come: what raises is not gone on with
+        self._at = None  # until a chunk was read: after an error the file is opened again
         for chunk in self._chunks:
             taken += 1
             self._at = (path, stamp, taken)
@@ -88,99 +93,101 @@ class FileProgress:
 
 
 class WatchedFolder:
-    """A watched folder."""
+    """Connector for a folder: each file goes to done/ or rejected/ below it after it was read."""
 
-    def __init__(self, path: Path, settle: timedelta, delimiter: str, wanted: ReadOptions) -> None:
+    def __init__(self, path: Path, settle: timedelta, delimiter: str, options: ReadOptions) -> None:
         self._path = path
         self._settle = settle
-        self._reading = FileProgress(delimiter)
-        self._wanted = wanted
+        self._progress = FileProgress(delimiter)
+        self._options = options
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
-        """The records of the files that are whole, the oldest first."""
+        """Yield the records of the complete files, the oldest file first; raises Unreachable."""
         at = msgspec.convert(position or {}, FilePosition)
-        for name, stamp in at.done:  # what is handed in is safe: these were taken
+        for name, stamp in at.done:  # the rows of these files are safe
             if _stamp(self._path / name) == stamp:
                 _move(self._path / name, self._path / "done")
         at = FilePosition(at.file, at.stamp, at.chunks)
-        for path in self._whole(now)[:MAX_FILES]:
+        for path in self._complete_files(now)[:MAX_FILES]:
             for page in self._read(path, at):
                 at = msgspec.convert(page.position, FilePosition)
                 yield page
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open between calls."""
 
-    def _whole(self, now: datetime) -> list[Path]:
-        found = []
+    def _complete_files(self, now: datetime) -> list[Path]:
+        complete = []
         try:
             names = list(self._path.iterdir())
         except OSError as error:
-            raise Unreachable(f"the folder '{self._path}' is gone ({error}): make it") from error
+            raise Unreachable(
+                f"the folder '{self._path}' cannot be read ({error}): create it"
+            ) from error
         for path in names:
             try:
                 status = path.stat()
-            except OSError:  # gone, or not for us
+            except OSError:  # deleted meanwhile, or not readable
                 continue
             quiet_s = now.timestamp() - max(status.st_mtime, 0)
             hidden = path.name.startswith(".") or path.suffix in (".partial", ".tmp", ".part")
             if path.is_file() and not hidden and quiet_s >= self._settle.total_seconds():
-                found.append((status.st_mtime, path.name, path))
-        return [path for *_, path in sorted(found)]
+                complete.append((status.st_mtime, path.name, path))
+        return [path for *_, path in sorted(complete)]
 
     def _read(self, path: Path, at: FilePosition) -> Iterator[Page]:
         stamp = _stamp(path)
         taken = at.chunks if (at.file, at.stamp) == (path.name, stamp) else 0
         read = taken
         try:
-            for read, chunk in self._reading.after(path, stamp, taken):
+            for read, chunk in self._progress.chunks_after(path, stamp, taken):
                 if read == 1:
                     self._check(chunk)
                 yield _page(chunk, FilePosition(path.name, stamp, read, at.done))
         except FileUnreadable as error:
             why = bounded(str(error))
-            if not self._wanted.dry:
+            if not self._options.dry:
                 _reject(path, self._path / "rejected", why, read)
-            told = f"{path.name} is rejected: {why}"
-            yield Page((), msgspec.to_builtins(FilePosition(done=at.done)), (told,), refused=1)
+            note = f"{path.name} is rejected: {why}"
+            yield Page((), msgspec.to_builtins(FilePosition(done=at.done)), (note,), refused=1)
             return
         except FileNotFoundError:
             return
-        if _stamp(path) == stamp:  # else somebody still writes: it is read anew when it is whole
+        if _stamp(path) == stamp:  # else it is still being written, and is read again when complete
             done = FilePosition(done=(*at.done, (path.name, stamp)))
             yield Page((), msgspec.to_builtins(done), final=True)
 
     def _check(self, chunk: Chunk) -> None:
-        """Refuse a file in which no record can have a time."""
+        """Raise FileUnreadable for a file in which no record can have a time."""
         keys = set().union(*chunk.documents)
-        fields = self._wanted.time.fields
+        fields = self._options.time.fields
         if keys and not any(f in keys or f.split(".")[0].split("[")[0] in keys for f in fields):
             raise FileUnreadable(
-                f"none of its columns {', '.join(sorted(keys)[:20])} is a time, which mapping.time "
-                f"expects in {' or '.join(fields)}: name it in mapping.time.field"
+                f"no time column (expected {' or '.join(fields)}, columns are "
+                f"{', '.join(sorted(keys)[:20])}): name it in mapping.time.field"
             )
 
 
 class FileConnector:
-    """One file, for `hoursight import`: read where it lies, and left there."""
+    """Connector for one file, for `hoursight import`: the file stays where it is."""
 
     def __init__(self, path: Path, delimiter: str = ",") -> None:
         self._path = path
-        self._reading = FileProgress(delimiter)
+        self._progress = FileProgress(delimiter)
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
-        """Its records from the position on; one of another file counts as none."""
+        """Yield the records after the position; the position of another file counts as none."""
         at, stamp = msgspec.convert(position or {}, FilePosition), _stamp(self._path)
         taken = at.chunks if (at.file, at.stamp) == (str(self._path), stamp) else 0
-        if taken == WHOLE:
+        if taken == AT_END:
             return
-        for read, chunk in self._reading.after(self._path, stamp, taken):
+        for read, chunk in self._progress.chunks_after(self._path, stamp, taken):
             yield _page(chunk, FilePosition(str(self._path), stamp, read))
-        end = FilePosition(str(self._path), stamp, WHOLE)
+        end = FilePosition(str(self._path), stamp, AT_END)
         yield Page((), msgspec.to_builtins(end), final=True)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file stays open between calls."""
 
 
 def _page(chunk: Chunk, position: FilePosition) -> Page:
@@ -188,7 +195,7 @@ def _page(chunk: Chunk, position: FilePosition) -> Page:
 
 
 def _stamp(path: Path) -> str:
-    """What changes when the file does."""
+    """Inode, size and modification time; empty for a file that is gone."""
     try:
         status = path.stat()
     except OSError:
@@ -198,13 +205,13 @@ def _stamp(path: Path) -> str:
 
 def _reject(path: Path, folder: Path, why: str, chunks: int) -> None:
     moved = _move(path, folder)
-    before = " What stands before the damage was taken." if chunks > 1 else ""
-    text = f"{why}\nFiles are {', '.join(FORMS)}.{before} Mend it and move it back.\n"
+    before = " The records before the error were read." if chunks > 1 else ""
+    text = f"{why}\nSupported: {', '.join(FORMS)}.{before} Correct the file and move it back.\n"
     moved.with_name(moved.name + ".reason.txt").write_text(text)
 
 
 def _move(path: Path, folder: Path) -> Path:
-    """Move a file; one of that name that lies there already is kept too."""
+    """Move a file into a folder, under another name if one of its name is there."""
     target, number = folder / path.name, 1
     while target.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""The adapter of this machine's own metrics, read by psutil."""
+"""Host source: this machine's own metrics, read with psutil."""
 
 import json
 import math
@@ -21,13 +21,13 @@ from storage.model.names import check_name
 from storage.model.profiles import profile_of
 from storage.model.schema import table
 
-__all__ = ["HostCounters", "HostReading", "JavaScan", "host", "read_host", "sample", "take"]
+__all__ = ["HostCounters", "HostReading", "JavaScan", "host", "host_batch", "read_host", "sample"]
 
 CURSOR_VERSION = 1
 MAX_CURSOR_AGE_S = 600.0
 FIRST_STEP_S = 0.5
-SCAN_PAUSE_S = 9.5  # two runs of 5 s, less the runner's jitter: a scan costs more than all the rest
-BOOT_TOLERANCE_S = 5.0  # boot time is now less uptime in whole seconds, and now is disciplined
+SCAN_PAUSE_S = 9.5  # two runs of 5 s less the jitter of runs: a scan costs more than all the rest
+BOOT_TOLERANCE_S = 5.0  # boot time is now minus uptime in whole seconds, and NTP adjusts now
 
 T = TypeVar("T")
 
@@ -36,8 +36,8 @@ T = TypeVar("T")
 class JavaScan:
     """A scan of the JVM processes: CPU seconds of each so far, by `pid@start`.
 
-    `new` names those that are younger than the pause between scans; `used_pct` is the share of all
-    cores they used up to this scan.
+    `new` are those younger than the pause between scans; `used_pct` is their CPU in % of all cores
+    up to this scan.
     """
 
     at: float
@@ -48,7 +48,7 @@ class JavaScan:
 
 @dataclass(frozen=True, slots=True)
 class HostCounters:
-    """What only grows, and so tells something only by its difference from an earlier reading.
+    """Counters, whose differences between two readings are the metrics.
 
     `at` is the machine's monotonic clock and `booted_at` epoch time, both in seconds; `cpu_s` holds
     seconds by state, `links` bytes received and sent.
@@ -63,7 +63,7 @@ class HostCounters:
 
 @dataclass(frozen=True, slots=True)
 class HostReading:
-    """One look at the machine: its counters, and the metrics that need no difference."""
+    """One reading of the machine: its counters, and the metrics that need no difference."""
 
     counters: HostCounters
     gauges: Mapping[str, float | None] = field(default_factory=dict)
@@ -73,30 +73,30 @@ class HostReading:
 Probe = Callable[[float | None], HostReading]
 
 
-# Without a cursor it takes two readings instead of one; what it misses cannot be had later.
+# Without a cursor a run takes two readings; samples that are missed cannot be read later.
 @function(on=every("5s"), writes=("metrics", "server_facts"), cursor_required=False)
 def host(now: datetime, cursor: str | None) -> Batch:
-    """This machine's own 14 metrics."""
+    """Return this machine's own 14 metrics."""
     server = check_name("host name", socket.gethostname().lower(), "set it with hostnamectl")
-    return take(now, cursor, server, read_host, time.sleep)
+    return host_batch(now, cursor, server, read_host, time.sleep)
 
 
-def take(
+def host_batch(
     now: datetime, cursor: str | None, server: str, probe: Probe, pause: Callable[[float], None]
 ) -> Batch:
-    """One row of metrics, and one of facts where there is no earlier reading to go on from."""
-    last, reading, fresh = _two_readings(_parsed(cursor), probe, pause)
+    """Return a row of metrics, and one of facts when there is no earlier reading to continue."""
+    last, reading, fresh = _two_readings(_decode_cursor(cursor), probe, pause)
     values = sample(last, reading)
     rows = {"metrics": _row("metrics", server=server, ts=now, source="host", **values)}
     if fresh:
         rows["server_facts"] = _row(
             "server_facts", server=server, ts=now, profile=profile_of(server), cores=reading.cores
         )
-    return Batch(rows, _written(_with_java(last, reading.counters, values["java_cpu_pct"])))
+    return Batch(rows, _encode_cursor(_with_java(last, reading.counters, values["java_cpu_pct"])))
 
 
 def sample(before: HostCounters, after: HostReading) -> dict[str, float | None]:
-    """All 14 metrics by name, None where this machine does not tell."""
+    """Return all 14 metrics by name, None for those that this machine does not report."""
     counters = after.counters
     values = {
         **after.gauges,
@@ -156,40 +156,46 @@ def traffic(before: HostCounters, after: HostCounters) -> dict[str, float | None
 
 
 def read_host(scanned_at: float | None) -> HostReading:
-    """Look at this machine; its processes only where the last scan (`scanned_at`) is old enough."""
+    """Read this machine; its processes only if the last scan (`scanned_at`) is old enough.
+
+    `scanned_at` is monotonic time in seconds, None without a scan.
+    """
     at = time.monotonic()
     due = scanned_at is None or not 0 <= at - scanned_at < SCAN_PAUSE_S
     counters = HostCounters(
         at=at,
         booted_at=psutil.boot_time(),
         cpu_s=psutil.cpu_times()._asdict(),
-        links=_told(_read_links) or {},
+        links=_or_none(_read_links) or {},
         java=scan_java(at, time.time(), psutil.process_iter(["name"])) if due else None,
     )
     gauges = {
-        "mem_used_pct": _told(_read_memory),
-        "swap_used_pct": _told(_read_swap),
-        "disk_usage_pct": _told(_read_disk),
-        "load_average": _told(lambda: psutil.getloadavg()[0]),
+        "mem_used_pct": _or_none(_read_memory),
+        "swap_used_pct": _or_none(_read_swap),
+        "disk_usage_pct": _or_none(_read_disk),
+        "load_average": _or_none(lambda: psutil.getloadavg()[0]),
         "uptime_days": max(0.0, time.time() - counters.booted_at) / 86_400,
-        **close_wait(_told(lambda: psutil.net_connections("tcp"))),
+        **close_wait(_or_none(lambda: psutil.net_connections("tcp"))),
     }
     return HostReading(counters, gauges, psutil.cpu_count())
 
 
 def close_wait(sockets: Iterable[Any] | None) -> dict[str, float | None]:
-    """CLOSE_WAIT sockets: of clients (our end is a port that we listen on) and of back ends."""
+    """Return the CLOSE_WAIT sockets of clients and of back ends; None without `sockets`.
+
+    Those of clients are on ports that this host listens on.
+    """
     if sockets is None:
         return {"front_close_wait": None, "back_close_wait": None}
-    known = [(s.status, s.laddr.port) for s in sockets if s.laddr]
-    listening = {port for status, port in known if status == psutil.CONN_LISTEN}
-    waiting = [port for status, port in known if status == psutil.CONN_CLOSE_WAIT]
+    ports = [(s.status, s.laddr.port) for s in sockets if s.laddr]
+    listening = {port for status, port in ports if status == psutil.CONN_LISTEN}
+    waiting = [port for status, port in ports if status == psutil.CONN_CLOSE_WAIT]
     front = sum(port in listening for port in waiting)
     return {"front_close_wait": float(front), "back_close_wait": float(len(waiting) - front)}
 
 
 def real_volumes(partitions: Iterable[Any]) -> list[str]:
-    """One mount point for each writable device; an image or a read-only volume cannot fill up."""
+    """Return a mount point per writable device: images and read-only volumes cannot fill up."""
     by_device: dict[str, str] = {}
     for part in partitions:
         if part.fstype not in IMAGE_FILESYSTEMS and "ro" not in part.opts.split(","):
@@ -198,7 +204,7 @@ def real_volumes(partitions: Iterable[Any]) -> list[str]:
 
 
 def scan_java(at: float, clock_s: float, processes: Iterable[Any]) -> JavaScan | None:
-    """The JVMs among `processes`; None when there are some and none of them may be read.
+    """Return the JVMs among `processes`; None when there are some, but none may be read.
 
     `at` is monotonic time and `clock_s` epoch time, both in seconds.
     """
@@ -220,7 +226,7 @@ def scan_java(at: float, clock_s: float, processes: Iterable[Any]) -> JavaScan |
     return None if denied and not cpu_s else JavaScan(at, cpu_s, frozenset(new))
 
 
-def _told(read: Callable[[], T]) -> T | None:
+def _or_none(read: Callable[[], T]) -> T | None:
     try:
         return read()
     except (psutil.Error, OSError, NotImplementedError):
@@ -233,14 +239,14 @@ def _read_memory() -> float | None:
 
 
 def _read_swap() -> float:
-    # A machine without swap uses none of it: 0 is true there, not missing.
+    # Without swap 0 % is true, not missing.
     return float(psutil.swap_memory().percent)
 
 
 def _read_disk() -> float | None:
-    # In a container only the overlay is there: its root is the volume that can fill up.
+    # A container has only the overlay: its root is the volume that can fill up.
     volumes = real_volumes(psutil.disk_partitions()) or ["/"]
-    shares = [_told(partial(psutil.disk_usage, volume)) for volume in volumes]
+    shares = [_or_none(partial(psutil.disk_usage, volume)) for volume in volumes]
     return max((float(share.percent) for share in shares if share), default=None)
 
 
@@ -252,7 +258,7 @@ def _read_links() -> dict[str, tuple[int, int]]:
 def _two_readings(
     last: HostCounters | None, probe: Probe, pause: Callable[[float], None]
 ) -> tuple[HostCounters, HostReading, bool]:
-    """The reading to go on from and the present one; True where the first had to be taken anew."""
+    """The reading to continue from and the present one; True if the first was taken just now."""
     if last:
         reading = probe(last.java.at if last.java else None)
         if _continues(last, reading.counters):
@@ -283,15 +289,15 @@ def _row(name: str, **values: Any) -> pa.Table:
     return pa.Table.from_pylist([values], schema=table(name).arrow)
 
 
-def _written(counters: HostCounters) -> str:
+def _encode_cursor(counters: HostCounters) -> str:
     body = asdict(counters)
     if body["java"]:
         del body["java"]["new"]
     return json.dumps({"version": CURSOR_VERSION, **body}, separators=(",", ":"))
 
 
-def _parsed(cursor: str | None) -> HostCounters | None:
-    """The counters in a cursor; None for one that is absent, older or not ours."""
+def _decode_cursor(cursor: str | None) -> HostCounters | None:
+    """The counters in a cursor; None for one that is absent, invalid or of another version."""
     try:
         body = json.loads(cursor or "")
         if body["version"] != CURSOR_VERSION:
@@ -301,7 +307,7 @@ def _parsed(cursor: str | None) -> HostCounters | None:
             booted_at=_number(body["booted_at"]),
             cpu_s={name: _number(value) for name, value in body["cpu_s"].items()},
             links={name: (int(a), int(b)) for name, (a, b) in body["links"].items()},
-            java=_parsed_scan(body["java"]),
+            java=_decode_scan(body["java"]),
         )
     except (
         ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
@@ -309,7 +315,7 @@ def _parsed(cursor: str | None) -> HostCounters | None:
         return None
 
 
-def _parsed_scan(body: Any) -> JavaScan | None:
+def _decode_scan(body: Any) -> JavaScan | None:
     if body is None:
         return None
     used = body["used_pct"]
@@ -319,5 +325,5 @@ def _parsed_scan(body: Any) -> JavaScan | None:
 
 def _number(value: Any) -> float:
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a finite number")
     return float(value)

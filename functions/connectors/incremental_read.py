@@ -1,8 +1,8 @@
-"""One run of a source: pages through its mapping to rows, with the cursor to go on from.
+"""Incremental read of a source: pages become rows, and a cursor says where to resume.
 
-The cursor holds a position. While documents are gathered or counters compared it lies further back
-than what was read, so that after a restart what was not yet whole is fetched again; the rows are
-the same then, and the writer takes each (server, ts) once.
+While documents are grouped into rows or counters are compared, the cursor's position stays behind
+what was read, so that a restart fetches again what was incomplete. The rows come out the same, and
+the writer stores each (server, ts) once.
 """
 
 import logging
@@ -37,17 +37,17 @@ __all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
 log = logging.getLogger(__name__)
 
 MAX_DOCUMENTS = 50_000
-# A run ends after so long, well before its deadline, so that what a slow source gave is kept.
-PATIENCE_S = 20.0
+# A run stops reading well before its deadline, so that what a slow source returned is kept.
+MAX_READ_S = 20.0
 DEADLINE = timedelta(seconds=60)
 MEMORY_MB = 1024
-# How far back a counter's reading is looked for after a restart.
-COUNTED_BACK = timedelta(minutes=2)
+# How far back a restart fetches again, for the previous readings of counters.
+COUNTER_LOOKBACK = timedelta(minutes=2)
 VERSION = 1
 
 
 class SourceCursor(msgspec.Struct, frozen=True):
-    """Where a source goes on: its position, and counters that cannot be fetched again."""
+    """Where a source resumes: its position, and the counters that cannot be fetched again."""
 
     position: Any
     version: int = VERSION
@@ -56,7 +56,7 @@ class SourceCursor(msgspec.Struct, frozen=True):
 
 @dataclass
 class ReadBatch:
-    """What one run has brought in so far."""
+    """What one run has read so far."""
 
     rows: list[pa.Table] = field(default_factory=list)
     facts: list[pa.Table] = field(default_factory=list)
@@ -68,20 +68,20 @@ class ReadBatch:
     again: bool = False
 
     def add(self, rows: pa.Table | None) -> None:
-        """Put rows to the others."""
+        """Append rows; None adds nothing."""
         if rows is not None:
             self.rows.append(rows)
 
 
 class CursorMark(NamedTuple):
-    """A position, and the time of the newest document before it."""
+    """A position, and the time of the newest row before it in epoch microseconds; 0 for none."""
 
     position: Any
     newest_us: int
 
 
 class IncrementalRead:
-    """What is drawn from one source; lives as long as its process."""
+    """Reads one source run by run; lives as long as its process."""
 
     def __init__(
         self,
@@ -92,101 +92,105 @@ class IncrementalRead:
         self._source = source
         self._connect = connect or source.connect
         self._metrics = metrics
-        self._feed: Connector | None = None
-        self._returned: str | None = None
-        self._begin(None)
+        self._connector: Connector | None = None
+        self._last_cursor: str | None = None
+        self._restart_from(None)
 
     def run(self, now: datetime, cursor: str | None) -> Batch:
-        """The next rows; the batch says whether there are more."""
-        if cursor != self._returned:  # a restart, or rows that were not taken
+        """Return the rows that follow `cursor`; `more` in the batch if the run stopped early.
+
+        Raises Unreachable when the source does not answer and nothing was read, SourceInvalid when
+        the source file cannot be used.
+        """
+        if cursor != self._last_cursor:  # after a restart, or when the last rows were not written
             log.debug("%s resumes from %.200s", self._source.name, cursor)
-            self._begin(cursor)
+            self._restart_from(cursor)
         with ExitStack() as undo:
-            undo.callback(self._begin, cursor)
+            undo.callback(self._restart_from, cursor)
             undo.callback(self.close)
             batch = self._batch(now)
             undo.pop_all()
-        self._returned = batch.cursor or cursor
+        self._last_cursor = batch.cursor or cursor
         return batch
 
     def close(self) -> None:
-        """Hang up; the next run connects again."""
-        feed, self._feed = self._feed, None
-        if feed is not None:
-            log.debug("%s: the connection is closed", self._source.name)
-            feed.close()
+        """Close the connection; the next run connects again."""
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            log.debug("%s: connection closed", self._source.name)
+            connector.close()
 
-    def _begin(self, cursor: str | None) -> None:
-        mapping, start = self._source.mapping, _parsed(cursor)
-        self._returned = cursor
+    def _restart_from(self, cursor: str | None) -> None:
+        mapping, start = self._source.mapping, _decode_cursor(cursor)
+        self._last_cursor = cursor
         self._position = start.position
         self._mapper = Mapper(
             mapping, self._source.name, self._source.file.site, self._metrics,
             CounterRates(start.counters),
         )  # fmt: skip
-        self._gathering = DocumentGrouping(mapping) if mapping.period else None
-        self._counts = any(f.counter for fields in mapping.entries.values() for f in fields)
+        self._grouping = DocumentGrouping(mapping) if mapping.period else None
+        self._has_counters = any(f.counter for fields in mapping.entries.values() for f in fields)
         self._marks = deque([CursorMark(start.position, 0)])
-        self._final = False
+        self._after_final_page = False
 
     def _batch(self, now: datetime) -> Batch:
-        haul = ReadBatch()
-        self._fetch(haul, now)
-        if self._gathering is not None:
-            until = self._marks[-1].newest_us if haul.more else int(now.timestamp() * 1e6)
-            haul.add(self._gathering.take(until))
-        rows = {"metrics": _joined(haul.rows), "server_facts": _joined(haul.facts)}
+        collected = ReadBatch()
+        self._fetch(collected, now)
+        if self._grouping is not None:
+            until = self._marks[-1].newest_us if collected.more else int(now.timestamp() * 1e6)
+            collected.add(self._grouping.take(until))
+        rows = {"metrics": _concat(collected.rows), "server_facts": _concat(collected.facts)}
         return Batch(
-            rows, self._cursor() if haul.moved or rows["metrics"].num_rows else None,
-            more=haul.more or haul.again, refused=haul.refusals.count,
-            reasons=(*dict.fromkeys(haul.notes), *haul.refusals.words()),
+            rows, self._cursor() if collected.moved or rows["metrics"].num_rows else None,
+            more=collected.more or collected.again, refused=collected.refusals.count,
+            reasons=(*dict.fromkeys(collected.notes), *collected.refusals.words()),
         )  # fmt: skip
 
-    def _fetch(self, haul: "ReadBatch", now: datetime) -> None:
-        if self._feed is None:
-            self._feed = self._connect()
+    def _fetch(self, collected: ReadBatch, now: datetime) -> None:
+        if self._connector is None:
+            self._connector = self._connect()
             log.debug("%s: connected", self._source.name)
-        pages, give_up = self._feed.pages(self._position, now), time.monotonic() + PATIENCE_S
+        pages, deadline = self._connector.pages(self._position, now), time.monotonic() + MAX_READ_S
         try:
             for page in pages:
-                self._take(page, haul)
-                if haul.documents >= MAX_DOCUMENTS or time.monotonic() > give_up:
-                    haul.more = True
+                self._add_page(page, collected)
+                if collected.documents >= MAX_DOCUMENTS or time.monotonic() > deadline:
+                    collected.more = True
                     break
         except Unreachable:
-            if not haul.moved:
+            if not collected.moved:
                 raise
-            log.debug("%s: lost in the middle of a fetch", self._source.name)
-            haul.more = True  # what came counts, and the next run meets the same trouble at once
+            log.debug("%s: connection lost in the middle of a fetch", self._source.name)
+            collected.more = True  # what was read is kept; the next run reports the error
             self.close()
         finally:
             close = getattr(pages, "close", None)
             if close is not None:
                 close()
 
-    def _take(self, page: Page, haul: "ReadBatch") -> None:
-        haul.documents += len(page.documents)
-        haul.moved |= page.position != self._position or bool(page.documents or page.refused)
-        haul.refusals.count += page.refused
-        haul.notes += page.notes
-        haul.again |= page.again
+    def _add_page(self, page: Page, collected: ReadBatch) -> None:
+        collected.documents += len(page.documents)
+        collected.moved |= page.position != self._position or bool(page.documents or page.refused)
+        collected.refusals.count += page.refused
+        collected.notes += page.notes
+        collected.again |= page.again
         newest = self._marks[-1].newest_us
-        self._position, self._final = page.position, page.final
+        self._position, self._after_final_page = page.position, page.final
         if page.documents:
             mapped = self._mapper.map(page.documents)
-            haul.refusals.add_all(mapped.refusals)
-            haul.facts.append(mapped.facts)
+            collected.refusals.add_all(mapped.refusals)
+            collected.facts.append(mapped.facts)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())
-            if self._gathering is None:
-                haul.add(mapped.rows)
+            if self._grouping is None:
+                collected.add(mapped.rows)
             else:
-                self._gathering.add(mapped.rows)
+                self._grouping.add(mapped.rows)
         if log.isEnabledFor(logging.DEBUG):
             self._log_page(page, newest)
         if page.final:
             self._marks.clear()
-            haul.add(self._gathering.take_all() if self._gathering is not None else None)
+            collected.add(self._grouping.take_all() if self._grouping is not None else None)
         self._marks.append(CursorMark(page.position, newest))
 
     def _log_page(self, page: Page, newest_us: int) -> None:
@@ -197,49 +201,49 @@ class IncrementalRead:
         )  # fmt: skip
 
     def _cursor(self) -> str:
-        """The newest position after which everything comes that is still needed."""
+        """The newest position that has everything still needed behind it."""
         newest, needed = self._marks[-1].newest_us, self._marks[-1].newest_us + 1
-        if self._gathering is not None and self._gathering.oldest_us is not None:
-            needed = self._gathering.oldest_us
-        if self._counts and not self._final:
-            needed = min(needed, newest - COUNTED_BACK // timedelta(microseconds=1))
+        if self._grouping is not None and self._grouping.oldest_us is not None:
+            needed = self._grouping.oldest_us
+        if self._has_counters and not self._after_final_page:
+            needed = min(needed, newest - COUNTER_LOOKBACK // timedelta(microseconds=1))
         while len(self._marks) > 1 and self._marks[1].newest_us < needed:
             self._marks.popleft()
-        counters = self._mapper.counters.state() if self._counts and self._final else {}
+        counters = (
+            self._mapper.counters.state() if self._has_counters and self._after_final_page else {}
+        )
         cursor = SourceCursor(self._marks[0].position, counters=counters)
         return msgspec.json.encode(cursor).decode()
 
 
 def source_function(name: str, text: bytes, folders: Folders, settings: Settings) -> Function:
-    """The function that a source file is; raises SourceWrong."""
+    """Return the function that runs the source file NAME.toml; raises SourceInvalid."""
     schema = settings.schema()
     source = read_source(name, text, folders, schema)
-    draw = IncrementalRead(source, schema.metrics)
-
-    return function_of(draw, source, hash_of(text))
+    return function_of(IncrementalRead(source, schema.metrics), source, hash_of(text))
 
 
-def function_of(draw: IncrementalRead, source: SourceConfig, code_hash: str) -> Function:
-    """What the runner calls."""
+def function_of(read: IncrementalRead, source: SourceConfig, code_hash: str) -> Function:
+    """Return the function that the runner calls every period of `source`."""
 
     def run(now: datetime, cursor: str | None) -> Batch:
-        return draw.run(now, cursor)
+        return read.run(now, cursor)
 
     return Function(
-        source.name, (Every(source.wanted.every),), ("metrics", "server_facts"),
+        source.name, (Every(source.options.every),), ("metrics", "server_facts"),
         f"samples of {source.file.kind}", ("now", "cursor"), code_hash, DEADLINE, MEMORY_MB,
         call=run,
     )  # fmt: skip
 
 
-def _joined(tables: list[pa.Table]) -> pa.Table:
+def _concat(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
 
 
-def _parsed(cursor: str | None) -> SourceCursor:
-    """The cursor; from the start for one that is absent or of another version."""
+def _decode_cursor(text: str | None) -> SourceCursor:
+    """The cursor; the start for one that is absent, invalid or of another version."""
     try:
-        found = decode_json(cursor or "", SourceCursor)
+        cursor = decode_json(text or "", SourceCursor)
     except InvalidJson:
         return SourceCursor(None)
-    return found if found.version == VERSION else SourceCursor(None)
+    return cursor if cursor.version == VERSION else SourceCursor(None)

@@ -1,4 +1,4 @@
-"""Looking back: late documents are seen, and none is handed over twice."""
+"""Lookback window and seen keys: late documents are read, and none is handed over twice."""
 
 from collections.abc import Hashable, Iterable
 from datetime import datetime, timedelta
@@ -6,53 +6,54 @@ from typing import Any
 
 __all__ = ["LookbackWindow", "SeenKeys"]
 
-# Servers report in no order: each poll looks back a little, and now and then all the way.
+# Servers report in any order: each poll reads a little of the past again, and some all of it.
 JITTER = timedelta(seconds=15)
-LOOKS_PER_OVERLAP = 4
-MAX_GIVEN = 50_000
+FULL_READS_PER_OVERLAP = 4
+MAX_KEYS = 50_000
 
 
 class LookbackWindow:
-    """How far back a poll reads: `little`, and four times as often as `overlap` is long all of it.
+    """How far back a poll reads: `short` each time, and the whole `overlap` four times per overlap.
 
-    `looked` is when it last read all of it; None before the first time.
+    `last_full_read` is when a poll last read the whole overlap; None before the first one.
     """
 
-    def __init__(self, overlap: timedelta, little: timedelta = JITTER) -> None:
-        self.looked: datetime | None = None
-        self._overlap, self._little = overlap, little
+    def __init__(self, overlap: timedelta, short: timedelta = JITTER) -> None:
+        self.last_full_read: datetime | None = None
+        self._overlap, self._short = overlap, short
 
-    def due(self, now: datetime) -> bool:
-        """Whether it is time to read all of it; also when the clock was set back."""
-        pause = self._overlap / LOOKS_PER_OVERLAP
-        return self.looked is None or not timedelta(0) <= now - self.looked < pause
+    def full_read_due(self, now: datetime) -> bool:
+        """Return True if this poll should read the whole overlap; also after a clock set back."""
+        pause = self._overlap / FULL_READS_PER_OVERLAP
+        last = self.last_full_read
+        return last is None or not timedelta(0) <= now - last < pause
 
-    def span(self, far: bool) -> timedelta:
-        """How far back a look reads that goes all the way, or does not."""
-        return self._overlap if far else min(self._overlap, self._little)
+    def span(self, full: bool) -> timedelta:
+        """Return how far back a full read goes, or a short one."""
+        return self._overlap if full else min(self._overlap, self._short)
 
 
 class SeenKeys:
-    """The documents that were handed over, by key, with their times (None: never forgotten)."""
+    """The keys of the documents handed over, with their times; a key without a time is kept."""
 
     def __init__(self) -> None:
         self._times: dict[Hashable, Any] = {}
-        self._crowded_at = MAX_GIVEN
+        self._limit = MAX_KEYS
 
     @property
-    def crowded(self) -> bool:
-        """Whether it is worth while to forget."""
-        return len(self._times) > self._crowded_at
+    def over_limit(self) -> bool:
+        """Return True if there are enough keys for `discard_before` to be worth its cost."""
+        return len(self._times) > self._limit
 
-    def take(self, keys: Iterable[Hashable], times: Iterable[Any]) -> list[bool]:
-        """Which of the documents are new; from now on none of them is."""
+    def add(self, keys: Iterable[Hashable], times: Iterable[Any]) -> list[bool]:
+        """Remember documents; return for each in turn whether its key is new."""
         known, new = self._times, []
-        for key, at in zip(keys, times, strict=True):
+        for key, ts in zip(keys, times, strict=True):
             new.append(key not in known)
-            known[key] = at
+            known[key] = ts
         return new
 
-    def forget(self, bound: Any) -> None:
-        """Let go of what lies before `bound`, which no look back reaches any more."""
-        self._times = {k: at for k, at in self._times.items() if at is None or at >= bound}
-        self._crowded_at = MAX_GIVEN + 2 * len(self._times)
+    def discard_before(self, bound: Any) -> None:
+        """Drop the keys with a time before `bound`, which no lookback reaches any more."""
+        self._times = {k: ts for k, ts in self._times.items() if ts is None or ts >= bound}
+        self._limit = MAX_KEYS + 2 * len(self._times)

@@ -1,4 +1,4 @@
-"""Secrets: from the environment or from files, never from the source file itself."""
+"""Secrets of a connection: from the environment or a file, never from the source file."""
 
 import os
 from pathlib import Path
@@ -9,9 +9,10 @@ __all__ = ["secret"]
 
 
 def secret(key: str, env: str | None, file: str | None) -> str | None:
-    """What the variable named by `KEY_env` or the file named by `KEY_file` holds; None for neither.
+    """Return the secret that the variable `env` (KEY_env) or the file `file` (KEY_file) holds.
 
-    Raises SourceInvalid.
+    None when the source file names neither. Raises SourceInvalid when it names both, when the
+    variable is not set, or when the file is empty or cannot be read.
     """
     if env and file:
         raise SourceInvalid(f"connection has both {key}_env and {key}_file: leave one of them out")
@@ -22,10 +23,10 @@ def secret(key: str, env: str | None, file: str | None) -> str | None:
                 f"Hoursight is started, or put the secret into a file and write {key}_file"
             )
         return os.environ[env]
-    return _from_file(key, Path(file)) if file else None
+    return _read_secret(key, Path(file)) if file else None
 
 
-def _from_file(key: str, path: Path) -> str:
+def _read_secret(key: str, path: Path) -> str:
     try:
         text = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -34,5 +35,7 @@ def _from_file(key: str, path: Path) -> str:
             "holds the secret and nothing else"
         ) from error
     if not text:
-        raise SourceInvalid(f"connection.{key}_file is '{path}', which is empty")
+        raise SourceInvalid(
+            f"connection.{key}_file is '{path}', which is empty: write the secret into it"
+        )
     return text

@@ -1,4 +1,4 @@
-"""The simulator: a fleet that plays the scenarios, for demonstrations and tests."""
+"""Simulator source: samples of a simulated fleet, for demonstrations and tests."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -19,9 +19,9 @@ from storage.model.schema import table
 
 LIVE_STEP_S = 5
 HISTORY_STEP_S = 60
-# Gaps longer than this are filled at the coarser step.
+# A longer gap is filled at the history step.
 LIVE_GAP_S = 3600
-# One segment holds at most this many rows; the next run goes on where it ends.
+# Rows in one segment; the next run continues where it ends.
 MAX_ROWS = 250_000
 
 Timeline = Sequence[tuple[datetime, str]]
@@ -29,30 +29,33 @@ Timeline = Sequence[tuple[datetime, str]]
 
 @function(
     on=every("5s"), writes=("metrics", "server_facts", "truth"),
-    deadline="2m", memory_mb=1024,  # its first run plays days
+    deadline="2m", memory_mb=1024,  # its first run simulates days
 )  # fmt: skip
 def simulator(
     window: Window, now: datetime, cursor: str | None, settings: SimulatorSettings
 ) -> Batch:
-    """What the simulated fleet measured since the last run; at first its whole history."""
+    """Return the fleet's samples since the last run; the first run returns its whole history."""
     fleet = make_fleet(settings.servers, settings.seed)
     since = int(cursor) if cursor else int((now - settings.history).timestamp())
-    moments = live_moments(since, int(now.timestamp()), len(fleet))
-    if not moments.size:
+    times = sample_times(since, int(now.timestamp()), len(fleet))
+    if not times.size:
         return Batch()
-    played = window.sql("SELECT ts, scenario FROM scenarios ORDER BY ts").to_pylist()
-    timeline = [(row["ts"].astimezone(UTC), row["scenario"]) for row in played]
+    switches = window.sql("SELECT ts, scenario FROM scenarios ORDER BY ts").to_pylist()
+    timeline = [(row["ts"].astimezone(UTC), row["scenario"]) for row in switches]
     rows = {
-        "metrics": _samples(fleet, moments, timeline, settings.seed),
-        "truth": _truth(fleet, since, int(moments[-1]), timeline, settings.seed, cursor is None),
+        "metrics": _samples(fleet, times, timeline, settings.seed),
+        "truth": _truth(fleet, since, int(times[-1]), timeline, settings.seed, cursor is None),
     }
     if cursor is None:
         rows["server_facts"] = _facts(fleet, datetime.fromtimestamp(since, UTC))
-    return Batch(rows, cursor=str(moments[-1]))
+    return Batch(rows, cursor=str(times[-1]))
 
 
-def live_moments(since: int, until: int, servers: int) -> npt.NDArray[np.int64]:
-    """The times to play, epoch seconds after `since`: coarse over a long gap, else every 5 s."""
+def sample_times(since: int, until: int, servers: int) -> npt.NDArray[np.int64]:
+    """Return the sample times after `since` up to `until`, in epoch seconds, ascending.
+
+    They are 60 s apart over a gap of more than an hour, else 5 s; at most MAX_ROWS samples.
+    """
     step = HISTORY_STEP_S if until - since > LIVE_GAP_S else LIVE_STEP_S
     first = (since // step + 1) * step
     return np.arange(first, until + 1, step, dtype=np.int64)[: max(1, MAX_ROWS // servers)]
@@ -60,16 +63,16 @@ def live_moments(since: int, until: int, servers: int) -> npt.NDArray[np.int64]:
 
 def _samples(
     fleet: Sequence[SimulatedServer],
-    moments: npt.NDArray[np.int64],
+    times: npt.NDArray[np.int64],
     timeline: Timeline,
     seed: int,
 ) -> pa.Table:
-    values = simulate(fleet, moments, timeline, seed)  # [servers, moments, metrics]
+    values = simulate(fleet, times, timeline, seed)  # [servers, times, metrics]
     flat = values.transpose(2, 1, 0).reshape(len(METRIC_NAMES), -1)
     count = flat.shape[1]
     columns = {
-        "server": np.tile(np.array([s.name for s in fleet], dtype=object), len(moments)),
-        "ts": pa.array(np.repeat(moments, len(fleet)) * 1_000_000, pa.timestamp("us", "UTC")),
+        "server": np.tile(np.array([s.name for s in fleet], dtype=object), len(times)),
+        "ts": pa.array(np.repeat(times, len(fleet)) * 1_000_000, pa.timestamp("us", "UTC")),
         **dict(zip(METRIC_NAMES, flat, strict=True)),
         "source": ["simulator"] * count,
     }
@@ -84,10 +87,13 @@ def _truth(
     seed: int,
     whole: bool,
 ) -> pa.Table:
-    """What starts after `since`, up to `until`; of the `whole` also what was under way before."""
+    """The incidents that start after `since`, up to `until`.
+
+    `whole` adds those that had started before, for the first run.
+    """
     start, stop = datetime.fromtimestamp(since, UTC), datetime.fromtimestamp(until + 1, UTC)
-    found = incidents(fleet, timeline, start, stop, seed)
-    return truth_rows([i for i in found if whole or i.starts_at > start])
+    overlapping = incidents(fleet, timeline, start, stop, seed)
+    return truth_rows([i for i in overlapping if whole or i.starts_at > start])
 
 
 def _facts(fleet: Sequence[SimulatedServer], since: datetime) -> pa.Table:

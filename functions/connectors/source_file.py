@@ -1,4 +1,4 @@
-"""A source file: `sources/NAME.toml` in the data folder, read whole or refused in words."""
+"""Source file: `sources/NAME.toml` in the data folder, decoded and checked as a whole."""
 
 import importlib
 import re
@@ -17,13 +17,13 @@ from storage.model.names import check_name
 from storage.model.periods import parse_period
 from storage.model.schema import STOCK, Schema
 
-__all__ = ["SourceConfig", "parsed", "read_source", "source_of"]
+__all__ = ["SourceConfig", "parse_source_toml", "read_source", "source_from_dict"]
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,49}")
 
 
 class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys of a source file; `connection` is the adapter's own."""
+    """The keys of a source file; those of `connection` depend on its kind."""
 
     kind: Literal["mongodb", "elasticsearch", "prometheus", "files"]
     enabled: bool = True
@@ -38,52 +38,58 @@ class SourceFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             try:
                 parse_period(getattr(self, key))
             except ValueError as error:
-                raise ValueError(f"{key} is {error}") from None
+                raise ValueError(f"{key}: {error}") from None
         if self.site is not None:
-            check_name("site", self.site, "write another name of the site")
+            check_name("site", self.site, "write another name for the site")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceConfig:
-    """One source, checked: what it is called, how often it is asked, how its fields are read."""
+    """A checked source: its name, its connector with the connection's keys, and its mapping."""
 
     name: str
     file: SourceFile
     adapter: ModuleType
     connection: msgspec.Struct
     mapping: Mapping
-    wanted: ReadOptions
+    options: ReadOptions
 
     def connect(self) -> Connector:
-        """Open it; Unreachable says why it does not answer."""
-        feed: Connector = self.adapter.connect(self.connection, self.wanted)
-        return feed
+        """Open the connector; raises Unreachable with the reason when the source does not answer.
+
+        Raises SourceInvalid when a secret or a certificate that the file names cannot be read.
+        """
+        connector: Connector = self.adapter.connect(self.connection, self.options)
+        return connector
 
 
 def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK) -> SourceConfig:
-    """The source that a file holds; SourceInvalid names the key, the value and the remedy."""
+    """Return the source that the file NAME.toml with content `text` describes.
+
+    Raises SourceInvalid with the key, its value and the remedy.
+    """
     if not NAME.fullmatch(name):
         raise SourceInvalid(
-            f"{name!r} is no name for a source: call the file by small letters, digits, '_' and "
-            "'-', a letter first"
+            f"{name!r} is not a valid source name (expected up to 50 lower-case letters, digits, "
+            "'_' and '-', starting with a letter): rename the file"
         )
-    return source_of(name, parsed(text), folders, schema)
+    return source_from_dict(name, parse_source_toml(text), folders, schema)
 
 
-def source_of(
+def source_from_dict(
     name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK
 ) -> SourceConfig:
-    """The source that the content of a file describes; SourceInvalid like `read_source`."""
+    """Return the source that the parsed content of a file describes; errors like `read_source`."""
     file: SourceFile = decode_strict(raw, SourceFile)
     adapter = importlib.import_module(f"functions.connectors.{file.kind}")
     connection = decode_strict(file.connection, connection_type(adapter), "connection")
-    mapping = read_mapping(_defaults(adapter) | file.mapping, schema.metrics)
+    mapping = read_mapping(_default_mapping(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
-    wanted = ReadOptions(
+    options = ReadOptions(
         name, folders, mapping.time, mapping.paths, parse_period(file.every),
         parse_period(file.history),
     )  # fmt: skip
-    return SourceConfig(name, file, adapter, connection, mapping, wanted)
+    return SourceConfig(name, file, adapter, connection, mapping, options)
 
 
 def connection_type(connector: ModuleType) -> type[msgspec.Struct]:
@@ -92,15 +98,15 @@ def connection_type(connector: ModuleType) -> type[msgspec.Struct]:
     return declared
 
 
-def _defaults(adapter: ModuleType) -> dict[str, Any]:
-    """What an adapter's mapping starts from, such as its own stock mapping."""
+def _default_mapping(adapter: ModuleType) -> dict[str, Any]:
+    """What a source's [mapping] starts from: the connector's MAPPING where it has one."""
     defaults: dict[str, Any] = getattr(adapter, "MAPPING", {})
     return defaults
 
 
-def parsed(text: bytes) -> dict[str, Any]:
-    """The content of a source file; SourceInvalid when it is no TOML."""
+def parse_source_toml(text: bytes) -> dict[str, Any]:
+    """Return the content of a source file; raises SourceInvalid when it is not valid TOML."""
     try:
         return tomllib.loads(text.decode())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise SourceInvalid(f"it is no TOML: {error}") from error
+        raise SourceInvalid(f"the file is not valid TOML: {error}") from error

@@ -1,1 +1,1 @@
-"""Servers that do not exist: a fleet, what befalls it, and the 14 metrics that show it."""
+"""Simulator: an imaginary fleet, its incidents, and the 14 metrics that show them."""

@@ -1,4 +1,4 @@
-"""The kinds of trouble: how long each takes to grow, what it drives, and whom it befalls."""
+"""Incident kinds: how long each takes, which metrics it drives, and how likely it is where."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,19 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class IncidentKind:
-    """A kind of trouble: minutes to grow, to last and to recover, and where it drives what.
+    """A kind of incident: ranges of the minutes it grows, lasts and recovers, and its targets.
 
-    `aims` are the levels at full depth: `busy`, `mem` and `disk` in %; `iowait`, `back`,
-    `front` and `load` in multiples of the critical level; `net_in`, `net_out` in multiples of
-    the traffic it meets. `curve` is 0 for steady growth and 1 for growth that quickens.
+    `targets` are the levels at full depth, by channel: `busy`, `mem` and `disk` in %; `iowait`,
+    `back`, `front` and `load` in multiples of the critical level; `net_in` and `net_out` in
+    multiples of the traffic without the incident. `curve` is 0 for linear growth and 1 for
+    quadratic growth. `metrics` are those it affects, the worst first.
     """
 
     name: str
     grows: Span
     lasts: Span
     recovers: Span
-    aims: dict[str, float]
+    targets: dict[str, float]
     curve: float
     metrics: tuple[str, ...]
 
@@ -78,7 +79,7 @@ KIND_NAMES: tuple[str, ...] = tuple(kind.name for kind in KINDS)
 # [kinds, (grows, lasts, recovers), (least, most)]
 MINUTES: Share = np.array([[kind.grows, kind.lasts, kind.recovers] for kind in KINDS])
 
-# Parts of a profile's own incidents; victims come from their database.
+# Relative frequency of the kinds per profile; cascade victims follow their database instead.
 _USUAL = {
     "ml_compute": {"memory_leak": 5, "disk_filling": 2, "iowait_rising": 2, "traffic_surge": 1},
     "database": {
@@ -92,7 +93,7 @@ _USUAL = {
     "generic": {"disk_filling": 2, "memory_leak": 2, "iowait_rising": 2, "traffic_surge": 1},
 }  # fmt: skip
 
-# A rushed scenario takes what its minutes allow: days of growth and hours of the day do not fit.
+# Kinds for short rounds: no growth over many hours and no fixed hour of the day.
 _CRITICAL = {
     profile: {"iowait_rising": 1, "traffic_surge": 1}
     if profile == "database"
@@ -103,8 +104,8 @@ _CRITICAL = {
 _REPLACED = {"end_of_day_overload": "traffic_surge", "database_failure": "iowait_rising"}
 
 
-def _cumulated(weights: dict[str, dict[str, int]]) -> Share:
-    """Chances per profile as [profiles, kinds], each row cumulated to 1."""
+def _cumulative(weights: dict[str, dict[str, int]]) -> Share:
+    """Probabilities as [profiles, kinds], each row cumulative up to 1."""
     table = np.array(
         [[weights[profile].get(kind, 0) for kind in KIND_NAMES] for profile in PROFILE_NAMES],
         dtype=np.float64,
@@ -114,15 +115,15 @@ def _cumulated(weights: dict[str, dict[str, int]]) -> Share:
 
 def _degrading() -> dict[str, dict[str, int]]:
     return {
-        profile: {_REPLACED.get(kind, kind): part for kind, part in parts.items()}
+        profile: {_REPLACED.get(kind, kind): weight for kind, weight in weights.items()}
         | ({"iowait_rising": 6} if profile == "database" else {})
-        for profile, parts in _USUAL.items()
+        for profile, weights in _USUAL.items()
     }
 
 
-USUAL: Share = _cumulated(_USUAL)
+USUAL: Share = _cumulative(_USUAL)
 RUSHED: dict[str, Share] = {
-    "degrading": _cumulated(_degrading()),
-    "critical": _cumulated(_CRITICAL),
-    "cascade": _cumulated({profile: {"database_failure": 1} for profile in PROFILE_NAMES}),
+    "degrading": _cumulative(_degrading()),
+    "critical": _cumulative(_CRITICAL),
+    "cascade": _cumulative({profile: {"database_failure": 1} for profile in PROFILE_NAMES}),
 }

@@ -1,4 +1,4 @@
-"""What befalls the fleet: incidents with precursors, drawn per server and round of a scenario."""
+"""Incidents of the simulated fleet, each with precursors, drawn per server and scenario round."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ __all__ = ["SCENARIOS", "Episodes", "Incident", "episodes", "incidents", "truth_
 
 SCENARIOS: tuple[str, ...] = ("healthy", "mixed", "degrading", "critical", "cascade")
 
-_FADE = 15 * 60  # seconds in which a switch of scenario lets recover what it cuts short
-_REACH = 9000  # seconds by which a recovery, or a victim, outlasts its round or its scenario
+_FADE = 15 * 60  # seconds in which incidents recover that a scenario switch cuts short
+_REACH = 9000  # seconds by which a recovery or a cascade victim can outlast its round or scenario
 _ALWAYS, _NEVER = -(1 << 62), 1 << 62
 _MONDAY = 4 * 86400  # 5 January 1970
-_DAY_ENDS = 15 * 3600 + 900  # when the end-of-day overload may begin, give or take 45 minutes
+_DAY_ENDS = 15 * 3600 + 900  # earliest start of the end-of-day overload; the latest is 45 min later
 _GOLDEN_RATIO = 0.6180339887
 _RANK, _KIND, _RAMP, _PLATEAU, _RECOVERY, _START, _HOUR, _DEPTH = range(8)
 _FAILURE = KIND_NAMES.index("database_failure")
@@ -39,7 +39,7 @@ _DATABASE = PROFILE_NAMES.index("database")
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """One injected fault, as the truth table keeps it; times in UTC, `metrics` worst first.
+    """One injected incident, as a row of the truth table; times in UTC, `metrics` worst first.
 
     `caused_by` is the incident_id of the database failure behind a cascade's victim.
     """
@@ -57,11 +57,11 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Episodes:
-    """Incidents, and troubles that pass before they hurt (depth < 1), as columns [episodes].
+    """Incidents (depth >= 1) and mild episodes below critical (depth < 1) as columns [episodes].
 
-    `servers` are rows of the fleet, `kinds` index KINDS and `scenarios` SCENARIOS. A trouble
+    `servers` are rows of the fleet, `kinds` index KINDS and `scenarios` SCENARIOS. An episode
     grows from `starts` to `peaks` and recovers from `eases` to `ends`, in epoch seconds.
-    `causes` is the start of the failure behind a cascade's victim, else -1.
+    `causes` is the start of the failure behind a cascade victim, else -1.
     """
 
     servers: Ints
@@ -74,9 +74,9 @@ class Episodes:
     depths: Floats
     causes: Ints
 
-    def where(self, kept: NDArray[np.bool_] | Ints) -> "Episodes":
-        """The episodes that `kept` selects."""
-        return Episodes(*(getattr(self, name)[kept] for name in Episodes.__slots__))
+    def where(self, selection: NDArray[np.bool_] | Ints) -> "Episodes":
+        """Return the episodes that a mask or row numbers select."""
+        return Episodes(*(getattr(self, name)[selection] for name in Episodes.__slots__))
 
     def __len__(self) -> int:
         return len(self.servers)
@@ -84,10 +84,12 @@ class Episodes:
 
 @dataclass(frozen=True, slots=True)
 class _ScenarioPlan:
-    """How a scenario deals out trouble, round after round.
+    """How a scenario distributes incidents, round after round.
 
-    `apart`: every server has rounds of its own; `evenly`: the share is spread over the racks;
-    `in_turn`: the databases take turns. Where minutes are None, the kind's own hold.
+    `dealt` is `apart` (each server has rounds of its own), `evenly` (a `share` of the servers,
+    spread over the racks) or `in_turn` (the databases take turns). `starts`, `grows` and `lasts`
+    are ranges in minutes; None takes those of the kind. `passing` is the share of the servers that
+    have a mild episode instead.
     """
 
     dealt: Literal["apart", "evenly", "in_turn"]
@@ -124,16 +126,16 @@ def incidents(
     stop: datetime,
     seed: int,
 ) -> list[Incident]:
-    """All incidents that overlap [start, stop), by start; the same ones from any window.
+    """Return all incidents that overlap [start, stop), by start; any window gives the same ones.
 
-    `timeline` is when each scenario was switched on; before its first entry all is `mixed`.
-    A switch cuts short what runs, and so moves its ends_at. ValueError for an unknown
-    scenario, a time without a zone, or a timeline out of order.
+    `timeline` is when each scenario was switched on; before its first entry the scenario is
+    `mixed`. A switch cuts running incidents short, and so moves their ends_at. Raises ValueError
+    for an unknown scenario, a time without a zone, or a timeline out of order.
     """
-    found = episodes(fleet, timeline, (_epoch(start), _epoch(stop)), seed)
-    found = found.where(found.depths >= 1)
-    found = found.where(np.lexsort((found.servers, found.starts)))
-    return [_incident(fleet, found, row) for row in range(len(found))]
+    drawn = episodes(fleet, timeline, (_epoch(start), _epoch(stop)), seed)
+    drawn = drawn.where(drawn.depths >= 1)
+    drawn = drawn.where(np.lexsort((drawn.servers, drawn.starts)))
+    return [_incident(fleet, drawn, row) for row in range(len(drawn))]
 
 
 def episodes(
@@ -142,7 +144,7 @@ def episodes(
     window: tuple[int, int],
     seed: int,
 ) -> Episodes:
-    """What happens to `fleet` in [start, stop) epoch seconds, passing troubles included."""
+    """Return the episodes that overlap `window`, [start, stop) in epoch seconds, mild ones too."""
     periods = [
         period
         for period in _periods(timeline)
@@ -163,7 +165,7 @@ def episodes(
 
 
 def truth_rows(incidents: Sequence[Incident]) -> pa.Table:
-    """The incidents as rows of the `truth` table, which no model and no rule may read."""
+    """Return the incidents as rows of the `truth` table, which no model and no rule may read."""
     rows = [
         {name: getattr(incident, name) for name in Incident.__slots__} for incident in incidents
     ]
@@ -174,9 +176,11 @@ def _periods(timeline: Sequence[tuple[datetime, str]]) -> list[_Period]:
     switches = [(_ALWAYS, "mixed")]
     for since, scenario in timeline:
         if scenario not in SCENARIOS:
-            raise ValueError(f"scenario {scenario!r} is unknown; use {', '.join(SCENARIOS)}")
+            raise ValueError(
+                f"{scenario!r} is not a valid scenario (expected {', '.join(SCENARIOS)})"
+            )
         if _epoch(since) < switches[-1][0]:
-            raise ValueError(f"timeline goes back to {since}; sort its switches by time")
+            raise ValueError(f"timeline goes back to {since}: sort its switches by time")
         if scenario != switches[-1][1]:
             switches.append((_epoch(since), scenario))
     ends = [since for since, _ in switches[1:]] + [_NEVER]
@@ -200,7 +204,7 @@ def _drawn(
     rounds = _rounds(origins, length, period, window)
     ranks = _ranks(servers, chains, plan, rounds, period, seed)
     rows, columns = np.nonzero(ranks < plan.share + plan.passing)
-    found = _placed(
+    placed = _placed(
         rows,
         servers.profiles[rows],
         keyed(chains[rows], rounds[rows, columns]),
@@ -209,7 +213,7 @@ def _drawn(
         plan,
         SCENARIOS.index(period.scenario),
     )
-    return _cut(found, period)
+    return _cut(placed, period)
 
 
 def _rounds(origins: Ints, length: int, period: _Period, window: tuple[int, int]) -> Ints:
@@ -228,14 +232,14 @@ def _ranks(
     period: _Period,
     seed: int,
 ) -> Share:
-    """Where each server stands in each round's queue for trouble, in [0, 1)."""
+    """Each server's rank in each round in [0, 1), [servers, rounds]: below the share it is hit."""
     if plan.dealt == "apart":
         return uniform(chains[:, None], rounds, _RANK)
     if plan.dealt == "in_turn":
         turns = (servers.numbers[:, None] - 1 + rounds) % 2 / 2
         return np.where((servers.profiles == _DATABASE)[:, None], turns, 1.0)
     lots = uniform(keys_of((period.scenario,), seed)[:, None], period.since, rounds)
-    # Multiples of the golden ratio spread evenly: each stretch of a rack has its share.
+    # Multiples of the golden ratio spread evenly: each part of a rack gets its share.
     return (servers.places[:, None] * _GOLDEN_RATIO + lots) % 1.0
 
 
@@ -248,7 +252,7 @@ def _placed(
     plan: _ScenarioPlan,
     scenario: int,
 ) -> Episodes:
-    """One episode for each key, inside the round that begins at `opens`."""
+    """One episode for each key, within the round that begins at `opens`."""
     kinds = (uniform(keys, _KIND)[:, None] >= plan.weights[profiles]).sum(axis=1)
     ramps = _minutes(keys, _RAMP, plan.grows, MINUTES[kinds, 0])
     plateaus = _minutes(keys, _PLATEAU, plan.lasts, MINUTES[kinds, 1])
@@ -269,40 +273,40 @@ def _placed(
 
 
 def _minutes(keys: Keys, purpose: int, span: tuple[float, float] | None, usual: Share) -> Ints:
-    """Seconds drawn from `span` minutes, or else from the span in each row of `usual`."""
+    """Seconds drawn from `span`, or from the span in each row of `usual`; both are in minutes."""
     least, most = span if span is not None else (usual[:, 0], usual[:, 1])
     return (60 * (least + (most - least) * uniform(keys, purpose))).astype(np.int64)
 
 
 def _late_in_the_day(keys: Keys, opens: Ints) -> Ints:
-    """The first afternoon, each at its own minute, after a round opens."""
-    wanted = _DAY_ENDS + (uniform(keys, _HOUR) * 2700).astype(np.int64)
-    return opens + (wanted - opens) % 86400
+    """Start times in the first afternoon after each round opens, each at its own minute."""
+    time_of_day = _DAY_ENDS + (uniform(keys, _HOUR) * 2700).astype(np.int64)
+    return opens + (time_of_day - opens) % 86400
 
 
-def _cut(found: Episodes, period: _Period) -> Episodes:
-    """What begins in `period`; what its end meets before it eases begins to ease there."""
-    weekend = (found.starts - _MONDAY) // 86400 % 7 >= 5
-    begun = (found.starts >= period.since) & (found.starts < period.until)
-    found = found.where(begun & ~((found.kinds == _OVERLOAD) & weekend))
-    met = found.eases > period.until
+def _cut(drawn: Episodes, period: _Period) -> Episodes:
+    """The episodes that start in `period`; its end cuts short those that do not yet recover."""
+    weekend = (drawn.starts - _MONDAY) // 86400 % 7 >= 5
+    begun = (drawn.starts >= period.since) & (drawn.starts < period.until)
+    drawn = drawn.where(begun & ~((drawn.kinds == _OVERLOAD) & weekend))
+    cut = drawn.eases > period.until
     return Episodes(
-        found.servers, found.kinds, found.scenarios, found.starts, found.peaks,
-        np.where(met, period.until, found.eases),
-        np.where(met, np.minimum(found.ends, period.until + _FADE), found.ends),
-        found.depths, found.causes,
+        drawn.servers, drawn.kinds, drawn.scenarios, drawn.starts, drawn.peaks,
+        np.where(cut, period.until, drawn.eases),
+        np.where(cut, np.minimum(drawn.ends, period.until + _FADE), drawn.ends),
+        drawn.depths, drawn.causes,
     )  # fmt: skip
 
 
 def _dependants(fleet: Sequence[SimulatedServer]) -> tuple[Ints, list[SimulatedServer]]:
     """Rows of the web servers, and the database of each."""
     pairs = [(row, database_of(server)) for row, server in enumerate(fleet)]
-    found = [(row, database) for row, database in pairs if database is not None]
-    return np.array([row for row, _ in found], dtype=np.int64), [base for _, base in found]
+    known = [(row, database) for row, database in pairs if database is not None]
+    return np.array([row for row, _ in known], dtype=np.int64), [base for _, base in known]
 
 
 def _victims(failures: Episodes, keys: Keys, webs: Ints) -> Episodes:
-    """What each database failure does to its web server, minutes later."""
+    """The episodes of the web servers whose databases fail, minutes later."""
     failures = failures.where((failures.kinds == _FAILURE) & (failures.depths >= 1))
     servers = webs[failures.servers]
     chains = keyed(keys[servers], failures.starts)
@@ -319,7 +323,7 @@ def _victims(failures: Episodes, keys: Keys, webs: Ints) -> Episodes:
 
 
 def _joined(parts: Sequence[Episodes]) -> Episodes:
-    """All parts as one; of no part, no episodes."""
+    """All parts as one; no episodes for no parts."""
     kinds = dict.fromkeys(Episodes.__slots__, np.int64) | {"depths": np.float32}
     return Episodes(
         *(
@@ -329,33 +333,33 @@ def _joined(parts: Sequence[Episodes]) -> Episodes:
     )
 
 
-def _incident(fleet: Sequence[SimulatedServer], found: Episodes, row: int) -> Incident:
-    server, kind = fleet[found.servers[row]], KINDS[found.kinds[row]]
-    database, cause = database_of(server), int(found.causes[row])
+def _incident(fleet: Sequence[SimulatedServer], drawn: Episodes, row: int) -> Incident:
+    server, kind = fleet[drawn.servers[row]], KINDS[drawn.kinds[row]]
+    database, cause = database_of(server), int(drawn.causes[row])
     return Incident(
-        incident_id=_named(server, kind.name, int(found.starts[row])),
+        incident_id=_incident_id(server, kind.name, int(drawn.starts[row])),
         server=server.name,
         kind=kind.name,
-        scenario=SCENARIOS[found.scenarios[row]],
-        starts_at=_moment(int(found.starts[row])),
-        peaks_at=_moment(int(min(found.peaks[row], found.eases[row]))),
-        ends_at=_moment(int(found.ends[row])),
+        scenario=SCENARIOS[drawn.scenarios[row]],
+        starts_at=_utc(int(drawn.starts[row])),
+        peaks_at=_utc(int(min(drawn.peaks[row], drawn.eases[row]))),
+        ends_at=_utc(int(drawn.ends[row])),
         metrics=kind.metrics,
-        caused_by=_named(database, "database_failure", cause)
+        caused_by=_incident_id(database, "database_failure", cause)
         if database is not None and kind.name == "cascade_victim"
         else None,
     )
 
 
-def _named(server: SimulatedServer, kind: str, starts: int) -> str:
-    return f"{server.name}:{kind}:{_moment(starts):%Y%m%dT%H%M%S}"
+def _incident_id(server: SimulatedServer, kind: str, starts: int) -> str:
+    return f"{server.name}:{kind}:{_utc(starts):%Y%m%dT%H%M%S}"
 
 
-def _moment(epoch: int) -> datetime:
+def _utc(epoch: int) -> datetime:
     return datetime.fromtimestamp(epoch, UTC)
 
 
-def _epoch(moment: datetime) -> int:
-    if moment.tzinfo is None:
-        raise ValueError(f"{moment} has no zone; pass a time in UTC, such as datetime.now(UTC)")
-    return int(moment.timestamp())
+def _epoch(ts: datetime) -> int:
+    if ts.tzinfo is None:
+        raise ValueError(f"{ts} has no zone: pass a time in UTC, such as datetime.now(UTC)")
+    return int(ts.timestamp())

@@ -1,4 +1,4 @@
-"""AR(1) noise that needs no past: white noise keyed by its 5-minute knot, summed backwards."""
+"""AR(1) noise for any time without a state: a weighted sum of white noise at 5-minute knots."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ __all__ = ["SETTLED_SECONDS", "ar_noise"]
 
 _PHI = np.float32(0.85)  # per knot
 _KNOT_SECONDS = 300
-_MEMORY = 24  # knots after which the rest of the AR(1) sum is 2 % of a deviation
-_FAST = np.float32(0.2)  # deviation of what changes from sample to sample
+_MEMORY = 24  # knots in the sum; the rest of the AR(1) process is 2 % of a deviation
+_FAST = np.float32(0.2)  # deviation of the white noise that each sample adds
 _SLOW, _QUICK = 200, 201
 
 SETTLED_SECONDS = _MEMORY * _KNOT_SECONDS
@@ -21,7 +21,10 @@ _WEIGHTS: Floats = _POWERS / np.sqrt(np.sum(_POWERS**2))
 
 
 def ar_noise(keys: Keys, timestamps: Ints, names: Sequence[str]) -> dict[str, Floats]:
-    """For each name, noise of mean 0 and deviation about 1, [keys, timestamps]."""
+    """Return for each name noise of mean 0 and deviation about 1, float32 [keys, timestamps].
+
+    `timestamps` are ascending epoch seconds.
+    """
     knots = timestamps // _KNOT_SECONDS
     first = int(knots[0])
     after = ((timestamps - knots * _KNOT_SECONDS) / _KNOT_SECONDS).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is normal: each profile's mean and deviation per metric, and the shape of its week."""
+"""Normal levels: mean and deviation of each metric per profile, and the activity over a week."""
 
 import numpy as np
 
@@ -12,7 +12,7 @@ COLUMNS = (
     "net_in", "net_out", "back", "front", "load",
 )  # fmt: skip
 
-# mean ± deviation between servers, in the order of COLUMNS; the first seven in % of 100
+# Mean ± deviation between servers, in the order of COLUMNS; the first seven are percentages.
 _BASELINES = {
     "ml_compute": "45±12 8±3 2±1 50±15 72±10 5±3 55±8 8.5±3 5.2±2 2±1 2±1 6.5±2",
     "database": "25±8 12±4 15±5 10±5 68±10 3±2 70±10 35±12 28±10 8±3 6±2 4.2±1.5",

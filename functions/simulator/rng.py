@@ -1,4 +1,4 @@
-"""Random numbers without a state: each is a hash of what it is for, so any window agrees."""
+"""Stateless random numbers: each is a hash of its purpose, so that all windows agree."""
 
 import hashlib
 from collections.abc import Iterable
@@ -15,11 +15,11 @@ Floats: TypeAlias = NDArray[np.float32]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _WORD = (1 << 64) - 1
-_LANES = np.uint64(0x0000FFFF0000FFFF)
+_EVERY_OTHER_16_BITS = np.uint64(0x0000FFFF0000FFFF)
 
 
 def keys_of(names: Iterable[str], seed: int) -> Keys:
-    """One key per name, [names]; another seed gives unrelated keys."""
+    """Return one key per name, uint64 [names]; another seed gives unrelated keys."""
     salt = (seed % (1 << 64)).to_bytes(8, "little")
     digests = b"".join(
         hashlib.blake2b(name.encode(), digest_size=8, salt=salt).digest() for name in names
@@ -28,20 +28,20 @@ def keys_of(names: Iterable[str], seed: int) -> Keys:
 
 
 def keyed(keys: Keys, *counters: int | Ints) -> Keys:
-    """The keys of `counters` under `keys`; the shapes broadcast, and `keys` has one at least."""
+    """Return the keys of `counters` under `keys`, which is not a scalar; the shapes broadcast."""
     for counter in counters:
         keys = _mix(keys + _spread(counter))
     return keys
 
 
 def uniform(keys: Keys, *counters: int | Ints) -> NDArray[np.float64]:
-    """Numbers in [0, 1), one for each of `keyed(keys, *counters)`."""
+    """Return float64 numbers in [0, 1), one for each of `keyed(keys, *counters)`."""
     return (keyed(keys, *counters) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normal(keys: Keys) -> Floats:
-    """Numbers of mean 0 and deviation 1, within ±3.46: four uniform 16-bit lanes summed."""
-    pairs = (keys & _LANES) + ((keys >> np.uint64(16)) & _LANES)
+    """Return float32 numbers of mean 0 and deviation 1, within ±3.46: sums of 4 uniform ones."""
+    pairs = (keys & _EVERY_OTHER_16_BITS) + ((keys >> np.uint64(16)) & _EVERY_OTHER_16_BITS)
     total = (pairs + (pairs >> np.uint64(32))) & np.uint64(0x7FFFF)
     centred: Floats = total.astype(np.float32) - np.float32(131070)
     return centred * np.float32(1 / 37837.2)

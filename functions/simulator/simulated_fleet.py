@@ -1,4 +1,4 @@
-"""The simulated fleet: 20 servers over the 7 profiles, and as many times that as one asks for."""
+"""Simulated fleet: racks of 20 servers with all 7 profiles, repeated to any size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ _STEMS = {
     "generic": "app",
 }
 
-# A fleet repeats this rack. Its first seven show every profile, and each database stands
-# before the web servers that it serves, so that a small fleet has its cascades too.
+# A fleet repeats this rack. The first seven servers have all profiles, and each database comes
+# before the web servers that depend on it, so that even a small fleet has cascades.
 _RACK = (
     "ml_compute", "database", "web_api", "conductor_mgmt", "data_ingest", "risk_analytics",
     "generic", "database", "web_api", "web_api", "web_api", "ml_compute", "data_ingest",
@@ -30,11 +30,11 @@ _RACK = (
 )  # fmt: skip
 
 _PLACES = {
-    profile: tuple(place for place, held in enumerate(_RACK) if held == profile)
+    profile: tuple(place for place, each in enumerate(_RACK) if each == profile)
     for profile in PROFILE_NAMES
 }
 
-# Twelve cores at most: load then keeps under its level for servers whose cores are unknown.
+# At most 12, so that the load stays below the levels for servers whose cores are unknown.
 _CORES = {
     "ml_compute": (8, 12),
     "database": (8, 12),
@@ -50,7 +50,7 @@ _SITES = ("paris", "frankfurt")
 
 @dataclass(frozen=True, slots=True)
 class SimulatedServer:
-    """One server of the fleet; `name` decides, with the seed, all that ever happens to it."""
+    """One server of the fleet; its metrics depend on `name`, the seed and the timeline only."""
 
     name: str
     profile: str
@@ -62,8 +62,8 @@ class SimulatedServer:
 class FleetColumns:
     """The fleet as columns of [servers].
 
-    `profiles` index PROFILE_NAMES; `numbers` are those in the names, from 1 per profile, and
-    `places` those in the racks, from 0.
+    `profiles` index PROFILE_NAMES; `numbers` are those in the names, from 1 on per profile, and
+    `places` count from 0 over all racks.
     """
 
     keys: Keys
@@ -73,20 +73,20 @@ class FleetColumns:
     places: Ints
 
     def part(self, rows: slice) -> "FleetColumns":
-        """The servers of `rows` alone."""
+        """Return the servers of `rows`."""
         return FleetColumns(*(getattr(self, name)[rows] for name in FleetColumns.__slots__))
 
 
 def make_fleet(servers: int, seed: int) -> tuple[SimulatedServer, ...]:
-    """The first `servers` of the endless fleet of `seed`; ValueError when fewer than 1."""
+    """Return the first `servers` of the endless fleet of `seed`; ValueError if less than 1."""
     if servers < 1:
-        raise ValueError(f"servers is {servers}; a fleet has 1 server or more")
+        raise ValueError(f"servers is {servers} (expected at least 1)")
     draws = uniform(keys_of(("fleet",), seed), np.arange(servers, dtype=np.int64))
     return tuple(_server(place, float(draw)) for place, draw in enumerate(draws))
 
 
 def database_of(server: SimulatedServer) -> SimulatedServer | None:
-    """The database that a web server depends on; None for other servers."""
+    """Return the database that a web server depends on; None for other profiles."""
     if server.profile != "web_api":
         return None
     webs, databases = len(_PLACES["web_api"]), len(_PLACES["database"])
@@ -96,7 +96,7 @@ def database_of(server: SimulatedServer) -> SimulatedServer | None:
 
 
 def fleet_columns(fleet: Sequence[SimulatedServer], seed: int) -> FleetColumns:
-    """The columns of `fleet` under `seed`."""
+    """Return `fleet` as columns, with the keys of its random numbers under `seed`."""
     return FleetColumns(
         keys_of((server.name for server in fleet), seed),
         np.array([PROFILE_NAMES.index(server.profile) for server in fleet], dtype=np.int64),
@@ -107,10 +107,10 @@ def fleet_columns(fleet: Sequence[SimulatedServer], seed: int) -> FleetColumns:
 
 
 def _server(place: int, draw: float) -> SimulatedServer:
-    rack, held = divmod(place, len(_RACK))
-    profile = _RACK[held]
+    rack, position = divmod(place, len(_RACK))
+    profile = _RACK[position]
     places = _PLACES[profile]
-    number = rack * len(places) + places.index(held) + 1
+    number = rack * len(places) + places.index(position) + 1
     cores = _CORES[profile][int(draw * len(_CORES[profile]))]
     return SimulatedServer(
         f"{_STEMS[profile]}{number:03d}", profile, cores, _SITES[rack % len(_SITES)]
@@ -118,7 +118,7 @@ def _server(place: int, draw: float) -> SimulatedServer:
 
 
 def _place(server: SimulatedServer) -> int:
-    """Where in the racks a server stands, read off its name."""
+    """The place of a server in the racks, from its name."""
     places = _PLACES[server.profile]
     rack, nth = divmod(_number(server.name) - 1, len(places))
     return rack * len(_RACK) + places[nth]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from pymongo.errors import PyMongoError
 
-from functions.connectors.simulator import live_moments
+from functions.connectors.simulator import sample_times
 from functions.engine.caller import FunctionCaller
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
@@ -207,7 +207,7 @@ def _new_documents(
     there = (
         {d["_id"] for d in collection.find({"taken": last["taken"]}, {"_id": 1})} if last else ()
     )
-    moments = live_moments(int(since.timestamp()), int(now.timestamp()), len(fleet))
+    moments = sample_times(int(since.timestamp()), int(now.timestamp()), len(fleet))
     for piece in np.array_split(moments, max(1, len(moments) // 200)):
         values = simulate(fleet, piece, [], seed)  # [servers, moments, metrics]
         documents = (

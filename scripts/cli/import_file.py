@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from functions.connectors.files import FileConnector
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.source_file import parsed, source_of
+from functions.connectors.source_file import parse_source_toml, source_from_dict
 from functions.engine.function import Function
 from functions.engine.runner import Runner
 from functions.normalize.file_readers import FORMS, count_rows
@@ -71,10 +71,10 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
 
 def _function(runner: Runner, file: Path, like: Path | None) -> Function:
     schema, folders = runner.settings.schema(), runner.folders
-    raw = parsed(like.read_bytes()) if like else {}
+    raw = parse_source_toml(like.read_bytes()) if like else {}
     told = raw.get("connection", {}) if raw.get("kind") == "files" else {}
     try:
-        source = source_of(
+        source = source_from_dict(
             NAME,
             {k: raw[k] for k in ("mapping", "site") if k in raw}
             | {"kind": "files", "connection": told},
@@ -83,8 +83,8 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
     except SourceInvalid as error:
         raise NotImported(f"{like}: {error}") from error
     delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    draw = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, delimiter))
-    return function_of(draw, source, "import")
+    read = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, delimiter))
+    return function_of(read, source, "import")
 
 
 def _let_the_writer_follow(folders: Folders) -> None:

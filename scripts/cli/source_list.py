@@ -92,12 +92,12 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
 
 
 def _pages(source: SourceConfig, count: int | None) -> Iterator[Page]:
-    feed = source.adapter.connect(source.connection, replace(source.wanted, dry=True))
+    connector = source.adapter.connect(source.connection, replace(source.options, dry=True))
     try:
-        pages = feed.pages(None, datetime.now(UTC))
+        pages = connector.pages(None, datetime.now(UTC))
         yield from islice((p for p in pages if p.documents or p.notes), count)
     finally:
-        feed.close()
+        connector.close()
 
 
 def _tell(

@@ -25,7 +25,7 @@ from storage.query.history import History, from_lake, read
 from storage.query.reader import Reader
 
 if TYPE_CHECKING:
-    from model_export.fine_tuning import Parts, Tuned
+    from model_export.fine_tuning import FineTuned, HistorySplit
     from model_export.train import Checkpoint, Recipe
 
 __all__ = ["TrainingOptions", "TrainingUnable", "command", "export_command"]
@@ -72,7 +72,7 @@ def command(asked: TrainingOptions, say: Say) -> bool:
 
 
 def _trained(folders: Folders, asked: TrainingOptions, history: History, say: Say) -> bool:
-    from model_export.fine_tuning import parted
+    from model_export.fine_tuning import split_history
     from model_export.train import save_checkpoint
 
     first, end = history.span
@@ -80,21 +80,21 @@ def _trained(folders: Folders, asked: TrainingOptions, history: History, say: Sa
         f"{len(history.servers)} servers, {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; "
         f"from {asked.start}, seed {asked.seed}"
     )
-    parts = parted(history)
+    split = split_history(history)
     start = _start(folders, asked.start)
-    tuned = _tune(folders, asked, parts, start, say)
+    tuned = _fine_tune(folders, asked, split, start, say)
     say(
         f"On hosts and hours kept aside: {tuned.loss:.3f} of naive; of what was learned "
-        f"{tuned.followed:.0%} is followed."
+        f"{tuned.kept_share:.0%} is followed."
     )
-    if not tuned.followed:
+    if not tuned.kept_share:
         say("What it began with is better than what was learned: there is no candidate.")
         _forget(folders)
         return False
     now = datetime.now(UTC)
     name = _free_name(folders, now)
     save_checkpoint(tuned.checkpoint, folders.models / f"{name}.pt")
-    verdict = _gated(folders, name, tuned.checkpoint, parts.newest, now)
+    verdict = _gated(folders, name, tuned.checkpoint, split.test, now)
     _forget(folders)
     return _settled(folders, name, verdict, asked.promote, now, say)
 
@@ -104,13 +104,13 @@ def _gated(
 ) -> Verdict:
     """Export the candidate, race it against the serving model, and write how into its card."""
     from model_export.export import export
-    from model_export.parity_check import forecasting, unexported
+    from model_export.parity_check import onnx_forecast, torch_forecast
 
     path = folders.models / f"{name}.onnx"
     asked = (newest.context, newest.week_minute, newest.profile)
-    ours = score_by_metric(unexported(checkpoint.network)(*asked), newest)
+    ours = score_by_metric(torch_forecast(checkpoint.network)(*asked), newest)
     serving = Forecaster.open(folders.own_model or SHIPPED)
-    verdict = compare_models(ours, score_by_metric(forecasting(serving.path)(*asked), newest))
+    verdict = compare_models(ours, score_by_metric(onnx_forecast(serving.path)(*asked), newest))
     told = {"gate": verdict.as_dict() | {"against": serving.hash}}
     export(checkpoint, path, now, told, "hoursight train")
     return verdict
@@ -241,10 +241,10 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
 
 
 def _recipe(asked: TrainingOptions) -> "Recipe":
-    from model_export.fine_tuning import FINE, SCRATCH
+    from model_export.fine_tuning import FINE_TUNING, FROM_SCRATCH
     from model_export.train import ENDLESS
 
-    usual = SCRATCH if asked.start == "scratch" else FINE
+    usual = FROM_SCRATCH if asked.start == "scratch" else FINE_TUNING
     return replace(
         usual,
         steps=asked.steps or (ENDLESS if asked.minutes else usual.steps),
@@ -254,10 +254,14 @@ def _recipe(asked: TrainingOptions) -> "Recipe":
     )
 
 
-def _tune(
-    folders: Folders, asked: TrainingOptions, parts: "Parts", start: "Checkpoint | None", say: Say
-) -> "Tuned":
-    from model_export.fine_tuning import tune
+def _fine_tune(
+    folders: Folders,
+    asked: TrainingOptions,
+    split: "HistorySplit",
+    start: "Checkpoint | None",
+    say: Say,
+) -> "FineTuned":
+    from model_export.fine_tuning import fine_tune
 
     columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[loss]}"))  # fmt: skip
@@ -270,8 +274,8 @@ def _tune(
             if progress.disable and done % 100 == 0:
                 say(f"step {done} of {total}, loss {loss:.3f}, {left_s / 60:.1f} min left")
 
-        keep = folders.models / "training.progress"
-        return tune(parts, _recipe(asked), start, say=on, keep=keep)
+        progress_file = folders.models / "training.progress"
+        return fine_tune(split, _recipe(asked), start, on_progress=on, progress_file=progress_file)
 
 
 def _free_name(folders: Folders, now: datetime) -> str:

@@ -35,12 +35,12 @@ from functions.simulator.simulated_series import simulate
 from model_export.calibration import calibrate
 from model_export.export import SHIPPED, export
 from model_export.network import ForecastNetwork, Shape
-from model_export.parity_check import forecasting, unexported
+from model_export.parity_check import onnx_forecast, torch_forecast
 from model_export.train import (
     ENDLESS,
     Checkpoint,
+    EarlyStopping,
     Recipe,
-    Watch,
     load_checkpoint,
     save_checkpoint,
     train,
@@ -224,7 +224,7 @@ def _judge(real: Path) -> Callable[[ForecastNetwork], float]:
     sets = validation(real)
 
     def judge(network: ForecastNetwork) -> float:
-        ask, told = unexported(network), {}
+        ask, told = torch_forecast(network), {}
         for name, part in sets.items():
             told[name] = score(ask(part.context, part.week_minute, part.profile), part)
         _say("  ".join(f"{name} {one}" for name, one in told.items()))
@@ -253,7 +253,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{factors.min():.2f} to {factors.max():.2f}, {factors.mean((0, 1)).round(3)}"
     )
     if asked.without_transformer or asked.without:
-        scores({"model": unexported(checkpoint.network)}, held_out(asked.real, asked.seed))
+        scores({"model": torch_forecast(checkpoint.network)}, held_out(asked.real, asked.seed))
     else:
         _publish(checkpoint, asked)
     _say(f"{(time.monotonic() - began) / 60:.1f} min in all")
@@ -271,9 +271,9 @@ def _trained(asked: argparse.Namespace) -> Checkpoint:
         recipe,
         Shape(transformer=not asked.without_transformer),
         start=load_checkpoint(asked.start) if asked.start else None,
-        say=_log,
-        watch=Watch(_judge(asked.real), every=400, patience=1_000),
-        keep=keep,
+        on_progress=_log,
+        early_stopping=EarlyStopping(_judge(asked.real), every=400, patience=1_000),
+        progress_file=keep,
     )
 
 
@@ -286,7 +286,7 @@ def _publish(checkpoint: Checkpoint, asked: argparse.Namespace) -> None:
         + (" --from FILE" if asked.start else "")
     )
     export(checkpoint, asked.out, now, command=command)
-    candidates = {"model": forecasting(asked.out), **baselines()}
+    candidates = {"model": onnx_forecast(asked.out), **baselines()}
     found = scores(candidates, held_out(asked.real, asked.seed))
     card = export(checkpoint, asked.out, now, found, command)
     _say(f"{asked.out}: {asked.out.stat().st_size} bytes, parity in σ {card['parity_sigma']}")

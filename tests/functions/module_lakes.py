@@ -1,4 +1,4 @@
-"""A lake for the tests of a whole module, which only read it."""
+"""A lake for all tests of a module, which only read it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from tests.conftest import LakeFixture
 
 @contextmanager
 def house_at(data: Path) -> Iterator[LakeFixture]:
-    """What the fixture `house` is for one test."""
+    """Open a lake like the fixture `house`, for as long as the context lasts."""
     writer, reader = Writer.open(data), Reader.open(data)
     try:
         yield LakeFixture(Folders.at(data), writer, reader)

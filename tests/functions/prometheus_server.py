@@ -1,4 +1,4 @@
-"""A Prometheus of one's own, for tests."""
+"""A real Prometheus server for tests, as a process of its own."""
 
 import os
 import shutil
@@ -25,7 +25,8 @@ __all__ = [
 
 PROMETHEUS, EXPORTER = shutil.which("prometheus"), shutil.which("prometheus-node-exporter")
 needs_prometheus = pytest.mark.skipif(
-    not (PROMETHEUS and EXPORTER), reason="prometheus and prometheus-node-exporter are not there"
+    not (PROMETHEUS and EXPORTER),
+    reason="prometheus and prometheus-node-exporter are not installed",
 )
 PASSWORD = "sesame, open"  # noqa: S105 - of a test
 WEB = """\
@@ -36,9 +37,10 @@ Labels = dict[str, str]
 
 
 class PrometheusServer:
-    """A process and its data; may be killed, started again and left to hang.
+    """A server process and its data; may be killed, started again and suspended.
 
-    With `tls` it speaks nothing else (server.pem, ca.pem) and asks for the password of `reader`.
+    With `tls` it accepts TLS only (server.pem and ca.pem in `folder`) and requires the password of
+    the user `reader`.
     """
 
     def __init__(self, folder: Path, config: str, tls: bool = False) -> None:
@@ -51,6 +53,7 @@ class PrometheusServer:
         self.client = httpx.Client(base_url=self.url, verify=trust, auth=auth, trust_env=False)
 
     def start(self) -> None:
+        """Start the process, and wait until it is ready."""
         self._process = subprocess.Popen(
             [
                 str(PROMETHEUS), f"--config.file={self._folder / 'prometheus.yml'}",
@@ -72,14 +75,14 @@ class PrometheusServer:
         os.kill(self._process.pid, which)
 
     def put(self, series: list[tuple[Labels, list[tuple[datetime, float]]]]) -> None:
-        """Remote write."""
+        """Store samples by remote write."""
         request = WriteRequest()
         for labels, samples in series:
             into = request.timeseries.add()
             for name, value in sorted(labels.items()):
                 into.labels.add(name=name, value=value)
-            for at, number in samples:
-                into.samples.add(value=number, timestamp=round(at.timestamp() * 1000))
+            for ts, number in samples:
+                into.samples.add(value=number, timestamp=round(ts.timestamp() * 1000))
         body = pa.compress(request.SerializeToString(), codec="snappy", asbytes=True)
         kind = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
         reply = self.client.post("/api/v1/write", content=body, headers=kind)
@@ -90,13 +93,14 @@ class PrometheusServer:
         self.kill()
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    give_up = time.monotonic() + seconds
-    while time.monotonic() < give_up:
+def until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
+    """Call `condition` until it returns something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
         try:
-            if answer := found():
-                return answer
-        except (httpx.TransportError, OSError):  # it is not there yet
+            if value := condition():
+                return value
+        except (httpx.TransportError, OSError):  # the server is not ready yet
             pass
         threading.Event().wait(0.05)
     raise AssertionError(f"not within {seconds} s: {what}")

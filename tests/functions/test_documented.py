@@ -85,10 +85,10 @@ def test_busy_java_makes_a_web_api_server(house: LakeFixture) -> None:
 
 def test_the_numbers_and_names_of_the_text_are_the_programs() -> None:
     defaults = Declared("f", (), (), "", (), "")
-    assert f"`deadline` ({defaults.deadline.seconds} s when nothing is said)" in TEXT
+    assert f"`deadline` ({defaults.deadline.seconds} s by default)" in TEXT
     assert f"`memory_mb` ({defaults.memory_mb})" in TEXT
     assert (5, timedelta(minutes=10)) == (run_log.SUSPEND_AFTER, run_log.RESUME_AFTER)
     assert schedule.BACK_OFF_S[:3] + schedule.BACK_OFF_S[-1:] == (1, 2, 4, 60)
-    handed = TEXT[TEXT.index("## What it is handed") : TEXT.index("## What it imports")]
-    told = set(re.findall(r"^\| `(\w+)` \|", handed, re.MULTILINE))
-    assert told == set(ARGUMENTS) - {"settings"}  # those are for adapters of ours
+    arguments = TEXT[TEXT.index("## Arguments and result") : TEXT.index("## Imports")]
+    shown = set(re.findall(r"^\| `(\w+)` \|", arguments, re.MULTILINE))
+    assert shown == set(ARGUMENTS) - {"settings"}  # for stock sources only

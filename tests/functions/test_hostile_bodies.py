@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from functions.connectors.source_file import parsed
+from functions.connectors.source_file import parse_source_toml
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
@@ -140,5 +140,5 @@ def test_a_file_that_is_one_damaged_list_cannot_be_read(tmp_path: Path, text: by
 
 
 def test_a_source_file_nested_too_deep_is_refused_in_words() -> None:
-    with pytest.raises(SourceInvalid, match="no TOML"):
-        parsed(b"a = " + b"[" * 25_000)
+    with pytest.raises(SourceInvalid, match="not valid TOML"):
+        parse_source_toml(b"a = " + b"[" * 25_000)

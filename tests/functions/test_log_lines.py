@@ -21,7 +21,7 @@ from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.ipc.push_protocol import Push
 from tests.conftest import NOW
-from tests.functions.connectors.test_incremental_read import draw as draw_of
+from tests.functions.connectors.test_incremental_read import read_of
 from tests.functions.engine.engine_scenes import HEAD
 
 MINE = (
@@ -87,13 +87,13 @@ def test_a_push_says_what_was_taken_and_what_refused(
 def test_a_page_says_how_much_it_brought_and_where_it_goes_on(
     log: pytest.LogCaptureFixture,
 ) -> None:
-    class Feed:
+    class Source:
         def pages(self, position: Any, now: datetime) -> Iterator[Page]:  # noqa: ARG002
             yield Page([{"host": "a", "at": NOW, "cpu": 1.0}], "p1")
 
         def close(self) -> None:
             pass
 
-    draw_of(Feed()).run(NOW, None)  # type: ignore[arg-type]
+    read_of(Source()).run(NOW, None)  # type: ignore[arg-type]
     assert matching(log, "connected$")
     assert matching(log, r"page of 1 documents, 0 refused, newest row so far .*, position p1")

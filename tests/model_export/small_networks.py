@@ -1,4 +1,4 @@
-"""Small networks for tests that must take seconds."""
+"""Small networks, for tests that take seconds."""
 
 import torch
 
@@ -13,7 +13,7 @@ SMALL = Shape(
 
 
 def small_network(seed: int = 0) -> ForecastNetwork:
-    """An untrained small network whose outputs have been shaken, so that every part counts."""
+    """An untrained network with random output weights, so that every part has an effect."""
     torch.manual_seed(seed)
     network = ForecastNetwork(SMALL).eval()
     torch.nn.init.normal_(network.fusion.out.weight, std=0.2)

@@ -13,8 +13,8 @@ from storage.model.grid import CONTEXT_STEPS
 from tests.model_export.small_networks import SMALL
 
 
-def shaken(shape: Shape) -> ForecastNetwork:
-    """A network of which no part is still as it was made: norms, gates, masks and bands too."""
+def perturbed(shape: Shape) -> ForecastNetwork:
+    """A network in which no parameter has its initial value, norms and masks included."""
     torch.manual_seed(1)
     network = ForecastNetwork(shape).eval()
     with torch.no_grad():
@@ -33,27 +33,27 @@ def shaken(shape: Shape) -> ForecastNetwork:
     ],
     ids=["small", "other sizes", "without the transformer"],
 )
-def test_the_serving_form_computes_what_the_network_computes(shape: Shape) -> None:
-    assert difference(shaken(shape)) <= PARITY_SIGMA / 2
+def test_the_inference_network_computes_what_the_trained_one_computes(shape: Shape) -> None:
+    assert difference(perturbed(shape)) <= PARITY_SIGMA / 2
 
 
-def test_but_for_its_tables_the_serving_form_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine = replace(inference_transformer.SIGNALS, pieces=20_000)
-    monkeypatch.setattr(inference_transformer, "SIGNALS", fine)
-    assert difference(shaken(SMALL)) <= 5e-5
+def test_with_fine_tables_the_inference_network_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    fine = replace(inference_transformer.SIGNAL_RANGE, pieces=20_000)
+    monkeypatch.setattr(inference_transformer, "SIGNAL_RANGE", fine)
+    assert difference(perturbed(SMALL)) <= 5e-5
 
 
-def test_a_table_ends_where_squashed_readings_end() -> None:
-    alone = np.zeros(CONTEXT_STEPS, np.float32)
-    alone[-1] = 1
-    context = torch.from_numpy(np.repeat(alone[:, None], 14, axis=1)[None])
+def test_a_table_covers_all_squashed_readings() -> None:
+    spike = np.zeros(CONTEXT_STEPS, np.float32)
+    spike[-1] = 1
+    context = torch.from_numpy(np.repeat(spike[:, None], 14, axis=1)[None])
     farthest = squash(scale(context).bins).abs().max()
-    low, high = inference_transformer.SIGNALS.usual
+    low, high = inference_transformer.SIGNAL_RANGE.usual
     assert 0.5 * high < farthest <= high == -low
 
 
 def difference(network: ForecastNetwork) -> float:
-    """The most that the two forms differ on windows that are hard to agree on, in σ."""
+    """The largest difference between both networks on awkward windows, in σ."""
     windows = awkward_windows(24, 4)
     context, clock, profile = (
         torch.from_numpy(values)
@@ -61,13 +61,14 @@ def difference(network: ForecastNetwork) -> float:
     )
     with torch.no_grad():
         expected = network(context, clock, profile).numpy()
-        swift = InferenceNetwork(network).eval()
-        found = swift(context, torch.from_numpy(ranked(windows.context)), clock, profile).numpy()
-    assert (np.isnan(expected) == np.isnan(found)).all()
-    beyond = np.abs(expected - found) - np.spacing(np.abs(expected))
-    return float(np.nanmax(beyond / spreads(windows.context)[:, None, :, None]))
+        inference = InferenceNetwork(network).eval()
+        in_order = torch.from_numpy(ranked(windows.context))
+        actual = inference(context, in_order, clock, profile).numpy()
+    assert (np.isnan(expected) == np.isnan(actual)).all()
+    excess = np.abs(expected - actual) - np.spacing(np.abs(expected))
+    return float(np.nanmax(excess / spreads(windows.context)[:, None, :, None]))
 
 
-def test_an_equal_size_of_inputs_and_hidden_layers_is_refused() -> None:
+def test_equal_sizes_of_inputs_and_hidden_layers_are_refused() -> None:
     with pytest.raises(ValueError, match="continuous and hidden are both 8"):
         InferenceNetwork(ForecastNetwork(replace(SMALL, continuous=8)))

@@ -42,7 +42,7 @@ def test_exactly_the_metrics_with_fewer_than_12_readings_abstain() -> None:
     assert torch.isnan(quantiles).any(-1).any(1).equal(few)
 
 
-def test_uptime_goes_on_growing_by_the_day() -> None:
+def test_uptime_grows_by_a_day_per_day() -> None:
     network = small_network()
     context = torch.full((1, 288, 14), 50.0)
     context[0, :, -1] = 3 + torch.arange(288) / 288
@@ -53,7 +53,7 @@ def test_uptime_goes_on_growing_by_the_day() -> None:
     assert torch.allclose(uptime, expected, atol=0.02)
 
 
-def test_a_server_is_forecast_alike_in_any_company() -> None:
+def test_a_forecast_does_not_depend_on_the_other_servers_of_its_batch() -> None:
     network = small_network()
     windows = awkward_windows(9, 5)
     context = torch.from_numpy(windows.context)
@@ -64,7 +64,7 @@ def test_a_server_is_forecast_alike_in_any_company() -> None:
     np.testing.assert_allclose(together[4:5].numpy(), alone.numpy(), rtol=1e-4, atol=1e-4)
 
 
-def test_a_change_of_units_changes_the_forecast_by_as_much() -> None:
+def test_a_change_of_units_scales_the_forecast_by_the_same_factor() -> None:
     network = small_network()
     context = torch.from_numpy(awkward_windows(6, 8).context).clamp(min=1.0)
     place = METRIC_NAMES.index("net_in_mb_s")
@@ -78,7 +78,7 @@ def test_a_change_of_units_changes_the_forecast_by_as_much() -> None:
     )
 
 
-def test_the_transformer_hears_about_every_metric() -> None:
+def test_a_change_of_one_metric_reaches_all_others_by_the_transformer() -> None:
     network = small_network()
     context = torch.from_numpy(awkward_windows(1, 0).context)
     clock, profile = torch.zeros(1), torch.zeros(1, dtype=torch.long)
@@ -101,15 +101,15 @@ def test_without_the_transformer_other_metrics_do_not_matter() -> None:
     assert before[:, :, 0].equal(after[:, :, 0])
 
 
-def test_the_calendar_turns_once_a_day_and_once_a_week() -> None:
+def test_the_calendar_has_the_periods_of_a_day_and_a_week() -> None:
     noon_thursday = torch.tensor([3 * 1440.0 + 720])
-    turns = calendar(noon_thursday)[0, 0]
-    assert torch.allclose(turns[:2], torch.tensor([0.0, -1.0]), atol=1e-5)
+    signals = calendar(noon_thursday)[0, 0]
+    assert torch.allclose(signals[:2], torch.tensor([0.0, -1.0]), atol=1e-5)
     angle = 2 * math.pi * 3.5 / 7
-    assert torch.allclose(turns[2:], torch.tensor([math.sin(angle), math.cos(angle)]), atol=1e-5)
+    assert torch.allclose(signals[2:], torch.tensor([math.sin(angle), math.cos(angle)]), atol=1e-5)
 
 
-def test_widening_stretches_bands_around_the_same_median() -> None:
+def test_widening_scales_bands_around_the_same_median() -> None:
     network = small_network()
     _, plain = forecast(network)
     network.widen(torch.tensor([1.0, 2.0, 1.0, 1.0, 2.0, 1.0]))
@@ -131,7 +131,7 @@ def test_bands_are_widened_metric_by_metric_and_lead_by_lead() -> None:
     assert not moved.any()
 
 
-def test_no_part_of_ours_stays_behind_on_another_device() -> None:
+def test_all_buffers_follow_the_network_to_another_device() -> None:
     network = ForecastNetwork(replace(SMALL, transformer=False)).to("meta")
     context = torch.empty(2, 288, 14, device="meta")
     clock, profile = torch.empty(2, device="meta"), torch.empty(2, device="meta").long()

@@ -6,9 +6,9 @@ import torch
 
 from model_export.train import (
     ENDLESS,
+    EarlyStopping,
     Recipe,
     ResumeError,
-    Watch,
     load_checkpoint,
     save_checkpoint,
     train,
@@ -36,11 +36,11 @@ def test_missing_targets_and_abstained_forecasts_do_not_count() -> None:
     assert weighted_loss(forecast, target, torch.ones(1, 14)) == pytest.approx(float(whole))
 
 
-def test_training_lowers_the_loss_and_tells_its_progress() -> None:
-    said: list[tuple[float, ...]] = []
+def test_training_lowers_the_loss_and_reports_progress() -> None:
+    reports: list[tuple[float, ...]] = []
     recipe = Recipe(steps=120, batch=8, rate=1e-2, average=0.9)
-    checkpoint = train(CORPORA, recipe, SMALL, say=lambda *told: said.append(told))
-    assert [told[:2] for told in said] == [(20 * i, 120) for i in range(1, 7)]
+    checkpoint = train(CORPORA, recipe, SMALL, on_progress=lambda *report: reports.append(report))
+    assert [report[:2] for report in reports] == [(20 * i, 120) for i in range(1, 7)]
     untrained = train(CORPORA, Recipe(steps=1, batch=8, rate=1e-9), SMALL)
     assert _loss(checkpoint.network) < 0.8 * _loss(untrained.network)
 
@@ -58,13 +58,13 @@ def test_windows_and_epochs_are_counted_over_fine_tuning(tmp_path: Path) -> None
     assert again.epochs == pytest.approx(2 * first.epochs)
 
 
-def test_the_clock_ends_a_training_and_steps_end_it_sooner() -> None:
+def test_a_training_ends_after_its_steps_or_its_minutes() -> None:
     by_steps = train(CORPORA, replace(SHORT, minutes=1e6), SMALL)
     by_clock = train(CORPORA, replace(SHORT, steps=ENDLESS, minutes=1e-6), SMALL)
     assert (by_steps.windows_seen, by_clock.windows_seen) == (12 * 8, 8)
 
 
-def test_fine_tuning_leaves_the_old_model_as_it_was() -> None:
+def test_fine_tuning_does_not_change_the_initial_model() -> None:
     first = train(CORPORA, SHORT, SMALL)
     before = {name: value.clone() for name, value in first.network.state_dict().items()}
     again = train(CORPORA, SHORT, start=first).network.state_dict()
@@ -82,16 +82,18 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     assert after.corpora[0]["licence"] == "CC0"
 
 
-def test_a_training_that_was_killed_goes_on_to_the_same_weights(
+def test_a_killed_training_resumes_to_the_same_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_export.train.KEEP_EVERY_S", 0.0)
-    kept, noisy = tmp_path / "a.progress", replace(SMALL, dropout=0.2)
+    monkeypatch.setattr("model_export.train.SAVE_EVERY_S", 0.0)
+    saved, noisy = tmp_path / "a.progress", replace(SMALL, dropout=0.2)
     whole = train(CORPORA, SHORT, noisy).network.state_dict()
     with pytest.raises(_Killed):
-        train(CORPORA, SHORT, noisy, watch=Watch(_killed, 7, 9), keep=kept)
-    resumed = train(CORPORA, SHORT, noisy, keep=kept).network.state_dict()
-    assert torch.load(kept, weights_only=True)["step"] == 12
+        train(
+            CORPORA, SHORT, noisy, early_stopping=EarlyStopping(_killed, 7, 9), progress_file=saved
+        )
+    resumed = train(CORPORA, SHORT, noisy, progress_file=saved).network.state_dict()
+    assert torch.load(saved, weights_only=True)["step"] == 12
     assert all(whole[name].equal(resumed[name]) for name in whole)
 
 
@@ -103,22 +105,24 @@ def _killed(_: torch.nn.Module) -> float:
     raise _Killed
 
 
-def test_kept_progress_of_another_training_is_refused(tmp_path: Path) -> None:
-    train(CORPORA, SHORT, SMALL, keep=tmp_path / "a.progress")
-    with pytest.raises(ResumeError, match="another recipe"):
-        train(CORPORA, replace(SHORT, seed=6), SMALL, keep=tmp_path / "a.progress")
+def test_progress_of_another_training_is_refused(tmp_path: Path) -> None:
+    train(CORPORA, SHORT, SMALL, progress_file=tmp_path / "a.progress")
+    with pytest.raises(ResumeError, match="another recipe and weights: train"):
+        train(CORPORA, replace(SHORT, seed=6), SMALL, progress_file=tmp_path / "a.progress")
 
 
-def test_training_stops_when_it_gets_worse_and_gives_the_best_weights() -> None:
-    judged: list[dict[str, torch.Tensor]] = []
+def test_training_stops_when_it_gets_worse_and_returns_the_best_weights() -> None:
+    validated: list[dict[str, torch.Tensor]] = []
 
-    def judge(network: torch.nn.Module) -> float:
-        judged.append({k: v.clone() for k, v in network.state_dict().items()})
-        return (3.0, 1.0, 2.0, 2.5)[len(judged) - 1]
+    def loss_of(network: torch.nn.Module) -> float:
+        validated.append({k: v.clone() for k, v in network.state_dict().items()})
+        return (3.0, 1.0, 2.0, 2.5)[len(validated) - 1]
 
-    found = train(CORPORA, replace(SHORT, steps=99), SMALL, watch=Watch(judge, 2, 2))
-    assert (len(judged), found.windows_seen) == (4, 4 * 8)  # what the best had seen
-    assert all(v.equal(judged[1][k]) for k, v in found.network.state_dict().items())
+    result = train(
+        CORPORA, replace(SHORT, steps=99), SMALL, early_stopping=EarlyStopping(loss_of, 2, 2)
+    )
+    assert (len(validated), result.windows_seen) == (4, 4 * 8)  # what the best had seen
+    assert all(v.equal(validated[1][k]) for k, v in result.network.state_dict().items())
 
 
 def _loss(network: torch.nn.Module) -> float:

@@ -1,4 +1,4 @@
-"""How answers are taken: within a time, and as JSON only."""
+"""HTTP transport of the client: a deadline for the whole response, and JSON only."""
 
 import time
 from types import SimpleNamespace
@@ -9,36 +9,36 @@ from urllib3.exceptions import ReadTimeoutError
 
 __all__ = ["DeadlineHttpNode", "JsonOnlySerializer"]
 
-PIECE_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 20
 
 
 class DeadlineHttpNode(Urllib3HttpNode):
-    """The client's own, but that an answer which drips in does not hold a run up for ever."""
+    """The client's own node; `timeout` bounds the whole response, not only each read from it."""
 
     def __init__(self, config: NodeConfig) -> None:
         super().__init__(config)
-        self._open = self.pool.urlopen
-        self.pool.urlopen = self._whole  # type: ignore[method-assign,assignment]
+        self._urlopen = self.pool.urlopen
+        self.pool.urlopen = self._read_within_timeout  # type: ignore[method-assign,assignment]
 
-    def _whole(self, method: str, target: str, timeout: float, **options: Any) -> Any:
-        give_up = time.monotonic() + timeout
-        response = self._open(method, target, timeout=timeout, preload_content=False, **options)
-        pieces = []
-        while piece := response.read1(PIECE_BYTES):
-            pieces.append(piece)
-            if time.monotonic() > give_up:
+    def _read_within_timeout(self, method: str, target: str, timeout: float, **options: Any) -> Any:
+        deadline = time.monotonic() + timeout
+        response = self._urlopen(method, target, timeout=timeout, preload_content=False, **options)
+        chunks = []
+        while chunk := response.read1(CHUNK_BYTES):
+            chunks.append(chunk)
+            if time.monotonic() > deadline:
                 response.close()
-                raise ReadTimeoutError(self.pool, target, "the answer came too slowly")
+                raise ReadTimeoutError(self.pool, target, "the response took too long")
         response.release_conn()
         return SimpleNamespace(
-            status=response.status, headers=response.headers, data=b"".join(pieces)
+            status=response.status, headers=response.headers, data=b"".join(chunks)
         )
 
 
 class JsonOnlySerializer(TextSerializer):
-    """Text, such as the page of a proxy, is no answer, whatever its status."""
+    """Rejects text, such as an error page of a proxy, whatever its status."""
 
     def loads(self, data: bytes) -> str:
-        """Refuse it, with how it begins."""
-        begins = data[:80].decode(errors="replace")
-        raise SerializationError(f"text in the place of JSON: {begins!r}")
+        """Raise SerializationError with the first 80 bytes of `data`."""
+        beginning = data[:80].decode(errors="replace")
+        raise SerializationError(f"text in place of JSON: {beginning!r}")

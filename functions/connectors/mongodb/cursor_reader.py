@@ -1,4 +1,4 @@
-"""The documents of a collection in the order of time, each handed over once."""
+"""Cursor reader: the documents of a collection in time order, each handed over once."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,11 +19,11 @@ from functions.normalize.time_bounds import before, newest, since
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.periods import parse_period
 
-__all__ = ["KINDS", "TYPES", "CursorReader", "Document", "at"]
+__all__ = ["KINDS", "TYPES", "CursorReader", "Document", "value_at"]
 
 Document = dict[str, Any]
 
-# The kinds of values that a time field may hold; MongoDB compares only values of one kind.
+# The kinds of value that a time field may have; MongoDB compares only values of one kind.
 KINDS = {"date": "date", "text": "string", "number": "number"}
 TYPES: dict[str, tuple[type, ...]] = {
     "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal128),
@@ -31,10 +31,10 @@ TYPES: dict[str, tuple[type, ...]] = {
 
 
 class CursorReader:
-    """The documents of a collection whose times are of one kind, read in the order of time.
+    """Reads the documents of a collection whose times are of one kind, in time order.
 
-    `position` is the newest time that was read. What was handed over within the overlap before it
-    is remembered, so that reading it again hands over only what has come since.
+    `position` is the newest time that was read. The keys of the documents within the overlap before
+    it are remembered, so that the lookback of each poll hands over only what is new.
     """
 
     def __init__(
@@ -42,61 +42,61 @@ class CursorReader:
         collection: Collection[Document],
         field: str,
         kind: str,
-        wanted: ReadOptions,
+        options: ReadOptions,
         connection: MongoConnection,
         position: Any | None,
     ) -> None:
         self._collection = collection
-        self._field, self._kind, self._time = field, kind, wanted.time
-        self._history = wanted.history
-        self._projection = dict.fromkeys([*projection((*wanted.fields, field)), "_id"], 1)
+        self._field, self._kind, self._time = field, kind, options.time
+        self._history = options.history
+        self._projection = dict.fromkeys([*projection((*options.fields, field)), "_id"], 1)
         self._page, self._overlap = connection.page, parse_period(connection.overlap)
-        self._frontier = _unpacked(position)
-        self._given = SeenKeys()
+        self._frontier = _decode_position(position)
+        self._seen = SeenKeys()
         self._cursor: Cursor[Document] | None = None
         self._ahead: Future[list[Document]] | None = None
         self._fetcher = ThreadPoolExecutor(1, f"mongodb {kind}")
 
     @property
     def position(self) -> Any:
-        """The frontier as JSON can hold it."""
-        return _packed(self._frontier)
+        """The newest time that was read, as a JSON value; None before the first."""
+        return _encode_position(self._frontier)
 
     @property
-    def under_way(self) -> bool:
-        """Whether a read was left in the middle, and goes on there."""
+    def unfinished(self) -> bool:
+        """Return True if the last read was left in the middle; the next one continues there."""
         return self._cursor is not None
 
     def read(self, now: datetime, overlap: timedelta) -> Iterator[list[Document]]:
-        """Pages of what has come since `overlap` before the frontier; each document once."""
+        """Yield pages of new documents, from `overlap` before the newest time on, each once."""
         if self._cursor is None:
             self._cursor = self._find(now, overlap)
-        while batch := self._next(self._cursor):
-            fresh = self.fresh(batch)
-            self._advance(batch, now)
-            if self._given.crowded and self._frontier is not None:
-                self._given.forget(before(self._frontier, self._overlap, self._time))
+        while page := self._next(self._cursor):
+            fresh = self.fresh(page)
+            self._advance(page, now)
+            if self._seen.over_limit and self._frontier is not None:
+                self._seen.discard_before(before(self._frontier, self._overlap, self._time))
             if fresh:
                 yield fresh
         self._cursor = self._ahead = None
 
     def _next(self, cursor: Cursor[Document]) -> list[Document]:
-        """The next page; the one after it is fetched while this one is looked at."""
+        """The next page; the one after it is fetched in the background meanwhile."""
         ahead = self._ahead or self._fetcher.submit(cursor.to_list, self._page)
         self._ahead = None
-        batch = ahead.result()
-        if len(batch) == self._page:
+        page = ahead.result()
+        if len(page) == self._page:
             self._ahead = self._fetcher.submit(cursor.to_list, self._page)
-        return batch
+        return page
 
-    def holds(self, document: Mapping[str, Any]) -> bool:
-        """Whether the document's time is of this strand's kind."""
-        return isinstance(at(document, self._field), TYPES[self._kind])
+    def is_of_kind(self, document: Mapping[str, Any]) -> bool:
+        """Return True if the document's time is of the kind that this reader reads."""
+        return isinstance(value_at(document, self._field), TYPES[self._kind])
 
     def fresh(self, documents: Sequence[Document]) -> list[Document]:
-        """Those of the documents that are new; from now on they are not."""
+        """Return the documents that were not seen before; they count as seen from now on."""
         keys = [_key(document["_id"]) for document in documents]
-        return list(compress(documents, self._given.take(keys, self._times(documents))))
+        return list(compress(documents, self._seen.add(keys, self._times(documents))))
 
     def _find(self, now: datetime, overlap: timedelta) -> Cursor[Document]:
         bound = self._since(now, overlap)
@@ -114,21 +114,22 @@ class CursorReader:
         )
         if sample is None:
             return None
-        return since(now - self._history, at(sample, self._field), self._time)
+        return since(now - self._history, value_at(sample, self._field), self._time)
 
     def _times(self, documents: Sequence[Document]) -> list[Any]:
-        """Their times; None for one that Python cannot hold."""
+        """Their times; None for a date outside Python's range."""
         values = _column(documents, self._field)
         return [None if isinstance(v, DatetimeMS) else v for v in values]
 
     def _advance(self, documents: Sequence[Document], now: datetime) -> None:
-        # What lies in the future is handed over, to be refused, and nothing waits there.
-        found = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
-        if found is not None and (self._frontier is None or found > self._frontier):
-            self._frontier = found
+        # A document from the future is handed over, to be rejected, but must not move the position.
+        last = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
+        if last is not None and (self._frontier is None or last > self._frontier):
+            self._frontier = last
 
 
-def at(document: Mapping[str, Any], path: str) -> Any:
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    """Return the value at a key, or at a dotted path; None where there is none."""
     if path in document:
         return document[path]
     value: Any = document
@@ -138,9 +139,9 @@ def at(document: Mapping[str, Any], path: str) -> Any:
 
 
 def _column(documents: Sequence[Document], path: str) -> list[Any]:
-    """The times of documents, decimals as plain numbers."""
+    """The values at `path`; a Decimal128 as a float."""
     if "." in path:
-        values = [at(document, path) for document in documents]
+        values = [value_at(document, path) for document in documents]
     else:
         values = [document.get(path) for document in documents]
     return [float(v.to_decimal()) if v.__class__ is Decimal128 else v for v in values]
@@ -150,11 +151,11 @@ def _key(identity: Any) -> Any:
     return repr(identity) if isinstance(identity, dict | list) else identity
 
 
-def _packed(value: Any) -> Any:
+def _encode_position(value: Any) -> Any:
     return {"at": value.isoformat()} if isinstance(value, datetime) else value
 
 
-def _unpacked(position: Any) -> Any:
+def _decode_position(position: Any) -> Any:
     if isinstance(position, dict):
         return datetime.fromisoformat(position["at"]).astimezone(UTC)
     return position

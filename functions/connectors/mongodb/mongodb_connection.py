@@ -1,37 +1,24 @@
-"""Where a collection is and how it is opened; and what went wrong, in words."""
+"""MongoDB connection: the keys of [connection], and the client they describe."""
 
-import re
 from datetime import timedelta
 from typing import Any, Literal
 
 import msgspec
 from pymongo import MongoClient
-from pymongo.errors import (
-    ConfigurationError,
-    ConnectionFailure,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-)
+from pymongo.errors import ConfigurationError, InvalidURI
 from pymongo.uri_parser import parse_uri
 
-from functions.connectors.connector import Unreachable
 from functions.connectors.secrets import secret
 from functions.normalize.strict_toml import SourceInvalid
 from storage.model.periods import parse_period
 
-__all__ = ["AUTH_FAILED", "Client", "MongoConnection", "client_of", "unreachable"]
-
-AUTH_FAILED, NOT_ALLOWED = 18, 13
+__all__ = ["Client", "MongoConnection", "client_of"]
 
 Client = MongoClient[dict[str, Any]]
 
-# What the driver says beside the matter: its own settings, and the topology.
-_ASIDES = re.compile(r" \(configured timeouts: [^)]*\)|, Timeout: .*", re.DOTALL)
-
 
 class MongoConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the collection is, and who reads it: a user with the role `read` is enough."""
+    """Where the collection is, and with which credentials it is read: the role `read` is enough."""
 
     database: str
     collection: str
@@ -61,22 +48,24 @@ class MongoConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             try:
                 parse_period(getattr(self, key))
             except ValueError as error:
-                raise ValueError(f"{key} is {error}") from None
+                raise ValueError(f"{key}: {error}") from None
         if parse_period(self.timeout) > timedelta(seconds=30):
-            raise ValueError(f"timeout is {self.timeout!r}, expected 30s at most")
+            raise ValueError(f"timeout is {self.timeout!r}, expected at most 30s")
         if self.host is not None and (self.uri or self.uri_env or self.uri_file):
-            raise ValueError("host and uri both say where it is: leave one of them out")
+            raise ValueError("host and uri are both set: leave one of them out")
         if not self.tls and (self.ca_file or self.certificate_file):
-            raise ValueError("tls is false, and there is a ca_file or certificate_file: write tls")
+            raise ValueError(
+                "ca_file or certificate_file is set, but tls is false: write tls = true"
+            )
 
     @property
     def place(self) -> str:
-        """The collection as people write it."""
+        """The collection as DATABASE.COLLECTION."""
         return f"{self.database}.{self.collection}"
 
 
 def client_of(connection: MongoConnection) -> Client:
-    """A client; nothing is asked of the server yet. Raises SourceInvalid."""
+    """Return a client; sends no command yet. Raises SourceInvalid."""
     try:
         return MongoClient(**_options(connection))
     except (ConfigurationError, InvalidURI, OSError, ValueError) as error:
@@ -113,41 +102,8 @@ def _uri(connection: MongoConnection) -> str | None:
         raise SourceInvalid(f"connection.uri cannot be read: {error}") from error
     if has_password:
         raise SourceInvalid(
-            "connection.uri holds a password, which does not belong in this file: leave it out and "
-            "name the variable or file that holds it in password_env or password_file, or the "
-            "whole URI in uri_env or uri_file"
+            "connection.uri holds a password, which must not be in this file: leave it out and "
+            "name the variable or file that holds it in password_env or password_file, or that of "
+            "the whole URI in uri_env or uri_file"
         )
     return connection.uri
-
-
-def unreachable(error: PyMongoError, connection: MongoConnection) -> Unreachable:
-    """What went wrong in words, with what to do."""
-    text = " ".join(_ASIDES.sub("", str(error)).split())
-    # Where no server can be chosen the reason stands in the text alone.
-    if getattr(error, "code", None) == AUTH_FAILED or "AuthenticationFailed" in text:
-        return Unreachable(
-            f"MongoDB refused the credentials of {connection.user or 'this client'!r} (code "
-            "18): check user, password_env or password_file, and auth_database"
-        )
-    if isinstance(error, OperationFailure):
-        if error.code == NOT_ALLOWED:
-            return Unreachable(
-                f"the user may not read {connection.place} (code 13): have its owner grant the "
-                f"role 'read' on {connection.database!r}"
-            )
-        return Unreachable(f"MongoDB answered: {text}")
-    if not isinstance(error, ConnectionFailure):
-        return Unreachable(f"MongoDB could not be read: {text}")
-    lower = text.lower()
-    if "certificate" in lower or "ssl" in lower or "tls" in lower:
-        return Unreachable(
-            f"TLS was refused ({text}): check tls, ca_file and certificate_file, and that the host "
-            "is written as in the server's certificate"
-        )
-    if "connection closed" in lower and not connection.tls:
-        return Unreachable(
-            f"the server closed the connection ({text}): if it expects TLS, write tls = true"
-        )
-    if "refused" in lower:
-        return Unreachable(f"nothing listens there ({text}): check host and port, and the server")
-    return Unreachable(f"MongoDB does not answer within {connection.timeout} ({text})")

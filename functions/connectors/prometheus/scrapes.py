@@ -1,12 +1,12 @@
-"""Scrapes out of range queries: each at the time at which it was made, and each once.
+"""Scrapes from range queries: each at its own time, and each once.
 
-A range query answers at the steps of a grid, for up to five minutes with a value that is that old.
-So the times of the scrapes are asked for beside their values (the samples of the clock, a series
-that every server has): a value that is repeated falls on a row that is there already, and none is
-invented for a server that is gone. (`timestamp()` would tell them at the steps, but seeks from the
-beginning at each: 6 seconds for one series over a week, in Prometheus 2.42.) Counters become
-differences between true times, by the rules for what is pushed (functions.ingest.row_assembly):
-over a restart or a reset there is none, where rate() would tell one.
+A range query returns values at the steps of a grid, and repeats a value for up to five minutes. So
+the times of the scrapes are queried too, as the raw samples of the clock, a series that every
+server has: a repeated value falls on a row that exists already, and a server that is gone gets no
+rows. (`timestamp()` would return them at the steps, but searches from the beginning at each: 6
+seconds for one series over a week, in Prometheus 2.42.) Counters become rates between the true
+times, by the rules for pushed samples (functions.ingest.row_assembly): over a restart or a reset
+there is no rate, where rate() would return one.
 """
 
 import math
@@ -28,18 +28,18 @@ from storage.model.names import EXPECTED, trimmed
 
 __all__ = ["ScrapeWindow", "Scrapes"]
 
-# All answers of a window together take no longer: else a smaller one is tried.
-PATIENCE_S = 12.0
-# For so long an answer shows a value that is not followed by another.
+# For all queries of a window; a window that takes longer is tried again with fewer steps.
+MAX_QUERIES_S = 12.0
+# How long Prometheus repeats a value without a newer one.
 LOOKBACK_S = 300
 CPU = "node_cpu_seconds_total"
-Steps = dict[float, int]  # seconds since 1970 of a step: microseconds of the scrape it shows first
+Steps = dict[float, int]  # epoch seconds of a step: epoch microseconds of the scrape it shows first
 Row = tuple[str, int]
 
 
 @dataclass
 class ScrapeWindow:
-    """What was found: documents in the order of time, and how many points were read for them."""
+    """The scrapes of a window as documents in time order, and how many points were read."""
 
     documents: list[dict[str, Any]] = field(default_factory=list)
     points: int = 0
@@ -66,14 +66,14 @@ class Scrapes:
         self._cpu_query = f"sum by ({by}, mode) ({CPU}{{{connection.matchers}}})"
         self._stock_queries = tuple(_stock_queries(more))
 
-    def read(self, span: range, live: bool, give_up: float) -> ScrapeWindow:
-        """The scrapes that are seen first at a step of `span` (seconds) behind its first.
+    def read(self, span: range, live: bool, deadline: float) -> ScrapeWindow:
+        """Return the scrapes that the steps of `span` (epoch seconds) after its first show first.
 
-        What the first step shows is what counters are compared with. While samples may still come
-        (`live`), scrapes that changed while they were asked for are left for the next time. Raises
-        TooMuch, at the latest at `give_up` on the monotonic clock.
+        The first step shows the previous readings of the counters. While samples may still arrive
+        (`live`), scrapes that changed during the queries are left for the next poll. Raises
+        Unreachable, and RangeTooLarge at the latest at `deadline` on the monotonic clock.
         """
-        self._give_up = min(time.monotonic() + PATIENCE_S, give_up)
+        self._deadline = min(time.monotonic() + MAX_QUERIES_S, deadline)
         window = ScrapeWindow()
         clocks = self._clocks(span, window)
         if clocks:
@@ -87,11 +87,11 @@ class Scrapes:
         self._api.warnings.clear()
         return window
 
-    def _ask(
+    def _query(
         self, query: str, span: range, window: ScrapeWindow
     ) -> Iterator[tuple[str, RangeSeries]]:
-        """The series of an answer that belong to a server."""
-        return self._of_servers(query, self._api.range(query, span, self._give_up), window)
+        """The series of a query that belong to a server."""
+        return self._of_servers(query, self._api.range(query, span, self._deadline), window)
 
     def _of_servers(
         self, query: str, answer: Iterable[RangeSeries], window: ScrapeWindow
@@ -108,32 +108,32 @@ class Scrapes:
             else:
                 window.notes[
                     f"{query} has series without the label {self._connection.server_label!r}, "
-                    "which are left out: keep it ('by'), or name another in server_label"
+                    "which are skipped: keep it ('by'), or name another label in server_label"
                 ] = None
 
     def _clocks(self, span: range, window: ScrapeWindow) -> dict[str, _Clock]:
-        answer = self._api.samples(self.clock, span[0] - LOOKBACK_S, span[-1], self._give_up)
-        found: dict[str, list[RangeSeries]] = {}
+        answer = self._api.samples(self.clock, span[0] - LOOKBACK_S, span[-1], self._deadline)
+        by_server: dict[str, list[RangeSeries]] = {}
         for server, series in self._of_servers(self.clock, answer, window):
-            found.setdefault(server, []).append(series)
+            by_server.setdefault(server, []).append(series)
         clocks = {}
-        for server, several in found.items():
+        for server, several in by_server.items():
             several.sort(key=lambda series: series.values[0][0])
             if _overlap(several):
                 window.notes[
-                    f"{server} has several series {self.clock} at a time and is left out: choose "
+                    f"{server} has several series {self.clock} at a time and is skipped: select "
                     "one by job or match"
                 ] = None
-            else:  # one after the other: a label was changed
+            else:  # one series after the other: a label changed
                 clocks[server] = _Clock(several[-1].metric, _first_shown(several, span))
         return clocks
 
     def _settled(self, span: range, clocks: dict[str, _Clock]) -> dict[str, int]:
-        """For servers of which something came meanwhile: from where on it is not sure yet."""
+        """The time from which scrapes may be incomplete, by server that got samples meanwhile."""
         unsure: dict[str, int] = {}
         for server, again in self._clocks(span, ScrapeWindow()).items():
             known = clocks[server].steps if server in clocks else {}
-            moved = [m for at, m in known.items() if again.steps.get(at) != m]
+            moved = [ts for step, ts in known.items() if again.steps.get(step) != ts]
             if moved:
                 unsure[server] = min(moved)
         return unsure
@@ -143,7 +143,7 @@ class Scrapes:
     ) -> PartialSamples:
         readings = PartialSamples()
         for query in self._stock_queries:
-            for server, series in self._ask(query, span, window):
+            for server, series in self._query(query, span, window):
                 placed = _placed(series, clocks.get(server))
                 add_series(
                     readings, series.metric.get("__name__", ""), self._labels(series), *placed
@@ -155,24 +155,24 @@ class Scrapes:
     def _add_cpu(
         self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow, readings: PartialSamples
     ) -> None:
-        """The sum over the cores, as that of one core that is called by their number.
+        """Add the sum over the cores as one core named by their number.
 
-        So it has no difference where the number changes, and a sum of other cores is no progress.
+        So there is no rate where the number changes, as the sum is then of other cores.
         """
         counts: dict[str, dict[int, float]] = {}
-        for server, series in self._ask(self._cores_query, span, window):
-            moments, numbers = _placed(series, clocks.get(server))
-            counts[server] = dict(zip(moments, numbers, strict=True))
-            mine = readings.column(server, ("cores", ""))
-            mine[0].extend(moments)
-            mine[1].extend(numbers)
-        for server, series in self._ask(self._cpu_query, span, window):
+        for server, series in self._query(self._cores_query, span, window):
+            times, numbers = _placed(series, clocks.get(server))
+            counts[server] = dict(zip(times, numbers, strict=True))
+            column = readings.column(server, ("cores", ""))
+            column[0].extend(times)
+            column[1].extend(numbers)
+        for server, series in self._query(self._cpu_query, span, window):
             known = counts.get(server, {})
             pairs = list(zip(*_placed(series, clocks.get(server)), strict=True))
             for count in set(known.values()):
                 labels = self._labels(series) | {"cpu": f"{count:.0f}"}
-                same = [(m, v) for m, v in pairs if known.get(m) == count]
-                add_series(readings, CPU, labels, [m for m, _ in same], [v for _, v in same])
+                same = [(ts, v) for ts, v in pairs if known.get(ts) == count]
+                add_series(readings, CPU, labels, [ts for ts, _ in same], [v for _, v in same])
 
     def _labels(self, series: RangeSeries) -> dict[str, str]:
         return series.metric | {"instance": series.metric[self._connection.server_label]}
@@ -180,24 +180,24 @@ class Scrapes:
     def _own(
         self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow
     ) -> dict[Row, dict[str, float]]:
-        """What the queries of the source file tell, by their names."""
-        found: dict[Row, dict[str, float]] = {}
+        """The values of the source file's own queries, by the name of the query."""
+        rows: dict[Row, dict[str, float]] = {}
         for name, query in self._connection.queries.items():
-            for server, series in self._ask(query, span, window):
-                for moment, value in zip(*_placed(series, clocks.get(server)), strict=True):
-                    row = found.setdefault((server, moment), {})
+            for server, series in self._query(query, span, window):
+                for ts, value in zip(*_placed(series, clocks.get(server)), strict=True):
+                    row = rows.setdefault((server, ts), {})
                     if name in row:
                         window.notes[
-                            f"the query {name!r} has several series for {server}: make it one, "
+                            f"the query {name!r} has several series for {server}: reduce them to "
                             f"such as by 'max by ({self._connection.server_label}) (…)'"
                         ] = None
                     elif not math.isnan(value):
                         row[name] = value
-        return found
+        return rows
 
 
 def _stock_queries(more: str) -> Iterator[str]:
-    """What is read as it is; what tells nothing that is kept is not asked for."""
+    """The queries of node_exporter's series, without devices whose values are not used."""
     kinds: dict[str, list[str]] = {"filesystem": [], "network": [], "": []}
     for name in NAMES:
         if name != CPU:
@@ -217,15 +217,15 @@ def _overlap(several: Sequence[RangeSeries]) -> bool:
 
 
 def _first_shown(several: Sequence[RangeSeries], span: range) -> Steps:
-    """The steps at which a scrape is seen first, and its time; of several at one step the last.
+    """The steps that show a scrape first, with its time; of several scrapes at a step the last.
 
-    The first step shows the last scrape before it, too.
+    The first step also shows the last scrape before it.
     """
     steps: Steps = {}
     for at, _ in (sample for series in several for sample in series.values):
-        moment_ms = round(at * 1000)
-        step = -(-moment_ms // (span.step * 1000)) * span.step
-        steps[max(step, span[0])] = moment_ms * 1000
+        ts_ms = round(at * 1000)
+        step = -(-ts_ms // (span.step * 1000)) * span.step
+        steps[max(step, span[0])] = ts_ms * 1000
     return steps
 
 
@@ -233,7 +233,7 @@ def _placed(series: RangeSeries, clock: _Clock | None) -> tuple[list[int], list[
     """The values of a series at the times of the scrapes they are from."""
     steps = clock.steps if clock else {}
     known = [(steps[at], float(text)) for at, text in series.values if at in steps]
-    return [moment for moment, _ in known], [value for _, value in known]
+    return [ts for ts, _ in known], [value for _, value in known]
 
 
 def _documents(
@@ -243,22 +243,22 @@ def _documents(
     first_step: int,
     unsure: dict[str, int],
 ) -> Iterator[dict[str, Any]]:
-    """A document for each scrape of which something is known."""
+    """A document for each scrape that has a value."""
     rows = _rows(readings)
     for server, clock in clocks.items():
         before = clock.steps.get(first_step)
         until = unsure.get(server, math.inf)
-        for moment in clock.steps.values():
-            told = rows.get((server, moment), {}) | own.get((server, moment), {})
-            if told and moment != before and moment < until:
+        for ts in clock.steps.values():
+            values = rows.get((server, ts), {}) | own.get((server, ts), {})
+            if values and ts != before and ts < until:
                 yield {
-                    "timestamp": datetime.fromtimestamp(moment / 1e6, UTC), "server": server,
-                    "labels": clock.labels, **told,
+                    "timestamp": datetime.fromtimestamp(ts / 1e6, UTC), "server": server,
+                    "labels": clock.labels, **values,
                 }  # fmt: skip
 
 
 def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
-    """What is known of each scrape, by our own metrics' names."""
+    """The values of each scrape by the names of our metrics."""
     if not readings:
         return {}
     tables = RowAssembler("", METRIC_NAMES).rows(readings)
@@ -268,8 +268,8 @@ def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
     cores = {fact["server"]: {"cores": fact["cores"]} for fact in facts}
     metrics = tables["metrics"]
     keys = zip(metrics["server"].to_pylist(), metrics["ts"].cast("int64").to_pylist(), strict=True)
-    told = metrics.select(list(METRIC_NAMES)).to_pylist()
+    values = metrics.select(list(METRIC_NAMES)).to_pylist()
     return {
-        (server, moment): cores.get(server, {}) | {n: v for n, v in row.items() if v is not None}
-        for (server, moment), row in zip(keys, told, strict=True)
+        (server, ts): cores.get(server, {}) | {n: v for n, v in row.items() if v is not None}
+        for (server, ts), row in zip(keys, values, strict=True)
     }

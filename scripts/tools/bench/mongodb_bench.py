@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.mongodb import CODEC
+from functions.connectors.mongodb.mongodb_reader import CODEC
 from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
 from functions.normalize.columns import projection
@@ -95,7 +95,7 @@ def reading(mongod: Mongod, folder: Path) -> Iterator[Figure]:
     text = source_text(mongod, "day")
     ours, alone = [], []
     for turn in range(2):
-        alone.append(_driver_alone(mongod, read_source("bench", text, folders).wanted.fields))
+        alone.append(_driver_alone(mongod, read_source("bench", text, folders).options.fields))
         ours.append(_end_to_end(text, folder / f"data{turn}"))
     (rate, cpu), (limit, limit_cpu) = map(_best, (ours, alone))
     yield Figure(
@@ -132,8 +132,8 @@ def _driver_alone(mongod: Mongod, fields: tuple[str, ...]) -> tuple[float, float
 def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
     folders = Folders.at(data).create()
     source = read_source("bench", text, folders)
-    draw = IncrementalRead(source)
-    function, runner = function_of(draw, source, "bench"), Runner(folders, Settings())
+    read = IncrementalRead(source)
+    function, runner = function_of(read, source, "bench"), Runner(folders, Settings())
     began, cpu_began, count = time.perf_counter(), time.process_time(), 0
     while True:
         run = runner.run(function, "bench")
@@ -142,7 +142,7 @@ def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
         if not run.batch.more:
             break
     rates = _rates(count, began, cpu_began)
-    draw.close()
+    read.close()
     return rates
 
 

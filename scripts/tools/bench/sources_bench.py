@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from functions.connectors.connector import Page
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.source_file import source_of
+from functions.connectors.source_file import source_from_dict
 from functions.engine.runner import Runner
 from functions.normalize.mapper import Mapper
 from functions.normalize.mapping import read_mapping
@@ -112,7 +112,7 @@ def _end_to_end(documents: list[dict[str, Any]], stock: str) -> None:
     with TemporaryDirectory() as data:
         folders = Folders.at(data).create()
         raw = {"kind": "files", "mapping": {"stock": stock}}
-        source = source_of("bench", raw, folders)
+        source = source_from_dict("bench", raw, folders)
         function = function_of(
             IncrementalRead(source, connect=lambda: Ready(documents)), source, "bench"
         )

@@ -1,4 +1,4 @@
-"""The scenes that every adapter plays: a test class of its own inherits them and brings a `rig`.
+"""Connector contract as tests: the test class of each connector inherits them and has a `rig`.
 
 class TestMongodb(Contract):
     @pytest.fixture
@@ -25,44 +25,44 @@ Sample = tuple[str, datetime, float]
 
 
 class Rig:
-    """A real source under test. What it cannot play is named in `cannot`, with the reason."""
+    """A real source under test; `cannot` names the cases that do not apply, with the reason."""
 
     cannot: Mapping[str, str] = MappingProxyType({})
-    page = 1000  # more documents than this are put at one time
+    page = 1000  # documents in a page; a case puts more than that at one time
 
     def text(self, **connection: Any) -> str:
-        """The source file that reads it; `history` covers an hour before NOW."""
+        """The source file that reads it, with an hour of history before NOW."""
         raise NotImplementedError
 
     def put(self, documents: list[dict[str, Any]]) -> None:
-        """Put documents with `ts` (aware datetime), `hostname` and metrics by flat names."""
+        """Store documents with `ts` (aware datetime), `hostname` and metrics by flat names."""
         raise NotImplementedError
 
     def stop(self) -> None:
-        """Take the source away."""
+        """Stop the source."""
         raise NotImplementedError
 
     def start(self) -> None:
-        """Bring it back with what it had."""
+        """Start it again with its data."""
         raise NotImplementedError
 
     def wrong_password(self) -> str:
-        """A source file whose credentials are refused."""
+        """A source file with wrong credentials."""
         raise NotImplementedError
 
     def wrong_ca(self) -> str:
-        """A source file that trusts another certificate."""
+        """A source file that trusts another authority."""
         raise NotImplementedError
 
     @contextmanager
     def slow(self) -> Iterator[str]:
-        """Meanwhile it answers too late; the source file that gives up soon."""
+        """Have it answer too late; yields a source file with a short timeout."""
         raise NotImplementedError
         yield
 
 
 class Chain:
-    """The source with the runner that writes its segments, and the lake behind it."""
+    """A source with its runner and the lake that it writes to."""
 
     def __init__(self, house: LakeFixture, ticks: Iterator[int] | None = None) -> None:
         self.house = house
@@ -72,7 +72,7 @@ class Chain:
         self._text = ""
 
     def run(self, text: str, now: datetime = NOW, dry: bool = False) -> Run:
-        """One run, a little later than the one before."""
+        """Run once, a little later than the last time."""
         now += timedelta(milliseconds=next(self._ticks))
         if text != self._text:
             folders: Folders = self.house.folders
@@ -89,41 +89,42 @@ class Chain:
         return run
 
     def restarted(self) -> "Chain":
-        """The same in a new process."""
+        """The same source and lake with a new runner and connection, as after a restart."""
         return Chain(self.house, self._ticks)
 
     def samples(self) -> list[Sample]:
-        """What the lake has."""
+        """The samples in the lake."""
         rows = self.house.reader.query(
             "SELECT server, ts, cpu_user_pct FROM metrics WHERE source = 'shop' ORDER BY ts, server"
         )
         return [(r["server"], r["ts"], round(r["cpu_user_pct"], 3)) for r in rows.to_pylist()]
 
 
-def documents(first: int, moments: int, servers: int = 3) -> list[dict[str, Any]]:
-    """Documents of `moments` times, 5 s apart, that end before NOW; `first` numbers them."""
+def documents(first: int, count: int, servers: int = 3) -> list[dict[str, Any]]:
+    """Documents at `count` times from the time number `first` on, 5 s apart and before NOW."""
     return [
         {"ts": at(i), "hostname": f"web{s}", "cpu_user": (i + s) % 90 + 0.5, "mem_used_pct": 0}
-        for i in range(first, first + moments)
+        for i in range(first, first + count)
         for s in range(servers)
     ]
 
 
 def at(i: int) -> datetime:
-    """The time of the i-th moment."""
+    """The time number i."""
     return NOW - timedelta(seconds=1500) + timedelta(seconds=5 * i)
 
 
 def expected(docs: list[dict[str, Any]]) -> list[Sample]:
-    """The samples that documents must become, each once."""
-    found = {(d["hostname"], d["ts"]): d["cpu_user"] for d in docs}
+    """The samples that documents must become, each once, in the order of `Chain.samples`."""
+    samples = {(d["hostname"], d["ts"]): d["cpu_user"] for d in docs}
     return sorted(
-        ((server, ts, round(v, 3)) for (server, ts), v in found.items()), key=lambda s: (s[1], s[0])
+        ((server, ts, round(v, 3)) for (server, ts), v in samples.items()),
+        key=lambda s: (s[1], s[0]),
     )
 
 
 class Contract:
-    """The scenes."""
+    """The cases that every connector must pass."""
 
     @pytest.fixture
     def chain(self, house: LakeFixture) -> Chain:
@@ -131,12 +132,12 @@ class Contract:
 
     @pytest.fixture(autouse=True)
     def _can(self, rig: Rig, request: pytest.FixtureRequest) -> None:
-        scene = request.node.name.removeprefix("test_")
+        case = request.node.name.removeprefix("test_")
         for name, why in rig.cannot.items():
-            if name in scene:
+            if name in case:
                 pytest.skip(why)
 
-    def test_what_is_put_arrives_once_and_keeps_arriving(self, rig: Rig, chain: Chain) -> None:
+    def test_documents_arrive_once_and_keep_arriving(self, rig: Rig, chain: Chain) -> None:
         first, second = documents(0, 20), documents(20, 20)
         rig.put(first)
         chain.run_all(rig.text())
@@ -145,7 +146,7 @@ class Contract:
         chain.run_all(rig.text())
         assert chain.samples() == expected(first + second)
 
-    def test_nothing_is_lost_or_doubled_by_a_restart(self, rig: Rig, chain: Chain) -> None:
+    def test_a_restart_loses_and_repeats_nothing(self, rig: Rig, chain: Chain) -> None:
         docs = documents(0, 30)
         for i in range(0, len(docs), 30):
             rig.put(docs[i : i + 30])
@@ -154,7 +155,7 @@ class Contract:
         chain.run_all(rig.text())
         assert chain.samples() == expected(docs)
 
-    def test_rows_that_were_not_written_come_again(self, rig: Rig, chain: Chain) -> None:
+    def test_rows_that_were_not_written_are_read_again(self, rig: Rig, chain: Chain) -> None:
         docs = documents(0, 10)
         rig.put(docs)
         assert chain.run(rig.text(), dry=True).batch.row_count
@@ -174,7 +175,7 @@ class Contract:
         chain.run_all(rig.text())
         assert chain.samples() == expected(before + gap)
 
-    def test_more_documents_at_one_time_than_a_page_holds_do_not_stall(
+    def test_more_documents_at_one_time_than_a_page_do_not_stall(
         self, rig: Rig, chain: Chain
     ) -> None:
         docs = documents(0, 2, servers=rig.page + 7) + documents(2, 1)
@@ -182,7 +183,7 @@ class Contract:
         chain.run_all(rig.text())
         assert chain.samples() == expected(docs)
 
-    def test_bad_documents_are_refused_in_words_and_the_others_kept(
+    def test_bad_documents_are_rejected_with_the_reason_and_the_others_kept(
         self, rig: Rig, chain: Chain
     ) -> None:
         docs = documents(0, 5)
@@ -190,12 +191,12 @@ class Contract:
         rig.put([*docs, *bad])
         run = chain.run_all(rig.text())
         assert chain.samples() == expected(docs)
-        told = chain.house.one("SELECT refusals FROM segments WHERE len(refusals) > 0")
+        reasons = chain.house.one("SELECT refusals FROM segments WHERE len(refusals) > 0")
         assert run.outcome == "ok"
-        assert any("'n/a'" in reason for reason in told)
-        assert any(reason.startswith("server (field") for reason in told)
+        assert any("'n/a'" in reason for reason in reasons)
+        assert any(reason.startswith("server (field") for reason in reasons)
 
-    def test_refused_credentials_are_told_and_the_cursor_stays(
+    def test_refused_credentials_are_reported_and_the_cursor_stays(
         self, rig: Rig, chain: Chain
     ) -> None:
         run = chain.run(rig.wrong_password())
@@ -203,12 +204,12 @@ class Contract:
         assert run.batch.cursor is None
         assert any(word in str(run.error).lower() for word in ("password", "credential", "key"))
 
-    def test_refused_tls_is_told(self, rig: Rig, chain: Chain) -> None:
+    def test_refused_tls_is_reported(self, rig: Rig, chain: Chain) -> None:
         run = chain.run(rig.wrong_ca())
         assert run.outcome == "unreachable"
         assert any(word in str(run.error).lower() for word in ("tls", "certificate"))
 
-    def test_a_slow_source_is_told_and_loses_nothing(self, rig: Rig, chain: Chain) -> None:
+    def test_a_slow_source_is_reported_and_loses_nothing(self, rig: Rig, chain: Chain) -> None:
         docs = documents(0, 5)
         rig.put(docs)
         with rig.slow() as text:
@@ -216,7 +217,7 @@ class Contract:
         chain.run_all(rig.text())
         assert chain.samples() == expected(docs)
 
-    def test_an_empty_source_is_no_trouble_and_writes_nothing(self, rig: Rig, chain: Chain) -> None:
+    def test_an_empty_source_is_no_error_and_writes_nothing(self, rig: Rig, chain: Chain) -> None:
         run = chain.run(rig.text())
         assert (run.outcome, run.error) == ("nothing", None)
         assert not list(Path(chain.house.folders.inbox).glob("*-shop-*"))

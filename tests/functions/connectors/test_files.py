@@ -1,4 +1,4 @@
-"""Files in a folder: the common scenes, and what is a file's own."""
+"""Files connector: the contract's cases, and forms, incomplete, damaged and large files."""
 
 import json
 import os
@@ -39,7 +39,7 @@ WRITERS: dict[str, Callable[[Path, list[dict[str, Any]]], None]] = {
 
 
 class FolderRig(Rig):
-    """A folder into which files are moved."""
+    """A folder that files are moved into."""
 
     cannot = MappingProxyType(
         {"refused_credentials": NO_SERVER, "refused_tls": NO_SERVER, "slow": NO_SERVER}
@@ -80,22 +80,24 @@ def rig(tmp_path: Path) -> FolderRig:
 
 
 class TestFiles(Contract):
-    """The scenes, for a folder."""
+    """The contract's cases for a folder."""
 
 
 @pytest.mark.parametrize("form", WRITERS)
-def test_every_form_is_read_and_put_away(rig: FolderRig, house: LakeFixture, form: str) -> None:
+def test_every_form_is_read_and_moved_to_done(
+    rig: FolderRig, house: LakeFixture, form: str
+) -> None:
     docs, chain = documents(0, 10), Chain(house)
     path = rig.drop(f"history.{form}", docs)
     chain.run_all(rig.text())
-    assert path.exists()  # its rows are not known to be safe yet
+    assert path.exists()  # its rows are not safe yet
     chain.run(rig.text())
     assert chain.samples() == expected(docs)
     assert (rig.folder / "done" / path.name).exists()
     assert not path.exists()
 
 
-def test_a_file_that_is_still_written_is_left_until_it_is_quiet(
+def test_a_file_that_is_still_written_is_read_once_it_no_longer_changes(
     rig: FolderRig, house: LakeFixture
 ) -> None:
     chain, path = Chain(house), rig.drop("slow.jsonl", documents(0, 5))
@@ -107,26 +109,32 @@ def test_a_file_that_is_still_written_is_left_until_it_is_quiet(
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "says"),
+    ("name", "content", "reason"),
     [
         ("a.xlsx", b"PK", "'.xlsx': write .csv, .jsonl"),
         ("a.parquet", b"PAR1 and no more", "arquet"),
         ("a.csv", b"", "its first line must name the columns"),
-        ("a.csv", b"server,load\na,1\n", "none of its columns load, server is a time"),
+        (
+            "a.csv",
+            b"server,load\na,1\n",
+            "columns are load, server): name it in mapping.time.field",
+        ),
         ("a.json", b"[1, 2", "no list of JSON documents"),
     ],
 )
-def test_a_file_that_cannot_be_read_is_put_aside_with_the_reason(
-    rig: FolderRig, house: LakeFixture, name: str, content: bytes, says: str
+def test_a_file_that_cannot_be_read_is_rejected_with_the_reason(
+    rig: FolderRig, house: LakeFixture, name: str, content: bytes, reason: str
 ) -> None:
     chain, path = Chain(house), rig.folder / name
     path.write_bytes(content)
     os.utime(path, (OLD_S, OLD_S))
     rig.drop("good.csv", documents(0, 2))
     chain.run_all(rig.text())
-    assert says in (rig.folder / "rejected" / f"{name}.reason.txt").read_text()
+    assert reason in (rig.folder / "rejected" / f"{name}.reason.txt").read_text()
     assert chain.samples() == expected(documents(0, 2))
-    assert any(says in r for r in house.one("SELECT refusals FROM segments WHERE rows_refused > 0"))
+    assert any(
+        reason in r for r in house.one("SELECT refusals FROM segments WHERE rows_refused > 0")
+    )
 
 
 def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: LakeFixture) -> None:
@@ -139,7 +147,7 @@ def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: La
     assert "2 records left out, such as line 10 is no JSON" in run.batch.reasons[0]
 
 
-def test_a_large_file_goes_on_where_it_was_killed(
+def test_a_large_file_continues_where_a_restart_interrupted_it(
     rig: FolderRig, house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.normalize.file_readers.CHUNK_ROWS", 7)

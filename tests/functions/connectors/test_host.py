@@ -1,3 +1,5 @@
+"""Host source: rates, gauges, JVM scans and the cursor between runs."""
+
 import json
 from collections import namedtuple
 from dataclasses import replace
@@ -14,11 +16,11 @@ from functions.connectors.host import (
     close_wait,
     cpu_shares,
     host,
+    host_batch,
     java_share,
     real_volumes,
     sample,
     scan_java,
-    take,
     traffic,
 )
 from functions.engine.function import Batch
@@ -47,19 +49,19 @@ AFTER = HostReading(
 
 
 class Machine:
-    """A probe that hands out made readings in turn and remembers what it was asked."""
+    """A probe that returns given readings in turn and remembers its arguments."""
 
     def __init__(self, *readings: HostReading) -> None:
         self.readings = list(readings)
-        self.asked: list[float | None] = []
+        self.scans: list[float | None] = []
         self.pauses: list[float] = []
 
     def __call__(self, scanned_at: float | None) -> HostReading:
-        self.asked.append(scanned_at)
+        self.scans.append(scanned_at)
         return self.readings.pop(0)
 
-    def take(self, cursor: str | None = None) -> Batch:
-        return take(NOW, cursor, "ppweb01", self, self.pauses.append)
+    def run(self, cursor: str | None = None) -> Batch:
+        return host_batch(NOW, cursor, "ppweb01", self, self.pauses.append)
 
 
 def later(seconds: float, **changes) -> HostReading:
@@ -68,12 +70,12 @@ def later(seconds: float, **changes) -> HostReading:
 
 
 def first_cursor() -> str:
-    cursor = Machine(replace(AFTER, counters=BEFORE), AFTER).take().cursor
+    cursor = Machine(replace(AFTER, counters=BEFORE), AFTER).run().cursor
     assert cursor is not None
     return cursor
 
 
-@pytest.mark.skipif(not psutil.LINUX, reason="others do not tell how long they wait for disks")
+@pytest.mark.skipif(not psutil.LINUX, reason="other systems do not report I/O wait")
 def test_this_machine_has_all_14_metrics_in_their_ranges() -> None:
     batch = host.call(NOW, None)
     row = batch.rows["metrics"].to_pylist()[0]
@@ -84,7 +86,7 @@ def test_this_machine_has_all_14_metrics_in_their_ranges() -> None:
 
 
 def test_rows_have_the_columns_of_their_tables() -> None:
-    batch = Machine(replace(AFTER, counters=BEFORE), AFTER).take()
+    batch = Machine(replace(AFTER, counters=BEFORE), AFTER).run()
     assert batch.rows["metrics"].schema == table("metrics").arrow
     assert batch.rows["server_facts"].schema == table("server_facts").arrow
 
@@ -113,95 +115,95 @@ def test_nice_and_interrupts_belong_to_user_and_kernel() -> None:
     assert shares["cpu_sys_pct"] == pytest.approx(30)
 
 
-def test_a_system_that_does_not_tell_its_io_wait_has_none() -> None:
+def test_a_system_that_does_not_report_io_wait_has_none() -> None:
     shares = cpu_shares({"user": 0.0, "idle": 0.0}, {"user": 1.0, "idle": 1.0})
     assert shares["cpu_iowait_pct"] is None
 
 
-def test_io_wait_that_steps_back_counts_as_no_wait() -> None:
+def test_io_wait_that_decreases_counts_as_no_wait() -> None:
     shares = cpu_shares({"iowait": 2.0, "idle": 0.0}, {"iowait": 1.9, "idle": 5.0})
     assert shares["cpu_iowait_pct"] == 0
     assert shares["cpu_idle_pct"] == 100
 
 
-def test_no_time_between_two_readings_gives_no_rates() -> None:
+def test_two_readings_at_one_time_give_no_rates() -> None:
     values = sample(BEFORE, replace(AFTER, counters=BEFORE))
     rates = [name for name in METRIC_NAMES if name.startswith(("cpu", "net", "java"))]
     assert [values[name] for name in rates] == [None] * 7
     assert values["mem_used_pct"] == 40.0
 
 
-def test_a_link_that_was_reset_gives_no_traffic_for_that_step() -> None:
+def test_a_link_that_was_reset_has_no_traffic_in_that_step() -> None:
     reset = replace(AFTER.counters, links={"eth0": (10, 6_000_000)})
     assert traffic(BEFORE, reset) == {"net_in_mb_s": None, "net_out_mb_s": None}
 
 
-def test_a_link_that_just_came_up_counts_from_the_next_step() -> None:
+def test_a_new_link_counts_from_the_next_step() -> None:
     grown = {**AFTER.counters.links, "eth1": (900_000_000, 0)}
     assert traffic(BEFORE, replace(AFTER.counters, links=grown))["net_in_mb_s"] == 2.0
 
 
-def test_no_link_is_no_traffic_reading() -> None:
+def test_without_a_link_there_is_no_traffic() -> None:
     assert traffic(BEFORE, replace(AFTER.counters, links={}))["net_in_mb_s"] is None
 
 
 @pytest.mark.parametrize("name", ["lo", "docker0", "veth1a2b", "br-77", "virbr0", "tun0", "eth0.5"])
-def test_virtual_links_are_left_out(name):
+def test_virtual_links_do_not_count(name):
     assert not is_real_link(name)
 
 
 @pytest.mark.parametrize("name", ["eth0", "enp3s0", "wlan0", "ib0", "venet0"])
-def test_real_links_are_counted(name):
+def test_real_links_count(name):
     assert is_real_link(name)
 
 
-def test_java_is_the_share_of_all_cores_between_two_scans() -> None:
+def test_java_cpu_is_the_share_of_all_cores_between_two_scans() -> None:
     after = JavaScan(1010.0, {"7@1": 60.0})
     assert java_share(BEFORE.java, after, cores=2) == pytest.approx(50)
 
 
-def test_java_keeps_its_last_value_between_scans() -> None:
+def test_java_cpu_keeps_its_last_value_between_scans() -> None:
     assert java_share(BEFORE.java, None, cores=2) == 3.0
 
 
-def test_a_jvm_that_is_born_between_scans_counts_and_one_that_was_hidden_does_not() -> None:
+def test_a_jvm_started_between_scans_counts_and_one_not_readable_before_does_not() -> None:
     scan = JavaScan(1010.0, {"7@1": 50.0, "8@9": 4.0, "9@2": 500.0}, new=frozenset({"8@9"}))
     assert java_share(BEFORE.java, scan, cores=1) == pytest.approx(40)
 
 
 class Process(SimpleNamespace):
-    """A process as psutil shows it; `trouble` is raised when its times are read."""
+    """A process as psutil shows it; `error` is raised when its times are read."""
 
     def create_time(self) -> float:
         return 100.0
 
     def cpu_times(self) -> SimpleNamespace:
-        if self.trouble:
-            raise self.trouble
+        if self.error:
+            raise self.error
         return SimpleNamespace(user=3.0, system=1.0)
 
 
-def process(pid: int, name: str | None = "java", trouble: Exception | None = None) -> Process:
-    return Process(pid=pid, info={"name": name}, trouble=trouble)
+def process(pid: int, name: str | None = "java", error: Exception | None = None) -> Process:
+    return Process(pid=pid, info={"name": name}, error=error)
 
 
 def test_a_scan_skips_processes_that_vanish_or_are_denied() -> None:
     gone, denied = psutil.NoSuchProcess(2), psutil.AccessDenied(3)
-    found = [process(1), process(2, trouble=gone), process(3, trouble=denied), process(4, "vim")]
-    scan = scan_java(50.0, 500.0, [*found, process(5, None)])
+    processes = [process(1), process(2, error=gone), process(3, error=denied), process(4, "vim")]
+    scan = scan_java(50.0, 500.0, [*processes, process(5, None)])
     assert scan is not None
     assert scan.cpu_s == {"1@100": 4.0}
 
 
-def test_jvms_that_may_not_be_read_are_missing_and_not_zero() -> None:
-    assert scan_java(50.0, 500.0, [process(3, trouble=psutil.AccessDenied(3))]) is None
+def test_jvms_that_may_not_be_read_are_missing_not_zero() -> None:
+    assert scan_java(50.0, 500.0, [process(3, error=psutil.AccessDenied(3))]) is None
     assert scan_java(50.0, 500.0, []) == JavaScan(50.0, {})
 
 
 Address = namedtuple("Address", "ip port")
 
 
-def test_close_wait_is_told_apart_by_the_ports_we_listen_on() -> None:
+def test_close_wait_is_of_clients_on_the_ports_that_this_host_listens_on() -> None:
     sockets = [
         SimpleNamespace(status="LISTEN", laddr=Address("0.0.0.0", 443)),  # noqa: S104
         SimpleNamespace(status="CLOSE_WAIT", laddr=Address("10.0.0.1", 443)),
@@ -212,11 +214,11 @@ def test_close_wait_is_told_apart_by_the_ports_we_listen_on() -> None:
     assert close_wait(sockets) == {"front_close_wait": 1, "back_close_wait": 2}
 
 
-def test_denied_sockets_are_missing_and_not_zero() -> None:
+def test_sockets_that_may_not_be_read_are_missing_not_zero() -> None:
     assert close_wait(None) == {"front_close_wait": None, "back_close_wait": None}
 
 
-def test_images_and_read_only_mounts_are_no_volumes_and_a_device_counts_once() -> None:
+def test_images_and_read_only_mounts_do_not_count_and_a_device_counts_once() -> None:
     Part = namedtuple("Part", "device mountpoint fstype opts")
     parts = [
         Part("/dev/sda1", "/", "ext4", "rw,relatime"),
@@ -228,18 +230,18 @@ def test_images_and_read_only_mounts_are_no_volumes_and_a_device_counts_once() -
     assert real_volumes(parts) == ["/", "/data"]
 
 
-def test_the_first_run_takes_a_second_reading_and_states_the_facts() -> None:
+def test_the_first_run_takes_a_second_reading_and_writes_the_facts() -> None:
     machine = Machine(replace(AFTER, counters=BEFORE), AFTER)
-    batch = machine.take()
+    batch = machine.run()
     assert machine.pauses == [0.5]
     assert batch.rows["metrics"].to_pylist()[0]["cpu_user_pct"] == pytest.approx(60)
     facts = batch.rows["server_facts"].to_pylist()[0]
     assert facts == {"server": "ppweb01", "ts": NOW, "profile": "web_api", "site": None, "cores": 2}
 
 
-def test_later_runs_go_on_from_the_cursor() -> None:
+def test_later_runs_continue_from_the_cursor() -> None:
     machine = Machine(later(10, cpu_s={"user": 116.0, "system": 41.0, "idle": 812.0}))
-    batch = machine.take(first_cursor())
+    batch = machine.run(first_cursor())
     assert machine.pauses == []
     assert set(batch.rows) == {"metrics"}
     row = batch.rows["metrics"].to_pylist()[0]
@@ -247,32 +249,32 @@ def test_later_runs_go_on_from_the_cursor() -> None:
     assert row["java_cpu_pct"] == pytest.approx(3.0)
 
 
-def test_the_probe_is_told_when_processes_were_last_scanned() -> None:
+def test_the_probe_receives_the_time_of_the_last_scan() -> None:
     machine = Machine(later(5))
-    machine.take(first_cursor())
-    assert machine.asked == [1000.0]
+    machine.run(first_cursor())
+    assert machine.scans == [1000.0]
 
 
-def test_java_is_carried_in_the_cursor_until_the_next_scan() -> None:
+def test_the_cursor_holds_java_cpu_until_the_next_scan() -> None:
     scanned = later(10, java=JavaScan(1015.0, {"7@1": 65.0}))
-    second = Machine(scanned).take(first_cursor())
-    third = Machine(later(15)).take(second.cursor)
+    second = Machine(scanned).run(first_cursor())
+    third = Machine(later(15)).run(second.cursor)
     assert second.rows["metrics"]["java_cpu_pct"].to_pylist() == [50.0]
     assert third.rows["metrics"]["java_cpu_pct"].to_pylist() == [50.0]
 
 
-def test_a_cursor_of_another_version_is_no_cursor() -> None:
+def test_a_cursor_of_another_version_is_ignored() -> None:
     older = json.dumps({**json.loads(first_cursor()), "version": 0})
     machine = Machine(replace(AFTER, counters=BEFORE), AFTER)
-    assert "server_facts" in machine.take(older).rows
+    assert "server_facts" in machine.run(older).rows
 
 
 @pytest.mark.parametrize("reading", [later(601), later(-2), later(5, booted_at=5_009_000.0)])
-def test_after_a_long_gap_or_a_reboot_it_starts_anew(reading):
+def test_a_run_after_a_long_gap_or_a_reboot_starts_anew(reading):
     machine = Machine(reading, replace(AFTER, counters=BEFORE), AFTER)
-    batch = machine.take(first_cursor())
+    batch = machine.run(first_cursor())
     assert machine.pauses == [0.5]
-    assert machine.asked[1:] == [None, None]
+    assert machine.scans[1:] == [None, None]
     assert "server_facts" in batch.rows
 
 
@@ -280,14 +282,14 @@ def test_after_a_long_gap_or_a_reboot_it_starts_anew(reading):
     "cursor",
     ["", "{", "[]", "null", "{}", '{"version":1}', '{"version":0}', '{"version":1,"at":"x"}'],
 )
-def test_a_cursor_that_cannot_be_read_is_no_cursor(cursor):
+def test_a_cursor_that_cannot_be_decoded_is_ignored(cursor):
     machine = Machine(replace(AFTER, counters=BEFORE), AFTER)
-    assert "server_facts" in machine.take(cursor).rows
+    assert "server_facts" in machine.run(cursor).rows
 
 
 @pytest.mark.parametrize("key", ["at", "booted_at", "cpu_s", "links", "java"])
 @pytest.mark.parametrize("value", [float("nan"), "soon", [1], {"eth0": None}, {"eth0": [1]}])
-def test_a_cursor_with_a_garbled_part_is_no_cursor(key, value):
+def test_a_cursor_with_an_invalid_part_is_ignored(key, value):
     body = {**json.loads(first_cursor()), key: value}
     machine = Machine(replace(AFTER, counters=BEFORE), AFTER)
-    assert "server_facts" in machine.take(json.dumps(body)).rows
+    assert "server_facts" in machine.run(json.dumps(body)).rows

@@ -1,4 +1,4 @@
-"""One run of a source: what is fetched again after a restart, and what happens in the middle."""
+"""Incremental read: what a restart fetches again, and what a failure in the middle keeps."""
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -9,7 +9,7 @@ import pytest
 
 from functions.connectors.connector import Page
 from functions.connectors.incremental_read import IncrementalRead
-from functions.connectors.source_file import source_of
+from functions.connectors.source_file import source_from_dict
 from functions.engine.function import Batch, Unreachable
 from storage.config.folders import Folders
 from tests.conftest import NOW, LakeFixture
@@ -17,36 +17,38 @@ from tests.conftest import NOW, LakeFixture
 COUNTED = {"metrics": {"net_in_mb_s": {"field": "rx", "unit": "bytes", "counter": True}}}
 
 
-class Log:
-    """A feed over a list that grows: a position is an index. Fails where it is told to."""
+class ListConnector:
+    """A connector over a list that grows, with an index as position; may fail at an index."""
 
     def __init__(self) -> None:
         self.documents: list[dict[str, Any]] = []
         self.page = 4
         self.fails_at: int | None = None
-        self.asked: list[Any] = []
+        self.positions: list[Any] = []
         self.final = False
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
-        self.asked.append(position)
+        self.positions.append(position)
         for start in range(position or 0, len(self.documents), self.page):
             if start == self.fails_at:
-                raise Unreachable("the log is away")
+                raise Unreachable("the list is down")
             end = min(start + self.page, len(self.documents))
             final = self.final and end == len(self.documents)
             yield Page(self.documents[start:end], end, final=final)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing."""
 
 
 def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
 
 
-def draw(log: Log, mapping: dict[str, Any] | None = None) -> IncrementalRead:
+def read_of(source: ListConnector, mapping: dict[str, Any] | None = None) -> IncrementalRead:
     raw = {"kind": "files", "mapping": mapping or {}}
-    return IncrementalRead(source_of("shop", raw, Folders.at("nowhere")), connect=lambda: log)
+    return IncrementalRead(
+        source_from_dict("shop", raw, Folders.at("nowhere")), connect=lambda: source
+    )
 
 
 def rows_of(*batches: Batch) -> list[dict[str, Any]]:
@@ -56,16 +58,16 @@ def rows_of(*batches: Batch) -> list[dict[str, Any]]:
 
 
 def counted(first: int, last: int) -> list[dict[str, Any]]:
-    """Documents 30 s apart, of a link that takes 1 MB/s."""
+    """Documents 30 s apart of a link that receives 1 MB/s."""
     return [{"ts": at(30 * i), "host": "a", "rx": 3e7 * i, "load": 1} for i in range(first, last)]
 
 
-def test_a_rate_survives_a_restart(house: LakeFixture) -> None:
-    log = Log()
-    log.documents = counted(0, 12)
-    first = draw(log, COUNTED).run(at(400), None)
-    log.documents += counted(12, 16)
-    second = draw(log, COUNTED).run(at(600), first.cursor)
+def test_rates_are_complete_over_a_restart(house: LakeFixture) -> None:
+    source = ListConnector()
+    source.documents = counted(0, 12)
+    first = read_of(source, COUNTED).run(at(400), None)
+    source.documents += counted(12, 16)
+    second = read_of(source, COUNTED).run(at(600), first.cursor)
     for number, batch in enumerate((first, second)):
         house.put("metrics", batch.rows["metrics"], created_at=at(700 + number))
     house.commit(at(800))
@@ -73,18 +75,18 @@ def test_a_rate_survives_a_restart(house: LakeFixture) -> None:
     assert rates.to_pylist() == [None, *[pytest.approx(1)] * 15]
 
 
-def test_counters_that_cannot_be_fetched_again_travel_in_the_cursor() -> None:
-    log = Log()
-    log.final, log.documents = True, counted(0, 5)
-    first = draw(log, COUNTED).run(at(400), None)
-    log.documents += counted(5, 7)
-    second = draw(log, COUNTED).run(at(600), first.cursor)
-    assert log.asked[-1] == 5
+def test_the_cursor_holds_counters_that_cannot_be_fetched_again() -> None:
+    source = ListConnector()
+    source.final, source.documents = True, counted(0, 5)
+    first = read_of(source, COUNTED).run(at(400), None)
+    source.documents += counted(5, 7)
+    second = read_of(source, COUNTED).run(at(600), first.cursor)
+    assert source.positions[-1] == 5
     assert [row["net_in_mb_s"] for row in rows_of(second)] == [pytest.approx(1)] * 2
 
 
 def parts(*seconds: float) -> list[dict[str, Any]]:
-    """Documents of parts of one server, in the shape of Metricbeat."""
+    """Two documents of one server for each time, as Metricbeat sends them."""
     return [
         {"@timestamp": at(s).isoformat(), "host": {"name": "a"}, "system": part}
         for s in seconds
@@ -93,27 +95,27 @@ def parts(*seconds: float) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-def test_what_was_gathered_but_not_whole_is_not_lost(restarted: bool) -> None:
-    log, mapping = Log(), {"stock": "metricbeat"}
-    log.page = 1
-    log.documents = parts(0, 10, 20)[:-1]  # the memory of the last is still to come
-    one = draw(log, mapping)
+def test_a_group_that_was_incomplete_is_completed_after_the_next_run(restarted: bool) -> None:
+    source, mapping = ListConnector(), {"stock": "metricbeat"}
+    source.page = 1
+    source.documents = parts(0, 10, 20)[:-1]  # the memory of the last is still to come
+    one = read_of(source, mapping)
     first = one.run(at(25), None)
-    log.documents = parts(0, 10, 20, 30)
-    second = (draw(log, mapping) if restarted else one).run(at(60), first.cursor)
-    found = {row["ts"]: row for row in [*rows_of(second), *rows_of(first)]}
-    assert len(found) == 4
-    assert all(row["load_average"] is not None for row in found.values())
-    assert all(row["mem_used_pct"] is not None for row in found.values())
+    source.documents = parts(0, 10, 20, 30)
+    second = (read_of(source, mapping) if restarted else one).run(at(60), first.cursor)
+    rows = {row["ts"]: row for row in [*rows_of(second), *rows_of(first)]}
+    assert len(rows) == 4
+    assert all(row["load_average"] is not None for row in rows.values())
+    assert all(row["mem_used_pct"] is not None for row in rows.values())
 
 
-def test_gathering_keeps_rows_whole_over_the_batches_of_a_long_catch_up(
+def test_groups_stay_complete_over_the_batches_of_a_long_catch_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("functions.connectors.incremental_read.MAX_DOCUMENTS", 5)
-    log = Log()
-    log.page, log.documents = 3, parts(*range(0, 300, 10))
-    one, cursor, batches = draw(log, {"stock": "metricbeat"}), None, []
+    source = ListConnector()
+    source.page, source.documents = 3, parts(*range(0, 300, 10))
+    one, cursor, batches = read_of(source, {"stock": "metricbeat"}), None, []
     while True:
         batches.append(one.run(at(1000), cursor))
         cursor = batches[-1].cursor
@@ -125,29 +127,29 @@ def test_gathering_keeps_rows_whole_over_the_batches_of_a_long_catch_up(
     assert all(row["mem_used_pct"] is not None for row in rows)
 
 
-def test_what_came_before_a_failure_counts_and_the_next_run_goes_on_there() -> None:
-    log = Log()
-    log.documents, log.fails_at = [{"ts": at(i), "host": "a", "load": i} for i in range(8)], 4
-    one = draw(log)
+def test_pages_before_a_failure_count_and_the_next_run_continues_there() -> None:
+    source = ListConnector()
+    source.documents, source.fails_at = [{"ts": at(i), "host": "a", "load": i} for i in range(8)], 4
+    one = read_of(source)
     first = one.run(at(20), None)
     assert (len(rows_of(first)), first.more) == (4, True)
-    with pytest.raises(Unreachable, match="the log is away"):
+    with pytest.raises(Unreachable, match="the list is down"):
         one.run(at(21), first.cursor)
-    log.fails_at = None
+    source.fails_at = None
     assert len(rows_of(one.run(at(22), first.cursor))) == 4
 
 
-def test_a_poll_that_brings_nothing_writes_nothing() -> None:
-    log = Log()
-    log.documents = [{"ts": at(0), "host": "a", "load": 1}]
-    one = draw(log)
+def test_a_poll_without_documents_returns_no_cursor() -> None:
+    source = ListConnector()
+    source.documents = [{"ts": at(0), "host": "a", "load": 1}]
+    one = read_of(source)
     first = one.run(at(20), None)
     second = one.run(at(25), first.cursor)
     assert (second.cursor, second.row_count) == (None, 0)
 
 
-def test_a_cursor_of_another_version_begins_anew() -> None:
-    log = Log()
-    log.documents = [{"ts": at(0), "host": "a", "load": 1}]
+def test_a_cursor_that_is_invalid_or_of_another_version_starts_from_the_beginning() -> None:
+    source = ListConnector()
+    source.documents = [{"ts": at(0), "host": "a", "load": 1}]
     for cursor in ("nonsense", '{"position": 1, "version": 99}'):
-        assert rows_of(draw(log).run(at(20), cursor))
+        assert rows_of(read_of(source).run(at(20), cursor))

@@ -1,51 +1,51 @@
-"""Looking back over what was read already."""
+"""Lookback window and seen keys: when a poll reads far back, and which documents are new."""
 
 from datetime import timedelta
 
-from functions.connectors.lookback import JITTER, MAX_GIVEN, LookbackWindow, SeenKeys
+from functions.connectors.lookback import JITTER, MAX_KEYS, LookbackWindow, SeenKeys
 from tests.conftest import NOW
 
 OVERLAP = timedelta(minutes=2)
 
 
-def test_the_first_look_goes_all_the_way_and_then_one_each_quarter_of_the_overlap() -> None:
-    back = LookbackWindow(OVERLAP)
-    assert back.due(NOW)
-    back.looked = NOW
-    assert not back.due(NOW + OVERLAP / 4 - timedelta(seconds=1))
-    assert back.due(NOW + OVERLAP / 4)
+def test_a_full_read_is_due_at_first_and_each_quarter_of_the_overlap() -> None:
+    window = LookbackWindow(OVERLAP)
+    assert window.full_read_due(NOW)
+    window.last_full_read = NOW
+    assert not window.full_read_due(NOW + OVERLAP / 4 - timedelta(seconds=1))
+    assert window.full_read_due(NOW + OVERLAP / 4)
 
 
-def test_a_clock_that_was_set_back_makes_a_far_look_due() -> None:
-    back = LookbackWindow(OVERLAP)
-    back.looked = NOW
-    assert back.due(NOW - timedelta(seconds=1))
+def test_a_full_read_is_due_after_the_clock_was_set_back() -> None:
+    window = LookbackWindow(OVERLAP)
+    window.last_full_read = NOW
+    assert window.full_read_due(NOW - timedelta(seconds=1))
 
 
-def test_a_near_look_is_never_longer_than_the_overlap() -> None:
-    assert LookbackWindow(OVERLAP).span(far=True) == OVERLAP
-    assert LookbackWindow(OVERLAP).span(far=False) == JITTER
-    assert LookbackWindow(timedelta(seconds=5)).span(far=False) == timedelta(seconds=5)
+def test_a_short_read_is_never_longer_than_the_overlap() -> None:
+    assert LookbackWindow(OVERLAP).span(full=True) == OVERLAP
+    assert LookbackWindow(OVERLAP).span(full=False) == JITTER
+    assert LookbackWindow(timedelta(seconds=5)).span(full=False) == timedelta(seconds=5)
 
 
 def test_a_document_is_new_once() -> None:
-    given = SeenKeys()
-    assert given.take(["a", "b", "a"], [1, 2, 1]) == [True, True, False]
-    assert given.take(["b", "c"], [2, 3]) == [False, True]
+    seen = SeenKeys()
+    assert seen.add(["a", "b", "a"], [1, 2, 1]) == [True, True, False]
+    assert seen.add(["b", "c"], [2, 3]) == [False, True]
 
 
-def test_what_lies_before_the_bound_is_forgotten_and_what_has_no_time_is_not() -> None:
-    given = SeenKeys()
-    given.take(["old", "new", "timeless"], [1, 5, None])
-    given.forget(5)
-    assert given.take(["old", "new", "timeless"], [1, 5, None]) == [True, False, False]
+def test_keys_before_the_bound_are_discarded_and_those_without_a_time_kept() -> None:
+    seen = SeenKeys()
+    seen.add(["old", "new", "timeless"], [1, 5, None])
+    seen.discard_before(5)
+    assert seen.add(["old", "new", "timeless"], [1, 5, None]) == [True, False, False]
 
 
-def test_it_says_when_it_is_worth_while_to_forget() -> None:
-    given = SeenKeys()
-    given.take(range(MAX_GIVEN), range(MAX_GIVEN))
-    assert not given.crowded
-    given.take([MAX_GIVEN], [MAX_GIVEN])
-    assert given.crowded
-    given.forget(MAX_GIVEN)
-    assert not given.crowded
+def test_discarding_is_suggested_above_the_limit_only() -> None:
+    seen = SeenKeys()
+    seen.add(range(MAX_KEYS), range(MAX_KEYS))
+    assert not seen.over_limit
+    seen.add([MAX_KEYS], [MAX_KEYS])
+    assert seen.over_limit
+    seen.discard_before(MAX_KEYS)
+    assert not seen.over_limit

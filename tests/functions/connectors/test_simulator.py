@@ -1,4 +1,4 @@
-"""The simulator as an adapter: what it writes, and where it goes on."""
+"""Simulator source: its history, live samples, gaps and truth rows."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -22,8 +22,8 @@ SEED = 7
 HISTORY = timedelta(hours=2.4)
 
 
-class Simulated:
-    """Runs the simulator of a small fleet and commits what it writes, until it is restarted."""
+class SimulatorRun:
+    """Runs the simulator of a small fleet and commits what it writes; may be restarted."""
 
     def __init__(self, house: LakeFixture) -> None:
         self.house = house
@@ -45,51 +45,51 @@ class Simulated:
 
 
 @pytest.fixture
-def simulated(house: LakeFixture) -> Simulated:
-    return Simulated(house)
+def simulated(house: LakeFixture) -> SimulatorRun:
+    return SimulatorRun(house)
 
 
-def moments(run: Run) -> list[datetime]:
-    """The times that a run measured, each once."""
+def times_of(run: Run) -> list[datetime]:
+    """The times of the samples of a run, each once."""
     return sorted(set(run.batch.rows["metrics"]["ts"].to_pylist()))
 
 
-def spacing_s(found: list[datetime]) -> set[float]:
-    return {(b - a).total_seconds() for a, b in pairwise(found)}
+def spacing_s(times: list[datetime]) -> set[float]:
+    return {(b - a).total_seconds() for a, b in pairwise(times)}
 
 
-def test_the_first_run_brings_the_whole_history_at_once(simulated: Simulated) -> None:
-    found = moments(simulated.run(NOW))
-    assert (found[0], found[-1]) == (NOW - HISTORY + timedelta(minutes=1), NOW)
-    assert spacing_s(found) == {60}
-    assert simulated.count("metrics") == 3 * len(found) == 3 * 144
+def test_the_first_run_returns_the_whole_history(simulated: SimulatorRun) -> None:
+    result = times_of(simulated.run(NOW))
+    assert (result[0], result[-1]) == (NOW - HISTORY + timedelta(minutes=1), NOW)
+    assert spacing_s(result) == {60}
+    assert simulated.count("metrics") == 3 * len(result) == 3 * 144
 
 
-def test_the_lake_refuses_nothing_of_it(simulated: Simulated) -> None:
+def test_the_lake_rejects_no_sample(simulated: SimulatorRun) -> None:
     simulated.run(NOW)
     refused = simulated.house.one("SELECT sum(rows_refused) FROM segments")
     assert refused == 0
 
 
-def test_the_first_run_introduces_the_fleet_and_no_later_one(simulated: Simulated) -> None:
+def test_only_the_first_run_writes_the_facts_of_the_fleet(simulated: SimulatorRun) -> None:
     simulated.run(NOW)
     assert "server_facts" not in simulated.run(NOW + timedelta(seconds=5)).batch.rows
-    known = simulated.house.reader.query("SELECT * FROM servers ORDER BY server").to_pylist()
+    rows = simulated.house.reader.query("SELECT * FROM servers ORDER BY server").to_pylist()
     fleet = sorted(make_fleet(3, SEED), key=lambda server: server.name)
-    assert [(k["server"], k["profile"], k["site"], k["cores"]) for k in known] == [
+    assert [(r["server"], r["profile"], r["site"], r["cores"]) for r in rows] == [
         (s.name, s.profile, s.site, s.cores) for s in fleet
     ]
-    assert {k["first_seen"] for k in known} == {NOW - HISTORY}
+    assert {r["first_seen"] for r in rows} == {NOW - HISTORY}
 
 
-def test_then_it_is_live_from_where_it_was(simulated: Simulated) -> None:
+def test_later_runs_continue_at_the_live_step(simulated: SimulatorRun) -> None:
     simulated.run(NOW)
-    found = moments(simulated.run(NOW + timedelta(seconds=17)))
-    assert found == [NOW + timedelta(seconds=s) for s in (5, 10, 15)]
-    assert moments(simulated.run(NOW + timedelta(seconds=20))) == [NOW + timedelta(seconds=20)]
+    result = times_of(simulated.run(NOW + timedelta(seconds=17)))
+    assert result == [NOW + timedelta(seconds=s) for s in (5, 10, 15)]
+    assert times_of(simulated.run(NOW + timedelta(seconds=20))) == [NOW + timedelta(seconds=20)]
 
 
-def test_before_the_next_sample_there_is_nothing(simulated: Simulated) -> None:
+def test_a_run_before_the_next_sample_returns_nothing(simulated: SimulatorRun) -> None:
     simulated.run(NOW)
     assert simulated.run(NOW + timedelta(seconds=4)).outcome == "nothing"
 
@@ -97,37 +97,37 @@ def test_before_the_next_sample_there_is_nothing(simulated: Simulated) -> None:
 @pytest.mark.parametrize(
     ("stopped_for", "step_s"), [(timedelta(minutes=50), 5), (timedelta(hours=3), 60)]
 )
-def test_a_gap_after_a_stop_is_filled(
-    simulated: Simulated, stopped_for: timedelta, step_s: int
+def test_the_gap_after_a_restart_is_filled(
+    simulated: SimulatorRun, stopped_for: timedelta, step_s: int
 ) -> None:
     simulated.run(NOW)
     simulated.restart()
-    found = moments(simulated.run(NOW + stopped_for))
-    assert spacing_s([NOW, *found]) == {step_s}
-    assert found[-1] == NOW + stopped_for
+    result = times_of(simulated.run(NOW + stopped_for))
+    assert spacing_s([NOW, *result]) == {step_s}
+    assert result[-1] == NOW + stopped_for
 
 
-def test_a_long_history_comes_in_parts_that_leave_no_gap(
-    simulated: Simulated, monkeypatch: pytest.MonkeyPatch
+def test_a_long_history_is_split_into_runs_without_a_gap(
+    simulated: SimulatorRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "MAX_ROWS", 330)
     runs = [simulated.run(NOW)]
     while runs[-1].batch.row_count and len(runs) < 9:
         runs.append(simulated.run(NOW))
-    parts = [moments(run) for run in runs if "metrics" in run.batch.rows]
+    parts = [times_of(run) for run in runs if "metrics" in run.batch.rows]
     assert max(len(part) for part in parts) == 110
-    # The last hour is always told at the live step.
-    assert spacing_s([moment for part in parts for moment in part]) == {60, 5}
+    # The last hour is always at the live step.
+    assert spacing_s([ts for part in parts for ts in part]) == {60, 5}
     assert parts[-1][-1] == NOW
 
 
-def test_live_samples_and_history_are_one_story(simulated: Simulated) -> None:
+def test_live_samples_are_those_of_the_simulated_series(simulated: SimulatorRun) -> None:
     simulated.run(NOW)
     rows: pa.Table = simulated.run(NOW + timedelta(seconds=5)).batch.rows["metrics"]
-    moment = np.array([int(NOW.timestamp()) + 5])
-    expected = simulate(make_fleet(3, SEED), moment, [], SEED)[:, 0]  # [servers, metrics]
-    found = np.array([rows[name].to_pylist() for name in METRIC_NAMES]).T
-    np.testing.assert_array_equal(found, expected)
+    now = np.array([int(NOW.timestamp()) + 5])
+    expected = simulate(make_fleet(3, SEED), now, [], SEED)[:, 0]  # [servers, metrics]
+    result = np.array([rows[name].to_pylist() for name in METRIC_NAMES]).T
+    np.testing.assert_array_equal(result, expected)
 
 
 SWITCH = NOW - timedelta(minutes=90)
@@ -135,39 +135,41 @@ TIMELINE = [(SWITCH - timedelta(hours=2), "healthy"), (SWITCH, "critical")]
 
 
 @pytest.fixture
-def troubled(simulated: Simulated) -> Simulated:
-    """A fleet of ten with trouble in its history."""
+def critical_fleet(simulated: SimulatorRun) -> SimulatorRun:
+    """A fleet of ten with incidents in its history."""
     simulated.house.put("scenarios", [{"ts": ts, "scenario": name} for ts, name in TIMELINE])
     simulated.house.commit(NOW)
     simulated.restart(servers=10)
     return simulated
 
 
-def test_the_timeline_of_the_lake_is_played(troubled: Simulated) -> None:
-    rows = troubled.run(NOW).batch.rows["metrics"]
+def test_the_samples_follow_the_scenarios_in_the_lake(critical_fleet: SimulatorRun) -> None:
+    rows = critical_fleet.run(NOW).batch.rows["metrics"]
     stamps = np.unique(np.asarray(rows["ts"].cast(pa.int64()))) // 1_000_000
-    expected = simulate(make_fleet(10, SEED), stamps, TIMELINE, SEED)  # [servers, moments, metrics]
+    expected = simulate(make_fleet(10, SEED), stamps, TIMELINE, SEED)  # [servers, times, metrics]
     memory = METRIC_NAMES.index("mem_used_pct")
-    found = np.asarray(rows["mem_used_pct"]).reshape(-1, 10).T
-    np.testing.assert_array_equal(found, expected[..., memory])
+    result = np.asarray(rows["mem_used_pct"]).reshape(-1, 10).T
+    np.testing.assert_array_equal(result, expected[..., memory])
 
 
-def test_what_is_injected_is_told_in_the_table_of_truth(troubled: Simulated) -> None:
-    troubled.run(NOW)
-    told = troubled.house.reader.query("SELECT * FROM truth").to_pylist()
-    assert len(told) >= 3
-    assert {row["scenario"] for row in told} == {"critical"}
-    assert all(SWITCH <= row["starts_at"] <= NOW for row in told)
+def test_injected_incidents_are_rows_of_the_truth_table(critical_fleet: SimulatorRun) -> None:
+    critical_fleet.run(NOW)
+    truth = critical_fleet.house.reader.query("SELECT * FROM truth").to_pylist()
+    assert len(truth) >= 3
+    assert {row["scenario"] for row in truth} == {"critical"}
+    assert all(SWITCH <= row["starts_at"] <= NOW for row in truth)
 
 
-def test_each_incident_is_told_once_by_the_run_in_which_it_starts(troubled: Simulated) -> None:
+def test_each_incident_is_written_once_by_the_run_in_which_it_starts(
+    critical_fleet: SimulatorRun,
+) -> None:
     fleet, until = make_fleet(10, SEED), NOW + timedelta(seconds=1)
     planned = incidents(fleet, TIMELINE, SWITCH - HISTORY, until, SEED)
     starts = sorted({i.starts_at for i in planned if i.starts_at > SWITCH})
     # Some run ends in the very second in which an incident starts.
     assert any(start.second % 5 == 0 for start in starts)
-    told: list[str] = []
+    ids: list[str] = []
     for now in (SWITCH, *starts, NOW):
-        rows = troubled.run(now).batch.rows.get("truth")
-        told += rows["incident_id"].to_pylist() if rows else []
-    assert sorted(told) == sorted(i.incident_id for i in planned)
+        rows = critical_fleet.run(now).batch.rows.get("truth")
+        ids += rows["incident_id"].to_pylist() if rows else []
+    assert sorted(ids) == sorted(i.incident_id for i in planned)

@@ -1,46 +1,49 @@
-"""The tables of docs/sources.md: every test that they name is there, and played where they say."""
+"""The tables of tests in docs/sources.md: every test exists, and runs where they say."""
 
 import re
 from pathlib import Path
 
 from tests.functions.connectors import test_files
 from tests.functions.connectors.connector_contract import Contract, Rig
-from tests.functions.connectors.elasticsearch import test_elasticsearch
-from tests.functions.connectors.mongodb import test_mongodb
-from tests.functions.connectors.prometheus import test_prometheus_connector
+from tests.functions.connectors.elasticsearch import test_elasticsearch_reader
+from tests.functions.connectors.elasticsearch.elastic_rig import ElasticRig
+from tests.functions.connectors.mongodb import test_mongodb_reader
+from tests.functions.connectors.mongodb.mongod_rig import MongodRig
+from tests.functions.connectors.prometheus import test_prometheus_reader
+from tests.functions.connectors.prometheus.prometheus_rig import PrometheusRig
 
 ROOT = Path(__file__).parents[3]
 RIGS: dict[str, type[Rig]] = {
-    test_mongodb.TestMongodb.__name__: test_mongodb.MongodRig,
-    test_elasticsearch.TestElasticsearch.__name__: test_elasticsearch.ElasticRig,
-    test_prometheus_connector.TestPrometheus.__name__: test_prometheus_connector.PrometheusRig,
+    test_mongodb_reader.TestMongodb.__name__: MongodRig,
+    test_elasticsearch_reader.TestElasticsearch.__name__: ElasticRig,
+    test_prometheus_reader.TestPrometheus.__name__: PrometheusRig,
     test_files.TestFiles.__name__: test_files.FolderRig,
 }
 CASES = [name for name in vars(Contract) if name.startswith("test_")]
 
 
 def tables() -> list[list[list[str]]]:
-    """The tables of what is tested: rows of cells."""
+    """The tables in the section on tests, as rows of cells."""
     text = (ROOT / "docs" / "sources.md").read_text()
-    section = text[text.index("## What is tested") : text.index("## Writing an adapter")]
-    found = re.findall(r"(?:^\|.*\|\n)+", section, re.MULTILINE)
+    section = text[text.index("## What is tested") : text.index("## Writing a connector")]
+    texts = re.findall(r"(?:^\|.*\|\n)+", section, re.MULTILINE)
     return [
         [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table.splitlines()]
-        for table in found
+        for table in texts
     ]
 
 
-def test_every_scene_is_listed_with_who_plays_it() -> None:
+def test_every_case_is_listed_with_the_connectors_that_run_it() -> None:
     (_, _, *adapters), _, *rows = tables()[0]
     assert adapters == list(RIGS)
     assert sorted(name for _, name, *_ in rows) == sorted(CASES)
-    for _, name, *played in rows:
-        for adapter, cell in zip(adapters, played, strict=True):
-            left_out = any(scene in name for scene in RIGS[adapter].cannot)
-            assert (cell != "yes") == left_out, (adapter, name)
+    for _, name, *cells in rows:
+        for adapter, cell in zip(adapters, cells, strict=True):
+            skipped = any(case in name for case in RIGS[adapter].cannot)
+            assert (cell != "yes") == skipped, (adapter, name)
 
 
-def test_every_test_of_the_feeds_is_there() -> None:
+def test_every_listed_test_of_the_push_endpoints_exists() -> None:
     places = [
         *(ROOT / "tests/functions/ingest").glob("test_*.py"),
         ROOT / "tests/web/api/test_ingest_api.py",
@@ -51,5 +54,5 @@ def test_every_test_of_the_feeds_is_there() -> None:
     }
     _, _, *rows = tables()[1]
     assert len(rows) == 7
-    for _, *named in rows:
-        assert set(named) <= defined
+    for _, *names in rows:
+        assert set(names) <= defined

@@ -38,7 +38,7 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ("time = { fild = 'ts' }", "mapping.time.fild is no key: there are field, format, zone"),
         ("time = { field = 'ts', zone = 'Mars' }", "time.zone is 'Mars': write a name such as"),
         ("time = { field = 'ts', format = 'epoch' }", "time.format is 'epoch': write iso, epoch_s"),
-        ("gather = 'often'", "gather is 'often' is no period: write a number"),
+        ("gather = 'often'", "gather: 'often' is not a valid period"),
         ("metrics.cpu = { field = 'a' }", "mapping.metrics.cpu is no metric: there are cpu_user"),
         ("metrics.load_average = { field = 7 }", "load_average.field is 7: expected"),
         (

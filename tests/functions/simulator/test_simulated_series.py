@@ -1,4 +1,4 @@
-"""The metrics of simulated servers."""
+"""Simulated series: ranges, consistency between metrics, and the effect of incidents."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -18,18 +18,18 @@ EPOCH = int(START.timestamp())
 DAY = 86400
 
 
-def moments(days: float, step: int = 300) -> Ints:
+def times(days: float, step: int = 300) -> Ints:
     return np.arange(EPOCH, EPOCH + int(days * DAY), step, dtype=np.int64)
 
 
-def of(readings: Floats, name: str) -> Floats:
-    column: Floats = readings[..., METRIC_NAMES.index(name)]
+def of(samples: Floats, name: str) -> Floats:
+    column: Floats = samples[..., METRIC_NAMES.index(name)]
     return column
 
 
-def worst(readings: Floats, name: str) -> Floats:
-    """Readings turned so that high is bad."""
-    return -of(readings, name) if name == "cpu_idle_pct" else of(readings, name)
+def worst(samples: Floats, name: str) -> Floats:
+    """Samples with the sign changed where a low value is bad."""
+    return -of(samples, name) if name == "cpu_idle_pct" else of(samples, name)
 
 
 def level(server: int, name: str) -> float:
@@ -39,13 +39,13 @@ def level(server: int, name: str) -> float:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_every_reading_is_one_that_the_lake_accepts(scenario: str) -> None:
-    readings = simulate(FLEET, moments(3), [(START, scenario)], seed=5)
-    assert readings.dtype == np.float32
-    assert np.isfinite(readings).all()
+def test_every_sample_is_within_the_range_of_its_metric(scenario: str) -> None:
+    samples = simulate(FLEET, times(3), [(START, scenario)], seed=5)
+    assert samples.dtype == np.float32
+    assert np.isfinite(samples).all()
     for metric in METRICS:
-        assert of(readings, metric.name).min() >= metric.lowest
-        assert of(readings, metric.name).max() <= (metric.highest or np.inf)
+        assert of(samples, metric.name).min() >= metric.lowest
+        assert of(samples, metric.name).max() <= (metric.highest or np.inf)
 
 
 @pytest.mark.parametrize("step", [5, 60, 300, 7 * 3600])
@@ -57,22 +57,22 @@ def test_two_halves_of_a_window_equal_the_whole(step: int) -> None:
     np.testing.assert_array_equal(whole, np.concatenate(parts, axis=1))
 
 
-def test_a_server_reads_the_same_in_any_fleet() -> None:
+def test_a_server_has_the_same_samples_in_any_fleet() -> None:
     timeline = [(START, "cascade")]
-    whole = simulate(make_fleet(300, seed=5), moments(0.5), timeline, seed=5)
-    part = simulate(FLEET[3:9], moments(0.5), timeline, seed=5)
+    whole = simulate(make_fleet(300, seed=5), times(0.5), timeline, seed=5)
+    part = simulate(FLEET[3:9], times(0.5), timeline, seed=5)
     np.testing.assert_array_equal(whole[3:9], part)
 
 
-def test_a_switch_to_come_changes_no_reading_before_it() -> None:
+def test_a_later_switch_changes_no_sample_before_it() -> None:
     timeline = [(START, "critical")]
     later = [*timeline, (START + timedelta(days=1), "healthy")]
-    before = simulate(FLEET, moments(1), timeline, seed=5)
-    np.testing.assert_array_equal(before, simulate(FLEET, moments(1), later, seed=5))
+    before = simulate(FLEET, times(1), timeline, seed=5)
+    np.testing.assert_array_equal(before, simulate(FLEET, times(1), later, seed=5))
 
 
-def test_another_seed_gives_other_readings() -> None:
-    one, other = (simulate(FLEET, moments(0.1), [], seed=seed) for seed in (5, 6))
+def test_another_seed_gives_other_samples() -> None:
+    one, other = (simulate(FLEET, times(0.1), [], seed=seed) for seed in (5, 6))
     assert not np.isclose(one, other).all(axis=(0, 1)).any()
 
 
@@ -80,19 +80,19 @@ def test_another_seed_gives_other_readings() -> None:
 def test_no_server_of_a_healthy_fleet_reaches_a_critical_level(cores_known: bool) -> None:
     fleet = make_fleet(100, seed=5)
     switched = [(START - timedelta(days=1), "healthy")]
-    readings = simulate(fleet, moments(7), switched, seed=5)
+    samples = simulate(fleet, times(7), switched, seed=5)
     for row, server in enumerate(fleet):
         for name, levels in levels_for(server.profile, server.cores if cores_known else 0).items():
             turned = -levels.critical if name == "cpu_idle_pct" else levels.critical
-            assert worst(readings[row], name).max() < turned, (server, name)
+            assert worst(samples[row], name).max() < turned, (server, name)
 
 
 def test_half_of_a_critical_fleet_is_critical_half_an_hour_after_the_switch() -> None:
     at = np.array([EPOCH + 1800], dtype=np.int64)
-    readings = simulate(FLEET, at, [(START, "critical")], seed=5)
+    samples = simulate(FLEET, at, [(START, "critical")], seed=5)
     critical = [
         any(
-            worst(readings[row], name)[0] >= level(row, name)
+            worst(samples[row], name)[0] >= level(row, name)
             for name in levels_for(server.profile, server.cores)
         )
         for row, server in enumerate(FLEET)
@@ -102,57 +102,57 @@ def test_half_of_a_critical_fleet_is_critical_half_an_hour_after_the_switch() ->
 
 @pytest.mark.parametrize("scenario", ["mixed", "degrading", "critical", "cascade"])
 def test_every_incident_brings_its_main_metric_to_the_critical_level(scenario: str) -> None:
-    timestamps = moments(4)
-    readings = simulate(FLEET, timestamps, [(START, scenario)], seed=5)
+    timestamps = times(4)
+    samples = simulate(FLEET, timestamps, [(START, scenario)], seed=5)
     for incident, row, span in spans(scenario, timestamps):
         name = incident.metrics[0]
-        assert worst(readings[row, span], name).max() >= level(row, name), incident
+        assert worst(samples[row, span], name).max() >= level(row, name), incident
 
 
 def test_an_incident_is_visible_before_it_is_critical() -> None:
-    timestamps = moments(8)
-    readings = simulate(FLEET, timestamps, [(START, "mixed")], seed=5)
+    timestamps = times(8)
+    samples = simulate(FLEET, timestamps, [(START, "mixed")], seed=5)
     for incident, row, span in spans("mixed", timestamps):
         if incident.kind != "memory_leak":
             continue
-        memory = of(readings[row, span], "mem_used_pct")
+        memory = of(samples[row, span], "mem_used_pct")
         breach = int(np.argmax(memory >= level(row, "mem_used_pct")))
         assert breach >= 12
         assert memory[0] + 5 < memory[breach // 2] < memory[breach] - 5
 
 
-def test_the_parts_of_the_cpu_make_a_hundred() -> None:
-    readings = simulate(FLEET, moments(4), [(START, "critical")], seed=5)
-    total = readings[..., :4].sum(axis=-1)
+def test_the_parts_of_the_cpu_add_up_to_100_percent() -> None:
+    samples = simulate(FLEET, times(4), [(START, "critical")], seed=5)
+    total = samples[..., :4].sum(axis=-1)
     assert total.min() >= 98
     assert total.max() <= 100.01
 
 
-def test_java_takes_no_more_than_user_and_kernel_do() -> None:
-    readings = simulate(FLEET, moments(4), [(START, "critical")], seed=5)
-    busy = of(readings, "cpu_user_pct") + of(readings, "cpu_sys_pct")
-    assert (of(readings, "java_cpu_pct") <= busy).all()
+def test_java_uses_no_more_cpu_than_user_and_kernel_together() -> None:
+    samples = simulate(FLEET, times(4), [(START, "critical")], seed=5)
+    busy = of(samples, "cpu_user_pct") + of(samples, "cpu_sys_pct")
+    assert (of(samples, "java_cpu_pct") <= busy).all()
 
 
-def test_swap_fills_when_memory_has_run_out_and_not_before() -> None:
-    readings = simulate(FLEET, moments(4), [(START, "critical")], seed=5)
-    memory, swap = of(readings, "mem_used_pct"), of(readings, "swap_used_pct")
+def test_swap_is_used_only_when_memory_has_run_out() -> None:
+    samples = simulate(FLEET, times(4), [(START, "critical")], seed=5)
+    memory, swap = of(samples, "mem_used_pct"), of(samples, "swap_used_pct")
     assert swap[memory < 90].max() < 20
     assert swap[memory > 99.5].min() > 50
 
 
 def test_load_follows_the_cpu_and_connections_follow_traffic() -> None:
-    readings = simulate(FLEET, moments(7), [(START - timedelta(days=1), "healthy")], seed=5)
+    samples = simulate(FLEET, times(7), [(START - timedelta(days=1), "healthy")], seed=5)
     for row, server in enumerate(FLEET):
-        used = 100 - of(readings[row], "cpu_idle_pct")
-        assert np.corrcoef(used, of(readings[row], "load_average"))[0, 1] > 0.5
+        used = 100 - of(samples[row], "cpu_idle_pct")
+        assert np.corrcoef(used, of(samples[row], "load_average"))[0, 1] > 0.5
         if server.profile == "web_api":
-            pair = of(readings[row], "net_in_mb_s"), of(readings[row], "back_close_wait")
+            pair = of(samples[row], "net_in_mb_s"), of(samples[row], "back_close_wait")
             assert np.corrcoef(*pair)[0, 1] > 0.7
 
 
-def test_uptime_grows_with_time_and_starts_again_at_a_reboot() -> None:
-    uptime = of(simulate(FLEET, moments(90, 3600), [], seed=5), "uptime_days")
+def test_uptime_grows_with_time_and_restarts_at_a_reboot() -> None:
+    uptime = of(simulate(FLEET, times(90, 3600), [], seed=5), "uptime_days")
     steps = np.diff(uptime, axis=1)
     reboots = steps < 0
     assert 20 <= reboots.sum() <= 60
@@ -161,48 +161,48 @@ def test_uptime_grows_with_time_and_starts_again_at_a_reboot() -> None:
 
 
 def test_web_servers_are_busier_by_day_and_on_working_days() -> None:
-    readings = simulate(FLEET, moments(7), [(START - timedelta(days=1), "healthy")], seed=5)
+    samples = simulate(FLEET, times(7), [(START - timedelta(days=1), "healthy")], seed=5)
     web = [row for row, server in enumerate(FLEET) if server.profile == "web_api"]
-    traffic = of(readings, "net_in_mb_s")[web].mean(axis=0).reshape(7, 24, 12).mean(axis=2)
+    traffic = of(samples, "net_in_mb_s")[web].mean(axis=0).reshape(7, 24, 12).mean(axis=2)
     assert traffic[:5, 10:16].mean() > 1.8 * traffic[:5, :5].mean()
     assert traffic[:5].mean() > 1.2 * traffic[5:].mean()
 
 
-def test_the_disk_moves_slowly() -> None:
-    disk = of(simulate(FLEET, moments(4), [(START, "healthy")], seed=5), "disk_usage_pct")
+def test_disk_usage_changes_slowly() -> None:
+    disk = of(simulate(FLEET, times(4), [(START, "healthy")], seed=5), "disk_usage_pct")
     steps = np.abs(np.diff(disk[:, 12:], axis=1))
     assert np.median(steps) < 0.1
     assert (disk.max(axis=1) - disk.min(axis=1)).min() > 0.3
 
 
 def test_servers_of_one_profile_differ() -> None:
-    readings = simulate(FLEET, moments(1), [(START, "healthy")], seed=5)
+    samples = simulate(FLEET, times(1), [(START, "healthy")], seed=5)
     web = [row for row, server in enumerate(FLEET) if server.profile == "web_api"]
-    means = np.sort(of(readings, "mem_used_pct")[web].mean(axis=1))
+    means = np.sort(of(samples, "mem_used_pct")[web].mean(axis=1))
     assert np.diff(means).min() > 0.05
 
 
-def test_noise_keeps_its_memory_for_minutes_and_not_for_hours() -> None:
+def test_memory_usage_is_correlated_over_minutes_and_not_over_hours() -> None:
     switched = [(START - timedelta(days=1), "healthy")]
     generic = [server for server in make_fleet(200, seed=5) if server.profile == "generic"]
-    memory = of(simulate(generic, moments(5), switched, seed=5), "mem_used_pct")
+    memory = of(simulate(generic, times(5), switched, seed=5), "mem_used_pct")
     memory = memory - memory.mean(axis=1, keepdims=True)
     lags = [np.mean(memory[:, :-lag] * memory[:, lag:]) / np.mean(memory**2) for lag in (1, 48)]
     assert lags[0] > 0.75
     assert lags[1] < 0.4
 
 
-def test_no_moments_give_no_readings() -> None:
-    assert simulate(FLEET, moments(0), [], seed=5).shape == (20, 0, 14)
+def test_no_timestamps_give_no_samples() -> None:
+    assert simulate(FLEET, times(0), [], seed=5).shape == (20, 0, 14)
 
 
-def test_moments_out_of_order_are_refused() -> None:
+def test_timestamps_out_of_order_are_rejected() -> None:
     with pytest.raises(ValueError, match="pass them in ascending order"):
-        simulate(FLEET, moments(1)[::-1], [], seed=5)
+        simulate(FLEET, times(1)[::-1], [], seed=5)
 
 
 def spans(scenario: str, timestamps: Ints) -> list[tuple[Incident, int, slice]]:
-    """Incidents that lie whole inside the timestamps: each with its row and where it lies."""
+    """Incidents entirely within the timestamps: each with its row and its slice of them."""
     names = [server.name for server in FLEET]
     stop = datetime.fromtimestamp(int(timestamps[-1]), UTC)
     whole = [

@@ -51,7 +51,7 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
-    monkeypatch.setattr(fine_tuning, "_judge", lambda _: lambda _: next(better))
+    monkeypatch.setattr(fine_tuning, "_validation_loss", lambda _: lambda _: next(better))
     said: list[str] = []
     command(asked, said.append)
     folders = Folders.at(asked.data)

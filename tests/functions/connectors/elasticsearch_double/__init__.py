@@ -1,5 +1,5 @@
-"""A protocol double of Elasticsearch 8: no server of it can be had for tests without its licence.
+"""A protocol double of Elasticsearch 8, for tests: its licence forbids shipping the real server.
 
-`store` answers requests as Elasticsearch does, for the part of its API that is asked here; `door`
-serves that (or a real server behind it) over HTTP and HTTPS, with failures when told to.
+`double_store` answers requests like Elasticsearch, for the part of its API that the connector uses;
+`http_front` serves it, or a real server behind it, over HTTP and HTTPS with failures on request.
 """

@@ -1,4 +1,4 @@
-"""How the double searches: ranges, sorts in a total order, pages, projections and totals."""
+"""Searches of the double: ranges, sorts in a total order, pages, projections and totals."""
 
 import fnmatch
 import operator
@@ -16,7 +16,7 @@ Reply = tuple[int, dict[str, Any]]
 
 
 class DoubleError(Exception):
-    """An error as Elasticsearch words it."""
+    """An error response of Elasticsearch."""
 
     def __init__(self, status: int, kind: str, reason: str) -> None:
         super().__init__(reason)
@@ -30,7 +30,7 @@ class DoubleError(Exception):
 
 @dataclass
 class Doc:
-    """One document, with the place in its index that breaks ties."""
+    """One document, with the place in its index that breaks ties of a sort."""
 
     index: str
     id: str
@@ -44,23 +44,24 @@ class Doc:
 
 @dataclass
 class DoublePit:
-    """A point in time: the documents as they were; only the newest of its ids counts."""
+    """A point in time: the documents as they were; only the newest of its ids is valid."""
 
     docs: list[Doc]
     types: dict[str, dict[str, str]]
     id: str
 
 
-def found(body: dict[str, Any], point: DoublePit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+def search(body: dict[str, Any], point: DoublePit) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Return the hits of a search body, and its `total` where it is tracked."""
     size = body.get("size", 10)
     if size > MAX_WINDOW:
         raise DoubleError(
             400, "illegal_argument_exception", f"Result window is too large: [{size}]"
         )
     sort = [
-        (name, told if isinstance(told, dict) else {"order": told})
+        (name, options if isinstance(options, dict) else {"order": options})
         for each in body["sort"]
-        for name, told in each.items()
+        for name, options in each.items()
     ]
     after = body.get("search_after")
     if after is not None and len(after) != len(sort):
@@ -73,18 +74,18 @@ def found(body: dict[str, Any], point: DoublePit) -> tuple[list[dict[str, Any]],
     keyed = sorted(((_key(doc, sort, point), doc) for doc in hits), key=lambda pair: pair[0])
     later = [pair for pair in keyed if after is None or pair[0] > after]
     includes = body.get("_source", {}).get("includes", ["*"])
-    found = [
+    page = [
         {
             "_index": doc.index, "_id": doc.id, "_score": None, "sort": key,
             "_source": _projected(doc.source, includes),
         }
         for key, doc in later[:size]
     ]  # fmt: skip
-    return found, _total(len(hits), body.get("track_total_hits", MAX_WINDOW))
+    return page, _total(len(hits), body.get("track_total_hits", MAX_WINDOW))
 
 
 def _total(count: int, track: bool | int) -> dict[str, Any]:
-    """How many there are: counted up to 10,000, without end when told so, or not at all."""
+    """The total: counted up to a limit, 10,000 by default, without a limit, or not at all."""
     if track is False:
         return {}
     if track is True or count <= track:
@@ -93,10 +94,10 @@ def _total(count: int, track: bool | int) -> dict[str, Any]:
 
 
 def _check_sort(sort: list[tuple[str, Any]], point: DoublePit) -> None:
-    for name, told in sort:
+    for name, options in sort:
         if name == "_shard_doc":
             continue
-        kinds = {types.get(name) or told.get("unmapped_type") for types in point.types.values()}
+        kinds = {types.get(name) or options.get("unmapped_type") for types in point.types.values()}
         if None in kinds:
             raise DoubleError(
                 400, "query_shard_exception", f"No mapping found for [{name}] in order to sort on"
@@ -108,14 +109,14 @@ def _check_sort(sort: list[tuple[str, Any]], point: DoublePit) -> None:
 
 
 def _matches(query: dict[str, Any], doc: Doc, point: DoublePit) -> bool:
-    ((kind, told),) = query.items()
+    ((kind, clause),) = query.items()
     match kind:
         case "match_all":
             return True
         case "bool":
-            return all(_matches(each, doc, point) for each in told["filter"])
+            return all(_matches(each, doc, point) for each in clause["filter"])
         case "range":
-            ((name, bounds),) = told.items()
+            ((name, bounds),) = clause.items()
             return _in_range(_value(doc, name, point), bounds, point.types[doc.index].get(name))
     raise DoubleError(400, "parsing_exception", f"unknown query [{kind}]")
 
@@ -142,7 +143,7 @@ def _in_range(value: int | float | None, bounds: dict[str, Any], kind: str | Non
 
 
 def _bound(bound: Any, form: str, zone: str) -> int:
-    """A bound in nanoseconds."""
+    """A bound in epoch nanoseconds."""
     if form == "epoch_millis":
         return int(bound) * 1_000_000
     if form == "epoch_second":
@@ -152,21 +153,21 @@ def _bound(bound: Any, form: str, zone: str) -> int:
     if maths:
         span = int(maths[1] or 0) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[maths[2] or "s"]
         return int((datetime.now(UTC).timestamp() - span) * 1e9)
-    found = date_ns(text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text) else text + zone)
-    if found is None:
+    ns = date_ns(text if re.search(r"(Z|[+-]\d\d:?\d\d)$", text) else text + zone)
+    if ns is None:
         raise DoubleError(400, "parse_exception", f"failed to parse date field [{bound}]")
-    return found
+    return ns
 
 
 def _key(doc: Doc, sort: list[tuple[str, Any]], point: DoublePit) -> list[Any]:
-    """The sort values: dates in epoch ms, date_nanos in ns unless they are asked for as dates."""
+    """The sort values: dates in epoch ms; date_nanos in ns, unless sorted as dates."""
     key = []
-    for name, told in sort:
+    for name, options in sort:
         if name == "_shard_doc":
             key.append((list(point.types).index(doc.index) << 48) | doc.place)
             continue
         value = _value(doc, name, point)
-        kind = told.get("numeric_type") or point.types[doc.index].get(name)
+        kind = options.get("numeric_type") or point.types[doc.index].get(name)
         if value is not None and kind == "date":
             value //= 1_000_000
         key.append((1 << 63) - 1 if value is None else value)
@@ -174,7 +175,7 @@ def _key(doc: Doc, sort: list[tuple[str, Any]], point: DoublePit) -> list[Any]:
 
 
 def _value(doc: Doc, name: str, point: DoublePit) -> Any:
-    """A field as it is indexed: a date in nanoseconds."""
+    """The indexed value of a field; a date in epoch nanoseconds."""
     value: Any = doc.source
     if name in doc.source:
         value = doc.source[name]
@@ -185,23 +186,23 @@ def _value(doc: Doc, name: str, point: DoublePit) -> Any:
     if value is None or kind is None:
         return None
     if kind in DATES:
-        found = date_ns(value)
-        return found // 1_000_000 * 1_000_000 if kind == "date" and found is not None else found
+        ns = date_ns(value)
+        return ns // 1_000_000 * 1_000_000 if kind == "date" and ns is not None else ns
     return value
 
 
 def date_ns(value: Any) -> int | None:
-    """strict_date_optional_time||epoch_millis, in nanoseconds."""
+    """Return a date (strict_date_optional_time or epoch_millis) in nanoseconds; None if invalid."""
     if is_number(value):
         return int(value * 1_000_000 if isinstance(value, int) else float(value) * 1e6)
     try:
-        moment = datetime.fromisoformat(str(value))
+        ts = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    ts = ts if ts.tzinfo else ts.replace(tzinfo=UTC)
     fraction = re.search(r"\.(\d+)", str(value))
     nanos = int(fraction[1][:9].ljust(9, "0")) if fraction else 0
-    return int(moment.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanos
+    return int(ts.replace(microsecond=0).timestamp()) * 1_000_000_000 + nanos
 
 
 def is_number(value: Any) -> bool:
@@ -213,12 +214,12 @@ def is_number(value: Any) -> bool:
 
 
 def _projected(source: dict[str, Any], includes: list[str], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    projected: dict[str, Any] = {}
     for key, value in source.items():
         path = before + key
         if any(fnmatch.fnmatch(path, i) or path.startswith(i + ".") for i in includes):
-            found[key] = value
+            projected[key] = value
         elif isinstance(value, dict):
             inside = _projected(value, includes, path + ".")
-            found |= {key: inside} if inside else {}
-    return found
+            projected |= {key: inside} if inside else {}
+    return projected

@@ -1,4 +1,4 @@
-"""The double itself: indices, data streams, points in time, searches, users and their rights."""
+"""Store of the double: indices, data streams, points in time, users and their privileges."""
 
 import base64
 import fnmatch
@@ -20,8 +20,8 @@ from tests.functions.connectors.elasticsearch_double.double_search import (
     DoublePit,
     Reply,
     date_ns,
-    found,
     is_number,
+    search,
 )
 
 SHARDS = 2
@@ -30,7 +30,7 @@ METADATA = ("_id", "_index", "_source")
 
 @dataclass
 class Index:
-    """Documents, and what their fields are mapped as."""
+    """Documents, and the mapping of their fields."""
 
     name: str
     types: dict[str, str]
@@ -58,18 +58,18 @@ class Index:
 
 @dataclass
 class User:
-    """Who asks: may read the indices of a pattern, or do anything."""
+    """A user who may read the indices of a pattern, or do everything."""
 
     name: str
     reads: str = ""
     writes: bool = False
 
     def sees(self, index: str) -> bool:
-        """Whether an index is one of those that may be read."""
+        """Return True if the user may read an index."""
         return self.writes or fnmatch.fnmatch(index, self.reads)
 
     def check(self, index: str, action: str) -> None:
-        """Raise what a server answers to one who may not do it."""
+        """Raise the error of a server for an action that the user may not do."""
         if not self.writes and (
             not action.startswith("read") or not fnmatch.fnmatch(index, self.reads)
         ):
@@ -81,7 +81,7 @@ class User:
 
 
 class Store:
-    """All that a cluster holds; `answer` is its API."""
+    """The data of a cluster; `answer` is its API."""
 
     def __init__(self, passwords: dict[str, tuple[str, User]], keys: dict[str, User]) -> None:
         self._passwords, self._keys = passwords, keys
@@ -92,14 +92,14 @@ class Store:
         self._lock = threading.Lock()
 
     def answer(self, method: str, target: str, headers: Any, body: bytes) -> Reply:
-        """The status and body that a server answers with."""
+        """Return the status and body of a server's response."""
         path, _, query = target.partition("?")
-        asked = {name: values[0] for name, values in parse_qs(query).items()}
+        params = {name: values[0] for name, values in parse_qs(query).items()}
         parts = [unquote(part) for part in path.strip("/").split("/")]
         try:
             with self._lock:
                 user = self._user(headers.get("Authorization", ""))
-                return 200, self._route(user, method, parts, asked, body)
+                return 200, self._route(user, method, parts, params, body)
         except DoubleError as refused:
             return refused.reply
 
@@ -116,7 +116,7 @@ class Store:
         raise DoubleError(401, "security_exception", f"unable to authenticate user [{name}]")
 
     def _route(
-        self, user: User, method: str, parts: list[str], asked: dict[str, str], body: bytes
+        self, user: User, method: str, parts: list[str], params: dict[str, str], body: bytes
     ) -> dict[str, Any]:
         match method, parts:
             case "PUT", ["_index_template", name]:
@@ -131,14 +131,14 @@ class Store:
             case "POST", [name, "_pit"]:
                 return self._open(user, name)
             case "DELETE", ["_pit"]:
-                found = self.points.pop(json.loads(body)["id"], None)
-                return {"succeeded": True, "num_freed": int(found is not None)}
+                closed = self.points.pop(json.loads(body)["id"], None)
+                return {"succeeded": True, "num_freed": int(closed is not None)}
             case "POST", ["_search"]:
                 return self._search(json.loads(body))
             case "POST", [name, "_search"]:
                 return self._search_plainly(user, name, json.loads(body))
             case "GET" | "POST", [name, "_field_caps"]:
-                return self._field_caps(user, name, asked, body)
+                return self._field_caps(user, name, params, body)
             case "GET", ["_resolve", "index", name]:
                 return self._resolve(user, name)
             case "PUT", [name]:
@@ -150,8 +150,6 @@ class Store:
                 self._delete(name)
                 return {"acknowledged": True}
         raise DoubleError(400, "illegal_argument_exception", f"no handler for {method} {parts}")
-
-    # What is written, by tests only.
 
     def _create(self, name: str, mappings: dict[str, Any]) -> Index:
         types = dict(_types(mappings.get("properties", {})))
@@ -167,17 +165,17 @@ class Store:
         lines = [json.loads(line) for line in body.splitlines() if line.strip()]
         items = []
         for action, source in zip(lines[::2], lines[1::2], strict=True):
-            ((kind, told),) = action.items()
-            user.check(told["_index"], "data/write/bulk")
+            ((kind, options),) = action.items()
+            user.check(options["_index"], "data/write/bulk")
             try:
-                self._written(told["_index"]).put(told.get("_id"), source)
+                self._written(options["_index"]).put(options.get("_id"), source)
                 items.append({kind: {"status": 201}})
             except DoubleError as refused:
                 items.append({kind: {"status": refused.status, "error": refused.reply[1]["error"]}})
         return {"errors": any("error" in next(iter(i.values())) for i in items), "items": items}
 
     def _written(self, name: str) -> Index:
-        """The index that takes a document: a data stream's newest, made by its template."""
+        """The index that stores a document: a data stream's newest, created by its template."""
         if name in self._streams:
             return self._indices[self._streams[name][-1]]
         for template in self._templates.values():
@@ -187,13 +185,11 @@ class Store:
                 return self._create(self._streams[name][0], mappings)
         return self._indices.get(name) or self._create(name, {})
 
-    # What is read.
-
     def _indices_of(self, user: User, expression: str, action: str) -> list[Index]:
-        found: dict[str, Index] = {}
+        indices: dict[str, Index] = {}
         for part in expression.split(","):
             names = [n for n in (*self._indices, *self._streams) if not n.startswith(".")]
-            if "*" in part:  # a pattern leaves out what the user may not see
+            if "*" in part:  # a pattern skips indices that the user may not read
                 hits = [
                     n
                     for n in fnmatch.filter(names, part)
@@ -205,8 +201,8 @@ class Store:
                 if part not in names:
                     raise DoubleError(404, "index_not_found_exception", f"no such index [{part}]")
             for hit in hits:
-                found |= {b: self._indices[b] for b in self._streams.get(hit, [hit])}
-        return list(found.values())
+                indices |= {b: self._indices[b] for b in self._streams.get(hit, [hit])}
+        return list(indices.values())
 
     def _resolve(self, user: User, pattern: str) -> dict[str, Any]:
         def seen(names: Any) -> list[dict[str, Any]]:
@@ -216,17 +212,17 @@ class Store:
         return {"indices": seen(self._indices), "aliases": [], "data_streams": seen(self._streams)}
 
     def _field_caps(
-        self, user: User, expression: str, asked: dict[str, str], body: bytes
+        self, user: User, expression: str, params: dict[str, str], body: bytes
     ) -> dict[str, Any]:
         indices = self._indices_of(user, expression, "read/field_caps")
-        names = json.loads(body)["fields"] if body else asked["fields"].split(",")
+        names = json.loads(body)["fields"] if body else params["fields"].split(",")
         names = [names] if isinstance(names, str) else names
         paths = sorted(
             {p for i in indices for p in i.types for n in names if fnmatch.fnmatch(p, n)}
         )
         return {
             "indices": [index.name for index in indices],
-            "fields": {p: _caps(p, indices, "include_unmapped" in asked) for p in paths}
+            "fields": {p: _caps(p, indices, "include_unmapped" in params) for p in paths}
             | {n: {n: {"type": n, "metadata_field": True}} for n in METADATA if "*" in names},
         }
 
@@ -243,21 +239,21 @@ class Store:
             raise DoubleError(404, "search_context_missing_exception", "No search context found")
         point.id = _point_id()
         self.points[point.id] = point
-        docs, total = found(body, point)
+        docs, total = search(body, point)
         return {
             "pit_id": point.id, "took": 1, "timed_out": False, "_shards": _shards(len(point.types)),
             "hits": {"max_score": None, "hits": docs} | total,
         }  # fmt: skip
 
     def _search_plainly(self, user: User, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """A search without a point in time, which cannot break ties by place."""
+        """A search without a point in time, which cannot sort by _shard_doc."""
         if "pit" in body or any("_shard_doc" in each for each in body.get("sort", ())):
             reason = "[index] and [_shard_doc] cannot be used so with [point in time]"
             raise DoubleError(400, "illegal_argument_exception", reason)
         point = self._open(user, name)["id"]
-        found = self._search({"sort": []} | body | {"pit": {"id": point}})
-        del self.points[found.pop("pit_id")]
-        return found
+        response = self._search({"sort": []} | body | {"pit": {"id": point}})
+        del self.points[response.pop("pit_id")]
+        return response
 
 
 def _guessed(value: Any) -> str:
@@ -277,11 +273,11 @@ def _leaves(source: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any
 
 
 def _types(properties: dict[str, Any], before: str = "") -> Iterator[tuple[str, str]]:
-    for name, told in properties.items():
-        if "properties" in told:
-            yield from _types(told["properties"], f"{before}{name}.")
+    for name, options in properties.items():
+        if "properties" in options:
+            yield from _types(options["properties"], f"{before}{name}.")
         else:
-            yield f"{before}{name}", told["type"]
+            yield f"{before}{name}", options["type"]
 
 
 def _caps(path: str, indices: list[Index], with_unmapped: bool) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who stands behind the door, a double or a real server, and who fills its indices."""
+"""The backend of the tests, a double or a real server, and a client that fills its indices."""
 
 import base64
 import os
@@ -8,7 +8,7 @@ from typing import Any
 from elasticsearch import Elasticsearch, helpers
 
 from tests.functions.connectors.elasticsearch_double.double_store import Store, User
-from tests.functions.connectors.elasticsearch_double.http_front import Behind, HttpFront
+from tests.functions.connectors.elasticsearch_double.http_front import HttpFront, RealServer
 
 REAL = os.environ.get("ELASTICSEARCH_URL")
 USER = os.environ.get("ELASTICSEARCH_USER", "reader")
@@ -19,9 +19,9 @@ NAMES = count()
 
 
 def backend() -> Any:
-    """A double, or the real server."""
+    """Return a double, or the real server of ELASTICSEARCH_URL."""
     if REAL:
-        return Behind(REAL, os.environ.get("ELASTICSEARCH_CA_FILE"))
+        return RealServer(REAL, os.environ.get("ELASTICSEARCH_CA_FILE"))
     reader, writer = User("reader", f"{PREFIX}-*"), User("writer", "*", writes=True)
     return Store({"reader": (PASSWORD, reader), "writer": ("w", writer)}, {API_KEY: reader})
 
@@ -31,27 +31,27 @@ def base64_of(pair: str) -> str:
 
 
 class IndexWriter:
-    """Who fills indices, as Beats would: over HTTP, with rights of its own."""
+    """Fills indices over HTTP, as Beats does, with its own credentials."""
 
-    def __init__(self, door: HttpFront, **tls: Any) -> None:
-        who = base64_of(f"{USER}:{PASSWORD}" if REAL else "writer:w")
-        self.client = Elasticsearch(door.url, basic_auth=who, max_retries=0, **tls)
-        self._made: list[str] = []
+    def __init__(self, front: HttpFront, **tls: Any) -> None:
+        credentials = base64_of(f"{USER}:{PASSWORD}" if REAL else "writer:w")
+        self.client = Elasticsearch(front.url, basic_auth=credentials, max_retries=0, **tls)
+        self._indices: list[str] = []
         self._streams: list[str] = []
 
     def index(self, name: str | None = None, **types: str) -> str:
-        """A new index with a time field `ts`, or with the fields of `types`."""
+        """Create an index with a time field `ts`, or the fields of `types`; return its name."""
         name = name or f"{PREFIX}-{os.getpid()}-{next(NAMES)}"
         kinds = types or {"ts": "date"}
         properties = {field: {"type": kind} for field, kind in kinds.items()}
         self.client.indices.create(
             index=name, mappings={"dynamic": False, "properties": properties}
         )
-        self._made.append(name)
+        self._indices.append(name)
         return name
 
     def stream(self) -> str:
-        """A new data stream, as its first document makes it."""
+        """Return the name of a data stream that its first document creates."""
         name = f"{PREFIX}-stream-{os.getpid()}-{next(NAMES)}"
         mappings = {"properties": {"@timestamp": {"type": "date"}}}
         self.client.indices.put_index_template(
@@ -65,7 +65,7 @@ class IndexWriter:
         helpers.bulk(self.client, actions, refresh=True)
 
     def close(self) -> None:
-        for name in self._made:
+        for name in self._indices:
             self.client.options(ignore_status=404).indices.delete(index=name)
         for name in self._streams:
             self.client.options(ignore_status=404).indices.delete_data_stream(name=name)

@@ -1,0 +1,189 @@
+"""Scrapes against a real server: each at its own time, with counters as rates and own queries."""
+
+import subprocess
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
+from functions.connectors.prometheus.range_api import RangeApi
+from functions.connectors.prometheus.scrapes import Scrapes
+from scripts.ports import free_port
+from tests.conftest import NOW
+from tests.functions.connectors.prometheus.api_double import ApiDouble, matrix
+from tests.functions.connectors.prometheus.prometheus_rig import BOOTED, fleet, gauge, times_of
+from tests.functions.connectors.source_reads import read_all, rows_of
+from tests.functions.prometheus_server import EXPORTER, PrometheusServer, needs_prometheus, until
+
+SCRAPE_CONFIG = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- {{job_name: node, static_configs: [{{targets: ["127.0.0.1:{port}"], labels: {{rack: r7}}}}]}}
+"""
+
+
+def back(seconds: float) -> datetime:
+    return NOW - timedelta(seconds=seconds)
+
+
+def user_cpu(batch: Any) -> dict[datetime, Any]:
+    """CPU in user mode by time."""
+    return {row["ts"]: row["cpu_user_pct"] for row in rows_of(batch)}
+
+
+@needs_prometheus
+def test_a_scrape_is_a_row_at_its_own_time_with_any_step(server, job, text, open_read):
+    times = times_of(15, 303.217, 3)
+    server.put(fleet(job, times))
+    for step in ("5s", "15s"):
+        rows, _ = read_all(open_read(text(step=step)))
+        assert [row["ts"] for row in rows] == times
+        assert rows[0]["server"] == "db1"
+        assert (rows[0]["cpu_user_pct"], rows[0]["load_average"]) == (None, 0.5)
+        for row in rows[1:]:
+            assert row["cpu_user_pct"] == pytest.approx(20, rel=1e-5)
+            assert row["net_in_mb_s"] == pytest.approx(1, rel=1e-5)
+    minutes, _ = read_all(open_read(text(step="1m")))
+    assert {row["ts"] for row in minutes} < set(times)
+    assert [row["net_in_mb_s"] for row in minutes[1:]] == pytest.approx([1.0] * len(minutes[1:]))
+
+
+@needs_prometheus
+def test_a_restarted_counter_has_no_rate_once_and_rates_after_it(server, job, text, open_read):
+    server.put(fleet(job, times_of(5, 100, 60), since=5000))
+    server.put(fleet(job, times_of(5, 60), boots=BOOTED + 9e6, since=4990))  # it still grew
+    rates = user_cpu(open_read(text()).run(NOW, None))
+    assert rates[back(60)] is None
+    assert rates[back(100)] is None
+    others = [value for ts, value in rates.items() if ts not in (back(60), back(100))]
+    assert others == pytest.approx([20] * 18)
+
+
+@needs_prometheus
+def test_a_change_in_the_number_of_cores_has_no_rate(server, job, text, open_read):
+    server.put(fleet(job, times_of(5, 60, 30), since=100, cores=2))
+    server.put(fleet(job, times_of(5, 30), since=130, cores=4))
+    batch = open_read(text()).run(NOW, None)
+    rates = user_cpu(batch)
+    assert rates.pop(back(60)) is None
+    assert rates.pop(back(30)) is None
+    assert list(rates.values()) == pytest.approx([20] * 10)
+    assert batch.rows["server_facts"]["cores"].to_pylist()[0] == 4
+
+
+@needs_prometheus
+def test_a_server_without_scrapes_leaves_a_gap(server, job, text, open_read):
+    times = [*times_of(5, 500, 400), *times_of(5, 200, 150)]  # without a staleness marker
+    server.put(fleet(job, times))
+    rows, _ = read_all(open_read(text()))
+    assert [row["ts"] for row in rows] == times
+
+
+@needs_prometheus
+def test_a_server_that_two_jobs_scrape_is_skipped_and_one_with_a_new_label_is_not(
+    server, job, text, open_read
+):
+    times = times_of(5, 60)
+    server.put(
+        [
+            gauge(job, "up", dict.fromkeys(times, 1), "twice:1"),
+            gauge(job, "up", {ts + timedelta(seconds=2): 1 for ts in times}, "twice:2"),
+            gauge(job, "up", dict.fromkeys(times[:6], 1), "moved:1", rack="a"),
+            gauge(job, "up", dict.fromkeys(times[6:], 1), "moved:1", rack="b"),
+            *(gauge(job, "node_load1", dict.fromkeys(times, 1), s) for s in ("twice:1", "moved:1")),
+        ]
+    )
+    batch = open_read(text(clock="up")).run(NOW, None)
+    assert batch.rows["metrics"]["server"].to_pylist() == ["moved"] * len(times)
+    assert any("twice has several series up{" in reason for reason in batch.reasons)
+
+
+@needs_prometheus
+def test_own_queries_and_labels_are_mapped(server, job, text, open_read):
+    times = times_of(5, 60)
+    server.put(
+        [
+            gauge(job, "up", dict.fromkeys(times, 1), "web1:80", dc="fra1", role="db"),
+            gauge(job, "jvm", dict.fromkeys(times, 0.25), "web1:80"),
+            gauge(job, "jvm", dict.fromkeys(times, 1.5), "elsewhere:80"),
+        ]
+    )
+    own = f"queries = {{ java = 'sum by (instance) (jvm{{job=\"{job}\"}})', odd = 'vector(1)' }}"
+    mapping = """
+[mapping]
+cores = { number = 4 }
+site = { field = "labels.dc" }
+profile = { field = "labels.role", values = { db = "database" } }
+[mapping.metrics]
+java_cpu_pct = { field = "java", unit = "core_fraction" }
+"""
+    batch = open_read(text(own, clock="up", rest=mapping)).run(NOW, None)
+    java = {row["ts"]: row["java_cpu_pct"] for row in rows_of(batch)}
+    assert java == dict.fromkeys(times, pytest.approx(6.25))
+    [fact] = batch.rows["server_facts"].to_pylist()
+    assert (fact["server"], fact["site"], fact["profile"]) == ("web1", "fra1", "database")
+    assert any("vector(1) has series without the label 'instance'" in r for r in batch.reasons)
+
+
+def test_a_scrape_that_is_stored_during_the_queries_is_left_for_the_next_poll():
+    old, new = [14.0, "1"], [29.0, "1"]
+    loads = matrix([15, "0.5"], [30, "0.75"])  # 0.75 is of the new scrape
+    with ApiDouble() as double:
+        connection = PrometheusConnection(url=double.url)
+        api = RangeApi(connection)
+        scrapes = Scrapes(api, connection)
+
+        def read(before: bytes, after: bytes) -> list[tuple[float, float]]:
+            bodies = (before, matrix(), matrix(), loads, matrix(), matrix(), after)
+            double.replies = [(200, body) for body in bodies]
+            window = scrapes.read(range(0, 31, 15), True, time.monotonic() + 30)
+            return [(d["timestamp"].timestamp(), d["load_average"]) for d in window.documents]
+
+        assert read(matrix(old, [28.0, "1"]), matrix(old, [28.0, "1"], new)) == [(14, 0.5)]
+        assert read(matrix(old, new), matrix(old, new)) == [(14, 0.5), (29, 0.75)]
+        api.close()
+
+
+@needs_prometheus
+def test_this_host_arrives_scrape_by_scrape_from_a_real_exporter(tmp_path, open_read):
+    exporter, port = None, free_port()
+    server = PrometheusServer(tmp_path, SCRAPE_CONFIG.format(port=port))
+    try:
+        exporter = subprocess.Popen(
+            [str(EXPORTER), f"--web.listen-address=127.0.0.1:{port}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        server.start()
+        read = open_read(
+            f'kind = "prometheus"\nhistory = "1m"\nmapping.site.field = "labels.rack"\n'
+            f'[connection]\nurl = "{server.url}"\nstep = "1s"\njob = "node"\ntimeout = "10s"\n'
+        )
+        rows: list[dict[str, Any]] = []
+        cursor = None
+
+        def three_rows() -> bool:
+            nonlocal cursor
+            more, cursor = read_all(read, cursor, datetime.now(UTC))
+            rows.extend(more)
+            return len(rows) >= 3
+
+        until(three_rows, "three rows")
+        scrapes = server.client.get("/api/v1/query", params={"query": "node_load1[5m]"}).json()
+    finally:
+        server.close()
+        if exporter:
+            exporter.kill()
+            exporter.wait()
+    theirs = {round(at * 1000): float(load) for at, load in scrapes["data"]["result"][0]["values"]}
+    ours = {round(row["ts"].timestamp() * 1000): row["load_average"] for row in rows}
+    assert ours == pytest.approx({at: theirs[at] for at in ours})
+    assert len(ours) == len(rows)
+    for row in rows[1:]:
+        shares = [row[f"cpu_{part}_pct"] for part in ("user", "sys", "iowait", "idle")]
+        assert 50 < sum(shares) <= 100.01
+        assert 0 < row["mem_used_pct"] < 100
+        assert 0 < row["disk_usage_pct"] <= 100
+        assert row["uptime_days"] > 0
+        assert row["net_in_mb_s"] >= 0
