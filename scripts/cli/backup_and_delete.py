@@ -12,7 +12,7 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
-from storage.lake.backup import Manifest, Tell, back_up, restore
+from storage.lake.backup import Manifest, OnProgress, back_up, restore
 from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer, WriterRunning
 from storage.model.names import check_name
@@ -130,7 +130,7 @@ def _held(manifest: Manifest) -> str:
     return f"{rows:,} rows in {len(manifest.tables)} tables, {waits} segments that wait"
 
 
-def _progress(say: Print) -> Tell:
+def _progress(say: Print) -> OnProgress:
     """Says each further tenth; only where somebody looks on."""
     told = 0
 

@@ -35,7 +35,9 @@ from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
 
-__all__ = ["BackupRefused", "Manifest", "TableSum", "back_up", "drop_abandoned", "restore"]
+__all__ = [
+    "BackupRefused", "Manifest", "OnProgress", "TableSum", "back_up", "drop_abandoned", "restore",
+]  # fmt: skip
 
 ATTEMPTS = 5
 # Folders that are backed up whole; of the lake, the files that the catalog names.

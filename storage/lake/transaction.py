@@ -74,8 +74,8 @@ class WriteConnection:
         """Close the connection and release the leader lock."""
         with suppress(duckdb.Error):
             self._connection.close()
-        if self._leader_locker_lock is not None:
-            self._leader_locker_lock.close()
+        if self._leader_lock is not None:
+            self._leader_lock.close()
 
     def settle(self) -> None:
         """Reconnect after a failure with unknown outcome. Raises FilesMissing and duckdb.Error."""

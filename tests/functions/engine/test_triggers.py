@@ -14,7 +14,7 @@ def after(**span: float) -> datetime:
 
 @pytest.mark.parametrize("text", ["", "5", "s", "5 s", "-5s", "0s", "0.0m", "5min", "1h30m", "1w"])
 def test_an_invalid_period_is_named_with_what_is_expected(text: str) -> None:
-    with pytest.raises(ValueError, match="is not a valid period .expected a number above 0") as e:
+    with pytest.raises(ValueError, match="is not a valid period") as e:
         every(text)
     assert repr(text) in str(e.value)
 

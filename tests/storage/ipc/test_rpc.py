@@ -29,7 +29,7 @@ def test_an_error_inside_is_told_as_one_and_the_next_question_is_answered(
 
 
 def test_a_question_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    with serve_rpc(tmp_path / "s", fail, most_bytes=3):
+    with serve_rpc(tmp_path / "s", fail, max_bytes=3):
         assert asyncio.run(call_rpc(tmp_path / "s", b"abcd"))[0] == 413
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.__main__ import drain, look_after
+from storage.__main__ import commit_all, run_next_step
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.inbox.segment import Provenance, SegmentNotWritten
@@ -25,11 +25,11 @@ from tests.conftest import NOW, LakeFixture
 SIZE = "24m"
 
 
-class Impatient(threading.Event):
-    """Never set, and never waited for."""
+class NoWait(threading.Event):
+    """Never set, and returns from a wait at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Not now."""
+        """Return at once."""
         return timeout is None
 
 
@@ -89,11 +89,11 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     ballast = fill_up(small.folders.data)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            drain(small.writer, Impatient())
+            commit_all(small.writer, NoWait())
     assert "free some space there, and work resumes by itself" in caplog.text
     assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
     ballast.unlink()
-    drain(small.writer, Impatient())
+    commit_all(small.writer, NoWait())
     assert small.one("SELECT count(*) FROM metrics") == 30 * 200
     assert small.one("SELECT count(DISTINCT (server, ts)) FROM metrics") == 30 * 200
     assert list(small.folders.inbox.iterdir()) == []
@@ -104,9 +104,9 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: LakeFixture) -> None:
         put(small, number)
         small.commit()
     ballast = fill_up(small.folders.data)
-    pieces = iter(small.writer.maintenance_steps(NOW))
+    steps = small.writer.maintenance_steps(NOW)
     for _ in range(60):
-        look_after(pieces, small.writer, Impatient())
+        run_next_step(steps, small.writer)
     ballast.unlink()
     small.writer.run_maintenance(NOW)
     assert small.one("SELECT count(*) FROM metrics") == 800
