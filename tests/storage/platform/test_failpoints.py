@@ -33,7 +33,7 @@ def test_other_failpoints_do_nothing() -> None:
 
 
 def test_an_unknown_failpoint_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="'comitted' is not a failpoint .*segment written"):
+    with pytest.raises(ValueError, match=r"'comitted' is not a failpoint .*segment written"):
         arm("comitted")
 
 
