@@ -153,15 +153,15 @@ def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
         _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
         # DuckLake creates the tables; its initial rows are replaced.
         connection.execute(
-            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS copy "
-            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH copy; "
-            f"ATTACH '{_quoted(str(target))}' AS copy (TYPE sqlite)"
+            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS target "
+            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH target; "
+            f"ATTACH '{_quoted(str(target))}' AS target (TYPE sqlite)"
         )
         connection.execute("BEGIN")
-        for name in _names(connection, "duckdb_tables()", "table_name", "copy"):
-            connection.execute(f"DELETE FROM copy.{name}")
+        for name in _names(connection, "duckdb_tables()", "table_name", "target"):
+            connection.execute(f"DELETE FROM target.{name}")
             connection.execute(
-                f"INSERT INTO copy.{name} BY NAME FROM __ducklake_metadata_lake.{name}"
+                f"INSERT INTO target.{name} BY NAME FROM __ducklake_metadata_lake.{name}"
             )
         connection.execute("COMMIT")
     finally:

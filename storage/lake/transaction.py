@@ -127,7 +127,7 @@ class WriteConnection:
         self._written.clear()
         self.run("BEGIN")
         with ExitStack() as undo:
-            undo.callback(self._abort)
+            undo.push(self._abort)
             result = work()
             with guard():
                 worked = time.perf_counter()
@@ -140,8 +140,11 @@ class WriteConnection:
         self._drop_doubtful()
         return result
 
-    def _abort(self) -> None:
-        log.debug("transaction rolled back: %d files in doubt", len(self._written))
+    def _abort(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
+        files = len(self._written)
+        log.debug("transaction rolled back (%s): %d files in doubt", error, files)
         self._roll_back()
         self._in_doubt = self.networked
         self._doubtful |= self._written

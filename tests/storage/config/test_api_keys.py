@@ -48,7 +48,7 @@ def test_an_admin_key_allows_everything_and_others_their_own(folders: Folders) -
     assert [both.allows(scope) for scope in ("feed", "read", "admin")] == [True, True, False]
 
 
-def test_a_ring_that_is_open_sees_keys_made_and_revoked(folders: Folders) -> None:
+def test_open_keys_see_keys_created_and_revoked(folders: Folders) -> None:
     ring = ApiKeys(folders)
     assert ring.known() == []
     token = create_key(folders, "telegraf", ["feed"], NOW)
@@ -76,7 +76,9 @@ def test_a_key_that_is_not_valid_is_refused_with_the_reason(
         revoke_key(folders, "nobody")
 
 
-def test_a_damaged_file_lets_nobody_in_and_names_the_remedy(folders: Folders) -> None:
+def test_with_a_damaged_file_no_key_is_valid_and_the_error_names_the_remedy(
+    folders: Folders,
+) -> None:
     folders.keys.write_text('[{"id": 7}]')
     with pytest.raises(ApiKeyError, match=r"keys\.json is damaged .* create the keys again"):
         ApiKeys(folders).find("x")

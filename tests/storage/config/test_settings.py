@@ -9,7 +9,7 @@ def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_settings_are_read_back(tmp_path: Path) -> None:
     write_settings(tmp_path, Settings())
     assert read_settings(tmp_path) == Settings()
 
@@ -39,12 +39,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
-def test_a_wrong_setting_is_told_by_file_key_and_expectation(
+def test_an_invalid_setting_is_reported_by_file_key_and_expectation(
     tmp_path: Path, text: str, says: str
 ) -> None:
     (tmp_path / "hoursight.toml").write_text(text)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         read_settings(tmp_path)
-    assert says in str(told.value)
-    assert str(tmp_path) in str(told.value)
-    assert "pst" not in str(told.value)
+    assert says in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert "pst" not in str(error.value)

@@ -49,9 +49,7 @@ def archive(house: LakeFixture, tmp_path: Path) -> Path:
     return tmp_path / "b.tar"
 
 
-def test_a_restored_folder_has_every_row_and_what_waited(
-    house: LakeFixture, tmp_path: Path
-) -> None:
+def test_a_restored_folder_has_every_row_and_the_inbox(house: LakeFixture, tmp_path: Path) -> None:
     fill(house)
     house.put("metrics", [sample(100)])
     made = back_up(house.folders.data, tmp_path / "b.tar")
@@ -61,7 +59,9 @@ def test_a_restored_folder_has_every_row_and_what_waited(
     assert count(tmp_path / "again") == {"n": 7, "distinct_rows": 7}
 
 
-def test_models_settings_and_rejected_files_travel(house: LakeFixture, tmp_path: Path) -> None:
+def test_models_settings_and_rejected_files_are_backed_up(
+    house: LakeFixture, tmp_path: Path
+) -> None:
     house.commit()
     house.folders.settings.write_text("[web]\nport = 9000\n")
     (house.folders.models / "serving.onnx").write_bytes(b"model")
@@ -94,7 +94,7 @@ def test_a_segment_committed_while_the_backup_is_made_is_in_it_once(
     reader.close()
 
 
-def test_a_file_that_goes_meanwhile_makes_it_start_anew(
+def test_a_file_removed_during_staging_starts_it_again(
     house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(house)
@@ -109,7 +109,7 @@ def test_a_file_that_goes_meanwhile_makes_it_start_anew(
     assert back_up(house.folders.data, tmp_path / "b.tar").tables["metrics"].rows == 6
 
 
-def test_a_backup_beside_a_running_writer_is_whole(tmp_path: Path) -> None:
+def test_a_backup_beside_a_running_writer_is_complete(tmp_path: Path) -> None:
     data = tmp_path / "var"
     Writer.open(data).close()
     house = LakeFixture(Folders.at(data), None, None)
@@ -133,7 +133,7 @@ def test_nothing_is_left_behind_of_the_making(house: LakeFixture, archive: Path)
     assert [p.name for p in archive.parent.glob("*.partial")] == []
 
 
-def test_a_backup_goes_on_working_after_the_lake_is_maintained(archive: Path) -> None:
+def test_a_backup_is_valid_after_maintenance_of_the_lake(archive: Path) -> None:
     restored = archive.parent / "again"
     restore(archive, restored)
     writer = Writer.open(restored)
@@ -209,7 +209,7 @@ def older(tmp_path: Path) -> Path:
     return tmp_path / "old.tar"
 
 
-def test_a_backup_of_an_older_version_is_brought_up_to_this_one(older: Path) -> None:
+def test_a_backup_of_an_older_version_is_upgraded(older: Path) -> None:
     data = older.parent / "new"
     restore(older, data)
     writer, reader = Writer.open(data), Reader.open(data)

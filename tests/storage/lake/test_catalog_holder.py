@@ -23,7 +23,7 @@ def test_no_close_is_the_last_while_the_catalog_is_held_open(house: LakeFixture)
     assert house.one("SELECT count(*) FROM metrics") == 3
 
 
-def test_it_is_let_go_when_the_writer_fails(house: LakeFixture) -> None:
+def test_the_catalog_is_released_when_the_writer_fails(house: LakeFixture) -> None:
     with pytest.raises(RuntimeError), hold_catalog_open(house.folders):
         raise RuntimeError
     assert not commit(house, "a").exists()

@@ -1,11 +1,7 @@
-from datetime import UTC, datetime
-
 import pytest
 
-from storage.model.grid import QUANTILE_COLUMNS, floor_step, schema_hash
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.profiles import PROFILE_NAMES, levels_for, profile_of
-from storage.model.severity import severity_of
 
 
 def test_there_are_fourteen_metrics_and_seven_profiles() -> None:
@@ -32,7 +28,7 @@ def test_zero_is_a_value() -> None:
     assert metric("swap_used_pct").refusal(0.0) is None
 
 
-def test_an_unknown_metric_is_told_which_there_are() -> None:
+def test_an_unknown_metric_is_named_with_those_that_exist() -> None:
     with pytest.raises(KeyError, match="cpu_user_pct"):
         metric("cpu")
 
@@ -52,27 +48,11 @@ def test_a_profile_comes_from_the_name_then_from_the_record(
     assert profile_of(server, stated) == profile
 
 
-def test_a_databases_memory_is_judged_by_its_own_levels() -> None:
+def test_a_profile_has_levels_of_its_own() -> None:
     assert levels_for("database")["mem_used_pct"].critical == 99.5
     assert levels_for("web_api")["mem_used_pct"].critical == 85
 
 
-def test_load_is_judged_per_core_when_cores_are_known() -> None:
+def test_levels_of_load_are_per_core_when_cores_are_known() -> None:
     assert levels_for("generic", cores=4)["load_average"].critical == 8
     assert levels_for("generic")["load_average"].critical == 12
-
-
-def test_each_score_has_one_rung() -> None:
-    assert [severity_of(s).name for s in (100, 89.9, 50, 49, 0)] == [
-        "Imminent failure", "Critical", "Degrading", "Watch", "Healthy",
-    ]  # fmt: skip
-
-
-def test_a_step_starts_at_full_five_minutes() -> None:
-    moment = datetime(2026, 5, 6, 12, 4, 59, 999999, tzinfo=UTC)
-    assert floor_step(moment) == datetime(2026, 5, 6, 12, 0, tzinfo=UTC)
-
-
-def test_the_schema_hash_stands_for_the_contract_with_shipped_models() -> None:
-    assert QUANTILE_COLUMNS == ("p02", "p10", "p25", "p50", "p75", "p90", "p98")
-    assert len(schema_hash()) == 16

@@ -7,25 +7,25 @@ import pytest
 from storage.model.views import VIEWS, View, as_of_now
 from tests.conftest import LakeFixture
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OURS = ("storage", "web", "functions", "scripts")
 CLOCK = re.compile(
     r"\b(now|today|get_current_timestamp|transaction_timestamp)\(\)|\bcurrent_(timestamp|date)\b",
     re.IGNORECASE,
 )
 # The one text that makes a view of the present out of a query about a given time.
-PRESENT = ROOT / "storage" / "views.py"
+PRESENT = ROOT / "storage" / "model" / "views.py"
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
-def test_a_view_has_the_columns_that_are_told_of_it(house: LakeFixture, view: View) -> None:
+def test_a_view_has_its_documented_columns(house: LakeFixture, view: View) -> None:
     shown = house.reader.query(f"FROM {view.name} LIMIT 0").schema
     assert [(f.name, f.type) for f in shown] == [(c.name, c.type) for c in view.columns]
 
 
-def test_every_view_of_the_lake_is_told(house: LakeFixture) -> None:
-    held = house.reader.query("SELECT view_name FROM duckdb_views() WHERE database_name = 'lake'")
-    assert set(held["view_name"].to_pylist()) == {view.name for view in VIEWS}
+def test_every_view_of_the_lake_is_documented(house: LakeFixture) -> None:
+    names = house.reader.query("SELECT view_name FROM duckdb_views() WHERE database_name = 'lake'")
+    assert set(names["view_name"].to_pylist()) == {view.name for view in VIEWS}
     assert all(column.meaning for view in VIEWS for column in view.columns)
 
 

@@ -74,14 +74,14 @@ def fill_up(place: Path) -> Path:
     return ballast
 
 
-def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: LakeFixture) -> None:
+def test_rows_for_a_full_disk_are_refused_and_leave_no_file(small: LakeFixture) -> None:
     fill_up(small.folders.data)
     with pytest.raises(SegmentNotWritten, match=r"200 rows were not taken: the disk of .* is full"):
         put(small, 1)
     assert not list(small.folders.inbox.glob("*.partial"))
 
 
-def test_a_full_disk_loses_nothing_that_was_taken(
+def test_a_full_disk_loses_no_accepted_row(
     small: LakeFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(30):
@@ -122,25 +122,25 @@ def test_a_query_that_the_full_disk_stops_says_so(small: LakeFixture) -> None:
     assert small.one("SELECT count(*) FROM metrics") == 200
 
 
-def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
+def test_a_read_only_disk_is_reported_with_the_remedy(disk: Path) -> None:
     Writer.open(disk).close()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    told = Provenance("scenarios", "test", NOW)
+    provenance = Provenance("scenarios", "test", NOW)
     remedy = "is read-only: mount it read-write, or name another --data"
     with pytest.raises(DataFolderNotWritable, match=remedy):
         Writer.open(disk)
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(disk)
     with pytest.raises(SegmentNotWritten, match=remedy):
-        segment.write(Folders.at(disk), table("scenarios").arrow.empty_table(), told)
+        segment.write(Folders.at(disk), table("scenarios").arrow.empty_table(), provenance)
 
 
-def test_a_disk_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_disk_is_reported(tmp_path: Path) -> None:
     assert disk_problem(tmp_path) is None
     assert "cannot be reached" in str(disk_problem(tmp_path / "gone"))
 
 
-def test_a_folder_that_belongs_to_others_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_reported(tmp_path: Path) -> None:
     denied = OSError(errno.EACCES, "Permission denied")
     assert "this user may not write" in str(disk_problem(tmp_path, denied))
 

@@ -34,7 +34,7 @@ def test_rows_fall_into_their_steps_and_gaps_are_nan(tmp_path: Path) -> None:
     assert np.isnan(history.values[..., 1:]).all()
 
 
-def test_the_profile_is_stated_or_told_by_the_name(tmp_path: Path) -> None:
+def test_the_profile_is_stated_or_derived_from_the_name(tmp_path: Path) -> None:
     rows = [
         {"ts": START, "server": "x1", "profile": "database", "load_average": 1.0},
         {"ts": START, "server": "web-7", "profile": None, "load_average": 1.0},
@@ -80,7 +80,7 @@ def test_readings_of_any_cadence_become_means_of_5_minutes(tmp_path: Path) -> No
     assert history.values[0, :, METRIC_NAMES.index("load_average")].tolist() == [3.0, 5.0]
 
 
-def test_csv_and_parquet_tell_the_same(tmp_path: Path) -> None:
+def test_csv_and_parquet_give_the_same_samples(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"ts": START + timedelta(minutes=m), "server": "a", "load_average": m / 3} for m in range(9)
     ]
@@ -89,7 +89,7 @@ def test_csv_and_parquet_tell_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(load([parquet]).values, load([tmp_path / "h.csv"]).values)
 
 
-def test_a_wrong_year_is_suspected_before_memory_is_asked_for(tmp_path: Path) -> None:
+def test_a_wrong_year_is_refused_before_memory_is_allocated(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"ts": ts, "server": f"a{i}", "load_average": 1.0}
         for i, ts in enumerate([START, START.replace(year=1026), START, START])

@@ -44,7 +44,7 @@ def test_numbers_in_parquet_are_times_too(tmp_path: Path) -> None:
     )  # fmt: skip
 
 
-def test_what_cannot_be_taken_is_told_and_the_rest_is_kept(tmp_path: Path) -> None:
+def test_invalid_rows_are_reported_and_the_rest_is_read(tmp_path: Path) -> None:
     text = (
         "server,ts,cpu_user_pct,load_average,colour\n"
         "a,2026-01-05T12:00:00Z,50,1,red\n"

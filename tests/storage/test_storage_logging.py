@@ -32,7 +32,9 @@ def test_a_segment_and_its_commit_say_rows_bytes_and_times(
     assert "announced metrics, server_facts, segments" in log.messages
 
 
-def test_what_is_dropped_says_why(house: LakeFixture, log: pytest.LogCaptureFixture) -> None:
+def test_the_reason_for_dropped_rows_is_logged(
+    house: LakeFixture, log: pytest.LogCaptureFixture
+) -> None:
     house.put("metrics", [SAMPLE], batch_id="b1")
     house.commit()
     house.put("metrics", [SAMPLE], batch_id="b1")
