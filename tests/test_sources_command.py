@@ -64,7 +64,7 @@ def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_pa
     assert found["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
     assert found["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"
     assert found["swap_used_pct"].startswith("swap_used_pct not found: swap_used_pct or swap_used")
-    assert "load_average (field load1): is no number, as 'n/a' of web1: send a number" in out
+    assert "load_average (field load1): is not a number, as 'n/a' of web1: send a number" in out
     assert files_of(tmp_path) == before
     assert not list((tmp_path / "in").glob("*/"))
 
@@ -74,7 +74,7 @@ def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> No
     file.write_text('kind = "files"\n[connection]\nfoldr = "x"\n')
     code, _, err = run("sources", "test", file)
     assert code == 1
-    assert "connection.foldr is no key: there are delimiter, folder, settle" in err
+    assert "connection.foldr is not a key (expected one of delimiter, folder, settle" in err
 
 
 def test_the_list_tells_what_each_source_brought(run: Run, house: LakeFixture) -> None:

@@ -1,11 +1,12 @@
 """Connector contract: what a pull adapter implements, as docs/sources.md describes it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from functions.engine.function import Unreachable
+from functions.normalize.columns import Documents
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
 
@@ -43,7 +44,7 @@ class Page:
     next period, because its source pushes.
     """
 
-    documents: Sequence[Document]
+    documents: Documents  # a table where the source is columnar
     position: Any
     notes: tuple[str, ...] = ()
     refused: int = 0

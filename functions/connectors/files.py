@@ -143,7 +143,7 @@ class WatchedFolder:
             for read, chunk in self._progress.chunks_after(path, stamp, taken):
                 if read == 1:
                     self._check(chunk)
-                yield _page(chunk, FilePosition(path.name, stamp, read, at.done))
+                yield _page(path.name, chunk, FilePosition(path.name, stamp, read, at.done))
         except FileUnreadable as error:
             why = bounded(str(error))
             if not self._options.dry:
@@ -159,7 +159,7 @@ class WatchedFolder:
 
     def _check(self, chunk: Chunk) -> None:
         """Raise FileUnreadable for a file in which no record can have a time."""
-        keys = set().union(*chunk.documents)
+        keys = chunk.fields
         fields = self._options.time.fields
         if keys and not any(f in keys or f.split(".")[0].split("[")[0] in keys for f in fields):
             raise FileUnreadable(
@@ -182,7 +182,7 @@ class FileConnector:
         if taken == AT_END:
             return
         for read, chunk in self._progress.chunks_after(self._path, stamp, taken):
-            yield _page(chunk, FilePosition(str(self._path), stamp, read))
+            yield _page(self._path.name, chunk, FilePosition(str(self._path), stamp, read))
         end = FilePosition(str(self._path), stamp, AT_END)
         yield Page((), msgspec.to_builtins(end), final=True)
 
@@ -190,8 +190,12 @@ class FileConnector:
         """Do nothing: no file stays open between calls."""
 
 
-def _page(chunk: Chunk, position: FilePosition) -> Page:
-    return Page(chunk.documents, msgspec.to_builtins(position), chunk.notes, chunk.refused)
+def _page(name: str, chunk: Chunk, position: FilePosition) -> Page:
+    notes = (f"{name}: {chunk.refused} records left out, such as {chunk.why}",)
+    return Page(
+        chunk.documents, msgspec.to_builtins(position), notes if chunk.refused else (),
+        chunk.refused,
+    )  # fmt: skip
 
 
 def _stamp(path: Path) -> str:

@@ -10,21 +10,22 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
+import numpy as np
 import psutil
 import pyarrow as pa
 
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
+from functions.normalize import cpu_modes
+from functions.normalize.counters import MAX_GAP_S, growth, rate
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
-from storage.model.metrics import METRICS
+from storage.model.metrics import METRICS, Metric
 from storage.model.names import check_name
-from storage.model.profiles import profile_of
 from storage.model.schema import table
 
 __all__ = ["HostCounters", "HostReading", "JavaScan", "host", "host_batch", "read_host", "sample"]
 
 CURSOR_VERSION = 1
-MAX_CURSOR_AGE_S = 600.0
 FIRST_STEP_S = 0.5
 SCAN_PAUSE_S = 9.5  # two runs of 5 s less the jitter of runs: a scan costs more than all the rest
 BOOT_TOLERANCE_S = 5.0  # boot time is now minus uptime in whole seconds, and NTP adjusts now
@@ -89,9 +90,7 @@ def host_batch(
     values = sample(last, reading)
     rows = {"metrics": _row("metrics", server=server, ts=now, source="host", **values)}
     if fresh:
-        rows["server_facts"] = _row(
-            "server_facts", server=server, ts=now, profile=profile_of(server), cores=reading.cores
-        )
+        rows["server_facts"] = _row("server_facts", server=server, ts=now, cores=reading.cores)
     return Batch(rows, _encode_cursor(_with_java(last, reading.counters, values["java_cpu_pct"])))
 
 
@@ -100,29 +99,26 @@ def sample(before: HostCounters, after: HostReading) -> dict[str, float | None]:
     counters = after.counters
     values = {
         **after.gauges,
-        **cpu_shares(before.cpu_s, counters.cpu_s),
+        **cpu_shares(before.cpu_s, counters.cpu_s, counters.at - before.at),
         "java_cpu_pct": java_share(before.java, counters.java, after.cores),
         **traffic(before, counters),
     }
-    return {m.name: _allowed(values.get(m.name), m.highest) for m in METRICS}
+    return {m.name: _allowed(m, values.get(m.name)) for m in METRICS}
 
 
-def cpu_shares(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float | None]:
-    """User, kernel, waiting and idle CPU in percent, from seconds by state."""
-    # Linux counts guest time in user time too; idle and iowait are known to step back a little.
-    states = [name for name in after if name in before and not name.startswith("guest")]
-    spent = {name: max(0.0, after[name] - before[name]) for name in states}
-    total = sum(spent.values())
+def cpu_shares(
+    before: Mapping[str, float], after: Mapping[str, float], seconds: float = FIRST_STEP_S
+) -> dict[str, float | None]:
+    """User, kernel, waiting and idle CPU in percent, from CPU seconds by mode.
 
-    def share(*parts: str) -> float | None:
-        known = [spent[part] for part in parts if part in spent]
-        return 100 * sum(known) / total if known and total > 0 else None
-
+    `seconds` lie between the two readings. None after a reset or a long gap (see `counters`).
+    """
+    modes = [mode for mode in after if mode in before]
+    grown = growth([[before[m] for m in modes]], [[after[m] for m in modes]], seconds)
+    shares = cpu_modes.cpu_shares(grown, modes)
     return {
-        "cpu_user_pct": share("user", "nice"),
-        "cpu_sys_pct": share("system", "irq", "softirq"),
-        "cpu_iowait_pct": share("iowait"),
-        "cpu_idle_pct": share("idle"),
+        metric: _known(shares[metric][0]) if metric in shares else None
+        for metric in cpu_modes.MODES_OF
     }
 
 
@@ -130,28 +126,30 @@ def java_share(before: JavaScan | None, after: JavaScan | None, cores: int | Non
     """CPU of the JVMs in percent of all cores; the last value between two scans."""
     if after is None:
         return before.used_pct if before else None
-    if before is None or not cores or after.at <= before.at:
+    if before is None or not cores:
         return None
     used = sum(
         max(0.0, cpu_s - before.cpu_s.get(process, 0.0))
         for process, cpu_s in after.cpu_s.items()
         if process in before.cpu_s or process in after.new
     )
-    return 100 * used / (after.at - before.at) / cores
+    per_second = _known(rate(0.0, used, after.at - before.at))
+    return None if per_second is None else 100 * per_second / cores
 
 
 def traffic(before: HostCounters, after: HostCounters) -> dict[str, float | None]:
-    """Megabytes per second in and out over the links that both readings know."""
-    span_s = after.at - before.at
+    """Megabytes per second in and out over the links that both readings know.
+
+    None after a reset or a long gap (see `counters`). A link that was reset counts anew both ways.
+    """
     links = [name for name in after.links if name in before.links]
-    moved = [
-        (now[0] - then[0], now[1] - then[1])
-        for now, then in ((after.links[name], before.links[name]) for name in links)
-    ]
-    reset = any(received < 0 or sent < 0 for received, sent in moved)
-    if span_s <= 0 or not moved or reset:
+    rates = rate(
+        [before.links[name] for name in links], [after.links[name] for name in links],
+        after.at - before.at,
+    )  # fmt: skip
+    if not links or np.isnan(rates).any():
         return {"net_in_mb_s": None, "net_out_mb_s": None}
-    received, sent = (sum(column) / 1e6 / span_s for column in zip(*moved, strict=True))
+    received, sent = (rates.sum(axis=0) / 1e6).tolist()
     return {"net_in_mb_s": received, "net_out_mb_s": sent}
 
 
@@ -270,7 +268,7 @@ def _two_readings(
 
 def _continues(before: HostCounters, after: HostCounters) -> bool:
     same_boot = abs(after.booted_at - before.booted_at) <= BOOT_TOLERANCE_S
-    return same_boot and 0 < after.at - before.at <= MAX_CURSOR_AGE_S
+    return same_boot and 0 < after.at - before.at <= MAX_GAP_S
 
 
 def _with_java(before: HostCounters, after: HostCounters, used_pct: float | None) -> HostCounters:
@@ -278,11 +276,16 @@ def _with_java(before: HostCounters, after: HostCounters, used_pct: float | None
     return replace(after, java=scan and replace(scan, used_pct=used_pct))
 
 
-def _allowed(value: float | None, highest: float | None) -> float | None:
-    """`value` without what rounding, or a clock tick more or less, puts above its range."""
-    if value is None or not math.isfinite(value) or value < 0:
+def _allowed(metric: Metric, value: float | None) -> float | None:
+    """`value` without what a clock tick more or less puts above its range; None if impossible."""
+    if value is None or not math.isfinite(value):
         return None
-    return value if highest is None else min(value, highest)
+    highest = metric.bounds[1]
+    return None if metric.refusal(min(value, highest)) else min(value, highest)
+
+
+def _known(value: Any) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _row(name: str, **values: Any) -> pa.Table:

@@ -25,11 +25,11 @@ from functions.engine.triggers import Every
 from functions.normalize.counters import CounterRates, State
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
-from functions.normalize.reject_log import RejectLog
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import METRICS, Metric
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
@@ -60,7 +60,7 @@ class ReadBatch:
 
     rows: list[pa.Table] = field(default_factory=list)
     facts: list[pa.Table] = field(default_factory=list)
-    refusals: RejectLog = field(default_factory=RejectLog)
+    rejects: RejectLog = field(default_factory=RejectLog)
     notes: list[str] = field(default_factory=list)
     documents: int = 0
     moved: bool = False
@@ -142,8 +142,8 @@ class IncrementalRead:
         rows = {"metrics": _concat(collected.rows), "server_facts": _concat(collected.facts)}
         return Batch(
             rows, self._cursor() if collected.moved or rows["metrics"].num_rows else None,
-            more=collected.more or collected.again, refused=collected.refusals.count,
-            reasons=(*dict.fromkeys(collected.notes), *collected.refusals.words()),
+            more=collected.more or collected.again, refused=collected.rejects.count,
+            reasons=(*dict.fromkeys(collected.notes), *collected.rejects.sentences()),
         )  # fmt: skip
 
     def _fetch(self, collected: ReadBatch, now: datetime) -> None:
@@ -171,14 +171,14 @@ class IncrementalRead:
     def _add_page(self, page: Page, collected: ReadBatch) -> None:
         collected.documents += len(page.documents)
         collected.moved |= page.position != self._position or bool(page.documents or page.refused)
-        collected.refusals.count += page.refused
+        collected.rejects.count += page.refused
         collected.notes += page.notes
         collected.again |= page.again
         newest = self._marks[-1].newest_us
         self._position, self._after_final_page = page.position, page.final
         if page.documents:
             mapped = self._mapper.map(page.documents)
-            collected.refusals.add_all(mapped.refusals)
+            collected.rejects.merge(mapped.rejects)
             collected.facts.append(mapped.facts)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())

@@ -1,4 +1,4 @@
-"""Bodies as they come, compressed or not: unpacked, and never to more than is allowed."""
+"""Decompression of request bodies: gzip and snappy, up to a fixed size."""
 
 import zlib
 
@@ -9,20 +9,23 @@ from functions.ingest.rejection import PushRejected
 __all__ = ["MAX_BODY_BYTES", "decompress"]
 
 MAX_BODY_BYTES = 32 << 20
-GZIP = 31  # zlib's word for: with a gzip head
+GZIP = 31  # zlib: 15 bits of window, plus 16 for a gzip header
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
-    """The body without its compression. Raises PushRejected."""
+    """Return the body without its compression (`gzip`, `snappy`, or any other for none).
+
+    Raises PushRejected: 400 for a damaged body, 413 for more than MAX_BODY_BYTES.
+    """
     if encoding == "gzip":
-        body = _gunzipped(body)
+        body = _gunzip(body)
     elif encoding == "snappy":
-        body = _unsnapped(body)
+        body = _unsnap(body)
     _check_size(len(body))
     return body
 
 
-def _gunzipped(body: bytes) -> bytes:
+def _gunzip(body: bytes) -> bytes:
     parts, size = [], 0
     try:
         while body:
@@ -31,43 +34,41 @@ def _gunzipped(body: bytes) -> bytes:
             size += len(parts[-1])
             _check_size(size)
             if not member.eof:
-                raise PushRejected(
-                    400, "the gzip body ends in the middle", "send the whole of it, with its end"
-                )
+                raise PushRejected(400, "the gzip body is truncated", "send the whole body")
             body = member.unused_data
     except zlib.error as error:
         raise PushRejected(
             400, f"the body is not gzip ({error})",
-            "leave Content-Encoding out, or compress it with gzip",
+            "leave out Content-Encoding, or compress the body with gzip",
         ) from error  # fmt: skip
     return b"".join(parts)
 
 
-def _unsnapped(body: bytes) -> bytes:
-    size = _length_told(body)
+def _unsnap(body: bytes) -> bytes:
+    size = _unpacked_length(body)
     _check_size(size)
     try:
         return bytes(pa.decompress(body, decompressed_size=size, codec="snappy", asbytes=True))
     except (pa.ArrowException, OSError) as error:
         raise PushRejected(
-            400, "the body is not a block of snappy",
-            "compress it in snappy's block format, not the framed one",
+            400, "the body is not a snappy block",
+            "compress it in the block format of snappy, not the framing format",
         ) from error  # fmt: skip
 
 
-def _length_told(body: bytes) -> int:
-    """The unpacked length with which a snappy block begins, 7 bits a byte, lowest first."""
+def _unpacked_length(body: bytes) -> int:
+    """The uncompressed length at the start of a snappy block: a varint, lowest 7 bits first."""
     size = 0
     for place, byte in enumerate(body[:5]):
         size |= (byte & 0x7F) << (7 * place)
         if byte < 0x80:
             return size
-    raise PushRejected(400, "the body is not a block of snappy", "compress it with snappy")
+    raise PushRejected(400, "the body is not a snappy block", "compress it with snappy")
 
 
 def _check_size(size: int) -> None:
     if size > MAX_BODY_BYTES:
         raise PushRejected(
-            413, f"the body is larger than {MAX_BODY_BYTES >> 20} MiB when it is unpacked",
+            413, f"the uncompressed body is larger than {MAX_BODY_BYTES >> 20} MiB",
             "send it in parts",
         )  # fmt: skip

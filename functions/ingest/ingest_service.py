@@ -1,4 +1,4 @@
-"""Where pushed rows come in: read, judged and written down, and only then answered with a 2xx."""
+"""Ingest service: validates pushed samples and makes them durable before the 2xx response."""
 
 import logging
 import threading
@@ -13,11 +13,16 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from functions.ingest import json_records as feed
+from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
+from functions.ingest.rejection import (
+    PushRejected,
+    UnclaimedReasons,
+    main_reason,
+    reason_records,
+)
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.server_facts import ServerFacts
@@ -30,23 +35,24 @@ from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
+from storage.model.reject_log import RejectLog
 from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
 
 log = logging.getLogger(__name__)
 
-# Telegraf sends what it gathered at one time in batches right behind each other; Prometheus fills
-# a batch for up to 5 s.
+# How long samples wait for others of the same timestamp. Telegraf sends the batches of one
+# interval in a row; Prometheus fills a batch for up to 5 s.
 HOLD_S = {"influx": 1.0, "remote_write": 5.0}
 
-Answer = tuple[int, bytes]
-# Rows by table, and what was refused beside them.
-_Batch = tuple[dict[str, pa.Table], RejectReasons]
+Reply = tuple[int, bytes]  # HTTP status and body
+# Rows by table, and what was refused of the same request.
+_Batch = tuple[dict[str, pa.Table], RejectLog]
 
 
 class IngestService:
-    """Takes requests of all kinds; may be asked by several threads."""
+    """Handles pushes of all kinds; safe to call from several threads."""
 
     def __init__(
         self,
@@ -59,89 +65,91 @@ class IngestService:
         names = [metric.name for metric in self._metrics]
         self._lines = TelegrafReader(names)
         self._facts = ServerFacts()
-        self._together: GroupCommit[_Batch] = GroupCommit(self._write)
+        self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
-        self.held = {
+        self.buffers = {
             source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
             for source, seconds in hold_s.items()
         }
-        self._kinds: Mapping[str, Callable[[Push], Answer]] = {
+        self._kinds: Mapping[str, Callable[[Push], Reply]] = {
             "records": self._take_records, "lines": self._take_lines,
             "remote_write": self._take_series,
         }  # fmt: skip
 
-    def answer(self, question: bytes) -> Answer:
-        """Status and body for a push."""
+    def handle(self, request: bytes) -> Reply:
+        """Handle one packed `Push`; return the HTTP status and the body of the response."""
         began, kind = time.perf_counter(), "push"
         try:
-            push = Push.unpacked(question)
+            push = Push.unpacked(request)
             kind = push.kind
             status, body = self._kinds[kind](push)
             log.debug(
-                "%s: %d after %.1f ms, %d bytes, answered %.500s",
+                "%s: %d after %.1f ms, %d bytes, response %.500s",
                 kind, status, 1000 * (time.perf_counter() - began), len(push.body), body,
             )  # fmt: skip
             return status, body
         except InvalidJson as error:
             log.debug("%s refused, 400: %s", kind, error)
             return 400, rejection_json(400, f"the push cannot be read: {error}")
-        except PushRejected as no:
-            log.debug("%s refused, %d: %s; %s", kind, no.status, no.message, no.remedy)
-            return no.status, rejection_json(no.status, no.message, no.remedy)
+        except PushRejected as error:
+            log.debug("%s refused, %d: %s; %s", kind, error.status, error.message, error.remedy)
+            return error.status, rejection_json(error.status, error.message, error.remedy)
         except segment.SegmentNotWritten as error:
-            log.debug("%s not taken: %s", kind, error)
+            log.debug("%s not accepted: %s", kind, error)
             return 503, rejection_json(503, error.message, error.remedy or "")
 
     def recover(self) -> None:
-        """Take up what an earlier process had taken and not finished."""
-        self.held["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.held["remote_write"].recover(_series_of)
+        """Read back requests that an earlier process accepted but did not write to a segment."""
+        self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
+        self.buffers["remote_write"].recover(_series_of)
 
-    def _take_records(self, push: Push) -> Answer:
-        unit = _choice(push, "time", "s", feed.UNITS)
-        sent = feed.read_records(decompress(push.body, push.encoding))
-        taken = feed.validate_records(sent, self._metrics, self._clock(), unit, "feed")
-        told: dict[str, Any] = {
-            "accepted": taken.rows.num_rows, "refused": taken.refused,
-            "values_refused": taken.values_refused, "reasons": taken.reasons.told(),
-            "fields_ignored": taken.ignored[:20],
+    def _take_records(self, push: Push) -> Reply:
+        unit = _choice(push, "time", "s", json_records.UNITS)
+        sent = json_records.read_records(decompress(push.body, push.encoding))
+        result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
+        payload: dict[str, Any] = {
+            "accepted": result.rows.num_rows, "refused": result.refused,
+            "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
+            "fields_ignored": result.ignored[:20],
         }  # fmt: skip
-        if sent and not taken.rows.num_rows:
-            self._unclaimed.add(taken.reasons)
+        if sent and not result.rows.num_rows:
+            self._unclaimed.add(result.reasons)
             return 422, rejection_json(
-                422, "no record could be used", taken.reasons.first(), **told
+                422, "no record could be used", main_reason(result.reasons), **payload
             )
-        if taken.rows.num_rows:
-            news = self._facts.news(taken.facts)
-            self._together.put(({"metrics": taken.rows} | news, taken.reasons))
-            self._facts.remember(taken.facts)
-        return 200, msgspec.json.encode(told)
+        if result.rows.num_rows:
+            facts = self._facts.changed(result.facts)
+            self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
+            self._facts.remember(result.facts)
+        return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:
-        now, refused = self._clock(), RejectReasons()
-        log.debug("%d requests of records are written together", len(batches))
+        now, refused = self._clock(), RejectLog()
+        log.debug("group commit of %d requests of records", len(batches))
         for _, reasons in batches:
             refused.merge(reasons)
         refused.merge(self._unclaimed.take())
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
             if blocks:
-                told = segment.Provenance(name, "feed", now)
+                provenance = segment.Provenance(name, "feed", now)
                 if name == "metrics":
-                    told = replace(told, refused=refused.count, reasons=refused.words())
-                segment.write(self._folders, pa.concat_tables(blocks), told)
+                    provenance = replace(
+                        provenance, refused=refused.count, reasons=refused.sentences()
+                    )
+                segment.write(self._folders, pa.concat_tables(blocks), provenance)
 
-    def _take_lines(self, push: Push) -> Answer:
+    def _take_lines(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
         read = self._read_lines(entry)
         if read.lines and not read.used and not read.reasons:
             raise PushRejected(
-                422, f"none of {read.lines} lines tells one of our metrics",
+                422, f"none of {read.lines} lines has one of our metrics",
                 f"send Telegraf's {', '.join(INPUTS)}, or fields named as in 'hoursight schema "
                 "metrics', with the tag 'host'",
             )  # fmt: skip
         if read.readings:
-            self.held["influx"].take(entry, read.readings, read.reasons)
+            self.buffers["influx"].take(entry, read.readings, read.reasons)
         return _partial_write(read.reasons, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry) -> TelegrafResult:
@@ -155,26 +163,26 @@ class IngestService:
             ) from error
         return self._lines.read(text, precision, entry.received_at)
 
-    def _take_series(self, push: Push) -> Answer:
+    def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
-        reasons = RejectReasons()
+        reasons = RejectLog()
         readings = _series_of(entry, reasons)
         if readings:
-            self.held["remote_write"].take(entry, readings, reasons)
+            self.buffers["remote_write"].take(entry, readings, reasons)
         return _partial_write(reasons, "samples")
 
 
 @contextmanager
 def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iterator[None]:
-    """Answer pushes at the socket of the data folder while the context lasts."""
-    intake, stop = IngestService(folders, hold_s=hold_s), threading.Event()
-    intake.recover()
+    """Serve pushes at the socket of the data folder while the context lasts."""
+    service, stop = IngestService(folders, hold_s=hold_s), threading.Event()
+    service.recover()
     threads = [
-        SupervisedThread(source, partial(held.keep_going, stop), stop).start()
-        for source, held in intake.held.items()
+        SupervisedThread(source, partial(buffer.run_loop, stop), stop).start()
+        for source, buffer in service.buffers.items()
     ]
     try:
-        with serve_rpc(folders.push_socket, intake.answer, MAX_PUSH_BYTES):
+        with serve_rpc(folders.push_socket, service.handle, MAX_PUSH_BYTES):
             yield
     finally:
         stop.set()
@@ -182,7 +190,7 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
             thread.join()
 
 
-def _series_of(entry: WalEntry, reasons: RejectReasons | None = None) -> PartialSamples:
+def _series_of(entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
     body = decompress(entry.push.body, entry.push.encoding)
     return read_series(body, entry.received_at, reasons)
 
@@ -196,8 +204,8 @@ def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> st
     return given
 
 
-def _partial_write(reasons: RejectReasons, what: str) -> Answer:
+def _partial_write(reasons: RejectLog, what: str) -> Reply:
     if not reasons:
         return 204, b""
     message = f"partial write: {reasons.count} {what} were refused, the others were taken"
-    return 400, rejection_json(400, message, reasons.first(), reasons=reasons.told())
+    return 400, rejection_json(400, message, main_reason(reasons), reasons=reason_records(reasons))

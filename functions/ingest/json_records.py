@@ -1,4 +1,4 @@
-"""Records pushed as JSON: flat, under our own names or those of the stock mapping."""
+"""JSON records: flat objects, with our own field names or those of the stock mapping."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -9,17 +9,18 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from functions.ingest.row_assembly import as_floats
 from functions.ingest.server_facts import ServerFact
 from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
-from functions.normalize.timestamps import MISSING, micros
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from storage.inbox.validation import MAX_FUTURE
 from storage.ipc.decoding import InvalidJson, decode_json
-from storage.model.metrics import Metric
+from storage.model.metrics import Metric, impossible
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_records"]
@@ -27,8 +28,7 @@ __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_re
 MAX_RECORDS = 10_000
 MAX_FUTURE_S = MAX_FUTURE.total_seconds()
 MAX_CORES = 65_536
-LARGEST = 3.4e38  # of a 32-bit float
-# What epoch times may count in, and what the mapping calls that.
+# Units of epoch times as a push names them, and as a mapping does.
 UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
 ISO = Time(field="timestamp")
 _FLAT = read_mapping({})
@@ -40,10 +40,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 class RecordsResult(msgspec.Struct):
-    """What became of some records: `rows` of the table metrics, and what was left out."""
+    """Validated records: rows of `metrics`, facts of servers, and what was refused.
+
+    `refused` counts records, `values_refused` values of records that were kept.
+    """
 
     rows: pa.Table
-    reasons: RejectReasons
+    reasons: RejectLog
     refused: int = 0
     values_refused: int = 0
     ignored: tuple[str, ...] = ()
@@ -51,12 +54,12 @@ class RecordsResult(msgspec.Struct):
 
 
 def read_records(body: bytes) -> list[Any]:
-    """The records of a JSON body. Raises PushRejected."""
+    """Decode a JSON body: a list, or an object with `records`. Raises PushRejected (422, 413)."""
     try:
         sent = decode_json(body)
     except InvalidJson as error:
         raise PushRejected(
-            422, f"the body is no JSON ({error})", "send a list of records as JSON"
+            422, f"the body is not JSON ({error})", "send a list of records as JSON"
         ) from error
     records = sent.get("records") if isinstance(sent, dict) else sent
     if not isinstance(records, list):
@@ -73,12 +76,12 @@ def read_records(body: bytes) -> list[Any]:
 def validate_records(
     records: Sequence[Any], metrics: Sequence[Metric], now: datetime, unit: str, source: str
 ) -> RecordsResult:
-    """Judge records and turn what is good into rows; epoch times count in one of UNITS."""
-    judged = _RecordValidation(records)
-    servers, times = judged.servers(), judged.times(now, UNITS[unit])
-    values = {m.name: judged.metric(m) for m in metrics}
-    judged.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
-    good = np.flatnonzero(judged.good)
+    """Validate decoded records; `unit` is the unit of epoch times, a key of UNITS."""
+    validation = _RecordValidation(records)
+    servers, times = validation.servers(), validation.times(now, UNITS[unit])
+    values = {m.name: validation.metric(m) for m in metrics}
+    validation.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
+    good = np.flatnonzero(validation.good)
     rows = {
         "server": pa.array([servers[i] for i in good.tolist()], pa.string()),
         "ts": pa.array(times[good], TIMESTAMP),
@@ -86,35 +89,35 @@ def validate_records(
         "source": pa.array([source] * len(good), pa.string()),
     }
     return RecordsResult(
-        pa.table(rows), judged.reasons, len(records) - len(good), judged.values_refused,
-        judged.strangers(metrics), judged.facts(servers, times),
+        pa.table(rows), validation.reasons, len(records) - len(good), validation.values_refused,
+        validation.unknown_fields(metrics), validation.facts(servers, times),
     )  # fmt: skip
 
 
 class _RecordValidation:
-    """The records that are objects, which of them are still good, and why others are not."""
+    """The records that are objects, a mask of those still valid, and a log of the others."""
 
     def __init__(self, records: Sequence[Any]) -> None:
-        self.reasons = RejectReasons()
+        self.reasons = RejectLog()
         self.values_refused = 0
         self.records = [record for record in records if isinstance(record, dict)]
         if len(self.records) < len(records):
             example = next(record for record in records if not isinstance(record, dict))
             lost = len(records) - len(self.records)
-            self.reasons.add("a record is no JSON object", example, lost)
+            self.reasons.add("a record is not a JSON object", example, lost)
         self.good: Mask = np.ones(len(self.records), bool)
         self._columns = DocumentColumns(self.records)
         self._names = set().union(*self.records)
 
     def drop(self, mask: Mask, reason: str) -> None:
-        """Refuse whole records."""
+        """Refuse the records in `mask` that are still valid."""
         lost = np.flatnonzero(mask & self.good)
         if lost.size:
             self.reasons.add(reason, self.records[lost[0]], int(lost.size))
             self.good[lost] = False
 
     def servers(self) -> Column:
-        """The name of each record's server; records without one are refused."""
+        """The server of each record; records without a valid name are refused."""
         values = self._first(_FLAT.server.fields)
         self.drop(
             np.array([v is None for v in values], bool),
@@ -126,23 +129,23 @@ class _RecordValidation:
         return names
 
     def times(self, now: datetime, epoch: str) -> Micros:
-        """Microseconds since 1970; records without a time, or with one to come, are refused."""
+        """Microseconds since 1970; records without a time or with a future one are refused."""
         assert _FLAT.time is not None
         values = self._first((*_FLAT.time.fields, "@timestamp"))
         self.drop(
             np.array([v is None for v in values], bool),
             "no time: send 'timestamp' as ISO 8601 with a zone, or as epoch seconds",
         )
-        moments = self._moments(values, epoch)
+        times = self._timestamps(values, epoch)
         limit = int((now.timestamp() + MAX_FUTURE_S) * 1e6)
         self.drop(
-            moments > limit,
+            times > limit,
             "the time lies more than 5 minutes in the future: check the sender's clock",
         )
-        return moments
+        return times
 
     def metric(self, metric: Metric) -> Floats:
-        """Its values, NaN where there is none that can be kept."""
+        """The values of a metric [n], NaN where a record has none or a refused one."""
         known = _FLAT.entries.get(metric.name, ())
         names = [name for entry in known for name in entry.fields] or [metric.name]
 
@@ -150,15 +153,14 @@ class _RecordValidation:
             self._refuse_value(f"{metric.name}: not a number", place)
 
         values = floats(self._first(names), refuse, percent=metric.unit == "%")
-        highest = LARGEST if metric.highest is None else metric.highest
-        wrong = (values < metric.lowest) | (values > highest)
+        wrong = impossible(metric, values)
         why = f"{metric.name}: outside {metric.valid_range} {metric.unit}".rstrip()
         for place in np.flatnonzero(wrong).tolist():
             self._refuse_value(why, place)
         return np.where(wrong, np.nan, values)
 
     def facts(self, servers: Column, times: Micros) -> dict[str, ServerFact]:
-        """What good records say of their servers beside metrics; the last word counts."""
+        """Profile, site and cores that valid records state, by server; the last record wins."""
         if self._names.isdisjoint(_FACTS):
             return {}
         columns = {
@@ -166,40 +168,40 @@ class _RecordValidation:
             "site": self._names_in("site", _FLAT.site.fields),
             "cores": self._first(_FLAT.cores.fields),
         }  # fmt: skip
-        found = {}
+        facts = {}
         for place in np.flatnonzero(self.good).tolist():
-            told = (columns["profile"][place], columns["site"][place])
-            fact = ServerFact(int(times[place]), *told, _count(columns["cores"][place]))
-            if any(fact.told):
-                found[servers[place]] = fact
-        return found
+            stated = (columns["profile"][place], columns["site"][place])
+            fact = ServerFact(int(times[place]), *stated, _count(columns["cores"][place]))
+            if any(fact.stated):
+                facts[servers[place]] = fact
+        return facts
 
-    def strangers(self, metrics: Sequence[Metric]) -> tuple[str, ...]:
-        """The fields that nobody asked for."""
+    def unknown_fields(self, metrics: Sequence[Metric]) -> tuple[str, ...]:
+        """The names of fields that are not read, sorted."""
         return tuple(sorted(self._names - _KNOWN - {m.name for m in metrics}))
 
-    def _moments(self, values: Column, epoch: str) -> Micros:
-        """ISO 8601 where it is text, epoch times where it is numbers."""
+    def _timestamps(self, values: Column, epoch: str) -> Micros:
+        """Microseconds since 1970: of ISO 8601 for text, of epoch times for numbers."""
 
-        def refuse(place: int, _: Any, what: str, __: str) -> None:
+        def refuse(place: int, _: Any, error: InvalidTimestamp) -> None:
             mask = np.zeros(len(values), bool)
             mask[place] = True
-            self.drop(mask, f"the time {what}: {_TIME_REMEDY}")
+            self.drop(mask, f"the time {error.message}: {_TIME_REMEDY}")
 
-        texts = [isinstance(v, str) for v in values]
-        if all(texts):
+        is_text = [isinstance(v, str) for v in values]
+        if all(is_text):
             return micros(values, ISO, refuse)
         numbers = micros(
-            [None if text else v for v, text in zip(values, texts, strict=True)],
+            [None if text else v for v, text in zip(values, is_text, strict=True)],
             Time(field="timestamp", format=epoch), refuse,
         )  # fmt: skip
-        if not any(texts):
+        if not any(is_text):
             return numbers
-        written = [v if text else None for v, text in zip(values, texts, strict=True)]
+        written = [v if text else None for v, text in zip(values, is_text, strict=True)]
         return np.where(numbers == MISSING, micros(written, ISO, refuse), numbers)
 
     def _names_in(self, what: str, fields: Iterable[str]) -> Column:
-        """The names of sites or profiles; an invalid one is refused, and its record goes on."""
+        """The names of sites or profiles; an invalid one is refused, and its record is kept."""
         values = self._first(fields)
         names = [trimmed(v) for v in values]
         for place, (name, value) in enumerate(zip(names, values, strict=True)):

@@ -25,7 +25,7 @@ PRECISIONS = {
     "m": 60_000_000_000, "h": 3_600_000_000_000,
 }  # fmt: skip
 
-# A backslash takes the character after it along; what it means there is seen when it is unescaped.
+# A backslash and the character after it belong together; _unescaped says what they mean.
 _FIELD = r'(?:\\.|[^=,\\ ])+=(?:"(?:\\.|[^"\\])*"|[^," ]+)'
 _LINE = re.compile(rf"((?:\\.|[^ \\])+) +({_FIELD}(?:,{_FIELD})*)(?: +(-?\d+))? *", re.DOTALL)
 _HEAD = re.compile(r"(?:\\.|[^ \\])+", re.DOTALL)
@@ -41,11 +41,11 @@ _LAST_OF_FLOAT = frozenset("0123456789.")
 
 
 class MalformedLine(HoursightError, ValueError):
-    """A line that is none; the message says what it should have been."""
+    """A line that does not follow the protocol; the message says what was expected."""
 
 
 class LinePoint(NamedTuple):
-    """A line, read; its time [as the precision has it] is None where the line has none."""
+    """A parsed line; `time` is in the unit of the precision, None where the line has none."""
 
     measurement: str
     tags: dict[str, str]
@@ -54,7 +54,7 @@ class LinePoint(NamedTuple):
 
 
 def parts(text: str) -> Iterator[str]:
-    """The lines of a body without comments and empty ones; a string may hold line feeds."""
+    """The lines of a body, without comments and empty ones; a string may hold line feeds."""
     lines = iter(text.split("\n"))
     for line in lines:
         if '"' in line:
@@ -69,13 +69,13 @@ def parts(text: str) -> Iterator[str]:
 
 
 def split(line: str) -> tuple[str, str, str | None]:
-    """Series, fields and time of a line, as they stand there. Raises MalformedLine."""
+    """Split a line into series, fields and time, unparsed. Raises MalformedLine."""
     if "\\" not in line and '"' not in line:
-        found = line.split(" ")
-        if len(found) == 3:
-            return found[0], found[1], found[2]
-        if len(found) == 2:
-            return found[0], found[1], None
+        parts = line.split(" ")
+        if len(parts) == 3:
+            return parts[0], parts[1], parts[2]
+        if len(parts) == 2:
+            return parts[0], parts[1], None
     whole = _LINE.fullmatch(line)
     if whole is None:
         raise MalformedLine(
@@ -86,7 +86,7 @@ def split(line: str) -> tuple[str, str, str | None]:
 
 
 def series(text: str) -> tuple[str, dict[str, str]]:
-    """Measurement and tags of a series. Raises MalformedLine."""
+    """Parse the measurement and the tags of a series. Raises MalformedLine."""
     if "\\" not in text:
         name, *pairs = text.split(",")
         tags = dict(_plain_tag(pair) for pair in pairs)
@@ -99,18 +99,18 @@ def series(text: str) -> tuple[str, dict[str, str]]:
 
 
 def fields(text: str) -> list[tuple[str, str]]:
-    """Names and values of fields; values as they stand there. Raises MalformedLine."""
+    """Parse the names of fields; their values stay text. Raises MalformedLine."""
     if '"' in text or "\\" in text:
         return [(_unescaped(name), value) for name, value in _ONE_FIELD.findall(text)]
-    found = [(pair[0], pair[2]) for pair in [p.partition("=") for p in text.split(",")]]
-    for name, value in found:
+    pairs = [(pair[0], pair[2]) for pair in [p.partition("=") for p in text.split(",")]]
+    for name, value in pairs:
         if not name or not value:
-            raise MalformedLine(f"{name or value!r} is no field: write name=value")
-    return found
+            raise MalformedLine(f"{name or value!r} is not a field (expected name=value)")
+    return pairs
 
 
 def number(text: str) -> float | None:
-    """A field's value as a number; None for texts and booleans. Raises MalformedLine."""
+    """The value of a field as a number; None for text and booleans. Raises MalformedLine."""
     try:
         if text[-1] in _LAST_OF_FLOAT and "_" not in text:
             return float(text)
@@ -121,17 +121,17 @@ def number(text: str) -> float | None:
 
 
 def time_of(text: str) -> int:
-    """The time of a line. Raises MalformedLine."""
+    """The time of a line as a number. Raises MalformedLine."""
     try:
         if "_" not in text:
             return int(text)
     except ValueError:
         pass
-    raise MalformedLine(f"{text!r} is no time: write whole numbers")
+    raise MalformedLine(f"{text!r} is not a time (expected a whole number)")
 
 
 def points(text: str) -> Iterator[LinePoint]:
-    """All lines of a body, read in full. Raises MalformedLine."""
+    """Parse all lines of a body. Raises MalformedLine."""
     for line in parts(text):
         head, body, time = split(line)
         measurement, tags = series(head)
@@ -151,21 +151,21 @@ def _value(text: str) -> float | int | bool | str:
             return float(text)
         except ValueError:
             pass
-    raise MalformedLine(f'{text!r} is no value: write 1.5, 2i, 3u, true or "text"')
+    raise MalformedLine(f'{text!r} is not a value (expected 1.5, 2i, 3u, true or "text")')
 
 
 def _plain_tag(pair: str) -> tuple[str, str]:
     name, _, value = pair.partition("=")
     if not name or not value or "=" in value:
-        raise MalformedLine(f"{pair!r} is no tag: write name=value")
+        raise MalformedLine(f"{pair!r} is not a tag (expected name=value)")
     return name, value
 
 
 def _escaped_tag(pair: str) -> tuple[str, str]:
-    found = _TAG.fullmatch(pair)
-    if found is None:
-        raise MalformedLine(f"{pair!r} is no tag: write name=value")
-    return _unescaped(found[1]), _unescaped(found[2])
+    match = _TAG.fullmatch(pair)
+    if match is None:
+        raise MalformedLine(f"{pair!r} is not a tag (expected name=value)")
+    return _unescaped(match[1]), _unescaped(match[2])
 
 
 def _unescaped(text: str) -> str:
@@ -173,7 +173,7 @@ def _unescaped(text: str) -> str:
 
 
 def _ends_in_string(line: str) -> bool:
-    """Whether a string is open at the end of a line; only a field's value begins one."""
+    """Return True if a string is still open at the end of a line; only a field may have one."""
     head = _HEAD.match(line)
     inside, at = False, head.end() if head else 0
     while at < len(line):

@@ -1,7 +1,6 @@
-"""What the series of Prometheus's node_exporter tell of a server.
+"""Series of Prometheus's node_exporter to samples of a server.
 
-`add_series` takes series that are decoded already, wherever they come from; `assembly` makes rows
-of what it has gathered.
+`add_series` takes decoded series, pushed or queried; `row_assembly` makes rows of the samples.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -42,7 +41,7 @@ def _link(kind: str) -> Callable[[Labels], Part | None]:
 
 
 def _connections(labels: Labels) -> Part | None:
-    # Which end waits is not told.
+    # The series does not say which end waits.
     return ("back_close_wait", "") if labels.get("state") == "close_wait" else None
 
 
@@ -63,7 +62,7 @@ SERIES: Mapping[str, Callable[[Labels], Part | None]] = {
     "node_tcp_connection_states": _connections,
 }
 
-# The series that are asked for; all others tell nothing that we keep.
+# All other series are left out.
 NAMES = tuple(SERIES)
 
 
@@ -71,27 +70,27 @@ def add_series(
     readings: PartialSamples,
     name: str,
     labels: Labels,
-    moments: Iterable[int],
+    timestamps: Iterable[int],
     values: Iterable[float],
 ) -> bool:
-    """Add one series, whose `moments` are microseconds since 1970; whether it is for us.
+    """Add one series with `timestamps` in microseconds since 1970; return False if it is not used.
 
-    NaN, with which Prometheus marks the end of a series, tells nothing.
+    NaN is left out: Prometheus marks the end of a series with it.
     """
     find = SERIES.get(name)
     server = trimmed(server_of(labels.get("instance", "")))
     part = find(labels) if find and server else None
     if part is None or server is None:
         return False
-    known = [(m, v) for m, v in zip(moments, values, strict=True) if v == v]
+    known = [(m, v) for m, v in zip(timestamps, values, strict=True) if v == v]
     if known:
         mine = readings.column(server, part)
-        mine[0].extend(moment for moment, _ in known)
+        mine[0].extend(ts for ts, _ in known)
         mine[1].extend(value for _, value in known)
     return True
 
 
 def server_of(instance: str) -> str:
-    """The host of `host:port`."""
+    """Return the host of `host:port`."""
     host, colon, port = instance.rpartition(":")
     return host.strip("[]") if colon and port.isdigit() and host[-1:] != ":" else instance

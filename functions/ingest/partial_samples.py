@@ -1,17 +1,17 @@
-"""Readings that come in pieces: what several lines, series or requests tell of one moment."""
+"""Partial samples: values of one timestamp that come in several lines, series or requests."""
 
 from collections.abc import Mapping
 
 __all__ = ["COUNTERS", "GAUGES", "Column", "Part", "PartialSamples"]
 
-# What a piece is for and, where there are several of a kind, which: ("net_in_bytes", "eth0"). What
-# it is for is one of our metrics, or one of these, from which metrics are worked out.
+# Kind of a value and, where a server has several of the kind, the item: ("net_in_bytes", "eth0"). A
+# kind is one of our metrics, or one of these, from which metrics are computed.
 Part = tuple[str, str]
 GAUGES: Mapping[str, str] = {
     "mem_total": "bytes",
     "mem_available": "bytes",
     "mem_available_pct": "% of all",
-    "mem_used_rough_pct": "%, cache counted as used; taken where nothing better is told",
+    "mem_used_rough_pct": "%, cache counted as used; used where nothing better is sent",
     "swap_total": "bytes",
     "swap_free": "bytes",
     "fs_size": "bytes of a volume",
@@ -34,7 +34,7 @@ Column = tuple[list[int], list[float]]
 
 
 class PartialSamples:
-    """Pieces by server and part; a piece that comes twice is there once, as it came last."""
+    """Values by server and part; of two for the same timestamp the last one counts."""
 
     def __init__(self) -> None:
         self.servers: dict[str, dict[Part, Column]] = {}
@@ -43,31 +43,31 @@ class PartialSamples:
         return bool(self.servers)
 
     def column(self, server: str, part: Part) -> Column:
-        """Where the pieces of a part go."""
+        """The column of a part, to append to."""
         parts = self.servers.setdefault(server, {})
         if part not in parts:
             parts[part] = ([], [])
         return parts[part]
 
-    def add(self, server: str, part: Part, moment: int, value: float) -> None:
-        """One piece."""
-        moments, values = self.column(server, part)
-        moments.append(moment)
+    def add(self, server: str, part: Part, ts: int, value: float) -> None:
+        """Add one value; `ts` is in microseconds since 1970."""
+        timestamps, values = self.column(server, part)
+        timestamps.append(ts)
         values.append(value)
 
     def merge(self, other: "PartialSamples") -> None:
-        """Take up all that another has."""
+        """Add all values of another."""
         for server, parts in other.servers.items():
             if server not in self.servers:
                 self.servers[server] = parts
                 continue
-            for part, (moments, values) in parts.items():
+            for part, (timestamps, values) in parts.items():
                 mine = self.column(server, part)
-                mine[0].extend(moments)
+                mine[0].extend(timestamps)
                 mine[1].extend(values)
 
     def drop_empty(self) -> None:
-        """Forget columns into which nothing went."""
+        """Remove columns without a value."""
         for server, parts in list(self.servers.items()):
             kept = {part: column for part, column in parts.items() if column[0]}
             if kept:
@@ -75,18 +75,18 @@ class PartialSamples:
             else:
                 del self.servers[server]
 
-    def moments(self) -> dict[str, set[int]]:
-        """The times of which something is told, by server."""
+    def timestamps(self) -> dict[str, set[int]]:
+        """The timestamps with a value, by server."""
         return {
-            server: set().union(*(moments for moments, _ in parts.values()))
+            server: set().union(*(timestamps for timestamps, _ in parts.values()))
             for server, parts in self.servers.items()
         }
 
-    def cut_out(self, moments: Mapping[str, set[int]]) -> "PartialSamples":
-        """Hand over what belongs to these moments, and keep the rest."""
+    def cut_out(self, timestamps: Mapping[str, set[int]]) -> "PartialSamples":
+        """Remove the values of these timestamps and return them."""
         taken = PartialSamples()
-        for server in self.servers.keys() & moments.keys():
-            wanted = moments[server]
+        for server in self.servers.keys() & timestamps.keys():
+            wanted = timestamps[server]
             for part, column in list(self.servers[server].items()):
                 if wanted.isdisjoint(column[0]):
                     continue
@@ -107,8 +107,8 @@ class PartialSamples:
 def _parted(column: Column, wanted: set[int]) -> tuple[Column, Column]:
     mine: Column = ([], [])
     rest: Column = ([], [])
-    for moment, value in zip(*column, strict=True):
-        into = mine if moment in wanted else rest
-        into[0].append(moment)
+    for ts, value in zip(*column, strict=True):
+        into = mine if ts in wanted else rest
+        into[0].append(ts)
         into[1].append(value)
     return mine, rest

@@ -1,19 +1,16 @@
-"""What is not taken, and why: whole requests, and single records, lines or values of one."""
+"""Rejected pushes, and how a response lists the reasons of what was refused."""
 
 import threading
 from typing import Any
 
 from storage.errors import HoursightError
-from storage.model.names import escaped
+from storage.model.reject_log import RejectLog
 
-__all__ = ["PushRejected", "RejectReasons", "UnclaimedReasons"]
-
-MAX_REASONS = 20
-MAX_EXAMPLE = 200
+__all__ = ["PushRejected", "UnclaimedReasons", "main_reason", "reason_records"]
 
 
 class PushRejected(HoursightError):
-    """A request of which nothing can be taken: an HTTP status, the cause and the remedy."""
+    """A request of which nothing is accepted: HTTP status, message and remedy."""
 
     remedy: str
 
@@ -22,77 +19,37 @@ class PushRejected(HoursightError):
         self.status = status
 
 
-class RejectReasons:
-    """Reasons with a count and one example each."""
+def reason_records(rejects: RejectLog) -> list[dict[str, Any]]:
+    """The reasons as a push's answer lists them: `reason`, `count`, `example`; frequent first."""
+    return [
+        {"reason": each.reason, "count": each.count, "example": each.example}
+        for each in rejects.ranked()
+    ]
 
-    def __init__(self) -> None:
-        self._found: dict[str, list[Any]] = {}
 
-    def add(self, reason: str, example: Any, count: int = 1) -> None:
-        """Note that something was refused."""
-        if reason in self._found:
-            self._found[reason][0] += count
-        else:
-            self._found[reason] = [count, example]
-
-    def __bool__(self) -> bool:
-        return bool(self._found)
-
-    def merge(self, other: "RejectReasons") -> None:
-        """Take in what another has."""
-        for reason, (count, example) in other._found.items():
-            self.add(reason, example, count)
-
-    @property
-    def count(self) -> int:
-        """How often something was refused."""
-        return sum(count for count, _ in self._found.values())
-
-    def words(self) -> tuple[str, ...]:
-        """A sentence for each, as the ledger keeps them."""
-        return tuple(
-            f"{told['reason']}, as {escaped(str(told['example']))} ({told['count']} times)"
-            for told in self.told()
-        )
-
-    def told(self) -> list[dict[str, Any]]:
-        """The commonest first."""
-        ordered = sorted(self._found.items(), key=lambda item: -item[1][0])
-        return [
-            {"reason": reason, "count": count, "example": _short(example)}
-            for reason, (count, example) in ordered[:MAX_REASONS]
-        ]
-
-    def first(self) -> str:
-        """The commonest in a sentence."""
-        told = self.told()[0]
-        return f"{told['reason']} (such as {told['example']!r})"
+def main_reason(rejects: RejectLog) -> str:
+    """The most frequent reason with its example, for an answer's remedy."""
+    first = rejects.ranked()[0]
+    return f"{first.reason} (such as {first.example!r})"
 
 
 class UnclaimedReasons:
-    """Reasons of requests that brought no row, until a segment can carry them.
+    """Reasons of requests without an accepted row, kept until a segment can carry them.
 
-    Safe to share between threads: each reason is taken once.
+    Safe to share between threads: each reason is returned once.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._reasons = RejectReasons()
+        self._reasons = RejectLog()
 
-    def add(self, reasons: RejectReasons) -> None:
-        """Keep these for the next segment."""
+    def add(self, reasons: RejectLog) -> None:
+        """Keep reasons for the next segment."""
         with self._lock:
             self._reasons.merge(reasons)
 
-    def take(self) -> RejectReasons:
-        """All that were added since the last time."""
+    def take(self) -> RejectLog:
+        """Return and remove the reasons added since the last call."""
         with self._lock:
-            taken, self._reasons = self._reasons, RejectReasons()
+            taken, self._reasons = self._reasons, RejectLog()
         return taken
-
-
-def _short(example: Any) -> Any:
-    text = example if isinstance(example, str) else repr(example)
-    if len(text) > MAX_EXAMPLE:
-        return text[:MAX_EXAMPLE] + "…"
-    return example

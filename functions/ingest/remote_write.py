@@ -1,4 +1,4 @@
-"""Prometheus remote write 1.0: a protobuf message of series, read with a minimal definition."""
+"""Prometheus remote write 1.0: a protobuf message of series, decoded by a minimal definition."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -8,9 +8,10 @@ from google.protobuf.message import DecodeError
 
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 
 __all__ = ["WriteRequest", "read_series"]
 
@@ -28,17 +29,17 @@ _MESSAGES: dict[str, dict[str, tuple[int, int | str, bool]]] = {
 
 
 def _defined() -> Any:
-    """`prometheus.WriteRequest`, as far as it is read here; what else it has is skipped."""
+    """The message class of `prometheus.WriteRequest`, with the fields that are read here."""
     file = descriptor_pb2.FileDescriptorProto(
         name="hoursight/remote_write.proto", package="prometheus", syntax="proto3"
     )
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         for field, (number, kind, repeated) in fields.items():
-            told = message.field.add(name=field, number=number, label=3 if repeated else 1)
-            told.type = _MESSAGE if isinstance(kind, str) else kind
+            descriptor = message.field.add(name=field, number=number, label=3 if repeated else 1)
+            descriptor.type = _MESSAGE if isinstance(kind, str) else kind
             if isinstance(kind, str):
-                told.type_name = f".prometheus.{kind}"
+                descriptor.type_name = f".prometheus.{kind}"
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("prometheus.WriteRequest"))
@@ -47,16 +48,16 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime, reasons: RejectReasons | None = None) -> PartialSamples:
-    """The readings of a request, up to 5 minutes after `now`; `reasons` takes what is refused.
+def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) -> PartialSamples:
+    """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
 
-    Raises PushRejected.
+    `reasons` takes series whose `instance` is not a valid name. Raises PushRejected (400).
     """
     try:
         request = WriteRequest.FromString(body)
     except DecodeError as error:
         raise PushRejected(
-            400, "the body is no prometheus.WriteRequest", "send remote write 1.0"
+            400, "the body is not a prometheus.WriteRequest", "send remote write 1.0"
         ) from error
     limit_ms = int(now.timestamp() * 1000) + MAX_FUTURE_MS
     readings = PartialSamples()
@@ -69,6 +70,6 @@ def read_series(body: bytes, now: datetime, reasons: RejectReasons | None = None
                 reasons.add(INVALID, labels["instance"], len(series.samples))
         elif name in _KNOWN:
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
-            moments, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, moments, values)
+            timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
+            add_series(readings, name, labels, timestamps, values)
     return readings

@@ -1,7 +1,7 @@
-"""Readings become rows: pieces of one moment are put together, counters become rates.
+"""Row assembly: partial samples of one timestamp become one row, and counters become rates.
 
-A counter tells something only beside its last value. Of each server the last counters are
-remembered in memory: after a restart the first rates are missing, and none is ever wrong.
+A counter needs its last value. The last values of each server are in memory: after a restart the
+first rates are missing, and none is ever wrong.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,34 +14,27 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.ingest.partial_samples import Column, Part, PartialSamples
-from storage.model.profiles import profile_of
+from functions.normalize.counters import growth, rate
+from functions.normalize.cpu_modes import cpu_shares
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["RowAssembler", "as_floats"]
 
-MAX_STEP_US = 600_000_000  # a mean over a longer time would hide what happened in it
 REMEMBERED_US = 3_600_000_000
 MAX_SERVERS = 50_000
 MAX_CORES = 65_536
 BOOT_TOLERANCE_S = 5.0
 DAY_S = 86_400.0
-MODES: Mapping[str, tuple[str, ...]] = {
-    # Linux counts guest time in user time too.
-    "cpu_user_pct": ("user", "nice"),
-    "cpu_sys_pct": ("system", "irq", "softirq"),
-    "cpu_iowait_pct": ("iowait",),
-    "cpu_idle_pct": ("idle",),
-}
 NEEDED_MODES = {"user", "system", "idle"}  # without these the rest would seem to be all
 LARGEST = frozenset({"disk_usage_pct", "mem_used_pct", "swap_used_pct"})
 
 Floats = npt.NDArray[np.float64]
-Moments = npt.NDArray[np.int64]
+Times = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class ServerMemory:
-    """What is remembered of a server: its last counters of each kind, and what rarely changes."""
+    """The last counters of a server by kind, and what rarely changes."""
 
     counters: dict[str, tuple[int, dict[str, float]]] = field(default_factory=dict)
     booted_at_s: float | None = None
@@ -50,7 +43,7 @@ class ServerMemory:
 
 
 class RowAssembler:
-    """Makes rows; used by one thread at a time."""
+    """Makes rows of partial samples; used by one thread at a time."""
 
     def __init__(self, source: str, metrics: Sequence[str]) -> None:
         self._source = source
@@ -58,26 +51,26 @@ class RowAssembler:
         self._memories: dict[str, ServerMemory] = {}
 
     def rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
-        """Rows of `metrics` and, where it is news how many cores a server has, `server_facts`."""
-        with np.errstate(all="ignore"):  # a sender may send infinity; the writer tells it off
+        """Rows of `metrics`, and of `server_facts` where the cores of a server changed."""
+        with np.errstate(all="ignore"):  # a sender may send infinity, which the writer refuses
             return self._rows(readings)
 
     def _rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
         block, facts = _Block(self._metrics), []
         for server, parts in readings.servers.items():
             memory = self._memories.setdefault(server, ServerMemory())
-            told = _ServerColumns(parts, memory)
-            if memory.cores is not None and told.cores_are_news:
-                facts.append(_fact(server, told.moments[-1], memory.cores))
-            block.add(server, told.moments, told.metrics(self._metrics))
+            columns = _ServerColumns(parts, memory)
+            if memory.cores is not None and columns.cores_are_news:
+                facts.append(_fact(server, columns.timestamps[-1], memory.cores))
+            block.add(server, columns.timestamps, columns.metrics(self._metrics))
         self._forget()
-        found = {"metrics": block.table(self._source)} if readings.servers else {}
+        result = {"metrics": block.table(self._source)} if readings.servers else {}
         if facts:
-            found["server_facts"] = pa.Table.from_pylist(facts, table("server_facts").arrow)
-        return found
+            result["server_facts"] = pa.Table.from_pylist(facts, table("server_facts").arrow)
+        return result
 
     def _forget(self) -> None:
-        """Let go of servers that are silent, and of the oldest when there are too many."""
+        """Forget servers that send nothing any more, and the oldest where there are too many."""
         if not self._memories:
             return
         newest = max(memory.seen for memory in self._memories.values())
@@ -90,52 +83,68 @@ class RowAssembler:
 
 
 class _Block:
-    """The rows of many servers, put together at the end: a table for each would take longer."""
+    """The rows of many servers as one table: a table for each would take longer."""
 
     def __init__(self, metrics: Sequence[str]) -> None:
         self._servers: list[str] = []
-        self._moments: list[Moments] = []
+        self._timestamps: list[Times] = []
         self._columns: dict[str, list[Floats]] = {name: [] for name in metrics}
 
-    def add(self, server: str, moments: Moments, values: Mapping[str, Floats]) -> None:
-        """The rows of one server."""
+    def add(self, server: str, timestamps: Times, values: Mapping[str, Floats]) -> None:
+        """Add the rows of one server."""
         self._servers.append(server)
-        self._moments.append(moments)
+        self._timestamps.append(timestamps)
         for name, into in self._columns.items():
             into.append(values[name])
 
     def table(self, source: str) -> pa.Table:
-        """All rows in which something is told."""
+        """All rows with at least one value."""
         columns = {name: np.concatenate(parts) for name, parts in self._columns.items()}
         kept = np.flatnonzero(
             np.logical_or.reduce([~np.isnan(column) for column in columns.values()])
         )
-        whose = np.repeat(np.arange(len(self._servers)), [len(m) for m in self._moments])
+        whose = np.repeat(np.arange(len(self._servers)), [len(m) for m in self._timestamps])
         return pa.table({
             "server": pa.array(self._servers, pa.string()).take(pa.array(whose[kept])),
-            "ts": pa.array(np.concatenate(self._moments)[kept], TIMESTAMP),
+            "ts": pa.array(np.concatenate(self._timestamps)[kept], TIMESTAMP),
             **{name: as_floats(column[kept]) for name, column in columns.items()},
             "source": pa.array([source], pa.string()).take(pa.array(np.zeros_like(kept))),
         })  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class _CounterSteps:
+    """Readings of several counters and those before them: [step, counter], NaN where not known."""
+
+    places: npt.NDArray[np.int64]  # [step] among the times of the server
+    names: list[str]
+    before: Floats
+    after: Floats
+    seconds: Floats  # [step, 1]
+
+    @property
+    def grown(self) -> Floats:
+        """By how much each counter grew [step, counter]."""
+        return growth(self.before, self.after, self.seconds)
+
+
 class _ServerColumns:
-    """What is told of one server: `moments` in order, and a column over them for each part."""
+    """The samples of one server: ordered `timestamps` [µs] and a column over them for each part."""
 
     def __init__(self, parts: Mapping[Part, Column], memory: ServerMemory) -> None:
         self._memory = memory
-        self.moments: Moments = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
+        self.timestamps: Times = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
         self._kinds: dict[str, dict[str, Floats]] = {}
-        for (kind, name), (moments, values) in parts.items():
-            column = np.full(len(self.moments), np.nan)
-            column[np.searchsorted(self.moments, moments)] = values
+        for (kind, name), (timestamps, values) in parts.items():
+            column = np.full(len(self.timestamps), np.nan)
+            column[np.searchsorted(self.timestamps, timestamps)] = values
             self._kinds.setdefault(kind, {})[name] = column
         self.cores_are_news = self._note_cores()
         self._rebooted = self._note_boot()
-        memory.seen = max(memory.seen, int(self.moments[-1]))
+        memory.seen = max(memory.seen, int(self.timestamps[-1]))
 
     def metrics(self, names: Iterable[str]) -> dict[str, Floats]:
-        """A column for each metric, NaN where nothing is told."""
+        """A column for each metric, NaN where there is no value."""
         derived: dict[str, Callable[[], Floats | None]] = {
             "mem_used_pct": self._memory_used, "swap_used_pct": self._swap_used,
             "disk_usage_pct": self._fullest, "java_cpu_pct": self._java,
@@ -144,17 +153,17 @@ class _ServerColumns:
             "net_out_mb_s": lambda: self._traffic("net_out_bytes"),
         }  # fmt: skip
         shares = self._cpu_shares()
-        nothing, found = np.full(len(self.moments), np.nan), {}
+        nothing, result = np.full(len(self.timestamps), np.nan), {}
         for name in names:
             column = self._direct(name)
             if name in derived:
                 column = _first(column, derived[name]())
             column = _first(column, shares.get(name))
-            found[name] = nothing if column is None else column
-        return found
+            result[name] = nothing if column is None else column
+        return result
 
     def _direct(self, name: str) -> Floats | None:
-        """What is told as the metric itself: the sum of its parts, or the largest of them."""
+        """What was sent as the metric itself: the sum of its items, or the largest of them."""
         columns = self._kinds.get(name)
         if not columns:
             return None
@@ -199,90 +208,76 @@ class _ServerColumns:
     def _uptime(self) -> Floats | None:
         uptime, booted = self._gauge("uptime_s"), self._gauge("booted_at_s")
         if booted is not None:
-            uptime = _first(uptime, np.maximum(0, self.moments / 1e6 - booted))
+            uptime = _first(uptime, np.maximum(0, self.timestamps / 1e6 - booted))
         return None if uptime is None else uptime / DAY_S
 
     def _traffic(self, kind: str) -> Floats | None:
-        """Megabytes per second over the links that both readings know; NaN after a reset."""
+        """Megabytes per second over the links that both samples have; NaN after a reset."""
         steps = self._steps(kind)
         if steps is None:
             return None
-        places, seconds, _, grown = steps
-        moved = _sum(grown.T)
-        moved[(grown < 0).any(axis=1)] = np.nan
-        return self._spread(places, moved / 1e6 / seconds)
+        moved = _sum(rate(steps.before, steps.after, steps.seconds).T)
+        moved[(steps.grown < 0).any(axis=1)] = np.nan
+        return self._spread(steps.places, moved / 1e6)
 
     def _cpu_shares(self) -> dict[str, Floats]:
-        """Percent of the time of those cores of which everything is known at both ends."""
+        """CPU metrics over the cores whose modes are all known in both samples."""
         steps = self._steps("cpu_s")
         if steps is None:
             return {}
-        places, _, names, grown = steps
-        modes = [name.split(" ", 1)[1] for name in names]
-        spent = np.where(_of_whole_cores(grown, names), grown, 0.0)
-        # Idle and iowait are known to step back a little; others do at a reset only.
-        steady = np.array([mode not in ("idle", "iowait") for mode in modes])
-        reset = (spent[:, steady] < 0).any(axis=1) | (spent.sum(axis=1) <= 0)
-        spent = np.maximum(0.0, spent)
-        total = spent.sum(axis=1)
-        total[reset] = np.nan
-        shares = {}
-        for metric, wanted in MODES.items():
-            mine = np.array([mode in wanted for mode in modes])
-            if mine.any():
-                shares[metric] = self._spread(
-                    places, 100 * _ratio(spent[:, mine].sum(axis=1), total)
-                )
-        return shares
+        modes = [name.split(" ", 1)[1] for name in steps.names]
+        grown = np.where(_of_whole_cores(steps.grown, steps.names), steps.grown, np.nan)
+        return {
+            metric: self._spread(steps.places, share)
+            for metric, share in cpu_shares(grown, modes).items()
+        }
 
-    def _steps(self, kind: str) -> tuple[npt.NDArray[np.int64], Floats, list[str], Floats] | None:
-        """By how much counters have grown: places among the moments, seconds, names, [step, name].
+    def _steps(self, kind: str) -> _CounterSteps | None:
+        """The readings of the counters of a kind, each with the one before it; None without any.
 
-        NaN where a counter is not known at both ends, where a reboot lies between them, or too
-        much time.
+        A reading before a reboot is not known: nothing is compared with it.
         """
         columns = self._kinds.get(kind)
         if not columns:
             return None
         last_at, last = self._memory.counters.get(kind, (None, {}))
         names = list({**columns, **last})
-        nothing = np.full(len(self.moments), np.nan)
+        nothing = np.full(len(self.timestamps), np.nan)
         values = np.column_stack([columns.get(name, nothing) for name in names])
         places = np.flatnonzero(~np.isnan(values).all(axis=1))
-        if last_at is not None:  # what came late has no place between what is known
-            places = places[self.moments[places] > last_at]
+        if last_at is not None:  # a late sample has no neighbours any more
+            places = places[self.timestamps[places] > last_at]
         if not places.size:
             return None
-        values, at = values[places], self.moments[places]
+        values, at = values[places], self.timestamps[places]
         self._memory.counters[kind] = int(at[-1]), _known(names, values[-1])
-        before = np.array([last.get(name, np.nan) for name in names])
-        grown = np.diff(np.vstack([before, values]), axis=0)
+        oldest = np.array([last.get(name, np.nan) for name in names])
+        before = np.vstack([oldest, values[:-1]])
+        before[self._rebooted[places]] = np.nan
         spans = np.diff(at, prepend=at[0] if last_at is None else last_at)
-        grown[(spans <= 0) | (spans > MAX_STEP_US)] = np.nan
-        grown[self._rebooted[places]] = np.nan
-        return places, np.maximum(spans, 1) / 1e6, names, grown
+        return _CounterSteps(places, names, before, values, spans[:, None] / 1e6)
 
     def _spread(self, places: npt.NDArray[np.int64], values: Floats) -> Floats:
-        column = np.full(len(self.moments), np.nan)
+        column = np.full(len(self.timestamps), np.nan)
         column[places] = values
         return column
 
     def _note_cores(self) -> bool:
-        """Remember the number of cores; whether it is another one than before."""
-        told, known = self._gauge("cores"), self._memory.cores or 0
-        if told is not None:
-            most = np.nan_to_num(told).max()
+        """Remember the number of cores; return True if it changed."""
+        sent, known = self._gauge("cores"), self._memory.cores or 0
+        if sent is not None:
+            most = np.nan_to_num(sent).max()
             known = int(most) if 1 <= most <= MAX_CORES else known
-        elif "cpu_s" in self._kinds:  # some may be missing where only a part has come
+        elif "cpu_s" in self._kinds:  # a partial sample may lack some cores
             known = max(known, len({name.split(" ", 1)[0] for name in self._kinds["cpu_s"]}))
         news = known != (self._memory.cores or 0)
         self._memory.cores = known or None
         return news
 
     def _note_boot(self) -> npt.NDArray[np.bool_]:
-        """At which moments the machine was started since the moment before."""
+        """A mask of the timestamps before which the server was rebooted."""
         booted = self._gauge("booted_at_s")
-        changed = np.zeros(len(self.moments), bool)
+        changed = np.zeros(len(self.timestamps), bool)
         if booted is None:
             return changed
         last = self._memory.booted_at_s
@@ -295,7 +290,7 @@ class _ServerColumns:
 
 
 def _of_whole_cores(grown: Floats, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """[step, counter]: whether everything is known of the core that the counter belongs to."""
+    """A mask [step, counter]: True where all modes of the counter's core are known."""
     cores: dict[str, dict[str, int]] = {}
     for place, name in enumerate(names):
         core, mode = name.split(" ", 1)
@@ -309,7 +304,7 @@ def _of_whole_cores(grown: Floats, names: Sequence[str]) -> npt.NDArray[np.bool_
 
 
 def as_floats(values: Floats) -> pa.Array:
-    """A column of the lake, NULL for NaN."""
+    """A float column of the lake, NULL for NaN."""
     return pa.array(values.astype(np.float32), mask=np.isnan(values))
 
 
@@ -318,7 +313,7 @@ def _known(names: Sequence[str], values: Floats) -> dict[str, float]:
 
 
 def _sum(columns: Any) -> Floats:
-    """The sum of what is there; NaN where nothing is."""
+    """The sum over columns, NaN where no column has a value."""
     stacked = np.asarray(columns)
     summed: Floats = np.nansum(stacked, axis=0)
     summed[np.isnan(stacked).all(axis=0)] = np.nan
@@ -336,12 +331,12 @@ def _ratio(part: Floats, whole: Floats) -> Floats:
 
 
 def _first(one: Floats | None, other: Floats | None) -> Floats | None:
-    """One, and the other where one has nothing."""
+    """The first column, filled from the other where it has no value."""
     if one is None or other is None:
         return other if one is None else one
     return np.where(np.isnan(one), other, one)
 
 
-def _fact(server: str, moment: Any, cores: int) -> dict[str, Any]:
-    at = datetime.fromtimestamp(int(moment) / 1e6, UTC)
-    return {"server": server, "ts": at, "profile": profile_of(server), "cores": cores}
+def _fact(server: str, ts: Any, cores: int) -> dict[str, Any]:
+    at = datetime.fromtimestamp(int(ts) / 1e6, UTC)
+    return {"server": server, "ts": at, "cores": cores}

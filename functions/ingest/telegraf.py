@@ -1,4 +1,4 @@
-"""What Telegraf's stock inputs tell, and lines whose fields are our own metrics."""
+"""Telegraf: the lines of its stock inputs, and lines whose fields are our own metrics."""
 
 import re
 from collections.abc import Callable, Collection, Mapping
@@ -11,30 +11,29 @@ from typing import NamedTuple
 from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine
 from functions.ingest.partial_samples import Column, Part, PartialSamples
-from functions.ingest.rejection import RejectReasons
+from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
 
 __all__ = ["INPUTS", "TelegrafReader"]
 
 MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
-MAX_SERIES = 20_000  # how many plans are kept
+MAX_SERIES = 20_000  # whose plans are cached
 HOST_TAGS = ("host", "hostname", "server", "server_name")
 
 Tags = Mapping[str, str]
 Fields = Mapping[str, Part]
 
+# Telegraf takes the time of guests out of the mode in which Linux counts it as well.
 CPU: Fields = {
-    f"usage_{state}": (metric, state)
-    for metric, states in {
-        "cpu_user_pct": ("user", "nice", "guest", "guest_nice"),  # there guests are not in user
-        "cpu_sys_pct": ("system", "irq", "softirq"),
-        "cpu_iowait_pct": ("iowait",),
-        "cpu_idle_pct": ("idle",),
+    f"usage_{mode}": (metric, mode)
+    for mode, metric in {
+        **CPU_MODES, **{guest: CPU_MODES[host] for guest, host in GUEST_MODES.items()}
     }.items()
-    for state in states
-}
+    if metric is not None
+}  # fmt: skip
 MEM: Fields = {
     "available_percent": ("mem_available_pct", ""),
     "used_percent": ("mem_used_rough_pct", ""),
@@ -43,7 +42,7 @@ SWAP: Fields = {"used_percent": ("swap_used_pct", "")}
 SYSTEM: Fields = {
     "load1": ("load_average", ""), "uptime": ("uptime_s", ""), "n_cpus": ("cores", ""),
 }  # fmt: skip
-NETSTAT: Fields = {"tcp_close_wait": ("back_close_wait", "")}  # it does not tell which end waits
+NETSTAT: Fields = {"tcp_close_wait": ("back_close_wait", "")}  # it does not say which end waits
 
 
 def _cpu(tags: Tags) -> Fields:
@@ -77,7 +76,7 @@ INPUTS: Mapping[str, Callable[[Tags], Fields]] = {
 
 
 class _Template(NamedTuple):
-    """How the fields of a series were written last: one search finds the values of all."""
+    """How the fields of a series were last written: one match parses the values of all."""
 
     pattern: re.Pattern[str]
     names: tuple[str, ...]
@@ -85,7 +84,7 @@ class _Template(NamedTuple):
 
 @dataclass(slots=True)
 class _SeriesPlan:
-    """Where the fields of a series go; of processes each is told apart by its pid."""
+    """The parts to which the fields of a series go; processes are kept apart by pid."""
 
     server: str | None
     fields: Fields
@@ -95,16 +94,16 @@ class _SeriesPlan:
 
 
 class TelegrafResult(NamedTuple):
-    """What a body held."""
+    """The samples of a body, what was refused, and the number of lines and of used ones."""
 
     readings: PartialSamples
-    reasons: RejectReasons
+    reasons: RejectLog
     lines: int
     used: int
 
 
 class _SeriesColumns(dict[str, Column | None]):
-    """The columns of a series by field; None where a field is not for us."""
+    """The columns of a series by field; None where a field is not used."""
 
     def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
         super().__init__()
@@ -114,8 +113,8 @@ class _SeriesColumns(dict[str, Column | None]):
     def of(self, template: _Template) -> list[Column]:
         """The columns of a template's names."""
         if self._ordered is None or self._ordered[0] is not template:
-            found = [self[name] for name in template.names]
-            self._ordered = template, [column for column in found if column is not None]
+            columns = [self[name] for name in template.names]
+            self._ordered = template, [column for column in columns if column is not None]
         return self._ordered[1]
 
     def of_process(self, pid: str) -> "_SeriesColumns":
@@ -133,7 +132,7 @@ class _SeriesColumns(dict[str, Column | None]):
 
 
 class TelegrafReader:
-    """Reads bodies of line protocol. It remembers how series are mapped, and nothing else."""
+    """Parses bodies of line protocol; caches how series are mapped."""
 
     def __init__(self, metrics: Collection[str]) -> None:
         self._own: Fields = {name: (name, "") for name in metrics}
@@ -141,9 +140,9 @@ class TelegrafReader:
 
     def read(self, text: str, precision: str, now: datetime) -> TelegrafResult:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
-        readings, reasons = PartialSamples(), RejectReasons()
+        readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
-        moment_of = _clock(line_protocol.PRECISIONS[precision], now_us)
+        timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us)
         known: dict[str, _SeriesColumns] = {}
         count = used = 0
         for line in line_protocol.parts(text):
@@ -153,8 +152,8 @@ class TelegrafReader:
                 columns = known.get(head)
                 if columns is None:
                     columns = known[head] = _SeriesColumns(readings, self._plan(head))
-                moment = moment_of(time)
-                used += _take(columns, body, moment)
+                ts = timestamp_of(time)
+                used += _take(columns, body, ts)
             except MalformedLine as error:
                 reasons.add(str(error), line)
         readings.drop_empty()
@@ -181,44 +180,44 @@ class TelegrafReader:
         )
 
 
-def _take(columns: _SeriesColumns, body: str, moment: int) -> bool:
-    """Put the values of one line where they belong; whether any of them is for us."""
+def _take(columns: _SeriesColumns, body: str, ts: int) -> bool:
+    """Add the values of one line to their columns; return True if any was used."""
     template = columns.plan.template
     if template is not None and (same := template.pattern.fullmatch(body)):
         with suppress(ValueError):
             numbers = list(map(float, same.groups()))
-            for (moments, values), value in zip(columns.of(template), numbers, strict=True):
-                moments.append(moment)
+            for (timestamps, values), value in zip(columns.of(template), numbers, strict=True):
+                timestamps.append(ts)
                 values.append(value)
             return True
-    return _take_slowly(columns, body, moment)
+    return _take_slowly(columns, body, ts)
 
 
-def _take_slowly(columns: _SeriesColumns, body: str, moment: int) -> bool:
+def _take_slowly(columns: _SeriesColumns, body: str, ts: int) -> bool:
     pairs = line_protocol.fields(body)
     plan = columns.plan
     if plan.by_pid:
         columns = columns.of_process(dict(pairs).get("pid", ""))
-    found = [
+    used = [
         (column, value)
         for name, text in pairs
         if (column := columns[name]) is not None
         and (value := line_protocol.number(text)) is not None
     ]
-    for (moments, values), value in found:
-        moments.append(moment)
+    for (timestamps, values), value in used:
+        timestamps.append(ts)
         values.append(value)
-    if not found and plan.server is None and plan.fields.keys() & dict(pairs):
+    if not used and plan.server is None and plan.fields.keys() & dict(pairs):
         raise MalformedLine(plan.why_none)
-    if found and not plan.by_pid and '"' not in body and "\\" not in body:
+    if used and not plan.by_pid and '"' not in body and "\\" not in body:
         plan.template = _template(
             tuple((name, _form(text, name in plan.fields)) for name, text in pairs)
         )
-    return bool(found)
+    return bool(used)
 
 
 def _form(text: str, mapped: bool) -> str:
-    """How a value has to be written for a template to find it."""
+    """The pattern of a value: a group where it is mapped."""
     if not mapped:
         return r'[^,"\\]+'
     return r"([+-]?[0-9]+)[iu]" if text[-1] in "iu" else r"([0-9.eE+-]+)"
@@ -231,17 +230,17 @@ def _template(shape: tuple[tuple[str, str], ...]) -> _Template:
 
 
 def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:
-    """What turns the time of a line into microseconds since 1970."""
+    """Return a function from the time of a line to microseconds since 1970."""
 
-    def moment_of(time: str | None) -> int:
+    def timestamp_of(time: str | None) -> int:
         if time is None:
             return now_us
-        moment = line_protocol.time_of(time) * precision_ns // 1000
-        if not 0 <= moment <= now_us + MAX_FUTURE_US:
+        ts = line_protocol.time_of(time) * precision_ns // 1000
+        if not 0 <= ts <= now_us + MAX_FUTURE_US:
             raise MalformedLine(
                 "the time lies before 1970, or more than 5 minutes in the future: check the clock, "
                 "and name the unit of times with ?precision=ns, us, ms or s"
             )
-        return moment
+        return ts
 
-    return moment_of
+    return timestamp_of

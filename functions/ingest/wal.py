@@ -1,7 +1,7 @@
-"""What was taken and is not in a segment yet: files that are on the disk before anybody is told.
+"""Write-ahead log: accepted requests, fsynced before the 2xx response.
 
-Pieces of one moment come in several requests, and only whole rows go into a segment. Until then
-the requests lie here as they came; after a crash they are read again.
+Values of one timestamp come in several requests, and only whole rows go into a segment. Until then
+the log holds the requests as they came; after a crash they are read again.
 """
 
 import logging
@@ -31,21 +31,21 @@ SUFFIX = ".push"
 
 
 class WalEntry(msgspec.Struct, frozen=True):
-    """A request as it came, and when."""
+    """A request as it came, and the time at which it was received."""
 
     push: Push
     received_at: datetime
 
 
 class WriteAheadLog:
-    """The files of one kind of request, each of a few requests."""
+    """The log of one source: files with a few requests each."""
 
     def __init__(self, folder: Path, kind: str) -> None:
         self._folder = folder
         self._kind = kind
 
     def write(self, entries: Sequence[WalEntry]) -> Path:
-        """Put requests on the disk, all or none. Raises SegmentNotWritten."""
+        """Write requests durably to one file, all or none. Raises SegmentNotWritten."""
         stamp = entries[0].received_at.strftime("%Y%m%dT%H%M%S.%f")
         final = self._folder / f"{stamp}-{self._kind}-{uuid.uuid4().hex[:8]}{SUFFIX}"
         unfinished, began = final.with_suffix(".partial"), time.perf_counter()
@@ -63,13 +63,13 @@ class WriteAheadLog:
             what = "nothing was taken"
             raise SegmentNotWritten.because_of(error, self._folder.parent, what) from error
         took_ms = 1000 * (time.perf_counter() - began)
-        log.debug("%s: %d requests on the disk in %.1f ms", final.name, len(entries), took_ms)
+        log.debug("%s: %d requests written in %.1f ms", final.name, len(entries), took_ms)
         return final
 
-    def left(self) -> Iterator[tuple[Path, Callable[[], list[WalEntry]]]]:
-        """What an earlier process has left, oldest first; what it had not finished is removed.
+    def unfinished(self) -> Iterator[tuple[Path, Callable[[], list[WalEntry]]]]:
+        """The files of an earlier process, oldest first; its incomplete ones are removed.
 
-        With each file comes what reads it, which raises msgspec.DecodeError when it is damaged.
+        Each comes with a function that reads it and raises msgspec.DecodeError for a damaged file.
         """
         for path in self._folder.glob("*.partial"):
             path.unlink(missing_ok=True)
@@ -82,24 +82,24 @@ def _read(path: Path) -> list[WalEntry]:
 
 
 class GroupCommit(Generic[T]):
-    """Writes what several threads bring at a time in one go; each waits until its own is done."""
+    """Group commit: items of several threads share one write; each waits for its own."""
 
     def __init__(self, write: Callable[[list[T]], None]) -> None:
         self._write = write
         self._waiting: list[_Ticket[T]] = []
-        self._turn = threading.Lock()
-        self._list = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._list_lock = threading.Lock()
 
     def put(self, item: T) -> None:
-        """Return when `item` is written; raise what writing it raised."""
+        """Return once `item` is written; raise what the write raised."""
         ticket = _Ticket(item)
-        with self._list:
+        with self._list_lock:
             self._waiting.append(ticket)
-        with self._turn:
+        with self._write_lock:
             if not ticket.done:
-                with self._list:
-                    turn, self._waiting = self._waiting, []
-                self._write_all(turn)
+                with self._list_lock:
+                    batch, self._waiting = self._waiting, []
+                self._write_all(batch)
         if ticket.error is not None:
             raise ticket.error
 
@@ -109,7 +109,7 @@ class GroupCommit(Generic[T]):
                 ticket.done, ticket.error = True, error
 
         with ExitStack() as stack:
-            stack.push(settle)  # also on an error: it belongs to all who wait, who raise it too
+            stack.push(settle)  # on an error too: every waiting thread raises it
             self._write([ticket.item for ticket in tickets])
 
 

@@ -1,4 +1,4 @@
-"""Readings that wait for the other pieces of their moment, and then become one segment."""
+"""Write buffer: samples wait for others of the same timestamp, then become one segment."""
 
 import logging
 import threading
@@ -11,37 +11,38 @@ import msgspec
 import pyarrow as pa
 
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected, RejectReasons
+from functions.ingest.rejection import PushRejected
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
 from storage.inbox import segment
+from storage.model.reject_log import RejectLog
 
 __all__ = ["WriteBuffer"]
 
 log = logging.getLogger(__name__)
 
-# What waits is in the memory too.
+# The buffer is in memory as well as on the disk.
 MAX_WAITING_BYTES = 64 << 20
 RETRY_S = 5.0
 
-Brought = tuple[WalEntry, PartialSamples, RejectReasons]
+PushedSamples = tuple[WalEntry, PartialSamples, RejectLog]
 
 
 class _Generation:
-    """What came within one span of time, and the files that it also lies in."""
+    """The samples of one span of time, and the log files that hold their requests."""
 
     def __init__(self) -> None:
         self.readings = PartialSamples()
-        self.reasons = RejectReasons()
+        self.reasons = RejectLog()
         self.files: list[Path] = []
         self.bytes = 0
 
 
 class WriteBuffer:
-    """Takes readings, each at once durable, and lets them go as rows after `hold_s` to twice that.
+    """Keeps samples, durable at once, and writes them as rows after `hold_s` to twice that.
 
-    A later piece of a moment that is about to go goes with it.
+    Samples that come later for a timestamp that is about to be written are written with it.
     """
 
     def __init__(
@@ -55,105 +56,103 @@ class WriteBuffer:
         self._folders, self._source, self._clock = folders, source, clock
         self._assembler = assembler
         self._hold_s = hold_s
-        self._journal = WriteAheadLog(folders.pending, source)
-        self._together: GroupCommit[Brought] = GroupCommit(self._take_in)
+        self._wal = WriteAheadLog(folders.pending, source)
+        self._group_commit: GroupCommit[PushedSamples] = GroupCommit(self._take_in)
         self._lock = threading.Lock()
         self._new, self._aging = _Generation(), _Generation()
-        self._going: list[tuple[str, pa.Table]] = []
-        self._gone: list[Path] = []  # their rows are in segments
-        self._stuck: set[Path] = set()  # of those, the ones that cannot be removed yet
-        self._refused = RejectReasons()
+        self._unwritten: list[tuple[str, pa.Table]] = []
+        self._written_files: list[Path] = []  # their rows are in segments
+        self._undeletable: set[Path] = set()  # of those, the ones that cannot be removed yet
+        self._refused = RejectLog()
 
-    def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectReasons) -> None:
-        """Return when they are on the disk. Raises SegmentNotWritten, or PushRejected (429)."""
+    def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectLog) -> None:
+        """Return once the samples are durable. Raises SegmentNotWritten, or PushRejected (429)."""
         with self._lock:
             waiting = self._new.bytes + self._aging.bytes
         if waiting + len(entry.push.body) > MAX_WAITING_BYTES:
-            raise PushRejected(
-                429, "more waits to be written than can be held", "send it again in some seconds"
-            )
-        self._together.put((entry, readings, reasons))
+            raise PushRejected(429, "the write buffer is full", "send it again in some seconds")
+        self._group_commit.put((entry, readings, reasons))
 
     def recover(self, read: Callable[[WalEntry], PartialSamples]) -> None:
-        """Take up what an earlier process has left."""
-        for path, entries in self._journal.left():
+        """Read back the requests that an earlier process did not write to a segment."""
+        for path, entries in self._wal.unfinished():
             try:
                 for entry in entries():
                     self._new.readings.merge(read(entry))
                     self._new.bytes += len(entry.push.body)
             except (msgspec.DecodeError, PushRejected) as error:
-                log.error("%s cannot be read, and goes to rejected/: %s", path, error)
-                self._put_aside(path)
+                log.error("%s cannot be read and is moved to rejected/: %s", path, error)
+                self._reject_file(path)
                 continue
-            log.debug("%s: %s is taken up again", self._source, path.name)
+            log.debug("%s: %s is recovered", self._source, path.name)
             self._new.files.append(path)
 
-    def keep_going(self, stop: threading.Event) -> None:
-        """Let go what has waited long enough, until `stop` is set; what waits then stays."""
+    def run_loop(self, stop: threading.Event) -> None:
+        """Flush every `hold_s` until `stop` is set; what is not due then stays in the log."""
         while not stop.wait(self._hold_s):
             try:
-                self.turn()
-            except OSError as error:  # nothing goes until the disk goes on
+                self.flush()
+            except OSError as error:  # such as a full disk: tried again
                 log.error("%s: %s", self._source, error)
                 stop.wait(RETRY_S)
 
-    def turn(self) -> None:
-        """Write the rows of what has aged, with what came later for them; the new begins to age.
+    def flush(self) -> None:
+        """Write the samples that are due as rows, with later ones of the same timestamps.
 
-        Raises SegmentNotWritten; the next turn goes on from there.
+        Raises SegmentNotWritten; the next flush goes on from there.
         """
         self._write_out()
         with self._lock:
-            going = self._aging
-            going.readings.merge(self._new.readings.cut_out(going.readings.moments()))
+            due = self._aging
+            due.readings.merge(self._new.readings.cut_out(due.readings.timestamps()))
             self._aging, self._new = self._new, _Generation()
         try:
-            rows = self._assembler.rows(going.readings) if going.readings else {}
-        except Exception:  # NumPy and Arrow, over whatever a sender has sent: the others go on
-            log.exception("%s: %s cannot be put together", self._source, going.files)
-            for path in going.files:
-                self._put_aside(path)
+            rows = self._assembler.rows(due.readings) if due.readings else {}
+        except Exception:  # NumPy and Arrow, over anything a sender may send
+            log.exception("%s: %s cannot be assembled to rows", self._source, due.files)
+            for path in due.files:
+                self._reject_file(path)
             return
-        self._going, self._refused = list(rows.items()), going.reasons
-        self._gone += going.files
+        self._unwritten, self._refused = list(rows.items()), due.reasons
+        self._written_files += due.files
         self._write_out()
 
     def _write_out(self) -> None:
-        """Rows cannot be worked out again, as counters have moved on: what fails waits here."""
-        while self._going:
-            name, rows = self._going[0]
-            told = segment.Provenance(name, self._source, self._clock())
+        """Write assembled rows. They cannot be assembled again, as counters have moved on."""
+        while self._unwritten:
+            name, rows = self._unwritten[0]
+            provenance = segment.Provenance(name, self._source, self._clock())
             if name == "metrics":
-                words = self._refused.words()
-                told = replace(told, refused=self._refused.count, reasons=words)
-            segment.write(self._folders, rows, told)
-            log.debug("%s: %d rows of %s let go", self._source, rows.num_rows, name)
-            del self._going[0]
-        self._gone = [path for path in self._gone if not self._removed(path)]
+                reasons = self._refused.sentences()
+                provenance = replace(provenance, refused=self._refused.count, reasons=reasons)
+            segment.write(self._folders, rows, provenance)
+            log.debug("%s: %d rows of %s flushed", self._source, rows.num_rows, name)
+            del self._unwritten[0]
+        self._written_files = [path for path in self._written_files if not self._remove_file(path)]
 
-    def _removed(self, path: Path) -> bool:
-        """Whether the file is gone; one that stays is tried again after the next turn."""
+    def _remove_file(self, path: Path) -> bool:
+        """Return True if the file is removed; otherwise the next flush tries again."""
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
-            if path not in self._stuck:
+            if path not in self._undeletable:
                 log.error("%s: %s cannot be removed yet: %s", self._source, path, error)
-                self._stuck.add(path)
+                self._undeletable.add(path)
             return False
-        self._stuck.discard(path)
+        self._undeletable.discard(path)
         return True
 
-    def _put_aside(self, path: Path) -> None:
+    def _reject_file(self, path: Path) -> None:
         try:
             path.rename(self._folders.rejected / path.name)
         except OSError as error:
             log.error("%s: %s cannot be moved to rejected/: %s", self._source, path, error)
 
-    def _take_in(self, brought: list[Brought]) -> None:
-        path = self._journal.write([entry for entry, _, _ in brought])
+    def _take_in(self, pushed: list[PushedSamples]) -> None:
+        path = self._wal.write([entry for entry, _, _ in pushed])
         with self._lock:
             self._new.files.append(path)
-            for entry, readings, reasons in brought:
+            for entry, readings, reasons in pushed:
                 self._new.readings.merge(readings)
                 self._new.reasons.merge(reasons)
                 self._new.bytes += len(entry.push.body)

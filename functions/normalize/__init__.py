@@ -1,8 +1,9 @@
-"""Mapping as data: documents of any source to rows of metrics. Pure: no I/O, no clock.
+"""Normalisation of what sources send: mappings, times, numbers, counters and files. No clock.
 
-- `mapping.read_mapping(raw)`: the `[mapping]` of a TOML file as a frozen `Mapping`, or SourceWrong
-- `mapper.Mapper(mapping, source).map(documents)`: rows, facts of servers, and `Refusals`
-- `gather.Gathering(mapping).add(rows, now)`: documents of parts of a server to whole rows
-- `explain.explain(mapping, document)`: field by field, for people
-- `strict.strict(raw, kind)`: TOML into a struct, wrong keys and values told with the remedy
+- `mapping.read_mapping(raw)`: the `[mapping]` of a source file as a frozen `Mapping`
+- `mapper.Mapper(mapping, source).map(documents)`: rows, facts of servers, and a `RejectLog`
+- `grouping.DocumentGrouping(mapping)`: documents of parts of a server to whole rows
+- `explain.explain(mapping, documents, …)`: what a mapping makes of documents, field by field
+- `strict_toml.decode_strict(raw, kind)`: TOML to a struct; an error names key, value and remedy
+- `counters`, `cpu_modes`, `timestamps`, `file_readers`: the one rule for all sources each
 """

@@ -1,24 +1,50 @@
-"""Counters that only grow: their differences by time, each series for itself."""
+"""Counters to rates: the one rule for every source, and the last reading of each series."""
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from functions.normalize.numbers import Floats
 
-__all__ = ["CounterRates"]
+__all__ = ["MAX_GAP_S", "CounterRates", "growth", "rate"]
 
-# Over a longer gap the mean says nothing of the time at which it would stand.
-LONGEST_GAP_S = 900.0
+# Two steps of the 5-minute grid. A rate is a mean over the gap and stands in one step only: over a
+# longer gap it would hide what happened in the steps between. Sources that are read every 5 minutes
+# keep their rates when one reading fails.
+MAX_GAP_S = 600.0
 Series = tuple[str, str, str]  # counter, server, and the item of it that is counted
-# By fingerprint: no name of a server goes where a deletion would have to look for it.
+# By fingerprint: no name of a server goes where an erasure would have to look for it.
 State = dict[str, tuple[int, float]]
 
 
+def growth(before: Any, after: Any, seconds: Any) -> Floats:
+    """By how much counters grew in so many seconds; the arrays are broadcast against each other.
+
+    NaN where no time passed or more than MAX_GAP_S, and where a value is not known at both ends.
+    A negative growth is a reset.
+    """
+    with np.errstate(invalid="ignore"):
+        grown = np.asarray(after, np.float64) - np.asarray(before, np.float64)
+        span = np.asarray(seconds, np.float64)
+        return np.where((span > 0) & (span <= MAX_GAP_S), grown, np.nan)
+
+
+def rate(before: Any, after: Any, seconds: Any) -> Floats:
+    """Difference of counters divided by the seconds between them; broadcast like `growth`.
+
+    NaN, never a negative rate or a spike: after a reset (the counter decreased), over a gap of more
+    than MAX_GAP_S, where no time passed, and where a value is not known at both ends.
+    """
+    grown = growth(before, after, seconds)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(grown >= 0, grown / np.asarray(seconds, np.float64), np.nan)
+
+
 class CounterRates:
-    """The last reading of each series, which the next is compared with."""
+    """The last reading of each series, with which the next is compared."""
 
     def __init__(self, state: State | None = None) -> None:
         self._last: dict[Series, tuple[int, float]] = {}
@@ -36,32 +62,29 @@ class CounterRates:
         times: npt.NDArray[np.int64],
         values: Floats,
     ) -> Floats:
-        """Difference per second of each reading [n] to the one before it in time.
+        """The rate per second [n] from the reading before each one, by the rule of `rate`.
 
-        NaN for the first one of a series, after a reset, for a reading that is older than one seen
-        before, and over a gap of more than a quarter of an hour.
+        `times` [n] are microseconds since 1970, in any order. NaN too for the first reading of a
+        series and for one that is not newer than the last that was seen.
         """
-        rates = np.full(len(values), np.nan)
-        for i in np.argsort(times, kind="stable"):
+        before = np.full(len(values), np.nan)
+        seconds = np.zeros(len(values))
+        for i in np.argsort(times, kind="stable").tolist():
             value = values[i]
             if value != value:
                 continue
             series = (counter, servers[i], items[i] or "")
-            before = self._last.get(series)
-            if before is None and self._kept:
-                before = self._kept.get(_fingerprint(series))
-            if before is not None and times[i] <= before[0]:
+            last = self._last.get(series)
+            if last is None and self._kept:
+                last = self._kept.get(_fingerprint(series))
+            at_us = int(times[i])
+            if last is not None and at_us <= last[0]:
                 continue
-            self._last[series] = (int(times[i]), float(value))
-            if before is not None:
-                rates[i] = _rate(before, int(times[i]), value)
-        return rates
+            self._last[series] = (at_us, float(value))
+            if last is not None:
+                before[i], seconds[i] = last[1], (at_us - last[0]) / 1e6
+        return rate(before, values, seconds)
 
 
 def _fingerprint(series: Series) -> str:
     return hashlib.blake2b("\0".join(series).encode(), digest_size=8).hexdigest()
-
-
-def _rate(before: tuple[int, float], at_us: int, value: float) -> float:
-    span_s, grown = (at_us - before[0]) / 1e6, value - before[1]
-    return grown / span_s if grown >= 0 and span_s <= LONGEST_GAP_S else np.nan

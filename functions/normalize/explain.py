@@ -1,10 +1,9 @@
-"""What a mapping makes of one document, field by field, for people."""
+"""Explanation of a mapping: what it makes of documents, field by field, for display."""
 
-from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from functions.normalize.columns import DocumentColumns
+from functions.normalize.columns import Columns, Documents, as_list, columns_of
 from functions.normalize.mapper import Mapped
 from functions.normalize.mapping import Mapping
 from storage.model.metrics import Metric
@@ -13,7 +12,7 @@ __all__ = ["Line", "explain"]
 
 
 class Line(NamedTuple):
-    """One target, the field that it came from, the raw value, and what it became."""
+    """One target of a mapping, its source field, the raw value, and the value as a metric."""
 
     target: str
     field: str
@@ -24,14 +23,14 @@ class Line(NamedTuple):
 
 
 def explain(
-    mapping: Mapping, documents: Sequence[Dict[str, Any]], mapped: Mapped, metrics: Sequence[Metric]
+    mapping: Mapping, documents: Documents, mapped: Mapped, metrics: Sequence[Metric]
 ) -> list[Line]:
-    """A line for each part and metric of the mapping; `mapped` is what its mapper made of them.
+    """Return a line for each part and metric of the mapping; `mapped` is the mapper's result.
 
-    Shown is the first document that has a field at all: where parts of a server come one by one,
-    another one for each metric.
+    Each line shows the first document with the field: where a document has only a part of a
+    server, that is another document for each metric.
     """
-    columns = DocumentColumns(documents)
+    columns = columns_of(documents)
     lines = []
     for target in ("time", "server", "profile", "site", "cores"):
         fields = getattr(mapping, target).fields
@@ -57,10 +56,10 @@ def explain(
     return lines
 
 
-def _first(columns: DocumentColumns, fields: Sequence[str]) -> tuple[str | None, Any, int]:
+def _first(columns: Columns, fields: Sequence[str]) -> tuple[str | None, Any, int]:
     for field in fields:
-        column = columns.get(field) or []
-        for i, value in enumerate(column):
+        column = columns.get(field)
+        for i, value in enumerate([] if column is None else as_list(column)):
             if value is not None:
                 return field, value, i
     return None, None, -1

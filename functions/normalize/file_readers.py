@@ -1,22 +1,25 @@
-"""CSV, JSON lines and Parquet as documents, a chunk at a time, so that memory stays bounded."""
+"""CSV, JSON lines and Parquet files, a chunk at a time, so that memory stays bounded."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import msgspec
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from functions.normalize.columns import Documents
 from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 
-__all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "read_chunks"]
+__all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "is_parquet", "read_chunks"]
 
 CHUNK_ROWS = 20_000
+SHOWN_CHARS = 200
+PARQUET_HEAD = b"PAR1"
 BLOCK_BYTES = 4 << 20
 # A JSON file that is one list is read whole.
 MAX_LIST_BYTES = 256 << 20
@@ -27,23 +30,46 @@ class FileUnreadable(HoursightError):
     """A file that is not what its name says; the message says where and why."""
 
 
-class Chunk(msgspec.Struct, frozen=True):
-    """Some documents in a row, how many records could not be read, and notes on those."""
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some records in a row, how many others could not be read, and why the first of them.
 
-    documents: list[Document]
+    Records are a table where the file is columnar.
+    """
+
+    documents: Documents
     refused: int = 0
-    notes: tuple[str, ...] = ()
+    why: str = ""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of all fields that a record has, in their order."""
+        if isinstance(self.documents, pa.Table):
+            return tuple(self.documents.column_names)
+        return tuple(dict.fromkeys(name for document in self.documents for name in document))
 
 
-def read_chunks(path: Path, delimiter: str = ",") -> Iterator[Chunk]:
-    """The records of a file in order; raises FileUnreadable, and OSError when it has gone."""
-    form = FORMS.get(path.suffix.lower())
+def read_chunks(path: Path, delimiter: str = ",", ending: str | None = None) -> Iterator[Chunk]:
+    """The records of a file in order, by its ending or by `ending` instead, such as '.csv'.
+
+    What begins as Parquet does is read as Parquet. Raises FileUnreadable, and OSError when the
+    file has gone.
+    """
+    form = FORMS.get(ending or path.suffix.lower())
+    if is_parquet(path):
+        form = _parquet
     if form is None:
         raise FileUnreadable(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
     try:
         yield from form(path, delimiter)
     except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
         raise FileUnreadable(str(error)) from error
+
+
+def is_parquet(path: Path) -> bool:
+    """Return True if a file begins as Parquet does, whatever it is called."""
+    with path.open("rb") as file:
+        return file.read(len(PARQUET_HEAD)) == PARQUET_HEAD
 
 
 def count_rows(path: Path) -> int:
@@ -58,7 +84,8 @@ def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
     refused: list[str] = []
 
     def skip(row: Any) -> str:
-        refused.append(f"{row.actual_columns} fields instead of {row.expected_columns}")
+        text = repr(row.text[:SHOWN_CHARS])
+        refused.append(f"{row.actual_columns} columns instead of {row.expected_columns}: {text}")
         return "skip"
 
     with path.open("rb") as file:
@@ -75,7 +102,10 @@ def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
         )  # fmt: skip
         for batch in reader:
             for start in range(0, batch.num_rows, CHUNK_ROWS):
-                yield _chunk(path, _documents(batch.slice(start, CHUNK_ROWS)), refused)
+                some = pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
+                yield _chunk(some, refused)
+        if refused:  # in a file of nothing else
+            yield _chunk([], refused)
 
 
 def _header(file: BinaryIO, delimiter: str) -> list[str]:
@@ -86,7 +116,13 @@ def _header(file: BinaryIO, delimiter: str) -> list[str]:
     table = pyarrow.csv.read_csv(
         io.BytesIO(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)
     )
+    _check_names(table.column_names)
     return list(table.column_names)
+
+
+def _check_names(names: Sequence[str]) -> None:
+    if len(set(names)) < len(names):
+        raise FileUnreadable(f"a column comes twice; this file has {', '.join(names)}")
 
 
 def _json_lines(path: Path, _: str) -> Iterator[Chunk]:
@@ -98,7 +134,7 @@ def _json_lines(path: Path, _: str) -> Iterator[Chunk]:
         lines = enumerate(file, 1)
         while some := list(islice(lines, CHUNK_ROWS)):
             refused: list[str] = []
-            yield _chunk(path, list(_parsed(some, refused)), refused)
+            yield _chunk(list(_parsed(some, refused)), refused)
 
 
 def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[Document]:
@@ -108,12 +144,12 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
         try:
             document = decode_json(line)
         except InvalidJson as error:
-            refused.append(f"line {number} is no JSON ({error})")
+            refused.append(f"line {number} is not JSON ({error})")
             continue
         if isinstance(document, dict):
             yield document
         else:
-            refused.append(f"line {number} holds no document")
+            refused.append(f"line {number} is not a JSON object")
 
 
 def _json_list(path: Path) -> Iterator[Chunk]:
@@ -124,35 +160,20 @@ def _json_list(path: Path) -> Iterator[Chunk]:
     try:
         documents = decode_json(path.read_bytes(), list[Document])
     except InvalidJson as error:
-        raise FileUnreadable(f"no list of JSON documents: {error}") from error
+        raise FileUnreadable(f"not a list of JSON documents: {error}") from error
     for start in range(0, len(documents), CHUNK_ROWS):
         yield Chunk(documents[start : start + CHUNK_ROWS])
 
 
 def _parquet(path: Path, _: str) -> Iterator[Chunk]:
     with pq.ParquetFile(path) as file:
+        _check_names(file.schema_arrow.names)
         for batch in file.iter_batches(CHUNK_ROWS):
-            yield Chunk(_documents(batch))
+            yield Chunk(pa.Table.from_batches([batch]))
 
 
-def _documents(batch: pa.RecordBatch) -> list[Document]:
-    names = batch.schema.names
-    columns = [_values(column) for column in batch.columns]
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-
-
-def _values(column: pa.Array) -> list[Any]:
-    if pa.types.is_timestamp(column.type) and column.type.unit == "ns":
-        column = column.cast(pa.timestamp("us", column.type.tz), safe=False)
-    values: list[Any] = column.to_pylist()
-    return values
-
-
-def _chunk(path: Path, documents: list[Document], refused: list[str]) -> Chunk:
-    notes = (
-        (f"{path.name}: {len(refused)} records left out, such as {refused[0]}",) if refused else ()
-    )
-    chunk = Chunk(documents, len(refused), notes)
+def _chunk(documents: Documents, refused: list[str]) -> Chunk:
+    chunk = Chunk(documents, len(refused), refused[0] if refused else "")
     refused.clear()
     return chunk
 

@@ -1,4 +1,4 @@
-"""Documents that tell one part of a server each: gathered into rows by spans of the clock."""
+"""Grouping: documents with a part of a server each become one row for each span of the clock."""
 
 from collections.abc import Callable
 from collections.abc import Mapping as Dict
@@ -19,10 +19,10 @@ _SPAN = "span"
 
 
 class DocumentGrouping:
-    """The documents of the spans that are not over yet.
+    """The documents of spans that are not complete yet.
 
-    What comes for a span that is over still becomes a row, at its own time, so that it is neither
-    lost nor taken for the row that was written already.
+    A document that comes after its span was written becomes a row at its own time, so that it is
+    neither lost nor dropped as a repeat of that row.
     """
 
     def __init__(self, mapping: Mapping) -> None:
@@ -35,12 +35,12 @@ class DocumentGrouping:
 
     @property
     def oldest_us(self) -> int | None:
-        """Start of the oldest span that is open; None when none is."""
+        """Start of the oldest incomplete span; None without one."""
         oldest = [pc.min(rows["ts"].cast(pa.int64())).as_py() for rows in self._open]
         return min(oldest) // self._period_us * self._period_us if oldest else None
 
     def add(self, rows: pa.Table) -> None:
-        """Take rows of a mapper."""
+        """Add the rows of a mapper."""
         times = rows["ts"].cast(pa.int64()).to_numpy()
         spans = times // self._period_us * self._period_us
         spans = np.where(spans < self._over_us, times, spans)
@@ -48,13 +48,13 @@ class DocumentGrouping:
             self._open.append(rows.append_column(_SPAN, pa.array(spans, pa.int64())))
 
     def take(self, until_us: int) -> pa.Table | None:
-        """The rows of the spans that were over at that time, `settle` past their end."""
+        """Remove and return the rows of spans that ended `settle` or more before `until_us`."""
         over_us = (until_us - self._settle_us) // self._period_us * self._period_us
         self._over_us = max(self._over_us, over_us)
         return self._take(lambda rows: pc.less(rows[_SPAN], self._over_us))
 
     def take_all(self) -> pa.Table | None:
-        """The rows of all spans: nothing more comes for them."""
+        """Remove and return the rows of all spans, for a source that is complete."""
         return self._take(lambda rows: pc.is_valid(rows[_SPAN]))
 
     def _take(self, which: Callable[[pa.Table], pa.ChunkedArray]) -> pa.Table | None:
@@ -68,7 +68,7 @@ class DocumentGrouping:
 
 
 def _combined(rows: pa.Table, combine: Dict[str, str]) -> pa.Table:
-    """One row a server and span: of each item the mean, of the items what the mapping says."""
+    """One row for each server and span: the mean of each item, combined as the mapping says."""
     metrics = [name for name in rows.column_names if name in combine]
     if not rows.num_rows:
         return rows.select(["server", "ts", *metrics, "source"])

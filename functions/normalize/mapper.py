@@ -1,26 +1,32 @@
-"""Documents to rows, a column at a time: what a mapping says, carried out."""
+"""Mapper: documents of a source to rows of metrics by a mapping, a column at a time."""
 
-from collections.abc import Mapping as Dict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.normalize.columns import Column, DocumentColumns, first_of
+from functions.normalize.columns import (
+    Column,
+    Columns,
+    Documents,
+    as_list,
+    columns_of,
+    first_of,
+)
 from functions.normalize.counters import CounterRates
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.reject_log import RejectLog
-from functions.normalize.timestamps import MISSING, micros
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from functions.normalize.units import UNITS, scale
-from storage.model.metrics import METRICS, Metric
+from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
-from storage.model.profiles import profile_of
+from storage.model.profiles import stated_profile
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
@@ -29,33 +35,32 @@ SHOWN_LENGTH = 60
 ITEM = "item"
 _NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
 
-_profile = lru_cache(100_000)(profile_of)
 Micros = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Rows of metrics (with the column `item` where documents are gathered) and of facts."""
+    """Rows of `metrics` (with the column `item` where documents are grouped) and `server_facts`."""
 
     rows: pa.Table
     facts: pa.Table
-    refusals: RejectLog
+    rejects: RejectLog
 
 
 @dataclass
 class _Records:
-    """The usable documents of a page: their servers and times, and what was refused."""
+    """The usable records of a page: their servers and times, and a log of the others."""
 
-    columns: DocumentColumns
+    columns: Columns
     servers: list[str]
     times: Micros
-    refusals: RejectLog
+    rejects: RejectLog
     items: list[str | None] = field(default_factory=list)
     cores: Floats = field(default_factory=lambda: np.empty(0))
 
 
 class Mapper:
-    """Carries out one mapping; remembers what is known of servers, and counters' last readings."""
+    """Applies one mapping; remembers facts of servers and the last readings of counters."""
 
     def __init__(
         self,
@@ -71,12 +76,12 @@ class Mapper:
         self._site = site
         self._metrics = {m.name: m for m in metrics}
         self._known: dict[str, dict[str, Any]] = {}
-        self._told: dict[str, tuple[Any, ...]] = {}
+        self._sent_facts: dict[str, tuple[Any, ...]] = {}
         each = (f.each for fields in mapping.entries.values() for f in fields)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Sequence[Dict[str, Any]]) -> Mapped:
-        """The rows of a page of documents."""
+    def map(self, documents: Documents) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source."""
         records = self._records(documents)
         facts = self._facts(records)
         values = {
@@ -86,74 +91,72 @@ class Mapper:
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None:
-            records.refusals.add(
-                "document", "has no metric that could be used",
-                "name its fields in mapping.metrics", "one of " + records.servers[0], empty,
+            records.rejects.add(
+                "document: has no metric that could be used", "one of " + records.servers[0],
+                empty, "name its fields in mapping.metrics",
             )  # fmt: skip
         if self.mapping.gather is None:
             rows = rows.drop_columns([ITEM])
-        return Mapped(rows, facts, records.refusals)
+        return Mapped(rows, facts, records.rejects)
 
-    def _records(self, documents: Sequence[Dict[str, Any]]) -> _Records:
-        columns, refusals = DocumentColumns(documents), RejectLog()
-        servers = _names(columns, "server", self.mapping.server, refusals)
-        times = self._times(columns, len(documents), refusals)
+    def _records(self, documents: Documents) -> _Records:
+        columns, rejects = columns_of(documents), RejectLog()
+        servers = _names(columns, "server", self.mapping.server, rejects)
+        times = self._times(columns, len(documents), rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, documents, refusals)
-            columns = DocumentColumns([documents[i] for i in usable])
+            self._refuse_records(columns, len(documents), rejects)
+            columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
-        records = _Records(columns, servers or [], times, refusals)
+        records = _Records(columns, servers or [], times, rejects)
         count = len(records.servers)
         items = first_of(map(columns.get, self._each), lambda v: isinstance(v, str))
         records.items = items or [None] * count
         return records
 
-    def _times(self, columns: DocumentColumns, count: int, refusals: RejectLog) -> Micros:
+    def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
         time = self.mapping.time
         assert time is not None
-        column = first_of(map(columns.get, time.fields), lambda v: v is not None)
+        column = _only(columns, time.fields)
+        if column is None:
+            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
         if column is None:
             return np.full(count, MISSING)
 
-        def refuse(_: int, value: Any, what: str, remedy: str) -> None:
-            refusals.add(f"time (field {' or '.join(time.fields)})", what, remedy, _shown(value))
+        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
+            about = f"time (field {' or '.join(time.fields)})"
+            rejects.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
 
         return micros(column, time, refuse)
 
-    def _refuse_records(
-        self,
-        columns: DocumentColumns,
-        documents: Sequence[Dict[str, Any]],
-        refusals: RejectLog,
-    ) -> None:
-        """Say which documents have no server or no time; what is invalid was told already."""
+    def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
+        """Refuse records without a server or a time; invalid values are refused elsewhere."""
         assert self.mapping.time is not None
         parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
         stated = _texts(columns, self.mapping.server)
         given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
-        for i, document in enumerate(documents):
+        for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
                 lacks.append("server")
             if given is None or given[i] is None:
                 lacks.append("time")
             for part in lacks:
-                refusals.add(
-                    f"{part} (field {' or '.join(parts[part])})", "missing",
-                    f"name the field that has it in mapping.{part}.field",
-                    "a document with " + _shown(", ".join(map(str, document))),
+                rejects.add(
+                    f"{part} (field {' or '.join(parts[part])}): missing",
+                    "a document with " + _shown(", ".join(columns.fields(i))),
+                    remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
 
     def _facts(self, records: _Records) -> pa.Table:
-        """A row for each server of which something new is known."""
+        """A row for each server whose facts changed."""
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
-            column = _names(records.columns, name, text, records.refusals) if text.fields else None
+            column = _names(records.columns, name, text, records.rejects) if text.fields else None
             if column is not None:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
@@ -163,13 +166,13 @@ class Mapper:
         rows = []
         for server, i in first.items():
             known = self._known.get(server, {})
-            told = (
-                _profile(server, known.get("profile")), known.get("site", self._site),
+            facts = (
+                stated_profile(known.get("profile")), known.get("site", self._site),
                 known.get("cores", self.mapping.cores.number),
             )  # fmt: skip
-            if self._told.get(server) != told:
-                self._told[server] = told
-                rows.append((server, int(records.times[i]), *told))
+            if self._sent_facts.get(server) != facts:
+                self._sent_facts[server] = facts
+                rows.append((server, int(records.times[i]), *facts))
         return _facts_table(rows)
 
     def _learn_cores(self, records: _Records) -> None:
@@ -179,28 +182,28 @@ class Mapper:
             column = records.columns.get(path)
             if column is None:
                 continue
-            found = floats(column, partial(self._refuse_cores, records, path), percent=False)
-            records.cores = np.where(np.isnan(records.cores), found, records.cores)
+            counts = floats(column, partial(self._refuse_cores, records, path), percent=False)
+            records.cores = np.where(np.isnan(records.cores), counts, records.cores)
         records.cores[~(records.cores >= 1)] = np.nan
-        told = np.flatnonzero(~np.isnan(records.cores)).tolist()
-        for server, count in {records.servers[i]: int(records.cores[i]) for i in told}.items():
+        places = np.flatnonzero(~np.isnan(records.cores)).tolist()
+        for server, count in {records.servers[i]: int(records.cores[i]) for i in places}.items():
             self._known.setdefault(server, {})["cores"] = count
 
     @staticmethod
     def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
-        records.refusals.add(
-            f"cores (field {path})", "is no number", "name a field with a number in mapping.cores",
-            f"{_shown(value)} of {records.servers[i]}",
+        records.rejects.add(
+            f"cores (field {path}): is not a number", f"{_shown(value)} of {records.servers[i]}",
+            remedy="name a field with a number in mapping.cores",
         )  # fmt: skip
 
     def _metric(self, records: _Records, metric: Metric, fields: Sequence[Field]) -> Floats | None:
-        """The values of one metric: of its entries the first that has one, document by document."""
-        found: Floats | None = None
+        """The values of a metric [n]: in each record of the first entry that has one."""
+        merged: Floats | None = None
         for index, entry in enumerate(fields):
             values = self._entry(records, metric, entry, f"{metric.name}.{index}")
             if values is not None:
-                found = values if found is None else np.where(np.isnan(found), values, found)
-        return found
+                merged = values if merged is None else np.where(np.isnan(merged), values, merged)
+        return merged
 
     def _entry(
         self, records: _Records, metric: Metric, entry: Field, counter: str
@@ -231,10 +234,10 @@ class Mapper:
             cores[i] = known.get("cores", self.mapping.cores.number or np.nan)
         unknown = ~np.isnan(values) & np.isnan(cores)
         if unknown.any():
-            records.refusals.add(
-                metric.name, "is a sum over cores, and how many there are is not known",
-                "name their field in mapping.cores, or their number",
+            records.rejects.add(
+                f"{metric.name}: is a sum over cores, and how many there are is not known",
                 records.servers[int(np.argmax(unknown))], int(unknown.sum()),
+                "name their field in mapping.cores, or their number",
             )  # fmt: skip
         divided: Floats = values / cores
         return divided
@@ -243,17 +246,17 @@ class Mapper:
 def _numbers(
     records: _Records, metric: Metric, entry: Field, paths: Sequence[str]
 ) -> Floats | None:
-    found: Floats | None = None
+    merged: Floats | None = None
     for path in paths:
         column = records.columns.get(path)
         if column is None:
             continue
 
         def refuse(i: int, value: Any, path: str = path) -> None:
-            records.refusals.add(
-                f"{metric.name} (field {path})", "is no number",
-                "send a number, and leave it out or null when it is missing",
+            records.rejects.add(
+                f"{metric.name} (field {path}): is not a number",
                 f"{_shown(value)} of {records.servers[i]}",
+                remedy="send a number, and leave it out or null when it is missing",
             )  # fmt: skip
 
         percent = metric.unit == "%" and not entry.counter
@@ -261,25 +264,29 @@ def _numbers(
             values = reduced(column, entry.take, refuse, percent)
         else:
             values = floats(column, refuse, percent)
-        found = values if found is None else np.where(np.isnan(found), values, found)
-    return found
+        merged = values if merged is None else np.where(np.isnan(merged), values, merged)
+    return merged
 
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
-    """`values` without those that cannot be true, which are refused."""
-    highest = metric.highest if metric.highest is not None else 3.4e38
-    with np.errstate(invalid="ignore"):
-        wrong = (values < metric.lowest) | (values > highest * (1 + 1e-6))
+    """`values` with NaN for those that cannot be true, which are refused."""
+    values = without_rounding(metric, values)
+    wrong = impossible(metric, values)
     if wrong.any():
         i = int(np.argmax(wrong))
-        records.refusals.add(
-            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit})",
+        records.rejects.add(
+            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit}): "
             f"lies outside {metric.valid_range}",
-            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
             f"{values[i]:g} {metric.unit} of {records.servers[i]}", int(wrong.sum()),
+            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
-        return np.where(wrong, np.nan, values)
-    return np.minimum(values, highest)  # what rounding put above the range
+    return np.where(wrong, np.nan, values)
+
+
+def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
+    """The column of the fields where only one of them is there, as it is; else None."""
+    present = [column for column in map(columns.get, fields) if column is not None]
+    return present[0] if len(present) == 1 else None
 
 
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -290,39 +297,39 @@ def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArra
     return np.array([known.get(item, False) if item else False for item in items], bool)
 
 
-def _texts(columns: DocumentColumns, text: Text) -> Column | None:
-    """The first text of its fields in each document."""
+def _texts(columns: Columns, text: Text) -> list[Any] | None:
+    """The first text of the fields in each record."""
     if text.prefix:
-        found = first_of(
-            ([_tag(v, text.prefix) for v in column] if column else None
+        texts = first_of(
+            ([_tag(v, text.prefix) for v in as_list(column)] if column is not None else None
              for column in map(columns.get, text.fields)),
             lambda v: v is not None,
         )  # fmt: skip
     else:
-        found = first_of(
+        texts = first_of(
             map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
         )
-    if found is None:
+    if texts is None:
         return None
-    if not set(map(type, found)) <= {str, type(None)}:
-        found = [None if v is None or isinstance(v, bool) else str(v) for v in found]
-    return [text.values.get(v, v) for v in found] if text.values else found
+    if not set(map(type, texts)) <= {str, type(None)}:
+        texts = [None if v is None or isinstance(v, bool) else str(v) for v in texts]
+    return [text.values.get(v, v) for v in texts] if text.values else texts
 
 
-def _names(columns: DocumentColumns, about: str, text: Text, refusals: RejectLog) -> Column | None:
-    """The names among its texts, trimmed; what is not valid is refused."""
-    found = _texts(columns, text)
-    if found is None:
+def _names(columns: Columns, about: str, text: Text, rejects: RejectLog) -> list[Any] | None:
+    """The names in a text field, trimmed; invalid ones are refused."""
+    texts = _texts(columns, text)
+    if texts is None:
         return None
-    valid = {value: trimmed(value) for value in set(found)}
-    for value in found:
+    valid = {value: trimmed(value) for value in set(texts)}
+    for value in texts:
         stated = value is not None and (about == "server" or value.strip())
         if stated and valid[value] is None:
-            refusals.add(
-                f"{about} (field {' or '.join(text.fields)})", f"not a valid name ({EXPECTED})",
-                REMEDY, _shown(value),
+            rejects.add(
+                f"{about} (field {' or '.join(text.fields)}): not a valid name ({EXPECTED})",
+                _shown(value), remedy=REMEDY,
             )  # fmt: skip
-    return [valid[value] for value in found]
+    return [valid[value] for value in texts]
 
 
 def _tag(value: Any, prefix: str) -> str | None:
@@ -333,7 +340,7 @@ def _tag(value: Any, prefix: str) -> str | None:
 
 
 def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:
-    """The rows that have a value at all."""
+    """The rows with at least one value."""
     count = len(records.servers)
     some = np.zeros(count, bool)
     columns: dict[str, Any] = {

@@ -23,11 +23,11 @@ Names = str | tuple[str, ...]
 
 
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """When a document was measured: its `field` (or several, in order), format and zone."""
+    """The time of a document: its `field` (or several, in order), format and zone."""
 
     field: Names
     format: str = "iso"
-    zone: str | None = None  # of a time that does not say its own
+    zone: str | None = None  # of times without their own
 
     def __post_init__(self) -> None:
         if self.format not in ("iso", *_EPOCHS) and "%" not in self.format:
@@ -118,7 +118,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Source fields to metrics. What it leaves out is taken from the `stock` mapping.
+    """Source fields to metrics. What a mapping leaves out is taken from its `stock` mapping.
 
     With `gather` the documents of a server within the same span of the clock become one row, once
     it is over since `settle`.
@@ -165,7 +165,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:
-    """The mapping of a source file, whole: with what it takes from a stock one.
+    """Return the mapping of a source file, completed from its stock mapping.
 
     Raises SourceInvalid with the key, the value and the remedy.
     """
@@ -216,7 +216,7 @@ def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
     for name, fields in mapping.entries.items():
         if name not in metrics:
             raise SourceInvalid(
-                f"mapping.metrics.{name} is no metric: there are {', '.join(metrics)}"
+                f"mapping.metrics.{name} is not a metric (expected one of {', '.join(metrics)})"
             )
         for field in fields:
             _check_field(f"mapping.metrics.{name}", field, metrics[name], mapping)

@@ -1,4 +1,4 @@
-"""Numbers out of values: fast where a column is clean, one by one where it is not."""
+"""Numbers in columns: a whole column at once where it is clean, else value by value."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from functions.normalize.columns import Column, as_list
 
 __all__ = ["Floats", "floats", "plain", "reduced"]
 
@@ -20,40 +22,48 @@ REDUCTIONS: dict[str, Callable[[Sequence[float]], float]] = {
 }  # fmt: skip
 
 
-def floats(column: Sequence[Any], refuse: Callable[[int, Any], None], percent: bool) -> Floats:
-    """The numbers of a column, NaN where there is none; `refuse` is told of what is no number.
+def floats(column: Column, refuse: Callable[[int, Any], None], percent: bool) -> Floats:
+    """The numbers of a column [n], NaN where there is none; `refuse` takes what is not a number.
 
     Text that holds a number counts as one, and `67% /mount` where `percent` are expected.
     """
-    kinds = set(map(type, column))
-    if kinds <= _CLEAN or kinds <= _TEXT:
-        try:
-            return _dense(column, str in kinds)
-        except (pa.ArrowInvalid, OverflowError):  # an integer that no float holds exactly
-            pass
-    return np.array([_number(i, v, refuse, percent) for i, v in enumerate(column)], np.float64)
+    try:
+        if isinstance(column, pa.Array):
+            if _is_plain(column.type):
+                return _dense(column)
+        else:
+            kinds = set(map(type, column))
+            if kinds <= _CLEAN or kinds <= _TEXT:
+                return _dense(pa.array(column, pa.string() if str in kinds else pa.float64()))
+    except (pa.ArrowInvalid, OverflowError):  # such as an integer that no float holds exactly
+        pass
+    numbers = [_number(i, v, refuse, percent) for i, v in enumerate(as_list(column))]
+    return np.array(numbers, np.float64)
 
 
-def reduced(
-    column: Sequence[Any], take: str, refuse: Callable[[int, Any], None], percent: bool
-) -> Floats:
-    """One number for each list of the column: the `max`, `min`, `sum` or `mean` of its elements."""
+def reduced(column: Column, take: str, refuse: Callable[[int, Any], None], percent: bool) -> Floats:
+    """One number for each list of a column: the `max`, `min`, `sum` or `mean` of its elements."""
     reduce, values = REDUCTIONS[take], np.full(len(column), np.nan)
-    for i, elements in enumerate(column):
+    for i, elements in enumerate(as_list(column)):
         if not isinstance(elements, list):
             elements = [elements]
-        found = [_number(i, v, refuse, percent) for v in elements if v is not None]
-        known = [v for v in found if v == v]
+        numbers = [_number(i, v, refuse, percent) for v in elements if v is not None]
+        known = [v for v in numbers if v == v]
         if known:
             values[i] = reduce(known)
     return values
 
 
-def _dense(column: Sequence[Any], texts: bool) -> Floats:
-    """A column at once; ArrowInvalid when a value of it has to be looked at."""
-    array = pa.array(column, pa.string() if texts else pa.float64()).cast(pa.float64())
-    values: Floats = array.fill_null(np.nan).to_numpy(zero_copy_only=False)
-    if np.isfinite(values).sum() + array.null_count < len(column):
+def _is_plain(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_floating(kind) or types.is_integer(kind) or types.is_string(kind))
+
+
+def _dense(array: pa.Array) -> Floats:
+    """A whole column; raises ArrowInvalid where a value needs a closer look."""
+    numbers = array.cast(pa.float64())
+    values: Floats = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    if np.isfinite(values).sum() + numbers.null_count < len(numbers):
         raise pa.ArrowInvalid("NaN or infinity")
     return values
 
@@ -77,14 +87,14 @@ def _number(i: int, value: Any, refuse: Callable[[int, Any], None], percent: boo
     try:
         if isinstance(value, bool | list | dict):
             raise TypeError
-        return _finite(i, float(plain(value)), value, refuse)  # Decimal and its kin
+        return _finite(i, float(plain(value)), value, refuse)  # such as Decimal
     except (TypeError, ValueError):
         refuse(i, value)
         return np.nan
 
 
 def plain(value: Any) -> Any:
-    """A decimal of MongoDB's as one of Python's; anything else as it is."""
+    """A decimal of MongoDB as one of Python; any other value as it is."""
     return value.to_decimal() if hasattr(value, "to_decimal") else value
 
 

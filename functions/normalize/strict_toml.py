@@ -1,4 +1,4 @@
-"""TOML into frozen structs: what is wrong is told with its key, its value and the remedy."""
+"""Strict TOML: decoding into structs, with errors that name key, value and remedy."""
 
 import re
 from collections.abc import Iterator
@@ -17,11 +17,11 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
 class SourceInvalid(HoursightError, ValueError):
-    """A source file that cannot be used; the message names the key, the value and the remedy."""
+    """A source file that cannot be used; the message names key, value and remedy."""
 
 
 def decode_strict(raw: Any, kind: Any, where: str = "") -> Any:
-    """`raw` as a struct of `kind`, whose place in the file is `where`; raises SourceInvalid."""
+    """Decode `raw`, which stands at `where` in its file, as a `kind`. Raises SourceInvalid."""
     try:
         return msgspec.convert(raw, kind)
     except msgspec.ValidationError as error:
@@ -32,7 +32,7 @@ def _in_words(error: str, raw: Any, kind: Any, where: str) -> str:
     if unknown := _UNKNOWN.match(error):
         place, key = _place(where, unknown["path"]), unknown["key"]
         known = ", ".join(_keys(kind, unknown["path"] or "$"))
-        return f"{_join(place, key)} is no key: there are {known}"
+        return f"{_join(place, key)} is not a key (expected one of {known})"
     if missing := _MISSING.match(error):
         return f"{_join(_place(where, missing['path']), missing['key'])} is missing: write it"
     at = _AT.search(error)
@@ -61,7 +61,7 @@ def _value(raw: Any, path: str) -> Any:
 
 
 def _keys(kind: Any, path: str) -> list[str]:
-    """The keys that the struct at `path` below `kind` has."""
+    """The keys of the struct at `path` below `kind`."""
     for name, _ in _STEP.findall(path):
         kind = _below(kind, name)
     return sorted({key for struct in _structs(kind) for key in struct.__struct_encode_fields__})

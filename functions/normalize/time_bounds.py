@@ -1,4 +1,4 @@
-"""Times in the form in which a source holds them, so that it can be asked for what is later."""
+"""Bounds for queries: times in the form in which a source stores them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -14,46 +14,46 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def newest(values: Sequence[Any], time: Time, limit: datetime) -> Any | None:
-    """The last of these ordered values that is a time and not after `limit`; None without one.
+    """Return the last of these ordered values that is a time up to `limit`; None without one.
 
-    A value that is none must not lead: text such as "unknown" is larger than any time.
+    Text such as "unknown" sorts after any time, so values that are not times are skipped.
     """
     for value in reversed(values):
-        moment = _moment(value, time)
-        if moment is not None and moment <= limit:
+        ts = _timestamp(value, time)
+        if ts is not None and ts <= limit:
             return value
     return None
 
 
 def before(value: Any, span: timedelta, time: Time) -> Any:
-    """The time that lies `span` before `value`, in its form; to the second where that is text."""
+    """Return the time `span` before `value`, in its form; to the second where that is text."""
     if isinstance(value, datetime):
         return value - span
     if isinstance(value, str):
-        moment = _read(value, time)
-        return value if moment is None else _written(moment - span, value, time)
+        ts = _parsed(value, time)
+        return value if ts is None else _formatted(ts - span, value, time)
     if time.format not in _PER_SECOND:
         return value
     return value - span.total_seconds() * _PER_SECOND[time.format]
 
 
-def since(moment: datetime, like: Any, time: Time) -> Any:
-    """`moment` in the form of the value `like`; None where that form cannot be told."""
+def since(ts: datetime, like: Any, time: Time) -> Any:
+    """Return `ts` in the form of the value `like`; None where its form is not known."""
     if isinstance(like, datetime):
-        return moment
+        return ts
     if isinstance(like, str):
-        sample = _read(like, time)
+        sample = _parsed(like, time)
         if sample is None:
             return None
-        local = moment if sample.tzinfo else moment.replace(tzinfo=None)
-        return _written(local.astimezone(sample.tzinfo) if sample.tzinfo else local, like, time)
+        local = ts if sample.tzinfo else ts.replace(tzinfo=None)
+        return _formatted(local.astimezone(sample.tzinfo) if sample.tzinfo else local, like, time)
     if time.format not in _PER_SECOND:
         return None
-    return moment.timestamp() * _PER_SECOND[time.format]
+    return ts.timestamp() * _PER_SECOND[time.format]
 
 
 def unordered(kind: str, field: str, time: Time) -> str | None:
-    """Why times of a kind (`date`, `text` or `number`) cannot be read in order; None when they can.
+    """Say why times of a kind (`date`, `text`, `number`) cannot be read in order; None if they can.
 
     Text has to sort by time, and a number needs its unit.
     """
@@ -71,13 +71,13 @@ def unordered(kind: str, field: str, time: Time) -> str | None:
     return None
 
 
-def _moment(value: Any, time: Time) -> datetime | None:
-    found = int(micros([value], time, lambda *_: None)[0])
-    return None if found == MISSING else _EPOCH + timedelta(microseconds=found)
+def _timestamp(value: Any, time: Time) -> datetime | None:
+    since_epoch_us = int(micros([value], time, lambda *_: None)[0])
+    return None if since_epoch_us == MISSING else _EPOCH + timedelta(microseconds=since_epoch_us)
 
 
-def _read(value: str, time: Time) -> datetime | None:
-    """The time in a text as it stands there, with or without a zone."""
+def _parsed(value: str, time: Time) -> datetime | None:
+    """Parse a text as written, with or without a zone; None if it is not a time."""
     try:
         if time.format == "iso":
             return datetime.fromisoformat(value.strip())
@@ -86,9 +86,9 @@ def _read(value: str, time: Time) -> datetime | None:
         return None
 
 
-def _written(moment: datetime, like: str, time: Time) -> str:
-    """A text that sorts before all later times that are written like `like`."""
+def _formatted(ts: datetime, like: str, time: Time) -> str:
+    """Format `ts` so that it sorts before all later times written like `like`."""
     if time.format != "iso":
-        return moment.strftime(time.format)
+        return ts.strftime(time.format)
     separator = like.strip()[10:11] or "T"
-    return moment.strftime(f"%Y-%m-%d{separator}%H:%M:%S")
+    return ts.strftime(f"%Y-%m-%d{separator}%H:%M:%S")

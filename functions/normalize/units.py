@@ -1,4 +1,4 @@
-"""Units of source fields: what each means, and what it becomes as a metric."""
+"""Units of source fields, and their factors to the units of metrics."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Dimension = Literal["share", "core share", "rate", "amount", "number", "time"]
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is measured, and the factor that makes it percent, MB/s, MB, days or a number."""
+    """A dimension, and the factor to percent, MB/s, MB, days or a number."""
 
     dimension: Dimension
     factor: float
@@ -55,12 +55,12 @@ _TAKES: dict[tuple[str, bool], tuple[str, ...]] = {
 
 
 def stock_unit(metric: Metric) -> str:
-    """The unit of a field that names none: the metric's own."""
+    """The unit of a field without one: that of its metric."""
     return _STOCK.get(metric.unit, "number")
 
 
 def fits(metric: Metric, unit: str, counter: bool) -> tuple[str, ...]:
-    """The units that a metric can be made of; empty when `unit` is one of them."""
+    """Return the units that a metric can be made of; nothing if `unit` is one of them."""
     taken = _TAKES.get((metric.unit, counter), ("number",) if metric.unit not in _STOCK else ())
     if UNITS[unit].dimension in taken:
         return ()
@@ -68,7 +68,7 @@ def fits(metric: Metric, unit: str, counter: bool) -> tuple[str, ...]:
 
 
 def scale(metric: Metric, unit: str, counter: bool) -> float:
-    """What a value in `unit` is multiplied by; of a `counter`, its difference per second."""
+    """Return the factor for a value in `unit`; of a `counter`, for its difference per second."""
     if counter and metric.unit == "%":  # seconds of CPU per second and core
         return 100 * _DAY_S * UNITS[unit].factor
     return UNITS[unit].factor

@@ -21,6 +21,7 @@ from rich.progress import Progress
 
 from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from functions.forecast import predict
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import (
     CONTEXT_QUANTILES,
     HOUR_MEAN,
@@ -40,6 +41,7 @@ from functions.rules.evaluation.scoring import (
     summed,
     tally,
 )
+from scripts.cli.history_reading import read_history
 from scripts.cli.output import moment, print_grid
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
@@ -48,9 +50,7 @@ from storage.query.history import (
     WINDOW_STEPS,
     History,
     HistoryError,
-    LoadedHistory,
     from_lake,
-    read,
 )
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
@@ -83,6 +83,8 @@ class BacktestOptions:
     model: Path | None = None
     origins: int = 14
     servers: str | None = None
+    time_format: str = "iso"
+    time_zone: str | None = None
     json_file: Path | None = None
     html_file: Path | None = None
 
@@ -221,7 +223,7 @@ def _check(asked: BacktestOptions) -> None:
 
 def _loaded(asked: BacktestOptions) -> LoadedHistory:
     if asked.files:
-        return read(asked.files)
+        return read_history(asked.data, asked.files, asked.time_format, asked.time_zone)
     reader = Reader.open(asked.data)
     try:
         steps = CONTEXT_STEPS + asked.origins * HORIZON_STEPS

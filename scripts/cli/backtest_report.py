@@ -7,12 +7,12 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.scoring import Array, Forecasting, ScoredWindows, held_out_windows
 from scripts.cli.backtest import FORECASTS, SERVED, Backtest, lead_name, verdict
 from scripts.cli.output import moment
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric
-from storage.query.history import LoadedHistory
 from web.display.svg import band_path, line_path, rows_of
 
 __all__ = ["page"]

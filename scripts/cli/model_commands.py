@@ -1,6 +1,7 @@
 """Commands on models: train, export, models promote, rollback, and backtest."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,31 @@ import click
 from scripts.cli.group import cli, data_option
 
 
+def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --time-format and --time-zone to a command that reads history from files."""
+    for option in (
+        click.option(
+            "--time-zone", metavar="ZONE",
+            help="The zone of times that do not have their own, such as UTC; else they are "
+            "refused.",
+        ),
+        click.option(
+            "--time-format", default="iso", show_default=True, metavar="FORMAT",
+            help="Times in the files: iso, epoch_s, epoch_ms, epoch_us, epoch_ns or a strptime "
+            "pattern.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
 @cli.command(epilog="Example: hoursight train --files history.parquet --minutes 2")
 @data_option
 @click.option(
     "--files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Parquet or CSV to learn from, instead of the lake; may be given several times.",
 )  # fmt: skip
+@time_options
 @click.option(
     "--from", "start", default="serving", show_default=True,
     help="Go on from 'shipped', 'serving', a model's name or a .pt file; or 'scratch'.",
@@ -93,6 +113,7 @@ def roll_back_model(data: Path) -> None:
     show_default=True,
     help="From how many times, 8 h apart, to forecast; the last ones.",
 )
+@time_options
 @click.option("--servers", help="Only these: names and patterns, as in 'ppdb*,web1'.")
 @click.option(
     "--json",

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from functions.connectors.connector import Document, Page, Unreachable
+from functions.connectors.connector import Page, Unreachable
 from functions.connectors.source_file import SourceConfig, read_source
+from functions.normalize.columns import first_document
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
@@ -108,14 +109,14 @@ def _tell(
         gathering = DocumentGrouping(source.mapping)
         gathering.add(rows)
         rows = gathering.take_all() or rows
-    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.refusals.count} refused")
+    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused")
     if rows.num_rows:
         say(_found(source, rows))
     if page.documents:
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
-        say(f"The first document: {page.documents[0]}")
-    for note in (*page.notes, *mapped.refusals.words()):
+        say(f"The first document: {first_document(page.documents)}")
+    for note in (*page.notes, *mapped.rejects.sentences()):
         say(f"! {note}")
     return bool(rows.num_rows)
 
@@ -134,8 +135,7 @@ def _found(source: SourceConfig, rows: pa.Table) -> str:
 
 
 def _show_fields(source: SourceConfig, documents: Any, mapped: Mapped, metrics: Any) -> None:
-    shown: list[Document] = list(documents[:200])
-    lines = explain(source.mapping, shown, mapped, metrics)
+    lines = explain(source.mapping, documents[:200], mapped, metrics)
     rows = [
         [line.target, line.field, _brief(line.raw), line.unit, line.value, line.became]
         for line in lines

@@ -17,11 +17,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.promotion import Verdict, compare_models
 from functions.rules.evaluation.scoring import ScoredWindows, score_by_metric
+from scripts.cli.history_reading import read_history
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.grid import STEP
-from storage.query.history import History, from_lake, read
+from storage.query.history import History, from_lake
 from storage.query.reader import Reader
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class TrainingOptions:
 
     data: Path
     files: tuple[Path, ...] = ()
+    time_format: str = "iso"
+    time_zone: str | None = None
     start: str = "serving"  # or shipped, or scratch
     seed: int = 0
     steps: int | None = None
@@ -192,7 +195,7 @@ def _read(folders: Folders, asked: TrainingOptions, first: str | None, say: Say)
     """Out of files or the lake, of this as many days as were asked for, or all since `first`."""
     if not asked.files:
         return _read_lake(folders, asked.days, first, say)
-    loaded = read(asked.files)
+    loaded = read_history(asked.data, asked.files, asked.time_format, asked.time_zone)
     for reason in loaded.reasons:
         say(f"left out: {reason}")
     return loaded.history

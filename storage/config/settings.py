@@ -13,12 +13,13 @@ import msgspec
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
+from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
 
 __all__ = [
-    "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings", "read_settings",
-    "schema_of", "settings_in_force", "write_settings",
+    "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "Settings",
+    "SettingsError", "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings",
+    "read_settings", "schema_of", "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,33 @@ class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: HostSettings = HostSettings()
     simulator: SimulatorSettings = SimulatorSettings()
+
+
+def _stock_patterns() -> dict[str, list[str]]:
+    return {profile: list(globs) for profile, globs in STOCK_PATTERNS.items()}
+
+
+class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Host names by profile, as globs, for servers whose own records state no profile.
+
+    A profile that is left out keeps its stock patterns.
+    """
+
+    patterns: dict[str, list[str]] = msgspec.field(default_factory=_stock_patterns)
+
+    def __post_init__(self) -> None:
+        for profile in self.patterns:
+            if profile not in PROFILE_NAMES:
+                known = ", ".join(PROFILE_NAMES)
+                raise ValueError(f"patterns has {profile!r}, expected one of {known}")
+
+    @property
+    def all_patterns(self) -> Patterns:
+        """The globs of each profile, in small letters."""
+        return {
+            profile: tuple(glob.lower() for glob in globs)
+            for profile, globs in (_stock_patterns() | self.patterns).items()
+        }
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -161,6 +189,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: SourceSettings = SourceSettings()
     web: WebSettings = WebSettings()
     lake: LakeSettings = LakeSettings()
+    profiles: ProfileSettings = ProfileSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
 
     def __post_init__(self) -> None:

@@ -5,22 +5,26 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
-from storage.model.metrics import Metric
+from storage.model.metrics import Metric, impossible
 from storage.model.names import check_names
 from storage.model.precision import rounded
+from storage.model.reject_log import RejectLog, RejectReason
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 
 __all__ = ["MAX_FUTURE", "ValidationResult", "validate"]
 
+Mask = npt.NDArray[np.bool_]
+
 MAX_FUTURE = timedelta(minutes=5)
 # A clock that was set back leaves segments behind that seem to come from the future.
 MAX_CLOCK_JUMP = timedelta(days=1)
-MAX_REASONS = 20
 CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
 CPU_SUM_EXPECTED = (90.0, 105.0)
 
@@ -64,9 +68,9 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
         judged.flag_cpu_sums()
         judged.drop_empty(schema.metrics)
     kept = rounded(judged.rows, target.name, schema.metrics)
-    return ValidationResult(
-        path, provenance, kept, rows.num_rows, judged.refused, tuple(judged.reasons)
-    )
+    rejects = judged.rejects
+    reasons = tuple(_sentence(each) for each in rejects.ranked())
+    return ValidationResult(path, provenance, kept, rows.num_rows, rejects.count, reasons)
 
 
 def _check_clock(created_at: datetime, now: datetime) -> None:
@@ -129,15 +133,14 @@ class _RowValidation:
 
     def __init__(self, rows: pa.Table) -> None:
         self.rows = rows
-        self.refused = 0
-        self.reasons: list[str] = []
+        self.rejects = RejectLog()
 
     def check_names(self, target: Table) -> None:
         checked = check_names(self.rows, target.columns)
         self.rows = checked.rows
-        self.refused += checked.refused
         for reason in checked.reasons:
-            self._note(reason)
+            self.rejects.add(reason, "", 0)
+        self.rejects.count += checked.refused
 
     def drop_incomplete(self, target: Table) -> None:
         for column in target.columns:
@@ -158,8 +161,11 @@ class _RowValidation:
 
     def drop_impossible(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:
-            if not _all_possible(self.rows[metric.name], metric):
-                self._void(metric, _impossible(self.rows[metric.name], metric))
+            values = self.rows[metric.name]
+            absent = np.asarray(pc.is_null(values))
+            mask = impossible(metric, np.asarray(values), absent)
+            if mask.any():
+                self._void(metric, mask)
 
     def derive_idle(self) -> None:
         user, system, iowait, idle = (self.rows[name] for name in CPU_PARTS)
@@ -177,9 +183,8 @@ class _RowValidation:
         count = pc.sum(odd).as_py() or 0
         if count:
             example = total.filter(odd)[0].as_py()
-            self._note(
-                f"kept, but odd: user + sys + iowait + idle is {example:.1f} in {count} rows"
-            )
+            what = f"kept, but odd: user + sys + iowait + idle is {example:.1f} in {count} rows"
+            self.rejects.add(what, "", 0)
 
     def drop_empty(self, metrics: Iterable[Metric]) -> None:
         if any(not self.rows[metric.name].null_count for metric in metrics):
@@ -195,45 +200,24 @@ class _RowValidation:
         if not count:
             return
         example = self.rows.filter(mask).slice(0, 1).to_pylist()[0]
-        self._note(f"{reason(example)} ({count} row{'s' if count > 1 else ''})")
-        self.refused += count
+        self.rejects.add(reason(example), "", count)
         self.rows = self.rows.filter(pc.invert(mask))
 
-    def _void(self, metric: Metric, mask: pa.ChunkedArray) -> None:
-        count = pc.sum(mask).as_py() or 0
-        if not count:
-            return
-        example = self.rows.filter(mask).slice(0, 1)
-        why = metric.refusal(example[metric.name][0].as_py())
-        self._note(f"{why} ({example['server'][0]}; {count} value{'s' if count > 1 else ''})")
-        self.refused += count
+    def _void(self, metric: Metric, mask: Mask) -> None:
+        place = int(mask.argmax())
+        why = metric.refusal(self.rows[metric.name][place].as_py())
+        server = self.rows["server"][place].as_py()
+        self.rejects.add(str(why), server, int(mask.sum()))
         absent = pa.scalar(None, pa.float32())
-        self._set(metric.name, pc.if_else(mask, absent, self.rows[metric.name]))
+        self._set(metric.name, pc.if_else(pa.array(mask), absent, self.rows[metric.name]))
 
     def _set(self, name: str, values: pa.ChunkedArray) -> None:
         self.rows = self.rows.set_column(self.rows.column_names.index(name), name, values)
 
-    def _note(self, reason: str) -> None:
-        if len(self.reasons) < MAX_REASONS:
-            self.reasons.append(reason)
 
-
-def _all_possible(values: pa.ChunkedArray, metric: Metric) -> bool:
-    """The everyday case, told by two passes over the column."""
-    span = pc.min_max(values).as_py()  # which looks past NaN
-    if span["min"] is None:
-        return bool(values.null_count == len(values))
-    within = span["min"] >= metric.lowest and span["max"] <= _highest(metric)
-    return within and not pc.any(pc.is_nan(values)).as_py()
-
-
-def _highest(metric: Metric) -> float:
-    return metric.highest if metric.highest is not None else 3.4e38
-
-
-def _impossible(values: pa.ChunkedArray, metric: Metric) -> pa.ChunkedArray:
-    highest = _highest(metric)
-    possible = pc.and_(
-        pc.greater_equal(values, metric.lowest), pc.less_equal(values, highest)
-    )  # NaN compares false
-    return pc.fill_null(pc.invert(possible), False)
+def _sentence(reject: RejectReason) -> str:
+    """The reason and how many rows or values it applies to; the example is a value's server."""
+    if not reject.count:
+        return reject.reason
+    what = f"{reject.example}; {reject.count} value" if reject.example else f"{reject.count} row"
+    return f"{reject.reason} ({what}{'s' if reject.count > 1 else ''})"

@@ -32,8 +32,8 @@ from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.renaming import rename_invalid
 from storage.lake.row_insertion import RowInserter
+from storage.lake.server_profiles import assign_profiles, pattern_rows
 from storage.lake.transaction import WriteConnection
-from storage.model.profiles import profile_of
 from storage.model.schema import Table, table
 from storage.platform.durability import disk_problem
 from storage.platform.failpoints import failpoint
@@ -79,8 +79,10 @@ class Writer:
         self._lock = lock  # an open file: closing it releases the lock
         self._settings = settings
         self._applied, self._lake = settings.settings, settings.settings.lake
+        self._patterns = settings.settings.profiles.all_patterns
         self._rename_invalid_names()
         self._load_state()
+        self._assign_profiles()
 
     @classmethod
     def open(cls, data: Path | str) -> "Writer":
@@ -206,6 +208,13 @@ class Writer:
         except (duckdb.Error, OSError) as error:
             log.error("invalid names stay until the next start: %s", self.diagnose(error))
 
+    def _assign_profiles(self) -> None:
+        """Apply the patterns of the settings to all servers; commits do not wait for it."""
+        try:
+            assign_profiles(self._connection, self._known_servers, self._patterns)
+        except (duckdb.Error, OSError) as error:
+            log.error("profiles by host name stay as they are: %s", self.diagnose(error))
+
     def _load_state(self) -> None:
         """Read what is cached of the lake; segments that the catalog lost return to the inbox."""
         connection = self._connection
@@ -249,6 +258,9 @@ class Writer:
             self._connection.evolve(schema)
             self._last_values = None
             log.info("the settings changed: %d metrics", len(schema.metrics))
+        if settings.profiles.all_patterns != self._patterns:
+            self._patterns = settings.profiles.all_patterns
+            self._assign_profiles()
         self._applied = settings
 
     def _commit_time(self, now: datetime) -> datetime:
@@ -329,23 +341,24 @@ class Writer:
     def _register_servers(
         self, batch: CommitBatch, began: datetime, new_rows: dict[str, int]
     ) -> None:
-        """Add a row of server_facts for each new server that no source has described."""
+        """Add facts of new servers: their profile by host name, and when a server that no source
+        has described was first seen.
+        """
         described = _servers_in(batch.for_table("server_facts"))
         spans = batch.spans(table("metrics"))
-        unknown = sorted(spans.keys() - described - self._known_servers)
-        if not unknown:
+        new = (spans.keys() | described) - self._known_servers
+        if not new:
             return
         facts = table("server_facts")
-        rows = pa.Table.from_pylist(
-            [
-                {"server": server, "ts": spans[server][0], "profile": profile_of(server)}
-                for server in unknown
-            ],
-            facts.arrow,
-        )
-        self._connection.append(facts, rows, began)
+        first_seen = [{"server": s, "ts": spans[s][0]} for s in sorted(new - described)]
+        rows = pa.concat_tables([
+            pattern_rows(new, self._patterns), pa.Table.from_pylist(first_seen, facts.arrow)
+        ])  # fmt: skip
+        if not rows.num_rows:
+            return
+        self._connection.append(facts, rows.sort_by([("server", "ascending")]), began)
         self._inserter.forget_table("server_facts")
-        new_rows["server_facts"] = new_rows.get("server_facts", 0) + len(unknown)
+        new_rows["server_facts"] = new_rows.get("server_facts", 0) + rows.num_rows
 
     def _write_commit_log(
         self, batch: CommitBatch, committed: dict[str, int], ts: datetime, began: datetime

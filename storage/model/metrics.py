@@ -1,12 +1,18 @@
 """The 14 metrics of a server: one table from which schemas, SQL, checks and docs derive."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 __all__ = [
-    "FORECAST_PRECISION", "GROUPS", "METRICS", "METRIC_NAMES", "Levels", "Metric", "Precision",
-    "metric",
+    "FORECAST_PRECISION", "GROUPS", "LARGEST", "METRICS", "METRIC_NAMES", "Levels", "Metric",
+    "Precision", "impossible", "metric", "without_rounding",
 ]  # fmt: skip
+
+LARGEST = 3.4e38  # readings are stored as 32-bit floats
+ROUNDING = 1e-6  # how much of its value a conversion of units may add
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +56,18 @@ class Metric:
 
     def refusal(self, value: float) -> str | None:
         """Say why `value` cannot be a reading of this metric; None when it can."""
+        if not impossible(self, np.array([value]), np.array([False]))[0]:
+            return None
         if value != value:
             return f"{self.name}: NaN is not a reading; send NULL for a missing value"
-        if value < self.lowest or (self.highest is not None and value > self.highest):
-            return f"{self.name}: {value:g} {self.unit} lies outside {self.valid_range}"
-        if value == float("inf"):
+        if value == float("inf") and self.highest is None:
             return f"{self.name}: infinity is not a reading; send NULL for a missing value"
-        return None
+        return f"{self.name}: {value:g} {self.unit} lies outside {self.valid_range}"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The lowest and the highest value that can be stored as a reading."""
+        return self.lowest, LARGEST if self.highest is None else self.highest
 
     @property
     def valid_range(self) -> str:
@@ -64,6 +75,29 @@ class Metric:
         if self.highest is None:
             return f"≥ {self.lowest:g}"
         return f"{self.lowest:g}–{self.highest:g}"
+
+
+def impossible(
+    metric: Metric, values: npt.NDArray[Any], absent: npt.NDArray[np.bool_] | None = None
+) -> npt.NDArray[np.bool_]:
+    """Return a mask [n] that is True where a value [n] cannot be a reading of the metric.
+
+    `absent` [n] is True where there is no value; without it, NaN marks that. Else NaN is
+    impossible. `Metric.refusal` says why a value is.
+    """
+    lowest, highest = metric.bounds
+    with np.errstate(invalid="ignore"):
+        possible = (values >= lowest) & (values <= highest)  # False for NaN
+    mask: npt.NDArray[np.bool_] = ~(possible | (np.isnan(values) if absent is None else absent))
+    return mask
+
+
+def without_rounding(metric: Metric, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """`values` [n] of a conversion, those that rounding put above the range brought down to it."""
+    highest = metric.bounds[1]
+    with np.errstate(invalid="ignore"):
+        rounded_up = (values > highest) & (values <= highest * (1 + ROUNDING))
+    return np.where(rounded_up, highest, values)
 
 
 # A reading in hundredths is still that reading when it is rounded to hundredths again; a rate of a

@@ -1,17 +1,24 @@
-"""What a server is for: the 7 profiles, the host names that give them away, their own levels."""
+"""The 7 profiles of servers: stock patterns of host names, and their own warn levels."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from storage.model.metrics import METRICS, Levels
 
-__all__ = ["PROFILES", "PROFILE_NAMES", "Profile", "levels_for", "profile_of"]
+__all__ = [
+    "GENERIC", "PROFILES", "PROFILE_NAMES", "STOCK_PATTERNS", "Patterns", "Profile", "levels_for",
+    "profile_of", "stated_profile",
+]  # fmt: skip
+
+# Profile: globs over the names of servers, in small letters.
+Patterns = Mapping[str, Sequence[str]]
+GENERIC = "generic"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A kind of server: `patterns` are globs over its name, `levels` replace the metric's own."""
+    """A kind of server: `patterns` are its stock globs, `levels` replace the metric's own."""
 
     name: str
     patterns: tuple[str, ...]
@@ -52,20 +59,32 @@ PROFILES: tuple[Profile, ...] = (
         ("pprisk*", "ppra*", "varrisk*", "credit*", "quant*"),
         "end-of-day peak from 16 to 19 h",
     ),
-    Profile("generic", (), "everything else"),
+    Profile(GENERIC, (), "everything else"),
 )
 
 PROFILE_NAMES: tuple[str, ...] = tuple(p.name for p in PROFILES)
+STOCK_PATTERNS: Patterns = {p.name: p.patterns for p in PROFILES if p.patterns}
 
 _BY_NAME = {p.name: p for p in PROFILES}
 
 
-def profile_of(server: str, stated: str | None = None) -> str:
-    """A server's profile: by its name's pattern, else as `stated` by its record, else generic."""
-    for profile in PROFILES:
-        if any(fnmatchcase(server.lower(), pattern) for pattern in profile.patterns):
-            return profile.name
-    return stated if stated in _BY_NAME else "generic"
+def stated_profile(stated: str | None) -> str | None:
+    """The profile that a record states; None when it states none of the 7."""
+    return stated if stated in _BY_NAME else None
+
+
+def profile_of(server: str, stated: str | None = None, patterns: Patterns = STOCK_PATTERNS) -> str:
+    """A server's profile: as `stated` by its record, else by a pattern of its name, else generic.
+
+    Of several profiles whose patterns match, the first in `patterns` is taken.
+    """
+    if stated in _BY_NAME:
+        return stated
+    name = server.lower()
+    for profile, globs in patterns.items():
+        if any(fnmatchcase(name, glob) for glob in globs):
+            return profile
+    return GENERIC
 
 
 def levels_for(profile: str, cores: int | None = None) -> dict[str, Levels]:

@@ -113,7 +113,7 @@ TABLES: tuple[Table, ...] = (
             _name("site", "location"),
             Column("cores", pa.int32(), "logical CPUs"),
         ),
-        key=("server", "ts"),
+        key=("server", "ts"), on_conflict="last",  # a server seen first at that time states less
         by_day=False,
     ),
     Table(

@@ -128,14 +128,14 @@ def test_a_line_of_a_file_is_left_out_and_the_next_is_read(tmp_path: Path, text:
     chunks = list(read_chunks(path))
     assert [d["server"] for chunk in chunks for d in chunk.documents] == ["a", "b"]
     assert sum(chunk.refused for chunk in chunks) == 1
-    assert "line 2 is no JSON" in chunks[0].notes[0]
+    assert "line 2 is not JSON" in chunks[0].why
 
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_file_that_is_one_damaged_list_cannot_be_read(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"[" + text + b"]")
-    with pytest.raises(FileUnreadable, match="no list of JSON documents"):
+    with pytest.raises(FileUnreadable, match="not a list of JSON documents"):
         list(read_chunks(path))
 
 

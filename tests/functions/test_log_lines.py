@@ -76,12 +76,12 @@ def test_a_run_says_what_it_was_for_and_how_it_ended(
 def test_a_push_says_what_was_taken_and_what_refused(
     folders: Folders, log: pytest.LogCaptureFixture
 ) -> None:
-    intake = IngestService(folders, clock=lambda: NOW)
+    service = IngestService(folders, clock=lambda: NOW)
     good = [{"server": "a", "timestamp": NOW.timestamp(), "cpu_user_pct": 1.0}]
-    intake.answer(Push("records", msgspec.json.encode(good), "identity", {}).packed())
-    intake.answer(Push("records", b"{", "identity", {}).packed())
-    assert matching(log, r"records: 200 after [\d.]+ ms, \d+ bytes, answered .*\"accepted\":1")
-    assert matching(log, r"records refused, 422: the body is no JSON")
+    service.handle(Push("records", msgspec.json.encode(good), "identity", {}).packed())
+    service.handle(Push("records", b"{", "identity", {}).packed())
+    assert matching(log, r"records: 200 after [\d.]+ ms, \d+ bytes, response .*\"accepted\":1")
+    assert matching(log, r"records refused, 422: the body is not JSON")
 
 
 def test_a_page_says_how_much_it_brought_and_where_it_goes_on(

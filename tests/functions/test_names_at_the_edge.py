@@ -38,9 +38,9 @@ Servers = list[str | None]
 
 
 def push(folders: Folders, kind: str, body: bytes, encoding: str = "identity") -> Any:
-    intake = IngestService(folders, clock=lambda: NOW)
-    status, answer = intake.answer(Push(kind, body, encoding).packed())
-    return status, msgspec.json.decode(answer) if answer else None, intake
+    service = IngestService(folders, clock=lambda: NOW)
+    status, answer = service.handle(Push(kind, body, encoding).packed())
+    return status, msgspec.json.decode(answer) if answer else None, service
 
 
 @pytest.fixture
@@ -61,9 +61,9 @@ def by_records(folders: Folders, names: list[str]) -> tuple[int, str]:
 
 def by_lines(folders: Folders, names: list[str]) -> tuple[int, str]:
     body = "\n".join(f"m,host={n.replace(' ', chr(92) + ' ')} load_average=1 {NS}" for n in names)
-    status, told, intake = push(folders, "lines", body.encode())
+    status, told, service = push(folders, "lines", body.encode())
     for _ in range(2):
-        intake.held["influx"].turn()
+        service.buffers["influx"].flush()
     return status, str(told)
 
 
@@ -75,9 +75,9 @@ def by_remote_write(folders: Folders, names: list[str]) -> tuple[int, str]:
             series.labels.add(name=label, value=value)
         series.samples.add(value=1.0, timestamp=MS)
     body = pa.compress(request.SerializeToString(), codec="snappy", asbytes=True)
-    status, told, intake = push(folders, "remote_write", body, "snappy")
+    status, told, service = push(folders, "remote_write", body, "snappy")
     for _ in range(2):
-        intake.held["remote_write"].turn()
+        service.buffers["remote_write"].flush()
     return status, str(told)
 
 
@@ -116,7 +116,7 @@ def test_a_document_with_a_hostile_name_is_refused_alone(name: str) -> None:
     documents = [{"ts": NOW, "hostname": n, "load1": 1.0} for n in (name, " good ")]
     mapped = Mapper(read_mapping({}), "shop").map(documents)
     assert mapped.rows["server"].to_pylist() == mapped.facts["server"].to_pylist() == ["good"]
-    [reason] = mapped.refusals.words()
+    [reason] = mapped.rejects.sentences()
     assert reason.startswith("server (field ")
     assert "not a valid name" in reason
     assert reason.isprintable()
@@ -127,7 +127,7 @@ def test_a_document_with_a_hostile_site_keeps_its_metrics() -> None:
     mapped = Mapper(read_mapping({}), "shop", site="fra").map([document])
     assert mapped.rows.num_rows == 1
     assert mapped.facts["site"].to_pylist() == ["fra"]
-    assert "site (field site" in mapped.refusals.words()[0]
+    assert "site (field site" in mapped.rejects.sentences()[0]
 
 
 def test_a_source_file_with_a_hostile_site_is_refused(folders: Folders) -> None:

@@ -1,10 +1,11 @@
 -- Every server with its newest facts.
+-- A row of 1970 has the profile by host name: whatever a record states is newer.
 SELECT
     server,
-    arg_max(profile, ts) AS profile,
+    coalesce(arg_max(profile, ts) FILTER (profile IS NOT NULL), 'generic') AS profile,
     arg_max(site, ts) FILTER (site IS NOT NULL) AS site,
     arg_max(cores, ts) FILTER (cores IS NOT NULL) AS cores,
-    min(ts) AS first_seen
+    min(ts) FILTER (ts > TIMESTAMPTZ '1970-01-01 00:00:00+00') AS first_seen
 FROM server_facts
 WHERE ts <= {until}
 GROUP BY server

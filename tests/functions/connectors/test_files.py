@@ -119,7 +119,7 @@ def test_a_file_that_is_still_written_is_read_once_it_no_longer_changes(
             b"server,load\na,1\n",
             "columns are load, server): name it in mapping.time.field",
         ),
-        ("a.json", b"[1, 2", "no list of JSON documents"),
+        ("a.json", b"[1, 2", "not a list of JSON documents"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_rejected_with_the_reason(
@@ -144,7 +144,7 @@ def test_damaged_lines_are_counted_and_the_others_kept(rig: FolderRig, house: La
     run = chain.run_all(rig.text())
     assert chain.samples() == expected(documents(0, 3))
     assert run.batch.refused == 2
-    assert "2 records left out, such as line 10 is no JSON" in run.batch.reasons[0]
+    assert "2 records left out, such as line 10 is not JSON" in run.batch.reasons[0]
 
 
 def test_a_large_file_continues_where_a_restart_interrupted_it(

@@ -24,7 +24,6 @@ from functions.connectors.host import (
     traffic,
 )
 from functions.engine.function import Batch
-from functions.normalize.devices import is_real_link
 from storage.model.metrics import METRIC_NAMES, metric
 from storage.model.schema import table
 
@@ -147,16 +146,6 @@ def test_without_a_link_there_is_no_traffic() -> None:
     assert traffic(BEFORE, replace(AFTER.counters, links={}))["net_in_mb_s"] is None
 
 
-@pytest.mark.parametrize("name", ["lo", "docker0", "veth1a2b", "br-77", "virbr0", "tun0", "eth0.5"])
-def test_virtual_links_do_not_count(name):
-    assert not is_real_link(name)
-
-
-@pytest.mark.parametrize("name", ["eth0", "enp3s0", "wlan0", "ib0", "venet0"])
-def test_real_links_count(name):
-    assert is_real_link(name)
-
-
 def test_java_cpu_is_the_share_of_all_cores_between_two_scans() -> None:
     after = JavaScan(1010.0, {"7@1": 60.0})
     assert java_share(BEFORE.java, after, cores=2) == pytest.approx(50)
@@ -236,7 +225,7 @@ def test_the_first_run_takes_a_second_reading_and_writes_the_facts() -> None:
     assert machine.pauses == [0.5]
     assert batch.rows["metrics"].to_pylist()[0]["cpu_user_pct"] == pytest.approx(60)
     facts = batch.rows["server_facts"].to_pylist()[0]
-    assert facts == {"server": "ppweb01", "ts": NOW, "profile": "web_api", "site": None, "cores": 2}
+    assert facts == {"server": "ppweb01", "ts": NOW, "profile": None, "site": None, "cores": 2}
 
 
 def test_later_runs_continue_from_the_cursor() -> None:

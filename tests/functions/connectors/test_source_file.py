@@ -76,7 +76,7 @@ def _optional(text: str) -> list[tuple[str, str]]:
         ("shop", "kind = ", "the file is not valid TOML"),
         ("shop", 'kind = "oracle"', "kind is 'oracle'"),
         ("shop", "enabled = true", "kind is missing: write it"),
-        ("shop", FILES + 'foldr = "x"', "connection.foldr is no key: there are delimiter, folder"),
+        ("shop", FILES + 'foldr = "x"', "foldr is not a key (expected one of delimiter, folder"),
         ("shop", 'kind = "files"\nevery = "5 s"', "every: '5 s' is"),
         (
             "shop",
@@ -109,7 +109,7 @@ def test_a_file_is_followed_live_and_its_events_are_recorded(folders: Folders) -
         (drop / "a.csv").write_text("ts,host,load\n2026-05-06T12:00:00Z,a,1\n")
         assert runner.until_run("quiet", "ok")["rows_out"] == 2
         (folder / "quiet.toml").write_text(FILES + "foldr = 1\n")
-        assert "connection.foldr is no key" in runner.until_run("quiet", "failed")["error"]
+        assert "connection.foldr is not a key" in runner.until_run("quiet", "failed")["error"]
         runner.until_run("quiet", "nothing", len(runner.of("quiet", "nothing")) + 1)
         (folder / "quiet.toml").unlink()
         runner.until(lambda: list(users.source_workers) == ["other"], "it is gone")

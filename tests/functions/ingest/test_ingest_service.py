@@ -2,13 +2,6 @@
 
 import gzip
 import json
-import sys
-import threading
-import time
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from functions.ingest import write_buffer as holding
-from functions.ingest.decompression import MAX_BODY_BYTES, decompress
 from functions.ingest.ingest_service import IngestService
-from functions.ingest.rejection import PushRejected, RejectReasons, UnclaimedReasons
 from functions.ingest.remote_write import WriteRequest
 from functions.ingest.row_assembly import RowAssembler
-from functions.ingest.wal import GroupCommit
-from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
@@ -37,19 +25,19 @@ NS = 1778068800_000_000_000
 
 
 class IngestClient:
-    """An intake that is asked as the site asks it."""
+    """An service that is asked as the site asks it."""
 
     def __init__(self, folders: Folders) -> None:
         self.folders = folders.create()
-        self.intake = IngestService(folders, clock=lambda: NOW)
+        self.service = IngestService(folders, clock=lambda: NOW)
 
     def push(self, kind: str, body: bytes, encoding: str = "identity", **more: str) -> Any:
-        status, answer = self.intake.answer(Push(kind, body, encoding, more).packed())
+        status, answer = self.service.handle(Push(kind, body, encoding, more).packed())
         return status, msgspec.json.decode(answer) if answer else None
 
-    def turn(self, source: str, times: int = 2) -> None:
+    def flush(self, source: str, times: int = 2) -> None:
         for _ in range(times):
-            self.intake.held[source].turn()
+            self.service.buffers[source].flush()
 
     def rows(self) -> list[dict[str, Any]]:
         """All rows of metrics that lie in the inbox."""
@@ -102,42 +90,18 @@ def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     assert "no metric is in the record" in told["message"]
 
 
-def test_requests_at_one_time_share_a_segment() -> None:
-    turns: list[list[int]] = []
-    first_is_writing, go_on = threading.Event(), threading.Event()
-
-    def write(items: list[int]) -> None:
-        turns.append(items)
-        first_is_writing.set()
-        assert go_on.wait(10)
-        if 3 in items:
-            raise OSError("full")
-
-    together = GroupCommit(write)
-    with ThreadPoolExecutor(5) as pool:
-        first = pool.submit(together.put, 0)
-        assert first_is_writing.wait(10)
-        others = [pool.submit(together.put, n) for n in (1, 2, 3)]
-        while len(together._waiting) < 3:
-            assert not any(other.done() for other in others)
-        go_on.set()
-        assert first.result(10) is None
-        assert [str(other.exception(10)) for other in others] == ["full"] * 3
-    assert [sorted(turn) for turn in turns] == [[0], [1, 2, 3]]
-
-
 def test_lines_of_one_moment_in_several_requests_become_one_row(door: IngestClient) -> None:
     assert door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=b load_average=2")) == (
         204, None,
     )  # fmt: skip
     assert len(door.pending()) == 1  # it is on the disk
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert door.push("lines", gzip.compress(lines("n,host=a swap_used_pct=3")), "gzip")[0] == 204
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert [(r["server"], r["mem_used_pct"], r["swap_used_pct"]) for r in door.rows()] == [
         ("a", 1.0, 3.0), ("b", None, None),
     ]  # fmt: skip
-    door.turn("influx")
+    door.flush("influx")
     assert len(door.rows()) == 2
     assert door.pending() == []
 
@@ -148,9 +112,9 @@ def test_what_was_taken_outlives_the_process(door: IngestClient) -> None:
     (door.folders.pending / "torn-influx-1.partial").write_bytes(b"\x00")
     (door.folders.pending / "0-influx-1.push").write_bytes(b"\xff")
     again = IngestClient(door.folders)
-    again.intake.recover()
-    again.turn("influx")
-    again.turn("remote_write")
+    again.service.recover()
+    again.flush("influx")
+    again.flush("remote_write")
     assert [(r["server"], r["source"]) for r in again.rows()] == [
         ("a", "influx"), ("web1", "remote_write"),
     ]  # fmt: skip
@@ -163,13 +127,13 @@ def test_rows_that_the_disk_does_not_take_wait_for_it(door: IngestClient) -> Non
     inbox = door.folders.inbox
     inbox.rmdir()
     with pytest.raises(OSError, match="cannot be reached"):
-        door.turn("influx")
+        door.flush("influx")
     assert len(door.pending()) == 1
     status, told = door.push("records", b'[{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}]')
     assert status == 503
     assert "mount its disk" in told["message"]
     inbox.mkdir()
-    door.turn("influx", 1)
+    door.flush("influx", 1)
     assert [row["mem_used_pct"] for row in door.rows()] == [1.0]
     assert door.pending() == []
 
@@ -181,33 +145,25 @@ def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
     door.push("lines", body)
     with monkeypatch.context() as patch:
         patch.setattr(RowAssembler, "rows", lambda *_: 1 / 0)
-        door.turn("influx")
+        door.flush("influx")
     assert len(list(door.folders.rejected.glob("*.push"))) == 1
     door.push("lines", body)
-    door.turn("influx")
+    door.flush("influx")
     assert len(door.rows()) == 1
-
-
-def test_more_than_can_wait_is_429(door: IngestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(holding, "MAX_WAITING_BYTES", 100)
-    body = lines("m,host=a mem_used_pct=1")
-    assert [door.push("lines", body)[0] for _ in range(3)] == [204, 204, 429]
-    door.turn("influx")
-    assert door.push("lines", body)[0] == 204
 
 
 def test_bad_lines_are_400_and_the_good_ones_are_taken(door: IngestClient) -> None:
     status, told = door.push("lines", lines("m,host=a mem_used_pct=1", "m,host=a"))
     assert (status, told["code"]) == (400, "bad request")
     assert "1 of 2 lines were refused, the others were taken" in told["message"]
-    door.turn("influx")
+    door.flush("influx")
     assert [row["server"] for row in door.rows()] == ["a"]
 
 
 @pytest.mark.parametrize(
     ("body", "more", "status", "says"),
     [
-        (lines("kernel,host=a x=1"), {}, 422, "none of 1 lines tells one of our metrics"),
+        (lines("kernel,host=a x=1"), {}, 422, "none of 1 lines has one of our metrics"),
         (b"\xff", {}, 400, "not UTF-8"),
         (b"m,host=a load1=1", {"precision": "d"}, 400, "precision is 'd': choose one of ns"),
     ],
@@ -238,9 +194,9 @@ def test_a_scrape_in_two_requests_is_one_row_and_the_next_has_rates(door: Ingest
         door.push("remote_write", written(at_ms, **rest), "snappy")
 
     scrape(first_ms - 15_000, 1, 1e6)
-    door.turn("remote_write")
+    door.flush("remote_write")
     scrape(first_ms, 1.1, 31e6)
-    door.turn("remote_write")
+    door.flush("remote_write")
     first, second = door.rows()
     assert (first["cpu_user_pct"], first["net_in_mb_s"]) == (None, None)
     shares = [second[f"cpu_{name}_pct"] for name in ("user", "sys", "iowait", "idle")]
@@ -254,41 +210,13 @@ def test_series_that_are_not_for_us_leave_nothing(door: IngestClient) -> None:
     assert door.pending() == []
 
 
-@pytest.mark.parametrize(
-    ("body", "encoding", "status"),
-    [
-        (b"not snappy", "snappy", 400), (b"", "snappy", 400),
-        (b"\xff\xff\xff\xff\x7f", "snappy", 413),
-        (pa.compress(b"\xff\xff", codec="snappy", asbytes=True), "snappy", 400),
-        (b"no gzip", "gzip", 400),
-        (gzip.compress(b"x" * 1000, mtime=0)[:-9], "gzip", 400),
-    ],
-)  # fmt: skip
-def test_a_body_that_cannot_be_unpacked_is_told_so(
-    door: IngestClient, body: bytes, encoding: str, status: int
-) -> None:
-    found, told = door.push("remote_write", body, encoding)
-    assert found == status
-    assert told["remedy"]
-
-
-def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
-    packer = zlib.compressobj(wbits=31)
-    bomb = packer.compress(b"\0" * (MAX_BODY_BYTES + 1)) + packer.flush()
-    assert len(bomb) < 50_000
-    for body in (bomb, gzip.compress(b"\0" * (MAX_BODY_BYTES // 2)) * 3):
-        with pytest.raises(PushRejected, match="larger than 32 MiB") as refused:
-            decompress(body, "gzip")
-        assert refused.value.status == 413
-
-
 def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     door = IngestClient(house.folders)
     good = b'{"server":"a","ts":"2026-05-06T12:00:00Z","load":1}'
     assert door.push("records", b'[{"load":1}]')[0] == 422
     door.push("records", b"[" + good + b',{"server":"b","load":1}]')
     door.push("lines", lines("m,host=b load_average=2", "m,host=c"))
-    door.turn("influx")
+    door.flush("influx")
     assert house.commit().rejected == ()
     found = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
     assert found.to_pylist() == [
@@ -299,71 +227,3 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
-
-
-def test_a_file_that_cannot_be_removed_stops_neither_its_thread_nor_the_rows(
-    door: IngestClient,
-) -> None:
-    stop = threading.Event()
-    held = WriteBuffer(
-        door.folders, "influx", RowAssembler("influx", ["mem_used_pct"]), 0.01, lambda: NOW
-    )
-    door.intake.held["influx"] = held
-    door.push("lines", lines("m,host=a mem_used_pct=1"))
-    [path] = door.pending()
-    path.unlink()
-    path.mkdir()  # which unlink refuses
-    thread = threading.Thread(target=held.keep_going, args=(stop,))
-    thread.start()
-    await_rows(door, 1)
-    door.push("lines", lines("m,host=b mem_used_pct=2"))
-    await_rows(door, 2)
-    path.rmdir()
-    await_condition(lambda: door.pending() == [])
-    stop.set()
-    thread.join(WITHIN_S)
-    assert not thread.is_alive()
-
-
-def test_reasons_that_several_threads_bring_are_each_taken_once() -> None:
-    unclaimed, taken, stop = UnclaimedReasons(), [], threading.Event()
-    one = RejectReasons()
-    for number in range(50):
-        one.add(f"reason {number}", number)
-
-    def take() -> None:
-        while not stop.is_set():
-            taken.append(unclaimed.take().count)
-
-    def bring() -> None:
-        for _ in range(ROUNDS):
-            unclaimed.add(one)
-
-    with switching_often(), ThreadPoolExecutor(4) as pool:
-        taking = pool.submit(take)
-        for each in [pool.submit(bring) for _ in range(3)]:
-            each.result()
-        stop.set()
-        taking.result(WITHIN_S)
-    assert sum(taken) + unclaimed.take().count == 3 * ROUNDS * 50
-
-
-@contextmanager
-def switching_often() -> Iterator[None]:
-    usual = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual)
-
-
-def await_rows(door: IngestClient, count: int) -> None:
-    await_condition(lambda: len(door.rows()) == count)
-
-
-def await_condition(condition: Callable[[], bool]) -> None:
-    give_up = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < give_up, "not in time"
-        time.sleep(0.01)

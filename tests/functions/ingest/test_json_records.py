@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from functions.ingest.json_records import RecordsResult, read_records, validate_records
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, reason_records
 from functions.ingest.server_facts import ServerFacts
 from storage.model.metrics import METRIC_NAMES, METRICS
 from tests.conftest import NOW
@@ -22,7 +22,7 @@ def take(*records: Any, unit: str = "s") -> RecordsResult:
 
 
 def reason(taken: RecordsResult) -> str:
-    [only] = taken.reasons.told()
+    [only] = reason_records(taken.reasons)
     return str(only["reason"])
 
 
@@ -69,12 +69,12 @@ def test_times_of_each_form_are_the_same_moment(time: Any, unit: str) -> None:
         ({"server": "a", "load": 1}, "no time"),
         ({"server": "a", "ts": None, "load": 1}, "no time"),
         ({"server": "a", "ts": "2026-05-06T12:00:00", "load": 1}, "has no zone"),
-        ({"server": "a", "ts": "soon", "load": 1}, "is no time of format 'iso'"),
+        ({"server": "a", "ts": "soon", "load": 1}, "is not a time of format 'iso'"),
         ({"server": "a", "ts": 1778068800000, "load": 1}, "ms, us or ns"),
         ({"server": "a", "ts": LATER, "load": 1}, "in the future"),
         ({"server": "a", "ts": TS}, "no metric is in the record"),
         ({"server": "a", "ts": TS, "loud": 1}, "no metric is in the record"),
-        (["a", TS], "a record is no JSON object"),
+        (["a", TS], "a record is not a JSON object"),
     ],
 )  # fmt: skip
 def test_a_record_that_cannot_be_used_is_refused_alone(wrong: Any, says: str) -> None:
@@ -103,11 +103,11 @@ def test_profile_site_and_cores_are_told_once_and_when_they_change() -> None:
     facts = ServerFacts()
     record = {"server": "ppdb1", "ts": TS, "load": 1, "profile": "web_api", "cores": 8}
     named = take(record).facts
-    [row] = facts.news(named)["server_facts"].to_pylist()
-    assert (row["profile"], row["cores"]) == ("database", 8)  # the name goes before
+    [row] = facts.changed(named)["server_facts"].to_pylist()
+    assert (row["profile"], row["cores"]) == ("web_api", 8)  # whatever the name suggests
     facts.remember(named)
-    assert facts.news(take(record).facts) == {}
-    assert "server_facts" in facts.news(take(record | {"cores": 16}).facts)
+    assert facts.changed(take(record).facts) == {}
+    assert "server_facts" in facts.changed(take(record | {"cores": 16}).facts)
 
 
 def test_unknown_fields_are_named() -> None:
@@ -122,8 +122,8 @@ def test_no_records_are_no_mistake(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "says"),
     [
-        (b"", 422, "no JSON"), (b"{", 422, "no JSON"), (b'"x"', 422, "has no records"),
-        (b'{"server": "a"}', 422, "has no records"), (b"[" * 100_000, 422, "no JSON"),
+        (b"", 422, "not JSON"), (b"{", 422, "not JSON"), (b'"x"', 422, "has no records"),
+        (b'{"server": "a"}', 422, "has no records"), (b"[" * 100_000, 422, "not JSON"),
         (b"[" + b"1," * 10_000 + b"1]", 413, "10001 records are more than 10000"),
     ],
 )  # fmt: skip
@@ -148,7 +148,7 @@ def test_whatever_is_sent_becomes_a_row_of_a_sane_time_or_a_refusal(sent: list[A
     assert taken.rows.num_rows + taken.refused == len(sent)
     times = taken.rows["ts"].to_pylist()
     assert all(time.year >= 1971 and time <= NOW + timedelta(minutes=5) for time in times)
-    ServerFacts().news(taken.facts)
+    ServerFacts().changed(taken.facts)
 
 
 def test_an_empty_text_is_no_time_and_no_name() -> None:

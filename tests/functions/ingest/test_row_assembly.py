@@ -140,16 +140,6 @@ def test_memory_swap_and_volumes_are_shares() -> None:
     assert row["uptime_days"] == 1.0
 
 
-def test_later_pieces_of_a_moment_are_cut_out_and_the_rest_stays() -> None:
-    later = scrape(0, load_average=1)
-    later.merge(scrape(5, load_average=2, swap_used_pct=3))
-    early = later.cut_out({"a": {0}, "b": {5}})
-    assert early.servers == {"a": {("load_average", ""): ([0], [1])}}
-    assert later.moments() == {"a": {5 * SECOND}}
-    assert later.cut_out({"a": {5 * SECOND}})
-    assert not later
-
-
 def test_numbers_without_sense_do_no_harm() -> None:
     inf = float("inf")
     chain = AssemblyChain()

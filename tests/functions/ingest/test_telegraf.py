@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from functions.ingest.rejection import reason_records
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader, TelegrafResult
 from storage.model.metrics import METRIC_NAMES
@@ -98,10 +99,10 @@ def test_bad_lines_are_counted_with_their_reason_and_the_others_are_taken() -> N
         f"m,host=c load_average=1 {T1 * 1000}\nnonsense\nkernel,host=a x=1 {T1}\n",
         "s",
     )
-    told = [reason["reason"] for reason in found.reasons.told()]
+    told = [reason["reason"] for reason in reason_records(found.reasons)]
     assert list(found.readings.servers) == ["a"]
     assert (found.lines, found.used, len(told)) == (6, 1, 4)
-    for says in ("the tag 'host'", "'x' is no value", "?precision=", "measurement,tag=value"):
+    for says in ("the tag 'host'", "'x' is not a value", "?precision=", "measurement,tag=value"):
         assert any(says in reason for reason in told), says
 
 

@@ -52,7 +52,7 @@ def test_one_row_has_all_that_was_told_within_a_period() -> None:
     mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     for seconds in (1, 11):
         mapped = mapper.map(list(period("a", seconds)))
-        assert mapped.refusals.words() == ()
+        assert mapped.rejects.sentences() == ()
         gathering.add(mapped.rows)
     first, second = rows_of(gathering.take(us(60)))
     assert (first["server"], first["ts"]) == ("a", START)

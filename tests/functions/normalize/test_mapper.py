@@ -67,11 +67,11 @@ def test_a_value_is_what_its_unit_says(
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("n/a", "cpu_user_pct (field cpu_user): is no number, as 'n/a' of a"),
-        (True, "is no number, as True of a"),
-        ({"x": 1}, "is no number"),
-        (math.nan, "is no number, as nan"),
-        (math.inf, "is no number, as inf"),
+        ("n/a", "cpu_user_pct (field cpu_user): is not a number, as 'n/a' of a"),
+        (True, "is not a number, as True of a"),
+        ({"x": 1}, "is not a number"),
+        (math.nan, "is not a number, as nan"),
+        (math.inf, "is not a number, as inf"),
         (4520, "unit percent): lies outside 0–100, as 4520 % of a: state the field's unit"),
         (-1, "lies outside 0–100"),
     ],
@@ -82,8 +82,8 @@ def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
     mapped = mapper().map([doc(cpu_user=bad, mem_used_pct=7), doc("b", cpu_user=5)])
     rows = mapped.rows.to_pylist()
     assert [(r["cpu_user_pct"], r["mem_used_pct"]) for r in rows] == [(None, 7), (5, None)]
-    assert mapped.refusals.count == 1
-    assert says in mapped.refusals.words()[0]
+    assert mapped.rejects.count == 1
+    assert says in mapped.rejects.sentences()[0]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
         ({"ts": NOW, "load": 1}, "server (field server_name or hostname or host or server): miss"),
         ({"ts": "2026-05-06T12:00:00", "hostname": "a", "load": 1}, "has no zone"),
         ({"ts": 1_778_068_800, "hostname": "a", "load": 1}, "is a number, and the mapping says"),
-        ({"ts": "yesterday", "hostname": "a", "load": 1}, "is no time of format 'iso'"),
+        ({"ts": "yesterday", "hostname": "a", "load": 1}, "is not a time of format 'iso'"),
         ({"ts": NOW, "hostname": "a", "lod": 1}, "has no metric that could be used"),
     ],
 )
@@ -102,8 +102,8 @@ def test_a_record_without_server_time_or_metric_is_refused_and_the_others_kept(
 ) -> None:
     mapped = mapper().map([fields, doc("b", load=2)])
     assert mapped.rows["server"].to_pylist() == ["b"]
-    assert mapped.refusals.count == 1
-    assert says in mapped.refusals.words()[0]
+    assert mapped.rejects.count == 1
+    assert says in mapped.rejects.sentences()[0]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_times_come_in_many_forms(time: str, value: Any) -> None:
 def test_seconds_taken_for_milliseconds_are_refused_with_the_remedy() -> None:
     text = "time = { field = 'ts', format = 'epoch_ms' }"
     mapped = mapper(text).map([doc(load=1) | {"ts": 1_778_068_800}])
-    assert "write another of epoch_s" in mapped.refusals.words()[0]
+    assert "write another of epoch_s" in mapped.rejects.sentences()[0]
 
 
 NET = "metrics.net_in_mb_s = { field = 'rx', unit = 'bytes', counter = true }"
@@ -174,7 +174,7 @@ def test_a_sum_over_cores_of_an_unknown_number_is_refused() -> None:
         [doc(load=1, j=300)]
     )
     assert mapped.rows["java_cpu_pct"].to_pylist() == [None]
-    assert "name their field in mapping.cores" in mapped.refusals.words()[0]
+    assert "name their field in mapping.cores" in mapped.rejects.sentences()[0]
 
 
 VALUES = st.one_of(
@@ -187,6 +187,6 @@ VALUES = st.one_of(
 @given(st.lists(st.fixed_dictionaries({"ts": VALUES, "hostname": VALUES, "load": VALUES})))
 def test_whatever_comes_becomes_a_row_in_range_or_a_refusal(documents: list[Any]) -> None:
     mapped = mapper().map(documents)
-    assert mapped.rows.num_rows + mapped.refusals.count >= len(documents)
+    assert mapped.rows.num_rows + mapped.rejects.count >= len(documents)
     found = mapped.rows["load_average"].to_pylist() if mapped.rows.num_rows else []
     assert all(0 <= value < math.inf for value in found)

@@ -34,12 +34,18 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("stok = 'flat'", "mapping.stok is no key: there are .*stock"),
-        ("time = { fild = 'ts' }", "mapping.time.fild is no key: there are field, format, zone"),
+        ("stok = 'flat'", "mapping.stok is not a key .expected one of .*stock"),
+        (
+            "time = { fild = 'ts' }",
+            "time.fild is not a key .expected one of field, format, zone",
+        ),
         ("time = { field = 'ts', zone = 'Mars' }", "time.zone is 'Mars': write a name such as"),
         ("time = { field = 'ts', format = 'epoch' }", "time.format is 'epoch': write iso, epoch_s"),
         ("gather = 'often'", "gather: 'often' is not a valid period"),
-        ("metrics.cpu = { field = 'a' }", "mapping.metrics.cpu is no metric: there are cpu_user"),
+        (
+            "metrics.cpu = { field = 'a' }",
+            "metrics.cpu is not a metric .expected one of cpu_user",
+        ),
         ("metrics.load_average = { field = 7 }", "load_average.field is 7: expected"),
         (
             "metrics.cpu_user_pct = { field = 'a', unit = 'pct' }",

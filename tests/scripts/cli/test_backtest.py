@@ -11,12 +11,13 @@ import pytest
 
 import hoursight
 from functions.engine.forecaster import SHIPPED, Forecaster
+from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import LAST_VALUE, SEASONAL
 from functions.rules.evaluation.scoring import held_out_windows
 from scripts.cli.backtest import SERVED, backtest, served
 from scripts.cli.backtest_report import page
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import History, HistoryError, LoadedHistory
+from storage.query.history import History, HistoryError
 from tests.conftest import LakeFixture
 from tests.storage.small_fleets import MONDAY_S, fleet
 

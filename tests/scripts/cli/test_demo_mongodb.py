@@ -31,7 +31,7 @@ def test_the_mapping_turns_the_agents_documents_back_into_the_14_metrics(tmp_pat
     mapped = Mapper(mapping, "fleet").map(documents)
     rows = mapped.rows.to_pylist()
     facts = {fact["server"]: fact for fact in mapped.facts.to_pylist()}
-    assert mapped.refusals.count == 0
+    assert mapped.rejects.count == 0
     for i, server in enumerate(fleet):
         assert (rows[i]["server"], rows[i]["ts"]) == (server.name, MOMENT)
         found = [rows[i][name] for name in METRIC_NAMES]

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from storage.config.settings import Settings, SettingsError, read_settings, write_settings
+from storage.model.profiles import STOCK_PATTERNS
 
 
 def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
@@ -36,6 +37,11 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
             "retention.metrics is '7 weeks', expected 'always' or",
         ),
         ("[retention]\nmetrics = '2h'", "at least one day"),
+        (
+            "[profiles.patterns]\nfrontend = ['fe-*']",
+            "patterns has 'frontend', expected one of ml",
+        ),
+        ("[profiles.patterns]\ndatabase = 'db-*'", "profiles.patterns"),
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
@@ -48,3 +54,10 @@ def test_an_invalid_setting_is_reported_by_file_key_and_expectation(
     assert says in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "pst" not in str(error.value)
+
+
+def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[profiles.patterns]\ndatabase = ['DB-*']\n")
+    patterns = read_settings(tmp_path).profiles.all_patterns
+    assert patterns["database"] == ("db-*",)
+    assert patterns["web_api"] == STOCK_PATTERNS["web_api"]

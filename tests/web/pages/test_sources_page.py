@@ -11,7 +11,7 @@ from pyarrow import csv, parquet
 from tests.web.conftest import Client
 from tests.web.site_lakes import SiteLakeWriter
 
-BAD = "cpu_user_pct (field cpu): is no number, as 'n/a' of <b>x</b>: send a number (3 times)"
+BAD = "cpu_user_pct (field cpu): is not a number, as 'n/a' of <b>x</b>: send a number (3 times)"
 
 
 class SourceLog:
@@ -69,14 +69,14 @@ def test_sources_are_listed_with_what_they_bring_those_in_trouble_first(
     told.brought("beats", 700, 600)
     told.ran("beats", 590, "ok")
     told.ran("beats", 3, "unreachable", "Unreachable: beats refuses the password of 'reader'")
-    told.file("typo", "refused", "SourceWrong: connection.urll is no key: there are url")
+    told.file("typo", "refused", "SourceWrong: connection.urll is not a key (expected one of url)")
     told.brought("feed", 3, 2)
     rows = rows_of(site.get("/sources").text)
     assert list(rows) == ["beats", "typo", "feed", "shop"]
     assert re.search(r"unreachable since .* UTC: beats refuses the password", rows["beats"])
-    assert "its file is refused: connection.urll is no key" in rows["typo"]
+    assert "its file is refused: connection.urll is not a key" in rows["typo"]
     assert re.search(r"\bwell\b.*10</td>.*50</td>.*3</td>", rows["shop"], re.S)
-    assert "is no number, as 'n/a' of <b>x</b>" in rows["shop"]
+    assert "is not a number, as 'n/a' of <b>x</b>" in rows["shop"]
     assert BAD not in site.get("/sources").text  # it is escaped there
 
 

@@ -1,0 +1,53 @@
+"""What a mapping makes of documents, line by line."""
+
+import tomllib
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from functions.normalize.columns import Documents
+from functions.normalize.explain import Line, explain
+from functions.normalize.mapper import Mapper
+from functions.normalize.mapping import read_mapping
+from storage.model.metrics import METRICS
+
+NOW = datetime(2026, 5, 6, 12, tzinfo=UTC)
+TEXT = """
+metrics.cpu_user_pct = { field = ["cpu", "user"], unit = "fraction" }
+metrics.mem_used_pct = { field = "used", of = "total" }
+"""
+DOCUMENTS: list[dict[str, Any]] = [
+    {"ts": NOW, "host": "a", "cpu": None, "used": None, "total": 8},
+    {"ts": NOW, "host": "a", "cpu": 0.25, "used": 2, "total": 8},
+]
+
+
+def lines(documents: Documents) -> dict[str, Line]:
+    mapping = read_mapping(tomllib.loads(TEXT))
+    mapped = Mapper(mapping, "shop").map(documents)
+    return {line.target: line for line in explain(mapping, documents, mapped, METRICS)}
+
+
+@pytest.mark.parametrize("documents", [DOCUMENTS, pa.Table.from_pylist(DOCUMENTS)])
+def test_a_metric_shows_field_raw_value_unit_and_result(documents: Documents) -> None:
+    line = lines(documents)["cpu_user_pct"]
+    assert line == Line("cpu_user_pct", "cpu", 0.25, "fraction", 25.0, "%")
+
+
+def test_a_share_names_both_fields() -> None:
+    line = lines(DOCUMENTS)["mem_used_pct"]
+    assert (line.field, line.raw, line.value) == ("used of total", 2, 25.0)
+
+
+def test_a_field_that_no_document_has_names_all_that_were_tried() -> None:
+    shown = lines(DOCUMENTS)
+    assert shown["load_average"].field == "not found: load_average or load or load1"
+    assert shown["site"].field == "not found: site"
+
+
+def test_parts_of_a_record_are_shown_with_their_raw_values() -> None:
+    shown = lines(DOCUMENTS)
+    assert (shown["server"].field, shown["server"].raw) == ("host", "a")
+    assert shown["time"].raw == NOW

@@ -1,0 +1,69 @@
+"""Numbers out of columns of any kind, with what is refused."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from functions.normalize.numbers import floats, reduced
+
+NAN = math.nan
+
+
+def read(column: Any, percent: bool = False) -> tuple[list[float], list[Any]]:
+    refused: list[Any] = []
+    numbers = floats(column, lambda _, value: refused.append(value), percent)
+    return numbers.tolist(), refused
+
+
+@pytest.mark.parametrize(
+    "column",
+    [
+        [1, 2.5, None], ["1", "2.5", ""], pa.array([1.0, 2.5, None]), pa.array(["1", "2.5", None]),
+        pa.array(["1", "2.5", ""]), [Decimal(1), Decimal("2.5"), None],
+        pa.array([Decimal("1.0"), Decimal("2.5"), None]),
+    ],
+    ids=["numbers", "text", "floats", "strings", "blank", "decimals", "decimal array"],
+)  # fmt: skip
+def test_numbers_and_text_that_holds_numbers_are_read(column: Any) -> None:
+    numbers, refused = read(column)
+    np.testing.assert_array_equal(numbers, [1.0, 2.5, NAN])
+    assert refused == []
+
+
+@pytest.mark.parametrize("bad", ["n/a", True, {"x": 1}, [1], NAN, math.inf, 10**400])
+def test_what_is_not_a_number_is_refused_and_the_others_are_read(bad: Any) -> None:
+    numbers, refused = read([1.0, bad])
+    np.testing.assert_array_equal(numbers, [1.0, NAN])
+    assert len(refused) == 1
+
+
+@pytest.mark.parametrize(
+    "column", [pa.array([True, False]), pa.array(["x", "NaN"]), pa.array([NAN, math.inf])]
+)
+def test_arrays_are_held_to_the_same_rule(column: Any) -> None:
+    numbers, refused = read(column)
+    np.testing.assert_array_equal(numbers, [NAN, NAN])
+    assert len(refused) == 2
+
+
+def test_a_share_with_a_percent_sign_counts_only_where_percent_is_expected() -> None:
+    assert read(["67% /mount"], percent=True) == ([67.0], [])
+    assert read(["67% /mount"])[1] == ["67% /mount"]
+
+
+def test_integers_beyond_53_bits_are_read_one_by_one() -> None:
+    assert read([2**53 + 1, 1]) == ([float(2**53 + 1), 1.0], [])
+    assert read(pa.array([2**53 + 1, 1])) == ([float(2**53 + 1), 1.0], [])
+
+
+@pytest.mark.parametrize(("take", "value"), [("max", 9), ("min", 1), ("sum", 12), ("mean", 4)])
+def test_a_list_is_reduced_to_one_number(take: str, value: float) -> None:
+    refused: list[Any] = []
+    column = [[1, "9", None, 2], [], None, 5, ["x"]]
+    numbers = reduced(column, take, lambda i, v: refused.append((i, v)), False)
+    np.testing.assert_array_equal(numbers, [value, NAN, NAN, 5, NAN])
+    assert refused == [(4, "x")]
