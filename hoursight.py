@@ -32,13 +32,14 @@ if TYPE_CHECKING:
     from functions.engine.function_catalog import UnknownFunction
     from functions.engine.triggers import cron, every, files, request, rows
     from functions.engine.window import Window
+    from storage.errors import HoursightError, LakeMissing, LakeUnreadable, QueryFailed
     from storage.model.schema import UnknownTable, table
-    from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
+    from storage.query.reader import Reader
 
 __all__ = [
-    "Batch", "CallFailed", "Forecaster", "Lake", "LakeMissing", "LakeUnreadable", "ModelUnusable",
-    "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window", "call", "connect",
-    "cron", "every", "files", "function", "main", "request", "rows", "table",
+    "Batch", "CallFailed", "Forecaster", "HoursightError", "Lake", "LakeMissing", "LakeUnreadable",
+    "ModelUnusable", "QueryFailed", "UnknownFunction", "UnknownTable", "Unreachable", "Window",
+    "call", "connect", "cron", "every", "files", "function", "main", "request", "rows", "table",
 ]  # fmt: skip
 __version__ = "0.1.0"
 
@@ -49,10 +50,11 @@ DEFINED_IN = {
     "Batch": "functions.engine.function",
     "CallFailed": "functions.engine.caller",
     "Forecaster": "functions.engine.forecaster",
-    "LakeMissing": "storage.query.reader",
-    "LakeUnreadable": "storage.query.reader",
+    "HoursightError": "storage.errors",
+    "LakeMissing": "storage.errors",
+    "LakeUnreadable": "storage.errors",
     "ModelUnusable": "functions.engine.forecaster",
-    "QueryFailed": "storage.query.reader",
+    "QueryFailed": "storage.errors",
     "UnknownFunction": "functions.engine.function_catalog",
     "UnknownTable": "storage.model.schema",
     "Unreachable": "functions.engine.function",
@@ -184,7 +186,10 @@ def call(
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """The command. What goes wrong is said in a sentence, with the remedy, and exits with 1."""
+    """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+
+    A HoursightError is printed as one message with its remedy; other errors keep their traceback.
+    """
     _import_own(*ROOMS)
     with _interrupt_ends_process():
         import click
@@ -194,8 +199,6 @@ def main(arguments: list[str] | None = None) -> None:
 
     try:
         cli(arguments, standalone_mode=False)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)

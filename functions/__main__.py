@@ -8,6 +8,7 @@ from functions.engine.executors.subprocess_executor import SubprocessExecutor, W
 from functions.engine.function_catalog import adapter_sources, engine_functions
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
+from functions.engine.run_history import EngineRunHistory, RunHistoryEndpoint
 from functions.engine.runner import Runner
 from functions.engine.scheduler import SourceWorker, run_scheduler
 from functions.engine.user_code import SOURCES, UserCode
@@ -44,7 +45,8 @@ def main() -> None:
     monitor = SettingsMonitor(SettingsFile(folders.data, settings), SECTIONS, stop)
     worker_factory = WorkerFactory(folders, settings)
     if arguments.process == "collector":
-        collect(Runner(folders, settings, worker_factory=worker_factory), worker_factory, stop)
+        runner = Runner(folders, settings, history=EngineRunHistory(folders))
+        collect(runner, worker_factory, stop)
     else:
         think(Runner(folders, settings), worker_factory, stop)
     if monitor.changed:
@@ -52,29 +54,32 @@ def main() -> None:
 
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
-    """Run the adapters and the source files, each in its own process, and take what is pushed."""
-    news = CommitListener(runner.folders, stop)
+    """Run the adapters and the source files, each in a worker, and take what is pushed."""
+    commits = CommitListener(runner.folders, stop)
     source_workers = [
-        SourceWorker(runner, SubprocessExecutor(worker_factory, source), news)
+        SourceWorker(runner, SubprocessExecutor(worker_factory, source), commits)
         for source in adapter_sources(runner.settings)
     ]
     for source_worker in source_workers:
         source_worker.start()
     with serve_ingest(runner.folders):
-        users = UserCode(runner, worker_factory, news, SOURCES)
-        run_supervised("source files", partial(users.keep_watch, stop), stop)
+        sources = UserCode(runner, worker_factory, commits, SOURCES)
+        run_supervised("source files", partial(sources.keep_watch, stop), stop)
     for source_worker in source_workers:
         source_worker.stop()
     runner.flush()
 
 
 def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
-    """Run our functions that make rows out of rows, the user's own, and what is called for."""
-    news = CommitListener(runner.folders, stop)
-    users = UserCode(runner, worker_factory, news)
-    watcher = SupervisedThread("users", partial(users.keep_watch, stop), stop).start()
+    """Run our functions on rows and the user's functions when they are due, and answer calls."""
+    commits = CommitListener(runner.folders, stop)
+    users = UserCode(runner, worker_factory, commits)
+    watcher = SupervisedThread("user functions", partial(users.keep_watch, stop), stop).start()
     endpoint = FunctionEndpoint(runner, worker_factory, users)
-    with serve_rpc(runner.folders.rpc_socket, endpoint.answer):
+    with (
+        serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
+        serve_rpc(runner.folders.rpc_socket, endpoint.answer),
+    ):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()
     runner.flush()

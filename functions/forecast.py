@@ -1,9 +1,10 @@
 """Forecasts: the next 8 hours of each metric of each server, as quantiles, by the serving model."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,19 +34,19 @@ from storage.model.schema import table
 from storage.platform.error_text import bounded
 from storage.query.windows import Contexts
 
-# A server silent for longer than this has no present to forecast from.
+# A server that is silent for longer than this has no context to forecast from.
 SILENT = timedelta(minutes=30)
 
-# What one run forecasts: its rows, 40 kB a server, are in memory until they are a segment, and the
-# writer commits them while the next are made.
-TOGETHER = 512
+# Servers of one run: its rows, 40 kB a server, are in memory until they are a segment, and the
+# writer commits them during the next run.
+MAX_SERVERS = 512
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class _Portion:
-    """The servers of one run, and where the next one goes on."""
+    """The servers of one run, and the cursor at which the next one continues."""
 
     servers: list[str]
     more: bool
@@ -53,7 +54,7 @@ class _Portion:
 
 
 @function(on=(rows("metrics_5m"), every("5m")), writes=("forecasts", "models"))
-def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
+def forecast(window: Window, model: ServingModel, cursor: str | None) -> Batch:
     """Forecast every server that has no forecast yet from the newest complete step.
 
     A server that abstained there, because its history was still on its way, is forecast as soon as
@@ -66,35 +67,37 @@ def forecast(window: Window, shelf: ServingModel, cursor: str | None) -> Batch:
     if not portion.servers:
         return Batch()
     contexts = window.contexts(issued_at, CONTEXT_STEPS, portion.servers)
-    rows, model = _forecast(window, shelf, contexts)
+    rows, model_hash = _forecast(window, model, contexts)
     return Batch(
-        rows, window_key=issued_at.isoformat(), model=model, cursor=portion.cursor,
+        rows, window_key=issued_at.isoformat(), model=model_hash, cursor=portion.cursor,
         more=portion.more,
     )  # fmt: skip
 
 
 def _forecast(
-    window: Window, shelf: ServingModel, contexts: Contexts
+    window: Window, serving: ServingModel, contexts: Contexts
 ) -> tuple[dict[str, pa.Table], str | None]:
-    """The rows, and the hash of the model that made them; without a model they say why not."""
+    """Return the rows, and the hash of the model; without a model the rows say why.
+
+    A row of `models` goes with them when another model serves than before, or none.
+    """
+    last = _last_event(window)  # before the model computes: later the lake may have changed
+    path = str(serving.path or "shipped")
     try:
-        model = shelf.serving()
+        model = serving.serving()
     except ModelUnusable as error:
         detail = bounded(str(error))
-        event = {"event": "refused", "path": str(shelf.path or "shipped"), "detail": detail}
-        forecasts = _abstained(contexts, window.now, detail)
-        return _with_event(window, forecasts, event), None
-    event = {
-        "event": "serving",
-        "model": model.hash,
-        "path": str(shelf.path or "shipped"),
-        "card": json.dumps({k: v for k, v in model.card.items() if k != "fixture"}),
-    }
-    return _with_event(window, _predicted(model, contexts, window.now), event), model.hash
+        event = {"event": "refused", "path": path, "detail": detail}
+        rows = {"forecasts": _abstained(contexts, window.now, detail)}
+        return rows | _event_rows(last, event, window.now), None
+    card = json.dumps({k: v for k, v in model.card.items() if k != "fixture"})
+    event = {"event": "serving", "model": model.hash, "path": path, "card": card}
+    rows = {"forecasts": _predicted(model, contexts, window.now)}
+    return rows | _event_rows(last, event, window.now), model.hash
 
 
 def _newest_origin(window: Window) -> datetime | None:
-    """The end of the newest complete step; None when nothing is recent enough."""
+    """Return the end of the newest complete step; None when no step is recent enough."""
     complete = floor_step(window.now - SETTLE)
     newest = window.sql(
         "SELECT max(ts) AS ts FROM metrics_5m WHERE ts >= $oldest AND ts < $stop",
@@ -105,17 +108,17 @@ def _newest_origin(window: Window) -> datetime | None:
 
 
 def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Portion:
-    """The servers that have no forecast from this origin yet, `TOGETHER` at most."""
+    """Return the servers that have no forecast from this origin yet, at most MAX_SERVERS."""
     origin = issued_at.isoformat()
     at, _, after = (cursor or "").partition(" ")
     if at != origin:
         after = ""
-    left = window.servers_to_forecast(issued_at, SILENT, after, TOGETHER + 1)
-    servers, more = left[:TOGETHER], len(left) > TOGETHER
+    left = window.servers_to_forecast(issued_at, SILENT, after, MAX_SERVERS + 1)
+    servers, more = left[:MAX_SERVERS], len(left) > MAX_SERVERS
     servers = [name for name in servers if is_name(name)]  # others wait for the writer
     if more and servers:
         return _Portion(servers, more, f"{origin} {servers[-1]}")
-    # whoever is late to this origin may stand anywhere in the alphabet
+    # a server that is late to this origin may have any name
     return _Portion(servers, more, f"{origin} " if after else None)
 
 
@@ -133,19 +136,19 @@ def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table
 def predict_each(
     model: Forecaster, contexts: Contexts
 ) -> tuple[Forecast, dict[tuple[int, int], str]]:
-    """The forecasts, and why the model gave none for a (server, metric).
+    """Return the forecasts, and the reason for each (server, metric) that has none.
 
-    A server on whose readings the model fails does not keep the others from theirs.
+    A server on whose readings the model fails is left out; the others are forecast.
     """
     count = len(contexts.servers)
 
-    def work(some: slice) -> Forecast:
-        return predict(model, contexts.values[some], contexts.start, contexts.profiles[some])
+    def work(part: slice) -> Forecast:
+        return predict(model, contexts.values[part], contexts.start, contexts.profiles[part])
 
     divided = divide_on_failure(contexts.servers, work)
     whys = {
-        (place, metric): f"the model failed on its readings: {error_text(error)}"
-        for place, error in divided.failures.items() for metric in range(len(METRIC_NAMES))
+        (index, metric): f"the model failed on its readings: {error_text(error)}"
+        for index, error in divided.failures.items() for metric in range(len(METRIC_NAMES))
     }  # fmt: skip
     made = (
         divided.results[0][1] if len(divided.results) == 1 and not whys else _joined(divided, count)
@@ -157,32 +160,32 @@ def predict_each(
 
 
 def _joined(divided: Divided[Forecast], count: int) -> Forecast:
-    """One forecast for `count` servers; abstained, with NaN, where there is no result."""
+    """Return one forecast for `count` servers; abstained, with NaN, where there is no result."""
     shape = (count, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
     quantiles = np.full(shape, np.nan, np.float32)
     state = np.full(shape[:1] + shape[2:3], "abstained")
-    for some, made in divided.results:
-        quantiles[some], state[some] = made.quantiles, made.state
+    for part, made in divided.results:
+        quantiles[part], state[part] = made.quantiles, made.state
     return Forecast(quantiles, state)
 
 
 def predict(
     model: Forecaster, values: Floats, start: datetime, profiles: Sequence[str] | Sequence[int]
 ) -> Forecast:
-    """What users are served: the model's forecast, and none for a server that has gone silent."""
-    heard = values.copy()
-    heard[_silent(values)] = np.nan
-    return model.predict(heard, start, profiles)
+    """Return the forecast of the model, and none for a server that is silent."""
+    reporting = values.copy()
+    reporting[_silent(values)] = np.nan
+    return model.predict(reporting, start, profiles)
 
 
 def _silent(values: Floats) -> npt.NDArray[np.bool_]:
-    """Servers [n] with no value of any metric in the last half hour of the context."""
+    """Return a mask [n] of the servers without a value in the last half hour of the context."""
     recent = values[:, -(SILENT // STEP) :, :]
     return np.logical_not(np.isfinite(recent).any(axis=(1, 2)))
 
 
 def _why(state: str, steps: int, of_server: int, silent: bool) -> str | None:
-    """Why a forecast is not whole: `steps` of this metric, `of_server` of its fullest one."""
+    """Return why a forecast is not complete: `steps` of this metric, `of_server` of its fullest."""
     if state == "ok":
         return None
     if state == "early":
@@ -215,7 +218,7 @@ def _rows(
     whys: Sequence[str | None],
     quantiles: Floats | None,
 ) -> pa.Table:
-    """One row a server and metric; `quantiles` is [servers, 96, metrics, 7] or None."""
+    """Return a row for each server and metric; `quantiles` is [servers, 96, metrics, 7] or None."""
     n, schema = len(contexts.servers), table("forecasts").arrow
     count = n * len(METRIC_NAMES)
     steps = np.isfinite(contexts.values).sum(axis=1).astype(np.int16)
@@ -235,7 +238,7 @@ def _rows(
 
 
 def _lists(values: Floats | None, count: int) -> pa.Array:
-    """[servers, 96, metrics] as one list of 96 a row; NULL where the model abstained."""
+    """Return [servers, 96, metrics] as one list of 96 a row; NULL where the model abstained."""
     if values is None:
         return pa.nulls(count, pa.list_(pa.float32()))
     flat = values.transpose(0, 2, 1).reshape(count, HORIZON_STEPS)
@@ -244,14 +247,19 @@ def _lists(values: Floats | None, count: int) -> pa.Array:
     return pa.ListArray.from_arrays(offsets, pa.array(flat.reshape(-1)), mask=pa.array(absent))
 
 
-def _with_event(window: Window, forecasts: pa.Table, event: dict[str, str]) -> dict[str, pa.Table]:
-    """The forecasts, and a row for people when the model's standing has changed."""
-    last = window.sql(
+def _last_event(window: Window) -> dict[str, Any]:
+    """Return the newest event of the serving model; empty when there is none."""
+    rows = window.sql(
         "SELECT event, model, detail FROM models WHERE event IN ('serving', 'refused') "
         "ORDER BY ts DESC LIMIT 1"
     ).to_pylist()
-    same = last and all(last[0][key] == event.get(key) for key in ("event", "model", "detail"))
-    if same:
-        return {"forecasts": forecasts}
-    rows = pa.Table.from_pylist([event | {"ts": window.now}], table("models").arrow)
-    return {"forecasts": forecasts, "models": rows}
+    return rows[0] if rows else {}
+
+
+def _event_rows(
+    last: Mapping[str, Any], event: dict[str, str], now: datetime
+) -> dict[str, pa.Table]:
+    """Return a row of `models` for an event unless it is the same as the last one."""
+    if last and all(last[key] == event.get(key) for key in ("event", "model", "detail")):
+        return {}
+    return {"models": pa.Table.from_pylist([event | {"ts": now}], table("models").arrow)}

@@ -32,44 +32,46 @@ def risk(window: Window) -> pa.Table:
     samples = window.readings(OLDEST_SAMPLE)
     issued = window.forecasts()
     servers = recent.servers
-    sampled, forecast = _places(servers, samples.servers), _places(servers, issued.servers)
+    sampled, forecast = _positions(servers, samples.servers), _positions(servers, issued.servers)
     fleet = FleetState(
         profiles=recent.profiles,
         cores=recent.cores,
         recent=recent.values,
-        latest=_taken(samples.values, sampled),
+        latest=_rows_at(samples.values, sampled),
         age_s=_ages(samples.at, sampled, window.now),
-        quantiles=_taken(issued.quantiles, forecast),
+        quantiles=_rows_at(issued.quantiles, forecast),
         issued_at=[None if i < 0 else issued.issued_at[i] for i in forecast],
     )
     return pa.Table.from_pylist(risk_rows(servers, fleet, window.now), table("risks").arrow)
 
 
 def risk_rows(servers: Sequence[str], fleet: FleetState, now: datetime) -> list[dict[str, Any]]:
-    """A row of `risks` for each server; one on which the rule fails has a reason and no score."""
-    scored = divide_on_failure(servers, lambda some: assess(fleet.part(some), now))
+    """Return a row of `risks` for each server; where the rule fails, with a reason and no score."""
+    scored = divide_on_failure(servers, lambda part: assess(fleet.part(part), now))
     rows = [
-        risk.row(servers[some.start + i], now)
-        for some, risks in scored.results for i, risk in enumerate(risks)
+        risk.row(servers[part.start + i], now)
+        for part, risks in scored.results for i, risk in enumerate(risks)
     ]  # fmt: skip
-    for place, error in scored.failures.items():
+    for index, error in scored.failures.items():
         reason = {"metric": None, "points": 0.0, "text": f"not scored: {error_text(error)}"}
-        rows.append({"server": servers[place], "issued_at": now, "reasons": [reason]})
+        rows.append({"server": servers[index], "issued_at": now, "reasons": [reason]})
     return rows
 
 
-def _places(servers: Sequence[str], others: Sequence[str]) -> list[int]:
-    """Where each server stands in `others`; −1 when it does not."""
+def _positions(servers: Sequence[str], others: Sequence[str]) -> list[int]:
+    """Return the index of each server in `others`; −1 where it is not there."""
     index = {name: i for i, name in enumerate(others)}
     return [index.get(name, -1) for name in servers]
 
 
-def _taken(values: Floats, places: Sequence[int]) -> Floats:
-    """The rows of `values` at `places`, NaN where the place is −1."""
+def _rows_at(values: Floats, positions: Sequence[int]) -> Floats:
+    """Return the rows of `values` at `positions`, NaN where the position is −1."""
     padded = np.concatenate([values, np.full((1, *values.shape[1:]), np.nan, np.float32)])
-    taken: Floats = padded[list(places)]
-    return taken
+    chosen: Floats = padded[list(positions)]
+    return chosen
 
 
-def _ages(at: Sequence[datetime], places: Sequence[int], now: datetime) -> npt.NDArray[np.float64]:
-    return np.array([np.nan if i < 0 else (now - at[i]).total_seconds() for i in places])
+def _ages(
+    at: Sequence[datetime], positions: Sequence[int], now: datetime
+) -> npt.NDArray[np.float64]:
+    return np.array([np.nan if i < 0 else (now - at[i]).total_seconds() for i in positions])

@@ -7,7 +7,7 @@ from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from storage.model.grid import floor_step
 
-# Samples of the last seconds of a step may still be on their way when it ends.
+# Samples of the last seconds of a step may arrive after it has ended.
 SETTLE = timedelta(seconds=8)
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 

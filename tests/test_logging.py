@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.launch import _teller
 from storage.config.folders import Folders
 from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
-from storage.platform import logs
 
 FUNCTION = """
 import logging
@@ -86,24 +84,3 @@ def test_the_writer_logs_as_it_is_told(data: Path) -> None:
         rest = [json.loads(line) for line in process.stderr]
     assert {line["process"] for line in first + rest} == {"writer"}
     assert {"DEBUG", "INFO"} <= {line["level"] for line in first + rest}
-
-
-def test_a_quiet_command_holds_back_routine_lines_only() -> None:
-    said: list[str] = []
-    tell = _teller(said.append, quiet=True)
-    head = "2026-05-06T12:00:00.123Z"
-    tell("writer", f"{head} INFO writer storage.lake.writer committed")
-    tell("writer", f"{head} ERROR writer storage.lake.writer failed")
-    tell("writer", "    | ValueError: wrong")
-    tell("web", '{"ts":"2026-05-06T12:00:00.123Z","level":"INFO","process":"web"}')
-    tell("writer", "printed")
-    assert [line.partition("│ ")[2].partition(" ")[2] for line in said] == [
-        "ERROR writer storage.lake.writer failed", "   | ValueError: wrong", "",
-    ]  # fmt: skip
-
-
-def test_in_json_every_line_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(logs, "_options", logs.LogOptions("supervisor", "info", "json"))
-    said: list[str] = []
-    _teller(said.append, quiet=False)("engine", "ended (exit code 1); starts again in 1 s")
-    assert json.loads(said[0])["process"] == "engine"

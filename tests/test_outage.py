@@ -148,7 +148,7 @@ def scene(mongod: Mongod, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def without_the_source(scene: OutageScene) -> None:
     scene.mongod.kill()
-    scene.wait(lambda: "fleet unreachable: " in scene.log(), "the outage is told")
+    scene.wait(lambda: "fleet unreachable: " in scene.log(), "the outage is logged")
     scene.mongod.start()
     scene.send(HOUR)  # its agents had kept it meanwhile
 
@@ -158,7 +158,7 @@ def without_the_child(scene: OutageScene) -> None:
     scene.send(HOUR)
 
 
-def without_collect(scene: OutageScene) -> None:
+def without_the_collector(scene: OutageScene) -> None:
     scene.kill("collector")
     scene.send(HOUR)
     scene.start("collector")
@@ -182,7 +182,13 @@ def without_anything(scene: OutageScene) -> None:
 
 @pytest.mark.parametrize(
     "outage",
-    [without_the_source, without_the_child, without_collect, without_the_writer, without_anything],
+    [
+        without_the_source,
+        without_the_child,
+        without_the_collector,
+        without_the_writer,
+        without_anything,
+    ],
 )
 def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
     scene: OutageScene, outage: Callable[[OutageScene], None]
@@ -197,7 +203,7 @@ def test_after_an_hour_without_a_part_the_gap_is_fetched_once(
 def test_a_collector_that_starts_on_a_damaged_catalog_goes_on_when_it_is_repaired(
     scene: OutageScene,
 ) -> None:
-    scene.kill("collect")
+    scene.kill("collector")
     inbox = scene.data / "inbox"
     scene.wait(lambda: not list(inbox.glob("*.parquet")), "the cursor is in the lake alone")
     scene.kill("writer")
@@ -205,7 +211,7 @@ def test_a_collector_that_starts_on_a_damaged_catalog_goes_on_when_it_is_repaire
     with damaged(scene.data):
         scene.send(HOUR)
         before = len(scene.log())
-        scene.start("collect")
+        scene.start("collector")
         waits = "fleet unreachable: LakeUnreadable: "
         scene.wait(lambda: scene.log()[before:].count(waits) > 1, "it is tried again")
         assert list(inbox.glob("*-metrics-*.parquet")) == []
@@ -229,7 +235,7 @@ def damaged(data: Path) -> Iterator[None]:
         aside.rename(path)
 
 
-def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(
+def test_a_gap_that_the_source_no_longer_has_is_shown(
     scene: OutageScene, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scene.kill("collector")
@@ -240,5 +246,5 @@ def test_a_gap_that_the_source_no_longer_has_is_a_hole_and_is_told(
     scene.until_all_came()
     after = before + HOUR + STEP
     hoursight.main(["sources", "--data", str(scene.data)])
-    told = " ".join(capsys.readouterr().out.split())
-    assert f"no samples from {before:%H:%M:%S} UTC to {after:%H:%M:%S} UTC (1 h)" in told
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"no samples from {before:%H:%M:%S} UTC to {after:%H:%M:%S} UTC (1 h)" in shown

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from scripts.ports import free_port
+from tests.start_scenes import crowd, running
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -41,6 +44,13 @@ def test_what_the_running_system_reads_travels_along(wheel: set[str], name: str)
     assert f"_hoursight/{name}" in wheel
 
 
+def test_developers_tools_are_not_installed(wheel: set[str]) -> None:
+    scripts = {name for name in wheel if name.startswith("_hoursight/scripts/")}
+    assert "_hoursight/scripts/mongod.py" in scripts  # `hoursight demo --mongodb` starts one
+    assert not [name for name in scripts if name.startswith("_hoursight/scripts/tools/")]
+    assert not scripts & {"_hoursight/scripts/test", "_hoursight/scripts/demo"}
+
+
 def test_nothing_but_our_own_name_appears_among_other_peoples_packages(wheel: set[str]) -> None:
     tops = {name.split("/")[0] for name in wheel if ".dist-info/" not in name}
     assert tops == {"_hoursight", "hoursight", "hoursight.pth"}
@@ -58,29 +68,57 @@ def test_the_shipped_model_is_small() -> None:
     assert sum(path.stat().st_size for path in shipped.iterdir()) <= 5_000_000
 
 
-INSTALLED = """
+@pytest.fixture(scope="module")
+def installed(wheel_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packages in which the wheel is installed."""
+    target = tmp_path_factory.mktemp("site-packages")
+    with zipfile.ZipFile(wheel_file) as archive:
+        archive.extractall(target)
+    return target
+
+
+CONNECT = """
 import site, sys
 checkout, target, data = sys.argv[1:]
 sys.path[:] = [path for path in sys.path if path != checkout]
 site.addsitedir(target)
 import hoursight
 hoursight.connect(data).close()
-import storage
-print(hoursight.__file__, storage.__file__)
+for name in hoursight.__all__:
+    getattr(hoursight, name)
+print(hoursight.__file__)
+for room in ("storage", "functions"):
+    print(sys.modules[room].__file__)
 """
 
 
-def test_what_is_installed_connects_where_a_storage_of_the_users_stands(
-    wheel_file: Path, tmp_path: Path, empty_lake: Path
+def test_what_is_installed_has_every_public_name_where_a_storage_of_the_users_stands(
+    installed: Path, tmp_path: Path, empty_lake: Path
 ) -> None:
-    target = tmp_path / "site-packages"
-    with zipfile.ZipFile(wheel_file) as archive:
-        archive.extractall(target)
     (tmp_path / "storage.py").write_text("raise SystemExit('the wrong module')")
     done = subprocess.run(
-        [sys.executable, "-c", INSTALLED, str(ROOT), str(target), str(empty_lake)],
+        [sys.executable, "-c", CONNECT, str(ROOT), str(installed), str(empty_lake)],
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.stdout.split() == [
-        f"{target}/hoursight.py", f"{target}/_hoursight/storage/__init__.py",
-    ], done.stderr  # fmt: skip
+        f"{installed}/hoursight/__init__.py",
+        f"{installed}/_hoursight/storage/__init__.py",
+        f"{installed}/_hoursight/functions/__init__.py",
+    ], done.stderr
+
+
+@pytest.mark.timeout(240)
+def test_what_is_installed_starts_where_modules_have_the_names_of_ours(
+    installed: Path, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-P", "-c", "from hoursight import main; main()"]
+    command += ["up", "--port", str(free_port())]
+    environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": ""}
+    with running(crowd(tmp_path), command, **environment) as up:
+        up.until("Uvicorn running on ")
+        up.until("No source is configured")
+        up.end()
+    assert up.process.returncode == 0
+    assert "the wrong" not in up.said
+    for room in ("storage", "functions", "web", "scripts"):  # Python has run them from there
+        assert list((installed / "_hoursight" / room / "__pycache__").glob("*.pyc"))

@@ -19,6 +19,8 @@ ROOM_IMPORT = re.compile(
     r"^\s*(?:from|import) (?:functions|storage|web|scripts|model_export)\b.*", re.M
 )
 ROOM_MODULE = re.compile(r"\b(?:functions|storage|model_export)\.[a-z_]+\.\w+")
+# Modules give loggers their names: these are shown in lines of the log and in `--log-level`.
+LOGGER = re.compile(r"^[\dT:.-]+Z [A-Z]+ \w+ [\w.]+|--log-level [\w.,=]+", re.M)
 
 
 @pytest.mark.parametrize("name", hoursight.__all__)
@@ -46,10 +48,21 @@ def test_type_checkers_see_the_names_that_the_program_serves() -> None:
     assert set(hoursight.DEFINED_IN) <= set(hoursight.__all__)
 
 
+def test_every_public_error_is_a_hoursight_error() -> None:
+    public = [getattr(hoursight, name) for name in hoursight.__all__]
+    errors = [each for each in public if isinstance(each, type) and issubclass(each, Exception)]
+    assert hoursight.HoursightError in errors
+    assert len(errors) == 9
+    assert [error for error in errors if not issubclass(error, hoursight.HoursightError)] == []
+
+
+def test_the_templates_of_new_functions_are_among_what_is_written_for_users() -> None:
+    assert {"function.py.txt", "test_function.py.txt"} <= {path.name for path in WRITTEN_FOR_USERS}
+
+
 @pytest.mark.parametrize("path", WRITTEN_FOR_USERS, ids=lambda path: path.name)
 def test_what_is_written_for_users_names_no_room(path: Path) -> None:
-    # A sample of the log shows loggers, which are named after modules.
-    text = re.sub(r"^\d{4}-\d\d-\d\dT.*$", "", path.read_text(), flags=re.MULTILINE)
+    text = LOGGER.sub("", path.read_text())
     assert ROOM_IMPORT.findall(text) == []
     assert ROOM_MODULE.findall(text) == []
 

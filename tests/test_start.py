@@ -2,11 +2,10 @@
 
 import json
 import os
-import select
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +14,9 @@ import pytest
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
 from storage.config.folders import Folders
-from storage.platform.process import with_parent_death_signal
+from storage.lake.writer import Writer
+from tests.start_scenes import Up, crowd, running
 
-NO_SOURCE = "[sources.host]\nenabled = false\n"
 WRONG = "[web]\nport = 'x'\n"
 SENTENCE = "hoursight.toml: web.port is 'x', expected `int`, got `str`; correct that file\n"
 ROOMS = (["storage"], ["functions", "collector"], ["functions", "engine"], ["web"])
@@ -29,48 +28,13 @@ pytestmark = pytest.mark.timeout(240)
 @pytest.fixture
 def crowded(tmp_path: Path) -> Path:
     """A working directory with modules of the names of ours, each of which raises."""
-    for name in ("storage", "functions", "scripts", "model_export"):
-        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong module')\n")
-    (tmp_path / "web").mkdir()
-    (tmp_path / "web" / "__init__.py").write_text("raise SystemExit('the wrong package')\n")
-    data = tmp_path / "var"
-    data.mkdir()
-    (data / "hoursight.toml").write_text(NO_SOURCE)
-    return tmp_path
-
-
-class Up:
-    """A running `hoursight up` and what it has said."""
-
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        self.said = ""
-        self.process = subprocess.Popen(
-            with_parent_death_signal([*COMMAND, *arguments], signal.SIGTERM), cwd=folder,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-
-    def until(self, text: str, within_s: float = 90) -> None:
-        assert self.process.stdout is not None
-        pipe = self.process.stdout.fileno()
-        while text not in self.said:
-            ready, _, _ = select.select([pipe], [], [], within_s)
-            chunk = os.read(pipe, 65536) if ready else b""
-            assert chunk, f"{text!r} did not come: {self.said}"
-            self.said += chunk.decode(errors="replace")
-
-    def end(self) -> None:
-        self.process.send_signal(signal.SIGINT)
-        rest, _ = self.process.communicate(timeout=60)
-        self.said += rest.decode(errors="replace")
+    return crowd(tmp_path)
 
 
 @pytest.fixture
 def up(crowded: Path) -> Iterator[Up]:
-    running = Up(crowded, "up", "--port", str(free_port()))
-    yield running
-    if running.process.poll() is None:
-        running.process.kill()
-        running.process.communicate()
+    with running(crowded, [*COMMAND, "up", "--port", str(free_port())]) as up:
+        yield up
 
 
 def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -83,7 +47,7 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up: Up) -> None:
     up.until("Uvicorn running on ")
     up.until("No source is configured: write one with 'hoursight sources new KIND")
-    up.until("INFO writer storage.__main__ writing to ")
+    up.until(" INFO writer storage.__main__ writing to ")
     up.end()
     assert up.process.returncode == 0
     assert "the wrong" not in up.said
@@ -131,22 +95,43 @@ def test_an_address_of_another_machine_is_a_wrong_setting(tmp_path: Path, comman
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_process_says_a_wrong_setting_in_one_sentence_and_has_its_own_exit_code(
+def test_a_process_logs_a_wrong_setting_in_one_line_and_has_its_own_exit_code(
     tmp_path: Path, room: list[str]
 ) -> None:
     (tmp_path / "hoursight.toml").write_text(WRONG)
     module = [sys.executable, "-P", "-m", *room, "--data", str(tmp_path)]
     done = run(*module, cwd=tmp_path)
     assert done.returncode == os.EX_CONFIG
-    assert done.stderr == f"ERROR {tmp_path}/{SENTENCE}"
+    time, _, rest = done.stderr.partition(" ")
+    assert datetime.fromisoformat(time).tzinfo is not None
+    head = f"CRITICAL {'writer' if room == ['storage'] else room[-1]} storage.config.process_setup "
+    assert rest == f"{head}{tmp_path}/{SENTENCE}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_wrong_setting_is_json_where_the_log_is(tmp_path: Path, room: list[str]) -> None:
+    (tmp_path / "hoursight.toml").write_text(WRONG)
+    module = [sys.executable, "-P", "-m", *room, "--data", str(tmp_path), "--log-format", "json"]
+    done = run(*module, cwd=tmp_path)
+    assert done.returncode == os.EX_CONFIG
+    record = json.loads(done.stderr)
+    assert (record["level"], record["message"]) == ("CRITICAL", f"{tmp_path}/{SENTENCE}".strip())
+
+
+def test_a_second_writer_says_in_its_log_format_why_it_ends(tmp_path: Path) -> None:
+    command = [sys.executable, "-P", "-m", "storage", "--data", str(tmp_path)]
+    with closing(Writer.open(tmp_path)):
+        done = run(*command, "--log-format", "json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert json.loads(done.stderr)["level"] == "CRITICAL"
 
 
 def test_a_wrong_port_in_the_environment_is_a_wrong_setting(tmp_path: Path) -> None:
     module = [sys.executable, "-P", "-m", "web", "--data", str(tmp_path)]
     done = run(*module, cwd=tmp_path, HOURSIGHT_PORT="80a")
     assert done.returncode == os.EX_CONFIG
-    assert (
-        done.stderr == "ERROR HOURSIGHT_PORT is '80a', expected 1 to 65535: correct or unset it\n"
+    assert done.stderr.endswith(
+        " HOURSIGHT_PORT is '80a', expected 1 to 65535: correct or unset it\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""Calls of functions from a process beside the running system: a command, a notebook, a test."""
+"""Function caller: calls from a command, a notebook or a test, beside the running system."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["CallFailed", "FunctionCaller"]
 
 
 class CallFailed(HoursightError):
-    """A function that was called failed or could not be loaded; the message is what it said."""
+    """A called function failed or could not be loaded; the message is its error."""
 
 
 class FunctionCaller:
@@ -58,7 +58,7 @@ class FunctionCaller:
 
     @contextmanager
     def executor(self, entry: CatalogEntry) -> Iterator[SubprocessExecutor | None]:
-        """The process that calls a function; None for one that is called in this process."""
+        """An executor with a worker of its own; None for a function that runs in this process."""
         executor = SubprocessExecutor(self._worker_factory, entry.source) if entry.source else None
         try:
             yield executor

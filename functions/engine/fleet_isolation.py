@@ -1,4 +1,4 @@
-"""Work on many servers that fails for one: the others are done, and the one is known."""
+"""Fleet isolation: when work on many servers fails for one, the others still get their results."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -14,17 +14,17 @@ log = logging.getLogger("functions")
 
 @dataclass(frozen=True, slots=True)
 class Divided(Generic[T]):
-    """Results with the range of servers that each is of, in order, and errors by server."""
+    """Results, each with its range of servers, in order; and errors by the index of the server."""
 
     results: Sequence[tuple[slice, T]]
     failures: Mapping[int, Exception]
 
 
 def divide_on_failure(servers: Sequence[str], work: Callable[[slice], T]) -> Divided[T]:
-    """Do `work` on the range of all servers; where it raises, on each half of the range.
+    """Call `work` with the range of all servers; where it raises, with each half of the range.
 
-    One failure among n costs about twice the work. When all of several fail, no server is to
-    blame: then the first error is raised.
+    One failure among n servers costs about twice the work. When several fail and none succeeds, the
+    servers are not the cause: then the first error is raised.
     """
     results: list[tuple[slice, T]] = []
     failures: dict[int, Exception] = {}
@@ -33,7 +33,7 @@ def divide_on_failure(servers: Sequence[str], work: Callable[[slice], T]) -> Div
         part = ranges.pop()
         try:
             results.append((part, work(part)))
-        except Exception as error:  # a model and a rule may raise anything on what they were sent
+        except Exception as error:  # a model and a rule may raise anything
             if part.stop - part.start <= 1:
                 failures[part.start] = error
                 continue
@@ -41,6 +41,6 @@ def divide_on_failure(servers: Sequence[str], work: Callable[[slice], T]) -> Div
             ranges += [slice(middle, part.stop), slice(part.start, middle)]
     if failures and not results and len(servers) != 1:
         raise next(iter(failures.values()))
-    for place, failure in failures.items():
-        log.error("%s is left out: %s: %s", servers[place], type(failure).__name__, failure)
+    for index, failure in failures.items():
+        log.error("%s is left out: %s: %s", servers[index], type(failure).__name__, failure)
     return Divided(results, failures)

@@ -1,9 +1,9 @@
-"""The one door to the model: open a file, check that it fits and still computes what it did, ask.
+"""Forecaster: opens a model file, checks that it fits and computes correctly, and forecasts.
 
-    Forecaster.open(path)      a file, a data folder, or what serves; ModelUnusable says why not
-    forecaster.predict(...)    a Forecast: quantiles, and per metric how far it can be trusted
+    Forecaster.open(path)      a file, a data folder, or the serving model; raises ModelUnusable
+    forecaster.predict(...)    a Forecast: quantiles, and for each metric how far to trust them
 
-onnxruntime and NumPy are all this needs. Scaling, gaps and ranges are inside the model.
+It needs onnxruntime and NumPy only. Scaling, gaps and ranges are inside the model.
 """
 
 import base64
@@ -78,7 +78,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What the model answers for n servers."""
+    """The forecasts of n servers."""
 
     quantiles: Floats  # [n, 96, 14, 7] raw units, in order; NaN where abstained
     state: NDArray[np.str_]  # [n, 14] values of State
@@ -99,11 +99,11 @@ class Forecaster:
 
     @classmethod
     def open(cls, path: Path | str | None = None) -> "Forecaster":
-        """The model at `path`: a model file, or a data folder, for the model that serves there.
+        """Open a model file, or the serving model of a data folder.
 
-        Without a path it is the model of the usual data folder (`HOURSIGHT_DATA`, else `var`).
-        A folder without a model of its own is served by the one that came with the package.
-        Raises ModelUnusable.
+        Without a path it is the serving model of the default data folder (`HOURSIGHT_DATA`, else
+        `var`). In a folder without a model of its own the one in the package serves. Raises
+        ModelUnusable.
         """
         path = _file(path)
         try:
@@ -122,10 +122,10 @@ class Forecaster:
     ) -> Forecast:
         """Forecast the 8 h after `context`: [n, 288, 14] of the metrics, in raw units.
 
-        The oldest step comes first, NaN is missing, an infinity too; a shorter history has NaN in
-        front. `start` is the time, with a zone, of the first step. `profile` is a name, or a
-        number from storage.model.profiles.PROFILE_NAMES, for each server, or one name for all; an
-        unknown one counts as generic. Raises ValueError, which tells what is wrong and the remedy.
+        The oldest step comes first; NaN and infinity are missing; a shorter history has NaN in
+        front. `start` is the time of the first step, with a time zone. `profile` is a name, or an
+        index in storage.model.profiles.PROFILE_NAMES, for each server, or one name for all; an
+        unknown one counts as generic. Raises ValueError, which says what is wrong and the remedy.
         """
         readings = _readings(context)
         clock = np.array([_week_minute(start)], np.float32)
@@ -166,15 +166,17 @@ class Forecaster:
     def _profile_places(
         self, profile: str | Sequence[str] | Sequence[int] | Ints, count: int
     ) -> Ints:
-        told = np.asarray([profile] * count if isinstance(profile, str) else profile)
-        if told.shape != (count,):
-            raise ValueError(f"{told.shape} profiles for {count} servers; one each is needed")
-        if told.dtype.kind in "iu":
-            known = (told >= 0) & (told < len(PROFILE_NAMES))
-            return np.where(known, told, self._fallback).astype(np.int64)
-        if count and told.dtype.kind not in "UTO":
-            raise ValueError(f"profiles are {told.dtype}; names or whole numbers are needed")
-        return np.array([self._places.get(str(name), self._fallback) for name in told], np.int64)
+        given = np.asarray([profile] * count if isinstance(profile, str) else profile)
+        if given.shape != (count,):
+            raise ValueError(
+                f"{given.shape} profiles for {count} servers (expected one for each server)"
+            )
+        if given.dtype.kind in "iu":
+            known = (given >= 0) & (given < len(PROFILE_NAMES))
+            return np.where(known, given, self._fallback).astype(np.int64)
+        if count and given.dtype.kind not in "UTO":
+            raise ValueError(f"profiles are {given.dtype} (expected names or whole numbers)")
+        return np.array([self._places.get(str(name), self._fallback) for name in given], np.int64)
 
     def _self_test(self) -> None:
         """Compare the answers to the card's windows with the answers in the card."""
@@ -189,11 +191,11 @@ class Forecaster:
         first, every = fixture["leads"]
         expected = _unpacked(fixture["quantiles"])
         sigma = _unpacked(fixture["sigma"])[:, None, :, None]  # [6, 1, 14, 1]
-        found = answer[:, first::every]
-        worst = float(np.nanmax(np.abs(found - expected) / sigma))
-        if (np.isnan(found) != np.isnan(expected)).any() or not worst <= _SELF_TEST_SIGMA:
+        computed = answer[:, first::every]
+        worst = float(np.nanmax(np.abs(computed - expected) / sigma))
+        if (np.isnan(computed) != np.isnan(expected)).any() or not worst <= _SELF_TEST_SIGMA:
             raise ModelUnusable(
-                f"{self.path}: self-test failed, the answers differ by {worst:.1e} σ from those "
+                f"{self.path}: self-test failed, the results differ by {worst:.1e} σ from those "
                 f"in the card (at most {_SELF_TEST_SIGMA:g}); {_REMEDY}"
             )
 
@@ -224,11 +226,11 @@ def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
 
 
 def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any]:
-    told = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
-    if told is None:
+    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    if text is None:
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
     try:
-        card: Mapping[str, Any] = json.loads(told)
+        card: Mapping[str, Any] = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ModelUnusable(f"{path}: its card cannot be read ({error}); {_REMEDY}") from error
     if card.get("contract") != CONTRACT:
@@ -248,9 +250,9 @@ def _room(servers: int) -> Floats:
     return np.empty((servers, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES)), np.float32)
 
 
-def _unpacked(told: Mapping[str, Any]) -> NDArray[Any]:
-    raw = zlib.decompress(base64.b85decode(told["b85"]))
-    return np.frombuffer(raw, np.dtype(told["dtype"])).reshape(told["shape"])
+def _unpacked(packed: Mapping[str, Any]) -> NDArray[Any]:
+    raw = zlib.decompress(base64.b85decode(packed["b85"]))
+    return np.frombuffer(raw, np.dtype(packed["dtype"])).reshape(packed["shape"])
 
 
 def _readings(context: Floats) -> Floats:

@@ -1,8 +1,9 @@
-"""A function of the system: what it is called, what sets it off, where its rows go."""
+"""Functions: the decorator that registers one, what it declares, and the batch that it returns."""
 
 import hashlib
 import inspect
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -20,18 +21,23 @@ from storage.model.periods import parse_period
 from storage.model.schema import table
 
 __all__ = [
-    "UNREACHABLE", "Batch", "Declared", "Function", "Unreachable", "function", "functions_in",
-    "hash_of",
+    "ARGUMENTS", "FORMER_ARGUMENTS", "UNREACHABLE", "Batch", "Declared", "DeprecatedArgument",
+    "Function", "Unreachable", "function", "functions_in", "hash_of",
 ]  # fmt: skip
 
-# What the runner can hand out.
-ARGUMENTS = ("now", "window", "shelf", "cursor", "settings", "paths", "body")
+# What a function may name as an argument.
+ARGUMENTS = ("now", "window", "model", "cursor", "settings", "paths", "body")
+FORMER_ARGUMENTS = {"shelf": "model"}
 
 
 class Unreachable(HoursightError):
-    """A source does not answer: no fault of the function, which is tried again and never parked."""
+    """A source does not answer. This is not the function's fault: it is never suspended for it."""
 
     retryable = True
+
+
+class DeprecatedArgument(DeprecationWarning):
+    """A function names an argument by a name that ends with the next release."""
 
 
 UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
@@ -39,10 +45,14 @@ UNREACHABLE = (Unreachable, ConnectionError, TimeoutError)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a run brings: rows for each table, and where its source goes on (`cursor`).
+    """What a run returns: rows for each table, and the `cursor` at which its source continues.
 
-    An adapter that found nothing returns `Batch()`. With `more` it is called again at once. What it
-    had to leave out is `refused`, in number, for `reasons` in words.
+    A function that has no new rows returns `Batch()`. With `more` it is called again at once.
+    `refused` counts the rows and values that it left out, and `reasons` says why in words.
+    `window_key` names the window that the rows were made from, `model` the model by its hash.
+
+    This is the one description of a batch: worker processes, the run log and the segments take its
+    fields by name.
     """
 
     rows: Mapping[str, pa.Table] = field(default_factory=dict)
@@ -55,19 +65,19 @@ class Batch:
 
     @property
     def row_count(self) -> int:
-        """Rows over all tables."""
+        """Return the number of rows in all tables."""
         return sum(rows.num_rows for rows in self.rows.values())
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """What a function says of itself: data, which another process may be told."""
+    """What a function declares: data, which crosses to other processes."""
 
     name: str
     on: tuple[Trigger, ...]
     writes: tuple[str, ...]
     purpose: str
     needs: tuple[str, ...]
-    code_hash: str  # of the source file that it stands in
+    code_hash: str  # of its source file
     deadline: timedelta = timedelta(seconds=30)
     memory_mb: int = 512
     cursor_required: bool = True
@@ -81,19 +91,19 @@ class Declared(msgspec.Struct, frozen=True):
 class Function(Declared, frozen=True, kw_only=True):
     """A registered function; `call` is the Python function itself, with the arguments it names.
 
-    It may name `now` (datetime, UTC), `window` (Window), `shelf` (Shelf), `cursor` (str or None),
-    `settings` (the struct of its own section), `paths` (of the files that set it off) and `body`
-    (the JSON that was sent with a request), and is handed those.
+    It may name `now` (datetime, UTC), `window` (Window), `model` (ServingModel), `cursor` (str or
+    None), `settings` (the struct of its own section), `paths` (of the files that set it off) and
+    `body` (the JSON that was sent with a request), and is handed those.
     """
 
     call: Callable[..., Any]
 
     def declared(self) -> Declared:
-        """The function without its code."""
+        """Return the declaration without the code."""
         return Declared(**{name: getattr(self, name) for name in Declared.__struct_fields__})
 
     def batch(self, result: Any) -> Batch:
-        """What `call` returned as a batch; TypeError says what it should have been."""
+        """Return the result of `call` as a batch. Raises TypeError if it is not one."""
         if isinstance(result, pa.Table):
             result = Batch({self.writes[0]: result})
         if not isinstance(result, Batch):
@@ -101,10 +111,10 @@ class Function(Declared, frozen=True, kw_only=True):
                 f"{self.name} returned {type(result).__name__}: return a pyarrow.Table of rows for "
                 f"{self.writes[0]!r} or a Batch"
             )
-        strangers = set(result.rows) - set(self.writes)
-        if strangers:
+        unknown = set(result.rows) - set(self.writes)
+        if unknown:
             raise TypeError(
-                f"{self.name} returned rows for {', '.join(sorted(strangers))}: name the table in "
+                f"{self.name} returned rows for {', '.join(sorted(unknown))}: name the table in "
                 f"@function(writes=…), which has {', '.join(self.writes)}"
             )
         return _with_valid_names(result)
@@ -120,9 +130,9 @@ def function(
 ) -> Callable[[Callable[..., Any]], Function]:
     """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
-    An adapter or a user's function that runs longer than `deadline`, or whose process holds more
+    An adapter or a user's function that runs longer than `deadline`, or whose process uses more
     than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
-    there waits; with `cursor_required=False` it begins without one. Raises UnknownTable, and
+    there waits; with `cursor_required=False` it starts without one. Raises UnknownTable, and
     TypeError for an argument that no function is handed.
     """
     triggers = on if isinstance(on, tuple) else (on,)
@@ -142,12 +152,7 @@ def function(
     def register(call: Callable[..., Any]) -> Function:
         purpose = (inspect.getdoc(call) or "").split("\n", 1)[0]
         needs = tuple(inspect.signature(call).parameters)
-        strangers = [name for name in needs if name not in ARGUMENTS]
-        if strangers:
-            raise TypeError(
-                f"{call.__name__} asks for {', '.join(strangers)}: a function may ask for "
-                f"{', '.join(ARGUMENTS)}"
-            )
+        _check_arguments(call.__name__, needs)
         return Function(
             call.__name__, triggers, tables, purpose, needs, _code_hash(call), within, memory_mb,
             cursor_required, call=call,
@@ -156,8 +161,24 @@ def function(
     return register
 
 
+def _check_arguments(name: str, needs: tuple[str, ...]) -> None:
+    unknown = [need for need in needs if need not in (*ARGUMENTS, *FORMER_ARGUMENTS)]
+    if unknown:
+        raise TypeError(
+            f"{name} has the argument {', '.join(unknown)} (expected some of "
+            f"{', '.join(ARGUMENTS)})"
+        )
+    for former in FORMER_ARGUMENTS.keys() & set(needs):
+        warnings.warn(
+            f"the argument {former!r} of {name} ends with the next release: "
+            f"name it {FORMER_ARGUMENTS[former]!r}",
+            DeprecatedArgument,
+            stacklevel=3,
+        )
+
+
 def _with_valid_names(batch: Batch) -> Batch:
-    """The batch without rows whose names the writer would refuse, and with the reasons."""
+    """Return the batch without rows whose names the writer would refuse, and with the reasons."""
     checked = {name: check_names(rows, table(name).columns) for name, rows in batch.rows.items()}
     return replace(
         batch,
@@ -168,7 +189,7 @@ def _with_valid_names(batch: Batch) -> Batch:
 
 
 def functions_in(module: ModuleType) -> list[Function]:
-    """The functions that a module itself declares."""
+    """Return the functions that a module itself declares."""
     return [
         value
         for value in vars(module).values()
@@ -177,7 +198,7 @@ def functions_in(module: ModuleType) -> list[Function]:
 
 
 def hash_of(source: bytes) -> str:
-    """Fingerprint of a source file."""
+    """Return the fingerprint of a source file."""
     return hashlib.sha256(source).hexdigest()[:16]
 
 

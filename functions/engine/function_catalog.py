@@ -1,6 +1,6 @@
-"""Which functions there are: Hoursight's own, and those of the user's files as last loaded.
+"""Function catalog: Hoursight's own functions, and those of the user's files as last loaded.
 
-Reading the catalog runs and writes nothing of the user's; only `load` runs a file, in a child.
+Reading the catalog neither runs nor writes a user's file; only `load` runs one, in a worker.
 """
 
 import importlib
@@ -38,14 +38,14 @@ OWNER = "hoursight"
 
 
 class UnknownFunction(HoursightError):
-    """No function of that name; the message lists those that there are."""
+    """No function has that name; the message lists those that exist."""
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """A function, and the source that a process of its own loads it from.
 
-    `source` is None for a function that runs in the engine's own process. `saved` is the user's
+    `source` is None for a function that runs in the process of the engine. `saved` is the user's
     file when it differs from `source`: it is not loaded yet, or it cannot be loaded.
     """
 
@@ -57,8 +57,8 @@ class CatalogEntry:
 class FunctionCatalog:
     """The functions of one data folder.
 
-    `running` gives those of the user's files that a process runs. By default they are the last
-    version of each file that could be loaded, which is what the running system runs.
+    `running` returns the functions of the user's files that a process runs. By default they are
+    the last good version of each file, which is what the running system runs.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class FunctionCatalog:
         source: CodeSource,
         owners: Mapping[str, str],
     ) -> SubprocessExecutor:
-        """Load a file in a child and keep it as the last good version.
+        """Load a file in a worker and keep it as the last good version.
 
         `owners` maps names that are taken to who owns them. Raises LoadFailed.
         """
@@ -176,8 +176,11 @@ def _stock_entry(function: Function) -> CatalogEntry:
 
 
 def _stock_adapters() -> list[Function]:
-    """Those of the settings; the modules of source files hold no function, and their clients are
-    loaded by the child that needs them."""
+    """Return the adapters that have a section of the settings.
+
+    The modules of source files declare no function, and only a worker that needs their clients
+    imports those.
+    """
     names = SourceSettings.__struct_fields__
     modules = (importlib.import_module(f"functions.connectors.{name}") for name in names)
     return [f for module in modules for f in functions_in(module)]

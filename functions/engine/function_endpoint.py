@@ -1,4 +1,4 @@
-"""The door of the running system: calls that come over the socket, answered as JSON."""
+"""Function endpoint: runs a function for a call over the RPC socket, and answers in JSON."""
 
 import logging
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ __all__ = ["FunctionEndpoint", "rows_as_json"]
 
 log = logging.getLogger(__name__)
 
-# More is in the lake, for whoever wants it.
+# The reply holds so many rows of each table; all of them are in the lake.
 MAX_ROWS = 10_000
 STATUS = {"ok": 200, "nothing": 200, "timed out": 504, "stopped": 503}
 
 
 class FunctionCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which function to run, as of when, and what to hand it."""
+    """The function to run, by name or request path, as of when, and with what body."""
 
     name: str
     now: datetime | None = None
@@ -35,7 +35,7 @@ class FunctionCall(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FunctionEndpoint:
-    """Runs what is asked for."""
+    """Answers calls of functions; safe to share between threads."""
 
     def __init__(self, runner: Runner, worker_factory: WorkerFactory, users: UserCode) -> None:
         self._runner = runner
@@ -44,39 +44,34 @@ class FunctionEndpoint:
         self._catalog = FunctionCatalog(runner.folders, runner.settings, users.entries)
 
     def answer(self, question: bytes) -> tuple[int, bytes]:
-        """Status and body for a question."""
+        """Return the HTTP status and the JSON body for a FunctionCall in JSON."""
         try:
-            asked = decode_json(question, FunctionCall, narrow=True)
+            call = decode_json(question, FunctionCall, narrow=True)
         except InvalidJson as error:
             return 400, _error(str(error))
-        if asked.now is not None and asked.now.tzinfo is None:
-            return 400, _error("now has no zone: write it as 2026-05-06T12:00:00Z")
-        log.debug("call of %s as of %s%s", asked.name, asked.now, ", dry" if asked.dry_run else "")
+        if call.now is not None and call.now.tzinfo is None:
+            return 400, _error("now has no time zone: write it as 2026-05-06T12:00:00Z")
+        log.debug("call of %s as of %s%s", call.name, call.now, ", dry" if call.dry_run else "")
         try:
-            with self._found(asked.name) as (function, executor):
+            with self._executor(call.name) as (function, executor):
                 run = self._runner.run_whole(
-                    function,
-                    "request",
-                    asked.now,
-                    asked.dry_run,
-                    executor=executor,
-                    body=asked.body,
+                    function, "request", call.now, call.dry_run, executor=executor, body=call.body
                 )
         except UnknownFunction as error:
             return 404, _error(str(error))
         self._runner.flush()
-        return STATUS.get(run.outcome, 500), _told(run)
+        return STATUS.get(run.outcome, 500), _run_as_json(run)
 
     @contextmanager
-    def _found(self, name: str) -> Iterator[tuple[Declared, Executor | None]]:
-        """A function, by its name or the path of its request, and whose hands it lives in."""
+    def _executor(self, name: str) -> Iterator[tuple[Declared, Executor | None]]:
+        """A function, by its name or request path, and its executor; None: in this process."""
         entry = self._catalog.find(name)
         if entry.source is None:
             yield entry.function, None
             return
         source_worker = self._users.source_worker(entry.source) if entry.source.path else None
         if source_worker is not None and "cursor" in entry.function.needs:
-            yield entry.function, source_worker.executor  # where one run ends the next goes on
+            yield entry.function, source_worker.executor  # each run continues where the last ended
         elif source_worker is not None:
             with source_worker.pool.one() as executor:
                 yield entry.function, executor
@@ -86,14 +81,14 @@ class FunctionEndpoint:
 
 
 def rows_as_json(batch: Batch) -> dict[str, list[dict[str, Any]]]:
-    """The rows of a batch by table, as what JSON has."""
+    """Return up to MAX_ROWS rows of each table of a batch, as values that JSON has."""
     return {
         name: msgspec.to_builtins(rows.slice(0, MAX_ROWS).to_pylist())
         for name, rows in batch.rows.items()
     }
 
 
-def _told(run: Run) -> bytes:
+def _run_as_json(run: Run) -> bytes:
     return msgspec.json.encode(
         {
             "function": run.function,

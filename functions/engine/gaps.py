@@ -1,4 +1,4 @@
-"""Samples cut where time is missing, so that the ledger tells a hole from what was fetched."""
+"""Gaps: samples are split where time is missing, so that the commit log shows the gap."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -8,27 +8,27 @@ import pyarrow as pa
 
 __all__ = ["split_at_gaps"]
 
-# The page of sources takes so long for a hole; a source with a slower beat has larger steps.
-HOLE = timedelta(minutes=5)
-BEATS = 10
-MAX_HOLES = 5
+# The page of sources shows gaps from this length on; a source with long steps has longer ones.
+MIN_GAP = timedelta(minutes=5)
+MIN_STEPS = 10
+MAX_GAPS = 5
 
 
 def split_at_gaps(samples: pa.Table) -> Iterator[pa.Table]:
-    """The samples before, between and after the longest holes in their times, in order.
+    """Yield the samples before, between and after the longest gaps in `ts`, in order.
 
-    An outage that the source has kept nothing of would hide in one segment: it begins with what was
-    read again, before the hole.
+    In one segment an outage of the source would not show: the segment spans from the samples that
+    were read again, before the gap, to those after it.
     """
     times = samples["ts"].cast(pa.int64()).to_numpy()
-    moments = np.unique(times)
-    steps = np.diff(moments)
-    if not len(steps) or steps.max() <= HOLE // timedelta(microseconds=1):
+    distinct = np.unique(times)
+    steps = np.diff(distinct)  # [microseconds]
+    min_gap = MIN_GAP // timedelta(microseconds=1)
+    if not len(steps) or steps.max() <= min_gap:
         yield samples
         return
-    least = max(HOLE // timedelta(microseconds=1), BEATS * float(np.median(steps)))
-    holes = np.flatnonzero(steps > least)
-    longest = holes[np.argsort(steps[holes])[::-1][:MAX_HOLES]]
-    which = np.searchsorted(np.sort(moments[longest]), times, side="left")
+    gaps = np.flatnonzero(steps > max(min_gap, MIN_STEPS * float(np.median(steps))))
+    longest = gaps[np.argsort(steps[gaps])[::-1][:MAX_GAPS]]
+    part = np.searchsorted(np.sort(distinct[longest]), times, side="left")
     for i in range(len(longest) + 1):
-        yield samples.filter(pa.array(which == i))
+        yield samples.filter(pa.array(part == i))

@@ -1,4 +1,4 @@
-"""What happens outside while a process waits: commits and files, told to those whom it concerns."""
+"""Listeners: commits and files that arrive while a loop waits are posted to its wake event."""
 
 import logging
 import threading
@@ -17,13 +17,13 @@ __all__ = ["CommitListener", "FileWatch", "WakeEvent", "matching"]
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_MS = 1000
-# What is written in one go is told as one.
+CHECK_EVERY_MS = 1000
+# Files that are written together are posted together.
 DEBOUNCE_MS = 50
 
 
 class WakeEvent:
-    """What one loop has been told since it last looked."""
+    """The tables and files that were posted to one loop since it last took them."""
 
     def __init__(self) -> None:
         self.arrived = threading.Event()
@@ -34,64 +34,66 @@ class WakeEvent:
     def post(
         self, tables: Iterable[str] = (), paths: Mapping[str, set[Path]] | None = None
     ) -> None:
-        """Tell of tables that changed, and of files by the pattern that they match."""
+        """Add tables that changed, and files by the pattern that they match, and wake the loop."""
         with self._lock:
             self._tables |= set(tables)
-            for pattern, found in (paths or {}).items():
-                self._paths.setdefault(pattern, set()).update(found)
+            for pattern, matches in (paths or {}).items():
+                self._paths.setdefault(pattern, set()).update(matches)
             self.arrived.set()
 
     def take(self) -> tuple[set[str], dict[str, set[Path]]]:
-        """What came, once."""
+        """Return the tables and files posted since the last call."""
         with self._lock:
-            taken = self._tables, self._paths
+            tables, paths = self._tables, self._paths
             self._tables, self._paths = set(), {}
             self.arrived.clear()
-        return taken
+        return tables, paths
 
 
 class CommitListener:
-    """Passes the writer's announcements on to any number of mailboxes."""
+    """Posts the tables that each commit changed to any number of wake events."""
 
     def __init__(self, folders: Folders, stop: threading.Event) -> None:
         self._folders = folders
         self._stop = stop
         self._lock = threading.Lock()
-        self._mailboxes: set[WakeEvent] = set()
-        SupervisedThread("news", self._gather, stop).start()
+        self._subscribers: set[WakeEvent] = set()
+        SupervisedThread("commits", self._listen, stop).start()
 
-    def subscribe(self, mailbox: WakeEvent) -> None:
-        """Tell this one too from now on."""
+    def subscribe(self, wake_event: WakeEvent) -> None:
+        """Post to this one too from now on."""
         with self._lock:
-            self._mailboxes.add(mailbox)
+            self._subscribers.add(wake_event)
 
-    def leave(self, mailbox: WakeEvent) -> None:
-        """Tell it no more."""
+    def unsubscribe(self, wake_event: WakeEvent) -> None:
+        """Post to it no more."""
         with self._lock:
-            self._mailboxes.discard(mailbox)
+            self._subscribers.discard(wake_event)
 
-    def _gather(self) -> None:
-        for tables in watch_table_changes(self._folders.data, self._stop, timeout_ms=LOOK_EVERY_MS):
+    def _listen(self) -> None:
+        for tables in watch_table_changes(
+            self._folders.data, self._stop, timeout_ms=CHECK_EVERY_MS
+        ):
             if tables:
                 log.debug("commit received: %s", ", ".join(sorted(tables)))
                 with self._lock:
-                    for mailbox in self._mailboxes:
-                        mailbox.post(tables)
+                    for wake_event in self._subscribers:
+                        wake_event.post(tables)
 
 
 class FileWatch:
     """Posts the files that match and are newer than `since`, then those that come or change."""
 
     def __init__(
-        self, folders: Folders, pattern: str, since: datetime | None, mailbox: WakeEvent
+        self, folders: Folders, pattern: str, since: datetime | None, wake_event: WakeEvent
     ) -> None:
         self._folders, self._pattern, self._since = folders, pattern, since
-        self._mailbox = mailbox
-        self._known: dict[Path, int] | None = None  # when each had changed that was posted
+        self._wake_event = wake_event
+        self._known: dict[Path, int] | None = None  # when each posted file had changed [ns]
 
     def keep_going(self, stop: threading.Event) -> None:
-        """Post until `stop` is set; after an error it can be called again, and posts none twice."""
-        for _ in _looks(self._folders, self._pattern, stop):
+        """Post until `stop` is set. After an error it can be called again, and posts none twice."""
+        for _ in _wake_ups(self._folders, self._pattern, stop):
             matches = matching(self._folders, self._pattern)
             if self._known is None:
                 self._known = self._older(matches)
@@ -99,7 +101,7 @@ class FileWatch:
             self._known = matches
             if fresh:
                 log.debug("%d new files match %s", len(fresh), self._pattern)
-                self._mailbox.post(paths={self._pattern: fresh})
+                self._wake_event.post(paths={self._pattern: fresh})
 
     def _older(self, matches: Mapping[Path, int]) -> dict[Path, int]:
         if self._since is None:
@@ -109,29 +111,29 @@ class FileWatch:
 
 
 def matching(folders: Folders, pattern: str) -> dict[Path, int]:
-    """The files that match, and when each last changed or came under its name [ns since 1970]."""
-    base, rest = _parted(folders, pattern)
+    """Return the files that match, with the time of the last change or rename [ns since 1970]."""
+    base, rest = _split(folders, pattern)
     stamps = {}
     for path in base.glob(rest):
         try:
             if path.is_file():
-                stamps[path] = path.stat().st_ctime_ns  # a move keeps the time of its content
-        except OSError:  # gone meanwhile
+                stamps[path] = path.stat().st_ctime_ns  # a rename keeps the mtime
+        except OSError:  # removed meanwhile
             continue
     return stamps
 
 
-def _parted(folders: Folders, pattern: str) -> tuple[Path, str]:
-    """The folder below which everything lies that can match, and the rest of the pattern."""
+def _split(folders: Folders, pattern: str) -> tuple[Path, str]:
+    """Return the folder below which every match lies, and the rest of the pattern."""
     root = Path("/") if pattern.startswith("/") else folders.data
     parts = pattern.strip("/").split("/")
     fixed = list(takewhile(lambda part: not set(part) & set("*?["), parts[:-1]))
     return root.joinpath(*fixed), "/".join(parts[len(fixed) :])
 
 
-def _looks(folders: Folders, pattern: str, stop: threading.Event) -> Iterator[None]:
-    """One at once, and one whenever something may have changed, at the latest after a second."""
-    base, rest = _parted(folders, pattern)
+def _wake_ups(folders: Folders, pattern: str, stop: threading.Event) -> Iterator[None]:
+    """Yield at once, and whenever a file may have changed, at the latest after CHECK_EVERY_MS."""
+    base, rest = _split(folders, pattern)
     if base.is_relative_to(folders.data):
         base.mkdir(parents=True, exist_ok=True)
     yield
@@ -139,10 +141,10 @@ def _looks(folders: Folders, pattern: str, stop: threading.Event) -> Iterator[No
         try:
             for _ in watch(
                 base, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS, watch_filter=None,
-                rust_timeout=LOOK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
+                rust_timeout=CHECK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
                 recursive="/" in rest,
             ):  # fmt: skip
                 yield
-        except OSError:  # the folder is not there, or no more
-            stop.wait(LOOK_EVERY_MS / 1000)
+        except OSError:  # the folder does not exist (any more)
+            stop.wait(CHECK_EVERY_MS / 1000)
             yield

@@ -1,157 +1,182 @@
-"""What the lake knows of earlier runs: asked in this process, or in one that ends soon after.
+"""Run history: what the lake knows of earlier runs, read in this process or by the engine process.
 
-Who asks a lake keeps its engine in memory, 100 MB that a process has no other use for that only
-starts children and writes what they bring.
+A process that reads the lake keeps the database engine in memory, which is 100 MB. The collector
+has no other use for it, and asks the engine process, which reads the lake all the time.
 """
 
+import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
-from datetime import datetime
-from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from enum import StrEnum
+from typing import Any, Protocol
 
-from functions.engine.executors.executor import CallRequest, RunStopped
-from functions.engine.executors.subprocess_executor import (
-    LoadFailed,
-    SubprocessExecutor,
-    WorkerFactory,
-)
-from functions.engine.executors.worker_protocol import CodeSource
-from functions.engine.function import Batch, function
-from functions.engine.triggers import request
+import msgspec
+
+from storage.config.folders import Folders
 from storage.errors import LakeMissing, LakeUnreadable, QueryFailed
-from storage.platform.threads import SupervisedThread
+from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.rpc import NotRunning, call_rpc
 from storage.query.shared_reader import SharedReader
 
-if TYPE_CHECKING:  # else whoever names this module would load the engine
-    from functions.engine.window import Window
-
-__all__ = ["Elsewhere", "Here", "RunHistory"]
+__all__ = [
+    "EngineRunHistory", "HistoryQuery", "LocalRunHistory", "RunHistory", "RunHistoryEndpoint",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
-RESTS_AFTER_S = 10.0
-# Those who ask one after the other must not each wait for a server that does not answer.
+# The processes start at the same time; a restart of the engine takes as long.
+ENGINE_STARTS_WITHIN_S = 10.0
+POLL_S = 0.1
+ANSWER_WITHIN_S = 30.0
+# Functions that ask one after the other must not each wait for a server that does not answer.
 UNREADABLE_FOR_S = 2.0
 
 Rows = list[dict[str, Any]]
 
 
-class RunHistory(Protocol):
-    """Whoever can be asked about earlier runs."""
+class HistoryQuery(StrEnum):
+    """What can be asked of the lake about earlier runs."""
 
-    def rows(self, sql: str, **parameters: str | int) -> Rows:
-        """The rows of one SELECT; none when there is no lake yet. Raises LakeUnreadable."""
+    RUNS = "runs"  # the `newest` runs of `function`, the newest first
+    LOAD_FAILURE = "load_failure"  # the newest run of this function, trigger and code hash
+    CURSOR = "cursor"  # the cursor of the newest segment of `function` that has one
+
+
+_SQL = {
+    HistoryQuery.RUNS: "SELECT * FROM runs WHERE function = $function "
+    "ORDER BY ts DESC LIMIT $newest",
+    HistoryQuery.LOAD_FAILURE: "SELECT * FROM runs WHERE function = $function "
+    "AND trigger = $trigger AND code_hash = $code_hash ORDER BY ts DESC LIMIT 1",
+    HistoryQuery.CURSOR: "SELECT cursor FROM segments WHERE function = $function "
+    "AND cursor IS NOT NULL ORDER BY created_at DESC LIMIT 1",
+}
+
+
+class RunHistory(Protocol):
+    """Answers queries about earlier runs; safe to share between threads."""
+
+    def rows(self, query: HistoryQuery, **parameters: str | int) -> Rows:
+        """Return the rows of a query; none while there is no lake. Raises LakeUnreadable."""
         ...
 
 
-class Here:
-    """Asks a reader of this process."""
+class LocalRunHistory:
+    """Reads the lake in this process; with `keep_open=False` the reader closes after each query."""
 
-    def __init__(self, reader: SharedReader) -> None:
+    def __init__(self, reader: SharedReader, *, keep_open: bool = True) -> None:
         self._reader = reader
+        self._keep_open = keep_open
 
-    def rows(self, sql: str, **parameters: str | int) -> Rows:
-        """The rows of one SELECT; none when there is no lake yet. Raises LakeUnreadable."""
+    def rows(self, query: HistoryQuery, **parameters: str | int) -> Rows:
+        """Return the rows of a query; none while there is no lake. Raises LakeUnreadable."""
         try:
             with self._reader.use() as reader:
-                return list(reader.query(sql, **parameters).to_pylist())
+                return list(reader.query(_SQL[query], **parameters).to_pylist())
         except LakeMissing:
             return []
         except QueryFailed as error:
             if not error.retryable:
                 raise
             raise LakeUnreadable(error.message, error.remedy) from error
+        finally:
+            if not self._keep_open:
+                self._reader.close()
 
 
-class Elsewhere:
-    """Asks in a child, which goes when it has not been asked for a while; the thread-safe way.
+class HistoryQuestion(msgspec.Struct, frozen=True):
+    """A query and its parameters, as they travel."""
 
-    Where no child can be had, the question is asked `otherwise`.
+    query: HistoryQuery
+    parameters: dict[str, str | int]
+
+
+class Unreadable(msgspec.Struct, frozen=True):
+    """A LakeUnreadable, as it travels."""
+
+    message: str
+    remedy: str | None
+
+
+class RunHistoryEndpoint:
+    """Answers the queries of other processes."""
+
+    def __init__(self, history: RunHistory) -> None:
+        self._history = history
+
+    def answer(self, question: bytes) -> tuple[int, bytes]:
+        """Return 200 with the rows, 503 with an Unreadable, or 400; the bodies are MessagePack."""
+        try:
+            request = decode_json(question, HistoryQuestion)
+        except InvalidJson as error:
+            return 400, msgspec.msgpack.encode(str(error))
+        try:
+            rows = self._history.rows(request.query, **request.parameters)
+        except LakeUnreadable as error:
+            return 503, msgspec.msgpack.encode(Unreadable(error.message, error.remedy))
+        return 200, msgspec.msgpack.encode(rows)
+
+
+class EngineRunHistory:
+    """Asks the engine process of the same data folder.
+
+    Where none answers within ENGINE_STARTS_WITHIN_S, the `fallback` is used, by default a reader
+    that is open for one query; then the engine is tried again at each query, without a wait.
     """
 
     def __init__(
         self,
-        worker_factory: WorkerFactory,
-        clock: Callable[[], datetime],
-        otherwise: RunHistory,
-        rests_after_s: float = RESTS_AFTER_S,
+        folders: Folders,
+        fallback: RunHistory | None = None,
+        engine_starts_within_s: float = ENGINE_STARTS_WITHIN_S,
     ) -> None:
-        self._worker_factory, self._clock, self._otherwise = worker_factory, clock, otherwise
+        self._socket = folders.history
+        self._fallback = fallback or LocalRunHistory(SharedReader(folders.data), keep_open=False)
         self._lock = threading.Lock()
-        self._child: SubprocessExecutor | None = None
-        self._rests_after_s = rests_after_s
-        self._idle_since = 0.0  # monotonic time
-        self._closed = threading.Event()
-        self._unreadable: LakeUnreadable | None = None  # as of the last question
+        self._patience_s = self._engine_starts_within_s = engine_starts_within_s
+        self._unreadable: LakeUnreadable | None = None
+        self._unreadable_until = 0.0  # monotonic time
 
-    def rows(self, sql: str, **parameters: str | int) -> Rows:
-        """The rows of one SELECT; none when there is no lake yet. Raises LakeUnreadable."""
+    def rows(self, query: HistoryQuery, **parameters: str | int) -> Rows:
+        """Return the rows of a query; none while there is no lake. Raises LakeUnreadable."""
         with self._lock:
-            just_now = time.monotonic() - self._idle_since < UNREADABLE_FOR_S
-            if self._unreadable is not None and just_now:
+            if self._unreadable is not None and time.monotonic() < self._unreadable_until:
                 raise LakeUnreadable(self._unreadable.message, self._unreadable.remedy)
             self._unreadable = None
             try:
-                return self._asked({"sql": sql, "parameters": parameters})
-            except (RunStopped, LoadFailed) as error:
-                raised = error.raised if isinstance(error, RunStopped) else None
-                if raised is not None and raised.is_a(LakeMissing):
-                    return []
-                unreadable = _unreadable(error)
-                if unreadable is not None:
-                    self._unreadable = unreadable
-                    raise unreadable from error
-                log.warning("earlier runs are looked up in this process: %s", error)
-            finally:
-                self._idle_since = time.monotonic()
-        return self._otherwise.rows(sql, **parameters)
+                return self._rows(query, parameters)
+            except LakeUnreadable as error:
+                self._unreadable = error
+                self._unreadable_until = time.monotonic() + UNREADABLE_FOR_S
+                raise
 
-    def close(self) -> None:
-        """End the child, until the next question."""
-        with self._lock:
-            self._end_child()
+    def _rows(self, query: HistoryQuery, parameters: dict[str, str | int]) -> Rows:
+        try:
+            status, body = self._answer(HistoryQuestion(query, parameters))
+        except NotRunning as error:
+            self._patience_s = 0.0
+            log.debug("earlier runs are read in this process: %s", error)
+            return self._fallback.rows(query, **parameters)
+        self._patience_s = self._engine_starts_within_s
+        if status == 503:
+            unreadable = msgspec.msgpack.decode(body, type=Unreadable)
+            raise LakeUnreadable(unreadable.message, unreadable.remedy)
+        if status != 200:
+            log.warning("the engine answered %d: earlier runs are read in this process", status)
+            return self._fallback.rows(query, **parameters)
+        return msgspec.msgpack.decode(body, type=Rows)
 
-    def _end_child(self) -> None:
-        self._closed.set()
-        if self._child is not None:
-            self._child.close()
-            self._child = None
-
-    def _end_child_when_idle(self, closed: threading.Event) -> None:
-        """Watch one child until it has not been asked for a while, or was ended."""
-        while not closed.wait(self._rests_after_s / 2):
-            with self._lock:
-                idle_s = time.monotonic() - self._idle_since
-                if not closed.is_set() and idle_s >= self._rests_after_s:
-                    self._end_child()
-
-    def _asked(self, body: dict[str, Any]) -> Rows:
-        if self._child is None:
-            log.debug("a child is started to read earlier runs")
-            self._child = SubprocessExecutor(self._worker_factory, CodeSource(module=__name__))
-            self._idle_since, self._closed = time.monotonic(), threading.Event()
-            watch = partial(self._end_child_when_idle, self._closed)
-            SupervisedThread("idle child", watch, self._closed).start()
-        declared = self._child.load().functions[0]
-        batch = self._child.call(declared, CallRequest(self._clock(), None, (), body)).batch
-        return list(batch.rows["runs"].to_pylist())
-
-
-def _unreadable(error: RunStopped | LoadFailed) -> LakeUnreadable | None:
-    """The error when it was the lake that did not answer."""
-    if not isinstance(error, RunStopped):
-        return None
-    if error.raised is not None and error.raised.retryable:
-        return LakeUnreadable(error.raised.message, error.raised.remedy)
-    if error.outcome == "timed out":
-        return LakeUnreadable("the lake does not answer", "see whether its catalog's server runs")
-    return None
-
-
-@function(on=request(), writes="runs")
-def past(window: "Window", body: Any) -> Batch:
-    """What a SELECT about earlier runs brings; it is called by `Elsewhere` alone."""
-    return Batch({"runs": window.sql(body["sql"], **body["parameters"])})
+    def _answer(self, question: HistoryQuestion) -> tuple[int, bytes]:
+        give_up = time.monotonic() + self._patience_s
+        call = msgspec.json.encode(question)
+        while True:
+            try:
+                return asyncio.run(asyncio.wait_for(call_rpc(self._socket, call), ANSWER_WITHIN_S))
+            except TimeoutError as error:
+                raise LakeUnreadable(
+                    "the lake does not answer", "see whether its catalog's server runs"
+                ) from error
+            except NotRunning:
+                if time.monotonic() >= give_up:
+                    raise
+            time.sleep(POLL_S)

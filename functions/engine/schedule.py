@@ -1,4 +1,4 @@
-"""When a function is due: its triggers against the clock, what changed, and how it fared."""
+"""Schedule: when one function is due, by its triggers, by what changed, and by its failures."""
 
 import random
 from collections.abc import Iterable, Mapping
@@ -14,18 +14,19 @@ from functions.engine.triggers import Cron, Every, Files, Rows
 __all__ = ["BACK_OFF_S", "LONGEST_WAIT_S", "Schedule"]
 
 LONGEST_WAIT_S = 1.0
-NOTHING: Mapping[str, set[Path]] = {}
+NO_PATHS: Mapping[str, set[Path]] = {}
 BACK_OFF_S = (1, 2, 4, 8, 16, 30, 60)
-# What waits for the lake goes on this soon after it can be read again.
+# A function that waits for the lake runs at the latest this long after the lake can be read again.
 LAKE_RETRY_S = 15
 
 
 @dataclass
 class Schedule:
-    """When one function is due: its triggers, what changed, and how long it has to wait.
+    """When one function is due.
 
-    `failures` in a row make it wait longer; with `SUSPEND_AFTER` `faults` of its own in a row a
-    function that lives in other `hands` is parked. Ours are not: what they wait for is the disk.
+    It waits longer after each of its `failures` in a row. With SUSPEND_AFTER `faults` in a row a
+    function that has an `executor` of its own is suspended. Ours are not: they fail when the disk
+    or the lake does.
     """
 
     function: Declared
@@ -38,19 +39,19 @@ class Schedule:
     faults: int = 0
     more: bool = False
     _began: datetime | None = None
-    _looked: datetime | None = None
+    _checked_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        # While the process was down commits may have come: look once at the start.
+        # Commits may have come while the process was down: it is due once at the start.
         self.changed = {t.table for t in self.function.on if isinstance(t, Rows)}
 
     @property
-    def parked(self) -> bool:
-        """Whether it is only tried now and then."""
+    def suspended(self) -> bool:
+        """Return True if it only runs every RESUME_AFTER."""
         return self.executor is not None and self.faults >= SUSPEND_AFTER
 
-    def note(self, tables: Iterable[str], paths: Mapping[str, set[Path]] = NOTHING) -> None:
-        """Remember which tables changed, and which files, by the pattern that they match."""
+    def note(self, tables: Iterable[str], paths: Mapping[str, set[Path]] = NO_PATHS) -> None:
+        """Note the tables that changed, and the files, by the pattern that they match."""
         for trigger in self.function.on:
             if isinstance(trigger, Rows):
                 self.changed |= {trigger.table} & set(tables)
@@ -58,25 +59,25 @@ class Schedule:
                 self.paths |= paths[trigger.pattern]
 
     def take(self) -> tuple[set[str], set[Path]]:
-        """What changed, which a run is about to look at."""
-        taken = self.changed, self.paths
+        """Return the tables and files noted so far, for a run that is about to read them."""
+        changed, paths = self.changed, self.paths
         self.changed, self.paths = set(), set()
-        return taken
+        return changed, paths
 
-    def resume(self, standing: FunctionState) -> None:
-        """Go on from what the ledger says of earlier runs."""
-        self.last = standing.ran_at
-        self.faults = self.failures = standing.failures
-        revived = self.parked and standing.failed_at
-        self.not_before = revived + RESUME_AFTER if revived else None
+    def restore(self, state: FunctionState) -> None:
+        """Continue after the earlier runs that `state` sums up."""
+        self.last = state.ran_at
+        self.faults = self.failures = state.failures
+        failed_at = state.failed_at if self.suspended else None
+        self.not_before = failed_at + RESUME_AFTER if failed_at else None
 
-    def revive(self) -> None:
+    def resume(self) -> None:
         """Forget the failures."""
         self.faults = self.failures = 0
         self.not_before = None
 
     def due(self, now: datetime) -> str | None:
-        """What sets the function off now, in words; None when nothing does."""
+        """Return what sets the function off at `now`, in words; None when nothing does."""
         self._began = self._began or now
         self._follow_clock(now)
         if self.not_before is not None and now < self.not_before:
@@ -95,11 +96,11 @@ class Schedule:
         return None
 
     def _follow_clock(self, now: datetime) -> None:
-        """A clock that was set back must not keep a function waiting until it has caught up."""
-        if self._looked is not None and now < self._looked:
+        """Start anew after the clock was set back: no function waits until it has caught up."""
+        if self._checked_at is not None and now < self._checked_at:
             self.last = self.not_before = None
             self._began = now
-        self._looked = now
+        self._checked_at = now
 
     def _rows_due(self, trigger: Rows, now: datetime) -> bool:
         rested = self.last is None or now - self.last >= trigger.pause
@@ -113,25 +114,25 @@ class Schedule:
         more: bool = False,
         longest_s: float = BACK_OFF_S[-1],
     ) -> None:
-        """A run is over: after a failure it is tried again, later each time, with jitter.
+        """Note that a run has ended: after a failure it runs again, later each time, with jitter.
 
-        It is no `fault` of the function when its source or the disk did not answer. When it left
-        `more` behind it is due again at once. `longest_s` bounds the wait unless it is parked.
+        A failure is not a `fault` of the function when its source or the disk did not answer. With
+        `more` to do it is due again at once. `longest_s` bounds the wait of one not suspended.
         """
         self.more = more
         if not failed:
             self.last = now
-            self.revive()
+            self.resume()
             return
         self.failures += 1
         self.faults += fault
         wait_s = min(longest_s, BACK_OFF_S[min(self.failures, len(BACK_OFF_S)) - 1])
         step = timedelta(seconds=wait_s)
-        pause = RESUME_AFTER if self.parked else step
+        pause = RESUME_AFTER if self.suspended else step
         self.not_before = now + pause * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
 
     def wait_s(self, now: datetime) -> float:
-        """Seconds until the clock may make it due."""
+        """Return the seconds until the clock may make it due."""
         nexts = [t.next_after(now) for t in self.function.on if isinstance(t, Every | Cron)]
         if self.not_before is not None and self.not_before > now:
             nexts = [self.not_before]

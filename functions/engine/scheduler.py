@@ -1,7 +1,7 @@
-"""The loops of a process: each waits for the clock, commits and files, and runs what is due.
+"""Scheduler loops: each waits for the clock, commits and files, and runs what is due.
 
-Ours share one loop. A source that lives in another process has a loop of its own, a `Resident`, so
-that nobody waits for it.
+Our own functions share one loop. A source that runs in a worker has a loop of its own, a
+SourceWorker, so that no other function waits for it.
 """
 
 import logging
@@ -24,84 +24,91 @@ from storage.errors import LakeUnreadable
 from storage.platform import logs
 from storage.platform.threads import SupervisedThread, run_supervised
 
-__all__ = ["BACK_OFF_S", "Schedule", "SchedulerLoop", "SourceWorker", "run_scheduler"]
+__all__ = ["SchedulerLoop", "SourceWorker", "run_if_due", "run_scheduler"]
 
 log = logging.getLogger(__name__)
+
+SUSPENDED = "%s is suspended after 5 failures in a row and tried again every 10 minutes"
 
 
 class SchedulerLoop:
     """Runs some functions in turn as they become due."""
 
-    def __init__(self, runner: Runner, schedules: Sequence[Schedule], mailbox: WakeEvent) -> None:
+    def __init__(
+        self, runner: Runner, schedules: Sequence[Schedule], wake_event: WakeEvent
+    ) -> None:
         self._runner = runner
         self._schedules = schedules
-        self._mailbox = mailbox
+        self._wake_event = wake_event
 
     def keep_going(self, stop: threading.Event) -> None:
-        """Go on until `stop` is set; who sets it may post to the mailbox to be heard at once."""
+        """Run what is due until `stop` is set; with a post to the wake event it ends at once."""
         while not stop.is_set():
-            tables, paths = self._mailbox.take()
+            tables, paths = self._wake_event.take()
             for schedule in self._schedules:
                 schedule.note(tables, paths)
-                if schedule.parked and "runs" in tables:
-                    self._look_for_revival(schedule)
+                if schedule.suspended and "runs" in tables:
+                    self._resume_if_requested(schedule)
                 if not stop.is_set():
-                    _run_if_due(self._runner, schedule)
-            self._runner.ledger.flush_now_and_then()
+                    run_if_due(self._runner, schedule)
+            self._runner.run_log.flush_if_due()
             now = self._runner.clock()
             pause = min([LONGEST_WAIT_S, *(s.wait_s(now) for s in self._schedules)])
-            self._mailbox.arrived.wait(max(0.0, pause))
+            self._wake_event.arrived.wait(max(0.0, pause))
 
-    def _look_for_revival(self, schedule: Schedule) -> None:
+    def _resume_if_requested(self, schedule: Schedule) -> None:
+        """Resume a suspended function for which the lake has the row of a `resume` command."""
         try:
-            parked = self._runner.ledger.standing(schedule.function).parked
+            state = self._runner.run_log.state(schedule.function)
         except LakeUnreadable as error:
-            log.warning("whether %s may run again is not known: %s", schedule.function.name, error)
+            log.warning("%s stays suspended: %s", schedule.function.name, error)
             return
-        if not parked:
+        if not state.suspended:
             log.info("%s runs again", schedule.function.name)
-            schedule.revive()
+            schedule.resume()
 
 
 class SourceWorker:
-    """A source that lives in a child: the thread that runs its functions when they are due."""
+    """The thread that runs the functions of one source, in a worker, when they are due."""
 
-    def __init__(self, runner: Runner, executor: SubprocessExecutor, news: CommitListener) -> None:
+    def __init__(
+        self, runner: Runner, executor: SubprocessExecutor, commits: CommitListener
+    ) -> None:
         self.executor = executor
         self.pool = WorkerPool(executor)
         self._runner = runner
-        self._news = news
-        self._mailbox = WakeEvent()
+        self._commits = commits
+        self._wake_event = WakeEvent()
         self._stop = threading.Event()
-        self._thread = SupervisedThread(executor.source.name, self._live, self._stop)
+        self._thread = SupervisedThread(executor.source.name, self._run, self._stop)
 
     def start(self) -> None:
-        """Load the source if that is still to be done, and run what it declares."""
+        """Load the source unless it is loaded, and run its functions when they are due."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End it at once, also in the middle of a run: what that would have brought comes again."""
+        """End it at once, also in the middle of a run, which leaves nothing behind."""
         self._stop.set()
-        self._mailbox.post()
+        self._wake_event.post()
         self.pool.close()
         self.executor.close()
         self._thread.join()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         self._load()
         if self._stop.is_set():
             return
         ended = threading.Event()
-        self._news.subscribe(self._mailbox)
+        self._commits.subscribe(self._wake_event)
         try:
             schedules = [self._schedule(function, ended) for function in self.executor.functions]
-            SchedulerLoop(self._runner, schedules, self._mailbox).keep_going(self._stop)
+            SchedulerLoop(self._runner, schedules, self._wake_event).keep_going(self._stop)
         finally:
             ended.set()
-            self._news.leave(self._mailbox)
+            self._commits.unsubscribe(self._wake_event)
 
     def _load(self) -> None:
-        """Load the source, and try again until it can be loaded or is stopped."""
+        """Load the source; after a failure try again until it is stopped."""
         while not self._stop.is_set():
             try:
                 self.executor.load()
@@ -115,50 +122,51 @@ class SourceWorker:
 
     def _schedule(self, function: Declared, ended: threading.Event) -> Schedule:
         schedule = Schedule(function, self.executor)
-        standing = self._standing(function)
-        schedule.resume(standing)
+        state = self._state(function)
+        schedule.restore(state)
         log.debug(
-            "%s goes on: last ran %s, %d failures in a row",
-            function.name, standing.ran_at, standing.failures,
+            "%s continues: last ran %s, %d failures in a row",
+            function.name, state.ran_at, state.failures,
         )  # fmt: skip
         for trigger in function.on:
             if isinstance(trigger, Files):
                 watch = FileWatch(
-                    self._runner.folders, trigger.pattern, standing.ran_at, self._mailbox
+                    self._runner.folders, trigger.pattern, state.ran_at, self._wake_event
                 )
                 name = f"files of {function.name}"
                 SupervisedThread(name, partial(watch.keep_going, ended), ended).start()
         return schedule
 
-    def _standing(self, function: Declared) -> FunctionState:
-        """How a function fares; while the lake cannot be read, as far as it is known without.
+    def _state(self, function: Declared) -> FunctionState:
+        """Return the state of a function; while the lake cannot be read, without committed runs.
 
-        Raises LakeUnreadable for one that files set off: without the time of its last run it would
-        be handed all of them again.
+        Raises LakeUnreadable for a function of files: without the time of its last run it would be
+        handed all of them again.
         """
-        ledger = self._runner.ledger
+        run_log = self._runner.run_log
         try:
-            return ledger.standing(function)
+            return run_log.state(function)
         except LakeUnreadable as error:
             if any(isinstance(trigger, Files) for trigger in function.on):
                 raise
             log.warning("%s starts without its earlier runs: %s", function.name, error)
-            return ledger.standing(function, committed=False)
+            return run_log.state(function, committed=False)
 
 
 def run_scheduler(
     runner: Runner, functions: Iterable[Declared], stop: threading.Event, watch_lake: bool
 ) -> None:
     """Run functions in this process as they become due, until `stop` is set."""
-    mailbox = WakeEvent()
+    wake_event = WakeEvent()
     if watch_lake:
-        CommitListener(runner.folders, stop).subscribe(mailbox)
-    lane = SchedulerLoop(runner, [Schedule(f) for f in functions], mailbox)
-    run_supervised("functions", partial(lane.keep_going, stop), stop)
+        CommitListener(runner.folders, stop).subscribe(wake_event)
+    loop = SchedulerLoop(runner, [Schedule(f) for f in functions], wake_event)
+    run_supervised("functions", partial(loop.keep_going, stop), stop)
     runner.flush()
 
 
-def _run_if_due(runner: Runner, schedule: Schedule) -> None:
+def run_if_due(runner: Runner, schedule: Schedule) -> None:
+    """Run a function if it is due at the runner's clock, and note in the schedule how that went."""
     now = runner.clock()
     trigger = schedule.due(now)
     if trigger is None:
@@ -170,9 +178,9 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
     )
     if run.outcome in ("ok", "nothing"):
         schedule.ran(now, failed=False, more=run.batch.more)
-        _tell(run, schedule)
+        _log_run(run, schedule)
         if paths:
-            runner.flush()  # after a restart only newer files are handed over
+            runner.flush()  # so that after a restart only newer files are handed over
         return
     schedule.note(tables)
     schedule.paths |= paths
@@ -183,29 +191,25 @@ def _run_if_due(runner: Runner, schedule: Schedule) -> None:
         run.function, schedule.failures, schedule.not_before,
     )  # fmt: skip
     if not run.waits:
-        _tell(run, schedule)
+        _log_run(run, schedule)
         runner.flush()
 
 
-def _tell(run: Run, schedule: Schedule) -> None:
+def _log_run(run: Run, schedule: Schedule) -> None:
     with logs.during_run(run.entry["run_id"]):
-        _log(run, schedule)
-
-
-def _log(run: Run, schedule: Schedule) -> None:
-    if run.error:
-        log.error("%s %s: %s", run.function, run.outcome, run.error)
-        if schedule.parked:
-            log.error("%s is parked and tried again every 10 minutes", run.function)
-    elif run.batch.row_count:
-        took_ms = run.entry["duration_ms"]
-        log.info(
-            "%s: %d rows in %.0f ms%s", run.function, run.batch.row_count, took_ms, _reached(run)
-        )
+        if run.error:
+            log.error("%s %s: %s", run.function, run.outcome, run.error)
+            if schedule.suspended:
+                log.error(SUSPENDED, run.function)
+        elif run.batch.row_count:
+            log.info(
+                "%s: %d rows in %.0f ms%s",
+                run.function, run.batch.row_count, run.entry["duration_ms"], _reached(run),
+            )  # fmt: skip
 
 
 def _reached(run: Run) -> str:
-    """How far a fetch is that goes on at once."""
+    """Return the newest time of a fetch that continues at once, in words; else nothing."""
     rows = run.batch.rows.get("metrics")
     if not run.batch.more or rows is None or not rows.num_rows:
         return ""

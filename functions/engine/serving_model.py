@@ -1,4 +1,4 @@
-"""The shelf: which model file serves, opened once and again when the file changes."""
+"""Serving model: the model file in use, opened once and again when the file changes."""
 
 import logging
 import time
@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 class ServingModel:
     """The model in use: `models/serving.onnx` of the data folder, else the one in the package.
 
-    A broken file in the data folder is refused and said; the shipped one never takes its place
-    unnoticed.
+    A damaged file in the data folder raises ModelUnusable; the shipped model never replaces it
+    silently.
     """
 
     def __init__(self, folders: Folders) -> None:
@@ -25,11 +25,11 @@ class ServingModel:
 
     @property
     def path(self) -> Path | None:
-        """The file in use; None for the shipped one."""
+        """Return the file in use; None for the shipped one."""
         return self._folders.own_model
 
     def serving(self) -> Forecaster:
-        """The model to forecast with; ModelUnusable says in words why there is none."""
+        """Return the model to forecast with. Raises ModelUnusable, which says why there is none."""
         path = self.path
         stamp = (str(path), path.stat().st_mtime_ns if path and path.exists() else 0)
         if self._opened is None or self._opened[0] != stamp:

@@ -1,4 +1,4 @@
-"""What sets a function off: frozen data, judged by the schedule against time, commits and files."""
+"""Triggers: what sets a function off, as frozen data that the schedule evaluates."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -20,17 +20,17 @@ class Every(msgspec.Struct, frozen=True, tag="every"):
     period: timedelta
 
     def due(self, now: datetime, last: datetime | None) -> bool:
-        """Whether a full period has begun since the last run."""
+        """Return True if a full period has begun since the last run."""
         return last is None or self._number(now) > self._number(last)
 
     def next_after(self, now: datetime) -> datetime:
-        """When the next full period begins."""
+        """Return when the next full period begins."""
         return datetime.fromtimestamp(
             (self._number(now) + 1) * self.period.total_seconds(), tz=now.tzinfo
         )
 
-    def _number(self, moment: datetime) -> int:
-        return int(moment.timestamp() // self.period.total_seconds())
+    def _number(self, ts: datetime) -> int:
+        return int(ts.timestamp() // self.period.total_seconds())
 
     def __str__(self) -> str:
         return f"every {self.period.total_seconds():g} s"
@@ -42,11 +42,11 @@ class Cron(msgspec.Struct, frozen=True, tag="cron"):
     text: str
 
     def due(self, now: datetime, last: datetime) -> bool:
-        """Whether such a time has come since the last run."""
+        """Return True if such a time has come since the last run."""
         return self.next_after(last) <= now
 
     def next_after(self, now: datetime) -> datetime:
-        """The first such time later than `now`, in UTC."""
+        """Return the first such time after `now`, in UTC."""
         return next(CronSim(self.text, now.astimezone(UTC)))
 
     def __str__(self) -> str:
@@ -143,12 +143,17 @@ def files(pattern: str) -> Files:
     `*` stands for anything in a name, `**` for any folders in between.
     """
     if not pattern.strip("/"):
-        raise ValueError(f"{pattern!r} names no files: write a pattern such as 'drop/*.csv'")
+        raise ValueError(
+            f"{pattern!r} is not a valid pattern of files (expected for example 'drop/*.csv')"
+        )
     return Files(pattern)
 
 
 def request(path: str = "") -> Request:
-    """Run when asked over HTTP; the JSON that was sent is handed over as `body`."""
+    """Run when it is called over HTTP; the JSON of the call is handed over as `body`."""
     if path and not _PATH.fullmatch(path):
-        raise ValueError(f"{path!r} is no path: write one word of letters, digits, '-', '_', '.'")
+        raise ValueError(
+            f"{path!r} is not a valid request path (expected one word of letters, digits, '-', '_' "
+            "and '.')"
+        )
     return Request(path)

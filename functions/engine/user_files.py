@@ -1,4 +1,4 @@
-"""The user's files, functions and sources, and of each the last version that could be loaded."""
+"""User files: functions and sources in the data folder, each with its last good version."""
 
 import tomllib
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ __all__ = ["FUNCTIONS", "SOURCES", "FileFolder", "LastGoodVersions", "LoadedVers
 
 
 class LoadedVersion(msgspec.Struct, frozen=True):
-    """A text that could be loaded, and what it declares."""
+    """The text of a file that could be loaded, and the functions that it declares."""
 
     text: bytes
     functions: tuple[Declared, ...]
@@ -24,7 +24,7 @@ class LoadedVersion(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class FileFolder:
-    """A folder below the data folder whose files are loaded, and what their names end in."""
+    """A folder below the data folder whose files are loaded, and the suffix of their names."""
 
     folder: str
     suffix: str
@@ -55,7 +55,7 @@ class FileFolder:
     def _on(self, text: bytes) -> bool:
         if self.suffix != ".toml":
             return True
-        with suppress(ValueError, RecursionError):  # whoever loads it reports the error
+        with suppress(ValueError, RecursionError):  # loading it reports the error
             return tomllib.loads(text.decode()).get("enabled", True) is not False
         return True
 
@@ -79,7 +79,7 @@ class UserFile:
 
     @property
     def functions(self) -> tuple[Declared, ...]:
-        """Return what its last version declares."""
+        """Return the functions that its last version declares."""
         return self.version.functions if self.version else ()
 
     def concerns(self, name: str) -> bool:
@@ -94,14 +94,14 @@ class LastGoodVersions:
         self._folder = folder.at(folders) / ".last-good"
 
     def save(self, name: str, version: LoadedVersion) -> None:
-        """Keep a version; whole or not at all."""
+        """Keep a version, atomically."""
         self._folder.mkdir(parents=True, exist_ok=True)
         partial = self._folder / f"{name}.partial"
         partial.write_bytes(msgspec.json.encode(version))
         partial.rename(self._folder / f"{name}.json")
 
     def load(self, name: str) -> LoadedVersion | None:
-        """Return the version that was kept; None when there is none."""
+        """Return the version that is kept; None when there is none."""
         path = self._folder / f"{name}.json"
         with suppress(OSError, ValueError):
             return msgspec.json.decode(path.read_bytes(), type=LoadedVersion)

@@ -1,4 +1,4 @@
-"""What a function is handed of the lake: SQL and dense arrays as of one snapshot and one time.
+"""Window: what a function reads of the lake, by SQL and as dense arrays.
 
 Importing this module loads no database engine: user code names `Window` in annotations.
 """
@@ -21,34 +21,35 @@ __all__ = ["Window"]
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A view of the lake that does not change while the function runs.
+    """The lake as of one snapshot, that of the run's first query.
 
-    `now` is the time that the function is to believe; the arrays below end there.
+    Commits and merges go on meanwhile; a query within 15 minutes still sees the snapshot. `now` is
+    the time that the function takes for the present; the arrays below end there.
     """
 
     reader: Reader
     now: datetime
 
     def sql(self, text: str, **parameters: Any) -> pa.Table:
-        """The rows of one SELECT."""
+        """Return the rows of one SELECT; `$name` in it stands for the parameter `name`."""
         return self.reader.query(text, **parameters)
 
     def contexts(
         self, stop: datetime, steps: int, among: Sequence[str] | None = None
     ) -> windows.Contexts:
-        """The `steps` 5-minute steps before `stop` of every server, or of those named."""
+        """Return the `steps` 5-minute steps before `stop` of every server, or of those named."""
         from storage.query import windows
 
         return windows.contexts(self.reader, stop, steps, among)
 
     def readings(self, oldest: timedelta) -> windows.LastReadings:
-        """The last sample of each server that has one no older than `oldest`."""
+        """Return the last sample of each server that has one no older than `oldest`."""
         from storage.query import windows
 
         return windows.readings(self.reader, self.now, oldest)
 
     def forecasts(self) -> windows.IssuedForecasts:
-        """The newest forecast of each server."""
+        """Return the newest forecast of each server."""
         from storage.query import windows
 
         return windows.forecasts(self.reader, self.now)
@@ -56,13 +57,13 @@ class Window:
     def servers_to_forecast(
         self, issued_at: datetime, silent: timedelta, after: str, limit: int
     ) -> list[str]:
-        """Up to `limit` servers after `after` that a forecast from `issued_at` is due for."""
+        """Return up to `limit` servers after `after` that need a forecast from `issued_at`."""
         from storage.query import windows
 
         return windows.servers_to_forecast(self.reader, issued_at, silent, after, limit)
 
     def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
-        """The 5-minute steps to write anew since the commit at `cursor`, and the next cursor."""
+        """Return the 5-minute steps to write since the commit at `cursor`, and the next cursor."""
         from storage.query import windows
 
         return windows.rollup(self.reader, cursor, until)

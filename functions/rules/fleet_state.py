@@ -1,4 +1,4 @@
-"""How each server stands: what is known of a fleet, and where each judged metric is and may go."""
+"""Fleet state: the inputs of the risk rule, and each metric's present, levels and odds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from storage.model.metrics import METRICS
 
 Floats = npt.NDArray[np.floating[Any]]
 
-# Only metrics with levels are judged; in arrays they stand in this order.
+# Only metrics with levels are judged; arrays have them in this order.
 JUDGED = tuple(m for m in METRICS if m.levels is not None)
 NAMES = [m.name for m in JUDGED]
 CPU, MEMORY, IOWAIT = (
@@ -45,13 +45,13 @@ class FleetState:
     issued_at: Sequence[datetime | None]
 
     def part(self, some: slice) -> "FleetState":
-        """The servers of a range."""
+        """Return the servers of a range."""
         return FleetState(**{name: getattr(self, name)[some] for name in self.__slots__})
 
 
 @dataclass(frozen=True, slots=True)
 class Bands:
-    """Where each judged metric hurts: all [n, judged], signed so that more is worse."""
+    """The levels of each judged metric: all [n, judged], signed so that more is worse."""
 
     calm: Floats
     warn: Floats
@@ -84,7 +84,7 @@ class Future:
 
 @dataclass(frozen=True, slots=True)
 class ServerState:
-    """One server's place in the arrays."""
+    """One server: its index in the arrays, and the arrays."""
 
     i: int
     fleet: FleetState
@@ -95,19 +95,19 @@ class ServerState:
 
     @property
     def issued_at(self) -> datetime:
-        """When the forecast starts; asked for only where there is one."""
+        """Return when the forecast starts; without one, now."""
         return self.fleet.issued_at[self.i] or self.now
 
     def odds(self) -> Floats:
-        """Odds [leads, judged], with what has happened already where there is a forecast at all."""
+        """Return the odds [leads, judged]; with a forecast, near 1 for present breaches."""
         odds: Floats = self.future.odds[self.i]
         if np.isnan(odds).all():
             return odds
-        told: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
-        return told
+        with_present: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
+        return with_present
 
     def breach_at(self, metric: int | None, odds: float) -> datetime | None:
-        """When the odds that `metric` has passed its critical level reach `odds`."""
+        """Return when the odds of `metric` passing its critical level reach `odds`; None: never."""
         if metric is None:
             return None
         if self.present.breached[self.i, metric]:

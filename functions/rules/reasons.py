@@ -1,4 +1,4 @@
-"""Why a server stands as it does, in words: the strongest causes of its scores."""
+"""Reasons: the strongest causes of a server's scores, in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from storage.model.grid import LEAD_MINUTES
 
 __all__ = ["Reason", "reasons_of"]
 
-REASONS = 3
-LEAST_REASON = 20.0  # points; less explains nothing
-JOINT_TOLD = 3.0
+MAX_REASONS = 3
+MIN_REASON_POINTS = 20.0  # less explains nothing
+MIN_JOINT_POINTS = 3.0
 
 _LABELS = {
     "cpu_iowait_pct": "I/O wait",
@@ -48,11 +48,11 @@ class Reason:
 
 
 def reasons_of(server: ServerState) -> tuple[Reason, ...]:
-    """The causes of a server's scores, strongest first, at most REASONS of them."""
-    found = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
-    found += _future_reasons(server)
-    strongest = sorted(found, key=lambda reason: -reason.points)
-    return tuple(strongest[:REASONS])
+    """The causes of a server's scores, strongest first, at most MAX_REASONS."""
+    reasons = [*_silence(server), *_joint_reason(server), *_present_reasons(server)]
+    reasons += _future_reasons(server)
+    strongest = sorted(reasons, key=lambda reason: -reason.points)
+    return tuple(strongest[:MAX_REASONS])
 
 
 def _silence(server: ServerState) -> Iterator[Reason]:
@@ -70,19 +70,19 @@ def _silence(server: ServerState) -> Iterator[Reason]:
 
 def _joint_reason(server: ServerState) -> Iterator[Reason]:
     present, i = server.present, server.i
-    if present.joint[i] < JOINT_TOLD:
+    if present.joint[i] < MIN_JOINT_POINTS:
         return
     parts = sorted((CPU, MEMORY, IOWAIT), key=lambda metric: -present.points[i, metric])
-    high = [metric for metric in parts if present.points[i, metric] >= LEAST_REASON]
-    said = [f"{_label(m)} {_shown(m, present.readings[i, m])}" for m in high]
-    text = f"{', '.join(said[:-1])} and {said[-1]} together"
+    high = [metric for metric in parts if present.points[i, metric] >= MIN_REASON_POINTS]
+    texts = [f"{_label(m)} {_value_text(m, present.readings[i, m])}" for m in high]
+    text = f"{', '.join(texts[:-1])} and {texts[-1]} together"
     points = min(100.0, float(present.points[i, parts[0]] + present.joint[i]))
     yield Reason(NAMES[parts[0]], points, text)
 
 
 def _present_reasons(server: ServerState) -> Iterator[Reason]:
     points = server.present.points[server.i]
-    for metric in np.flatnonzero(points >= LEAST_REASON):
+    for metric in np.flatnonzero(points >= MIN_REASON_POINTS):
         yield Reason(NAMES[metric], float(points[metric]), _present_text(server, int(metric)))
 
 
@@ -91,20 +91,20 @@ def _present_text(server: ServerState, metric: int) -> str:
     bands, i = server.bands, server.i
     reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
     warn, critical = bands.warn[i, metric], bands.critical[i, metric]
-    text = f"{_label(metric)} {_shown(metric, reading)}"
+    text = f"{_label(metric)} {_value_text(metric, reading)}"
     if slope > 0 and _amount(slope) != "0":
         points = "points " if JUDGED[metric].unit == "%" else ""
         text += f" and climbing {_amount(slope)} {points}per hour"
     if reading >= critical:
-        return f"{text}; past critical ({_shown(metric, critical)})"
+        return f"{text}; past critical ({_value_text(metric, critical)})"
     if reading >= warn:
-        return f"{text}; critical at {_shown(metric, critical)}"
-    return f"{text}; warning at {_shown(metric, warn)}"
+        return f"{text}; critical at {_value_text(metric, critical)}"
+    return f"{text}; warning at {_value_text(metric, warn)}"
 
 
 def _future_reasons(server: ServerState) -> Iterator[Reason]:
     points = server.future.points[server.i]  # [leads, judged]
-    for metric in np.flatnonzero(points.max(axis=0) >= LEAST_REASON):
+    for metric in np.flatnonzero(points.max(axis=0) >= MIN_REASON_POINTS):
         lead = int(points[:, metric].argmax())
         text = _future_text(server, int(metric), lead)
         yield Reason(NAMES[metric], float(points[lead, metric]), text)
@@ -112,7 +112,7 @@ def _future_reasons(server: ServerState) -> Iterator[Reason]:
 
 def _future_text(server: ServerState, metric: int, lead: int) -> str:
     """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
-    level = _shown(metric, server.bands.critical[server.i, metric])
+    level = _value_text(metric, server.bands.critical[server.i, metric])
     odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))
     minutes = LEAD_MINUTES[lead]
     span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
@@ -126,8 +126,8 @@ def _future_text(server: ServerState, metric: int, lead: int) -> str:
     return f"{text}, at the earliest around {_clock(earliest)}" if earliest else text
 
 
-def _clock(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%H:%M} UTC"
+def _clock(ts: datetime) -> str:
+    return f"{ts.astimezone(UTC):%H:%M} UTC"
 
 
 def _odds_in_words(p: float) -> str:
@@ -140,7 +140,7 @@ def _label(metric: int) -> str:
     return _LABELS[NAMES[metric]]
 
 
-def _shown(metric: int, signed: float) -> str:
+def _value_text(metric: int, signed: float) -> str:
     """A signed reading as people see it: CPU used for idle, a per-cent sign where it is one."""
     value = 100 + signed if metric == CPU else signed
     return f"{_amount(value)} %" if JUDGED[metric].unit == "%" else _amount(value)

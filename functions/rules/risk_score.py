@@ -1,4 +1,4 @@
-"""The rule of risk: how bad each server is now, how bad it is going to be, and why. Pure.
+"""Risk score: how bad each server is now and is going to be, as pure functions of arrays.
 
 Two scores from 0 to 100 that are never mixed. *Now* follows each metric's warn and critical level,
 its trend, and CPU, memory and I/O wait being high together. *Ahead* follows from the odds that a
@@ -80,7 +80,7 @@ FORECAST_GOOD_FOR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Risk:
-    """How a server stands. `now_score` is None without data, `ahead_score` without a forecast.
+    """The risk of one server. `now_score` is None without data, `ahead_score` without a forecast.
 
     `p_breach` goes with LEAD_MINUTES; the breach times belong to `breach_metric` and are None where
     their odds (1, 5 and 9 in 10) are not reached within the horizon.
@@ -99,11 +99,11 @@ class Risk:
 
     @property
     def respond_within_minutes(self) -> int | None:
-        """The time to act; None when nobody has to."""
+        """Return the time to act in minutes; None when no action is needed."""
         return self.severity.respond_within_minutes
 
     def row(self, server: str, issued_at: datetime) -> dict[str, Any]:
-        """This risk as a row of the table `risks`."""
+        """Return this risk as a row of the table `risks`."""
         return {
             "server": server,
             "issued_at": issued_at,
@@ -122,10 +122,10 @@ class Risk:
 
 
 def assess(fleet: FleetState, now: datetime) -> list[Risk]:
-    """The risk of each server of `fleet`, in its order, as of `now`."""
+    """Return the risk of each server of `fleet`, in its order, as of `now`."""
     bands = _bands(fleet.profiles, fleet.cores)
-    present = _look_at(fleet, bands)
-    future = _look_ahead(fleet, bands, now)
+    present = _present(fleet, bands)
+    future = _future(fleet, bands, now)
     return [
         _risk(ServerState(i, fleet, bands, present, future, now))
         for i in range(len(fleet.profiles))
@@ -194,7 +194,7 @@ def _points(readings: Floats, bands: Bands) -> Floats:
     return known
 
 
-def _look_at(fleet: FleetState, bands: Bands) -> Present:
+def _present(fleet: FleetState, bands: Bands) -> Present:
     recent, latest = _judged(fleet.recent), _judged(fleet.latest)
     silent = ~(np.asarray(fleet.age_s) <= SILENT_AFTER_S) | np.isnan(fleet.latest).all(axis=1)
     last_step = recent[:, -1] if recent.shape[1] else np.full_like(latest, np.nan)
@@ -239,7 +239,7 @@ def _joint(points: Floats) -> Floats:
     return JOINT_POINTS / 3 * pairs
 
 
-def _look_ahead(fleet: FleetState, bands: Bands, now: datetime) -> Future:
+def _future(fleet: FleetState, bands: Bands, now: datetime) -> Future:
     """The odds of a breach within each lead, from the forecast.
 
     Within a lead they are the highest odds of any of its steps, and of a server the highest of any

@@ -1,4 +1,4 @@
-"""The command, `hoursight …`: one module a noun; each loads what it runs only when it runs."""
+"""The command `hoursight`: one module of commands per noun; what a command runs is loaded late."""
 
 from scripts.cli import (
     function_commands,

@@ -1,4 +1,4 @@
-"""`hoursight call`: run a function and tell what came of it."""
+"""`hoursight call`: run a function once or on its schedule, and print its rows and errors."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from scripts.cli.output import show_batch
 from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 
-__all__ = ["NotCalled", "call_and_tell"]
+__all__ = ["NotCalled", "call_function"]
 
 Say = Callable[..., Any]
 
@@ -23,10 +23,10 @@ MAX_SHOWN = 200
 
 
 class NotCalled(HoursightError):
-    """A call that cannot be made as it was asked for; the message says why."""
+    """A call that is not possible with these options; the message says why."""
 
 
-def call_and_tell(
+def call_function(
     data: Path,
     name: str,
     now: datetime | None,
@@ -38,26 +38,27 @@ def call_and_tell(
     verbose: bool,
     dry_run: bool,
 ) -> bool:
-    """Run a function once, or on its schedule for ever; whether it went well.
+    """Run a function once, or on its schedule until it is interrupted; return True if it succeeded.
 
-    What comes in portions comes whole, portion by portion; a dry run moves no cursor and shows one.
+    A function that has more to do is called until it is done; a dry run moves no cursor, and calls
+    it once. Raises NotCalled and UnknownFunction.
     """
-    caller, sent = FunctionCaller.at(data), _parsed(body)
+    caller, parsed_body = FunctionCaller.at(data), _parsed(body)
     entry = caller.find(name)
-    moment = now.replace(tzinfo=UTC) if now else None
+    as_of = now.replace(tzinfo=UTC) if now else None
     with caller.executor(entry) as executor:
         while True:
             run = caller.runner.run(
                 entry.function,
                 "command",
-                moment,
+                as_of,
                 dry_run,
                 executor=executor,
                 paths=files,
-                body=sent,
+                body=parsed_body,
             )
             caller.runner.flush()
-            _tell(run, executor, say, verbose, dry_run)
+            _print(run, executor, say, verbose, dry_run)
             if run.batch.more and run.error is None and not dry_run:
                 continue
             if once:
@@ -72,10 +73,10 @@ def _parsed(body: str | None) -> Any:
         return decode_json(body, narrow=True)
     except InvalidJson as error:
         shown = body if len(body) <= MAX_SHOWN else f"{body[:MAX_SHOWN]}…"
-        raise NotCalled(f"--body {shown!r} is no JSON: {error}") from error
+        raise NotCalled(f"--body {shown!r} is not valid JSON: {error}") from error
 
 
-def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
+def _print(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
     printed = getattr(executor, "printed", "").rstrip()
     if printed:
         say(printed, err=True)
@@ -86,9 +87,9 @@ def _tell(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run:
         say(f"! {reason}", err=True)
     if verbose:
         show_batch(run.batch)
-    fate = "not written (dry run)" if dry_run else "in the inbox"
+    destination = "not written (dry run)" if dry_run else "in the inbox"
     for name, rows in run.batch.rows.items():
-        say(f"{run.function}: {rows.num_rows} rows for {name}, {fate}")
+        say(f"{run.function}: {rows.num_rows} rows for {name}, {destination}")
     if not run.batch.row_count:
         say(f"{run.function}: nothing to do")
 

@@ -1,8 +1,8 @@
-"""`hoursight demo --mongodb`: a foreign monitoring system, of which only the database can be read.
+"""`hoursight demo --mongodb`: a foreign monitoring system, of which only the database is readable.
 
-A real mongod holds what an agent of somebody else's has measured, in field names of its own.
-Hoursight reads it as a user who may only read. Kill the mongod: it comes back after two minutes,
-and at the end what it holds is counted against what the lake has.
+A real mongod contains the samples of a foreign agent, with its own field names. Hoursight reads it
+with a read-only user. When the mongod is killed, it is restarted after two minutes. At the end its
+samples are compared with those of the lake.
 """
 
 import secrets
@@ -100,7 +100,7 @@ uptime_days = {{ field = "up_ms", unit = "ms" }}
 
 
 def set_up(data: Path, servers: int, say: Say) -> None:
-    """Make the data folder's settings, and say where things are; raises MongodMissing."""
+    """Write the settings of the data folder, and print where things are. Raises MongodMissing."""
     binary, folders = mongod_path(), Folders.at(data).create()
     if not folders.settings.exists():
         fleet = SimulatorSettings(enabled=False, servers=servers)
@@ -111,22 +111,22 @@ def set_up(data: Path, servers: int, say: Say) -> None:
 
 
 def procfile(data: Path) -> Path:
-    """The Procfile with one process more: the foreign system."""
+    """Write and return a Procfile with one more process: the foreign system."""
     path = Folders.at(data).data / "mongodb" / "Procfile"
     path.write_text(PROCFILE.read_text() + "mongodb: exec python -P -m scripts.cli.demo_mongodb\n")
     return path
 
 
 def compare(data: Path, say: Say) -> bool:
-    """Fetch what is still to be fetched, and hold the lake against MongoDB; whether it is whole."""
+    """Fetch the rest, and compare the lake with MongoDB; return True if nothing is missing."""
     folders = Folders.at(data)
     server = _server(folders)
     server.start()
     try:
         _fetch_rest(data)
         with server.admin() as client:
-            # One document a server and moment.
-            held: int = client[DATABASE][COLLECTION].count_documents({})
+            # One document for each server and time.
+            stored: int = client[DATABASE][COLLECTION].count_documents({})
     finally:
         server.stop()
     with closing(Reader.open(data)) as reader:
@@ -135,9 +135,9 @@ def compare(data: Path, say: Say) -> bool:
             "WHERE source = $source",
             source=SOURCE,
         ).to_pylist()[0]
-    lost, doubled = held - rows["different"], rows["n"] - rows["different"]
+    lost, doubled = stored - rows["different"], rows["n"] - rows["different"]
     say(
-        f"MongoDB holds {held:,} samples, the lake {rows['n']:,} of them: {lost} lost, "
+        f"MongoDB has {stored:,} samples, the lake {rows['n']:,} of them: {lost} lost, "
         f"{doubled} doubled."
     )
     return bool(lost == doubled == 0)
@@ -157,7 +157,7 @@ def _fetch_rest(data: Path) -> None:
 
 
 def main() -> None:
-    """The foreign system: its database, and an agent that writes into it until it is stopped."""
+    """Run the foreign system: its database, and an agent that writes into it until a signal."""
     logs.configure("mongodb")
     stop = stop_on_signals()
     data = default_data()
@@ -172,10 +172,10 @@ def main() -> None:
         (server.folder / "made").touch()
     _write_source(Folders.at(data), server)
     while not stop.is_set():
-        _say(f"mongod is process {server.pid}: kill it, and it is back after {OUTAGE_S:.0f} s")
+        _say(f"mongod is process {server.pid}: killed, it restarts after {OUTAGE_S:.0f} s")
         _write_until_it_dies(server, fleet, settings.seed, stop)
         if not stop.is_set():
-            _say(f"mongod has died; it is started again in {OUTAGE_S:.0f} s")
+            _say(f"mongod has ended; it restarts in {OUTAGE_S:.0f} s")
             stop.wait(OUTAGE_S)
             server.start()
     server.stop()
@@ -199,20 +199,20 @@ def _write_until_it_dies(
 def _new_documents(
     collection: Any, fleet: Sequence[SimulatedServer], seed: int
 ) -> Iterator[list[dict[str, Any]]]:
-    """What the agent has measured and not yet written, in the order of time."""
+    """Yield the documents that are not written yet, in the order of time."""
     now = datetime.now(UTC)
     last = collection.find_one(sort=[("taken", -1)])
     since = last["taken"] - timedelta(seconds=1) if last else now - HISTORY
-    # mongod may have died in the middle of the last moment.
+    # mongod may have ended between two documents of the same time.
     there = (
         {d["_id"] for d in collection.find({"taken": last["taken"]}, {"_id": 1})} if last else ()
     )
-    moments = sample_times(int(since.timestamp()), int(now.timestamp()), len(fleet))
-    for piece in np.array_split(moments, max(1, len(moments) // 200)):
-        values = simulate(fleet, piece, [], seed)  # [servers, moments, metrics]
+    seconds = sample_times(int(since.timestamp()), int(now.timestamp()), len(fleet))
+    for piece in np.array_split(seconds, max(1, len(seconds) // 200)):
+        values = simulate(fleet, piece, [], seed)  # [servers, times, metrics]
         documents = (
-            _document(s, datetime.fromtimestamp(int(moment), UTC), values[j, i])
-            for i, moment in enumerate(piece)
+            _document(s, datetime.fromtimestamp(int(second), UTC), values[j, i])
+            for i, second in enumerate(piece)
             for j, s in enumerate(fleet)
         )
         missing = [d for d in documents if d["_id"] not in there]
@@ -221,7 +221,7 @@ def _new_documents(
 
 
 def _document(server: SimulatedServer, taken: datetime, values: Any) -> dict[str, Any]:
-    """A sample as the foreign agent writes it: its own names, and its own units."""
+    """Return a sample as the foreign agent writes it, with its own names and units."""
     of = dict(zip(METRIC_NAMES, map(float, values), strict=True))
     return {
         "_id": f"{server.name}@{taken.timestamp():.0f}",
@@ -248,7 +248,7 @@ def _document(server: SimulatedServer, taken: datetime, values: Any) -> dict[str
 
 
 def _server(folders: Folders) -> Mongod:
-    """The demo's mongod, at the same port each time."""
+    """Return the mongod of the demo, which has the same port each time."""
     folder = folders.data / "mongodb"
     folder.mkdir(parents=True, exist_ok=True)
     password, port = _password_file(folders), folder / "port"
@@ -263,7 +263,7 @@ def _server(folders: Folders) -> Mongod:
 
 
 def _write_source(folders: Folders, server: Mongod) -> None:
-    """Point Hoursight at the collection, now that it can be read."""
+    """Write the source file, now that the collection can be read."""
     target = _source_file(folders)
     target.parent.mkdir(exist_ok=True)
     target.write_text(

@@ -1,4 +1,4 @@
-"""`hoursight doctor`: looks at everything that a forecast needs, and says what to do."""
+"""`hoursight doctor`: checks everything that a forecast needs, and says what to do."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ FROM {fleet_now} AS fleet_now
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; a `remedy` goes with what is not well."""
+    """The result of one check; it has a `remedy` if something is wrong."""
 
     about: str
     text: str
@@ -42,22 +42,22 @@ class Finding:
 
     @property
     def well(self) -> bool:
-        """Whether nothing has to be done."""
+        """True if nothing has to be done."""
         return self.remedy is None
 
 
 def examine(data: Path, say: Callable[[str], None]) -> bool:
-    """Print all findings; true when all is well."""
-    found = list(findings(data, datetime.now(UTC)))
-    for each in found:
+    """Print all findings; return True if all is well."""
+    results = list(findings(data, datetime.now(UTC)))
+    for each in results:
         say(f"{'ok ' if each.well else 'BAD'}  {each.about}: {each.text}")
         if each.remedy:
             say(f"     → {each.remedy}")
-    return all(each.well for each in found)
+    return all(each.well for each in results)
 
 
 def findings(data: Path, now: datetime) -> Iterator[Finding]:
-    """What there is to say of one data folder."""
+    """Yield the finding of each check of a data folder."""
     folders = Folders.at(data)
     yield _settings(data)
     yield _disk(folders)
@@ -68,7 +68,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield Finding("lake", str(error), "start 'hoursight demo' or 'hoursight up' on this folder")
         return
     except LakeUnreadable as error:
-        yield Finding("lake", str(error), "mend that: samples wait in the inbox meanwhile")
+        yield Finding("lake", str(error), "correct that: samples wait in the inbox meanwhile")
         return
     with closing(reader):
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
@@ -83,7 +83,7 @@ def _settings(data: Path) -> Finding:
     try:
         settings = read_settings(data)
     except SettingsError as error:
-        return Finding("settings", str(error), "mend that key, or remove the file for the defaults")
+        return Finding("settings", str(error), "correct it, or remove the file for the defaults")
     on = [name for name in ("host", "simulator") if getattr(settings.sources, name).enabled]
     return Finding("settings", f"sources: {', '.join(on) or 'none'}")
 
@@ -96,9 +96,9 @@ def _disk(folders: Folders) -> Finding:
 
 
 def _model(folders: Folders) -> Finding:
-    shelf = ServingModel(folders)
+    serving = ServingModel(folders)
     try:
-        model = shelf.serving()
+        model = serving.serving()
     except ModelUnusable as error:
         return Finding(
             "model", f"{error}. No forecasts are made.",
@@ -106,14 +106,14 @@ def _model(folders: Folders) -> Finding:
             "back to the shipped one",
         )  # fmt: skip
     return Finding(
-        "model", f"{model.hash} ({shelf.path or 'shipped with the package'}), self-test passed"
+        "model", f"{model.hash} ({serving.path or 'shipped with the package'}), self-test passed"
     )
 
 
 def _writer(data: Path, now: datetime) -> Finding:
     newest, backlog = last_commit(data), pending_segments(data)
     if newest is None:
-        return Finding("writer", "nothing was ever committed", "start 'hoursight up'")
+        return Finding("writer", "no commit yet", "start 'hoursight up'")
     age = _age_s(newest, now)
     text = f"last commit {age:.0f} s ago, {backlog} segments wait"
     stuck = backlog > 0 and age > BACKLOG_S
@@ -133,9 +133,9 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     )
 
 
-def _age_s(moment: datetime, now: datetime) -> float:
-    """Never negative: what is committed while we look is new, not from the future."""
-    return max(0.0, (now - moment).total_seconds())
+def _age_s(ts: datetime, now: datetime) -> float:
+    """Return the age, never negative: rows may be committed while the checks run."""
+    return max(0.0, (now - ts).total_seconds())
 
 
 def _forecasts(reader: Reader, now: datetime) -> Finding:

@@ -1,4 +1,4 @@
-"""Commands on functions: call, and functions list, runs, why, new, revive."""
+"""Commands on functions: call, and functions list, runs, why, new, resume."""
 
 import sys
 from datetime import datetime
@@ -24,9 +24,9 @@ from scripts.cli.group import cli, data_option
 @click.option("--dry-run", is_flag=True, help="Write nothing.")
 def call_command(data: Path, name: str, now: datetime | None, **options: Any) -> None:
     """Run the function NAME now and put its rows into the inbox."""
-    from scripts.cli.call import call_and_tell
+    from scripts.cli.call import call_function
 
-    sys.exit(0 if call_and_tell(data, name, now, click.echo, **options) else 1)
+    sys.exit(0 if call_function(data, name, now, click.echo, **options) else 1)
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")
@@ -81,11 +81,20 @@ def new(data: Path, name: str) -> None:
     click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
 
 
-@functions.command(epilog="Example: hoursight functions revive host")
+@functions.command(epilog="Example: hoursight functions resume host")
 @data_option
 @click.argument("name")
-def revive(data: Path, name: str) -> None:
-    """Let the parked function NAME run again at once."""
+def resume(data: Path, name: str) -> None:
+    """Let the suspended function NAME run again at once."""
     from scripts.cli import function_list
 
-    click.echo(function_list.revive(function_list.runner_of(data), name))
+    click.echo(function_list.resume(function_list.runner_of(data), name))
+
+
+@functions.command(hidden=True, deprecated="the command is called resume")
+@data_option
+@click.argument("name")
+@click.pass_context
+def revive(context: click.Context, data: Path, name: str) -> None:
+    """Do what resume does; this name ends with the next release."""
+    context.invoke(resume, data=data, name=name)

@@ -11,7 +11,7 @@ from functions.engine.function_catalog import CatalogEntry, FunctionCatalog
 from functions.engine.run_log import (
     FAILURES,
     LOADING,
-    PARDONED,
+    NOT_COUNTED,
     RESUME_AFTER,
     FunctionState,
     function_state,
@@ -19,13 +19,13 @@ from functions.engine.run_log import (
 from functions.engine.runner import Runner
 from functions.engine.schedule import BACK_OFF_S
 from functions.engine.triggers import Request
-from scripts.cli.output import moment, print_grid
+from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
 from storage.query.reader import Reader
 
-__all__ = ["make_new", "revive", "runner_of", "show_functions", "show_runs", "why"]
+__all__ = ["make_new", "resume", "runner_of", "show_functions", "show_runs", "why"]
 
 TEMPLATES = Path(__file__).parent / "templates"
 NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
@@ -72,7 +72,7 @@ def show_functions(runner: Runner) -> None:
         ])  # fmt: skip
     for file in catalog.user_files():
         if file.version is None:
-            failure = runner.ledger.load_failure(file.source)
+            failure = runner.run_log.load_failure(file.source)
             state = f"cannot be loaded: {failure['error']}" if failure else NOT_LOADED
             rows.append([file.source.name, "", "", None, state, ""])
     print_grid(["function", "on", "writes", "last run", "state", "purpose"], rows)
@@ -103,7 +103,7 @@ def why(runner: Runner, name: str) -> Iterator[str]:
     runs = _runs(runner, each)
     on = ", ".join(str(trigger) for trigger in each.function.on)
     yield f"{each.function.name} ({on}): {each.function.purpose or 'no docstring'}"
-    failure = runner.ledger.load_failure(each.saved) if each.saved else None
+    failure = runner.run_log.load_failure(each.saved) if each.saved else None
     if each.saved and failure is None:
         yield _line("saved", f"the file as it is saved is {NOT_LOADED}")
     yield from _failure(each.function.name, each, runs, failure)
@@ -116,9 +116,9 @@ def _is_called(entry: CatalogEntry, name: str) -> bool:
 
 def _why_without_function(runner: Runner, catalog: FunctionCatalog, name: str) -> Iterator[str]:
     """The same of a file that has no version that could be loaded, or of a name in the ledger."""
-    runs = runner.ledger.runs(name)
+    runs = runner.run_log.runs(name)
     files = [f for f in catalog.user_files() if f.version is None and f.source.name == name]
-    failure = runner.ledger.load_failure(files[0].source) if files else None
+    failure = runner.run_log.load_failure(files[0].source) if files else None
     if files and failure is None:
         yield f"{name} is {NOT_LOADED}"
         return
@@ -127,12 +127,12 @@ def _why_without_function(runner: Runner, catalog: FunctionCatalog, name: str) -
     yield from _failure(name, None, runs, failure)
 
 
-def revive(runner: Runner, name: str) -> str:
-    """Let a parked function run again; says what that means."""
+def resume(runner: Runner, name: str) -> str:
+    """Let a suspended function run again; return what that means, in words."""
     function = FunctionCatalog(runner.folders, runner.settings).find(name).function
-    if not runner.ledger.standing(function).parked:
-        return f"{name} is not parked: it runs whenever it is due"
-    runner.revive(function)
+    if not runner.run_log.state(function).suspended:
+        return f"{name} is not suspended: it runs whenever it is due"
+    runner.resume(function)
     return f"{name} runs again when it is due, as soon as the running system has heard of it"
 
 
@@ -156,21 +156,21 @@ def _runs(runner: Runner, known: CatalogEntry) -> list[dict[str, Any]]:
     names = {known.function.name}
     if known.source and known.source.path:
         names.add(known.source.name)
-    runs = [run for name in names for run in runner.ledger.runs(name)]
+    runs = [run for name in names for run in runner.run_log.runs(name)]
     return sorted(runs, key=lambda run: run["ts"], reverse=True)
 
 
 def _state(runner: Runner, known: CatalogEntry, runs: Sequence[dict[str, Any]]) -> str:
-    standing = function_state(known.function.code_hash, runs)
+    state = function_state(known.function.code_hash, runs)
     last = next((r for r in runs if r["code_hash"] == known.function.code_hash), None)
     if known.saved:
-        failure = runner.ledger.load_failure(known.saved)
+        failure = runner.run_log.load_failure(known.saved)
         return f"its last good version runs: {failure['error'] if failure else SAVED_NOT_LOADED}"
     if last is None:
         return "not yet"
-    if standing.parked and known.source:
-        return f"parked: {last['error']}"
-    if last["error"] and last["outcome"] in FAILURES | PARDONED:
+    if state.suspended and known.source:
+        return f"suspended: {last['error']}"
+    if last["error"] and last["outcome"] in FAILURES | NOT_COUNTED:
         return f"{last['outcome']}: {last['error']}"
     return str(last["outcome"])
 
@@ -181,13 +181,13 @@ def _failure(
     runs: Sequence[dict[str, Any]],
     load_failure: dict[str, Any] | None,
 ) -> Iterator[str]:
-    failures = (run for run in runs if run["outcome"] in FAILURES | PARDONED)
+    failures = (run for run in runs if run["outcome"] in FAILURES | NOT_COUNTED)
     failed = load_failure or next(failures, None)
     if failed is None:
         since = f"the last {len(runs)} runs went well" if runs else "it has not run yet"
         yield f"{name} has not failed: {since}"
         return
-    yield _line("failed", f"{moment(failed['ts'])}, set off by {failed['trigger']}")
+    yield _line("failed", f"{format_time(failed['ts'])}, set off by {failed['trigger']}")
     took = failed["duration_ms"]
     yield _line("outcome", failed["outcome"] + (f" after {took / 1000:.3g} s" if took else ""))
     yield _line("error", str(failed["error"]))
@@ -210,24 +210,24 @@ def _next(
     well = sum(run["outcome"] in ("ok", "nothing") for run in newer)
     if well:
         return f"nothing: it went well {well} time{'s' if well > 1 else ''} since"
-    standing = function_state(known.function.code_hash, runs)
-    return _retry(known, standing, failed["ts"])
+    state = function_state(known.function.code_hash, runs)
+    return _retry(known, state, failed["ts"])
 
 
-def _retry(known: CatalogEntry, standing: FunctionState, failed_at: datetime) -> str:
+def _retry(known: CatalogEntry, state: FunctionState, failed_at: datetime) -> str:
     name = known.function.name
     if all(isinstance(trigger, Request) for trigger in known.function.on):
         return "it runs when it is next asked for"
-    if standing.failures == 0:
+    if state.failures == 0:
         return "it runs when it is next due"
-    if standing.parked and known.source:
+    if state.suspended and known.source:
         return (
-            f"parked after {standing.failures} failures in a row: it is tried again about "
-            f"{moment(failed_at + RESUME_AFTER)}, at once when its source changes, or after "
-            f"'hoursight functions revive {name}'"
+            f"suspended after {state.failures} failures in a row: it is tried again about "
+            f"{format_time(failed_at + RESUME_AFTER)}, at once when its source changes, or after "
+            f"'hoursight functions resume {name}'"
         )
-    step = BACK_OFF_S[min(standing.failures, len(BACK_OFF_S)) - 1]
-    return f"it is tried again about {moment(failed_at + timedelta(seconds=step))}"
+    step = BACK_OFF_S[min(state.failures, len(BACK_OFF_S)) - 1]
+    return f"it is tried again about {format_time(failed_at + timedelta(seconds=step))}"
 
 
 def _remedy(name: str, known: CatalogEntry | None, failed: dict[str, Any]) -> str:

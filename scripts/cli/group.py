@@ -1,4 +1,4 @@
-"""What all commands hang on: the group, and the options that they share."""
+"""The command group `hoursight`, and the option `--data` of its commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +17,7 @@ C = TypeVar("C", bound=Callable[..., Any])
 
 
 def data_option(command: C) -> C:
-    """Give a command `--data`; without one it is that of the group before it, else the default.
+    """Add `--data` to a command; its default is that of the group before it, else the usual one.
 
     `hoursight --data D models promote N` and `hoursight models promote N --data D` are the same.
     """
@@ -25,7 +25,7 @@ def data_option(command: C) -> C:
 
 
 def unused_data_option(command: C) -> C:
-    """Let a command that needs no data folder be given one all the same."""
+    """Add `--data` to a command that does not use it, so that every command accepts it."""
     return _option(command, expose_value=False)
 
 

@@ -1,4 +1,4 @@
-"""`hoursight import`: history from a file, through a mapping, in segments, resumed after a kill."""
+"""`hoursight import`: history from a file, mapped and written as segments; resumes after a kill."""
 
 import sys
 import time
@@ -24,7 +24,7 @@ from storage.inbox import notify
 __all__ = ["import_file"]
 
 NAME = "import"
-# So many segments may wait before it waits for the writer, when there is one that takes them.
+# With more segments in the inbox the import waits for the writer, if one is running.
 MAX_WAITING = 20
 PATIENCE_S = 2.0
 COLUMNS = (
@@ -36,17 +36,19 @@ COLUMNS = (
 
 
 class NotImported(HoursightError):
-    """A file that cannot be imported; the message says why and what came before."""
+    """A file that cannot be imported; the message says why and how many rows were."""
 
 
 def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., Any]) -> int:
-    """Bring the samples of a file into the inbox; how many rows there were.
+    """Write the samples of a file into the inbox; return the number of rows.
 
-    After a kill the same command goes on behind the last segment. `like` is a source file whose
-    mapping is used.
+    After a kill the same command resumes behind the last segment. `like` is a source file whose
+    mapping and site are used. Raises NotImported.
     """
     if file.suffix.lower() not in FORMS:
-        raise NotImported(f"'{file}' has none of the endings {', '.join(FORMS)}")
+        raise NotImported(
+            f"'{file}' has an unknown format (expected a name that ends with {', '.join(FORMS)})"
+        )
     runner = Runner(Folders.at(data).create(), read_settings(data))
     function = _function(runner, file.absolute(), like)
     rows: int = 0
@@ -63,7 +65,7 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
             bar.update(task, completed=rows + run.batch.refused)
             if not run.batch.more:
                 break
-            _let_the_writer_follow(runner.folders)
+            _wait_for_writer(runner.folders)
     for reason in reasons:
         say(f"! {reason}", err=True)
     return rows
@@ -72,12 +74,12 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
 def _function(runner: Runner, file: Path, like: Path | None) -> Function:
     schema, folders = runner.settings.schema(), runner.folders
     raw = parse_source_toml(like.read_bytes()) if like else {}
-    told = raw.get("connection", {}) if raw.get("kind") == "files" else {}
+    connection = raw.get("connection", {}) if raw.get("kind") == "files" else {}
     try:
         source = source_from_dict(
             NAME,
             {k: raw[k] for k in ("mapping", "site") if k in raw}
-            | {"kind": "files", "connection": told},
+            | {"kind": "files", "connection": connection},
             folders, schema,
         )  # fmt: skip
     except SourceInvalid as error:
@@ -87,12 +89,12 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
     return function_of(read, source, "import")
 
 
-def _let_the_writer_follow(folders: Folders) -> None:
-    """Wait while many segments wait, as long as they become fewer."""
+def _wait_for_writer(folders: Folders) -> None:
+    """Wait while there are many segments in the inbox and the writer commits them."""
     waiting = notify.pending_segments(folders.data)
     while waiting > MAX_WAITING:
         time.sleep(PATIENCE_S)
         left = notify.pending_segments(folders.data)
-        if left >= waiting:  # nobody takes them: the disk has room
+        if left >= waiting:  # no writer is running
             return
         waiting = left

@@ -10,9 +10,9 @@ from scripts.cli.group import cli, data_option
 
 @cli.group(epilog="Example: hoursight keys create --scope feed --name telegraf")
 def keys() -> None:
-    """Make API keys, list them, take them back: for those who push rows, and for readers elsewhere.
+    """Create, list and revoke API keys, for programs that push rows and readers on other machines.
 
-    While there is none, everything may be done from this machine and nothing from others.
+    Without any key, everything is allowed from this machine and nothing from others.
     """
 
 
@@ -20,23 +20,23 @@ def keys() -> None:
 @data_option
 @click.option(
     "--scope", "scopes", multiple=True, required=True, type=click.Choice(["feed", "read", "admin"]),
-    help="What it is good for: pushing rows, reading, or everything; may be given several times.",
+    help="What the key allows: pushing rows, reading, or everything; may be given several times.",
 )  # fmt: skip
-@click.option("--name", required=True, help="Who is going to use it.")
+@click.option("--name", required=True, help="Who will use it.")
 def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
-    """Make a key and show it, this once."""
+    """Create a key and print it, only this once."""
     from storage.config import api_keys
     from storage.config.folders import Folders
 
     token = api_keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
     click.echo(token)
-    click.echo("It is shown this once. Send it as the header X-API-Key.", err=True)
+    click.echo("The key is shown only this once. Send it as the header X-API-Key.", err=True)
 
 
 @keys.command("list", epilog="Example: hoursight keys list")
 @data_option
 def list_keys(data: Path) -> None:
-    """List the keys: their names and what they are good for."""
+    """List the keys with their scopes."""
     from storage.config.api_keys import ApiKeys
     from storage.config.folders import Folders
 
@@ -49,9 +49,9 @@ def list_keys(data: Path) -> None:
 @data_option
 @click.argument("name")
 def revoke_key(data: Path, name: str) -> None:
-    """Take back the key of that NAME or id; it is refused from now on."""
+    """Revoke the key with that NAME or id; it is rejected from now on."""
     from storage.config import api_keys
     from storage.config.folders import Folders
 
     key = api_keys.revoke_key(Folders.at(data), name)
-    click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is no longer taken.")
+    click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")

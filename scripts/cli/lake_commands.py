@@ -56,8 +56,8 @@ def schema(data: Path, name: str | None) -> None:
 @data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 def backup(data: Path, file: Path) -> None:
-    """Write all that there is into FILE, while everything runs."""
-    from scripts.cli.backup_and_delete import take_backup
+    """Write a backup of the whole data folder to FILE, while everything runs."""
+    from scripts.cli.backup_restore import take_backup
 
     take_backup(data, file, click.echo)
 
@@ -66,24 +66,24 @@ def backup(data: Path, file: Path) -> None:
 @data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 def restore(data: Path, file: Path) -> None:
-    """Make a new data folder from the backup FILE, and verify every row of it."""
-    from scripts.cli.backup_and_delete import put_back
+    """Restore the backup FILE into a new data folder, and verify every row."""
+    from scripts.cli.backup_restore import restore_backup
 
-    put_back(file, data, click.echo)
+    restore_backup(file, data, click.echo)
 
 
 @cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")
 @data_option
 @click.argument("server")
-@click.option("--why", help="Is written down with the deletion.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--why", help="The reason, kept with the deletion.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     """Delete all rows of SERVER from every table, and its name from every file.
 
-    Stop its source first: with its next sample it is known again. Backups made before still have
-    it.
+    Stop its source first: the next sample of the server adds it again. Earlier backups still
+    contain it.
     """
-    from scripts.cli.backup_and_delete import count_rows, delete_server
+    from scripts.cli.server_deletion import count_rows, delete_server
 
     rows = count_rows(data, server)
     if not yes:

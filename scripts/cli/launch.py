@@ -1,4 +1,4 @@
-"""`hoursight up` and `hoursight demo`: what is checked and set up before the processes start."""
+"""`hoursight up` and `demo`: checks and set-up before the processes start, and their output."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ PORTS_TRIED = 20
 
 
 class PortTaken(HoursightError):
-    """The site's port is in use."""
+    """The port of the site is in use."""
 
 
 def run(
@@ -49,9 +49,9 @@ def run(
     say: Print,
     quiet: bool = True,
 ) -> None:
-    """Start the demo and stay until Ctrl-C; a data folder that is there is gone on with."""
+    """Run the demo until Ctrl-C; an existing data folder is used as it is."""
     with claim(Folders.at(data)) as lock:
-        settings = _settings(data, servers, _own_words(say))
+        settings = _settings(data, servers, _own_lines(say))
         if scenario is not None:
             set_scenario(data, scenario)
         port = _port(data, settings.web, port, PORTS_TRIED)
@@ -59,26 +59,26 @@ def run(
 
 
 def run_mongodb(data: Path, port: int | None, servers: int, say: Print, quiet: bool = True) -> bool:
-    """The demo on a real mongod that somebody else's agent fills; whether all of it arrived.
+    """Run the demo on a real mongod that a foreign agent fills; return True if no sample was lost.
 
     Raises MongodMissing.
     """
     from scripts.cli import demo_mongodb
 
     with claim(Folders.at(data)) as lock:
-        demo_mongodb.set_up(data, servers, _own_words(say))
+        demo_mongodb.set_up(data, servers, _own_lines(say))
         web = read_settings(data).web
         procfile = demo_mongodb.procfile(data)
         port = _port(data, web, port, PORTS_TRIED)
         _run(data, web.host, port, say, lock, quiet=quiet, procfile=procfile)
-    return demo_mongodb.compare(data, _own_words(say))
+    return demo_mongodb.compare(data, _own_lines(say))
 
 
 def up(data: Path, port: int | None, say: Print) -> None:
-    """Run all processes until they are stopped; the site listens on `port`, else as is set.
+    """Run all processes until they are stopped; the default of `port` is web.port.
 
     Without a `port` the site follows the settings when they change. Raises AlreadyRunning,
-    SettingsError, PortTaken and OpenToAll before anything is started.
+    SettingsError, PortTaken and PublicWithoutKey before anything is started.
     """
     with claim(Folders.at(data)) as lock:
         web = read_settings(data).web
@@ -97,11 +97,11 @@ def _run(
     procfile: Path = PROCFILE,
     port_is_fixed: bool = True,
 ) -> None:
-    """Run the processes; when `quiet`, what they say of their everyday work is not passed on."""
+    """Run the processes; when `quiet`, their lines of level info and debug are not printed."""
     make_files(lake_location(Folders.at(data)))
     if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a character
         sys.stdout.reconfigure(errors="backslashreplace")
-    tell, say = _teller(say, quiet), _own_words(say)
+    print_line, say = _line_printer(say, quiet), _own_lines(say)
 
     async def main() -> None:
         progress = partial(report_startup, data, f"http://{host}:{port}", say)
@@ -109,18 +109,18 @@ def _run(
         environment = fixed | logs.environment()
         parts = {"start": progress}
         await Supervisor(
-            Folders.at(data), environment, tell, procfile, lock=lock, parts=parts
+            Folders.at(data), environment, print_line, procfile, lock=lock, parts=parts
         ).run()
         say("Stopped. The data stays; the next start goes on from it.")
 
     asyncio.run(main())
 
 
-def _teller(say: Print, quiet: bool) -> Callable[[str, str], None]:
-    """What passes on the lines of processes: as they are in JSON, with their process in text."""
+def _line_printer(say: Print, quiet: bool) -> Callable[[str, str], None]:
+    """Return what prints a line of a process: with its name in text, as it is in JSON."""
     routine: dict[str, bool] = {}
 
-    def tell(process: str, line: str) -> None:
+    def print_line(process: str, line: str) -> None:
         routine[process] = logs.is_routine(line, routine.get(process, False))
         if quiet and routine[process]:
             return
@@ -129,18 +129,18 @@ def _teller(say: Print, quiet: bool) -> Callable[[str, str], None]:
         else:
             say(line if logs.is_log_line(line) else logs.as_json(process, line, "WARNING"))
 
-    return tell
+    return print_line
 
 
-def _own_words(say: Print) -> Print:
-    """`say`, or the same as JSON when the log is in JSON."""
+def _own_lines(say: Print) -> Print:
+    """Return `say`, which prints JSON when the log is in JSON."""
     if not logs.writes_json():
         return say
     return lambda line: say(logs.as_json("supervisor", line, "INFO"))
 
 
 def set_scenario(data: Path, scenario: str) -> None:
-    """Switch what the simulator plays, from now on."""
+    """Switch the scenario of the simulator, from now on."""
     now = datetime.now(UTC)
     row = {"ts": now, "scenario": scenario}
     segment.write_row(Folders.at(data).create(), "scenarios", "command", row)
@@ -155,7 +155,7 @@ def _settings(data: Path, servers: int, say: Print) -> Settings:
 
 
 def _port(data: Path, web: WebSettings, named: int | None, tries: int) -> int:
-    """The port for the site: the one that was named, else the first free one of `tries`."""
+    """Return the port for the site: the given one, else the first free one of `tries`."""
     require_key_if_public(Folders.at(data), web.host)
     first = named or web.port
     last = first if named else first + tries - 1

@@ -15,7 +15,7 @@ _LEVEL, _FORMAT = "hoursight.log_level", "hoursight.log_format"
 
 
 def log_options(command: C) -> C:
-    """Give a command both options; `log_to` takes what was given last."""
+    """Add both options to a command; `log_to` uses the values given last."""
     level = click.option(
         "--log-level", envvar=logs.LEVEL_VARIABLE, expose_value=False, metavar="LEVEL",
         callback=_keep(_LEVEL, logs.check_level),
@@ -35,7 +35,7 @@ def log_to(process: str, level: str) -> None:
 
 
 def names_a_level() -> bool:
-    """Whether a level was given: then nothing of that level is held back."""
+    """Return True if a level was given; then all lines of that level are printed."""
     return _LEVEL in click.get_current_context().meta
 
 

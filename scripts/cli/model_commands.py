@@ -49,7 +49,7 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )  # fmt: skip
 @click.option("--resume/--fresh", default=True, help="Go on where a training was killed, or not.")
 @click.option("--promote/--candidate", default=True, help="Let it serve when it is better, or not.")
-def train(data: Path, resume: bool, **asked: Any) -> None:
+def train(data: Path, resume: bool, **options: Any) -> None:
     """Learn from the fleet's own history, and let the result serve when it is better.
 
     Every fifth server and the newest hours are kept aside; the result serves only when it beats
@@ -57,7 +57,7 @@ def train(data: Path, resume: bool, **asked: Any) -> None:
     """
     from scripts.cli.training import TrainingOptions, command
 
-    command(TrainingOptions(data, fresh=not resume, **asked), click.echo)
+    command(TrainingOptions(data, fresh=not resume, **options), click.echo)
 
 
 @cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
@@ -127,13 +127,13 @@ def roll_back_model(data: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a report with pictures here.",
 )
-def backtest(**asked: Any) -> None:
+def backtest(**options: Any) -> None:
     """Tell what the forecast would have been worth on the history in FILES, or in the lake.
 
     FILES are Parquet or CSV with ts, server and any of the 14 metrics, at any cadence. The exit
     code is 1 when the forecast served loses to a naive one (its loss over all metrics is higher
     than that of the value 24 h before, or of the last value), and 2 for bad input.
     """
-    from scripts.cli.backtest import BacktestOptions, command
+    from scripts.cli.backtest_command import BacktestOptions, command
 
-    sys.exit(command(BacktestOptions(**asked), click.echo))
+    sys.exit(command(BacktestOptions(**options), click.echo))

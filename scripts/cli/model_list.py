@@ -1,4 +1,4 @@
-"""`hoursight models`: what is on the shelf, and which of it serves."""
+"""`hoursight models`: list the models of the registry, promote one, roll back."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ Say = Callable[..., Any]
 
 
 def show_models(data: Path) -> None:
-    """The models there are, one a line: which serves, what each learned from and how it fared."""
+    """Print a line for each model: whether it serves, its training data and the verdict on it."""
     folders = Folders.at(data)
     serving = model_registry.fingerprint(folders.own_model or SHIPPED)
     places = [
@@ -41,14 +41,14 @@ def _row(name: str, path: Path, serving: str | None) -> list[Any]:
     learned = {
         f"{c['name']}, {c['servers']} servers to {c['to'][:10]}" for c in training["corpora"]
     }
-    told = f"{len(learned)} sets" if len(learned) > 1 else next(iter(learned), "")
+    source = f"{len(learned)} sets" if len(learned) > 1 else next(iter(learned), "")
     gate = card["scores"].get("gate", {})
     seen = f"{training['windows_seen']:,}"
-    return [name, state, card["created_at"][:16], told, seen, gate.get("why", "")]
+    return [name, state, card["created_at"][:16], source, seen, gate.get("why", "")]
 
 
 def promote(data: Path, name: str, say: Say) -> None:
-    """Let a model serve; ModelUnusable when it could not, and then nothing has changed."""
+    """Let a model serve. Raises ModelUnusable, and then nothing has changed."""
     folders = Folders.at(data).create()
     path = SHIPPED if name == model_registry.SHIPPED else model_registry.path_of(folders, name)
     card = Forecaster.open(path).card
@@ -60,7 +60,7 @@ def promote(data: Path, name: str, say: Say) -> None:
 
 
 def roll_back(data: Path, say: Say) -> None:
-    """Let the model serve that did before the present one."""
+    """Let the model serve that was serving before the present one."""
     folders = Folders.at(data).create()
     model_registry.rollback(folders)
     path = folders.own_model or SHIPPED

@@ -1,4 +1,4 @@
-"""How the command shows rows, tables, functions and runs in a terminal."""
+"""Output of the command: rows as a table, CSV, JSON lines or Parquet; the schema; samples."""
 
 import json
 import sys
@@ -16,9 +16,9 @@ from storage.model.metrics import METRICS
 from storage.model.schema import Schema, sql_type
 from storage.model.views import VIEWS
 
-__all__ = ["moment", "print_grid", "show_batch", "show_rows", "show_schema"]
+__all__ = ["format_time", "print_grid", "show_batch", "show_rows", "show_schema"]
 
-# Rows that a pipe or a file gets are never cut to a terminal's width.
+# Rows in a pipe or a file are not cut to the width of a terminal.
 UNBOUNDED_COLUMNS = 10_000
 VERBOSE_ROWS = 5
 
@@ -48,9 +48,9 @@ def show_schema(name: str | None, schema: Schema) -> None:
         print_grid(["view", "holds"], [[view.name, view.purpose] for view in VIEWS])
         return
     views = {view.name: view for view in VIEWS}
-    found = views[name] if name in views else schema.table(name)
-    print(f"{found.name}: {found.purpose}\n")
-    rows = [[c.name, sql_type(c.type), c.meaning] for c in found.columns]
+    shown = views[name] if name in views else schema.table(name)
+    print(f"{shown.name}: {shown.purpose}\n")
+    rows = [[c.name, sql_type(c.type), c.meaning] for c in shown.columns]
     print_grid(["column", "type", "meaning"], rows)
 
 
@@ -80,7 +80,7 @@ def _print_sample(sample: dict[str, Any]) -> None:
 
 
 def print_grid(columns: list[str], rows: list[list[Any]]) -> None:
-    """Print rows in columns; into a pipe they go uncut."""
+    """Print rows in columns; in a pipe or a file they are not cut to a width."""
     grid = Grid(*columns, box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*(_text(value) for value in row))
@@ -94,17 +94,17 @@ def _text(value: Any) -> str:
     return "" if value is None else str(_plain(value))
 
 
-def moment(at: datetime) -> str:
-    """A time as people read it, in UTC."""
+def format_time(at: datetime) -> str:
+    """Return a time in UTC, such as `2026-05-06 12:00:30Z`."""
     return at.astimezone(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", "Z")
 
 
 def _plain(value: Any) -> Any:
-    return moment(value) if isinstance(value, datetime) else value
+    return format_time(value) if isinstance(value, datetime) else value
 
 
 def _flat(rows: pa.Table) -> pa.Table:
-    """CSV has no lists: they become JSON."""
+    """Return the rows with lists and structs as JSON, because CSV has none."""
     for i, field in enumerate(rows.schema):
         if pa.types.is_nested(field.type):
             texts = [json.dumps(v, default=_plain) for v in rows.column(i).to_pylist()]

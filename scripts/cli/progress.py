@@ -10,28 +10,28 @@ from storage.query.reader import Reader
 
 __all__ = ["rows_of"]
 
-# A query that is over sooner shows no bar.
-PATIENCE_S = 1.0
-LOOK_EVERY_S = 0.1
+# A shorter query shows no bar.
+BAR_AFTER_S = 1.0
+UPDATE_EVERY_S = 0.1
 
 
 def rows_of(reader: Reader, statement: str, interrupts: Interrupts) -> pa.Table:
-    """The rows of a statement; exits when it was interrupted."""
+    """Return the rows of a statement; exits when it was interrupted. Raises QueryFailed."""
     console = Console(stderr=True)
     with reader.start(statement) as running, interrupts.cancelling(running.interrupt):
         try:
-            return running.rows(PATIENCE_S if console.is_terminal else None)
+            return running.rows(BAR_AFTER_S if console.is_terminal else None)
         except TimeoutError:
-            return _watched(running, console)
+            return _with_bar(running, console)
 
 
-def _watched(running: QueryHandle, console: Console) -> pa.Table:
-    look = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*look, console=console, transient=True) as bar:
+def _with_bar(running: QueryHandle, console: Console) -> pa.Table:
+    columns = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=None)
         while True:
             try:
-                return running.rows(LOOK_EVERY_S)
+                return running.rows(UPDATE_EVERY_S)
             except TimeoutError:
                 share = running.progress
                 if share is not None:

@@ -1,4 +1,4 @@
-"""Commands that run the system, and look after it: demo, up, scenario, doctor."""
+"""Commands that run and check the system: demo, up, scenario, doctor."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ from scripts.cli.log_options import log_options, log_to, names_a_level
 @data_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
 @click.option("--servers", default=20, show_default=True, help="Size of a new simulated fleet.")
-@click.option("--scenario", help="What the fleet plays: see 'hoursight scenario --help'.")
-@click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, as a stranger.")
+@click.option("--scenario", help="Scenario of the fleet: see 'hoursight scenario --help'.")
+@click.option("--mongodb", is_flag=True, help="Read the fleet from a real mongod, with a mapping.")
 @log_options
 def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongodb: bool) -> None:
-    """Run a simulated fleet and this host, everything on, on this machine."""
+    """Run everything on this machine, with a simulated fleet and this host as sources."""
     from scripts.cli import launch
 
     _check_scenario(scenario)
@@ -33,7 +33,7 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
 @click.option("--port", type=click.IntRange(1, 65535), help="Where the site listens.")
 @log_options
 def up(data: Path, port: int | None) -> None:
-    """Run the Procfile: each process alone, and started again alone when it ends."""
+    """Run the processes of the Procfile; one that ends is restarted alone."""
     from scripts.cli import launch
 
     log_to("supervisor", "info")
@@ -44,7 +44,7 @@ def up(data: Path, port: int | None) -> None:
 @data_option
 @click.argument("name")
 def scenario(data: Path, name: str) -> None:
-    """Switch what the simulated fleet plays, from now on.
+    """Switch the scenario of the simulated fleet, from now on.
 
     NAME is healthy, mixed, degrading, critical or cascade.
     """
@@ -68,4 +68,4 @@ def _check_scenario(name: str | None) -> None:
     from functions.simulator.incidents import SCENARIOS
 
     if name is not None and name not in SCENARIOS:
-        raise click.BadParameter(f"{name!r} is no scenario: choose {', '.join(SCENARIOS)}")
+        raise click.BadParameter(f"{name!r} is not a scenario (expected {', '.join(SCENARIOS)})")

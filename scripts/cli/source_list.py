@@ -17,7 +17,7 @@ from functions.normalize.columns import first_document
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
-from scripts.cli.output import moment, print_grid
+from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -128,7 +128,7 @@ def _found(source: SourceConfig, rows: pa.Table) -> str:
     lacking = [n for n in wanted if n not in there or rows[n].null_count == rows.num_rows]
     servers, span = pc.count_distinct(rows["server"]).as_py(), pc.min_max(rows["ts"]).as_py()
     told = (
-        f"{servers} servers, from {moment(span['min'])} to {moment(span['max'])}; "
+        f"{servers} servers, from {format_time(span['min'])} to {format_time(span['max'])}; "
         f"{len(wanted) - len(lacking)} of {len(wanted)} metrics"
     )
     return f"{told}, not {', '.join(lacking)}" if lacking else told
@@ -146,5 +146,7 @@ def _show_fields(source: SourceConfig, documents: Any, mapped: Mapped, metrics: 
 def _brief(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.12g}"
-    text = moment(value) if isinstance(value, datetime) else str("" if value is None else value)
+    text = (
+        format_time(value) if isinstance(value, datetime) else str("" if value is None else value)
+    )
     return text if len(text) <= 40 else text[:39] + "…"

@@ -1,4 +1,4 @@
-"""`hoursight train` and `hoursight export`: what they read, what they say, and the gate."""
+"""`hoursight train` and `export`: read the history, train, compare with the serving model."""
 
 import fcntl
 import json
@@ -43,12 +43,12 @@ Say = Callable[..., Any]
 
 
 class TrainingUnable(HoursightError):
-    """A training that cannot be done as it was asked for; the message names the remedy."""
+    """A training that is not possible with these options; the message names the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingOptions:
-    """What the command was asked for."""
+    """The options of the command."""
 
     data: Path
     files: tuple[Path, ...] = ()
@@ -64,28 +64,28 @@ class TrainingOptions:
     promote: bool = True
 
 
-def command(asked: TrainingOptions, say: Say) -> bool:
-    """Train, gate, and promote where it is better; whether a better model came of it."""
+def command(options: TrainingOptions, say: Say) -> bool:
+    """Train, compare, and promote the model if it is better; return True if it is."""
     _check_torch()
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    folders = Folders.at(asked.data).create()
-    with _alone(folders):
-        history = _history(folders, asked, say)
-        return _trained(folders, asked, history, say)
+    folders = Folders.at(options.data).create()
+    with _training_lock(folders):
+        history = _history(folders, options, say)
+        return _trained(folders, options, history, say)
 
 
-def _trained(folders: Folders, asked: TrainingOptions, history: History, say: Say) -> bool:
+def _trained(folders: Folders, options: TrainingOptions, history: History, say: Say) -> bool:
     from model_export.fine_tuning import split_history
     from model_export.train import save_checkpoint
 
     first, end = history.span
     say(
         f"{len(history.servers)} servers, {first:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; "
-        f"from {asked.start}, seed {asked.seed}"
+        f"from {options.start}, seed {options.seed}"
     )
     split = split_history(history)
-    start = _start(folders, asked.start)
-    tuned = _fine_tune(folders, asked, split, start, say)
+    start = _start(folders, options.start)
+    tuned = _fine_tune(folders, options, split, start, say)
     say(
         f"On hosts and hours kept aside: {tuned.loss:.3f} of naive; of what was learned "
         f"{tuned.kept_share:.0%} is followed."
@@ -99,7 +99,7 @@ def _trained(folders: Folders, asked: TrainingOptions, history: History, say: Sa
     save_checkpoint(tuned.checkpoint, folders.models / f"{name}.pt")
     verdict = _gated(folders, name, tuned.checkpoint, split.test, now)
     _forget(folders)
-    return _settled(folders, name, verdict, asked.promote, now, say)
+    return _decide(folders, name, verdict, options.promote, now, say)
 
 
 def _gated(
@@ -110,16 +110,16 @@ def _gated(
     from model_export.parity_check import onnx_forecast, torch_forecast
 
     path = folders.models / f"{name}.onnx"
-    asked = (newest.context, newest.week_minute, newest.profile)
-    ours = score_by_metric(torch_forecast(checkpoint.network)(*asked), newest)
+    inputs = (newest.context, newest.week_minute, newest.profile)
+    ours = score_by_metric(torch_forecast(checkpoint.network)(*inputs), newest)
     serving = Forecaster.open(folders.own_model or SHIPPED)
-    verdict = compare_models(ours, score_by_metric(onnx_forecast(serving.path)(*asked), newest))
-    told = {"gate": verdict.as_dict() | {"against": serving.hash}}
-    export(checkpoint, path, now, told, "hoursight train")
+    verdict = compare_models(ours, score_by_metric(onnx_forecast(serving.path)(*inputs), newest))
+    scores = {"gate": verdict.as_dict() | {"against": serving.hash}}
+    export(checkpoint, path, now, scores, "hoursight train")
     return verdict
 
 
-def _settled(
+def _decide(
     folders: Folders, name: str, verdict: Verdict, promote: bool, now: datetime, say: Say
 ) -> bool:
     for group, compared in {"all metrics": verdict.overall, **verdict.groups}.items():
@@ -151,7 +151,7 @@ def export_command(data: Path, name: str, target: Path, say: Say) -> None:
 
 def _check_torch() -> None:
     try:
-        import lightning  # noqa: F401  # whether they are there is all that is asked
+        import lightning  # noqa: F401  # only whether they are installed
         import onnx  # noqa: F401
         import pytorch_forecasting  # noqa: F401
         import torch  # noqa: F401
@@ -159,31 +159,32 @@ def _check_torch() -> None:
         raise TrainingUnable(f"{error.name} is not installed: {REMEDY}") from error
 
 
-def _history(folders: Folders, asked: TrainingOptions, say: Say) -> History:
-    """The history to learn from; that of the training that was killed, when there is one."""
-    plan, told = folders.models / "training.json", _as_asked(asked)
+def _history(folders: Folders, options: TrainingOptions, say: Say) -> History:
+    """Return the history to learn from; that of the training that was cut off, if there is one."""
+    plan, identity = folders.models / "training.json", _identity(options)
     kept = json.loads(plan.read_text()) if plan.exists() else {}
-    if asked.fresh or kept.get("asked") != told:
+    if options.fresh or kept.get("asked") != identity:
         _forget(folders)
         kept = {}
-    history = _read(folders, asked, kept.get("first"), say)
+    history = _read(folders, options, kept.get("first"), say)
     if kept:
-        say("Going on with the training that was cut off (--fresh begins anew).")
+        say("Resuming the training that was cut off (--fresh starts anew).")
         history = _cut(history, datetime.fromisoformat(kept["end"]))
-    first, end = (moment.isoformat() for moment in history.span)
-    plan.write_text(json.dumps({"asked": told, "first": first, "end": end}))
+    first, end = (ts.isoformat() for ts in history.span)
+    plan.write_text(json.dumps({"asked": identity, "first": first, "end": end}))
     return history
 
 
 def _cut(history: History, end: datetime) -> History:
-    """Without what has come since."""
+    """Return the history up to `end`."""
     later = (history.span[1] - end) // STEP
     return history.before(-later) if later > 0 else history
 
 
-def _as_asked(asked: TrainingOptions) -> dict[str, Any]:
-    told = asdict(asked) | {"data": None, "fresh": None, "promote": None}
-    return told | {"files": [str(path.absolute()) for path in asked.files]}
+def _identity(options: TrainingOptions) -> dict[str, Any]:
+    """Return the options by which a training that was cut off is recognised."""
+    identity = asdict(options) | {"data": None, "fresh": None, "promote": None}
+    return identity | {"files": [str(path.absolute()) for path in options.files]}
 
 
 def _forget(folders: Folders) -> None:
@@ -191,11 +192,11 @@ def _forget(folders: Folders) -> None:
         (folders.models / name).unlink(missing_ok=True)
 
 
-def _read(folders: Folders, asked: TrainingOptions, first: str | None, say: Say) -> History:
-    """Out of files or the lake, of this as many days as were asked for, or all since `first`."""
-    if not asked.files:
-        return _read_lake(folders, asked.days, first, say)
-    loaded = read_history(asked.data, asked.files, asked.time_format, asked.time_zone)
+def _read(folders: Folders, options: TrainingOptions, first: str | None, say: Say) -> History:
+    """Read files, or from the lake as many days as the options say, or all since `first`."""
+    if not options.files:
+        return _read_lake(folders, options.days, first, say)
+    loaded = read_history(options.data, options.files, options.time_format, options.time_zone)
     for reason in loaded.reasons:
         say(f"left out: {reason}")
     return loaded.history
@@ -223,7 +224,7 @@ def _start(folders: Folders, start: str) -> "Checkpoint | None":
 
 
 def _weights(folders: Folders, name: str) -> "Checkpoint":
-    """Weights by the name of their model: shipped, serving, one on the shelf, or a .pt file."""
+    """Load weights by model: shipped, serving, a name in the registry, or a .pt file."""
     from model_export.train import load_checkpoint
 
     shipped = SHIPPED.with_suffix(".pt")
@@ -243,23 +244,23 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
     return load_checkpoint(model_registry.path_of(folders, name).with_suffix(".pt"))
 
 
-def _recipe(asked: TrainingOptions) -> "Recipe":
+def _recipe(options: TrainingOptions) -> "Recipe":
     from model_export.fine_tuning import FINE_TUNING, FROM_SCRATCH
     from model_export.train import ENDLESS
 
-    usual = FROM_SCRATCH if asked.start == "scratch" else FINE_TUNING
+    usual = FROM_SCRATCH if options.start == "scratch" else FINE_TUNING
     return replace(
         usual,
-        steps=asked.steps or (ENDLESS if asked.minutes else usual.steps),
-        minutes=asked.minutes,
-        seed=asked.seed,
-        threads=asked.threads,
+        steps=options.steps or (ENDLESS if options.minutes else usual.steps),
+        minutes=options.minutes,
+        seed=options.seed,
+        threads=options.threads,
     )
 
 
 def _fine_tune(
     folders: Folders,
-    asked: TrainingOptions,
+    options: TrainingOptions,
     split: "HistorySplit",
     start: "Checkpoint | None",
     say: Say,
@@ -277,20 +278,20 @@ def _fine_tune(
             if progress.disable and done % 100 == 0:
                 say(f"step {done} of {total}, loss {loss:.3f}, {left_s / 60:.1f} min left")
 
-        progress_file = folders.models / "training.progress"
-        return fine_tune(split, _recipe(asked), start, on_progress=on, progress_file=progress_file)
+        keep = folders.models / "training.progress"
+        return fine_tune(split, _recipe(options), start, on_progress=on, progress_file=keep)
 
 
 def _free_name(folders: Folders, now: datetime) -> str:
-    """A name that tells when it was made."""
+    """Return a name with the time of the training that no other model has."""
     stem = f"tft-{now:%Y%m%d-%H%M}"
     taken = set(model_registry.names(folders))
     return next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 1000))) if n not in taken)
 
 
 @contextmanager
-def _alone(folders: Folders) -> Iterator[None]:
-    """One training at a time for a data folder; a process that is killed lets go of it."""
+def _training_lock(folders: Folders) -> Iterator[None]:
+    """Hold the lock of the only training of a data folder; a killed process releases it."""
     with (folders.models / "training.lock").open("a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,13 +1,13 @@
-"""The race: the served forecast beside what could be had without it, on servers never seen.
+"""Accuracy benchmark: the served forecast and its alternatives, on servers never trained on.
 
     python -m scripts.tools.accuracy_benchmark --real DIR [--model FILE] [--work DIR] \
         [--write docs/accuracy.md]
 
 DIR holds smd.parquet, asd.parquet and jumpstarter.parquet; `pip install lightgbm` and the train
-extra are needed. Each forecast answers for every fourth server of a set on its last 4.7 days, from
-14 origins 8 h apart; LightGBM and NHITS have learned from the other servers of the same set before
-those days. All are scored on the same values. `--work` keeps the answers of LightGBM and NHITS,
-which do not depend on the model: with it a second race takes a minute.
+extra are needed. Each method forecasts every fourth server of a dataset on its last 4.7 days, from
+14 origins 8 h apart; LightGBM and NHITS are trained on the other servers of the same dataset before
+those days. All are scored on the same values. `--work` keeps the forecasts of LightGBM and NHITS,
+which do not depend on the model: with it a second run takes a minute.
 """
 
 import argparse
@@ -34,15 +34,18 @@ from functions.rules.evaluation.scoring import (
     tally,
 )
 from scripts.cli.backtest import SERVED, served
-from scripts.tools.datasets import REAL_SETS, as_named, as_shapes, read_set, split
+from scripts.tools.datasets import DATASETS, as_named, as_shapes, read_set, split
 from scripts.tools.forecast_peers import PEERS, Learner
 from scripts.tools.pretrain import HELD_OUT_SERVERS, SIMULATED_DAYS, simulated
 from storage.model.metrics import GROUPS, METRIC_NAMES, METRICS
 from storage.query.history import History
 
-__all__ = ["BenchmarkResult", "BenchmarkSet", "courses", "race", "tables", "written"]
+__all__ = [
+    "BenchmarkResult", "BenchmarkSet", "benchmark_sets", "run_benchmark", "tables", "with_tables",
+]  # fmt: skip
 
-BEGIN, END = "<!-- race: written by scripts.tools.accuracy_benchmark -->", "<!-- end of race -->"
+BEGIN = "<!-- accuracy benchmark: written by scripts.tools.accuracy_benchmark -->"
+END = "<!-- end of the accuracy benchmark -->"
 TITLES = {
     "smd": "Server Machine Dataset",
     "asd": "Application Server Dataset",
@@ -52,86 +55,87 @@ TITLES = {
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkSet:
-    """One set: histories to learn from, and those on whose last days all are scored."""
+    """Histories to train on, and those on whose last days all methods are scored."""
 
     name: str
     named: bool  # whether the columns are the metrics they stand for
-    learned: Sequence[History]
-    held: Sequence[History]
+    training: Sequence[History]
+    held_out: Sequence[History]
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkResult:
-    """The tallies of all forecasts on one course."""
+    """The tallies of all forecasts on one benchmark set."""
 
-    course: BenchmarkSet
+    benchmark_set: BenchmarkSet
     windows: ScoredWindows
     tallies: Mapping[str, Tally]
 
     def scores(self, forecast: str, chosen: NDArray[np.bool_] | None = None) -> SeriesScores:
-        """Of each server and metric, of all windows or the `chosen` ones."""
+        """Return the scores by server and metric, of all windows or of the `chosen` ones."""
         naive = self.tallies[SEASONAL]
         return relative(self.tallies[forecast], naive, self.windows.origins, chosen)
 
 
-def courses(real: Path, seed: int) -> Iterator[BenchmarkSet]:
-    """The sets, with the split by which the shipped model was made."""
-    for source in REAL_SETS:
-        learned, held = split(read_set(real, source.name))
+def benchmark_sets(real: Path, seed: int) -> Iterator[BenchmarkSet]:
+    """Yield the sets, split as for the training of the shipped model."""
+    for source in DATASETS:
+        training, held_out = split(read_set(real, source.name))
         title = TITLES[source.name]
         if source.named:
             yield BenchmarkSet(
                 f"{title}, mapped metrics", True,
-                [as_named(learned, source).before(-HELD_OUT_STEPS)], [as_named(held, source)],
+                [as_named(training, source).before(-HELD_OUT_STEPS)],
+                [as_named(held_out, source)],
             )  # fmt: skip
         else:
-            shapes = [h.before(-HELD_OUT_STEPS) for h in as_shapes(learned)]
-            yield BenchmarkSet(f"{title}, all columns", False, shapes, as_shapes(held))
-    learned_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed, 5).before(-HELD_OUT_STEPS)
-    held_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed + 1, 5)
-    yield BenchmarkSet("simulator, another seed", True, [learned_fleet], [held_fleet])
+            shapes = [h.before(-HELD_OUT_STEPS) for h in as_shapes(training)]
+            yield BenchmarkSet(f"{title}, all columns", False, shapes, as_shapes(held_out))
+    training_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed, 5).before(-HELD_OUT_STEPS)
+    held_out_fleet = simulated(HELD_OUT_SERVERS, SIMULATED_DAYS, seed + 1, 5)
+    yield BenchmarkSet("simulator, another seed", True, [training_fleet], [held_out_fleet])
 
 
-def race(
-    course: BenchmarkSet,
+def run_benchmark(
+    benchmark_set: BenchmarkSet,
     forecaster: Forecaster,
     seed: int,
     work: Path | None = None,
     peers: Mapping[str, Learner] = PEERS,
 ) -> BenchmarkResult:
-    """Let all forecasts answer, and tally them on the values that all have forecast."""
-    windows = held_out_windows(*course.held)
-    asked = (windows.context, windows.week_minute, windows.profile)
-    answers = {SERVED: served(forecaster)(*asked)}
+    """Make all forecasts, and tally them on the values for which every method has one."""
+    windows = held_out_windows(*benchmark_set.held_out)
+    inputs = (windows.context, windows.week_minute, windows.profile)
+    forecasts = {SERVED: served(forecaster)(*inputs)}
     for name, learner in peers.items():
-        answers[name] = _peer(name, learner, course, windows, seed, work)
-    answers |= {name: forecast(*asked) for name, forecast in baselines().items()}
-    known = comparable(windows, *answers.values())
-    return BenchmarkResult(
-        course, windows, {n: tally(a, windows, known) for n, a in answers.items()}
-    )
+        forecasts[name] = _peer(name, learner, benchmark_set, windows, seed, work)
+    forecasts |= {name: forecast(*inputs) for name, forecast in baselines().items()}
+    known = comparable(windows, *forecasts.values())
+    tallies = {name: tally(values, windows, known) for name, values in forecasts.items()}
+    return BenchmarkResult(benchmark_set, windows, tallies)
 
 
 def _peer(
     name: str,
     learner: Learner,
-    course: BenchmarkSet,
+    benchmark_set: BenchmarkSet,
     windows: ScoredWindows,
     seed: int,
     work: Path | None,
 ) -> Array:
-    kept = work / f"{course.name}, {name}, {seed}.npy".replace(" ", "-") if work else None
-    if kept and kept.exists():
-        return np.asarray(np.load(kept), np.float32)
-    learned = learner(course.learned, seed)
-    answer = learned(windows.context, windows.week_minute, windows.profile)
-    if kept:
-        np.save(kept, answer)
-    return answer
+    file_name = f"{benchmark_set.name}, {name}, {seed}.npy".replace(" ", "-")
+    cached = work / file_name if work else None
+    if cached and cached.exists():
+        return np.asarray(np.load(cached), np.float32)
+    forecasting = learner(benchmark_set.training, seed)
+    quantiles = forecasting(windows.context, windows.week_minute, windows.profile)
+    if cached:
+        np.save(cached, quantiles)
+    return quantiles
 
 
 def tables(results: Sequence[BenchmarkResult], model: str) -> str:
-    """The race as Markdown: losses, medians, bands, and each metric where it has a name."""
+    """Return the results as Markdown: losses, medians, bands, and each metric that has a name."""
     names = list(results[0].tallies)
     parts = [
         f"Of model `{model}`, by `python -m scripts.tools.accuracy_benchmark --real DIR "
@@ -140,14 +144,14 @@ def tables(results: Sequence[BenchmarkResult], model: str) -> str:
         _versus(results, names, lambda score: score.loss),
         "### Absolute error of the median, relative to the same",
         _versus(results, names, lambda score: score.error),
-        "### What the served bands hold: 80 % / 96 %",
-        "Anomalous are the forecasts in whose 8 hours the data's authors have labelled an anomaly.",
+        "### Coverage of the served bands: 80 % / 96 %",
+        "Anomalous: forecasts in whose 8 hours the authors of the data have labelled an anomaly.",
         _bands(results),
         "### Metric by metric",
     ]
     for result in results:
-        if result.course.named:
-            parts += [f"{result.course.name}:", _by_metric(result)]
+        if result.benchmark_set.named:
+            parts += [f"{result.benchmark_set.name}:", _by_metric(result)]
     return "\n\n".join(parts)
 
 
@@ -155,7 +159,7 @@ def _versus(
     results: Sequence[BenchmarkResult], names: Sequence[str], what: Callable[[Score], float]
 ) -> str:
     rows = [
-        [result.course.name, *(_said(what(result.scores(name).over())) for name in names)]
+        [result.benchmark_set.name, *(_number(what(result.scores(name).over())) for name in names)]
         for result in results
     ]
     return _table(["held-out set", *names], rows)
@@ -166,18 +170,20 @@ def _bands(results: Sequence[BenchmarkResult]) -> str:
     for result in results:
         marks = result.windows.struck
         both = marks.any() and not marks.all()
-        whole = result.scores(SERVED)
+        whole, named = result.scores(SERVED), result.benchmark_set.named
         rows.append([
-            result.course.name, _held(whole.over()),
-            *(_held(result.scores(SERVED, m).over()) if both else "" for m in (~marks, marks)),
-            *(_held(whole.over(map(METRIC_NAMES.index, group))) if result.course.named else ""
+            result.benchmark_set.name, _coverage(whole.over()),
+            *(_coverage(result.scores(SERVED, m).over()) if both else "" for m in (~marks, marks)),
+            *(_coverage(whole.over(map(METRIC_NAMES.index, group))) if named else ""
               for group in GROUPS.values()),
         ])  # fmt: skip
     return _table(["held-out set", "all", "calm", "anomalous", *GROUPS], rows)
 
 
-def _held(score: Score) -> str:
-    return "" if math.isnan(score.inside) else f"{_said(score.inside)} / {_said(score.inside_96)}"
+def _coverage(score: Score) -> str:
+    return (
+        "" if math.isnan(score.inside) else f"{_number(score.inside)} / {_number(score.inside_96)}"
+    )
 
 
 def _by_metric(result: BenchmarkResult) -> str:
@@ -190,13 +196,13 @@ def _by_metric(result: BenchmarkResult) -> str:
         losses = {name: result.scores(name).over([place]).loss for name in others} | {SEASONAL: 1.0}
         best = min(losses, key=lambda name: losses[name])
         rows.append([
-            metric.name, _said(ours.loss), f"{_said(losses[best])} ({best})", _said(ours.error),
-            _held(ours),
+            metric.name, _number(ours.loss), f"{_number(losses[best])} ({best})",
+            _number(ours.error), _coverage(ours),
         ])  # fmt: skip
     return _table(["metric", "served, loss", "best other, loss", "median", "80 % / 96 %"], rows)
 
 
-def _said(number: float) -> str:
+def _number(number: float) -> str:
     return "–" if math.isnan(number) else f"{number:.3f}".removeprefix("0")
 
 
@@ -205,8 +211,8 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def written(page: str, text: str) -> str:
-    """`page` with `text` between the marks; ValueError when it has none."""
+def with_tables(page: str, text: str) -> str:
+    """Return `page` with `text` between the marks. Raises ValueError when it has none."""
     if BEGIN not in page or END not in page:
         raise ValueError(f"the page has no lines {BEGIN!r} and {END!r} to write between")
     head, tail = page.split(BEGIN)[0], page.split(END)[1]
@@ -214,21 +220,21 @@ def written(page: str, text: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Race on every set, print the tables, and write them where they belong."""
-    asked = _arguments(arguments)
-    forecaster = Forecaster.open(asked.model)
-    if asked.work:
-        asked.work.mkdir(parents=True, exist_ok=True)
+    """Run on every set, print the tables, and write them into the page."""
+    options = _arguments(arguments)
+    forecaster = Forecaster.open(options.model)
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     results = []
-    for course in courses(asked.real, asked.seed):
-        result = race(course, forecaster, asked.seed, asked.work)
+    for each in benchmark_sets(options.real, options.seed):
+        result = run_benchmark(each, forecaster, options.seed, options.work)
         results.append(result)
-        told = (f"{name} {_said(result.scores(name).over().loss)}" for name in result.tallies)
-        print(f"{course.name}: {', '.join(told)}", file=sys.stderr, flush=True)
+        losses = (f"{name} {_number(result.scores(name).over().loss)}" for name in result.tallies)
+        print(f"{each.name}: {', '.join(losses)}", file=sys.stderr, flush=True)
     text = tables(results, forecaster.hash)
     print(text)
-    if asked.write:
-        asked.write.write_text(written(asked.write.read_text(), text))
+    if options.write:
+        options.write.write_text(with_tables(options.write.read_text(), text))
     return 0
 
 
@@ -237,9 +243,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m scripts.tools.accuracy_benchmark", description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--real", type=Path, required=True, help="folder of the public data sets")
+    parser.add_argument("--real", type=Path, required=True, help="folder of the public datasets")
     parser.add_argument("--model", type=Path, default=SHIPPED, help="model file (the shipped one)")
-    parser.add_argument("--work", type=Path, help="keep the peers' answers here; reuse if there")
+    parser.add_argument(
+        "--work", type=Path, help="keep the peers' forecasts here, and use those that are there"
+    )
     parser.add_argument("--write", type=Path, help="page to write the tables into")
     # The simulated fleet is of the seed after it: the shipped model has been trained on 0, 1 and 2.
     parser.add_argument("--seed", type=int, default=2)

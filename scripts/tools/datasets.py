@@ -1,8 +1,9 @@
-"""The public server data sets as histories of our 14 metrics: `../shared/data` tells their columns.
+"""Public server datasets as histories of our 14 metrics.
 
-Columns that have a meaning go where they belong. The others are shapes without a name: they are
-laid into the remaining places, so that a model learns how servers move and not only how a few
-named metrics of a few servers do. Uptime is never made from them.
+Each dataset is a Parquet file: `server`, `ts`, `anomaly` (1 where its authors labelled one), and
+columns `m00`, `m01`, … Columns with a known meaning become the metric that they are. The others
+are shapes without a name: put in the place of any metric but the uptime, they teach a model how
+series of servers move.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +20,7 @@ from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import History
 
-__all__ = ["REAL_SETS", "Dataset", "as_named", "as_shapes", "read_set", "split"]
+__all__ = ["DATASETS", "Dataset", "as_named", "as_shapes", "read_set", "split"]
 
 _STEP_S = 300
 _SLOTS = tuple(i for i, m in enumerate(METRICS) if m.name != "uptime_days")
@@ -28,14 +29,14 @@ _TOP = 80.0  # a shape's 99.5th percentile in a percentage's place: room above i
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """One file: which of its columns are which metric, as `metric: (column, factor, offset)`."""
+    """One dataset; `named` says which columns are metrics: `metric: (column, factor, offset)`."""
 
     name: str
     licence: str
     named: Mapping[str, tuple[str, float, float]]
 
 
-REAL_SETS: tuple[Dataset, ...] = (
+DATASETS: tuple[Dataset, ...] = (
     Dataset(
         "smd",
         "Server Machine Dataset, MIT, © 2021 NetManAIOps-SMD; © 2022 Tuan Anh Pham; © 2021 zhhlee",
@@ -68,7 +69,7 @@ REAL_SETS: tuple[Dataset, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class DatasetColumns:
-    """One file as it is: `values` [S, T, C] of columns `names`, gaps NaN."""
+    """The columns of a file: `values` [S, T, C] of columns `names`, NaN where a row is missing."""
 
     servers: tuple[str, ...]
     names: tuple[str, ...]
@@ -77,7 +78,7 @@ class DatasetColumns:
     anomalous: NDArray[np.bool_]
 
     def only(self, rows: Sequence[int]) -> "DatasetColumns":
-        """Some of the servers, by place."""
+        """Return the servers at these places."""
         places = np.asarray(rows, np.int64)
         servers = tuple(self.servers[i] for i in places)
         return DatasetColumns(
@@ -86,9 +87,9 @@ class DatasetColumns:
 
 
 def read_set(folder: Path, name: str) -> DatasetColumns:
-    """Read `folder`/`name`.parquet; every server ends at its own last step, aligned at the end.
+    """Read `folder`/`name`.parquet, with all servers aligned at their last steps.
 
-    Servers differ by a few steps in length; aligned ends let one cut hold out the same last days.
+    Servers differ by a few steps in length. Aligned ends let one cut hold out the same last days.
     """
     table = pq.read_table(folder / f"{name}.parquet")
     names = tuple(c for c in table.column_names if c[0] == "m" and c[1:].isdigit())
@@ -108,16 +109,16 @@ def read_set(folder: Path, name: str) -> DatasetColumns:
 
 
 def split(columns: DatasetColumns) -> tuple[DatasetColumns, DatasetColumns]:
-    """Servers to learn from and servers to hold out: every fourth, from the third on."""
+    """Return the servers to learn from, and those to hold out: every fourth, from the third on."""
     places = range(len(columns.servers))
-    held = [i for i in places if i % 4 == 2]
-    return columns.only([i for i in places if i % 4 != 2]), columns.only(held)
+    held_out = [i for i in places if i % 4 == 2]
+    return columns.only([i for i in places if i % 4 != 2]), columns.only(held_out)
 
 
-def as_named(columns: DatasetColumns, real: Dataset) -> History:
-    """The columns that have a meaning, in their metrics; everything else missing."""
+def as_named(columns: DatasetColumns, dataset: Dataset) -> History:
+    """Return the columns with a known meaning as the metrics they are; the rest is NaN."""
     values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
-    for metric, (column, factor, offset) in real.named.items():
+    for metric, (column, factor, offset) in dataset.named.items():
         raw = columns.values[..., columns.names.index(column)]
         slot = METRIC_NAMES.index(metric)
         values[..., slot] = _valid(raw * factor + offset, slot)
@@ -125,20 +126,21 @@ def as_named(columns: DatasetColumns, real: Dataset) -> History:
 
 
 def as_shapes(columns: DatasetColumns, random: np.random.Generator | None = None) -> list[History]:
-    """All columns that move, 13 at a time in the places of the metrics.
+    """Return all columns that vary, 13 in each history, in the places of the metrics.
 
-    With `random` they are shuffled, and half of them bent: small moves grow or shrink beside large.
+    With `random` they are shuffled, and half of them get a random exponent, which changes the size
+    of small movements relative to large ones.
     """
-    order, bends = np.arange(len(columns.names)), np.ones(len(columns.names))
+    order, exponents = np.arange(len(columns.names)), np.ones(len(columns.names))
     if random is not None:
         order = random.permutation(order)
-        bends = np.exp(random.normal(0, 0.5, len(order)) * (random.random(len(order)) < 0.5))
+        exponents = np.exp(random.normal(0, 0.5, len(order)) * (random.random(len(order)) < 0.5))
     groups = [order[i : i + len(_SLOTS)] for i in range(0, len(order), len(_SLOTS))]
-    return [_shapes(columns, group, bends, f"~{i}") for i, group in enumerate(groups)]
+    return [_shapes(columns, group, exponents, f"~{i}") for i, group in enumerate(groups)]
 
 
 def _shapes(
-    columns: DatasetColumns, group: NDArray[np.int64], bends: NDArray[np.float64], suffix: str
+    columns: DatasetColumns, group: NDArray[np.int64], exponents: NDArray[np.float64], suffix: str
 ) -> History:
     values = np.full((*columns.values.shape[:2], len(METRICS)), np.nan, np.float32)
     for slot, column in zip(_SLOTS, group, strict=False):
@@ -146,9 +148,9 @@ def _shapes(
         top = np.nanquantile(np.abs(raw), 0.995, axis=1, keepdims=True)
         top = np.where(top > 0, top, np.nanmax(np.abs(raw), axis=1, keepdims=True))
         shape = raw / np.where(top > 0, top, 1)
-        shape = np.sign(shape) * np.abs(shape) ** bends[column] * _TOP
+        shape = np.sign(shape) * np.abs(shape) ** exponents[column] * _TOP
         still = np.nanmax(raw, axis=1) == np.nanmin(raw, axis=1)
-        shape[still] = np.nan  # a column that never moves teaches nothing
+        shape[still] = np.nan  # a constant column teaches nothing
         values[..., slot] = _valid(shape, slot)
     return _history(columns, values, suffix)
 

@@ -1,8 +1,8 @@
-"""What a careful user could build in an afternoon: LightGBM and NHITS, for the race only.
+"""Peers of the accuracy benchmark: LightGBM and NHITS, as a user could set them up in an afternoon.
 
-Both are global: they learn from all series of a set at once, one series at a time, in units of
-each window's own level and spread. They are given what the served model is given, and the hour of
-the day, which in these sets is the same for all servers.
+Both are global models: each is trained on all series of a dataset, scaled by the level and spread
+of each window. Their inputs are those of the served model, with the time of day, which in these
+datasets is the same for all servers.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,8 +25,8 @@ from storage.query.history import WINDOW_STEPS, History, week_minute
 
 __all__ = ["PEERS", "Learner", "lightgbm", "nhits"]
 
-_FLOOR = 1e-3  # of a window's level: the least spread, for series that stand still
-_HEAVIEST = 10.0  # one series that hardly moves must not teach alone
+_MIN_SPREAD = 1e-3  # as a share of a window's level, for constant series
+_MAX_WEIGHT = 10.0  # a nearly constant series must not dominate the training
 _DAY_MINUTES = 24 * 60
 
 Learner = Callable[[Sequence[History], int], Forecasting]
@@ -34,7 +34,7 @@ Learner = Callable[[Sequence[History], int], Forecasting]
 
 @dataclass(frozen=True, slots=True)
 class _SeriesWindows:
-    """R windows of one metric each, in units of their own level and spread."""
+    """R windows of one metric each, scaled by their own level and spread."""
 
     context: Array  # [R, 288] NaN = missing
     target: Array  # [R, 96]
@@ -42,17 +42,17 @@ class _SeriesWindows:
     day_minute: Array  # [R] of the first step
     level: Array  # [R]
     spread: Array  # [R]
-    weight: Array  # [R] spread in units of what the seasonal naive forecast misses
+    weight: Array  # [R] spread, in units of the error of the seasonal naive forecast
 
 
 def _series(
     context: Array, target: Array, metric: NDArray[np.int64], clock: Array, naive: Array
 ) -> _SeriesWindows:
-    """Windows [R, 288] in their own units; `naive` [R] is what counts as one error."""
+    """Scale windows [R, 288]; `naive` [R] is the error of the seasonal naive forecast."""
     level = np.nanmedian(context, axis=1)
     spread = np.nanmean(np.abs(context - level[:, None]), axis=1)
-    spread = np.maximum(spread, _FLOOR * (np.abs(level) + _FLOOR)).astype(np.float32)
-    weight = np.minimum(spread / np.maximum(naive, 1e-9), _HEAVIEST)
+    spread = np.maximum(spread, _MIN_SPREAD * (np.abs(level) + _MIN_SPREAD)).astype(np.float32)
+    weight = np.minimum(spread / np.maximum(naive, 1e-9), _MAX_WEIGHT)
     return _SeriesWindows(
         (context - level[:, None]) / spread[:, None],
         (target - level[:, None]) / spread[:, None],
@@ -64,13 +64,15 @@ def _series(
     )
 
 
-def _drawn(histories: Sequence[History], count: int, random: np.random.Generator) -> _SeriesWindows:
-    """About `count` windows of single series, from all servers, metrics and times alike."""
-    parts = [_from(history, count // len(histories), random) for history in histories]
+def _sampled(
+    histories: Sequence[History], count: int, random: np.random.Generator
+) -> _SeriesWindows:
+    """Return about `count` windows, uniformly over servers, metrics and times."""
+    parts = [_sampled_from(history, count // len(histories), random) for history in histories]
     return _series(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _from(history: History, count: int, random: np.random.Generator) -> tuple[Any, ...]:
+def _sampled_from(history: History, count: int, random: np.random.Generator) -> tuple[Any, ...]:
     values = history.values
     moves = np.abs(values[:, 288:] - values[:, :-288])
     known = ~np.isnan(moves)
@@ -91,8 +93,8 @@ def _from(history: History, count: int, random: np.random.Generator) -> tuple[An
     )
 
 
-def _asked(learned: Callable[[_SeriesWindows], Array]) -> Forecasting:
-    """A peer that answers [R, 96, 7] in windows' own units, as a forecast of whole servers."""
+def _as_forecasting(predict: Callable[[_SeriesWindows], Array]) -> Forecasting:
+    """Return a forecast of whole servers from a model that predicts scaled windows [R, 96, 7]."""
 
     def forecast(context: Array, clock: Array, _: NDArray[np.int64]) -> Array:
         places, metrics = np.nonzero((~np.isnan(context)).sum(1) >= MIN_CONTEXT_STEPS)
@@ -100,51 +102,51 @@ def _asked(learned: Callable[[_SeriesWindows], Array]) -> Forecasting:
         nothing = np.full((len(flat), HORIZON_STEPS), np.nan, np.float32)
         series = _series(flat, nothing, metrics, clock[places], np.ones(len(flat), np.float32))
         shape = (len(context), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
-        answer = np.full(shape, np.nan, np.float32)
-        found = learned(series) * series.spread[:, None, None] + series.level[:, None, None]
+        quantiles = np.full(shape, np.nan, np.float32)
+        values = predict(series) * series.spread[:, None, None] + series.level[:, None, None]
         highest = np.array([m.highest or np.inf for m in METRICS], np.float32)[metrics]
-        answer[places, :, metrics] = np.sort(np.clip(found, 0, highest[:, None, None]), -1)
-        return answer
+        quantiles[places, :, metrics] = np.sort(np.clip(values, 0, highest[:, None, None]), -1)
+        return quantiles
 
     return forecast
 
 
 def lightgbm(histories: Sequence[History], seed: int) -> Forecasting:
-    """One gradient-boosted model a quantile; 20 features of the window and of the lead."""
+    """Train one gradient-boosted model a quantile on 20 features of the window and the lead."""
     import lightgbm as engine
 
     random = np.random.default_rng(seed)
-    series = _drawn(histories, 12_000, random)
+    series = _sampled(histories, 12_000, random)
     leads = random.integers(HORIZON_STEPS, size=(len(series.context), 12))
     features = _features(series, leads)
     target = np.take_along_axis(series.target, leads, 1).reshape(-1)
     weight = np.repeat(series.weight, leads.shape[1])
-    told = ~np.isnan(target)
-    usual = {
+    known = ~np.isnan(target)
+    parameters = {
         "objective": "quantile", "num_leaves": 48, "learning_rate": 0.06, "min_data_in_leaf": 200,
         "feature_fraction": 0.8, "bagging_fraction": 0.7, "bagging_freq": 1, "num_threads": 1,
         "seed": seed, "verbose": -1,
     }  # fmt: skip
-    learned = [
+    models = [
         engine.train(
-            usual | {"alpha": q},
-            engine.Dataset(features[told], target[told], weight=weight[told]),
+            parameters | {"alpha": q},
+            engine.Dataset(features[known], target[known], weight=weight[known]),
             num_boost_round=200,
         )
         for q in QUANTILES
     ]
 
-    def answer(series: _SeriesWindows) -> Array:
+    def predict(series: _SeriesWindows) -> Array:
         every = np.tile(np.arange(HORIZON_STEPS), (len(series.context), 1))
         rows = _features(series, every)
-        found = np.stack([np.array(m.predict(rows, num_threads=1)) for m in learned], -1)
-        return found.reshape(-1, HORIZON_STEPS, len(QUANTILES)).astype(np.float32)
+        quantiles = np.stack([np.array(m.predict(rows, num_threads=1)) for m in models], -1)
+        return quantiles.reshape(-1, HORIZON_STEPS, len(QUANTILES)).astype(np.float32)
 
-    return _asked(answer)
+    return _as_forecasting(predict)
 
 
 def _features(series: _SeriesWindows, leads: NDArray[np.int64]) -> Array:
-    """What LightGBM sees for each window and lead [R, L]: [R * L, 20]."""
+    """Return the features of LightGBM for each window and lead [R, L]: [R * L, 20]."""
     z = series.context
     with np.errstate(all="ignore"):
         of_window: list[NDArray[Any]] = [
@@ -168,7 +170,10 @@ def _mean(values: Array) -> Array:
 
 
 def _around(z: Array, leads: NDArray[np.int64], reach: int) -> Array:
-    """Mean from `reach` - 1 steps before to `reach` after 24 h before the target [R, L]."""
+    """Return the mean around the value 24 h before each target [R, L].
+
+    It spans `reach` - 1 steps before that value and `reach` after it.
+    """
     known = ~np.isnan(z)
     sums, counts = (np.cumsum(x, 1) for x in (np.where(known, z, 0), known))
     low, high = np.maximum(leads - reach, 0), leads + reach
@@ -179,7 +184,7 @@ def _around(z: Array, leads: NDArray[np.int64], reach: int) -> Array:
 
 
 def nhits(histories: Sequence[History], seed: int) -> Forecasting:
-    """NHITS as pytorch-forecasting has it (three stacks, from the last value), all quantiles."""
+    """Train NHITS of pytorch-forecasting: three stacks, from the last value, all quantiles."""
     import torch
     from pytorch_forecasting.models.nhits.sub_modules import NHiTS
 
@@ -206,22 +211,22 @@ def nhits(histories: Sequence[History], seed: int) -> Forecasting:
     random = np.random.default_rng(seed)
     steps = 2500
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, weight_decay=1e-3)
-    pace = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1e-3, total_steps=steps)
     for step in range(steps):
         if step % 125 == 0:
-            pool = _drawn(histories, 12_000, random)
-        some = random.integers(len(pool.context), size=128)
-        told = torch.from_numpy(pool.target[some].clip(-20, 20))[..., None]
-        miss = told - run(pool.context[some])  # [128, 96, 7]
-        loss = torch.maximum(levels * miss, (levels - 1) * miss)
-        weighed = loss * torch.from_numpy(pool.weight[some])[:, None, None]
+            pool = _sampled(histories, 12_000, random)
+        rows = random.integers(len(pool.context), size=128)
+        target = torch.from_numpy(pool.target[rows].clip(-20, 20))[..., None]
+        error = target - run(pool.context[rows])  # [128, 96, 7]
+        loss = torch.maximum(levels * error, (levels - 1) * error)
+        weighted = loss * torch.from_numpy(pool.weight[rows])[:, None, None]
         optimiser.zero_grad()
-        weighed[~torch.isnan(weighed)].mean().backward()  # type: ignore[no-untyped-call]
+        weighted[~torch.isnan(weighted)].mean().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
-        pace.step()
+        schedule.step()
     network.eval()
 
-    def answer(series: _SeriesWindows) -> Array:
+    def predict(series: _SeriesWindows) -> Array:
         with torch.no_grad():
             parts = [
                 run(series.context[i : i + 1024]).numpy()
@@ -229,7 +234,7 @@ def nhits(histories: Sequence[History], seed: int) -> Forecasting:
             ]
         return np.concatenate(parts)
 
-    return _asked(answer)
+    return _as_forecasting(predict)
 
 
 PEERS: dict[str, Learner] = {"LightGBM": lightgbm, "NHITS": nhits}

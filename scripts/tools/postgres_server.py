@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own, to be killed whole, started again, and cut off at a COMMIT."""
+"""A PostgreSQL server for tests: it can be killed, is restarted, and can be cut off at a COMMIT."""
 
 import os
 import select
@@ -15,6 +15,9 @@ from pathlib import Path
 
 import psutil
 
+from scripts.ports import free_port
+from scripts.python_process import module_command, module_environment
+
 __all__ = ["Cluster", "Proxy", "kill_server", "missing"]
 
 START_S = 20.0
@@ -22,61 +25,61 @@ CHUNK_BYTES = 1 << 16
 
 
 def _binaries() -> Path | None:
-    """Where initdb is: distributions keep it out of PATH."""
-    places = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
-    found = str(places[0]) if places else shutil.which("initdb")
-    return Path(found).resolve().parent if found else None
+    """Return the folder of initdb, which distributions keep out of PATH."""
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    initdb = str(installed[0]) if installed else shutil.which("initdb")
+    return Path(initdb).resolve().parent if initdb else None
 
 
 def missing() -> str | None:
-    """Why no server can be had here, with the remedy; None when one can."""
+    """Return why there is no server on this machine, with the remedy; None when there is one."""
     if _binaries() is None:
         return "PostgreSQL is not installed: apt-get install postgresql"
     return None
 
 
 def kill_server(pid: int) -> None:
-    """SIGKILL to a server and all its processes, as when its host loses power."""
+    """Send SIGKILL to a server and all its processes, as when its host loses power."""
     with suppress(psutil.NoSuchProcess):
-        doomed = [psutil.Process(pid)]
-        doomed[0].suspend()  # it must not start others meanwhile
-        doomed += doomed[0].children(recursive=True)
-        for each in doomed:
+        processes = [psutil.Process(pid)]
+        processes[0].suspend()  # it must not start others meanwhile
+        processes += processes[0].children(recursive=True)
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
-                each.kill()
-        psutil.wait_procs(doomed[1:], timeout=START_S)
+                process.kill()
+        psutil.wait_procs(processes[1:], timeout=START_S)
 
 
 class Cluster:
-    """One server in a temporary folder, by an unprivileged user; `nurse` starts it when it died."""
+    """One server in a temporary folder, run by an unprivileged user and restarted when it died."""
 
     def __init__(self) -> None:
-        found = _binaries()
-        assert found is not None, missing()
-        self._bin = found
+        binaries = _binaries()
+        assert binaries is not None, missing()
+        self._bin = binaries
         self._folder = Path(tempfile.mkdtemp(prefix="hoursight-postgres-"))
         self._user = "postgres" if os.getuid() == 0 else None  # the server refuses to be root
         if self._user:
             shutil.chown(self._folder, self._user)
-        self.port = _free_port()
+        self.port = free_port()
         self._run("initdb", "-D", str(self._folder / "db"), "-A", "trust", "-U", "hoursight", "-N")
         self._stopping, self._down = threading.Event(), threading.Event()
         self._start()
-        self._nurse = threading.Thread(target=self._nurse_it)
-        self._nurse.start()
+        self._restarter = threading.Thread(target=self._restart_when_dead)
+        self._restarter.start()
 
     @property
     def pid(self) -> int:
-        """The server's first process."""
+        """The process id of the server's first process."""
         return self._server.pid
 
     def create(self, database: str, like: str = "template1") -> None:
-        """Make a database, maybe as a copy of another."""
+        """Create a database, as a copy of `like`."""
         where = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "hoursight")
         self._run("createdb", *where, "-T", like, database)
 
     def await_ready(self) -> None:
-        """Return when it answers."""
+        """Wait until it answers. Raises RuntimeError with its log when it does not."""
         give_up = time.monotonic() + START_S
         while not self._ready():
             if time.monotonic() > give_up:
@@ -84,7 +87,7 @@ class Cluster:
             time.sleep(0.01)
 
     def take_down(self) -> None:
-        """Kill the server and leave it down until `bring_up`."""
+        """Kill the server; it stays down until `bring_up`."""
         self._down.set()
         kill_server(self.pid)
         self._server.wait()
@@ -94,13 +97,13 @@ class Cluster:
         self._down.clear()
         give_up = time.monotonic() + START_S
         while self._server.poll() is not None and time.monotonic() < give_up:
-            time.sleep(0.01)  # the nurse starts it
+            time.sleep(0.01)  # the restarter starts it
         self.await_ready()
 
     def close(self) -> None:
-        """Stop it and remove all of it."""
+        """Stop the server and remove its folder."""
         self._stopping.set()
-        self._nurse.join()
+        self._restarter.join()
         kill_server(self.pid)
         self._server.wait()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -112,10 +115,10 @@ class Cluster:
             "fsync": "off",  # processes are killed here, and not the machine
             "max_connections": 50, "shared_buffers": "16MB",
         }  # fmt: skip
-        told = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
+        options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._server = subprocess.Popen(
-                [self._bin / "postgres", "-D", self._folder / "db", *told],
+                [self._bin / "postgres", "-D", self._folder / "db", *options],
                 user=self._user, stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
         self.await_ready()
@@ -124,7 +127,7 @@ class Cluster:
         probe = [str(self._bin / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(probe, check=False).returncode == 0
 
-    def _nurse_it(self) -> None:
+    def _restart_when_dead(self) -> None:
         while not self._stopping.wait(0.01):
             if self._server.poll() is not None and not self._down.is_set():
                 self._start()
@@ -137,11 +140,11 @@ class Cluster:
 
 
 class Proxy:
-    """Stands between DuckLake and the server; once armed, it strikes at the next writing COMMIT.
+    """A proxy between DuckLake and the server that, once armed, cuts off the next writing COMMIT.
 
-    `sent`: the server is killed before it gets the COMMIT. `done`: it is killed when it has done
-    it, before the reply gets through. `cut`: it lives, and only the reply is lost. In a process of
-    its own, for DuckDB may wait for a reply with Python's lock held.
+    `sent`: the server is killed before it receives the COMMIT. `done`: it is killed after the
+    COMMIT, before the reply gets through. `cut`: it stays alive, and only the reply is lost. The
+    proxy is a process of its own, because DuckDB may wait for a reply with the GIL held.
     """
 
     MODES = ("sent", "done", "cut")
@@ -149,21 +152,21 @@ class Proxy:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.tools.postgres_server", str(cluster.port)],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            module_command("scripts.tools.postgres_server", str(cluster.port)),
+            env=module_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         self.port = self._ask("port")
 
     def arm(self, mode: str) -> None:
-        """Strike at the next COMMIT of a transaction that makes a snapshot."""
+        """Cut off the next COMMIT of a transaction that makes a snapshot."""
         self._ask(f"{mode} {self.cluster.pid}")
 
-    def struck(self) -> bool:
-        """Whether it has."""
-        return self._ask("struck") == 1
+    def triggered(self) -> bool:
+        """Return True if a COMMIT was cut off since `arm`."""
+        return self._ask("triggered") == 1
 
     def close(self) -> None:
-        """Let nobody through any more."""
+        """End the proxy and its connections."""
         self._process.communicate()
 
     def _ask(self, line: str) -> int:
@@ -181,17 +184,17 @@ class _ProxyServer(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Link)
         self.far = ("127.0.0.1", far_port)
         self.mode: str | None = None
-        self.doomed = 0
+        self.server_pid = 0
 
     def answer(self, line: str) -> int:
-        """Do what a line from the other side of `Proxy` says."""
+        """Execute a command that `Proxy` has sent, and return its result."""
         match line.split():
             case ["port"]:
                 return int(self.server_address[1])
-            case ["struck"]:
+            case ["triggered"]:
                 return int(self.mode is None)
             case [mode, pid]:
-                self.mode, self.doomed = mode, int(pid)
+                self.mode, self.server_pid = mode, int(pid)
         return 0
 
 
@@ -205,7 +208,7 @@ class _Link(socketserver.BaseRequestHandler):
             self._pass_on(self.request, far)
 
     def _pass_on(self, near: socket.socket, far: socket.socket) -> None:
-        writing = doomed = False
+        writing = cut_off = False
         while True:
             for ready in select.select([near, far], [], [])[0]:
                 data = ready.recv(CHUNK_BYTES)
@@ -214,32 +217,26 @@ class _Link(socketserver.BaseRequestHandler):
                 if ready is near:
                     begins = b"BEGIN" in data
                     writing = b"ducklake_snapshot VALUES" in data or (writing and not begins)
-                    doomed = writing and self.server.mode is not None and b"COMMIT" in data
-                    if doomed and self.server.mode == "sent":
-                        return self._strike()
+                    cut_off = writing and self.server.mode is not None and b"COMMIT" in data
+                    if cut_off and self.server.mode == "sent":
+                        return self._cut_off()
                     far.sendall(data)
-                elif doomed and b"COMMIT\0" in data:
-                    return self._strike()
+                elif cut_off and b"COMMIT\0" in data:
+                    return self._cut_off()
                 else:
                     near.sendall(data)
 
-    def _strike(self) -> None:
+    def _cut_off(self) -> None:
         if self.server.mode != "cut":
-            kill_server(self.server.doomed)
+            kill_server(self.server.server_pid)
         self.server.mode = None
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _serve(far_port: int) -> None:
-    gate = _ProxyServer(far_port)
-    threading.Thread(target=gate.serve_forever, daemon=True).start()
+    server = _ProxyServer(far_port)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     for line in sys.stdin:
-        print(gate.answer(line), flush=True)
+        print(server.answer(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Fleets that never were: series put together at random from what servers' series are made of.
+"""Synthetic fleets: series that are random mixtures of what servers' series are made of.
 
-Real sets are few and small. What they and the simulator lack is variety, so these add days of
-every form, noise of every memory, jobs, bursts, moves between levels and things that fill up and
-are emptied, mixed at random; a model that has seen many mixtures fits a fleet it has not seen.
+The public datasets are few and small, and they and the simulator lack variety. These fleets add
+it: daily profiles of many forms, noise with short and long memory, periodic jobs, bursts, level
+shifts and sawtooth patterns. A model that has seen many mixtures generalises to unknown fleets.
 """
 
 import numpy as np
@@ -17,34 +17,32 @@ __all__ = ["synthetic_fleet"]
 
 _DAY = 24 * 60 // STEP_MINUTES
 _TOP = 80.0  # the 99.5th percentile of a series: room above it to rise
-_START_S = 1_577_836_800  # 2020-01-01, as the real sets' synthetic clocks
+_START_S = 1_577_836_800  # 2020-01-01, as in the public datasets, whose times are made up too
 
 Random = np.random.Generator
 Series = NDArray[np.float64]  # [N, T]
 
 
 def synthetic_fleet(servers: int, days: int, seed: int) -> History:
-    """`days` of `servers` servers with 14 metrics each that partly move together; no gaps."""
+    """Return `days` of `servers` servers with 14 partly correlated metrics each, without gaps."""
     random = np.random.default_rng(seed)
     steps = days * _DAY
     own = _mixture(servers * len(METRICS), steps, random)
     shared = np.repeat(_mixture(servers, steps, random), len(METRICS), axis=0)
-    with_parent_death_signal = random.beta(0.5, 1.0, (len(own), 1))  # many move alone, some as one
-    values = _skewed(
-        own * (1 - with_parent_death_signal) + shared * with_parent_death_signal, random
-    )
+    tied = random.beta(0.5, 1.0, (len(own), 1))  # most metrics are independent, some follow others
+    values = _skewed(own * (1 - tied) + shared * tied, random)
     values = _scaled(values, random).reshape(servers, len(METRICS), steps).transpose(0, 2, 1)
     days_up = random.uniform(0, 300, (servers, 1)) + np.arange(steps) / _DAY
     for place, metric in enumerate(METRICS):
         if metric.kind == "counter":
             values[..., place] = days_up
     generic = np.full(servers, PROFILE_NAMES.index("generic"), np.int64)
-    names = tuple(f"invented{i:03}" for i in range(servers))
+    names = tuple(f"synthetic{i:03}" for i in range(servers))
     return History(names, generic, _START_S, np.ascontiguousarray(values, np.float32))
 
 
 def _mixture(count: int, steps: int, random: Random) -> Series:
-    """`count` series of `steps`, each a sum of parts with random weights, most of them small."""
+    """Return `count` series, each a sum of parts with random weights, most of them small."""
     day = _daily(count, steps, random)
     noise = _coloured(count, steps, random)
     busy = np.exp(0.5 * random.normal(size=(count, 1)) * day)  # noise that grows with the load
@@ -62,7 +60,7 @@ def _mixture(count: int, steps: int, random: Random) -> Series:
 
 
 def _daily(count: int, steps: int, random: Random) -> Series:
-    """A day's form of a few waves, sharpened or flattened, weaker on two days of the week."""
+    """A daily profile of a few harmonics, sharpened or flattened, weaker on weekends."""
     turns = np.arange(1, 9)
     size = random.normal(size=(count, 8)) / turns ** random.uniform(0.7, 2.5, (count, 1))
     angle = 2 * np.pi * np.arange(_DAY)[:, None] * turns / _DAY  # [288, 8]
@@ -80,7 +78,7 @@ def _daily(count: int, steps: int, random: Random) -> Series:
 
 
 def _coloured(count: int, steps: int, random: Random) -> Series:
-    """Noise with a memory between one step and some days."""
+    """Coloured noise with a correlation time between one step and some days."""
     frequency = np.fft.rfftfreq(steps)
     corner = 10 ** random.uniform(-3.3, -0.3, (count, 1))
     steep = random.uniform(0.5, 1.2, (count, 1))
@@ -90,14 +88,14 @@ def _coloured(count: int, steps: int, random: Random) -> Series:
 
 
 def _bursts(count: int, steps: int, random: Random) -> Series:
-    """Rare jumps of many sizes that die away within minutes or hours."""
+    """Rare jumps of many sizes that decay within minutes or hours."""
     rate = 10 ** random.uniform(-3, -1.2, (count, 1))
     sizes = np.exp(random.normal(size=(count, steps)))
     jumps = np.where(random.random((count, steps)) < rate, sizes, 0.0)
-    return _dying(jumps, 10 ** random.uniform(-0.3, 1.6, (count, 1)))
+    return _decaying(jumps, 10 ** random.uniform(-0.3, 1.6, (count, 1)))
 
 
-def _dying(jumps: Series, memory: Series) -> Series:
+def _decaying(jumps: Series, memory: Series) -> Series:
     """`jumps` convolved with an exponential of `memory` steps."""
     steps = jumps.shape[1]
     kernel = np.exp(-np.arange(steps) / memory)
@@ -107,7 +105,7 @@ def _dying(jumps: Series, memory: Series) -> Series:
 
 
 def _jobs(count: int, steps: int, random: Random) -> Series:
-    """A job that runs each 30 minutes, hour, … or day, for a while, not always alike."""
+    """A periodic job, every 30 minutes to every day, with a different strength each time."""
     period = random.choice([6, 12, 24, 72, 144, 288, 288], (count, 1))
     length = 1 + (period * random.beta(1, 5, (count, 1))).astype(int)
     place = np.arange(steps) + random.integers(288, size=(count, 1))
@@ -118,7 +116,7 @@ def _jobs(count: int, steps: int, random: Random) -> Series:
 
 
 def _levels(count: int, steps: int, random: Random) -> Series:
-    """Two to five levels, one held for hours or days before the next."""
+    """Shifts between two to five levels that last hours or days."""
     rate = 10 ** random.uniform(-3.5, -1.8, (count, 1))
     visits = (random.random((count, steps)) < rate).cumsum(1)
     heights = random.normal(size=(count, 5))
@@ -126,13 +124,13 @@ def _levels(count: int, steps: int, random: Random) -> Series:
 
 
 def _filling(count: int, steps: int, random: Random) -> Series:
-    """Something that fills up and is emptied."""
+    """A sawtooth: something fills up and is emptied."""
     period = 10 ** random.uniform(1.5, 3.5, (count, 1))
     return np.asarray((np.arange(steps) / period + random.random((count, 1))) % 1.0)
 
 
 def _skewed(values: Series, random: Random) -> Series:
-    """Some as they are, some with a long tail, some cut at a floor, some in whole steps."""
+    """Some as they are, some with a long tail, some clipped at a floor, some quantised."""
     z = (values - values.mean(1, keepdims=True)) / np.maximum(values.std(1, keepdims=True), 1e-6)
     kind = random.random((len(z), 1))
     z = np.where(kind < 0.35, np.exp(random.uniform(0.3, 1.2, (len(z), 1)) * np.clip(z, -6, 6)), z)
@@ -143,7 +141,7 @@ def _skewed(values: Series, random: Random) -> Series:
 
 
 def _scaled(values: Series, random: Random) -> Series:
-    """Between some floor and the top, as percentages are."""
+    """Scale to between a random floor and the top of the range, as percentages are."""
     low, high = np.quantile(values, [0.001, 0.995], axis=1)[..., None]
     floor = np.where(random.random((len(values), 1)) < 0.5, 0.0, random.uniform(0, 70, low.shape))
     share = (values - low) / np.maximum(high - low, 1e-6)

@@ -105,6 +105,11 @@ class Folders:
         return self.data / "calls.sock"
 
     @property
+    def history(self) -> Path:
+        """Socket of the RPC server that answers queries about earlier runs, in the engine."""
+        return self.data / "history.sock"
+
+    @property
     def push_socket(self) -> Path:
         """Socket of the RPC server that accepts pushed rows."""
         return self.data / "feed.sock"

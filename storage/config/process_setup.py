@@ -1,6 +1,7 @@
 """Start of a long-running process: its option `--data`, and its exit on an invalid setting."""
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ from storage.config.settings import SettingsError
 
 __all__ = ["add_data_option", "configured", "exit_unconfigured"]
 
+log = logging.getLogger("storage.config.process_setup")
+
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Add the option `--data` to a process."""
@@ -24,7 +27,7 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 
 @contextmanager
 def configured() -> Iterator[None]:
-    """Context: a SettingsError in it ends the process with one sentence and EX_CONFIG (78)."""
+    """End the process as `exit_unconfigured` does when a setting cannot be used."""
     try:
         yield
     except SettingsError as error:
@@ -32,9 +35,9 @@ def configured() -> Iterator[None]:
 
 
 def exit_unconfigured(error: Exception) -> NoReturn:
-    """End the process with one sentence and EX_CONFIG (78).
+    """Log an invalid setting in one critical record and end the process with EX_CONFIG (78).
 
     The supervisor starts it again once the settings have changed.
     """
-    sys.stderr.write(f"ERROR {error}\n")
+    log.critical("%s", error)
     sys.exit(os.EX_CONFIG)

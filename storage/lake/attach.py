@@ -98,8 +98,8 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute("ROLLBACK")
 
 
-def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
-    """A read-only connection whose queries see the newest commit.
+def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckDBPyConnection:
+    """A read-only connection to the newest commit at each query, or to one snapshot.
 
     Raises LakeMissing and LakeUnreadable.
     """
@@ -109,7 +109,10 @@ def attach_reader(folders: Folders) -> duckdb.DuckDBPyConnection:
         raise LakeUnreadable(f"the lake's location is not known: {error}") from error
     if location.catalog.identity() is None:
         raise LakeMissing(folders.data)
-    with _closed_on_error(_attached(folders, location, _journal(location.catalog))) as connection:
+    option = _journal(location.catalog)
+    if snapshot is not None:
+        option += f", SNAPSHOT_VERSION {snapshot}"
+    with _closed_on_error(_attached(folders, location, option)) as connection:
         if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is creating them
             raise LakeMissing(folders.data)
     return connection

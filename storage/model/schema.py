@@ -25,10 +25,10 @@ __all__ = [
 ]  # fmt: skip
 
 ALWAYS = None
-# Outcomes of a function run; "revived" is not a run: a person let the function run again.
+# Outcomes of a function run; "resumed" is written by a command, "revived" was its former name.
 OUTCOMES = (
     "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
-    "not written", "revived",
+    "not written", "resumed", "revived",
 )  # fmt: skip
 TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 400))
 

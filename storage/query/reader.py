@@ -61,15 +61,18 @@ class Reader:
         self.rows_read = 0
 
     @classmethod
-    def open(cls, data: Path | str, *, unrestricted: bool = False) -> "Reader":
-        """Open the lake in folder `data`. Raises LakeMissing and LakeUnreadable.
+    def open(
+        cls, data: Path | str, snapshot: int | None = None, *, unrestricted: bool = False
+    ) -> "Reader":
+        """Open the lake in folder `data`, at the newest commit or as of a snapshot.
 
         An unrestricted reader runs all that DuckDB does: several statements, COPY, functions that
-        delete files, extensions. The tables of the lake stay read-only.
+        delete files, extensions. The tables of the lake stay read-only. Raises LakeMissing and
+        LakeUnreadable.
         """
         folders = Folders.at(data)
         with ExitStack() as undo:
-            connection = attach_reader(folders)
+            connection = attach_reader(folders, snapshot)
             undo.callback(connection.close)
             check = None
             if not unrestricted:
@@ -133,15 +136,18 @@ class Reader:
         return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
 
     @contextmanager
-    def pinned(self) -> Iterator["Reader"]:
+    def pinned(self, known: Definitions | None = None) -> Iterator["Reader"]:
         """Context: a reader whose queries all see the same snapshot.
 
-        Keep it short: a merge waits for its end.
+        Keep it short: a merge waits for its end. `known` are the definitions of that snapshot,
+        where they are known.
         """
         with self._merge_guard():
             cursor = self._begin()
             try:
-                yield _PinnedReader(self.folders, self._location, cursor, self._check)
+                pinned = _PinnedReader(self.folders, self._location, cursor, self._check)
+                pinned._known = known
+                yield pinned
             finally:
                 with suppress(
                     duckdb.Error

@@ -236,15 +236,15 @@ def test_the_next_step_brings_the_next_forecast(house: LakeFixture) -> None:
 def test_a_great_fleet_is_forecast_in_portions_and_a_late_server_after_them(
     house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forecasting, "TOGETHER", 2)
+    monkeypatch.setattr(forecasting, "MAX_SERVERS", 2)
     know(house, *FLEET[:5])
     house.put("metrics_5m", steps(*FLEET[1:5], count=13))
     house.commit()
     runner = Runner(house.folders, Settings())
     portions = [runner.run(forecast, "test", NOW).batch for _ in range(3)]  # none committed yet
     names = sorted(s.name for s in FLEET[:5])
-    told = [sorted(set(p.rows["forecasts"]["server"].to_pylist())) for p in portions]
-    assert told == [names[:2], names[2:4], names[4:]]
+    servers = [sorted(set(p.rows["forecasts"]["server"].to_pylist())) for p in portions]
+    assert servers == [names[:2], names[2:4], names[4:]]
     assert [p.more for p in portions] == [True, True, False]
     house.commit()
     know(house, YOUNG, SILENT)

@@ -64,7 +64,7 @@ def over_http(house: LakeFixture, name: str) -> dict[str, Any]:
     runner = Runner(house.folders, Settings(), clock=lambda: NOW)
     worker_factory = WorkerFactory(house.folders, Settings())
     users = UserCode(runner, worker_factory, CommitListener(house.folders, stop))
-    users.look()
+    users.refresh()
     with (
         serve_rpc(house.folders.rpc_socket, FunctionEndpoint(runner, worker_factory, users).answer),
         TestClient(create_app(house.folders.data), "http://127.0.0.1") as client,
@@ -131,7 +131,7 @@ def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
     runner = Runner(filled.folders, Settings())
     worker_factory, stop = WorkerFactory(filled.folders, Settings()), threading.Event()
     users = UserCode(runner, worker_factory, CommitListener(filled.folders, stop))
-    users.look()
+    users.refresh()
     with TestClient(create_app(filled.folders.data), "http://127.0.0.1") as client:
 
         def post(path: str, **sent: Any) -> tuple[int, str]:

@@ -16,7 +16,7 @@ from functions.engine.user_code import UserCode
 from functions.ingest.ingest_service import serve_ingest
 from functions.normalize.file_readers import FileUnreadable, read_chunks
 from functions.normalize.strict_toml import SourceInvalid
-from scripts.cli.call import NotCalled, call_and_tell
+from scripts.cli.call import NotCalled, call_function
 from storage.config.settings import Settings
 from storage.ipc.rpc import serve_rpc
 from storage.lake.writer import Writer
@@ -37,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def door(data: Path) -> FunctionEndpoint:
+def endpoint(data: Path) -> FunctionEndpoint:
     with house_at(data) as house:
         runner = Runner(house.folders, Settings())
         worker_factory = WorkerFactory(house.folders, Settings())
@@ -49,12 +49,12 @@ def door(data: Path) -> FunctionEndpoint:
 
 
 @pytest.fixture(scope="module")
-def client(data: Path, door: FunctionEndpoint) -> Iterator[Client]:
+def client(data: Path, endpoint: FunctionEndpoint) -> Iterator[Client]:
     """The site, with all that runs behind it."""
-    folders = door._runner.folders
+    folders = endpoint._runner.folders
     with (
         serve_ingest(folders),
-        serve_rpc(folders.rpc_socket, door.answer),
+        serve_rpc(folders.rpc_socket, endpoint.answer),
         site(data, False, "127.0.0.1") as client,
     ):
         yield client
@@ -96,11 +96,11 @@ def test_no_body_is_none_to_a_function_and_no_records_to_the_feed(
 
 @pytest.mark.parametrize("text", [*MALFORMED.values(), b"", b"1"])
 def test_a_question_over_the_socket_that_cannot_be_read_is_refused(
-    door: FunctionEndpoint, text: bytes
+    endpoint: FunctionEndpoint, text: bytes
 ) -> None:
-    assert door.answer(text)[0] == 400
+    assert endpoint.answer(text)[0] == 400
     inside = b'{"name": "risk", "body": ' + (text or b"?") + b', "dry_run": true}'
-    status, answer = door.answer(inside)
+    status, answer = endpoint.answer(inside)
     assert status == (200 if text == b"1" else 400), answer
     assert msgspec.json.decode(answer)
 
@@ -114,8 +114,8 @@ def test_an_integer_that_cannot_cross_to_a_worker_is_refused(client: Client) -> 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_a_command_says_that_its_body_is_not_json(data: Path, text: bytes) -> None:
     body = text.decode(errors="surrogateescape")  # as Python hands over an argument
-    with pytest.raises(NotCalled, match="is no JSON") as refusal:
-        call_and_tell(
+    with pytest.raises(NotCalled, match="is not valid JSON") as refusal:
+        call_function(
             data, "risk", None, print, once=True, body=body, files=(), verbose=False, dry_run=True
         )
     assert len(str(refusal.value)) < 1000

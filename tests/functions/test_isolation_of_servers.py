@@ -11,7 +11,6 @@ import pyarrow as pa
 import pytest
 from litestar.testing import TestClient
 
-from functions.engine.fleet_isolation import divide_on_failure
 from functions.engine.forecaster import Forecaster
 from functions.engine.runner import Runner
 from functions.forecast import forecast, predict_each
@@ -80,23 +79,6 @@ def test_a_model_that_fails_on_every_server_is_a_failure_of_the_function() -> No
     broken.values[:, -1, 0] = MARK
     with pytest.raises(FloatingPointError, match="the graph broke"):
         predict_each(Fragile.open(), broken)
-
-
-def test_work_is_divided_down_to_those_that_fail() -> None:
-    calls: list[int] = []
-
-    def work(some: slice) -> list[int]:
-        calls.append(some.stop - some.start)
-        if {3, 500} & set(range(some.start, some.stop)):
-            raise ValueError(some)
-        return list(range(some.start, some.stop))
-
-    divided = divide_on_failure([f"s{i}" for i in range(512)], work)
-    done = [i for some, found in divided.results for i in found]
-    assert done == [i for i in range(512) if i not in (3, 500)]
-    assert sorted(divided.failures) == [3, 500]
-    assert len(calls) < 40
-    assert divide_on_failure([], lambda some: [some]).failures == {}
 
 
 def fleet(count: int) -> FleetState:

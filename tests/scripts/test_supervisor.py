@@ -76,7 +76,7 @@ def test_a_killed_process_comes_back_and_the_others_go_on(tmp_path: Path) -> Non
     assert ("first", "ended (killed, signal 9); starts again in 1 s") in scene.lines
 
 
-def test_every_end_and_start_is_written_down(tmp_path: Path) -> None:
+def test_every_start_and_end_is_recorded(tmp_path: Path) -> None:
     async def play() -> SupervisorScene:
         scene = SupervisorScene(tmp_path)
         await kill_the_first(scene)
@@ -147,7 +147,7 @@ def play(
     return asyncio.run(run())
 
 
-def test_a_line_of_any_length_is_cut_and_ends_nothing(tmp_path: Path) -> None:
+def test_a_long_line_is_cut_and_ends_no_process(tmp_path: Path) -> None:
     long = f"{sys.executable} -c \"print(300000 * 'x')\""
     procfile = f"loud: {long}; echo after; exec sleep 100\nother: echo up $$; exec sleep 100\n"
     scene = play(
@@ -176,7 +176,7 @@ def test_a_part_that_raises_is_told_and_started_again(tmp_path: Path) -> None:
         scene_of,
         lambda s: s.lines.count(("part", "a part starts")) == 2 and len(s.pids("second")) == 1,
     )
-    assert ("part", "ERROR the supervisor failed here; tries again in 1 s") in scene.lines
+    assert ("part", "ERROR internal error of the supervisor; tries again in 1 s") in scene.lines
     assert ("part", "RuntimeError: a fault of a part") in scene.lines
     assert not [line for name, line in scene.lines if name == "first" and "ended" in line]
 
@@ -190,7 +190,7 @@ def test_a_process_that_leaves_a_child_behind_is_started_again(tmp_path: Path) -
     assert not alive, gone
 
 
-def test_a_wrong_setting_is_told_once_and_waits_for_the_file(tmp_path: Path) -> None:
+def test_a_process_with_a_wrong_setting_is_restarted_when_the_file_changes(tmp_path: Path) -> None:
     procfile = (
         f"picky: test -e {tmp_path}/hoursight.toml && echo up $$ && exec sleep 100; exit 78\n"
     )
@@ -206,11 +206,11 @@ def test_a_wrong_setting_is_told_once_and_waits_for_the_file(tmp_path: Path) -> 
         await running
         return scene
 
-    told = [line for name, line in asyncio.run(run()).lines if name == "picky" and "ended" in line]
-    assert told == [f"ended (wrong setting); starts again when {tmp_path}/hoursight.toml changes"]
+    lines = [line for name, line in asyncio.run(run()).lines if name == "picky" and "ended" in line]
+    assert lines == [f"ended (wrong setting); starts again when {tmp_path}/hoursight.toml changes"]
 
 
-def test_a_supervisor_whose_output_nobody_reads_goes_on(tmp_path: Path) -> None:
+def test_a_supervisor_goes_on_when_its_output_is_closed(tmp_path: Path) -> None:
     def scene_of() -> SupervisorScene:
         scene = SupervisorScene(tmp_path, "chatty: echo up $$; exec sleep 100\n")
 

@@ -16,7 +16,7 @@ import uvicorn
 from litestar.testing import TestClient
 
 from functions.engine import function_catalog
-from functions.engine.run_log import FAILURES, PARDONED, SUSPEND_AFTER
+from functions.engine.run_log import FAILURES, NOT_COUNTED, SUSPEND_AFTER
 from scripts.ports import free_port
 from storage.config.folders import Folders
 from tests.functions.prometheus_server import PrometheusServer, needs_prometheus, until
@@ -164,7 +164,7 @@ def test_lag_and_forecast_age_come_from_the_newest_rows(lake: SiteLakeWriter) ->
     ("outcomes", "failures"),
     [
         (["ok"] + 5 * ["failed"], 5), (5 * ["failed"] + ["ok"], 0),
-        (5 * ["failed"] + ["revived"], 0),
+        (5 * ["failed"] + ["resumed"], 0), (5 * ["failed"] + ["revived"], 0),
         (["failed", "unreachable", "crashed", "not written"], 2), (["ok", "nothing"], 0),
     ],
 )  # fmt: skip
@@ -180,7 +180,7 @@ def test_failures_in_a_row_are_counted_as_the_engine_counts_them(
 
 def test_the_rules_of_the_engine_are_those_of_the_page() -> None:
     text = sql("telemetry_failures")
-    assert all(f"'{outcome}'" in text for outcome in FAILURES | PARDONED)
+    assert all(f"'{outcome}'" in text for outcome in FAILURES | NOT_COUNTED)
     assert SUSPEND_AFTER == SUSPENDED_AFTER
     assert {function.name for function in function_catalog.engine_functions()} == BUILT_IN
 

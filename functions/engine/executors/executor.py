@@ -1,70 +1,44 @@
-"""The hands that carry out a call: what a run is asked, what it answers, and the run in place."""
+"""Executors carry out calls of functions; this one calls them in its own process."""
 
 import logging
 import threading
 import time
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
+
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import Raised
-from functions.engine.function import UNREACHABLE, Batch, Declared, Function, Unreachable
+from functions.engine.function import (
+    FORMER_ARGUMENTS,
+    UNREACHABLE,
+    Batch,
+    Declared,
+    Function,
+    Unreachable,
+)
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from storage.errors import HoursightError, LakeMissing
 from storage.platform.error_text import MAX_ERROR_CHARS, bounded
 from storage.query.shared_reader import SharedReader
 
-__all__ = [
-    "CallRequest",
-    "CallResult",
-    "Cost",
-    "CostMeter",
-    "Executor",
-    "InProcessExecutor",
-    "RunStopped",
-    "error_text",
-    "outcome_of",
-]
+__all__ = ["CostMeter", "Executor", "InProcessExecutor", "RunStopped", "error_text", "outcome_of"]
 
 log = logging.getLogger(__name__)
 
 _MEGABYTE_KB = 1024
 # Callers add where it happened.
-MAX_WORDS_CHARS = MAX_ERROR_CHARS - 200
-
-
-@dataclass(frozen=True, slots=True)
-class CallRequest:
-    """What a function is told, beside what it reads of the lake itself."""
-
-    now: datetime
-    cursor: str | None = None
-    paths: tuple[Path, ...] = ()
-    body: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a run took of the machine; the memory is the most that its process ever held."""
-
-    cpu_s: float = 0.0
-    peak_rss_mb: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class CallResult:
-    """What a run brought, and what it saw of the lake."""
-
-    batch: Batch
-    snapshot: int | None = None
-    rows_in: int = 0
-    cost: Cost | None = None
+MAX_MESSAGE_CHARS = MAX_ERROR_CHARS - 200
 
 
 class RunStopped(HoursightError):
-    """A run in another process that brought nothing: `outcome` says how it ended, the text why."""
+    """A run in another process that returned nothing.
+
+    `outcome` is that of the run, `cost` what it took until then, and `raised` the error of ours
+    that ended it, if one did.
+    """
 
     def __init__(
         self, outcome: str, why: str, cost: Cost | None = None, raised: Raised | None = None
@@ -72,58 +46,64 @@ class RunStopped(HoursightError):
         super().__init__(why, retryable=raised is not None and raised.retryable)
         self.outcome = outcome
         self.cost = cost
-        self.raised = raised  # the error of ours that ended it, if one did
+        self.raised = raised
 
 
 class Executor(Protocol):
-    """Whoever carries out calls."""
+    """Carries out calls of functions."""
 
-    def call(self, function: Declared, asked: CallRequest) -> CallResult:
-        """Call it once; raises what it raises, or Stopped."""
+    def call(self, function: Declared, request: CallRequest) -> CallResult:
+        """Call a function once. Raises what it raises, or RunStopped."""
         ...
 
 
 class InProcessExecutor:
-    """Calls functions in this very process; may be shared between threads."""
+    """Calls functions in this process; safe to share between threads."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self.folders = folders
         self.settings = settings
         self.reader = SharedReader(folders.data)
         self._lock = threading.Lock()
-        self._shelf: Any = None
+        self._model: Any = None
 
-    def call(self, function: Declared, asked: CallRequest) -> CallResult:
-        """Hand a function what it names, and take what it returns."""
-        assert isinstance(function, Function), f"{function.name} lives in another process"
-        given = {
-            "now": asked.now, "cursor": asked.cursor, "paths": asked.paths, "body": asked.body,
-        }  # fmt: skip
-        if "shelf" in function.needs:
-            given["shelf"] = self._open_shelf()
+    def call(self, function: Declared, request: CallRequest) -> CallResult:
+        """Hand a function the arguments that it names, and return its batch.
+
+        All its queries see one snapshot of the lake, which keeps no commit and no merge waiting.
+        """
+        assert isinstance(function, Function), f"{function.name} belongs to another process"
+        arguments = msgspec.structs.asdict(request)
+        for name in {"model", *FORMER_ARGUMENTS} & set(function.needs):
+            arguments[name] = self._serving_model()
         if "settings" in function.needs:
-            given["settings"] = self._section(function.name)
+            arguments["settings"] = self._section(function.name)
         if "window" not in function.needs:
-            return CallResult(_result(function, given))
-        from functions.engine.window import Window  # a child that reads nothing stays small
+            return CallResult(_batch(function, arguments))
+        # A child that reads nothing stays small.
+        from functions.engine.window import Window
+        from storage.query.snapshot_reader import SnapshotReader
 
-        with self.reader.use() as shared, shared.pinned() as reader:
-            snapshot, before = reader.snapshot(), reader.rows_read
-            batch = _result(function, given | {"window": Window(reader, asked.now)})
-            return CallResult(batch, snapshot, reader.rows_read - before)
+        with self.reader.use() as shared, SnapshotReader(shared) as reader:
+            snapshot = reader.snapshot()
+            batch = _batch(function, arguments | {"window": Window(reader, request.now)})
+            return CallResult(batch, snapshot, reader.rows_read)
 
-    def _open_shelf(self) -> Any:
+    def _serving_model(self) -> Any:
         from functions.engine.serving_model import ServingModel
 
         with self._lock:
-            if self._shelf is None:
-                self._shelf = ServingModel(self.folders)
-            return self._shelf
+            if self._model is None:
+                self._model = ServingModel(self.folders)
+            return self._model
 
     def _section(self, name: str) -> Any:
         section = getattr(self.settings.sources, name, None)
         if section is None:
-            raise TypeError(f"{name} asks for settings, and [sources.{name}] is no section of them")
+            raise TypeError(
+                f"{name} has the argument 'settings', and the settings have no section "
+                f"[sources.{name}]: leave the argument out"
+            )
         return section
 
 
@@ -134,15 +114,15 @@ class CostMeter:
         self._cpu_s = time.process_time()
 
     def cost(self) -> Cost:
-        """CPU since the start, and the most memory that this process ever held."""
+        """Return the CPU time since the start, and the largest size that this process ever had."""
         return Cost(time.process_time() - self._cpu_s, _peak_rss_mb())
 
 
 def outcome_of(error: BaseException) -> str:
-    """How a run ended that raised `error`: "unreachable" or "failed".
+    """Return the outcome of a run that raised `error`: "unreachable" or "failed".
 
-    It is unreachable where the source or the lake did not answer, which is not the function's
-    fault. A lake that is still to be made is told by `Run.waits`.
+    It is "unreachable" where the source or the lake did not answer, which is not the function's
+    fault. For a lake that does not exist yet it is "failed": `Run.waits` says that it is no fault.
     """
     away = isinstance(error, HoursightError) and error.retryable
     if isinstance(error, UNREACHABLE) or (away and not isinstance(error, LakeMissing)):
@@ -151,18 +131,18 @@ def outcome_of(error: BaseException) -> str:
 
 
 def error_text(error: BaseException) -> str:
-    """An error as the ledger keeps it; what a source says of itself needs no name of ours."""
+    """Return an error as the run log keeps it: with its class, unless a source speaks of itself."""
     if isinstance(error, Unreachable):
-        return bounded(str(error), MAX_WORDS_CHARS)
-    return bounded(f"{type(error).__name__}: {error}", MAX_WORDS_CHARS)
+        return bounded(str(error), MAX_MESSAGE_CHARS)
+    return bounded(f"{type(error).__name__}: {error}", MAX_MESSAGE_CHARS)
 
 
-def _result(function: Function, given: dict[str, Any]) -> Batch:
-    return function.batch(function.call(**{name: given[name] for name in function.needs}))
+def _batch(function: Function, arguments: dict[str, Any]) -> Batch:
+    return function.batch(function.call(**{name: arguments[name] for name in function.needs}))
 
 
 def _peak_rss_mb() -> float:
-    # Not getrusage: what it tells outlives exec, and is then the peak of the process before.
+    # getrusage survives exec, and then reports the peak of the process before.
     with Path("/proc/self/status").open() as status:
         for line in status:
             if line.startswith("VmHWM:"):

@@ -1,9 +1,9 @@
-"""Functions in processes of their own, stopped at their deadline or their memory limit.
+"""Functions in worker processes, which are killed at their deadline or their memory limit.
 
-A child that crashes, hangs, leaks or talks nonsense is ended and replaced, and the run says how it
-ended. The child writes nothing: its rows come back as a whole or not at all, and the runner writes
-the segment, so that a kill at any moment leaves neither half a batch nor a cursor without its rows.
-This keeps accidents apart; it is no fence against malice.
+A worker that crashes, hangs, leaks or sends nonsense is killed and replaced, and the run says how
+it ended. The worker writes nothing: its rows come back whole or not at all, and the runner writes
+the segment, so that a kill at any time leaves neither half a batch nor a cursor without its rows.
+This contains accidents; it is no protection against malice.
 """
 
 import logging
@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -24,7 +23,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from functions.engine.executors.executor import CallRequest, CallResult, Cost, RunStopped
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
 from functions.engine.executors.worker_protocol import (
     CallMessage,
     CallReply,
@@ -34,7 +34,6 @@ from functions.engine.executors.worker_protocol import (
     LoadReply,
     Message,
     MessageReader,
-    batch_of,
     packed,
 )
 from functions.engine.function import Declared
@@ -48,50 +47,50 @@ __all__ = ["LoadFailed", "SubprocessExecutor", "WorkerFactory"]
 
 log = logging.getLogger(__name__)
 
-# How often a running child is looked at; a leak goes past its limit by what it takes meanwhile.
-TICK_S = 0.05
+# How often a running worker is checked; a leak passes its limit by what it takes meanwhile.
+CHECK_EVERY_S = 0.05
 LOAD_WITHIN = timedelta(seconds=20)
 LOAD_MEMORY_MB = 1024
 CHUNK = 1 << 20
-TAIL_BYTES = 8192
-LAST_WORDS = 200
+OUTPUT_KEPT_BYTES = 8192
+LAST_LINE_CHARS = 200
 _MEGABYTE = 1 << 20
 _ROOT = Path(__file__).parents[3]
 _FRAME = re.compile(r'File "(?P<path>[^"]+)", line (?P<line>\d+) in (?P<name>\S+)')
 
 
 class LoadFailed(HoursightError):
-    """A source has no functions, or fails when it is imported; the message says why."""
+    """A source has no functions, or raises when it is imported; the message says why."""
 
 
 class WorkerFactory:
-    """Starts children for one data folder."""
+    """Starts workers for one data folder."""
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self.folders = folders
         self._settings = msgspec.msgpack.encode(settings)
-        # A child is killed when the thread that started it ends: this one lives as long as we do.
-        self._starter = ThreadPoolExecutor(1, "nursery")
+        # A worker is killed when the thread that started it ends: this one lives as long as we do.
+        self._starter = ThreadPoolExecutor(1, "worker starter")
 
-    def child(self) -> "WorkerProcess":
-        """A new child that has loaded nothing yet."""
+    def start(self) -> "WorkerProcess":
+        """Start a worker that has loaded nothing yet."""
         return self._starter.submit(WorkerProcess, self.folders).result()
 
-    def first_word(self, source: CodeSource) -> LoadMessage:
-        """What makes a child load `source`."""
+    def load_message(self, source: CodeSource) -> LoadMessage:
+        """Return the message that makes a worker load `source`."""
         return LoadMessage(source, str(self.folders.data), self._settings)
 
 
 class WorkerProcess:
-    """One child process, asked by one thread at a time."""
+    """One worker process, used by one thread at a time."""
 
     def __init__(self, folders: Folders) -> None:
-        self._line, theirs = socket.socketpair()
-        self._line.settimeout(TICK_S)
+        self._socket, theirs = socket.socketpair()
+        self._socket.settimeout(CHECK_EVERY_S)
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        # -P: a file in the data folder must not stand in for a module of Python's.
+        # -P: a file in the data folder must not replace a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
-        log_end = os.dup(2)  # what the child logs goes where we log; what it prints comes to us
+        log_end = os.dup(2)  # its log goes where ours goes; what it prints comes to us
         try:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
@@ -100,85 +99,89 @@ class WorkerProcess:
                 env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
             )  # fmt: skip
         except OSError:
-            self._line.close()
+            self._socket.close()
             raise
         finally:
             theirs.close()
             os.close(log_end)
-        log.debug("child %d started", self._process.pid)
-        self._watched = psutil.Process(self._process.pid)
+        log.debug("worker %d started", self._process.pid)
+        self._usage = psutil.Process(self._process.pid)
         self._cost = Cost()
-        self._tail = b""
+        self._output = b""
         self._killed = threading.Event()
-        self._listener = SupervisedThread(
-            "child's output", self._listen, self._killed, once=True
+        self._output_reader = SupervisedThread(
+            "worker's output", self._read_output, self._killed, once=True
         ).start()
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return True if the process runs."""
         return self._process.poll() is None
 
     @property
     def printed(self) -> str:
-        """The end of what it printed since it was last asked."""
-        return self._tail.decode(errors="replace")
+        """Return the end of what it printed since the last request."""
+        return self._output.decode(errors="replace")
 
-    def ask(
+    def request(
         self, message: Message, within: timedelta, memory_mb: int, stop: threading.Event
-    ) -> tuple[Message, list[bytes]]:
-        """Its answer; Stopped when there is none, and then there is no child any more."""
-        self._tail, self._cost, incoming = b"", Cost(), MessageReader()
+    ) -> Message:
+        """Send a message and return the reply.
+
+        Raises RunStopped when there is none: then the process has ended.
+        """
+        self._output, self._cost, incoming = b"", Cost(), MessageReader()
         give_up = time.monotonic() + within.total_seconds()
         try:
             self._send(packed(message))
             while True:
                 more = self._receive()
-                whole = incoming.add(more) if more else None
-                if whole is not None:
-                    return whole
-                self._look(give_up, within, memory_mb, stop)
+                reply = incoming.add(more) if more else None
+                if reply is not None:
+                    return reply
+                self._check(give_up, within, memory_mb, stop)
         except InvalidMessage as error:
             raise self._stopped("crashed", f"it answered with nonsense: {error}") from error
         except OSError as error:
             raise self._crashed() from error
 
     def kill(self) -> None:
-        """End it and whatever it started."""
+        """End the process and whatever it started."""
         self._killed.set()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         code = self._process.wait()
-        log.debug("child %d %s", self._process.pid, _how_it_ended(code))
-        self._listener.join(timeout=1)
-        self._line.close()
+        log.debug("worker %d %s", self._process.pid, _how_it_ended(code))
+        self._output_reader.join(timeout=1)
+        self._socket.close()
 
-    def _send(self, whole: bytes) -> None:
-        self._line.settimeout(LOAD_WITHIN.total_seconds())
-        self._line.sendall(whole)
-        self._line.settimeout(TICK_S)
+    def _send(self, message: bytes) -> None:
+        self._socket.settimeout(LOAD_WITHIN.total_seconds())
+        self._socket.sendall(message)
+        self._socket.settimeout(CHECK_EVERY_S)
 
     def _receive(self) -> bytes:
         try:
-            more = self._line.recv(CHUNK)
+            more = self._socket.recv(CHUNK)
         except TimeoutError:
             return b""
         if not more:
             raise ConnectionResetError
         return more
 
-    def _look(
+    def _check(
         self, give_up: float, within: timedelta, memory_mb: int, stop: threading.Event
     ) -> None:
+        """Raise RunStopped if a limit is passed or the system stops."""
         with suppress(psutil.Error):
-            times = self._watched.cpu_times()
-            rss_mb = self._watched.memory_info().rss / _MEGABYTE
+            times = self._usage.cpu_times()
+            rss_mb = self._usage.memory_info().rss / _MEGABYTE
             peak_mb = max(rss_mb, self._cost.peak_rss_mb)
             self._cost = Cost(times.user + times.system, peak_mb)
             if rss_mb > memory_mb:
                 raise self._stopped(
                     "out of memory",
-                    f"it held {rss_mb:.0f} MB, more than the {memory_mb} MB that it may",
+                    f"it used {rss_mb:.0f} MB, more than its limit of {memory_mb} MB",
                 )
         if stop.is_set():
             raise self._stopped("stopped", "the system stops")
@@ -189,30 +192,30 @@ class WorkerProcess:
 
     def _stopped(self, outcome: str, why: str) -> RunStopped:
         if outcome != "stopped":
-            self._make_it_tell()
+            self._print_stack()
         self.kill()
-        log.debug("child %d was stopped: %s, %s", self._process.pid, outcome, why)
-        return RunStopped(outcome, why + self._last_words(), self._cost)
+        log.debug("worker %d was stopped: %s, %s", self._process.pid, outcome, why)
+        return RunStopped(outcome, why + self._last_position(), self._cost)
 
-    def _make_it_tell(self) -> None:
-        """Have it print where it stands."""
+    def _print_stack(self) -> None:
+        """Have the worker print its stack, and wait for that."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGUSR1)
         for _ in range(10):
             if _FRAME.search(self.printed):
                 return
-            self._listener.join(timeout=TICK_S)
+            self._output_reader.join(timeout=CHECK_EVERY_S)
 
     def _crashed(self) -> RunStopped:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=1)
         code = self._process.returncode
         self.kill()
-        how = "hung up" if code is None else _how_it_ended(code)
-        return RunStopped("crashed", f"its process {how}{self._last_words()}", self._cost)
+        how = "closed its connection" if code is None else _how_it_ended(code)
+        return RunStopped("crashed", f"its process {how}{self._last_position()}", self._cost)
 
-    def _last_words(self) -> str:
-        """Where it stood, as far as it said so; else the last that it printed."""
+    def _last_position(self) -> str:
+        """Return the line at which it was, if it printed its stack, else its last line."""
         frames = list(_FRAME.finditer(self.printed))
         own = [f for f in frames if not f["path"].startswith((sys.prefix, sys.base_prefix, "<"))]
         for frame in (own or frames)[:1]:
@@ -220,118 +223,107 @@ class WorkerProcess:
                 f"; it was at line {frame['line']} of {Path(frame['path']).name}, {frame['name']}"
             )
         lines = self.printed.strip().splitlines()
-        return f"; its last words: {lines[-1][:LAST_WORDS]!r}" if lines else ""
+        return f"; its last output: {lines[-1][:LAST_LINE_CHARS]!r}" if lines else ""
 
-    def _listen(self) -> None:
+    def _read_output(self) -> None:
         assert self._process.stdout is not None
         while more := os.read(self._process.stdout.fileno(), CHUNK):
-            self._tail = (self._tail + more)[-TAIL_BYTES:]
+            self._output = (self._output + more)[-OUTPUT_KEPT_BYTES:]
         self._process.stdout.close()
 
 
 class SubprocessExecutor:
-    """The hands of one source: its child is started when it is needed, and again when it died."""
+    """Calls the functions of one source in a worker, which is replaced after it died."""
 
     def __init__(self, worker_factory: WorkerFactory, source: CodeSource) -> None:
         self.source = source
         self.functions: tuple[Declared, ...] = ()
         self._worker_factory = worker_factory
-        self._child: WorkerProcess | None = None
+        self._worker: WorkerProcess | None = None
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._number = 0
 
     @property
     def busy(self) -> bool:
-        """Whether a call has to wait."""
+        """Return True if a call would have to wait."""
         return self._lock.locked()
 
     def another(self) -> "SubprocessExecutor":
-        """One more for the same source."""
+        """Return one more executor for the same source."""
         return SubprocessExecutor(self._worker_factory, self.source)
 
     def load(self) -> "SubprocessExecutor":
-        """Load the source; LoadFailed says why it cannot be, Stopped that it is to be no more."""
+        """Load the source. Raises LoadFailed, and RunStopped after `close`."""
         with self._lock:
-            self._living()
+            self._loaded_worker()
         return self
 
-    def call(self, function: Declared, asked: CallRequest) -> CallResult:
-        """Call it in the child; raises Stopped with how it ended when it brings nothing."""
+    def call(self, function: Declared, request: CallRequest) -> CallResult:
+        """Call a function in the worker. Raises RunStopped with the outcome if nothing comes back.
+
+        What the worker returns are rows and a cursor; the error of a function is a RunStopped too.
+        """
         with self._lock:
             try:
-                child = self._living()
+                worker = self._loaded_worker()
             except LoadFailed as error:
                 raise RunStopped("failed", str(error)) from error
-            called, blobs = self._ask(child, function, asked)
-            cost = Cost(called.cpu_s, called.peak_rss_mb)
-            if called.error is not None:
-                raise RunStopped(called.outcome, called.error, cost, called.raised)
-            try:
-                batch = batch_of(called, blobs)
-            except InvalidMessage as error:
-                child.kill()
-                raise RunStopped("crashed", str(error), cost) from error
-            return CallResult(batch, called.snapshot, called.rows_in, cost)
-
-    @property
-    def printed(self) -> str:
-        """The end of what the last run printed."""
-        return self._child.printed if self._child else ""
+            reply = self._reply(worker, function, request)
+        if reply.result is None:
+            why = reply.error or "it returned nothing"
+            raise RunStopped(reply.outcome, why, reply.cost, reply.raised)
+        return msgspec.structs.replace(reply.result, cost=reply.cost)
 
     def close(self) -> None:
-        """End the child, also in the middle of a run."""
+        """Kill the worker, also in the middle of a run."""
         self._stop.set()
         with self._lock:
-            if self._child is not None:
-                self._child.kill()
+            if self._worker is not None:
+                self._worker.kill()
 
-    def _ask(
-        self, child: WorkerProcess, function: Declared, asked: CallRequest
-    ) -> tuple[CallReply, Sequence[bytes]]:
+    def _reply(self, worker: WorkerProcess, function: Declared, request: CallRequest) -> CallReply:
         self._number += 1
-        paths = tuple(str(path) for path in asked.paths)
-        message = CallMessage(
-            self._number, function.name, asked.now, asked.cursor, paths, asked.body,
-            logs.current_run(),
-        )  # fmt: skip
+        message = CallMessage(self._number, function.name, request, logs.current_run())
         began = time.perf_counter()
-        answer, blobs = child.ask(message, function.deadline, function.memory_mb, self._stop)
+        reply = worker.request(message, function.deadline, function.memory_mb, self._stop)
         log.debug(
-            "call %d of %s answered after %.1f ms: %s, %d bytes of rows",
+            "call %d of %s answered after %.1f ms: %s",
             self._number, function.name, 1000 * (time.perf_counter() - began),
-            getattr(answer, "outcome", "nothing that was asked"), sum(map(len, blobs)),
+            getattr(reply, "outcome", "another message than a reply"),
         )  # fmt: skip
-        if not isinstance(answer, CallReply) or answer.number != self._number:
-            child.kill()
-            raise RunStopped("crashed", "it answered something else than it was asked")
-        return answer, blobs
+        if not isinstance(reply, CallReply) or reply.number != self._number:
+            worker.kill()
+            raise RunStopped("crashed", "it answered another message than the call")
+        return reply
 
-    def _living(self) -> WorkerProcess:
-        if self._child is not None and not self._child.alive:
-            self._child.kill()
-            self._child = None
-        if self._child is None:
-            child, first = (
-                self._worker_factory.child(),
-                self._worker_factory.first_word(self.source),
-            )
-            try:
-                answer, _ = child.ask(first, LOAD_WITHIN, LOAD_MEMORY_MB, self._stop)
-            except RunStopped as error:
-                if error.outcome == "stopped":
-                    raise
-                log.debug("child of %s not loaded: %s", self.source.name, error)
-                raise LoadFailed(f"while it was loaded {error}") from error
-            if not isinstance(answer, LoadReply) or answer.error is not None:
-                child.kill()
-                raise LoadFailed(getattr(answer, "error", None) or "it cannot be loaded")
-            for warning in answer.warnings:
-                log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
-            self._child, self.functions = child, answer.functions
-            names = ", ".join(function.name for function in self.functions)
-            log.debug("child of %s loaded: %s", self.source.name, names)
-        return self._child
+    def _loaded_worker(self) -> WorkerProcess:
+        if self._worker is not None and not self._worker.alive:
+            self._worker.kill()
+            self._worker = None
+        if self._worker is None:
+            self._worker = self._started_worker()
+        return self._worker
+
+    def _started_worker(self) -> WorkerProcess:
+        worker = self._worker_factory.start()
+        message = self._worker_factory.load_message(self.source)
+        try:
+            reply = worker.request(message, LOAD_WITHIN, LOAD_MEMORY_MB, self._stop)
+        except RunStopped as error:
+            if error.outcome == "stopped":
+                raise
+            log.debug("worker of %s not loaded: %s", self.source.name, error)
+            raise LoadFailed(f"while it was loaded {error}") from error
+        if not isinstance(reply, LoadReply) or reply.error is not None:
+            worker.kill()
+            raise LoadFailed(getattr(reply, "error", None) or "its worker did not load it")
+        for warning in reply.warnings:
+            log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
+        self.functions = reply.functions
+        names = ", ".join(function.name for function in reply.functions)
+        log.debug("worker of %s loaded: %s", self.source.name, names)
+        return worker
 
 
 def _how_it_ended(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Calls of one source side by side: its resident child first, spare ones while that is busy."""
+"""Worker pool: calls of one source side by side, in its own worker first, then in spare ones."""
 
 import threading
 from collections.abc import Iterator
@@ -6,28 +6,28 @@ from contextlib import contextmanager
 
 from functions.engine.executors.subprocess_executor import SubprocessExecutor
 
-__all__ = ["MOST", "WorkerPool"]
+__all__ = ["MAX_WORKERS", "WorkerPool"]
 
-# Children of one source at most, and how many of them stay for the next rush.
-MOST = 4
-SPARE = 1
+# Workers of one source at most, and how many of them stay for the next rush.
+MAX_WORKERS = 4
+MAX_SPARE = 1
 
 
 class WorkerPool:
-    """The isolates that calls of one source go to; each carries out one call at a time."""
+    """The executors that calls of one source go to; each carries out one call at a time."""
 
-    def __init__(self, source_worker: SubprocessExecutor) -> None:
-        self._source_worker = source_worker
-        self._room = threading.BoundedSemaphore(MOST)
+    def __init__(self, first: SubprocessExecutor) -> None:
+        self._first = first
+        self._slots = threading.BoundedSemaphore(MAX_WORKERS)
         self._lock = threading.Lock()
-        self._claimed = False
+        self._first_taken = False
         self._closed = False
-        self._free: list[SubprocessExecutor] = []
+        self._spare: list[SubprocessExecutor] = []
 
     @contextmanager
     def one(self) -> Iterator[SubprocessExecutor]:
-        """An isolate for one call; waits while as many as may be are busy."""
-        with self._room:
+        """An executor for one call; waits while MAX_WORKERS calls are running."""
+        with self._slots:
             executor = self._take()
             try:
                 yield executor
@@ -35,25 +35,25 @@ class WorkerPool:
                 self._give_back(executor)
 
     def close(self) -> None:
-        """End the spare ones; who is in the middle of a call ends after it."""
+        """Close the spare executors; one that is carrying out a call is closed after it."""
         with self._lock:
-            self._closed, free, self._free = True, self._free, []
-        for executor in free:
+            self._closed, spare, self._spare = True, self._spare, []
+        for executor in spare:
             executor.close()
 
     def _take(self) -> SubprocessExecutor:
         with self._lock:
-            if not (self._claimed or self._source_worker.busy):
-                self._claimed = True
-                return self._source_worker
-            return self._free.pop() if self._free else self._source_worker.another()
+            if not (self._first_taken or self._first.busy):
+                self._first_taken = True
+                return self._first
+            return self._spare.pop() if self._spare else self._first.another()
 
     def _give_back(self, executor: SubprocessExecutor) -> None:
         with self._lock:
-            if executor is self._source_worker:
-                self._claimed = False
+            if executor is self._first:
+                self._first_taken = False
                 return
-            if not self._closed and len(self._free) < SPARE:
-                self._free.append(executor)
+            if not self._closed and len(self._spare) < MAX_SPARE:
+                self._spare.append(executor)
                 return
         executor.close()

@@ -1,45 +1,35 @@
-"""What goes between a process and its child: messages of a few blobs, and a batch as one."""
+"""Worker protocol: the messages between a process and its worker, each a frame of MessagePack.
+
+Rows travel inside as Arrow streams. What is not a message raises InvalidMessage.
+"""
 
 import struct
-from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from functions.engine.function import Batch, Declared, hash_of
+from functions.engine.executors.function_call import CallRequest, CallResult, Cost
+from functions.engine.function import Declared, hash_of
 from storage.errors import HoursightError
 
 __all__ = [
-    "CallMessage",
-    "CallReply",
-    "CodeSource",
-    "InvalidMessage",
-    "LoadMessage",
-    "LoadReply",
-    "Message",
-    "MessageReader",
-    "Raised",
-    "batch_of",
-    "blobs_of",
-    "packed",
+    "CallMessage", "CallReply", "CodeSource", "InvalidMessage", "LoadMessage", "LoadReply",
+    "Message", "MessageReader", "Raised", "packed",
 ]  # fmt: skip
 
-_HEAD = struct.Struct("<4sI")
-_SIZE = struct.Struct("<Q")
-_MAGIC = b"hrs1"
-MAX_BLOBS = 64
+_HEAD = struct.Struct("<4sQ")
+_MAGIC = b"hrs2"
 MAX_BYTES = 1 << 30
 
 
 class InvalidMessage(HoursightError):
-    """What came is no message of ours."""
+    """The bytes are not a message of this protocol."""
 
 
 class CodeSource(msgspec.Struct, frozen=True):
-    """Where functions come from: a module, or a user's file at `path`, which holds `text`."""
+    """Where functions come from: a module, or a user's file at `path` with the content `text`."""
 
     module: str | None = None
     path: str | None = None
@@ -47,48 +37,17 @@ class CodeSource(msgspec.Struct, frozen=True):
 
     @property
     def name(self) -> str:
-        """The name of the module or of the file."""
+        """Return the name of the module or of the file."""
         return Path(self.path).stem if self.path else str(self.module).rpartition(".")[2]
 
     @property
     def code_hash(self) -> str | None:
-        """Fingerprint of a user's file."""
+        """Return the fingerprint of a user's file; None for a module."""
         return hash_of(self.text) if self.path else None
 
 
-class LoadMessage(msgspec.Struct, frozen=True, tag="load"):
-    """The first word to a child: what to load, the data folder and the settings (msgpack)."""
-
-    source: CodeSource
-    data: str
-    settings: bytes
-
-
-class CallMessage(msgspec.Struct, frozen=True, tag="call"):
-    """Call a function of those that were loaded; the answer comes back under `number`.
-
-    What the function logs carries `run_id`.
-    """
-
-    number: int
-    name: str
-    now: datetime
-    cursor: str | None
-    paths: tuple[str, ...]
-    body: Any
-    run_id: str | None = None
-
-
-class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
-    """What a source holds, or why it cannot be loaded; `warnings` are for whoever wrote it."""
-
-    functions: tuple[Declared, ...] = ()
-    error: str | None = None
-    warnings: tuple[str, ...] = ()
-
-
 class Raised(msgspec.Struct, frozen=True):
-    """An error of ours as it crosses a process border: told apart by its class and its flag."""
+    """An error of ours as it crosses a process boundary: known by its class and its flag."""
 
     kind: str  # name of the class
     message: str
@@ -97,111 +56,114 @@ class Raised(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, error: BaseException) -> "Raised | None":
-        """What crosses of an error; None for one that is not of ours."""
+        """Return what crosses of an error; None for one that is not of ours."""
         if not isinstance(error, HoursightError):
             return None
         return cls(type(error).__name__, error.message, error.remedy, error.retryable)
 
     def is_a(self, kind: type[HoursightError]) -> bool:
-        """Whether the error was of exactly this class."""
+        """Return True if the error was of exactly this class."""
         return self.kind == kind.__name__
 
 
-class CallReply(msgspec.Struct, frozen=True, tag="called"):
-    """How a call went; the rows follow as a blob for each of `tables`."""
+class LoadMessage(msgspec.Struct, frozen=True, tag="load"):
+    """The first message to a worker: what to load, the data folder, the settings (MessagePack)."""
+
+    source: CodeSource
+    data: str
+    settings: bytes
+
+
+class LoadReply(msgspec.Struct, frozen=True, tag="loaded"):
+    """The functions of a source, or why it cannot be loaded; `warnings` are for its author."""
+
+    functions: tuple[Declared, ...] = ()
+    error: str | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class CallMessage(msgspec.Struct, frozen=True, tag="call"):
+    """Call a loaded function; the reply has the same `number`, and log lines have `run_id`."""
 
     number: int
-    cpu_s: float
-    peak_rss_mb: float
+    name: str
+    request: CallRequest
+    run_id: str | None = None
+
+
+class CallReply(msgspec.Struct, frozen=True, tag="called"):
+    """The result of a call, or its outcome and error when there is none."""
+
+    number: int
+    cost: Cost
+    result: CallResult | None = None
     outcome: str = "ok"
     error: str | None = None
     raised: Raised | None = None
-    tables: tuple[str, ...] = ()
-    cursor: str | None = None
-    window_key: str | None = None
-    model: str | None = None
-    snapshot: int | None = None
-    rows_in: int = 0
-    more: bool = False
-    refused: int = 0
-    reasons: tuple[str, ...] = ()
 
 
 Message = LoadMessage | CallMessage | LoadReply | CallReply
 
 
-def packed(message: Message, blobs: Sequence[bytes] = ()) -> bytes:
-    """A message and its blobs as they go over the wire."""
-    parts = [msgspec.msgpack.encode(message), *blobs]
-    sizes = b"".join(_SIZE.pack(len(part)) for part in parts)
-    return b"".join([_HEAD.pack(_MAGIC, len(parts)), sizes, *parts])
+def packed(message: Message) -> bytes:
+    """Return a message as it is sent. Raises TypeError for values that cannot travel."""
+    body = _ENCODER.encode(message)
+    return _HEAD.pack(_MAGIC, len(body)) + body
 
 
 class MessageReader:
-    """Puts a message together from what comes; raises InvalidMessage for anything else."""
+    """Puts one message together from the bytes that arrive. Raises InvalidMessage."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
-        self._sizes: tuple[int, ...] = ()
+        self._size: int | None = None
 
-    def add(self, more: bytes) -> tuple[Message, list[bytes]] | None:
-        """The message, once it is whole."""
+    def add(self, more: bytes) -> Message | None:
+        """Return the message once it is complete, else None."""
         self._bytes += more
-        self._read_head()
-        start = _HEAD.size + _SIZE.size * len(self._sizes)
-        if not self._sizes or len(self._bytes) < start + sum(self._sizes):
+        if self._size is None:
+            self._size = self._read_head()
+        if self._size is None or len(self._bytes) < _HEAD.size + self._size:
             return None
-        parts = []
-        for size in self._sizes:
-            parts.append(bytes(self._bytes[start : start + size]))
-            start += size
-        if len(self._bytes) > start:
-            raise InvalidMessage("more came than was asked for")
+        if len(self._bytes) > _HEAD.size + self._size:
+            raise InvalidMessage(
+                f"{len(self._bytes) - _HEAD.size - self._size} bytes follow the message"
+            )
         try:
-            return msgspec.msgpack.decode(parts[0], type=Message), parts[1:]
-        except (ValueError, RecursionError) as error:
+            message: Message = _DECODER.decode(memoryview(self._bytes)[_HEAD.size :])
+        except (pa.ArrowException, OSError, ValueError, RecursionError) as error:
             raise InvalidMessage(str(error)) from error
+        return message
 
-    def _read_head(self) -> None:
-        if self._sizes or len(self._bytes) < _HEAD.size:
-            return
-        magic, count = _HEAD.unpack_from(self._bytes)
-        if magic != _MAGIC or not 1 <= count <= MAX_BLOBS:
+    def _read_head(self) -> int | None:
+        if len(self._bytes) < _HEAD.size:
+            return None
+        magic, size = _HEAD.unpack_from(self._bytes)
+        if magic != _MAGIC:
             raise InvalidMessage("something else than a message came")
-        if len(self._bytes) < _HEAD.size + _SIZE.size * count:
-            return
-        sizes = tuple(
-            _SIZE.unpack_from(self._bytes, _HEAD.size + _SIZE.size * i)[0] for i in range(count)
-        )
-        if sum(sizes) > MAX_BYTES:
-            raise InvalidMessage(f"the answer is larger than {MAX_BYTES >> 20} MB")
-        self._sizes = sizes
+        if size > MAX_BYTES:
+            raise InvalidMessage(f"the message has {size >> 20} MB (expected {MAX_BYTES >> 20})")
+        return int(size)
 
 
-def blobs_of(batch: Batch) -> list[bytes]:
-    """The rows of a batch as Arrow streams, in the order of its tables."""
-    return [_stream(rows) for rows in batch.rows.values()]
+def _encode(value: Any) -> Any:
+    if isinstance(value, pa.Table):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, value.schema) as stream:
+            stream.write_table(value)
+        return memoryview(sink.getvalue())
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"a {type(value).__name__} cannot be sent to another process")
 
 
-def batch_of(called: CallReply, blobs: Sequence[bytes]) -> Batch:
-    """The reverse; InvalidMessage when the blobs are no rows."""
-    try:
-        rows = {
-            name: pa.ipc.open_stream(blob).read_all()
-            for name, blob in zip(called.tables, blobs, strict=True)
-        }
-        for each in rows.values():
-            each.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InvalidMessage(f"its rows cannot be read: {error}") from error
-    return Batch(
-        rows, called.cursor, called.window_key, called.model, called.more, called.refused,
-        called.reasons,
-    )  # fmt: skip
+def _decode(kind: type, value: Any) -> Any:
+    if kind is Path:
+        return Path(value)
+    rows = pa.ipc.open_stream(value).read_all()
+    rows.validate(full=True)
+    return rows
 
 
-def _stream(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as stream:
-        stream.write_table(rows)
-    return bytes(sink.getvalue())
+_ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode)
+_DECODER = msgspec.msgpack.Decoder(Message, dec_hook=_decode)

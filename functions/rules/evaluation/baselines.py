@@ -1,4 +1,4 @@
-"""Forecasts that cost nothing: what a model has to beat."""
+"""Baselines: naive forecasts without training, which a model has to beat."""
 
 from collections.abc import Callable, Mapping
 
@@ -70,6 +70,6 @@ def _hour_mean(context: Array) -> Array:
 def _context_quantiles(context: Array) -> Array:
     enough = (~np.isnan(context)).sum(1) >= MIN_CONTEXT_STEPS  # [n, 14]
     safe = np.where(enough[:, None], context, 0)
-    found = np.nanquantile(safe, QUANTILES, axis=1).astype(np.float32)  # [7, n, 14]
-    found = np.where(enough, found, np.float32(np.nan)).transpose(1, 2, 0)  # [n, 14, 7]
-    return found[:, None].repeat(HORIZON_STEPS, 1)
+    quantiles = np.nanquantile(safe, QUANTILES, axis=1).astype(np.float32)  # [7, n, 14]
+    quantiles = np.where(enough, quantiles, np.float32(np.nan)).transpose(1, 2, 0)  # [n, 14, 7]
+    return quantiles[:, None].repeat(HORIZON_STEPS, 1)

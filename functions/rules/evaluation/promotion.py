@@ -1,4 +1,4 @@
-"""Whether one forecaster may take the place of another: paired, on the same newest targets."""
+"""Promotion: whether a candidate model may serve, by a paired comparison on the newest targets."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from storage.model.metrics import GROUPS, METRIC_NAMES
 
 __all__ = ["Comparison", "Verdict", "compare_models"]
 
-_TRIFLE = math.log(1.005)  # half a percent is no loss that a user could see
+_NEGLIGIBLE = math.log(1.005)  # half a percent is no loss that a user could see
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,17 @@ class Comparison:
 
     @property
     def change(self) -> float:
-        """The logarithm of how much the candidate's loss is of the serving one's."""
+        """Return the logarithm of the ratio of the losses, candidate to serving."""
         return math.log(self.candidate / self.serving)
 
     @property
     def worse(self) -> bool:
-        """Whether the candidate loses by more than noise and a trifle."""
-        return self.change > max(self.noise, _TRIFLE)
+        """Return True if the candidate is worse by more than noise and half a percent."""
+        return self.change > max(self.noise, _NEGLIGIBLE)
 
     @property
     def better(self) -> bool:
-        """Whether it wins by more than noise."""
+        """Return True if the candidate is better by more than noise."""
         return self.change < -self.noise
 
     def __str__(self) -> str:
@@ -57,26 +57,26 @@ class Verdict:
     groups: Mapping[str, Comparison]
 
     def as_dict(self) -> dict[str, Any]:
-        """For the card: loss of the candidate, of the serving model, noise, series."""
-        told = {"all metrics": self.overall, **self.groups}
+        """Return by group, for the card: candidate loss, serving loss, noise, number of series."""
+        compared = {"all metrics": self.overall, **self.groups}
         return {"promote": self.promote, "why": self.why} | {
             name: [round(c.candidate, 4), round(c.serving, 4), round(c.noise, 4), c.series]
-            for name, c in told.items()
+            for name, c in compared.items()
         }
 
 
 def compare_models(candidate: SeriesScores, serving: SeriesScores) -> Verdict:
-    """Promote who is better overall, worse in no group of metrics, and nowhere behind naive.
+    """Promote a candidate that is better overall, and in no group worse than serving or naive.
 
-    ValueError when no series was scored for both.
+    Raises ValueError when no series was scored for both.
     """
     overall = _compared(candidate, serving, range(len(METRIC_NAMES)))
     if overall is None:
         raise ValueError("nothing moved in the newest hours: there is nothing to judge by")
     groups = {
-        name: found
+        name: comparison
         for name, metrics in GROUPS.items()
-        if (found := _compared(candidate, serving, [METRIC_NAMES.index(m) for m in metrics]))
+        if (comparison := _compared(candidate, serving, [METRIC_NAMES.index(m) for m in metrics]))
     }
     worse = [name for name, c in groups.items() if c.worse]
     behind = [name for name, c in groups.items() if c.candidate >= 1]
@@ -100,21 +100,23 @@ def _compared(
     candidate: SeriesScores, serving: SeriesScores, places: range | list[int]
 ) -> Comparison | None:
     ours, theirs = (np.log(scores.loss[:, places]) for scores in (candidate, serving))  # [S, m]
-    told = ~(np.isnan(ours) | np.isnan(theirs))
-    if not told.any():
+    compared = ~(np.isnan(ours) | np.isnan(theirs))
+    if not compared.any():
         return None
-    change = np.where(told, ours - theirs, 0.0)
+    change = np.where(compared, ours - theirs, 0.0)
     return Comparison(
-        math.exp(ours[told].mean()), math.exp(theirs[told].mean()), _noise(change, told),
-        int(told.sum()),
-    )  # fmt: skip
+        math.exp(ours[compared].mean()),
+        math.exp(theirs[compared].mean()),
+        _noise(change, compared),
+        int(compared.sum()),
+    )
 
 
-def _noise(change: NDArray[np.float64], told: NDArray[np.bool_]) -> float:
+def _noise(change: NDArray[np.float64], compared: NDArray[np.bool_]) -> float:
     """Standard error of the mean over series; a server's series count as one observation."""
-    count = told.sum(1)  # [S]
-    off = change.sum(1) - count * (change.sum() / told.sum())
+    count = compared.sum(1)  # [S]
+    off = change.sum(1) - count * (change.sum() / compared.sum())
     servers = int((count > 0).sum())
     if servers < 2:
-        return 0.01  # one server tells nothing of its own noise; of a percent it has more
-    return float(np.sqrt((off**2).sum() * servers / (servers - 1)) / told.sum())
+        return 0.01  # the noise of one server is unknown, and more than a percent
+    return float(np.sqrt((off**2).sum() * servers / (servers - 1)) / compared.sum())

@@ -1,8 +1,8 @@
-"""How good forecasts are on windows of a history, next to those that cost nothing.
+"""Scoring: how good forecasts are on windows of a history, relative to naive ones.
 
 held_out_windows(history)      windows at origins 8 h apart, up to the end
-tally(forecast, windows, …)    what a forecast missed, by window, lead and metric
-relative(tally, naive, …)      the same as a share of what the value 24 h before misses
+tally(forecast, windows, …)    losses of a forecast by window, lead and metric
+relative(tally, naive, …)      the same relative to those of the value 24 h before
 """
 
 from collections.abc import Iterable
@@ -93,7 +93,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class SeriesScores:
-    """What Score tells, for each of the S servers' 14 metrics; NaN where nothing is scored."""
+    """The values of Score for each of the S servers' 14 metrics; NaN where nothing is scored."""
 
     loss: NDArray[np.float64]  # [S, 14]
     error: NDArray[np.float64]  # [S, 14]
@@ -101,15 +101,15 @@ class SeriesScores:
     inside_96: NDArray[np.float64]  # [S, 14]
 
     def over(self, metrics: Iterable[int] | None = None) -> Score:
-        """One score of all series, or of those of some metrics."""
+        """Return one score of all series, or of those of some metrics."""
         places = slice(None) if metrics is None else list(metrics)
         loss, error, inside, wide = (
             getattr(self, name)[:, places] for name in SeriesScores.__slots__
         )
-        told = ~np.isnan(loss)
-        shares = [float(x[told].mean()) if told.any() else float("nan") for x in (inside, wide)]
+        known = ~np.isnan(loss)
+        shares = [float(x[known].mean()) if known.any() else float("nan") for x in (inside, wide)]
         return Score(
-            geometric(loss[told]), geometric(error[told]), shares[0], int(told.sum()), shares[1]
+            geometric(loss[known]), geometric(error[known]), shares[0], int(known.sum()), shares[1]
         )
 
 

@@ -1,1 +1,1 @@
-"""Benchmarks: each figure beside a limit or a peer that was measured in the same run."""
+"""Benchmarks: each figure beside a limit or a peer measured in the same run."""

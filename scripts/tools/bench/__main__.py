@@ -14,20 +14,22 @@ import pyarrow as pa
 
 from scripts.tools.bench.measure import Figure, show, write_json
 
+json_option = click.option(
+    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
+)
+
 
 @click.group()
 def bench() -> None:
-    """Measure, beside a limit or a peer in the same run."""
+    """Measure our figures, each beside a limit or a peer in the same run."""
 
 
 @bench.command(epilog="Example: python -m scripts.tools.bench store --servers 1000 --hours 24")
 @click.option("--servers", default=1000, show_default=True)
 @click.option("--hours", default=24.0, show_default=True)
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
+@json_option
 def store(servers: int, hours: float, path: Path | None) -> None:
-    """The store: append, commit, bulk, bytes, queries, late data, visibility."""
+    """Measure the store: append, commit, bulk load, bytes, queries, late data, visibility."""
     from scripts.tools.bench.store_bench import figures
 
     _report(figures(servers, hours), path, {"servers": servers, "hours": hours})
@@ -35,52 +37,29 @@ def store(servers: int, hours: float, path: Path | None) -> None:
 
 @bench.command(epilog="Example: python -m scripts.tools.bench model --servers 10000")
 @click.option("--servers", default=10_000, show_default=True)
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
+@json_option
 def model(servers: int, path: Path | None) -> None:
-    """The model: alone, beside its peers, whole cycles, start, memory; needs the train extra."""
+    """Measure the model alone, beside peers and in whole cycles; needs the train extra."""
     from scripts.tools.bench.model_bench import figures
 
     _report(figures(servers), path, {"servers": servers})
 
 
-def _report(figures: Iterable[Figure], path: Path | None, about: dict[str, object]) -> None:
-    found = []
-    for figure in figures:
-        click.echo(f"{figure.name}: {figure.value:.3g} {figure.unit}")
-        found.append(figure)
-    show(found)
-    if path is not None:
-        versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
-        machine = {"python": platform.python_version(), "cores": os.cpu_count()}
-        at = {"at": datetime.now(UTC).isoformat(), "load": os.getloadavg()}
-        write_json(found, path, about | at | versions | machine)
-
-
 @bench.command(epilog="Example: python -m scripts.tools.bench push --seconds 10 --connections 4")
 @click.option("--seconds", default=10.0, show_default=True, help="How long each load lasts.")
 @click.option("--connections", default=4, show_default=True, help="How many send at a time.")
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
+@json_option
 def push(seconds: float, connections: int, path: Path | None) -> None:
-    """Pushed rows: JSON records and line protocol, to one worker of the site."""
+    """Measure pushed rows: JSON records and line protocol, to one worker of the site."""
     from scripts.tools.bench.push_bench import figures
 
-    found = list(figures(seconds, connections))
-    show(found)
-    if path is not None:
-        write_json(found, path, {"seconds": seconds, "connections": connections,
-                                 "cores": os.cpu_count()})  # fmt: skip
+    _report(figures(seconds, connections), path, {"seconds": seconds, "connections": connections})
 
 
 @bench.command(epilog="Example: python -m scripts.tools.bench sources")
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
+@json_option
 def sources(path: Path | None) -> None:
-    """Sources: documents to segments; a real MongoDB, from its documents to SQL."""
+    """Measure sources: documents to segments; a real MongoDB, from its documents to SQL."""
     from scripts.tools.bench import mongodb_bench
     from scripts.tools.bench.sources_bench import figures
 
@@ -90,18 +69,29 @@ def sources(path: Path | None) -> None:
 @bench.command(epilog="Example: python -m scripts.tools.bench peers --hosts 100 --hours 12")
 @click.option("--hosts", default=100, show_default=True)
 @click.option("--hours", default=12.0, show_default=True)
-@click.option(
-    "--json", "path", type=click.Path(path_type=Path), help="Write the figures there too."
-)
+@json_option
 def peers(hosts: int, hours: float, path: Path | None) -> None:
-    """What a user might pick instead, on a TSBS-style workload."""
+    """Compare with other databases on a TSBS-style workload."""
     from scripts.tools.bench.peers.compare import as_json, compare, show
 
-    results, absent = compare(hosts, hours)
-    show(results, absent)
+    results, missing = compare(hosts, hours)
+    show(results, missing)
     if path is not None:
         about = {"hosts": hosts, "hours": hours, "cores": os.cpu_count()}
-        path.write_text(json.dumps({"about": about} | as_json(results, absent), indent=1) + "\n")
+        path.write_text(json.dumps({"about": about} | as_json(results, missing), indent=1) + "\n")
+
+
+def _report(figures: Iterable[Figure], path: Path | None, about: dict[str, object]) -> None:
+    measured = []
+    for figure in figures:
+        click.echo(f"{figure.name}: {figure.value:.3g} {figure.unit}")
+        measured.append(figure)
+    show(measured)
+    if path is not None:
+        versions = {"duckdb": duckdb.__version__, "pyarrow": pa.__version__}
+        machine = {"python": platform.python_version(), "cores": os.cpu_count()}
+        at = {"at": datetime.now(UTC).isoformat(), "load": os.getloadavg()}
+        write_json(measured, path, about | at | versions | machine)
 
 
 if __name__ == "__main__":

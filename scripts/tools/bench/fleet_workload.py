@@ -1,4 +1,4 @@
-"""A fleet's samples, seeded, in any amount, and the places they are put into."""
+"""Workload of a simulated fleet: samples, roll-ups and forecasts from a seed."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,22 +14,22 @@ from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
 
-__all__ = ["STEP_S", "issue", "native", "rolled_samples", "samples"]
+__all__ = ["STEP_S", "forecasts", "plain_duckdb", "rolled_samples", "samples"]
 
 STEP_S = 5
 SEED = 3
 
 
 def samples(servers: int, start: datetime, steps: int, step_s: int = STEP_S) -> pa.Table:
-    """`steps` samples of each server from `start` on, sorted by time."""
+    """Return `steps` samples of each server from `start` on, sorted by time."""
     first = int(start.timestamp())
-    moments = np.arange(first, first + steps * step_s, step_s, dtype=np.int64)
+    seconds = np.arange(first, first + steps * step_s, step_s, dtype=np.int64)
     fleet = make_fleet(servers, SEED)
-    values = simulate(fleet, moments, [], SEED)  # [servers, moments, metrics]
+    values = simulate(fleet, seconds, [], SEED)  # [servers, steps, metrics]
     flat = values.transpose(2, 1, 0).reshape(len(METRIC_NAMES), -1)
     columns = {
-        "server": np.tile(np.array([s.name for s in fleet], dtype=object), len(moments)),
-        "ts": pa.array(np.repeat(moments, servers) * 1_000_000, pa.timestamp("us", "UTC")),
+        "server": np.tile(np.array([s.name for s in fleet], dtype=object), len(seconds)),
+        "ts": pa.array(np.repeat(seconds, servers) * 1_000_000, pa.timestamp("us", "UTC")),
         **dict(zip(METRIC_NAMES, flat, strict=True)),
         "source": ["bench"] * flat.shape[1],
     }
@@ -37,7 +37,7 @@ def samples(servers: int, start: datetime, steps: int, step_s: int = STEP_S) -> 
 
 
 def rolled_samples(servers: int, start: datetime) -> pa.Table:
-    """A day of roll-ups as if each step had one sample, with a little between mean and max."""
+    """Return a day of roll-ups; the maxima are 10 % above the means."""
     rows = samples(servers, start, 288, step_s=300)
     columns = {"server": rows["server"], "ts": rows["ts"]}
     for name in METRIC_NAMES:
@@ -49,30 +49,30 @@ def rolled_samples(servers: int, start: datetime) -> pa.Table:
     return pa.table(columns, schema=table("metrics_5m").arrow)
 
 
-def issue(servers: int, issued_at: datetime) -> pa.Table:
-    """A forecast of every server and metric: quantiles around its own coming samples."""
+def forecasts(servers: int, issued_at: datetime) -> pa.Table:
+    """Return a forecast of each server and metric: quantiles around its own future samples."""
     rows = samples(servers, issued_at, HORIZON_STEPS, step_s=300)
     spread = np.random.default_rng(SEED).gamma(2.0, 0.05, (servers, HORIZON_STEPS))
     names = rows["server"].to_pylist()[:servers]
     columns: dict[str, list[object]] = {name: [] for name in ("server", "metric")}
     quantiles: dict[str, list[np.ndarray]] = {name: [] for name in QUANTILE_COLUMNS}
     for metric in METRIC_NAMES:
-        held = rows[metric].to_numpy().reshape(HORIZON_STEPS, servers).T  # [servers, steps]
+        future = rows[metric].to_numpy().reshape(HORIZON_STEPS, servers).T  # [servers, steps]
         columns["server"] += names
         columns["metric"] += [metric] * servers
         for name, q in zip(QUANTILE_COLUMNS, QUANTILES, strict=True):
-            quantiles[name] += list((held * (1 + spread * (2 * q - 1))).astype(np.float32))
+            quantiles[name] += list((future * (1 + spread * (2 * q - 1))).astype(np.float32))
     count = servers * len(METRIC_NAMES)
-    told = {
+    provenance = {
         "issued_at": [issued_at] * count, "made_at": [issued_at] * count,
         "model": ["bench"] * count, "state": ["ok"] * count, "why": [None] * count,
         "context_steps": [288] * count,
     }  # fmt: skip
-    return pa.table(columns | told | quantiles, schema=table("forecasts").arrow)
+    return pa.table(columns | provenance | quantiles, schema=table("forecasts").arrow)
 
 
-def native(path: Path, rows: pa.Table, name: str) -> duckdb.DuckDBPyConnection:
-    """The same rows in a plain DuckDB file: what the lake's overhead is held against."""
+def plain_duckdb(path: Path, rows: pa.Table, name: str) -> duckdb.DuckDBPyConnection:
+    """Load rows into a plain DuckDB file, with which the lake is compared."""
     connection = duckdb.connect(str(path))
     connection.execute("SET TimeZone = 'UTC'")
     connection.register("incoming", rows)

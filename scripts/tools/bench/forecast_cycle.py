@@ -2,7 +2,7 @@
 
 `python -m scripts.tools.bench.forecast_cycle DATA NOW`
 
-Prints, as JSON, the seconds of every part and the most memory the process ever held.
+Prints, as JSON, the seconds of every part and the peak memory of the process.
 """
 
 import json
@@ -20,6 +20,7 @@ import psutil
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from scripts.python_process import module_command, module_environment
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.lake.writer import Writer
@@ -36,7 +37,7 @@ _TOGETHER = 12  # steps a segment: an hour
 
 
 def lake_of(data: Path, servers: int, stop: datetime) -> None:
-    """A lake in `data` with a day of roll-ups of every server before `stop`, committed."""
+    """Make a lake in `data` with a day of roll-ups of every server before `stop`."""
     folders = Folders.at(data).create()
     random = np.random.default_rng(0)
     names = np.array([f"host{i:05d}" for i in range(servers)], dtype=object)
@@ -51,22 +52,21 @@ def lake_of(data: Path, servers: int, stop: datetime) -> None:
 
 
 def _put(folders: Folders, name: str, rows: pa.Table, now: datetime) -> None:
-    told = segment.Provenance(table=name, function="bench", created_at=now)
-    segment.write(folders, rows, told)
+    segment.write(folders, rows, segment.Provenance(table=name, function="bench", created_at=now))
 
 
 def _rollups(
     names: NDArray[np.object_], level: Floats, begin: datetime, random: np.random.Generator
 ) -> pa.Table:
-    """An hour of noisy daily waves, [step, server] row by row."""
-    moments = int(begin.timestamp()) + np.arange(_TOGETHER) * int(STEP.total_seconds())
-    day = 2 * np.pi * moments / 86_400
+    """Return an hour of noisy daily waves, one row for each step and server."""
+    seconds = int(begin.timestamp()) + np.arange(_TOGETHER) * int(STEP.total_seconds())
+    day = 2 * np.pi * seconds / 86_400
     wave = 8 * np.sin(day)[:, None, None] + random.normal(0, 2, (_TOGETHER, *level.shape))
     values = np.clip(level + wave, 0, 100).astype(np.float32)  # [steps, servers, 14]
     count = _TOGETHER * len(names)
     columns = {
         "server": np.tile(names, _TOGETHER),
-        "ts": pa.array(np.repeat(moments, len(names)) * 1_000_000, pa.timestamp("us", "UTC")),
+        "ts": pa.array(np.repeat(seconds, len(names)) * 1_000_000, pa.timestamp("us", "UTC")),
     }
     for i, name in enumerate(METRIC_NAMES):
         flat = values[..., i].reshape(-1)
@@ -86,7 +86,7 @@ def main(data: Path, now: datetime) -> dict[str, float]:
 
     runner = Runner(Folders.at(data), read_settings(data))
     with _writer(data) as writer:
-        kept_cpu_s = sum(writer.cpu_times()[:2])
+        writer_cpu_s = sum(writer.cpu_times()[:2])
         began, cpu_began = time.perf_counter(), time.process_time()
         rows, more = 0, True
         while more:
@@ -98,11 +98,11 @@ def main(data: Path, now: datetime) -> dict[str, float]:
         while any(runner.folders.inbox.glob("*.parquet")):
             time.sleep(POLL_S)
         committed = time.perf_counter()
-        kept_cpu_s = sum(writer.cpu_times()[:2]) - kept_cpu_s
+        writer_cpu_s = sum(writer.cpu_times()[:2]) - writer_cpu_s
     return {
         "whole_s": committed - began,
         "function_s": ran - began,
-        "cpu_s": cpu_ran - cpu_began + kept_cpu_s,
+        "cpu_s": cpu_ran - cpu_began + writer_cpu_s,
         "rss_mb": CostMeter().cost().peak_rss_mb,
         "rows": rows,
     }
@@ -110,16 +110,21 @@ def main(data: Path, now: datetime) -> dict[str, float]:
 
 @contextmanager
 def _writer(data: Path) -> Iterator[psutil.Process]:
-    """The writer as it runs in the system, once it keeps the lake."""
-    command = [sys.executable, "-m", "storage", "--data", str(data)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    """Run the writer as a process, once it has opened the lake."""
+    command = module_command("storage", "--data", data, "--log-format", "json")
+    with subprocess.Popen(
+        command, env=module_environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stderr is not None
-        while "keeping" not in (line := process.stderr.readline()):
+        # Its first record says that it has opened the lake.
+        while '"logger":"storage.__main__"' not in (line := process.stderr.readline()):
             if not line:
-                raise RuntimeError("the writer has ended")
+                raise RuntimeError("the writer has ended: run 'python -m storage' to see why")
         threading.Thread(target=process.stderr.read, daemon=True).start()
-        yield psutil.Process(process.pid)
-        process.terminate()
+        try:
+            yield psutil.Process(process.pid)
+        finally:
+            process.terminate()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What the served model is held against: the same task done by pytorch-forecasting and torch.
+"""Peers of the served model: the same forecast by pytorch-forecasting, torch and other exports.
 
-Needs the `train` extra. Weights are untrained where that costs as much time as trained ones.
+Needs the `train` extra. Weights are untrained where that takes the same time as trained ones.
 """
 
 import logging
@@ -24,7 +24,9 @@ from model_export.network import ForecastNetwork
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES
 from storage.model.metrics import METRIC_NAMES
 
-__all__ = ["FiveMinutes", "flops", "matmul_rate", "own_straight", "straight", "torch_forward"]
+__all__ = [
+    "FiveMinuteTft", "direct_export", "flops", "matmul_rate", "onnx_run", "torch_forward",
+]  # fmt: skip
 
 Inputs = dict[str, NDArray[Any]]
 
@@ -34,7 +36,7 @@ _BATCH = 16
 logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
 
-class FiveMinutes:
+class FiveMinuteTft:
     """pytorch-forecasting's transformer at 5-minute steps: 288 → 96, 14 targets, 7 quantiles."""
 
     def __init__(self, context: NDArray[Any]) -> None:
@@ -46,7 +48,7 @@ class FiveMinutes:
         ).eval()  # fmt: skip
 
     def data(self) -> TimeSeriesDataSet:
-        """A data set of one window a server, as its users make it for every forecast."""
+        """Return a dataset of one window a server, as users make it for each forecast."""
         return TimeSeriesDataSet(
             self._frame, time_idx="step", target=list(METRIC_NAMES), group_ids=["server"],
             max_encoder_length=CONTEXT_STEPS, min_encoder_length=CONTEXT_STEPS,
@@ -57,7 +59,7 @@ class FiveMinutes:
         )  # fmt: skip
 
     def predict(self) -> None:
-        """`model.predict` of quantiles, data set included."""
+        """Run `model.predict` for quantiles, with making the dataset."""
         trainer = {"accelerator": "cpu", "logger": False, "enable_progress_bar": False}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Lightning's own calls into torch
@@ -66,32 +68,33 @@ class FiveMinutes:
             )
 
     def export(self, path: Path) -> Inputs:
-        """Straight to ONNX; returns inputs for one batch."""
+        """Export directly to ONNX; return the inputs of one batch."""
         batch, _ = next(iter(self.data().to_dataloader(train=False, batch_size=_BATCH)))
         names = ("encoder_cont", "decoder_cont", "encoder_cat", "decoder_cat")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of the tracer; only the time counts here
             torch.onnx.export(
-                _Straight(self._network, batch), tuple(batch[n] for n in names), str(path),
-                input_names=list(names), opset_version=17,
-                dynamo=False,
+                _WithFixedInputs(self._network, batch), tuple(batch[n] for n in names), str(path),
+                input_names=list(names), opset_version=17, dynamo=False,
             )  # fmt: skip
         return {name: batch[name].numpy() for name in names}
 
 
-class _Straight(nn.Module):
+class _WithFixedInputs(nn.Module):
+    """A network whose dictionary of inputs is fixed except for four tensors."""
+
     def __init__(self, network: nn.Module, batch: dict[str, Any]) -> None:
         super().__init__()
         self.network, self.rest = network, batch
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         names = ("encoder_cont", "decoder_cont", "encoder_cat", "decoder_cat")
-        found = self.network({**self.rest, **dict(zip(names, inputs, strict=True))})
-        return tuple(found.prediction)
+        output = self.network({**self.rest, **dict(zip(names, inputs, strict=True))})
+        return tuple(output.prediction)
 
 
 def _frame(context: NDArray[Any]) -> pd.DataFrame:
-    """Long rows of context and, for the horizon's known inputs, of placeholders behind it."""
+    """Return the context in long form, followed by placeholders for the horizon."""
     servers, steps = len(context), CONTEXT_STEPS + HORIZON_STEPS
     ahead = np.repeat(context[:, -1:], HORIZON_STEPS, axis=1)
     values = np.concatenate([context, ahead], 1).reshape(servers * steps, -1)
@@ -104,19 +107,18 @@ def _frame(context: NDArray[Any]) -> pd.DataFrame:
     return frame.assign(step=step, server=np.repeat(names, steps), profile="generic")
 
 
-def own_straight(network: ForecastNetwork, path: Path, inputs: Inputs) -> None:
-    """Our own network straight to ONNX, as it was served before."""
+def direct_export(network: ForecastNetwork, path: Path, inputs: Inputs) -> None:
+    """Export our own network directly to ONNX, without the optimised inference network."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network.eval(), tuple(torch.from_numpy(v) for v in inputs.values()), str(path),
-            input_names=list(inputs), opset_version=17,
-                dynamo=False,
+            input_names=list(inputs), opset_version=17, dynamo=False,
         )  # fmt: skip
 
 
-def straight(path: Path, inputs: Inputs, batches: int) -> Callable[[], None]:
-    """Run a graph `batches` times in its best setting: two threads with one session."""
+def onnx_run(path: Path, inputs: Inputs, batches: int) -> Callable[[], None]:
+    """Return a function that runs a graph `batches` times, in two threads with one session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -131,7 +133,7 @@ def straight(path: Path, inputs: Inputs, batches: int) -> Callable[[], None]:
 
 
 def torch_forward(network: ForecastNetwork, inputs: Inputs) -> Callable[[], None]:
-    """The forward pass in torch."""
+    """Return a function that runs the forward pass in torch."""
     tensors = [torch.from_numpy(values) for values in inputs.values()]
 
     def run() -> None:
@@ -142,7 +144,7 @@ def torch_forward(network: ForecastNetwork, inputs: Inputs) -> Callable[[], None
 
 
 def matmul_rate() -> Callable[[], float]:
-    """FLOPs of one batched product of the fusion's shape; run and timed on one core."""
+    """Return a function that runs matrix products of the fusion's shape and returns their FLOPs."""
     left, right = torch.randn(_BATCH, 64, 64), torch.randn(_BATCH, 64, 448)
     torch.set_num_threads(1)
 
@@ -155,21 +157,24 @@ def matmul_rate() -> Callable[[], float]:
 
 
 def flops(events: list[dict[str, Any]]) -> float:
-    """Of all matrix products in the profile of one run, by the shapes that it tells."""
+    """Return the FLOPs of all matrix products in an ONNX profile, from the shapes it contains."""
     total = 0.0
     for event in events:
-        told = event.get("args", {})
-        if event.get("cat") != "Node" or "output_type_shape" not in told:
+        arguments = event.get("args", {})
+        if event.get("cat") != "Node" or "output_type_shape" not in arguments:
             continue
-        first = _shape(told["input_type_shape"][0]) if told["input_type_shape"] else []
-        out = _shape(told["output_type_shape"][0]) if told["output_type_shape"] else []
-        if told["op_name"] in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm") and len(first) > 1:
+        first = _shape(arguments["input_type_shape"][0]) if arguments["input_type_shape"] else []
+        out = _shape(arguments["output_type_shape"][0]) if arguments["output_type_shape"] else []
+        if (
+            arguments["op_name"] in ("MatMul", "FusedMatMul", "Gemm", "FusedGemm")
+            and len(first) > 1
+        ):
             total += 2.0 * np.prod(out) * first[-1] * first[-2] / out[-2]
-        elif told["op_name"] == "LSTM":
+        elif arguments["op_name"] == "LSTM":
             steps, batch, size = first
             total += 2.0 * steps * batch * 4 * out[-1] * (size + out[-1])
     return float(total)
 
 
-def _shape(told: dict[str, list[int]]) -> list[int]:
-    return next(iter(told.values()))
+def _shape(by_type: dict[str, list[int]]) -> list[int]:
+    return next(iter(by_type.values()))

@@ -1,4 +1,4 @@
-"""One figure and what it is held against."""
+"""Figures of a benchmark: a measured value, its peer and its goal; timing; output."""
 
 import json
 import statistics
@@ -17,10 +17,10 @@ __all__ = ["Figure", "interleaved", "quantile", "show", "stopwatch", "write_json
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What was measured, against which peer, and what it has to reach.
+    """A measured value beside that of a peer, and its goal.
 
-    `ratio` is ours ÷ the peer's; `goal` bounds `held` ("ratio" or "value") from above, or from
-    below when `at_least`.
+    `ratio` is ours ÷ the peer's; `goal` is the upper bound of `bounded` ("ratio" or "value"), or
+    its lower bound when `at_least`.
     """
 
     name: str
@@ -29,32 +29,32 @@ class Figure:
     goal: float
     peer: str = ""
     peer_value: float | None = None
-    held: str = "value"
+    bounded: str = "value"
     at_least: bool = False
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the peer's."""
+        """Our value divided by the peer's; None without a peer."""
         return self.value / self.peer_value if self.peer_value else None
 
     @property
     def met(self) -> bool:
-        """Whether the goal is reached."""
-        held = self.ratio if self.held == "ratio" else self.value
-        if held is None:
+        """True if the goal is reached."""
+        value = self.ratio if self.bounded == "ratio" else self.value
+        if value is None:
             return False
-        return held >= self.goal if self.at_least else held <= self.goal
+        return value >= self.goal if self.at_least else value <= self.goal
 
     @property
     def goal_text(self) -> str:
-        """The goal as people write it: `≤ 1.2 ×`."""
-        unit = "×" if self.held == "ratio" else self.unit
+        """The goal as text, such as `≤ 1.2 ×`."""
+        unit = "×" if self.bounded == "ratio" else self.unit
         return f"{'≥' if self.at_least else '≤'} {self.goal:g} {unit}"
 
 
 @contextmanager
 def stopwatch() -> Iterator[Callable[[], float]]:
-    """Milliseconds since it was started."""
+    """Give a function that returns the milliseconds since the start."""
     began = time.perf_counter()
     yield lambda: 1000 * (time.perf_counter() - began)
 
@@ -62,7 +62,7 @@ def stopwatch() -> Iterator[Callable[[], float]]:
 def interleaved(
     ours: Callable[[], object], peers: Callable[[], object], rounds: int
 ) -> tuple[list[float], list[float]]:
-    """Time two things in turn, so that a noisy machine is noisy for both [ms]."""
+    """Return the times [ms] of two functions called in turn: noise of the machine hits both."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for work, into in zip((ours, peers), times, strict=True):
@@ -73,18 +73,18 @@ def interleaved(
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """The q-quantile of a sample."""
+    """Return the q-quantile of a sample."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def median(values: Sequence[float]) -> float:
-    """The median of a sample."""
+    """Return the median of a sample."""
     return statistics.median(values)
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """The table at the end of a run."""
+    """Print the table at the end of a run."""
     grid = Table("what", "measured", "peer", "ratio", "goal", "", box=None, header_style="bold")
     for each in figures:
         peer = f"{each.peer} {each.peer_value:.3g}" if each.peer_value is not None else ""
@@ -98,7 +98,7 @@ def show(figures: Sequence[Figure]) -> None:
 
 
 def write_json(figures: Sequence[Figure], path: Path, about: dict[str, object]) -> None:
-    """All figures and the circumstances, for machines."""
+    """Write all figures, with `about` the circumstances, as JSON."""
     rows = [asdict(each) | {"ratio": each.ratio, "met": each.met} for each in figures]
     path.write_text(json.dumps({"about": about, "figures": rows}, indent=1) + "\n")
     click.echo(f"written to {path}")

@@ -1,4 +1,4 @@
-"""The model's figures: `python -m scripts.tools.bench model`."""
+"""Benchmark of the model: `python -m scripts.tools.bench model`."""
 
 import json
 import shutil
@@ -20,23 +20,24 @@ from numpy.typing import NDArray
 from functions.engine.forecaster import SHIPPED, Forecaster
 from model_export.parity_check import awkward_windows
 from model_export.train import load_checkpoint
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench import forecasters as peers
 from scripts.tools.bench.forecast_cycle import lake_of
 from scripts.tools.bench.measure import Figure, stopwatch
 
-__all__ = ["SOME", "against", "figures"]
+__all__ = ["PEER_SERVERS", "compared", "figures"]
 
 
 class Spent(NamedTuple):
-    """The least that rounds of something took, of either."""
+    """Wall and CPU time, each the least of several rounds."""
 
     wall_s: float
     cpu_s: float
 
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-SOME = 256  # servers that a slow peer forecasts; its time is scaled up
-ROUNDS = 3  # the best of which counts: other work on the machine only ever adds
+PEER_SERVERS = 256  # forecast by a slow peer, whose time is scaled up
+ROUNDS = 3  # the best one counts: other work on the machine only adds time
 _START = """
 import time; began = time.perf_counter()
 from functions.engine.forecaster import SHIPPED, Forecaster
@@ -46,7 +47,7 @@ print(time.perf_counter() - began)
 
 
 def figures(servers: int) -> Iterator[Figure]:
-    """All of them: the model alone beside its peers, then whole cycles."""
+    """Measure the model alone beside its peers, then whole cycles."""
     folder = Path(tempfile.mkdtemp(prefix="hoursight-bench-"))
     try:
         yield from alone(folder, servers)
@@ -59,9 +60,9 @@ def figures(servers: int) -> Iterator[Figure]:
 
 
 def alone(folder: Path, servers: int) -> Iterator[Figure]:
-    """Windows in memory to quantiles in memory, and the same by others."""
+    """Measure from windows in memory to quantiles in memory, and the same of the peers."""
     model = Forecaster.open(SHIPPED)
-    windows = awkward_windows(SOME, 1)
+    windows = awkward_windows(PEER_SERVERS, 1)
     context = np.resize(windows.context, (servers, *windows.context.shape[1:]))
     places = np.resize(windows.profile, servers)
     ours = _best(lambda: model.predict(context, NOON, places), 2)
@@ -74,44 +75,44 @@ def alone(folder: Path, servers: int) -> Iterator[Figure]:
         "CPU, of the matmul limit", ours.cpu_s, "s", 5, "its products alone", limit_s, "ratio"
     )
     for name, goal, peer in _peers(folder):
-        yield against(name, goal, servers, ours.cpu_s, peer.cpu_s)
+        yield compared(name, goal, servers, ours.cpu_s, peer.cpu_s)
 
 
-def against(name: str, goal: float, servers: int, ours_s: float, peer_s: float) -> Figure:
-    """Servers a CPU second, ours of all of them beside a peer's of `SOME`."""
+def compared(name: str, goal: float, servers: int, ours_s: float, peer_s: float) -> Figure:
+    """Return the figure of servers a CPU second, beside a peer that forecast PEER_SERVERS."""
     return Figure(
         f"a CPU second, against {name}", servers / ours_s, "servers", goal,
-        f"{SOME} servers", SOME / peer_s, "ratio", at_least=True,
+        f"{PEER_SERVERS} servers", PEER_SERVERS / peer_s, "ratio", at_least=True,
     )  # fmt: skip
 
 
 def _peers(folder: Path) -> Iterator[tuple[str, float, Spent]]:
-    """Name, goal and what each peer spent on `SOME` servers.
+    """Yield name, goal and time of each peer for PEER_SERVERS servers.
 
-    CPU is compared: other work on the machine stretches the clock of whoever runs just then.
+    CPU time is compared, because other work on the machine stretches the wall time.
     """
-    windows = awkward_windows(SOME, 1)
+    windows = awkward_windows(PEER_SERVERS, 1)
     batch: peers.Inputs = {
         "context": windows.context[:16],
         "week_minute": np.full(1, 720, np.float32),
         "profile": windows.profile[:16],
     }
     network = load_checkpoint(SHIPPED.with_suffix(".pt")).network.eval()
-    peers.own_straight(network, folder / "own.onnx", batch)
-    run = peers.straight(folder / "own.onnx", batch, SOME // 16)
-    yield "the straight export of our network", 5, _best(run)
-    torch.set_num_threads(1)  # idle threads of torch spin, which would count as work
+    peers.direct_export(network, folder / "own.onnx", batch)
+    run = peers.onnx_run(folder / "own.onnx", batch, PEER_SERVERS // 16)
+    yield "the direct export of our network", 5, _best(run)
+    torch.set_num_threads(1)  # idle threads of torch spin, and would be counted
     whole = batch | {"context": windows.context, "profile": windows.profile}
     yield "our network's forward in torch", 5, _best(peers.torch_forward(network, whole))
-    five = peers.FiveMinutes(np.nan_to_num(windows.context, nan=1.0))
+    five = peers.FiveMinuteTft(np.nan_to_num(windows.context, nan=1.0))
     inputs = five.export(folder / "five.onnx")
-    run = peers.straight(folder / "five.onnx", inputs, SOME // 16)
-    yield "the straight export of a 5-minute TFT", 5, _best(run)
+    run = peers.onnx_run(folder / "five.onnx", inputs, PEER_SERVERS // 16)
+    yield "the direct export of a 5-minute TFT", 5, _best(run)
     yield "pytorch-forecasting's predict, 5 minutes", 12, _best(five.predict, 2)
 
 
 def _limit_s(folder: Path, context: NDArray[Any], places: NDArray[Any]) -> float:
-    """CPU seconds a server if it did nothing but its matrix products, at the speed of one."""
+    """Return the CPU seconds a server of the matrix products alone, at the speed of one product."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.enable_profiling = 1, True
     options.profile_file_prefix = str(folder / "profile")
@@ -129,26 +130,27 @@ def _limit_s(folder: Path, context: NDArray[Any], places: NDArray[Any]) -> float
 
 
 def cycle(data: Path, servers: int, goal_s: float) -> Iterator[Figure]:
-    """SQL window to committed forecast, in a process of its own."""
+    """Measure from the SQL window to the committed forecast, in a process of its own."""
     click.echo(f"a lake of {servers} servers …")
     lake_of(data, servers, NOON)
     now = (NOON + timedelta(seconds=40)).isoformat()
-    command = [sys.executable, "-m", "scripts.tools.bench.forecast_cycle", str(data), now]
-    told = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    command = module_command("scripts.tools.bench.forecast_cycle", data, now)
+    done = subprocess.run(command, env=module_environment(), check=True, capture_output=True)
+    measured = json.loads(done.stdout)
     shutil.rmtree(data)
-    yield Figure(f"cycle of {servers} servers, window to commit", told["whole_s"], "s", goal_s)
-    yield Figure("… of it the function", told["function_s"], "s", goal_s)
+    yield Figure(f"cycle of {servers} servers, window to commit", measured["whole_s"], "s", goal_s)
+    yield Figure("… of it the function", measured["function_s"], "s", goal_s)
     yield Figure(
-        "… CPU of function and writer, which other work stretches less",
-        told["cpu_s"], "s", 2 * goal_s,
+        "… CPU of function and writer",
+        measured["cpu_s"], "s", 2 * goal_s,
     )  # fmt: skip
-    yield Figure("… memory of the forecasting process", told["rss_mb"], "MiB", 600)
+    yield Figure("… memory of the forecasting process", measured["rss_mb"], "MiB", 600)
 
 
 def _start_s() -> float:
     command = [sys.executable, "-c", _START]
     runs = [subprocess.run(command, check=True, capture_output=True).stdout for _ in range(ROUNDS)]
-    return min(float(told) for told in runs)
+    return min(float(seconds) for seconds in runs)
 
 
 def _best(work: Callable[[], object], rounds: int = ROUNDS) -> Spent:

@@ -1,10 +1,9 @@
-"""How fast a real mongod is read: beside the driver alone, through the whole chain, and how soon.
+"""Benchmark of the MongoDB connector on a real mongod: throughput, back-fill, freshness.
 
-CPU is counted, too: unlike the time it takes, other work on the machine hardly stretches it.
+CPU time is measured too, because other work on the machine hardly changes it.
 """
 
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -24,6 +23,7 @@ from functions.connectors.source_file import read_source
 from functions.engine.runner import Runner
 from functions.normalize.columns import projection
 from scripts.mongod import DATABASE, Mongod, running
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench.measure import Figure, quantile
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -41,20 +41,20 @@ __all__ = ["figures"]
 
 SERVERS = 100
 WEEK = timedelta(days=7)
-MOST_OF_A_WEEK = 7  # a seventh of the week at 5 s is played, and multiplied
+WEEK_FRACTION = 7  # a seventh of the week at 5 s is measured, and multiplied
 GIVE_UP_S = 600.0
 NEW_DOCUMENTS = 60
 PASSWORD = "of a benchmark"  # noqa: S105
 
 
 def figures() -> Iterator[Figure]:
-    """Read alone and end to end; back-fills; how soon a new document is visible."""
+    """Measure reading alone and end to end, back-fills, and the delay of new documents."""
     with TemporaryDirectory() as folder, running(Path(folder) / "mongod", PASSWORD) as mongod:
         now = datetime.now(UTC).replace(microsecond=0)
-        write(mongod, "day", now, WEEK / MOST_OF_A_WEEK, timedelta(seconds=5))
+        write(mongod, "day", now, WEEK / WEEK_FRACTION, timedelta(seconds=5))
         yield from reading(mongod, Path(folder))
-        days = f"1 of 7 days played, × {MOST_OF_A_WEEK}"
-        yield from back_fill(mongod, "day", f"at 5 s ({days})", MOST_OF_A_WEEK)
+        days = f"1 of 7 days measured, × {WEEK_FRACTION}"
+        yield from back_fill(mongod, "day", f"at 5 s ({days})", WEEK_FRACTION)
         write(mongod, "week", now, WEEK, timedelta(minutes=1))
         yield from back_fill(mongod, "week", "at 1 min", 1)
         yield from freshness(mongod)
@@ -63,24 +63,24 @@ def figures() -> Iterator[Figure]:
 def write(
     mongod: Mongod, name: str, until: datetime, span: timedelta, step: timedelta
 ) -> None:  # fmt: skip
-    """A fleet's flat documents, as an agent writes them."""
+    """Write the flat documents of a fleet, as an agent does."""
     values = np.random.default_rng(1).uniform(0, 50, (997, len(METRIC_NAMES))).round(2).tolist()
     with mongod.admin() as client:
         collection = client[DATABASE][name]
         collection.create_index("timestamp")
-        for first in range(0, moments := span // step, 100):
+        for first in range(0, steps := span // step, 100):
             collection.insert_many(
                 [
                     {"timestamp": until - span + i * step, "server_name": f"server{s:03}"}
                     | dict(zip(METRIC_NAMES, values[(i * 31 + s) % 997], strict=True))
-                    for i in range(first, min(first + 100, moments)) for s in range(SERVERS)
+                    for i in range(first, min(first + 100, steps)) for s in range(SERVERS)
                 ],
                 ordered=False,
             )  # fmt: skip
 
 
 def source_text(mongod: Mongod, name: str, more: str = "", rest: str = "") -> bytes:
-    """The file of a source that reads as a user who may only read."""
+    """Return the source file of a read-only user."""
     return (
         f'kind = "mongodb"\nhistory = "8d"\n{rest}\n[connection]\ndatabase = "{DATABASE}"\n'
         f'collection = "{name}"\nport = {mongod.port}\nuser = "reader"\n'
@@ -89,7 +89,7 @@ def source_text(mongod: Mongod, name: str, more: str = "", rest: str = "") -> by
 
 
 def reading(mongod: Mongod, folder: Path) -> Iterator[Figure]:
-    """The driver alone, and the adapter with all that follows, in turn."""
+    """Measure the driver alone and the connector end to end, in turn."""
     (mongod.folder / "password").write_text(PASSWORD)
     folders = Folders.at(folder / "source").create()
     text = source_text(mongod, "day")
@@ -120,11 +120,11 @@ def _driver_alone(mongod: Mongod, fields: tuple[str, ...]) -> tuple[float, float
     with mongod.admin() as client:
         collection = client[DATABASE].get_collection("day", codec_options=CODEC)
         began, cpu_began, count = time.perf_counter(), time.process_time(), 0
-        found = collection.find(
+        cursor = collection.find(
             {"timestamp": {"$type": "date"}}, dict.fromkeys(projection(fields), 1),
             sort=[("timestamp", 1)], batch_size=5000,
         )  # fmt: skip
-        for _ in found:
+        for _ in cursor:
             count += 1
         return _rates(count, began, cpu_began)
 
@@ -147,43 +147,42 @@ def _end_to_end(text: bytes, data: Path) -> tuple[float, float]:
 
 
 class ProcessChain:
-    """A data folder with collect and the writer, as `hoursight up` runs them."""
+    """The collector and the writer on a data folder, as `hoursight up` runs them."""
 
     def __init__(self, data: Path) -> None:
         self.data = data
-        command = [sys.executable, "-m"]
         self._processes = [
             subprocess.Popen(
-                [*command, *module, "--data", str(data)],
+                module_command(*module, "--data", data), env=module_environment(),
                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )
             for module in (["storage"], ["functions", "collector"])
         ]  # fmt: skip
 
     def cpu_s(self) -> float:
-        """CPU that its processes and their children have used."""
-        all_of_them = [psutil.Process(each.pid) for each in self._processes]
-        all_of_them += [child for each in all_of_them for child in each.children()]
-        return sum(sum(each.cpu_times()[:2]) for each in all_of_them)
+        """Return the CPU seconds of both processes and their children."""
+        processes = [psutil.Process(each.pid) for each in self._processes]
+        processes += [child for each in processes for child in each.children()]
+        return sum(sum(each.cpu_times()[:2]) for each in processes)
 
     def end(self) -> None:
-        """Stop it."""
+        """Stop both processes."""
         for each in self._processes:
             each.terminate()
         for each in self._processes:
             each.wait()
 
     def wait_for_rows(self, count: int) -> None:
-        """Return when so many samples can be queried; tells meanwhile what an operator sees."""
-        give_up, told_at = time.monotonic() + GIVE_UP_S, time.monotonic()
+        """Return when `count` samples can be queried; print the status of sources meanwhile."""
+        give_up, printed_at = time.monotonic() + GIVE_UP_S, time.monotonic()
         while time.monotonic() < give_up:
             with _reader(self.data) as reader:
                 if reader is not None:
                     rows = reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()
                     if rows >= count:
                         return
-                    if time.monotonic() > told_at + 5:
-                        told_at = time.monotonic()
+                    if time.monotonic() > printed_at + 5:
+                        printed_at = time.monotonic()
                         for each in read_sources(reader, datetime.now(UTC)):
                             click.echo(f"{each.source}: {each.words}")
             time.sleep(0.1)
@@ -192,7 +191,7 @@ class ProcessChain:
 
 @contextmanager
 def chain(text: bytes) -> Iterator[ProcessChain]:
-    """The chain with one source, for as long as it is needed."""
+    """Run the processes with one source while the context lasts."""
     with TemporaryDirectory() as folder:
         data = Path(folder)
         none = SourceSettings(HostSettings(False), SimulatorSettings(False))
@@ -218,7 +217,7 @@ def _reader(data: Path) -> Iterator[Reader | None]:
 
 
 def back_fill(mongod: Mongod, name: str, what: str, times: int) -> Iterator[Figure]:
-    """From the start of the processes until the last sample can be queried."""
+    """Measure from the start of the processes until the last sample can be queried."""
     with mongod.admin() as client:
         count = client[DATABASE][name].estimated_document_count()
     began = time.monotonic()
@@ -231,11 +230,11 @@ def back_fill(mongod: Mongod, name: str, what: str, times: int) -> Iterator[Figu
     cpu_s += (times - 1) * (cpu_s - start_cpu_s)
     title = f"back-fill of 7 days, {SERVERS} servers {what}"
     yield Figure(title, took_s, "s", 300)
-    yield Figure(f"… CPU of collect, its child and the writer, {what}", cpu_s, "s", 600)
+    yield Figure(f"… CPU of the collector, its child and the writer, {what}", cpu_s, "s", 600)
 
 
 def freshness(mongod: Mongod) -> Iterator[Figure]:
-    """From the insert of a document to its row in SQL, at instants that know of no period."""
+    """Measure from the insert of a document to its row in SQL, at random times."""
     for title, more, pause_s, goal in (
         ("polled every 5 s", "", 0.7, 6.0),
         ("with a change stream", "change_stream = true", 0.25, 1.0),
@@ -250,7 +249,7 @@ def freshness(mongod: Mongod) -> Iterator[Figure]:
 
 
 def _delays(mongod: Mongod, name: str, data: Path, pause_s: float) -> Iterator[float]:
-    dice, due = Random(1), time.monotonic()  # noqa: S311
+    rng, due = Random(1), time.monotonic()  # noqa: S311
     inserted: dict[str, float] = {}
     seen: set[str] = set()
     with mongod.admin() as client, closing(Reader.open(data)) as reader:
@@ -260,10 +259,10 @@ def _delays(mongod: Mongod, name: str, data: Path, pause_s: float) -> Iterator[f
                 document: dict[str, Any] = {"server_name": server, "load1": 1.0}
                 client[DATABASE][name].insert_one(document | {"timestamp": datetime.now(UTC)})
                 inserted[server] = time.monotonic()
-                due = time.monotonic() + pause_s * dice.uniform(0.5, 1.5)
+                due = time.monotonic() + pause_s * rng.uniform(0.5, 1.5)
             rows = reader.query("SELECT server FROM metrics WHERE starts_with(server, 'new')")
-            at = time.monotonic()
+            now = time.monotonic()
             for server in set(rows["server"].to_pylist()) - seen:
                 seen.add(server)
-                yield at - inserted[server]
+                yield now - inserted[server]
             time.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Pushed rows: records and line protocol over HTTP to the running processes, and parsing alone."""
+"""Benchmark of pushed rows: JSON records and line protocol over HTTP, and parsing alone."""
 
 import contextlib
 import http.client
@@ -7,7 +7,6 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -19,6 +18,8 @@ import numpy as np
 
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader
+from scripts.ports import free_port
+from scripts.python_process import module_command, module_environment
 from scripts.tools.bench.measure import Figure, median, quantile, stopwatch
 from storage.model.metrics import METRIC_NAMES
 
@@ -27,7 +28,7 @@ __all__ = ["figures"]
 SEED = 3
 RECORDS = 1000
 LINES, FIELDS = 5000, 10
-BODIES = 64  # each of moments of its own, as senders send them
+BODIES = 64  # each with times of its own, as senders send them
 PEER = "victoria-metrics"
 SETTINGS = "[sources.host]\nenabled = false\n"
 
@@ -35,7 +36,7 @@ Send = Callable[[http.client.HTTPConnection, int], float]
 
 
 def figures(seconds: float, connections: int) -> Iterator[Figure]:
-    """Each figure as it is measured; `seconds` is how long requests are sent for each of them."""
+    """Measure parsing, records and lines; requests are sent for `seconds` for each figure."""
     yield from _parsing()
     with tempfile.TemporaryDirectory() as folder, _running(Path(folder)) as port:
         yield from _records(port, seconds, connections)
@@ -43,7 +44,7 @@ def figures(seconds: float, connections: int) -> Iterator[Figure]:
 
 
 def _parsing() -> Iterator[Figure]:
-    """Line protocol to rows, in this process: no HTTP, no disk, and CPU time alone."""
+    """Measure the CPU time from line protocol to rows: no HTTP, no disk."""
     body, reader = _body(0).decode(), TelegrafReader(METRIC_NAMES)
     times = []
     for _ in range(15):
@@ -78,8 +79,8 @@ def _lines(port: int, folder: Path, seconds: float, connections: int) -> Iterato
     with peer as peer_port:
         rates: dict[int, list[float]] = {port: [], **({peer_port: []} if peer_port else {})}
         for _ in range(3):  # in turn, so that a noisy machine is noisy for both
-            for each, found in rates.items():
-                found.append(_load(each, send, seconds / 3, connections)[1] * LINES * FIELDS)
+            for each, measured in rates.items():
+                measured.append(_load(each, send, seconds / 3, connections)[1] * LINES * FIELDS)
     theirs = median(rates[peer_port]) if peer_port else None
     yield Figure(
         f"POST /write, {LINES} lines of {FIELDS} values, {connections} connections",
@@ -89,7 +90,7 @@ def _lines(port: int, folder: Path, seconds: float, connections: int) -> Iterato
 
 
 def _load(port: int, send: Send, seconds: float, connections: int) -> tuple[list[float], float]:
-    """Send over some connections at a time; how long each took [ms], and how many a second."""
+    """Send over several connections; return the times [ms], and how many requests a second."""
     took_ms: list[float] = []
     end = time.perf_counter() + seconds
 
@@ -116,18 +117,18 @@ def _post(
         while True:
             connection.request("POST", path, body, head)
             reply = connection.getresponse()
-            said = reply.read()
+            answer = reply.read()
             if reply.status == ok:
                 return elapsed()
             if reply.status not in (429, 503):
-                raise RuntimeError(f"{path} answered {reply.status}: {said.decode()}")
+                raise RuntimeError(f"{path} answered {reply.status}: {answer.decode()}")
             time.sleep(float(reply.headers.get("Retry-After", 1)))  # it counts as waiting
 
 
 def _some_records() -> list[dict[str, object]]:
-    dice = np.random.default_rng(SEED)
+    rng = np.random.default_rng(SEED)
     now = datetime.now(UTC).isoformat()
-    values = dice.uniform(0, 100, (RECORDS, len(METRIC_NAMES))).round(2)
+    values = rng.uniform(0, 100, (RECORDS, len(METRIC_NAMES))).round(2)
     return [
         {"server": f"host{n:04}", "ts": now, **dict(zip(METRIC_NAMES, row.tolist(), strict=True))}
         for n, row in enumerate(values)
@@ -135,29 +136,31 @@ def _some_records() -> list[dict[str, object]]:
 
 
 def _body(number: int) -> bytes:
-    """Lines of 10 of our metrics, of 1,000 servers, at moments of its own."""
-    dice = np.random.default_rng(SEED + number)
+    """Return lines with 10 metrics of 1,000 servers, at times that no other body has."""
+    rng = np.random.default_rng(SEED + number)
     start = time.time_ns() // 10**9 - 7200 + number * LINES // 1000 * 10
-    values = dice.uniform(0, 100, (LINES, FIELDS)).round(3).tolist()
+    values = rng.uniform(0, 100, (LINES, FIELDS)).round(3).tolist()
     lines = []
     for n, row in enumerate(values):
         fields = ",".join(f"{m}={v}" for m, v in zip(METRIC_NAMES, row, strict=False))
-        moment = start + n // 1000 * 10
-        lines.append(f"bench,host=host{n % 1000:04},region=eu,os=debian {fields} {moment}000000000")
+        ts = start + n // 1000 * 10
+        lines.append(f"bench,host=host{n % 1000:04},region=eu,os=debian {fields} {ts}000000000")
     return "\n".join(lines).encode()
 
 
 @contextlib.contextmanager
 def _running(folder: Path) -> Iterator[int]:
-    """The writer, the intake and one worker of the site; the port of the last."""
-    data, port = folder / "var", _free_port()
+    """Run writer, collector and one worker of the site; give the port of the site."""
+    data, port = folder / "var", free_port()
     data.mkdir()
     (data / "hoursight.toml").write_text(SETTINGS)
-    about = {**os.environ, "HOURSIGHT_DATA": str(data), "HOURSIGHT_PORT": str(port)}
+    environment = module_environment() | {
+        "HOURSIGHT_DATA": str(data), "HOURSIGHT_PORT": str(port),
+    }  # fmt: skip
     commands = (["storage"], ["functions", "collector"], ["web"])
     with contextlib.ExitStack() as stack:
         for command in commands:
-            stack.enter_context(_process([sys.executable, "-m", *command], about))
+            stack.enter_context(_process(module_command(*command), environment))
         _wait_for(lambda: (data / "feed.sock").exists() and _listens(port))
         yield port
 
@@ -169,7 +172,7 @@ def _peer(folder: Path) -> Iterator[int | None]:
         print(f"no {PEER} to compare with: apt-get install {PEER}")
         yield None
         return
-    port = _free_port()
+    port = free_port()
     flags = [f"-storageDataPath={folder / 'peer'}", f"-httpListenAddr=127.0.0.1:{port}"]
     with _process([path, *flags], dict(os.environ)):
         _wait_for(lambda: _listens(port))
@@ -177,10 +180,10 @@ def _peer(folder: Path) -> Iterator[int | None]:
 
 
 def _version() -> str:
-    told = subprocess.run(
+    package = subprocess.run(
         ["dpkg-query", "-W", "-f", "${Version}", PEER], capture_output=True, text=True, check=False
     )
-    return f"{PEER} {told.stdout.partition('+')[0]}".strip()
+    return f"{PEER} {package.stdout.partition('+')[0]}".strip()
 
 
 @contextlib.contextmanager
@@ -206,9 +209,3 @@ def _wait_for(ready: Callable[[], bool], seconds: float = 60) -> None:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

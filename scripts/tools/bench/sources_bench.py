@@ -1,6 +1,6 @@
-"""How fast documents become segments: the mapping and all that follows, without any server.
+"""Benchmark from documents to segments, without a server: mapping, checks, segment.
 
-A limit is measured beside it: the same values written as a segment from ready columns.
+The limit beside it: the same number of rows written as a segment from ready columns.
 """
 
 import time
@@ -28,40 +28,40 @@ from storage.model.metrics import METRIC_NAMES
 __all__ = ["figures"]
 
 SERVERS = 1000
-MOMENTS = 100
+STEPS = 100
 START = datetime(2026, 5, 6, tzinfo=UTC)
 
 
-class Ready:
-    """Documents that are there already."""
+class DocumentsInMemory:
+    """A connector of documents that are in memory."""
 
     def __init__(self, documents: list[dict[str, Any]]) -> None:
         self._documents = documents
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
-        """Pages of 10,000."""
+        """Yield pages of 10,000 documents."""
         for start in range(position or 0, len(self._documents), 10_000):
             end = start + 10_000
             yield Page(self._documents[start:end], end)
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Nothing to close."""
 
 
 def flat() -> list[dict[str, Any]]:
-    """Documents with all metrics by their flat names."""
-    values = np.random.default_rng(1).uniform(0, 50, (MOMENTS, SERVERS, len(METRIC_NAMES))).round(2)
+    """Return documents with all metrics by their flat names."""
+    values = np.random.default_rng(1).uniform(0, 50, (STEPS, SERVERS, len(METRIC_NAMES))).round(2)
     return [
         {"timestamp": START + timedelta(seconds=5 * t), "server_name": f"server{s:04}"}
         | dict(zip(METRIC_NAMES, values[t, s].tolist(), strict=True))
-        for t in range(MOMENTS) for s in range(SERVERS)
+        for t in range(STEPS) for s in range(SERVERS)
     ]  # fmt: skip
 
 
 def nested() -> list[dict[str, Any]]:
-    """Documents as Metricbeat sends them: five of one server make a row, two have counters."""
+    """Return documents as Metricbeat sends them: five make a row of a server."""
     docs = []
-    for t in range(MOMENTS // 5):
+    for t in range(STEPS // 5):
         at = (START + timedelta(seconds=10 * t)).isoformat()
         for s in range(SERVERS):
             parts = (
@@ -85,7 +85,7 @@ def nested() -> list[dict[str, Any]]:
 
 
 def figures() -> Iterator[Figure]:
-    """Documents a second end to end; beside each the mapping alone, and bare segments."""
+    """Measure documents a second end to end, with the mapping alone, and bare segments."""
     for name, docs in (("flat", flat()), ("metricbeat", nested())):
         mapper = Mapper(read_mapping({"stock": name}), "bench")
         rate = len(docs) / _best(partial(_end_to_end, docs, name))
@@ -114,7 +114,7 @@ def _end_to_end(documents: list[dict[str, Any]], stock: str) -> None:
         raw = {"kind": "files", "mapping": {"stock": stock}}
         source = source_from_dict("bench", raw, folders)
         function = function_of(
-            IncrementalRead(source, connect=lambda: Ready(documents)), source, "bench"
+            IncrementalRead(source, connect=lambda: DocumentsInMemory(documents)), source, "bench"
         )
         runner = Runner(folders, Settings())
         while (done := runner.run(function, "bench")).batch.more:

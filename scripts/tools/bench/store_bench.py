@@ -1,9 +1,8 @@
-"""The store's figures: `python -m scripts.tools.bench store`."""
+"""Benchmark of the store: `python -m scripts.tools.bench store`."""
 
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from scripts.ports import free_port
-from scripts.tools.bench.fleet_workload import STEP_S, issue, native, rolled_samples, samples
+from scripts.python_process import module_command, module_environment
+from scripts.tools.bench.fleet_workload import (
+    STEP_S,
+    forecasts,
+    plain_duckdb,
+    rolled_samples,
+    samples,
+)
 from scripts.tools.bench.measure import Figure, interleaved, median, quantile, stopwatch
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -53,10 +59,10 @@ HOURLY_ROLLED = """
 SELECT server, date_trunc('hour', ts) AS hour, max(cpu_user_pct_max) AS worst
 FROM metrics_5m WHERE ts >= $since GROUP BY ALL
 """
-# Each with how it is started, and what it may hold [MB].
+# Name, module and arguments, and the most memory [MB].
 PROCESSES = (
     ("writer", ("storage",), 300),
-    ("collect", ("functions", "collector"), 150),
+    ("collector", ("functions", "collector"), 150),
     ("web", ("web",), 300),
 )
 SETTLE_S = 15.0
@@ -67,13 +73,13 @@ SELECT server, max(ts) AS ts, arg_max(mem_used_pct, ts) AS mem FROM metrics {whe
 
 
 def figures(servers: int, hours: float) -> Iterator[Figure]:
-    """All of them, on a fresh lake of `servers` × `hours` at 5 s."""
+    """Measure on a new lake of `servers` × `hours` at 5 s."""
     folder = Path(tempfile.mkdtemp(prefix="hoursight-bench-"))
     try:
         bench = Bench(folder, servers, hours)
         yield from bench.appends()
         yield from bench.bulk()
-        yield from bench.upkeep()
+        yield from bench.maintenance()
         yield from bench.sizes()
         yield from bench.queries()
         yield from bench.late()
@@ -99,17 +105,17 @@ class Bench:
         self.cursor = self.start - timedelta(days=1)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close reader and writer."""
         self.reader.close()
         self.writer.close()
 
     def put(self, rows: pa.Table, name: str, now: datetime) -> Path:
-        """One segment into the inbox."""
-        told = segment.Provenance(table=name, function="bench", created_at=now)
-        return segment.write(self.folders, rows, told)
+        """Write one segment into the inbox."""
+        provenance = segment.Provenance(table=name, function="bench", created_at=now)
+        return segment.write(self.folders, rows, provenance)
 
     def appends(self) -> Iterator[Figure]:
-        """A durable batch of one instant, beside bare Parquet and fsync."""
+        """Measure a durable segment of one sample a server, beside bare Parquet and fsync."""
         rows = samples(self.servers, self.start, 1)
         bare = self.folder / "bare.parquet"
 
@@ -123,16 +129,16 @@ class Bench:
         )  # fmt: skip
 
     def bulk(self) -> Iterator[Figure]:
-        """History through segment and writer, beside pyarrow alone writing the same rows."""
+        """Measure history through segment and writer, beside pyarrow alone with the same rows."""
         ours_s = limit_s = best_s = 0.0
-        count, moment = 0, self.start
+        count, ts = 0, self.start
         with click.progressbar(length=int(self.hours * 4), label="bulk") as bar:
-            while moment < self.stop:
-                rows = samples(self.servers, moment, int(BATCH.total_seconds() // STEP_S))
-                moment += BATCH
+            while ts < self.stop:
+                rows = samples(self.servers, ts, int(BATCH.total_seconds() // STEP_S))
+                ts += BATCH
                 with stopwatch() as elapsed:
-                    self.put(rows, "metrics", moment)
-                    self.writer.commit_waiting(moment)
+                    self.put(rows, "metrics", ts)
+                    self.writer.commit_waiting(ts)
                     ours_s += elapsed() / 1000
                 with stopwatch() as elapsed:
                     _bare(rows, self.folder / "bare.parquet")
@@ -151,8 +157,8 @@ class Bench:
             "no dictionaries of floats", count / best_s / 1e6, "ratio", at_least=True,
         )  # fmt: skip
 
-    def upkeep(self) -> Iterator[Figure]:
-        """CPU of commit, roll-up and maintenance for samples that come every 5 s."""
+    def maintenance(self) -> Iterator[Figure]:
+        """Measure the CPU of commit, roll-up and maintenance for samples every 5 s."""
         rolled, self.cursor = rollup(self.reader, self.cursor, self.stop)
         self.put(rolled, "metrics_5m", self.stop)
         self.writer.commit_waiting(self.stop)
@@ -184,7 +190,7 @@ class Bench:
         self.stop = after
 
     def sizes(self) -> Iterator[Figure]:
-        """What a value costs on disk."""
+        """Measure the bytes of a value on disk."""
         raw = self.reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()
         rolled = self.reader.query("SELECT count(*) AS n FROM metrics_5m")["n"][0].as_py()
         yield Figure(
@@ -201,21 +207,23 @@ class Bench:
         return int(rows["size"][0].as_py())
 
     def queries(self) -> Iterator[Figure]:
-        """What pages and functions ask, beside the same rows in a plain DuckDB file."""
-        plain = native(self.folder / "native.duckdb", self.reader.query("FROM metrics"), "metrics")
-        rolled = native(
+        """Measure queries of pages and functions, beside the same rows in a plain DuckDB file."""
+        plain = plain_duckdb(
+            self.folder / "native.duckdb", self.reader.query("FROM metrics"), "metrics"
+        )
+        rolled = plain_duckdb(
             self.folder / "rolled.duckdb", self.reader.query("FROM metrics_5m"), "metrics_5m"
         )
         since = self.stop - timedelta(hours=min(12, self.hours))
         recent = "WHERE ts > $since"
         newest = {"since": self.stop - timedelta(minutes=10)}
-        at_hand, others = interleaved(
+        ours, others = interleaved(
             lambda: self.reader.latest(newest["since"], self.stop),
             lambda: plain.execute(LAST.format(where=recent), newest).to_arrow_table(),
             ROUNDS,
         )
         yield Figure(
-            "last sample of each server", median(at_hand), "ms", 5, "native DuckDB", median(others)
+            "last sample of each server", median(ours), "ms", 5, "native DuckDB", median(others)
         )
         yield self._query("one server, raw", RAW_DAY, plain, 20)
         yield self._query(
@@ -241,19 +249,19 @@ class Bench:
         peer: duckdb.DuckDBPyConnection,
         goal: float,
         parameters: dict[str, datetime] | None = None,
-        held: str = "value",
+        bounded: str = "value",
     ) -> Figure:
         mine, others = interleaved(
             lambda: self.reader.query(sql, **(parameters or {})),
             lambda: peer.execute(sql, parameters).to_arrow_table(),
             ROUNDS,
         )
-        return Figure(name, median(mine), "ms", goal, "native DuckDB", median(others), held)
+        return Figure(name, median(mine), "ms", goal, "native DuckDB", median(others), bounded)
 
     def late(self) -> Iterator[Figure]:
-        """Two steps of late samples for every server: committed and rolled up anew."""
-        when = self.stop - timedelta(minutes=30)
-        rows = samples(self.servers, when + timedelta(seconds=2), 2, step_s=300)
+        """Measure two steps of late samples for every server: commit and new roll-up."""
+        late_from = self.stop - timedelta(minutes=30)
+        rows = samples(self.servers, late_from + timedelta(seconds=2), 2, step_s=300)
         with stopwatch() as elapsed:
             self.put(rows, "metrics", self.stop)
             self.writer.commit_waiting(self.stop + STEP)
@@ -263,29 +271,29 @@ class Bench:
             yield Figure(f"late data, 2 steps × {self.servers}", elapsed(), "ms", 200)
 
     def forecasts(self) -> Iterator[Figure]:
-        """One issue for every server: 96 steps × 7 quantiles of each metric."""
-        rows = issue(self.servers, self.stop)
+        """Measure a forecast of every server: 96 steps × 7 quantiles of each metric."""
+        rows = forecasts(self.servers, self.stop)
         values = self.servers * RAW_VALUES * HORIZON_STEPS * len(QUANTILES)
         with stopwatch() as elapsed:
             self.put(rows, "forecasts", self.stop)
             self.writer.commit_waiting(self.stop + 2 * STEP)
             yield Figure(
-                f"one issue of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
+                f"forecasts of {self.servers} servers, {HORIZON_STEPS} × {len(QUANTILES)}, durable",
                 elapsed(), "ms", 200,
             )  # fmt: skip
-        held = self._live_bytes("forecasts") / values
-        yield Figure("bytes per forecast value", held, "B", 1, "a float32", 4, "ratio")
+        size = self._live_bytes("forecasts") / values
+        yield Figure("bytes per forecast value", size, "B", 1, "a float32", 4, "ratio")
 
     def month(self) -> Iterator[Figure]:
-        """One server's 30 days of roll-ups among 20 servers' of a fleet, beside a plain file."""
+        """Measure one of 20 servers over 30 days of roll-ups, beside a plain DuckDB file."""
         since = self.start - timedelta(days=32)
         for day in range(30):
             rows = rolled_samples(20, since + timedelta(days=day))
             self.put(rows, "metrics_5m", self.stop)
             self.writer.commit_waiting(self.stop + STEP)
         self.writer.merge("metrics_5m")
-        held = self.reader.query("FROM metrics_5m")
-        plain = native(self.folder / "month.duckdb", held, "metrics_5m")
+        rolled = self.reader.query("FROM metrics_5m")
+        plain = plain_duckdb(self.folder / "month.duckdb", rolled, "metrics_5m")
         sql = "SELECT * FROM metrics_5m WHERE server = 'ppdb001' AND ts < $until ORDER BY ts"
         until = {"until": since + timedelta(days=31)}
         yield self._query("one server, 30 days of roll-ups", sql, plain, 40, until)
@@ -293,22 +301,23 @@ class Bench:
 
 
 def visibility(data: Path, servers: int) -> Iterator[Figure]:
-    """From the segment's rename to rows in another process, with the writer in its own."""
+    """Measure from the rename of a segment to its rows in another process than the writer's."""
     folders = Folders.at(data).create()
     Writer.open(data).close()
     writer = subprocess.Popen(
-        [sys.executable, "-m", "storage", "--data", str(data)], stderr=subprocess.DEVNULL
-    )
+        module_command("storage", "--data", data), env=module_environment(),
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
     reader = Reader.open(data)
     delays = []
     first = datetime.now(UTC) - timedelta(hours=1)
     try:
         for i in range(60):
-            when = first + i * timedelta(seconds=STEP_S)
-            told = segment.Provenance(table="metrics", function="bench", created_at=when)
-            segment.write(folders, samples(servers, when, 1), told)
+            ts = first + i * timedelta(seconds=STEP_S)
+            provenance = segment.Provenance(table="metrics", function="bench", created_at=ts)
+            segment.write(folders, samples(servers, ts, 1), provenance)
             with stopwatch() as elapsed:
-                _until(partial(_holds_more_than, reader, i * servers))
+                _until(partial(_has_more_than, reader, i * servers))
                 delays.append(elapsed())
     finally:
         writer.terminate()
@@ -320,25 +329,25 @@ def visibility(data: Path, servers: int) -> Iterator[Figure]:
 
 
 def memory(data: Path) -> Iterator[Figure]:
-    """What the processes hold on the lake that was made; the site has shown its fleet once."""
+    """Measure the memory of each process on the lake; the site has served its first page once."""
     web = WebSettings(port=free_port())
     write_settings(
         data, Settings(sources=SourceSettings(host=HostSettings(enabled=False)), web=web)
     )
     for name, module, goal_mb in PROCESSES:
         process = subprocess.Popen(
-            [sys.executable, "-m", *module, "--data", str(data)],
+            module_command(*module, "--data", data), env=module_environment(),
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
             time.sleep(SETTLE_S)
             if name == "web":
                 httpx.get(f"http://127.0.0.1:{web.port}/", timeout=30).raise_for_status()
-            held = psutil.Process(process.pid).memory_info().rss / 1e6
+            rss_mb = psutil.Process(process.pid).memory_info().rss / 1e6
         finally:
             process.terminate()
             process.wait()
-        yield Figure(f"memory of {name}", held, "MB", goal_mb)
+        yield Figure(f"memory of {name}", rss_mb, "MB", goal_mb)
 
 
 def _until(condition: Callable[[], bool]) -> None:
@@ -346,12 +355,12 @@ def _until(condition: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def _holds_more_than(reader: Reader, rows: int) -> bool:
+def _has_more_than(reader: Reader, rows: int) -> bool:
     return int(reader.query("SELECT count(*) AS n FROM metrics")["n"][0].as_py()) > rows
 
 
 def _bare(rows: pa.Table, path: Path, **options: object) -> None:
-    """What anybody would write: pyarrow's defaults, compressed as the lake is, and fsynced."""
+    """Write with the defaults of pyarrow and the compression of the lake, and fsync."""
     with path.open("wb") as file:
         pq.write_table(rows, file, **({"compression": "zstd"} | options))
         file.flush()

@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult
+from functions.engine.function import Declared
 from functions.engine.runner import Runner
+from functions.engine.triggers import Trigger, every
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 
@@ -15,7 +19,7 @@ WITHIN_S = 40.0  # children take their time on a busy machine
 
 HEAD = """
 import ctypes, os, sys, time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 import pyarrow as pa
 from hoursight import Batch, Unreachable, cron, every
 from hoursight import files, function, request, rows
@@ -28,7 +32,7 @@ facts(datetime.now(UTC))  # what pyarrow imports at its first time is no part of
 
 
 class Watched(Runner):
-    """A runner that tells of each run as it is entered into the ledger."""
+    """A runner whose runs can be waited for."""
 
     def __init__(
         self,
@@ -38,21 +42,21 @@ class Watched(Runner):
     ) -> None:
         super().__init__(folders.create(), settings or Settings(), clock)
         self.entries: list[dict[str, Any]] = []
-        self._news = threading.Condition()
-        enter = self.ledger.enter
+        self._entered = threading.Condition()
+        enter = self.run_log.enter
 
-        def heard(entry: dict[str, Any]) -> None:
+        def enter_and_notify(entry: dict[str, Any]) -> None:
             enter(entry)
-            with self._news:
+            with self._entered:
                 self.entries.append(entry)
-                self._news.notify_all()
+                self._entered.notify_all()
 
-        self.ledger.enter = heard  # type: ignore[method-assign]
+        self.run_log.enter = enter_and_notify  # type: ignore[method-assign]
 
     def until(self, condition: Callable[[], Any], what: str) -> Any:
-        """Wait until the condition holds, looking after each run."""
-        with self._news:
-            assert self._news.wait_for(condition, WITHIN_S), f"not in time: {what}"
+        """Wait until the condition holds; it is evaluated after each run."""
+        with self._entered:
+            assert self._entered.wait_for(condition, WITHIN_S), f"not in time: {what}"
             return condition()
 
     def of(self, function: str, outcome: str | None = None) -> list[dict[str, Any]]:
@@ -88,3 +92,30 @@ def in_background(target: Callable[..., None], stop: threading.Event, *arguments
         stop.set()
         thread.join(WITHIN_S)
         assert not thread.is_alive()
+
+
+def declared(*on: Trigger, code_hash: str = "old hash") -> Declared:
+    """A function that is declared and has no code here."""
+    return Declared("fragile", on or (every("1s"),), ("scenarios",), "Fail.", (), code_hash)
+
+
+class FailingExecutor:
+    """Ends each call with the same outcome, and counts the calls."""
+
+    def __init__(self, outcome: str = "crashed") -> None:
+        self.outcome = outcome
+        self.calls = 0
+
+    def call(self, function: Declared, request: CallRequest) -> CallResult:
+        self.calls += 1
+        raise RunStopped(self.outcome, f"{function.name} at {request.now}")
+
+
+BAD_FIVE = ("failed", "crashed", "timed out", "out of memory", "failed")
+
+
+def enter_runs(runner: Runner, outcomes: tuple[str, ...]) -> None:
+    """Let `fragile` fail with these outcomes, one second apart."""
+    for i, outcome in enumerate(outcomes):
+        now = runner.clock() - timedelta(seconds=60 - i)
+        runner.run(declared(every("5s")), "test", now, executor=FailingExecutor(outcome))

@@ -40,8 +40,8 @@ def day(servers: int = 1, seed: int = 0) -> Floats:
 def with_card(tmp_path: Path, **changed: object) -> Path:
     """The shipped model with a few entries of its card replaced."""
     proto = onnx.load(str(SHIPPED))
-    told = json.loads(proto.metadata_props[0].value)
-    proto.metadata_props[0].value = json.dumps({**told, **changed})
+    card = json.loads(proto.metadata_props[0].value)
+    proto.metadata_props[0].value = json.dumps({**card, **changed})
     path = tmp_path / "changed.onnx"
     path.write_bytes(proto.SerializeToString())
     return path
@@ -164,7 +164,10 @@ def test_a_time_without_a_zone_is_refused(model: Forecaster) -> None:
 
 @pytest.mark.parametrize(
     ("profile", "says"),
-    [(["generic"], r"\(1,\) profiles for 2 servers"), ([0.5, 1.5], "float64; names or whole")],
+    [
+        (["generic"], r"\(1,\) profiles for 2 servers"),
+        ([0.5, 1.5], r"float64 \(expected names or whole"),
+    ],
 )
 def test_profiles_that_do_not_fit_are_refused(
     model: Forecaster, profile: list[str], says: str

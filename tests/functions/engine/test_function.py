@@ -1,14 +1,16 @@
 import importlib.util
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from functions.engine.function import Batch, Function, function
+from functions.engine.function import Batch, DeprecatedArgument, Function, function
 from functions.engine.triggers import every, rows
+from storage.inbox.segment import Provenance
 from storage.model.schema import UnknownTable, table
 
 FACTS = table("server_facts").arrow.empty_table()
@@ -53,7 +55,7 @@ def test_an_argument_that_nobody_hands_out_is_refused_at_registration() -> None:
     def misspelt(now: object, widow: object) -> None: ...
 
     expected = (
-        "misspelt asks for widow: a function may ask for now, window, shelf, cursor, settings"
+        r"misspelt has the argument widow \(expected some of now, window, model, cursor, settings"
     )
     with pytest.raises(TypeError, match=expected):
         registered(misspelt)
@@ -119,3 +121,17 @@ def test_the_code_hash_changes_with_the_source(
     assert len(first) == 16
     assert first == same
     assert first != other
+
+
+def test_the_former_name_of_the_model_argument_works_with_a_warning() -> None:
+    def mine(shelf: object) -> None: ...
+
+    expected = "the argument 'shelf' of mine ends with the next release: name it 'model'"
+    with pytest.warns(DeprecatedArgument, match=expected):
+        assert registered(mine).needs == ("shelf",)
+
+
+def test_the_provenance_of_a_segment_has_every_field_of_a_batch() -> None:
+    """Except for the rows themselves, and for `more`, which is for the scheduler."""
+    batch, provenance = ({f.name for f in fields(kind)} for kind in (Batch, Provenance))
+    assert batch - provenance == {"rows", "more"}

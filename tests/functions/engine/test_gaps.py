@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pyarrow as pa
 
-from functions.engine.gaps import MAX_HOLES, split_at_gaps
+from functions.engine.gaps import MAX_GAPS, split_at_gaps
 from storage.model.schema import TIMESTAMP
 from tests.conftest import NOW
 
@@ -32,4 +32,4 @@ def test_without_a_hole_they_stay_together() -> None:
 def test_a_slow_beat_is_no_hole_and_many_holes_are_not_as_many_pieces() -> None:
     assert lengths(samples(*range(0, 86_400, 900))) == [96]
     seconds = [hour * 3600 + beat for hour in range(20) for beat in range(0, 60, 5)]
-    assert len(lengths(samples(*seconds))) == MAX_HOLES + 1
+    assert len(lengths(samples(*seconds))) == MAX_GAPS + 1

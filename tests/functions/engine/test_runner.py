@@ -6,7 +6,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from functions.engine.executors.worker_protocol import CodeSource
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallResult
+from functions.engine.executors.worker_protocol import CodeSource, Raised
 from functions.engine.function import Batch, Function, function
 from functions.engine.runner import Runner
 from functions.engine.serving_model import ServingModel
@@ -18,6 +20,7 @@ from storage.inbox.segment import provenance_of
 from storage.model.schema import table
 from storage.platform.error_text import MAX_ERROR_CHARS, MAX_REASONS
 from tests.conftest import NOW, LakeFixture
+from tests.functions.engine.engine_scenes import declared
 
 
 @pytest.fixture
@@ -41,7 +44,7 @@ def scenario(minutes: int = 0) -> pa.Table:
 
 def waiting(folders: Folders) -> list[tuple[str, str | None]]:
     """Table and cursor of each segment in the inbox, by table."""
-    return sorted((told.table, told.cursor) for told in map(provenance_of, folders.inbox.iterdir()))
+    return sorted((each.table, each.cursor) for each in map(provenance_of, folders.inbox.iterdir()))
 
 
 def idle() -> Batch:
@@ -94,13 +97,13 @@ def test_a_dry_run_of_parts_is_the_first_and_says_that_there_are_more(folders: F
 def test_a_function_is_handed_what_it_names_and_nothing_else(house: LakeFixture) -> None:
     handed: dict[str, Any] = {}
 
-    def ask(shelf: object, now: object, cursor: object, window: object) -> Batch:
-        handed.update(shelf=shelf, now=now, cursor=cursor, window=window)
+    def ask(model: object, now: object, cursor: object, window: object) -> Batch:
+        handed.update(model=model, now=now, cursor=cursor, window=window)
         return Batch()
 
     assert runner_of(house.folders).run(made(ask), "test", NOW).error is None
     assert (handed["now"], handed["cursor"]) == (NOW, None)
-    assert isinstance(handed["shelf"], ServingModel)
+    assert isinstance(handed["model"], ServingModel)
     assert isinstance(handed["window"], Window)
 
 
@@ -159,7 +162,7 @@ def test_a_run_that_found_nothing_writes_nothing(folders: Folders) -> None:
     assert waiting(folders) == []
 
 
-def test_the_ledger_of_runs_reaches_the_lake(house: LakeFixture) -> None:
+def test_the_enter_runs_runs_reaches_the_lake(house: LakeFixture) -> None:
     house.put("scenarios", scenario(minutes=5))
     house.commit()
 
@@ -193,7 +196,7 @@ def test_an_error_of_any_length_is_cut_before_it_is_stored(house: LakeFixture) -
     runner = runner_of(house.folders)
     run = runner.run(made(shout), "test")
     runner.failed_to_load(CodeSource(path="a.py"), "y" * 100_000)
-    runner.tell_of_source("a", "files", "refused", "z" * 100_000)
+    runner.record_source_event("a", "files", "refused", "z" * 100_000)
     runner.flush()
     house.commit()
     stored = house.reader.query("SELECT error FROM runs")["error"].to_pylist()
@@ -232,11 +235,15 @@ def test_a_segment_tells_where_its_rows_come_from(house: LakeFixture) -> None:
     source = made(tell)
     snapshot = house.reader.snapshot()
     runner_of(house.folders).run(source, "test", NOW)
-    told = provenance_of(next(house.folders.inbox.iterdir()))
-    assert (told.function, told.code_hash, told.created_at) == (
+    provenance = provenance_of(next(house.folders.inbox.iterdir()))
+    assert (provenance.function, provenance.code_hash, provenance.created_at) == (
         "tell", source.code_hash, NOW,
     )  # fmt: skip
-    assert (told.input_snapshot, told.window_key, told.model) == (snapshot, "key", "a model")
+    assert (provenance.input_snapshot, provenance.window_key, provenance.model) == (
+        snapshot,
+        "key",
+        "a model",
+    )
 
 
 def test_a_cursor_is_remembered_from_run_to_run(folders: Folders) -> None:
@@ -353,3 +360,14 @@ def test_a_run_measures_what_it_cost(folders: Folders, outcome: str) -> None:
     assert run.outcome == outcome
     assert run.entry["duration_ms"] > 0
     assert run.entry["peak_rss_mb"] > 1
+
+
+def test_a_function_waits_without_fault_until_there_is_a_lake(tmp_path: Path) -> None:
+    class Early:
+        def call(self, *_: object) -> CallResult:
+            raise RunStopped("failed", "no lake yet", raised=Raised("LakeMissing", "no lake yet"))
+
+    runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
+    run = runner.run(declared(), "test", executor=Early())
+    assert (run.waits, run.is_fault) == (True, False)
+    assert runner.run_log.runs("fragile") == []

@@ -25,27 +25,27 @@ def retrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_shipped_model_serves_when_there_is_no_other(folders: Folders) -> None:
-    shelf = ServingModel(folders)
-    assert shelf.path is None
-    assert shelf.serving().path == SHIPPED
+    model = ServingModel(folders)
+    assert model.path is None
+    assert model.serving().path == SHIPPED
 
 
 def test_a_model_in_the_data_folder_serves_instead(folders: Folders, retrained: Path) -> None:
     shipped = ServingModel(folders).serving().hash
     own = shutil.copy(retrained, folders.models / "serving.onnx")
-    shelf = ServingModel(folders)
-    assert shelf.path == own
-    assert shelf.serving().path == own
-    assert shelf.serving().hash != shipped
+    model = ServingModel(folders)
+    assert model.path == own
+    assert model.serving().path == own
+    assert model.serving().hash != shipped
 
 
 def test_a_broken_model_is_refused_in_words_every_time(folders: Folders) -> None:
-    shelf = ServingModel(folders)
-    shelf.serving()
+    model = ServingModel(folders)
+    model.serving()
     (folders.models / "serving.onnx").write_bytes(SHIPPED.read_bytes()[:1000])
     for _ in range(2):  # the shipped one, open already, does not take its place
         with pytest.raises(ModelUnusable, match=r"serving\.onnx: truncated or not an ONNX model"):
-            shelf.serving()
+            model.serving()
 
 
 def test_a_link_to_a_model_that_is_gone_is_refused(folders: Folders) -> None:
@@ -55,24 +55,24 @@ def test_a_link_to_a_model_that_is_gone_is_refused(folders: Folders) -> None:
 
 
 def test_a_model_is_opened_once(folders: Folders) -> None:
-    shelf = ServingModel(folders)
-    assert shelf.serving() is shelf.serving()
+    model = ServingModel(folders)
+    assert model.serving() is model.serving()
 
 
 def test_a_model_is_opened_again_when_its_file_changes(folders: Folders, retrained: Path) -> None:
     own = folders.models / "serving.onnx"
     shutil.copy(SHIPPED, own)
-    shelf = ServingModel(folders)
-    before = shelf.serving()
+    model = ServingModel(folders)
+    before = model.serving()
     shutil.copy(retrained, own)
-    assert shelf.serving().hash != before.hash
+    assert model.serving().hash != before.hash
 
 
 def test_the_shipped_model_serves_again_when_the_other_is_taken_away(folders: Folders) -> None:
     own = folders.models / "serving.onnx"
     own.write_bytes(b"no model")
-    shelf = ServingModel(folders)
+    model = ServingModel(folders)
     with pytest.raises(ModelUnusable):
-        shelf.serving()
+        model.serving()
     own.unlink()
-    assert shelf.serving().path == SHIPPED
+    assert model.serving().path == SHIPPED

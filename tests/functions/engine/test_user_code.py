@@ -1,17 +1,20 @@
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from functions.engine.executors.subprocess_executor import WorkerFactory
+from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
 from functions.engine.user_code import UserCode
 from functions.engine.user_files import LastGoodVersions
 from storage.config.folders import Folders
 from storage.config.settings import Settings
-from tests.functions.engine.engine_scenes import Watched, in_background, save
+from tests.functions.engine.engine_scenes import WITHIN_S, Watched, in_background, save
 
 SCHEDULED = '@function(on=every("100ms"), writes="server_facts")\n'
 FIRST = SCHEDULED + 'def beat(now): return facts(now, "first")\n'
@@ -26,8 +29,9 @@ class UserCodeScene:
         self.folders = folders
         self.runner = Watched(folders)
         self.stop = threading.Event()
-        news = CommitListener(folders, self.stop)
-        self.users = UserCode(self.runner, WorkerFactory(folders, Settings()), news)
+        commits = CommitListener(folders, self.stop)
+        self.worker_factory = WorkerFactory(folders, Settings())
+        self.users = UserCode(self.runner, self.worker_factory, commits)
 
     def hash_of(self, function: str, outcome: str) -> str:
         return str(self.runner.of(function, outcome)[-1]["code_hash"])
@@ -162,3 +166,41 @@ def test_files_that_come_into_a_folder_are_handed_over(folders: Folders) -> None
     with running(folders) as scene:  # what was taken is not taken again
         (drop / "later.csv").write_text("4")
         assert scene.runner.until_run("take")["rows_out"] == 1
+
+
+CALLABLE = '@function(on=request(), writes="server_facts")\ndef mine(now): return facts(now)\n'
+
+
+def test_calls_are_answered_while_a_new_version_replaces_the_old_one(folders: Folders) -> None:
+    scene = UserCodeScene(folders)
+    endpoint = FunctionEndpoint(scene.runner, scene.worker_factory, scene.users)
+    call = msgspec.json.encode({"name": "mine", "dry_run": True})
+    save(folders, "mine", CALLABLE)
+    scene.users.refresh()
+    former, statuses = scene.users.source_workers["mine"], []
+    stop = former.stop
+
+    def stop_during_a_call() -> None:
+        statuses.append(endpoint.answer(call)[0])
+        stop()
+
+    former.stop = stop_during_a_call  # type: ignore[method-assign]
+    save(folders, "mine", CALLABLE + "# changed\n")
+    scene.users.refresh()
+    statuses.append(endpoint.answer(call)[0])
+    scene.users.source_workers["mine"].stop()
+    scene.stop.set()
+    assert statuses == [200, 200]
+
+
+def test_the_new_version_starts_its_schedule_after_the_old_one_has_ended(folders: Folders) -> None:
+    slow = SCHEDULED + 'def beat(): open("began", "w").close(); time.sleep(60)\n'
+    with running(folders) as scene:
+        save(folders, "mine", slow)
+        give_up = time.monotonic() + WITHIN_S
+        while not (folders.data / "began").exists():
+            assert time.monotonic() < give_up, "the first run has not begun in time"
+            time.sleep(0.05)
+        save(folders, "mine", SECOND)
+        scene.runner.until_run("beat", "nothing")
+    assert {run["outcome"] for run in scene.runner.of("beat")} == {"nothing"}

@@ -1,7 +1,6 @@
 import time
-from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -10,68 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.rules.risk_score import FleetState, Risk, assess, exceedance
+from functions.rules.risk_score import FleetState, assess, exceedance
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
 from storage.model.schema import table
+from tests.functions.rules.risk_scenes import (
+    NOW,
+    column,
+    risk_of,
+    server,
+    with_forecast,
+    with_odds,
+)
 
-NOW = datetime(2026, 3, 2, 1, 0, tzinfo=UTC)
-NORMAL = np.array([-2.05, -1.28, -0.67, 0.0, 0.67, 1.28, 2.05])
-CALM = {
-    "cpu_user_pct": 15, "cpu_sys_pct": 5, "cpu_iowait_pct": 1, "cpu_idle_pct": 79,
-    "java_cpu_pct": 10, "mem_used_pct": 40, "swap_used_pct": 1, "disk_usage_pct": 40,
-    "net_in_mb_s": 10, "net_out_mb_s": 10, "back_close_wait": 2, "front_close_wait": 2,
-    "load_average": 1, "uptime_days": 50,
-}  # fmt: skip
 WORSE = {"cpu_idle_pct": -1.0}
 JUDGED = sorted(levels_for("generic"))
-
-
-def column(name: str) -> int:
-    return METRIC_NAMES.index(name)
-
-
-def row(values: Mapping[str, float], default: Mapping[str, float] | float = 0.0) -> np.ndarray:
-    filled = default if isinstance(default, Mapping) else dict.fromkeys(METRIC_NAMES, default)
-    return np.array([{**filled, **values}[name] for name in METRIC_NAMES], dtype=float)
-
-
-def server(profile: str = "generic", climbing: Any = None, **readings: Any) -> FleetState:
-    """One server of 8 cores without a forecast; `climbing` is in units per hour."""
-    latest = row(readings, CALM)
-    hours = (np.arange(6) - 5)[:, None] / 12
-    recent = latest + hours * row(climbing or {})
-    none = np.full((1, HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES)), np.nan)
-    return FleetState([profile], [8], recent[None], latest[None], np.array([3.0]), none, [None])
-
-
-def with_forecast(
-    fleet: FleetState,
-    climbing: Mapping[str, float] | None = None,
-    spread: float = 1.0,
-    age_minutes: int = 0,
-) -> FleetState:
-    hours = np.arange(HORIZON_STEPS)[:, None] / 12
-    median = fleet.latest[0] + hours * row(climbing or {})
-    quantiles = median[..., None] + spread * NORMAL
-    issued_at = NOW - timedelta(minutes=age_minutes)
-    return replace(fleet, quantiles=quantiles[None], issued_at=[issued_at])
-
-
-def with_odds(name: str, p: float, from_minute: int) -> FleetState:
-    """A calm server of which `name` passes its critical level with odds `p` from a lead on."""
-    fleet = with_forecast(server(), spread=0.01)
-    level = levels_for("generic", 8)[name].critical
-    first = from_minute // 5 - 1
-    # The one point of a straight quantile function that puts `p` above the level.
-    rest = level + 0.1 * (np.array(QUANTILES) - (1 - p))
-    fleet.quantiles[0, first:, column(name), :] = rest
-    return fleet
-
-
-def risk_of(fleet: FleetState) -> Risk:
-    return assess(fleet, NOW)[0]
 
 
 def test_an_idle_server_is_healthy_and_there_is_nothing_to_say() -> None:
@@ -148,18 +101,6 @@ def test_a_server_whose_data_stopped_is_at_least_a_warning(age_s):
     assert risk.now_score is None
     assert risk.severity.name == "Warning"
     assert risk.reasons[0].text.startswith("no data")
-
-
-def test_silence_says_since_when() -> None:
-    risk = risk_of(replace(server(), age_s=np.array([1800.0])))
-    assert risk.reasons[0].text == "no data since 2026-03-02 00:30 UTC"
-
-
-def test_samples_without_a_reading_are_as_good_as_none() -> None:
-    fleet = server()
-    fleet.latest[:] = np.nan
-    assert risk_of(fleet).now_score is None
-    assert risk_of(fleet).reasons[0].text == "samples arrive, with no reading in them"
 
 
 def test_without_a_forecast_there_is_no_ahead() -> None:
@@ -256,27 +197,6 @@ def test_what_has_happened_already_is_as_good_as_certain() -> None:
 def test_many_small_odds_do_not_add_up_on_a_healthy_server() -> None:
     quiet = with_forecast(server(cpu_iowait_pct=8.0, mem_used_pct=70.0), spread=2.0)
     assert max(risk_of(quiet).p_breach) < 0.02
-
-
-def test_reasons_say_what_an_operator_needs() -> None:
-    climb = {"mem_used_pct": 4.0}
-    fleet = with_forecast(server(mem_used_pct=96.0, climbing=climb), climb)
-    assert [reason.text for reason in risk_of(fleet).reasons] == [
-        "9 in 10 that memory passes 98 % within 1 h, likely around 01:30 UTC",
-        "memory 96 % and climbing 4 points per hour; critical at 98 %",
-    ]
-
-
-def test_idle_is_shown_as_cpu_used() -> None:
-    texts = [reason.text for reason in risk_of(server(cpu_idle_pct=5.0)).reasons]
-    assert texts == ["CPU used 95 %; critical at 98 %"]
-
-
-def test_at_most_three_reasons_strongest_first() -> None:
-    fleet = server(mem_used_pct=97.0, swap_used_pct=60.0, disk_usage_pct=93.0, load_average=20.0)
-    points = [reason.points for reason in risk_of(fleet).reasons]
-    assert len(points) == 3
-    assert points == sorted(points, reverse=True)
 
 
 def test_a_risk_is_a_row_of_its_table() -> None:

@@ -47,7 +47,7 @@ def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> Traini
     return TrainingOptions(tmp_path, (file,), steps=3)
 
 
-def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
+def test_training_makes_a_candidate_with_its_comparison_in_the_card(
     asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
@@ -74,7 +74,7 @@ def test_training_makes_a_candidate_whose_card_tells_how_it_fared(
     assert Forecaster.open(target).card["weights_sha256"] == card["weights_sha256"]
 
 
-def test_a_training_that_was_cut_off_is_gone_on_with(asked: TrainingOptions) -> None:
+def test_a_training_that_was_cut_off_is_resumed(asked: TrainingOptions) -> None:
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt
 
@@ -82,13 +82,13 @@ def test_a_training_that_was_cut_off_is_gone_on_with(asked: TrainingOptions) -> 
         command(asked, interrupted)
     said: list[str] = []
     history = training._history(Folders.at(asked.data), asked, said.append)
-    assert said == ["Going on with the training that was cut off (--fresh begins anew)."]
+    assert said == ["Resuming the training that was cut off (--fresh starts anew)."]
     assert history.span[1] == datetime(2026, 1, 7, tzinfo=UTC)
     training._history(Folders.at(asked.data), TrainingOptions(asked.data, asked.files), said.append)
     assert len(said) == 1  # another training was asked for
 
 
-def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
+def test_a_resumed_training_uses_the_same_days_although_there_are_more_by_now(
     house: LakeFixture,
 ) -> None:
     def put(first: int, end: int) -> None:
@@ -110,11 +110,11 @@ def test_gone_on_with_it_learns_from_the_same_days_though_more_are_there_by_now(
 
 def test_one_training_at_a_time(asked: TrainingOptions) -> None:
     folders = Folders.at(asked.data).create()
-    with training._alone(folders), pytest.raises(TrainingUnable, match="wait for it"):
+    with training._training_lock(folders), pytest.raises(TrainingUnable, match="wait for it"):
         command(asked, lambda _: None)
 
 
-def test_without_torch_the_remedy_is_told(
+def test_without_torch_the_error_names_the_remedy(
     asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightning", None)
@@ -122,7 +122,7 @@ def test_without_torch_the_remedy_is_told(
         command(asked, lambda _: None)
 
 
-def test_a_model_put_there_by_hand_has_no_weights_to_go_on_from(asked: TrainingOptions) -> None:
+def test_a_model_without_weights_cannot_be_trained_further(asked: TrainingOptions) -> None:
     folders = Folders.at(asked.data).create()
     (folders.models / "serving.onnx").write_bytes(Forecaster.open().path.read_bytes())
     with pytest.raises(TrainingUnable, match="--from shipped"):

@@ -6,10 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from scripts.tools.datasets import REAL_SETS, as_named, as_shapes, read_set, split
+from scripts.tools.datasets import DATASETS, as_named, as_shapes, read_set, split
 from storage.model.metrics import METRIC_NAMES
 
-SMD = REAL_SETS[0]
+SMD = DATASETS[0]
 
 
 @pytest.fixture
@@ -33,9 +33,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_servers_are_held_out_whole(folder: Path) -> None:
-    learned, held = split(read_set(folder, "smd"))
-    assert held.servers == ("smd-2", "smd-6")
-    assert not set(held.servers) & set(learned.servers)
+    learned, held_out = split(read_set(folder, "smd"))
+    assert held_out.servers == ("smd-2", "smd-6")
+    assert not set(held_out.servers) & set(learned.servers)
     assert len(learned.servers) == 6
 
 
@@ -53,7 +53,7 @@ def test_named_columns_come_in_our_units(folder: Path) -> None:
     assert np.isnan(history.values[..., METRIC_NAMES.index("uptime_days")]).all()
 
 
-def test_every_column_that_moves_is_laid_out_once(folder: Path) -> None:
+def test_every_column_that_varies_is_used_once(folder: Path) -> None:
     shapes = as_shapes(read_set(folder, "smd"))
     used = sum(int((~np.isnan(h.values).all(1)).sum()) for h in shapes)
     assert used == 8 * 37  # m07 never moves

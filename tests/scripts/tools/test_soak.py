@@ -2,36 +2,36 @@ from datetime import timedelta
 
 import pytest
 
-from scripts.tools.soak import Account, Sight, account
+from scripts.tools.soak import Observations, SampleCounts, count_samples
 from tests.conftest import NOW, LakeFixture
 
 ALL = [(server, step) for server in "ab" for step in range(4)]
 
 
-def sent(house: LakeFixture, seen: list[tuple[str, int]]) -> Account:
-    """What an account says of two servers of which these samples came."""
+def counts_of(house: LakeFixture, came: list[tuple[str, int]]) -> SampleCounts:
+    """The counts of two servers of which these samples came."""
     house.put("metrics", [
         {"server": server, "ts": NOW + timedelta(seconds=5 * step), "load_average": 1.0}
-        for server, step in seen
+        for server, step in came
     ])  # fmt: skip
     house.commit(NOW + timedelta(minutes=1))
-    return account(house.reader, servers=2)
+    return count_samples(house.reader, servers=2)
 
 
 @pytest.mark.parametrize("gone", [[], [("a", 1)], [("a", 2), ("b", 2)]])
 def test_each_sample_that_is_missing_is_counted_as_lost(
     house: LakeFixture, gone: list[tuple[str, int]]
 ) -> None:
-    found = sent(house, [each for each in ALL if each not in gone])
-    assert (found.expected, found.lost, found.doubled) == (8, len(gone), 0)
+    counts = counts_of(house, [each for each in ALL if each not in gone])
+    assert (counts.expected, counts.lost, counts.doubled) == (8, len(gone), 0)
 
 
 def test_a_sample_that_is_there_twice_is_counted() -> None:
-    assert Account(expected=8, rows=9, distinct_rows=8, refused=0).doubled == 1
+    assert SampleCounts(expected=8, rows=9, distinct_rows=8, refused=0).doubled == 1
 
 
 @pytest.mark.parametrize(
     ("backlog", "flat"), [([2, 0, 3] * 20, True), (list(range(60)), False), ([], True)]
 )
 def test_a_backlog_is_flat_when_it_ends_as_it_began(backlog: list[int], flat: bool) -> None:
-    assert Sight(backlog=backlog).flat is flat
+    assert Observations(backlog=backlog).flat is flat

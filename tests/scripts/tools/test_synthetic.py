@@ -4,7 +4,7 @@ from scripts.tools.synthetic import synthetic_fleet
 from storage.model.metrics import METRICS
 
 
-def test_invented_servers_move_within_every_metrics_range_and_are_the_same_again() -> None:
+def test_synthetic_servers_stay_within_the_range_of_each_metric_and_repeat_with_the_seed() -> None:
     history = synthetic_fleet(6, 3, seed=4)
     assert history.values.shape == (6, 3 * 288, 14)
     assert history.values.min() >= 0
@@ -13,7 +13,7 @@ def test_invented_servers_move_within_every_metrics_range_and_are_the_same_again
     np.testing.assert_array_equal(history.values, synthetic_fleet(6, 3, seed=4).values)
 
 
-def test_invented_series_are_of_many_kinds() -> None:
+def test_synthetic_series_are_of_many_kinds() -> None:
     values = synthetic_fleet(40, 4, seed=0).values[..., :-1]
     scaled = (values - values.mean(1, keepdims=True)) / values.std(1, keepdims=True)
     yesterday = (scaled[:, 288:] * scaled[:, :-288]).mean(1).ravel()

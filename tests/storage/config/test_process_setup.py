@@ -22,12 +22,14 @@ def test_the_option_takes_precedence_over_the_environment(monkeypatch: pytest.Mo
 
 
 def test_an_invalid_setting_ends_the_process_with_one_sentence_and_ex_config(
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     with pytest.raises(SystemExit) as exit_, configured():
         raise SettingsError("web.port is 'x', expected a number")
     assert exit_.value.code == os.EX_CONFIG == 78
-    assert capsys.readouterr().err == "ERROR web.port is 'x', expected a number\n"
+    assert [(r.levelname, r.message) for r in caplog.records] == [
+        ("CRITICAL", "web.port is 'x', expected a number")
+    ]
 
 
 def test_another_error_is_not_turned_into_an_exit() -> None:

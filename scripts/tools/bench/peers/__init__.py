@@ -1,1 +1,1 @@
-"""What a user might pick instead, one file each: `python -m scripts.tools.bench peers`."""
+"""Databases that a user could choose instead: `python -m scripts.tools.bench peers`."""

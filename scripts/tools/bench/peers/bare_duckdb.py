@@ -1,4 +1,4 @@
-"""A plain DuckDB file: what the lake's crash safety and its many readers cost."""
+"""Peer: a plain DuckDB file, without the lake's crash safety and concurrent readers."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import duckdb
 import pyarrow as pa
 
 from scripts.tools.bench.peers.hoursight_peer import duck_sql
-from scripts.tools.bench.peers.peer import numbers_of
+from scripts.tools.bench.peers.peer import readings_of
 from scripts.tools.bench.peers.tsbs_workload import Span, TsbsQuery
 
 
@@ -27,15 +27,15 @@ class BareDuckdb:
         self._connection.execute("CREATE TABLE cpu AS FROM incoming ORDER BY server, ts")
         self._connection.execute("CHECKPOINT")
 
-    def settle(self) -> None:
+    def compact(self) -> None:
         pass
 
-    def bytes_held(self) -> int:
+    def stored_bytes(self) -> int:
         return self._path.stat().st_size
 
-    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
-        answer = self._connection.execute(duck_sql(question, span, "cpu")).to_arrow_table()
-        return numbers_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
+    def query(self, query: TsbsQuery, span: Span) -> list[float]:
+        answer = self._connection.execute(duck_sql(query, span, "cpu")).to_arrow_table()
+        return readings_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
 
     def close(self) -> None:
         self._connection.close()

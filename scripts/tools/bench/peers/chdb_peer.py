@@ -1,4 +1,4 @@
-"""ClickHouse in this process: the Python package chdb."""
+"""Peer: ClickHouse in this process, by the Python package chdb."""
 
 from importlib import import_module
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from scripts.tools.bench.peers.peer import Absent, folder_bytes, numbers_of
+from scripts.tools.bench.peers.peer import PeerMissing, folder_bytes, readings_of
 from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
 
 
@@ -20,7 +20,7 @@ class Chdb:
             chdb = import_module("chdb")
             session = import_module("chdb.session")
         except ImportError as error:
-            raise Absent("pip install chdb") from error
+            raise PeerMissing("pip install chdb") from error
         folder.mkdir()
         self._folder = folder
         self._session = session.Session(str(folder / "db"))
@@ -38,24 +38,24 @@ class Chdb:
         self._session.query(f"INSERT INTO bench.cpu SELECT * FROM file('{path}', Parquet)")
         path.unlink()
 
-    def settle(self) -> None:
+    def compact(self) -> None:
         self._session.query("OPTIMIZE TABLE bench.cpu FINAL")
 
-    def bytes_held(self) -> int:
+    def stored_bytes(self) -> int:
         sql = "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = 'cpu'"
-        held = int(str(self._session.query(sql, "CSV")).strip())
-        assert held <= folder_bytes(self._folder)
-        return held
+        size = int(str(self._session.query(sql, "CSV")).strip())
+        assert size <= folder_bytes(self._folder)
+        return size
 
-    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
-        last = span.last(question.hours)
-        sql = question.sql.format(
+    def query(self, query: TsbsQuery, span: Span) -> list[float]:
+        last = span.last(query.hours)
+        sql = query.sql.format(
             table="bench.cpu", last="argMax",
             since=f"toDateTime({int(last.since.timestamp())}, 'UTC')",
             until=f"toDateTime({int(last.until.timestamp())}, 'UTC')",
         )  # fmt: skip
         answer = self._session.query(sql, "ArrowTable")
-        return numbers_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
+        return readings_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
 
     def close(self) -> None:
         self._session.close()

@@ -1,4 +1,4 @@
-"""Our own lake, with the ten fields as metrics of its own."""
+"""Our own lake, with the ten fields of the workload as metrics."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-from scripts.tools.bench.peers.peer import folder_bytes, numbers_of
+from scripts.tools.bench.peers.peer import folder_bytes, readings_of
 from scripts.tools.bench.peers.tsbs_workload import FIELDS, STEP_S, Span, TsbsQuery
 from storage.config.folders import Folders
 from storage.config.settings import MetricSettings, Settings, write_settings
@@ -18,7 +18,7 @@ BATCH_ROWS = 200_000
 
 
 class HoursightPeer:
-    """Segments through the writer; questions through the reader that pages and functions use."""
+    """Segments through the writer; queries through the reader of pages and functions."""
 
     name = "hoursight"
 
@@ -36,27 +36,27 @@ class HoursightPeer:
             segment.write(self._folders, part, segment.Provenance("metrics", "bench", now))
             self._writer.commit_waiting(now)
 
-    def settle(self) -> None:
+    def compact(self) -> None:
         for hours in (1, 2):  # files that the first round replaced go in the second
             self._writer.run_maintenance(datetime.now(UTC) + timedelta(hours=hours))
 
-    def bytes_held(self) -> int:
+    def stored_bytes(self) -> int:
         return folder_bytes(self._folders.lake / "main" / "metrics")
 
-    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
-        sql = duck_sql(question, span, "metrics")
+    def query(self, query: TsbsQuery, span: Span) -> list[float]:
+        sql = duck_sql(query, span, "metrics")
         answer = self._reader.query(sql)
-        return numbers_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
+        return readings_of(answer.column_names, zip(*(c.to_pylist() for c in answer), strict=True))
 
     def close(self) -> None:
         self._reader.close()
         self._writer.close()
 
 
-def duck_sql(question: TsbsQuery, span: Span, table: str) -> str:
-    """The question in DuckDB's words."""
-    last = span.last(question.hours)
-    return question.sql.format(
+def duck_sql(query: TsbsQuery, span: Span, table: str) -> str:
+    """Return the query in the SQL of DuckDB."""
+    last = span.last(query.hours)
+    return query.sql.format(
         table=table, last="arg_max",
         since=f"TIMESTAMPTZ '{last.since.isoformat()}'",
         until=f"TIMESTAMPTZ '{last.until.isoformat()}'",

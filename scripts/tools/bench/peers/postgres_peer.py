@@ -1,4 +1,4 @@
-"""PostgreSQL, in a cluster of its own with its own defaults."""
+"""Peer: PostgreSQL in a cluster of its own, with its default settings."""
 
 import io
 import os
@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.csv as csv
 
 from scripts.ports import free_port
-from scripts.tools.bench.peers.peer import Absent, PeerServer, numbers_of
+from scripts.tools.bench.peers.peer import PeerMissing, PeerServer, readings_of
 from scripts.tools.bench.peers.tsbs_workload import FIELDS, Span, TsbsQuery
 
 LAST = """
@@ -26,26 +26,26 @@ class Postgres:
     name = "PostgreSQL"
 
     def __init__(self, folder: Path) -> None:
-        found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-        if not found:
-            raise Absent("apt-get install postgresql")
+        binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        if not binaries:
+            raise PeerMissing("apt-get install postgresql")
         try:
             psycopg = import_module("psycopg")
         except ImportError as error:
-            raise Absent("pip install 'psycopg[binary]'") from error
+            raise PeerMissing("pip install 'psycopg[binary]'") from error
         folder.mkdir()
         user = "postgres" if os.getuid() == 0 else None  # the server refuses to be root
         if user:
             shutil.chown(folder, user)
         port, here = free_port(), folder / "db"
-        init: list[str | Path] = [found[-1] / "initdb", "-D", here, "-A", "trust", "-U", "bench"]
+        init: list[str | Path] = [binaries[-1] / "initdb", "-D", here, "-A", "trust", "-U", "bench"]
         subprocess.run(init, user=user, check=True, stdout=subprocess.DEVNULL, cwd="/")
         command: list[str | Path] = [
-            found[-1] / "postgres", "-D", here, "-p", str(port),
+            binaries[-1] / "postgres", "-D", here, "-p", str(port),
             "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={folder}",
         ]  # fmt: skip
         self._server = PeerServer(command, folder / "log", user)
-        ready = [str(found[-1] / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        ready = [str(binaries[-1] / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
         self._server.wait(lambda: subprocess.run(ready, check=False).returncode == 0)
         place = f"host=127.0.0.1 port={port} user=bench dbname=postgres"
         self._connection = psycopg.connect(place, autocommit=True)
@@ -62,22 +62,22 @@ class Postgres:
         self._connection.execute("CREATE INDEX ON cpu (server, ts DESC)")
         self._connection.execute("CREATE INDEX ON cpu (ts DESC)")
 
-    def settle(self) -> None:
+    def compact(self) -> None:
         self._connection.execute("VACUUM ANALYZE cpu")
 
-    def bytes_held(self) -> int:
+    def stored_bytes(self) -> int:
         row = self._connection.execute("SELECT pg_total_relation_size('cpu')").fetchone()
         return int(row[0]) if row else 0
 
-    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
-        last = span.last(question.hours)
-        text = LAST if question.name == "lastpoint" else question.sql
+    def query(self, query: TsbsQuery, span: Span) -> list[float]:
+        last = span.last(query.hours)
+        text = LAST if query.name == "lastpoint" else query.sql
         sql = text.format(
             table="cpu", last="", fields=", ".join(FIELDS),
             since=f"'{last.since.isoformat()}'", until=f"'{last.until.isoformat()}'",
         )  # fmt: skip
         answer = self._connection.execute(sql)
-        return numbers_of([column.name for column in answer.description], answer.fetchall())
+        return readings_of([column.name for column in answer.description], answer.fetchall())
 
     def close(self) -> None:
         self._connection.close()

@@ -1,6 +1,6 @@
-"""A TSBS-style workload: CPU readings of many hosts, and the questions that are asked of them.
+"""A TSBS-style workload: CPU readings of many hosts, and queries over them.
 
-Our own generator and wording of the well-known questions, not the Time Series Benchmark Suite.
+The generator and the queries are our own, modelled on the Time Series Benchmark Suite.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-__all__ = ["FIELDS", "QUESTIONS", "STEP_S", "Span", "TsbsQuery", "readings"]
+__all__ = ["FIELDS", "QUERIES", "STEP_S", "Span", "TsbsQuery", "readings"]
 
 FIELDS = tuple(
     f"usage_{part}"
@@ -24,19 +24,19 @@ SEED = 3
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From when to when; the end is not part of it."""
+    """A time span; its end is exclusive."""
 
     since: datetime
     until: datetime
 
     def last(self, hours: float) -> "Span":
-        """Its last hours."""
+        """Return the last hours of the span."""
         return Span(max(self.since, self.until - timedelta(hours=hours)), self.until)
 
 
 @dataclass(frozen=True, slots=True)
 class TsbsQuery:
-    """One question about the last `hours`, in SQL and in PromQL.
+    """One query over the last `hours`, in SQL and in PromQL.
 
     The SQL names `{table}`, `{since}` and `{until}`; PromQL is evaluated at the end of each step of
     `step_s`, or once at the end where that is None.
@@ -50,22 +50,22 @@ class TsbsQuery:
 
 
 def readings(hosts: int, hours: float) -> tuple[pa.Table, Span]:
-    """Ten random walks a host between 0 and 100, whole percents, in the order of time and host."""
+    """Return ten random walks a host in whole percents from 0 to 100, by time and host."""
     steps = int(hours * 3600) // STEP_S
     until = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     span = Span(until - timedelta(seconds=steps * STEP_S), until)
-    chance = np.random.default_rng(SEED)
-    walk = chance.uniform(0, 100, (hosts, len(FIELDS)))
+    rng = np.random.default_rng(SEED)
+    walk = rng.uniform(0, 100, (hosts, len(FIELDS)))
     values = np.empty((steps, hosts, len(FIELDS)), np.float32)
     for step in range(steps):
-        walk = np.clip(walk + chance.normal(size=walk.shape), 0, 100)
+        walk = np.clip(walk + rng.normal(size=walk.shape), 0, 100)
         values[step] = np.floor(walk)
     first = int(span.since.timestamp())
-    moments = (first + STEP_S * np.arange(steps, dtype=np.int64)) * 1_000_000
+    timestamps = (first + STEP_S * np.arange(steps, dtype=np.int64)) * 1_000_000
     names = np.array([f"host_{i}" for i in range(hosts)], object)
     columns = {
         "server": pa.array(np.tile(names, steps), pa.string()),
-        "ts": pa.array(np.repeat(moments, hosts), pa.timestamp("us", "UTC")),
+        "ts": pa.array(np.repeat(timestamps, hosts), pa.timestamp("us", "UTC")),
     }
     flat = values.reshape(-1, len(FIELDS))
     return pa.table(columns | {f: flat[:, i] for i, f in enumerate(FIELDS)}), span
@@ -83,7 +83,7 @@ EIGHT_PROMQL = f'server=~"{"|".join(EIGHT)}"'
 
 NEWEST = ", ".join(f"{{last}}({f}, ts) AS {f}" for f in FIELDS)
 
-QUESTIONS = (
+QUERIES = (
     TsbsQuery(
         "single-groupby-1-1-1", 1,
         f"SELECT date_trunc('minute', ts) AS bucket, max(usage_user) AS usage_user {WITHIN} "

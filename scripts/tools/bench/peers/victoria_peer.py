@@ -1,4 +1,4 @@
-"""VictoriaMetrics, single server."""
+"""Peer: VictoriaMetrics, single server."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ import httpx
 import pyarrow as pa
 
 from scripts.ports import free_port
-from scripts.tools.bench.peers.peer import Absent, PeerServer, folder_bytes, wait_until
+from scripts.tools.bench.peers.peer import PeerMissing, PeerServer, folder_bytes, wait_until
 from scripts.tools.bench.peers.prometheus_peer import answers, promql, series_of
 from scripts.tools.bench.peers.tsbs_workload import Span, TsbsQuery
 
@@ -23,25 +23,25 @@ class Victoria:
     name = "VictoriaMetrics"
 
     def __init__(self, folder: Path) -> None:
-        found = shutil.which(PACKAGE)
-        if found is None:
-            raise Absent("apt-get install victoria-metrics")
+        program = shutil.which(PACKAGE)
+        if program is None:
+            raise PeerMissing("apt-get install victoria-metrics")
         folder.mkdir()
         self._folder = folder
         port = free_port()
         command: list[str | Path] = [
-            found, f"-storageDataPath={folder / 'db'}", f"-httpListenAddr=127.0.0.1:{port}",
+            program, f"-storageDataPath={folder / 'db'}", f"-httpListenAddr=127.0.0.1:{port}",
             "-retentionPeriod=100y", "-search.maxUniqueTimeseries=1000000",
         ]  # fmt: skip
         self._server = PeerServer(command, folder / "log")
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120)
         self._server.wait(lambda: answers(self._http, "/health"))
-        self.version = _version(found)
+        self.version = _version(program)
 
     def load(self, rows: pa.Table) -> None:
         lines = [
-            json.dumps({"metric": name, "values": held.tolist(), "timestamps": at.tolist()})
-            for name, at, held in series_of(rows)
+            json.dumps({"metric": name, "values": values.tolist(), "timestamps": times.tolist()})
+            for name, times, values in series_of(rows)
         ]
         for start in range(0, len(lines), REQUEST_SERIES):
             body = "\n".join(lines[start : start + REQUEST_SERIES])
@@ -49,32 +49,32 @@ class Victoria:
         self._http.get("/internal/force_flush").raise_for_status()
         wait_until(lambda: self._rows() >= rows.num_rows)
 
-    def settle(self) -> None:
+    def compact(self) -> None:
         self._http.get("/internal/force_merge").raise_for_status()
 
-    def bytes_held(self) -> int:
+    def stored_bytes(self) -> int:
         return folder_bytes(self._folder / "db")
 
-    def ask(self, question: TsbsQuery, span: Span) -> list[float]:
-        return promql(self._http, question, span)
+    def query(self, query: TsbsQuery, span: Span) -> list[float]:
+        return promql(self._http, query, span)
 
     def close(self) -> None:
         self._http.close()
         self._server.close()
 
     def _rows(self) -> int:
-        """Rows of one field; the newest are found last."""
+        """Return the number of rows of one field; the newest become visible last."""
         reply = self._http.post(
             "/api/v1/query", data={"query": 'sum(count_over_time(cpu{field="usage_user"}[1y]))'}
         )
-        found = reply.raise_for_status().json()["data"]["result"]
-        return int(float(found[0]["value"][1])) if found else 0
+        series = reply.raise_for_status().json()["data"]["result"]
+        return int(float(series[0]["value"][1])) if series else 0
 
 
 def _version(program: str) -> str:
-    """What it says of itself; Debian's build says nothing, and its package does."""
+    """Return the version by the program, or by its package where the program has none (Debian)."""
     for command in ([program, "--version"], ["dpkg-query", "-W", "-f", "${Version}", PACKAGE]):
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
-        if told:
-            return told
+        output = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        if output:
+            return output
     return "of unknown version"

@@ -7,7 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from functions.engine.executors.executor import CallRequest, CallResult, RunStopped
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallRequest, CallResult
 from functions.engine.executors.subprocess_executor import (
     LoadFailed,
     SubprocessExecutor,
@@ -118,9 +119,9 @@ def test_a_run_in_a_child_is_measured(call: Call) -> None:
         ("leaves", "failed", r"SystemExit: 4"),
         ("mistaken", "failed", r"mistaken returned int: return a pyarrow.Table"),
         ("offline", "unreachable", r"the database is away"),
-        ("exits", "crashed", r"ended with exit code 3; its last words: 'goodbye'"),
+        ("exits", "crashed", r"ended with exit code 3; its last output: 'goodbye'"),
         ("segfaults", "crashed", r"signal 11 \(SIGSEGV\); it was at line \d+ of mischief.py, segf"),
-        ("leaks", "out of memory", r"it held \d+ MB, more than the 250 MB that it may"),
+        ("leaks", "out of memory", r"it used \d+ MB, more than its limit of 250 MB"),
         ("hangs", "timed out", r"deadline of 1 s; it was at line \d+ of mischief.py, hangs"),
         ("spins", "timed out", r"deadline of 1 s; it was at line \d+ of mischief.py, spins"),
         ("interrupts", "crashed", r"it answered with nonsense: something else than a message"),
@@ -155,7 +156,7 @@ def test_a_child_that_died_between_two_runs_is_replaced_unnoticed(call: Call) ->
 
 
 def test_what_a_child_started_ends_with_it(call: Call) -> None:
-    with pytest.raises(RunStopped, match=r"its last words: '(\d+)'") as stopped:
+    with pytest.raises(RunStopped, match=r"its last output: '(\d+)'") as stopped:
         call("litters")
     litter = int(str(stopped.value).rpartition("'")[0].rpartition("'")[2])
     with suppress(ProcessLookupError):  # it is gone already

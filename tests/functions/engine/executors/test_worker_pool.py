@@ -5,7 +5,7 @@ import msgspec
 import pytest
 
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
-from functions.engine.executors.worker_pool import MOST, WorkerPool
+from functions.engine.executors.worker_pool import MAX_WORKERS, WorkerPool
 from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function_endpoint import FunctionEndpoint
 from functions.engine.listeners import CommitListener
@@ -45,13 +45,13 @@ def test_two_requests_to_one_function_run_side_by_side(folders: Folders) -> None
     runner, stop = Watched(folders), threading.Event()
     worker_factory, news = WorkerFactory(folders, Settings()), CommitListener(folders, stop)
     users = UserCode(runner, worker_factory, news)
-    users.look()
-    door = FunctionEndpoint(runner, worker_factory, users)
+    users.refresh()
+    endpoint = FunctionEndpoint(runner, worker_factory, users)
 
     def ask(mine: str, other: str) -> int:
         paths = {"mine": str(folders.data / mine), "other": str(folders.data / other)}
         question = {"name": "meet", "body": paths, "dry_run": True}
-        return door.answer(msgspec.json.encode(question))[0]
+        return endpoint.answer(msgspec.json.encode(question))[0]
 
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(ask, ("a", "b"), ("b", "a"))) == [200, 200]
@@ -69,7 +69,7 @@ def test_a_pool_has_its_source_worker_first_and_keeps_one_spare(pool: WorkerPool
 
 
 def test_no_more_are_busy_than_may_be(pool: WorkerPool) -> None:
-    opened = [pool.one() for _ in range(MOST)]
+    opened = [pool.one() for _ in range(MAX_WORKERS)]
     for each in opened:
         each.__enter__()
     waiting = threading.Thread(target=lambda: pool.one().__enter__(), daemon=True)

@@ -45,9 +45,9 @@ def test_the_seasonal_naive_forecast_scores_1() -> None:
 
 def test_good_bands_around_the_same_median_score_better() -> None:
     windows = held_out_windows(fleet())
-    asked = (windows.context, windows.week_minute, windows.profile)
+    inputs = (windows.context, windows.week_minute, windows.profile)
     scores = {
-        name: score(candidate(*asked), windows)
+        name: score(candidate(*inputs), windows)
         for name, candidate in {"model": known_future, **baselines()}.items()
     }
     assert scores["model"].loss < 0.9
@@ -81,8 +81,8 @@ def test_chosen_windows_are_scored_alone() -> None:
     marks[1, -10:] = True
     windows = held_out_windows(replace(history, anomalous=marks))
     assert windows.anomalous.sum() == windows.struck.sum() == 1
-    told = score(known_future(windows.context), windows, windows.anomalous)
-    assert told.series == 14
+    marked = score(known_future(windows.context), windows, windows.anomalous)
+    assert marked.series == 14
 
 
 def test_context_quantiles_abstain_with_the_model() -> None:

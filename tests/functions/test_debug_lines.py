@@ -1,4 +1,4 @@
-"""Debug lines at the borders of functions: children, runs, pushes and pages."""
+"""Debug lines at the borders of functions: workers, runs, pushes and pages."""
 
 import logging
 import re
@@ -48,17 +48,17 @@ def matching(log: pytest.LogCaptureFixture, pattern: str) -> list[str]:
     return [message for message in log.messages if re.search(pattern, message)]
 
 
-def test_a_child_says_when_it_starts_loads_answers_and_ends(
+def test_a_worker_logs_its_start_load_calls_and_end(
     folders: Folders, log: pytest.LogCaptureFixture
 ) -> None:
     source = CodeSource(path=str(folders.data / "mine.py"), text=MINE.encode())
     executor = SubprocessExecutor(WorkerFactory(folders, Settings()), source).load()
     Runner(folders, Settings()).run(executor.functions[0], "test", NOW, executor=executor)
     executor.close()
-    assert matching(log, r"child \d+ started")
-    assert matching(log, "child of mine loaded: good")
-    assert matching(log, r"call 1 of good answered after [\d.]+ ms: ok, \d+ bytes of rows")
-    assert matching(log, r"child \d+ was killed by signal 9")
+    assert matching(log, r"worker \d+ started")
+    assert matching(log, "worker of mine loaded: good")
+    assert matching(log, r"call 1 of good answered after [\d.]+ ms: ok$")
+    assert matching(log, r"worker \d+ was killed by signal 9")
 
 
 def test_a_run_says_what_it_was_for_and_how_it_ended(

@@ -15,10 +15,9 @@ from functions.engine.executors.subprocess_executor import SubprocessExecutor, W
 from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Batch, function
 from functions.engine.listeners import CommitListener
-from functions.engine.run_history import Elsewhere, Here, Rows
 from functions.engine.runner import Runner
 from functions.engine.schedule import LAKE_RETRY_S, Schedule
-from functions.engine.scheduler import SourceWorker, _run_if_due
+from functions.engine.scheduler import SourceWorker, run_if_due
 from functions.engine.triggers import every
 from scripts.tools.postgres_server import Cluster, missing
 from storage.config.folders import Folders
@@ -29,9 +28,7 @@ from storage.config.settings import (
     SourceSettings,
     write_settings,
 )
-from storage.errors import LakeUnreadable
 from storage.lake.writer import Writer
-from storage.query.shared_reader import SharedReader
 from tests.conftest import NOW, LakeFixture
 from tests.functions.engine.engine_scenes import Watched, save
 
@@ -44,28 +41,11 @@ def dropped(now, paths):
 """
 
 
-class Nobody:
-    """Takes no question."""
-
-    def rows(self, sql: str, **parameters: str | int) -> Rows:
-        raise AssertionError(sql, parameters)
-
-
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     folders = Folders.at(tmp_path).create()
     folders.catalog.write_bytes(NONSENSE)
     return folders
-
-
-@pytest.mark.parametrize("ask", [
-    lambda folders: Here(SharedReader(folders.data)),
-    lambda folders: Elsewhere(WorkerFactory(folders, Settings()), lambda: NOW, otherwise=Nobody()),
-], ids=["here", "elsewhere"])  # fmt: skip
-def test_earlier_runs_cannot_be_asked_for(folders: Folders, ask: Callable[..., Here]) -> None:
-    for _ in range(2):
-        with pytest.raises(LakeUnreadable, match="cannot be attached"):
-            ask(folders).rows("SELECT * FROM runs")
 
 
 def test_a_source_whose_cursor_is_not_known_waits_and_is_not_to_blame(folders: Folders) -> None:
@@ -113,10 +93,10 @@ def test_what_waits_for_the_lake_is_tried_again_soon(folders: Folders) -> None:
     runner = Runner(folders, Settings(), lambda: clock[0])
     schedule = Schedule(source)
     for _ in range(12):
-        _run_if_due(runner, schedule)
+        run_if_due(runner, schedule)
         assert schedule.not_before is not None
         clock[0] = schedule.not_before
-    _run_if_due(runner, schedule)
+    run_if_due(runner, schedule)
     assert waited_s(schedule, clock[0]) <= 1.2 * LAKE_RETRY_S
     assert schedule.faults == 0
 

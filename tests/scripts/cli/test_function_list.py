@@ -1,4 +1,4 @@
-"""`hoursight functions`: the list, the runs, why one failed, a new one, a parked one."""
+"""`hoursight functions`: the list, the runs, why one failed, a new one, a suspended one."""
 
 import re
 import subprocess
@@ -12,7 +12,8 @@ import pytest
 
 import hoursight
 from functions.engine.caller import FunctionCaller
-from functions.engine.executors.executor import CallResult, RunStopped
+from functions.engine.executors.executor import RunStopped
+from functions.engine.executors.function_call import CallResult
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.listeners import CommitListener
 from functions.engine.runner import Runner
@@ -64,7 +65,7 @@ def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
         ("raises", "failed after", r"KeyError: 'key' (line", "mend"),
         ("crashes", "crashed after", "its process ended with exit code 3", "os._exit"),
         ("hangs", "timed out after", "it still ran at its deadline of 1 s; it was at", "deadline="),
-        ("leaks", "out of memory after", "more than the 250 MB that it may", "memory_mb="),
+        ("leaks", "out of memory after", "more than its limit of 250 MB", "memory_mb="),
     ],
 )
 def test_why_tells_when_how_and_what_to_do(
@@ -97,7 +98,7 @@ class Failing:
 
 
 @pytest.fixture
-def parked(house: LakeFixture) -> Runner:
+def suspended(house: LakeFixture) -> Runner:
     """The runner of a function that has failed five times in a row."""
     save(house.folders, "cases", CASES)
     runner = Runner(house.folders, Settings(), clock=lambda: NOW)
@@ -108,24 +109,26 @@ def parked(house: LakeFixture) -> Runner:
     return runner
 
 
-def test_a_parked_function_is_shown_until_it_is_revived(run: Run, parked: Runner) -> None:
-    assert "parked: its process was killed" in run("functions", "list")[1]
-    told = "\n".join(why(parked, "good"))
-    assert "parked after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z" in told
-    assert "'hoursight functions revive good'" in told
-    assert "good runs again" in run("functions", "revive", "good")[1]
-    assert "parked" not in run("functions")[1]
-    assert "good is not parked" in run("functions", "revive", "good")[1]
+def test_a_suspended_function_is_shown_until_it_is_resumed(run: Run, suspended: Runner) -> None:
+    assert "suspended: its process was killed" in run("functions", "list")[1]
+    told = "\n".join(why(suspended, "good"))
+    assert (
+        "suspended after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z" in told
+    )
+    assert "'hoursight functions resume good'" in told
+    assert "good runs again" in run("functions", "resume", "good")[1]
+    assert "suspended" not in run("functions")[1]
+    assert "good is not suspended" in run("functions", "resume", "good")[1]
 
 
-def test_a_changed_source_is_no_longer_parked(
-    run: Run, house: LakeFixture, parked: Runner, engine: UserCode
+def test_a_changed_source_is_no_longer_suspended(
+    run: Run, house: LakeFixture, suspended: Runner, engine: UserCode
 ) -> None:
-    assert parked.ledger.standing(FunctionCaller(parked).find("good").function).parked
+    assert suspended.run_log.state(FunctionCaller(suspended).find("good").function).suspended
     save(house.folders, "cases", CASES + "# mended\n")
-    assert "parked" not in run("functions")[1]
-    engine.look()
-    assert "parked" not in run("functions")[1]
+    assert "suspended" not in run("functions")[1]
+    engine.refresh()
+    assert "suspended" not in run("functions")[1]
     assert NOT_LOADED not in run("functions")[1]
 
 
@@ -147,15 +150,15 @@ def test_a_file_with_an_error_is_listed_with_what_runs_in_its_place(
     run: Run, house: LakeFixture, engine: UserCode
 ) -> None:
     save(house.folders, "broken", "def f(:\n")
-    engine.look()
+    engine.refresh()
     assert "cannot be loaded: SyntaxError" in run("functions")[1]
     assert "nothing runs" in run("functions", "why", "broken")[1]
     code, _, err = run("call", "broken")
     assert (code, "SyntaxError" in err) == (1, True)
     save(house.folders, "cases", CASES)
-    engine.look()
+    engine.refresh()
     save(house.folders, "cases", CASES + "1 / 0\n")
-    engine.look()
+    engine.refresh()
     assert "its last good version runs: ZeroDivisionError" in run("functions")[1]
     assert "its last good version runs on until" in run("functions", "why", "good")[1]
     assert run("call", "good")[0] == 0
@@ -170,7 +173,14 @@ def marks(now): return facts(now)
 """
 
 
-READING = [("list",), ("runs",), ("why", "side_effect"), ("why", "marks"), ("revive", "marks")]
+READING = [
+    ("list",),
+    ("runs",),
+    ("why", "side_effect"),
+    ("why", "marks"),
+    ("resume", "marks"),
+    ("revive", "marks"),
+]
 
 
 @pytest.mark.parametrize("command", READING)
@@ -263,7 +273,7 @@ def test_the_folder_may_stand_before_the_word(tmp_path: Path) -> None:
 
 def test_wrong_json_is_told(run: Run, house: LakeFixture) -> None:
     save(house.folders, "cases", CASES)
-    assert "--body '{' is no JSON" in run("call", "good", "--body", "{")[2]
+    assert "--body '{' is not valid JSON" in run("call", "good", "--body", "{")[2]
 
 
 PORTIONS = """

@@ -1,0 +1,59 @@
+from datetime import timedelta
+from pathlib import Path
+
+from scripts.cli.doctor import Finding, examine, findings
+from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
+from tests.conftest import NOW, LakeFixture
+
+
+def by_subject(data: Path, now=NOW) -> dict[str, Finding]:
+    return {finding.about: finding for finding in findings(data, now)}
+
+
+def test_without_a_lake_the_checks_end_with_the_remedy(tmp_path: Path) -> None:
+    checks = by_subject(tmp_path)
+    assert list(checks) == ["settings", "disk", "model", "lake"]
+    assert "hoursight demo" in checks["lake"].remedy
+    assert checks["model"].well
+
+
+def test_a_wrong_setting_names_file_and_key(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[web]\nport = 'x'\n")
+    check = by_subject(tmp_path)["settings"]
+    assert "web.port is 'x'" in check.text
+    assert check.remedy == "correct it, or remove the file for the defaults"
+
+
+def test_sources_that_are_on_are_listed(tmp_path: Path) -> None:
+    assert by_subject(tmp_path)["settings"].text == "sources: host"
+    write_settings(tmp_path, Settings(sources=SourceSettings(host=HostSettings(False))))
+    assert by_subject(tmp_path)["settings"].text == "sources: none"
+
+
+def test_samples_are_late_after_a_minute(house: LakeFixture) -> None:
+    house.put("metrics", [{"server": "web1", "ts": NOW, "load_average": 1.0}])
+    house.commit()
+    data = house.folders.data
+    fresh = by_subject(data, NOW + timedelta(seconds=59))["samples"]
+    late = by_subject(data, NOW + timedelta(seconds=61))["samples"]
+    assert (fresh.well, fresh.text) == (True, "1 servers, newest sample 59 s old")
+    assert "is the collector running" in late.remedy
+
+
+def test_the_newest_failure_of_a_function_leads_to_why(house: LakeFixture) -> None:
+    always = {"function": "mine", "trigger": "test", "code_hash": "c"}
+    house.put("runs", [
+        always | {"run_id": "1", "ts": NOW - timedelta(minutes=2), "outcome": "ok"},
+        always | {"run_id": "2", "ts": NOW, "outcome": "failed", "error": "KeyError: 'x'"},
+    ])  # fmt: skip
+    house.commit()
+    check = by_subject(house.folders.data)["function mine"]
+    assert check.text == "failed: KeyError: 'x'"
+    assert check.remedy == "see 'hoursight functions why mine'"
+
+
+def test_all_is_well_only_when_each_finding_is(house: LakeFixture) -> None:
+    lines: list[str] = []
+    assert examine(house.folders.data, lines.append) is False
+    assert any(line.startswith("BAD  samples: none yet") for line in lines)
+    assert any(line.startswith("ok   model: ") for line in lines)
