@@ -20,7 +20,7 @@ from scripts.ports import free_port
 from storage.query.reader import LakeMissing, QueryFailed
 
 WITHIN_S = 120.0
-PROCESSES = ("writer", "collect", "think", "web")
+PROCESSES = ("writer", "collector", "engine", "web")
 KEPT = "the previous settings stay in force"
 
 pytestmark = pytest.mark.timeout(600)
