@@ -75,9 +75,10 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     commits = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, commits)
     watcher = SupervisedThread("user functions", partial(users.keep_watch, stop), stop).start()
+    endpoint = FunctionEndpoint(runner, worker_factory, users)
     with (
         serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
-        serve_rpc(runner.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer),
+        serve_rpc(runner.folders.rpc_socket, endpoint.answer),
     ):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True)
     watcher.join()

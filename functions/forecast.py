@@ -113,7 +113,7 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
     at, _, after = (cursor or "").partition(" ")
     if at != origin:
         after = ""
-    left = window.unforecast(issued_at, SILENT, after, MAX_SERVERS + 1)
+    left = window.servers_to_forecast(issued_at, SILENT, after, MAX_SERVERS + 1)
     servers, more = left[:MAX_SERVERS], len(left) > MAX_SERVERS
     servers = [name for name in servers if is_name(name)]  # others wait for the writer
     if more and servers:

@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from scripts.ports import free_port
 from storage.errors import HoursightError
-from storage.platform.process import tied
+from storage.platform.process import with_parent_death_signal
 
 __all__ = ["DATABASE", "Mongod", "MongodMissing", "mongod_path", "running"]
 
@@ -72,7 +72,9 @@ class Mongod:
             "--logpath", str(self.folder / "log"), "--logappend", *self._tls,
         ]  # fmt: skip
         self._process = subprocess.Popen(
-            tied(command, signal.SIGTERM), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            with_parent_death_signal(command, signal.SIGTERM),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
         )
         self._wait(lambda client: client.admin.command("ping"))
 

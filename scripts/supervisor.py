@@ -19,7 +19,7 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError
 from storage.inbox import segment
-from storage.platform.process import exclusive_lock, tied
+from storage.platform.process import exclusive_lock, with_parent_death_signal
 
 __all__ = ["AlreadyRunning", "Supervisor", "claim"]
 
@@ -146,7 +146,7 @@ class Supervisor:
     async def _start(self, command: str, output: OutputPipe) -> asyncio.subprocess.Process:
         try:
             return await asyncio.create_subprocess_exec(
-                *tied(["/bin/sh", "-c", command], signal.SIGTERM),
+                *with_parent_death_signal(["/bin/sh", "-c", command], signal.SIGTERM),
                 env=self._environment,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output.write_end,

@@ -1,11 +1,11 @@
-"""The writer's process: `python -m storage --data DIR`."""
+"""The writer process: `python -m storage --data DIR`."""
 
 import argparse
 import logging
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -16,7 +16,7 @@ from watchfiles import watch
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
 from storage.lake.attach import ReadersBusy
-from storage.lake.catalog_holder import catalog_held_open
+from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
@@ -25,14 +25,14 @@ from storage.platform.threads import run_supervised
 
 log = logging.getLogger("storage.__main__")
 
-UPKEEP_EVERY_S = 300.0
-# Without news from the watcher the inbox is looked at this often all the same.
-LOOK_EVERY_MS = 1_000
+MAINTENANCE_EVERY_S = 300.0
+# The inbox is read this often even if the file watcher reports nothing.
+POLL_EVERY_MS = 1_000
 RETRY_AFTER_S = 2.0
 
 
 def main() -> None:
-    """Run until SIGTERM or SIGINT; when the settings name another lake the process restarts."""
+    """Run until SIGTERM or SIGINT; restart the process when the settings name another lake."""
     parser = argparse.ArgumentParser(description="Commit segments to the lake.")
     add_data_option(parser)
     logs.add_options(parser)
@@ -40,14 +40,14 @@ def main() -> None:
     data = arguments.data
     logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
-    run_supervised("writer", partial(open_and_keep, Folders.at(data), stop), stop)
+    run_supervised("writer", partial(run_writer, Folders.at(data), stop), stop)
 
 
-def open_and_keep(folders: Folders, stop: threading.Event) -> None:
-    """Open the lake and commit until `stop` is set; exits where a person has to act first.
+def run_writer(folders: Folders, stop: threading.Event) -> None:
+    """Open the lake and commit until `stop` is set; exits when a person has to act first.
 
-    After an unforeseen error it is called again: a writer that is opened anew remembers nothing of
-    a commit that it has left halfway.
+    After an unexpected error it is called again, with a new writer: the old one may have cached
+    rows of a commit that failed.
     """
     try:
         with configured():
@@ -56,63 +56,62 @@ def open_and_keep(folders: Folders, stop: threading.Event) -> None:
         log.critical("%s", error)
         sys.exit(1)
     with closing(writer):
-        log.info("keeping %s", folders.lake)
-        with catalog_held_open(folders):
-            keep(writer, folders, stop)
+        log.info("writing to %s", folders.lake)
+        with hold_catalog_open(folders):
+            commit_loop(writer, folders, stop)
     if writer.lake_moved:
         restart()
 
 
-def keep(writer: Writer, folders: Folders, stop: threading.Event) -> None:
-    """Commit as segments come, with a piece of maintenance between, until `stop` is set."""
-    # Of monotonic time: the clock may be set while we run.
-    upkept = time.monotonic()
-    pieces: Iterator[MaintenanceStep] = iter(())
-    drain(writer, stop)
+def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None:
+    """Commit segments as they arrive, with maintenance steps between, until `stop` is set."""
+    # Monotonic: the clock may be set meanwhile.
+    last_round = time.monotonic()
+    steps: Iterator[MaintenanceStep] = iter(())
+    commit_all(writer, stop)
     for _ in watch(
-        folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=LOOK_EVERY_MS,
+        folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=POLL_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        drain(writer, stop)
+        commit_all(writer, stop)
         if writer.lake_moved:
             log.info("settings changed: restarting")
             stop.set()
-        if time.monotonic() - upkept >= UPKEEP_EVERY_S:
-            upkept = time.monotonic()
-            pieces = iter(writer.upkeep(datetime.now(UTC)))
-        look_after(pieces, writer, stop)
+        if time.monotonic() - last_round >= MAINTENANCE_EVERY_S:
+            last_round = time.monotonic()
+            steps = writer.maintenance_steps(datetime.now(UTC))
+        if not stop.is_set():
+            run_next_step(steps, writer)
 
 
-def drain(writer: Writer, stop: threading.Event) -> None:
-    """Commit until the inbox is empty; what cannot be committed now stays there for later."""
+def commit_all(writer: Writer, stop: threading.Event) -> None:
+    """Commit until the inbox is empty or a commit fails; its segments then stay in the inbox."""
     while not stop.is_set():
         try:
-            done = writer.commit_waiting(datetime.now(UTC))
+            result = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
-            trouble = writer.trouble(error)
-            log.error("nothing was committed, the segments stay in the inbox: %s", trouble)
+            problem = writer.diagnose(error)
+            log.error("commit failed, the segments stay in the inbox: %s", problem)
             stop.wait(RETRY_AFTER_S)
             return
-        for each in done.rejected:
+        for each in result.rejected:
             log.warning("rejected %s: %s", each.path.name, each.reason)
-        if not done.segments and not done.rejected and not done.repeated:
+        if not result.segments and not result.rejected and not result.repeated:
             return
-        log.info("%s", ", ".join(f"{count} {name}" for name, count in done.rows.items()))
+        log.info("%s", ", ".join(f"{count} {name}" for name, count in result.rows.items()))
 
 
-def look_after(pieces: Iterable[MaintenanceStep], writer: Writer, stop: threading.Event) -> None:
-    """Do the next piece of maintenance; it may fail, and the next round tries again."""
-    if stop.is_set():
-        return
+def run_next_step(steps: Iterator[MaintenanceStep], writer: Writer) -> None:
+    """Run the next step of maintenance; a step that fails is tried again in the next round."""
     try:
-        for piece in pieces:
-            piece()
-            return
+        step = next(steps, None)
+        if step is not None:
+            step()
     except ReadersBusy as error:
-        log.info("merging waits for the next round: %s", error)
+        log.info("merge postponed to the next maintenance, in 5 minutes: %s", error)
     except (duckdb.Error, OSError) as error:
-        trouble = writer.trouble(error)
-        log.error("maintenance waits for the next round, in 5 minutes: %s", trouble)
+        problem = writer.diagnose(error)
+        log.error("maintenance failed, to be tried again in 5 minutes: %s", problem)
 
 
 if __name__ == "__main__":

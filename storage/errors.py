@@ -1,4 +1,4 @@
-"""Errors that Hoursight itself raises: their common base, and those of a lake that is not readable.
+"""Base of all errors that Hoursight raises, and the errors of a lake that cannot be read.
 
     HoursightError
     ├── LakeMissing       the data folder has no lake yet
@@ -6,7 +6,7 @@
     ├── QueryFailed       the SQL could not be run
     └── …                 one class beside the code that raises it
 
-Errors are told apart by their class and by `retryable`, never by their text.
+Code distinguishes errors by class and `retryable`, never by their text.
 """
 
 from pathlib import Path
@@ -16,9 +16,9 @@ __all__ = ["Diagnosis", "HoursightError", "LakeMissing", "LakeUnreadable", "Quer
 
 
 class HoursightError(Exception):
-    """Base of Hoursight's errors; `str()` gives the message and, where there is one, the remedy.
+    """Base of Hoursight's errors; `str()` is the message, followed by the remedy if there is one.
 
-    `retryable` says that the same call may succeed later although nobody changes the call.
+    `retryable` means that the same call may succeed later.
     """
 
     retryable: bool = False
@@ -37,7 +37,7 @@ class HoursightError(Exception):
 
 
 class Diagnosis(NamedTuple):
-    """Why something failed, as far as that is known, and what to do about it."""
+    """The known cause of a failure, and its remedy."""
 
     message: str
     remedy: str
@@ -65,4 +65,4 @@ class LakeUnreadable(HoursightError):
 
 
 class QueryFailed(HoursightError):
-    """The SQL could not be run; the message is DuckDB's own where nothing better is known."""
+    """A query failed; the message is DuckDB's own unless the cause is known."""

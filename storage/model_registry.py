@@ -1,10 +1,10 @@
-"""The shelf of model files in a data folder: which one serves, which did before, which could.
+"""Model registry: the model files of a data folder, promotion and rollback.
 
-    models/NAME.onnx, NAME.pt   a candidate or one that has served, and its weights
-    models/serving.onnx         the one in use, a copy; without it the one in the package serves
-    models/previous.onnx        the one before it, a copy; without it that was the package's
+    models/NAME.onnx, NAME.pt   a candidate or a former serving model, and its weights
+    models/serving.onnx         a copy of the serving model; without it the shipped model serves
+    models/previous.onnx        a copy of the model before it; without it that was the shipped one
 
-Whoever forecasts sees `serving.onnx` change. Each change is told to the lake by a segment.
+Forecasters notice a change of `serving.onnx`. Each event is recorded in the table `models`.
 """
 
 import hashlib
@@ -35,36 +35,36 @@ __all__ = [
     "weights_of",
 ]  # fmt: skip
 
-SHIPPED = "shipped"  # the name of the model in the package
+SHIPPED = "shipped"  # name of the model in the package
 _SERVING, _PREVIOUS = "serving.onnx", "previous.onnx"
 
 
 class ModelMissing(HoursightError):
-    """There is no model of that name, or none before the present one; the message says which."""
+    """No model has that name, or there is no previous model; the message says which."""
 
 
 def names(folders: Folders) -> tuple[str, ...]:
-    """The models on the shelf, oldest first; the package's own is not among them."""
+    """The names of the models in the folder, oldest first, without the shipped one."""
     paths = [p for p in folders.models.glob("*.onnx") if p.name not in (_SERVING, _PREVIOUS)]
     return tuple(p.stem for p in sorted(paths, key=lambda p: (p.stat().st_mtime, p.name)))
 
 
 def path_of(folders: Folders, name: str) -> Path:
-    """The file of a model on the shelf; ModelMissing names those there are."""
+    """The file of a model in the folder. Raises ModelMissing, which names the existing ones."""
     path = folders.models / f"{name}.onnx"
     if name not in names(folders):
-        there = ", ".join((SHIPPED, *names(folders)))
-        raise ModelMissing(f"no model {name!r} in {folders.models}: there are {there}")
+        known = ", ".join((SHIPPED, *names(folders)))
+        raise ModelMissing(f"no model {name!r} in {folders.models} (expected one of {known})")
     return path
 
 
 def fingerprint(path: Path) -> str | None:
-    """By what a model file is known in the lake; None when it is not there."""
+    """The id of a model file in the lake; None if the file does not exist."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16] if path.exists() else None
 
 
 def weights_of(folders: Folders, model: Path) -> Path | None:
-    """The weights from which a training can go on from `model`; None when they are not here."""
+    """The weights from which training can continue `model`; None if they do not exist."""
     wanted = fingerprint(model)
     for name in names(folders):
         weights = folders.models / f"{name}.pt"
@@ -74,7 +74,7 @@ def weights_of(folders: Folders, model: Path) -> Path | None:
 
 
 def promote(folders: Folders, name: str) -> None:
-    """Let a model of the shelf serve, or the package's own (`SHIPPED`), from the next cycle on."""
+    """Make a model of the folder, or the shipped one (`SHIPPED`), serve from the next cycle on."""
     new = None if name == SHIPPED else path_of(folders, name)
     serving = folders.models / _SERVING
     _put(folders.models / _PREVIOUS, serving if serving.exists() else None)
@@ -82,10 +82,12 @@ def promote(folders: Folders, name: str) -> None:
 
 
 def rollback(folders: Folders) -> None:
-    """Change the model that serves and the one before it; ModelMissing when there is only one."""
+    """Exchange the serving and the previous model. Raises ModelMissing if there is none."""
     serving, previous = folders.models / _SERVING, folders.models / _PREVIOUS
     if not serving.exists() and not previous.exists():
-        raise ModelMissing(f"{folders.models}: no model was ever promoted, so there is none before")
+        raise ModelMissing(
+            f"{folders.models}: no model was ever promoted, so there is no previous one"
+        )
     replaced = folders.models / "replaced.draft"
     _put(replaced, serving if serving.exists() else None)
     _put(serving, previous if previous.exists() else None)
@@ -101,7 +103,7 @@ def model_event_row(
     card: Mapping[str, Any],
     now: datetime,
 ) -> None:
-    """A row in the table `models`: what happened to a file, and why, in words."""
+    """Record an event of a model file, with its reason, in the table `models`."""
     row = {
         "model": fingerprint(path),
         "ts": now,
@@ -115,7 +117,7 @@ def model_event_row(
 
 
 def _put(target: Path, source: Path | None) -> None:
-    """Make `target` a copy of `source` in one step, or remove it."""
+    """Replace `target` by a copy of `source` atomically, or remove it."""
     if source is None:
         target.unlink(missing_ok=True)
         return

@@ -1,4 +1,4 @@
-"""A lake in a temporary folder, with a writer that commits when it is told to."""
+"""Fixture: a lake in a temporary folder, with a writer that commits on demand."""
 
 import shutil
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from storage.lake.writer import CommitResult, Writer
 from storage.model.schema import table
 from storage.query.reader import Reader
 
-# A busy machine makes examples slowly; that says nothing of the code.
+# On a busy machine, examples are slow to generate; that is not a fault of the code.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
 
@@ -32,17 +32,17 @@ class LakeFixture:
     writer: Writer
     reader: Reader
 
-    def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **told: Any) -> Path:
-        """Write a segment; rows may be dicts."""
+    def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **fields: Any) -> Path:
+        """Write a segment; rows may be dicts, `fields` are those of its provenance."""
         if isinstance(rows, list):
             rows = pa.Table.from_pylist(rows, table(table_name).arrow)
         provenance = segment.Provenance(
-            table=table_name, function="test", created_at=told.pop("created_at", NOW), **told
+            table=table_name, function="test", created_at=fields.pop("created_at", NOW), **fields
         )
         return segment.write(self.folders, rows, provenance)
 
     def commit(self, now: datetime = NOW) -> CommitResult:
-        """Let the writer commit what waits."""
+        """Commit the segments of the inbox."""
         return self.writer.commit_waiting(now)
 
     def one(self, sql: str, **parameters: Any) -> Any:
@@ -52,7 +52,7 @@ class LakeFixture:
 
 @pytest.fixture(scope="session")
 def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data folder as a writer makes it, to be copied: that is quicker than to make one."""
+    """A data folder with an empty lake, to be copied, which is faster than creating one."""
     data = tmp_path_factory.mktemp("empty")
     Writer.open(data).close()
     return data

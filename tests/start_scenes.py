@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.platform.process import tied
+from storage.platform.process import with_parent_death_signal
 
 __all__ = ["Up", "crowd", "running"]
 
@@ -34,8 +34,8 @@ class Up:
     def __init__(self, folder: Path, command: Sequence[str], **environment: str) -> None:
         self.said = ""
         self.process = subprocess.Popen(
-            tied(list(command), signal.SIGTERM), cwd=folder, env=os.environ | environment,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            with_parent_death_signal(list(command), signal.SIGTERM), cwd=folder,
+            env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def until(self, text: str, within_s: float = 90) -> None:

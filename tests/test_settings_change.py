@@ -20,8 +20,8 @@ from scripts.ports import free_port
 from storage.query.reader import LakeMissing, QueryFailed
 
 WITHIN_S = 120.0
-PROCESSES = ("writer", "collect", "think", "web")
-KEPT = "the settings from before stay in force"
+PROCESSES = ("writer", "collector", "engine", "web")
+KEPT = "the previous settings stay in force"
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -123,7 +123,7 @@ def test_everything_follows_an_edit_of_the_settings_and_nothing_dies_of_a_wrong_
 
     system.settings(gpu, '[[metrics]]\nname = "GPU %"')
     system.until(lambda: system.reported(KEPT) == set(PROCESSES), "the wrong setting is reported")
-    assert all("expected small letters" in line for line in system.said if KEPT in line)
+    assert all("expected lower-case letters" in line for line in system.said if KEPT in line)
     assert system.takes("gpu_used_pct")
     with urllib.request.urlopen(f"http://127.0.0.1:{system.port}/", timeout=30) as page:
         assert page.status == 200

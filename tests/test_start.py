@@ -47,7 +47,7 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up: Up) -> None:
     up.until("Uvicorn running on ")
     up.until("No source is configured: write one with 'hoursight sources new KIND")
-    up.until(" INFO writer storage.__main__ keeping ")
+    up.until(" INFO writer storage.__main__ writing to ")
     up.end()
     assert up.process.returncode == 0
     assert "the wrong" not in up.said
@@ -71,7 +71,7 @@ def test_a_second_up_is_refused_before_it_says_anything_else(up: Up, crowded: Pa
     ("text", "says"),
     [
         (WRONG, SENTENCE),
-        ("[web]\nhost = '0.0.0.0'\n", "no key was made: make one with 'hoursight keys create"),
+        ("[web]\nhost = '0.0.0.0'\n", "no API key exists: create one with 'hoursight keys create"),
         ("[lake]\ndata_path = '/nonexistent/lake'\n", "'/nonexistent/lake', which cannot be used"),
     ],
 )

@@ -54,13 +54,13 @@ class Window:
 
         return windows.forecasts(self.reader, self.now)
 
-    def unforecast(
+    def servers_to_forecast(
         self, issued_at: datetime, silent: timedelta, after: str, limit: int
     ) -> list[str]:
         """Return up to `limit` servers after `after` that need a forecast from `issued_at`."""
         from storage.query import windows
 
-        return windows.unforecast(self.reader, issued_at, silent, after, limit)
+        return windows.servers_to_forecast(self.reader, issued_at, silent, after, limit)
 
     def rollup(self, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
         """Return the 5-minute steps to write since the commit at `cursor`, and the next cursor."""

@@ -182,7 +182,7 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         for source, buffer in service.buffers.items()
     ]
     try:
-        with serve_rpc(folders.feed, service.handle, MAX_PUSH_BYTES):
+        with serve_rpc(folders.push_socket, service.handle, MAX_PUSH_BYTES):
             yield
     finally:
         stop.set()

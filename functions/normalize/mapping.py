@@ -139,7 +139,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             try:
                 parse_period(getattr(self, key) or "1s")
             except ValueError as error:
-                raise ValueError(f"{key} is {error}") from None
+                raise ValueError(f"{key}: {error}") from None
 
     @property
     def entries(self) -> dict[str, tuple[Field, ...]]:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from storage.lake.backup import Manifest, Tell, back_up, restore
+from storage.lake.backup import Manifest, OnProgress, back_up, restore
 
 __all__ = ["restore_backup", "take_backup"]
 
@@ -35,7 +35,7 @@ def _contents(manifest: Manifest) -> str:
     return f"{rows:,} rows in {len(manifest.tables)} tables, {waiting} waiting segments"
 
 
-def _progress(say: Print) -> Tell:
+def _progress(say: Print) -> OnProgress:
     """Return a function that prints each further tenth, when stderr is a terminal."""
     printed = 0
 

@@ -41,7 +41,8 @@ def show_schema(name: str | None, schema: Schema) -> None:
     """List all tables and views, or the columns of one of them."""
     if name is None:
         print_grid(
-            ["table", "holds", "kept"], [[t.name, t.purpose, t.kept_text] for t in schema.tables]
+            ["table", "holds", "kept"],
+            [[t.name, t.purpose, t.retention_text] for t in schema.tables],
         )
         print()
         print_grid(["view", "holds"], [[view.name, view.purpose] for view in VIEWS])

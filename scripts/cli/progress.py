@@ -33,6 +33,6 @@ def _with_bar(running: QueryHandle, console: Console) -> pa.Table:
             try:
                 return running.rows(UPDATE_EVERY_S)
             except TimeoutError:
-                share = running.share
+                share = running.progress
                 if share is not None:
                     bar.update(task, total=1.0, completed=share)

@@ -11,7 +11,7 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer, WriterRunning
 from storage.model.names import check_name
 from storage.model.schema import TABLES
@@ -65,7 +65,7 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     for each in _deleted(folders, server, requested_at):
         say(f"{each['rows']:>12,} rows from {each['table']}")
     say(
-        f"{server} is deleted; the table deletions keeps it as {fingerprint(server)}. The files "
+        f"{server} is deleted; the table deletions keeps it as {erased_name(server)}. The files "
         "that contained it are removed within half an hour of a running system."
     )
 
@@ -87,7 +87,7 @@ def _deleted(folders: Folders, server: str, requested_at: datetime) -> list[dict
         while time.monotonic() < give_up:
             rows = reader.query(
                 "SELECT went FROM deletions WHERE server = $server AND ts = $requested_at",
-                server=fingerprint(server), requested_at=requested_at,
+                server=erased_name(server), requested_at=requested_at,
             )  # fmt: skip
             if rows.num_rows:
                 return list(rows["went"][0].as_py() or ())

@@ -152,7 +152,7 @@ def _commit_and_maintain(data: Path, retry_for_s: float) -> None:
 
 def _maintain(writer: Writer, now: datetime) -> None:
     """Do a round of maintenance; a merge that readers prevent waits for the next round."""
-    for step in writer.upkeep(now):
+    for step in writer.maintenance_steps(now):
         with suppress(ReadersBusy):
             step()
 

@@ -1,0 +1,1 @@
+"""Configuration: paths of a data folder, settings, API keys, the start of a process."""

@@ -1,4 +1,4 @@
-"""API keys: made once, shown once, kept only as a hash in a small file of the data folder."""
+"""API keys: shown once, at their creation, and stored as hashes in a file of the data folder."""
 
 import fcntl
 import hashlib
@@ -30,15 +30,15 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class ApiKeyError(HoursightError):
-    """A key that cannot be made or taken back, or a file of keys that cannot be read."""
+    """A key cannot be created or revoked, or the file of keys cannot be read."""
 
 
 class PublicWithoutKey(HoursightError):
-    """The site would listen on a public address, and nobody would need a key."""
+    """The site would listen on a public address without requiring a key."""
 
 
 class ApiKey(msgspec.Struct, frozen=True):
-    """A key without its secret: of that only the hash is known."""
+    """A key; of its secret only the hash is stored."""
 
     id: str
     name: str
@@ -47,12 +47,12 @@ class ApiKey(msgspec.Struct, frozen=True):
     secret_sha256: str
 
     def allows(self, scope: str) -> bool:
-        """Whether it may do what `scope` names; `admin` may do everything."""
+        """Return True if the key has `scope`, or `admin`, which includes all scopes."""
         return scope in self.scopes or "admin" in self.scopes
 
 
 class ApiKeys:
-    """The keys of a data folder, read anew when their file is another one."""
+    """The keys of a data folder; their file is read again when it has changed."""
 
     def __init__(self, folders: Folders) -> None:
         self._path = folders.keys
@@ -64,25 +64,25 @@ class ApiKeys:
         return list(self._current().values())
 
     def find(self, token: str) -> ApiKey | None:
-        """The key that a token is; None for one that is none. Raises ApiKeyError."""
-        found = TOKEN.fullmatch(token)
-        key = self._current().get(found[1] if found else "")
-        # A hash is compared in any case, so that time tells nothing about which ids there are.
+        """The key of a token; None if the token is not valid. Raises ApiKeyError."""
+        match = TOKEN.fullmatch(token)
+        key = self._current().get(match[1] if match else "")
+        # A hash is always compared, so that the time taken does not reveal which ids exist.
         expected = key.secret_sha256 if key else _hash("")
-        same = hmac.compare_digest(_hash(found[2] if found else "-"), expected)
+        same = hmac.compare_digest(_hash(match[2] if match else "-"), expected)
         return key if same else None
 
     def _current(self) -> dict[str, ApiKey]:
         try:
-            about = self._path.stat()
+            stat = self._path.stat()
         except FileNotFoundError:
             self._stamp, self._keys = None, {}
             return self._keys
         except OSError as error:
             raise ApiKeyError(
-                f"{self._path} cannot be read ({error.strerror})", "let this user read it"
+                f"{self._path} cannot be read ({error.strerror})", "give this user read permission"
             ) from error
-        stamp = about.st_ino, about.st_mtime_ns
+        stamp = stat.st_ino, stat.st_mtime_ns
         if stamp != self._stamp:
             self._keys = {key.id: key for key in _read(self._path.read_bytes(), str(self._path))}
             self._stamp = stamp
@@ -90,35 +90,38 @@ class ApiKeys:
 
 
 def create_key(folders: Folders, name: str, scopes: Sequence[str], now: datetime) -> str:
-    """Make a key; its token, which cannot be had again. Raises ApiKeyError."""
-    strangers = [scope for scope in scopes if scope not in SCOPES]
-    if strangers or not scopes:
-        raise ApiKeyError(f"scope is {', '.join(strangers) or 'missing'}: name {_or(SCOPES)}")
+    """Create a key and return its token, which is not stored. Raises ApiKeyError."""
+    unknown = [scope for scope in scopes if scope not in SCOPES]
+    if unknown or not scopes:
+        raise ApiKeyError(f"scope is {', '.join(unknown) or 'missing'} (expected {_or(SCOPES)})")
     if not NAME.fullmatch(name):
         raise ApiKeyError(
-            f"name is {name!r}: use letters, digits, dots and dashes, such as telegraf"
+            f"name {name!r} is not valid (expected letters, digits, dots, dashes and underscores, "
+            "for example 'telegraf')"
         )
     ident, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     with _changing(folders) as keys:
         if any(key.name == name for key in keys):
-            raise ApiKeyError(f"there is a key {name!r} already: revoke it, or choose another name")
+            raise ApiKeyError(
+                f"a key named {name!r} exists already: revoke it, or choose another name"
+            )
         keys.append(ApiKey(ident, name, tuple(dict.fromkeys(scopes)), now, _hash(secret)))
     return f"hs_{ident}_{secret}"
 
 
-def revoke_key(folders: Folders, named: str) -> ApiKey:
-    """Take back the key of that name or id. Raises ApiKeyError, which names those there are."""
+def revoke_key(folders: Folders, name_or_id: str) -> ApiKey:
+    """Remove a key and return it. Raises ApiKeyError, which names the existing keys."""
     with _changing(folders) as keys:
         for key in keys:
-            if named in (key.name, key.id):
+            if name_or_id in (key.name, key.id):
                 keys.remove(key)
                 return key
         known = ", ".join(key.name for key in keys) or "none"
-    raise ApiKeyError(f"there is no key {named!r}; there are {known}")
+    raise ApiKeyError(f"no key is named {name_or_id!r} (existing keys: {known})")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address can be reached from this machine alone."""
+    """Return True if `host` can be reached from this machine only."""
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
@@ -126,17 +129,17 @@ def is_loopback(host: str) -> bool:
 
 
 def require_key_if_public(folders: Folders, host: str) -> None:
-    """Raise PublicWithoutKey where a site on `host` could be read and written by anybody."""
+    """Raise PublicWithoutKey if `host` is reachable by others and no API key exists."""
     if not is_loopback(host) and not ApiKeys(folders).known():
         raise PublicWithoutKey(
-            f"web.host is {host}, which others can reach, and no key was made: make one with "
-            "'hoursight keys create --scope admin --name me', or set web.host to 127.0.0.1"
+            f"web.host is {host}, which other hosts can reach, and no API key exists: create one "
+            "with 'hoursight keys create --scope admin --name me', or set web.host to 127.0.0.1"
         )
 
 
 @contextmanager
 def _changing(folders: Folders) -> Iterator[list[ApiKey]]:
-    """The keys, to be changed in place: written as a whole, by one at a time."""
+    """The keys, to be changed in place; written as a whole, under an exclusive lock."""
     folders.data.mkdir(parents=True, exist_ok=True)
     lock = os.open(folders.data, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -167,7 +170,7 @@ def _read(text: bytes, path: str) -> list[ApiKey]:
     except InvalidJson as error:
         raise ApiKeyError(
             f"{path} is damaged ({error})",
-            "remove it and make the keys anew with 'hoursight keys create'",
+            "remove it and create the keys again with 'hoursight keys create'",
         ) from error
 
 

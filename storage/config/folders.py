@@ -1,4 +1,4 @@
-"""Where things lie in a data folder."""
+"""Paths in a data folder."""
 
 import os
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ __all__ = ["Folders", "default_data"]
 
 
 def default_data() -> Path:
-    """Return the data folder when none is named: `HOURSIGHT_DATA`, else `var`."""
+    """The data folder when none is given: `$HOURSIGHT_DATA`, else `var`."""
     return Path(os.environ.get("HOURSIGHT_DATA") or "var")
 
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The places of one data folder, all absolute; `create` makes those that are missing."""
+    """The paths in one data folder, all absolute; none needs to exist."""
 
     data: Path
 
@@ -25,12 +25,12 @@ class Folders:
 
     @property
     def inbox(self) -> Path:
-        """Segments that wait for the writer."""
+        """Segments to be committed."""
         return self.data / "inbox"
 
     @property
     def rejected(self) -> Path:
-        """Segments that the writer refused, each with its reason beside it."""
+        """Segments that the writer rejected, each with its reason in a text file beside it."""
         return self.data / "rejected"
 
     @property
@@ -44,54 +44,54 @@ class Folders:
         return self.data / "catalog.sqlite"
 
     @property
-    def latest(self) -> Path:
-        """The last sample of each server, as of the last commit."""
+    def last_values(self) -> Path:
+        """Last-value cache: the newest sample of each server, as of the last commit."""
         return self.data / "latest.arrow"
 
     @property
     def merge_lock(self) -> Path:
-        """Shared by readers while they read; the writer's alone while a merge takes effect."""
+        """Lock: shared by readers while they read, exclusive while a merge is committed."""
         return self.data / "merge.lock"
 
     @property
-    def pen(self) -> Path:
-        """The path by which the writer names the lake's files where its catalog is networked."""
+    def data_path_link(self) -> Path:
+        """Link to the lake's files that the writer uses when its catalog is networked."""
         return self.data / "pen"
 
     @property
     def committed(self) -> Path:
-        """Segments that a networked catalog has taken, kept a while in case that it loses them."""
+        """Segments committed to a networked catalog, kept for an hour in case it loses them."""
         return self.data / "committed"
 
     @property
     def merge_gate(self) -> Path:
-        """Readers pass it before they read; a merge that finds no gap between them closes it."""
+        """Lock that readers pass before they read; a merge closes it to get its turn."""
         return self.data / "merge.gate"
 
     @property
     def announce(self) -> Path:
-        """One file a table, touched after each commit that changed it."""
+        """One file for each table, touched after each commit that changed the table."""
         return self.data / "announce"
 
     @property
     def models(self) -> Path:
-        """The shelf: model files, of which `serving.onnx` is the one in use, when there is one."""
+        """Model registry: model files; `serving.onnx`, if there is one, is in use."""
         return self.data / "models"
 
     @property
     def own_model(self) -> Path | None:
-        """The model in use, also when it cannot be read; None when there is none of its own."""
+        """`serving.onnx` if it exists, readable or not; None means the shipped model is in use."""
         own = self.models / "serving.onnx"
         return own if own.exists() or own.is_symlink() else None
 
     @property
     def staging(self) -> Path:
-        """Where a backup gathers links to what it is going to hold."""
+        """Where a backup collects links to the files that it is going to contain."""
         return self.data / "staging"
 
     @property
     def functions(self) -> Path:
-        """The user's own functions, one file each."""
+        """The user's functions, one file each."""
         return self.data / "functions"
 
     @property
@@ -100,37 +100,37 @@ class Folders:
         return self.data / "sources"
 
     @property
-    def calls(self) -> Path:
-        """The socket on which a running system takes calls of its functions."""
+    def rpc_socket(self) -> Path:
+        """Socket of the RPC server that calls functions."""
         return self.data / "calls.sock"
 
     @property
     def history(self) -> Path:
-        """The socket on which the engine process answers queries about earlier runs."""
+        """Socket of the RPC server that answers queries about earlier runs, in the engine."""
         return self.data / "history.sock"
 
     @property
-    def feed(self) -> Path:
-        """The socket on which a running system takes what is pushed to it."""
+    def push_socket(self) -> Path:
+        """Socket of the RPC server that accepts pushed rows."""
         return self.data / "feed.sock"
 
     @property
     def pending(self) -> Path:
-        """What was pushed and is not in a segment yet."""
+        """Write-ahead log: pushed rows that are not in a segment yet."""
         return self.data / "pending"
 
     @property
     def keys(self) -> Path:
-        """The API keys, hashed; no file, no keys."""
+        """The API keys, hashed; without the file there are none."""
         return self.data / "keys.json"
 
     @property
     def settings(self) -> Path:
-        """The settings file, which need not exist."""
+        """The settings file; it is optional."""
         return self.data / "hoursight.toml"
 
     def create(self) -> "Folders":
-        """Make the folders that are missing."""
+        """Create the missing folders; returns self."""
         for folder in (
             self.inbox, self.rejected, self.committed, self.lake, self.announce, self.models,
         ):  # fmt: skip

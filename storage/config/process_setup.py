@@ -1,4 +1,4 @@
-"""Start of a long-running process: its `--data`, and its end where a setting is wrong."""
+"""Start of a long-running process: its option `--data`, and its exit on an invalid setting."""
 
 import argparse
 import logging
@@ -18,7 +18,7 @@ log = logging.getLogger("storage.config.process_setup")
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
-    """Give a process `--data`."""
+    """Add the option `--data` to a process."""
     parser.add_argument(
         "--data", type=Path, default=default_data(),
         help="data folder (default: $HOURSIGHT_DATA, else ./var)",
@@ -35,9 +35,9 @@ def configured() -> Iterator[None]:
 
 
 def exit_unconfigured(error: Exception) -> NoReturn:
-    """Log a wrong setting in one critical record, and end the process with EX_CONFIG (78).
+    """Log an invalid setting in one critical record and end the process with EX_CONFIG (78).
 
-    The supervisor then starts the process again when the settings have changed, and not before.
+    The supervisor starts it again once the settings have changed.
     """
     log.critical("%s", error)
     sys.exit(os.EX_CONFIG)

@@ -1,4 +1,4 @@
-"""The settings of one data folder: `hoursight.toml`, read once, every key with a default."""
+"""Settings of a data folder: the file `hoursight.toml`, in which every key has a default."""
 
 import logging
 import re
@@ -14,7 +14,7 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
-from storage.model.schema import STOCK, TABLES, Schema, tailored
+from storage.model.schema import STOCK, TABLES, Schema, customized
 
 __all__ = [
     "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "Settings",
@@ -25,23 +25,23 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
-# A metric of that name would meet a column that the tables have for something else.
-TAKEN_NAMES = frozenset({"server", "ts", "source", *METRIC_NAMES})
-ROLLUP_ENDINGS = ("_mean", "_max", "_count")
+# Names of columns that the tables have already.
+RESERVED_NAMES = frozenset({"server", "ts", "source", *METRIC_NAMES})
+ROLLUP_SUFFIXES = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
-KEPT = re.compile(r"(\d+)([dh])")
-AT = re.compile(r" - at `(?P<path>[^`]+)`$")
+RETENTION = re.compile(r"(\d+)([dh])")
+PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
 STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
 
 
-# The last valid settings that this process has read of each file.
+# The last valid settings of each file that this process has read.
 _LAST_VALID: dict[Path, "Settings"] = {}
 
 
 class SettingsError(HoursightError):
-    """A setting that cannot be used; the message names the file, the key and what was expected."""
+    """A setting is not valid; the message names the file, the key and what is expected."""
 
 
 class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,7 +51,7 @@ class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The simulated fleet; `history_days` of it are made at its first start."""
+    """The simulated fleet; its first start generates `history_days` of history."""
 
     enabled: bool = False
     servers: int = 20
@@ -66,12 +66,12 @@ class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     @property
     def history(self) -> timedelta:
-        """How far back its first run goes."""
+        """The history to generate at the first start."""
         return timedelta(days=self.history_days)
 
 
 class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which adapters run, and how."""
+    """The built-in sources."""
 
     host: HostSettings = HostSettings()
     simulator: SimulatorSettings = SimulatorSettings()
@@ -105,7 +105,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the site listens."""
+    """The address at which the site listens."""
 
     host: str = "127.0.0.1"
     port: int = 8080
@@ -116,20 +116,20 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the lake's catalog and files are: in the data folder unless told otherwise."""
+    """Where the lake's catalog and files are; by default in the data folder."""
 
     catalog: str = "sqlite"
     data_path: str = ""
 
     def __post_init__(self) -> None:
-        if PASSWORD.search(self.catalog):  # which the message must not repeat
+        if PASSWORD.search(self.catalog):  # the message must not show it
             raise ValueError(
-                "catalog has a password in it, expected none: put it into PGPASSWORD or a pgpass "
+                "catalog contains a password, expected none: put it into PGPASSWORD or a pgpass "
                 "file"
             )
         if self.catalog != "sqlite" and not self.catalog.startswith(POSTGRES):
             raise ValueError(
-                f"catalog is {self.catalog!r}, expected 'sqlite' or such as "
+                f"catalog is {self.catalog!r}, expected 'sqlite' or for example "
                 f"'{POSTGRES}dbname=hoursight host=db.example'"
             )
         if self.data_path and not self.data_path.startswith("/"):
@@ -139,7 +139,7 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A metric of one's own beside the 14: stored, checked and rolled up; not forecast."""
+    """An additional metric: stored, validated and rolled up, but not forecast."""
 
     name: str
     unit: str = ""
@@ -153,20 +153,22 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
     critical: float | None = None
 
     def __post_init__(self) -> None:
-        if not METRIC_NAME.fullmatch(self.name) or self.name.endswith(ROLLUP_ENDINGS):
+        if not METRIC_NAME.fullmatch(self.name) or self.name.endswith(ROLLUP_SUFFIXES):
             raise ValueError(
-                f"name is {self.name!r}, expected small letters, digits and _ such as "
-                f"'gpu_used_pct', not ending in {', '.join(ROLLUP_ENDINGS)}"
+                f"name is {self.name!r}, expected lower-case letters, digits and _, for example "
+                f"'gpu_used_pct', not ending in {', '.join(ROLLUP_SUFFIXES)}"
             )
-        if self.name in TAKEN_NAMES:
-            raise ValueError(f"name is {self.name!r}, which is taken: choose another")
+        if self.name in RESERVED_NAMES:
+            raise ValueError(f"name is {self.name!r}, which is reserved: choose another")
         if self.highest is not None and self.highest <= self.lowest:
-            raise ValueError(f"highest of {self.name} is not above lowest")
+            raise ValueError(
+                f"highest of {self.name} is {self.highest:g}, expected more than {self.lowest:g}"
+            )
         if (self.warn is None) != (self.critical is None):
             raise ValueError(f"{self.name} has one of warn and critical, expected both or none")
 
     def metric(self) -> Metric:
-        """The metric that it describes."""
+        """These settings as a metric."""
         levels = None
         if self.warn is not None and self.critical is not None:
             levels = Levels(self.warn, self.critical)
@@ -177,7 +179,7 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
 
 
 def _stock_retention() -> dict[str, str]:
-    return {t.name: t.kept_text for t in TABLES if t.by_day}
+    return {t.name: t.retention_text for t in TABLES if t.by_day}
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,32 +195,37 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         names = [m.name for m in self.metrics]
         if len(set(names)) < len(names):
-            raise ValueError(f"metrics has a name twice: {', '.join(names)}")
+            raise ValueError(
+                f"metrics has a name twice (expected unique names): {', '.join(names)}"
+            )
         for table, text in self.retention.items():
             if table not in _stock_retention():
                 known = ", ".join(_stock_retention())
                 raise ValueError(f"retention has {table!r}, expected one of {known}")
-            _kept(table, text)
+            _retention(table, text)
 
     def schema(self) -> Schema:
-        """The tables as these settings have them."""
-        kept = {table: _kept(table, text) for table, text in self.retention.items()}
-        if not self.metrics and all(STOCK.table(name).kept == k for name, k in kept.items()):
+        """The tables with these metrics and this retention."""
+        retention = {table: _retention(table, text) for table, text in self.retention.items()}
+        if not self.metrics and all(
+            STOCK.table(name).retention == r for name, r in retention.items()
+        ):
             return STOCK
-        return tailored([m.metric() for m in self.metrics], kept)
+        return customized([m.metric() for m in self.metrics], retention)
 
 
-def _kept(table: str, text: str) -> timedelta | None:
-    """How long `7d`, `36h` or `always` is; whole days go at a time, so a day is the least."""
+def _retention(table: str, text: str) -> timedelta | None:
+    """Parse `7d`, `36h` or `always`; at least a day, because whole days are deleted at a time."""
     if text == "always":
         return None
-    found = KEPT.fullmatch(text)
-    kept = timedelta(hours=int(found[1]) * (24 if found[2] == "d" else 1)) if found else None
-    if kept is None or not timedelta(days=1) <= kept <= timedelta(days=36_500):
+    match = RETENTION.fullmatch(text)
+    period = timedelta(hours=int(match[1]) * (24 if match[2] == "d" else 1)) if match else None
+    if period is None or not timedelta(days=1) <= period <= timedelta(days=36_500):
         raise ValueError(
-            f"retention.{table} is {text!r}, expected '7d', '36h' or 'always', and a day at least"
+            f"retention.{table} is {text!r}, expected 'always' or at least one day such as '7d' or "
+            "'36h'"
         )
-    return kept
+    return period
 
 
 def read_settings(data: Path | str) -> Settings:
@@ -232,9 +239,9 @@ def read_settings(data: Path | str) -> Settings:
         settings = Settings()
     except OSError as error:
         raise SettingsError(
-            f"{path} cannot be read ({error.strerror}): let this user read it"
+            f"{path} cannot be read ({error.strerror}): give this user read permission"
         ) from error
-    except (ValueError, RecursionError) as error:  # of msgspec and of TOML too
+    except (ValueError, RecursionError) as error:  # from msgspec or the TOML parser
         raise SettingsError(f"{path}: {_sentence(str(error), raw)}; correct that file") from error
     log.debug("settings read from %s", path)
     adopt_settings(data, settings)
@@ -242,11 +249,11 @@ def read_settings(data: Path | str) -> Settings:
 
 
 def _sentence(error: str, raw: Any) -> str:
-    """What msgspec says of a setting, with the key in front and the value that was given."""
-    at = AT.search(error)
-    key = at["path"].removeprefix("$").lstrip(".") if at else ""
-    said = AT.sub("", error)
-    if unknown := UNKNOWN.match(said):
+    """The message of msgspec, with the key in front and the value that was given."""
+    path = PATH.search(error)
+    key = path["path"].removeprefix("$").lstrip(".") if path else ""
+    message = PATH.sub("", error)
+    if unknown := UNKNOWN.match(message):
         known = ", ".join(Settings.__struct_fields__)
         where = f"[{key}]" if key else f"the file (expected one of {known})"
         return f"unknown field `{unknown['name']}` in {where}"
@@ -254,19 +261,19 @@ def _sentence(error: str, raw: Any) -> str:
     for name, index in STEP.findall(key):
         value = value[name] if name else value[int(index)]
     if not key or isinstance(value, dict | list):
-        return f"{key}: {said}" if key else said
-    return f"{key} is {value!r}, {said[0].lower()}{said[1:]}"
+        return f"{key}: {message}" if key else message
+    return f"{key} is {value!r}, {message[0].lower()}{message[1:]}"
 
 
 def adopt_settings(data: Path | str, settings: Settings) -> None:
-    """Take these as the settings of a data folder, for as long as its file has an error."""
+    """Use `settings` for a data folder while its file is not valid."""
     _LAST_VALID[Folders.at(data).settings] = settings
 
 
 def settings_in_force(data: Path | str) -> Settings:
-    """Return the settings of a data folder, or the last valid ones while its file has an error.
+    """The settings of a data folder, or the last valid ones while its file is not valid.
 
-    Raises SettingsError when this process has read no valid ones.
+    Raises SettingsError if this process has read no valid ones.
     """
     try:
         return read_settings(data)
@@ -278,7 +285,7 @@ def settings_in_force(data: Path | str) -> Settings:
 
 @cache
 def schema_of(folders: Folders) -> Schema:
-    """The tables of a data folder, as its settings are when a process first asks.
+    """The tables of a data folder, by its settings at the first call in this process.
 
     Raises SettingsError.
     """
@@ -286,7 +293,7 @@ def schema_of(folders: Folders) -> Schema:
 
 
 def write_settings(data: Path | str, settings: Settings) -> Path:
-    """Write a settings file for the folder's first use."""
+    """Write the settings file of a data folder; returns its path."""
     path = Folders.at(data).settings
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.toml.encode(settings))

@@ -1,4 +1,4 @@
-"""The settings file of a running process: what it says now, and when that calls for a restart."""
+"""Settings file of a running process: reloaded on change; some changes need a restart."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ __all__ = ["SettingsFile", "SettingsMonitor"]
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY_S = 0.5
+POLL_EVERY_S = 0.5
 
 # Modification time [ns], size and inode of a file; None when there is no file.
 Stamp = tuple[int, int, int] | None
@@ -22,7 +22,7 @@ Stamp = tuple[int, int, int] | None
 class SettingsFile:
     """The settings in force in a process that was started with `settings`.
 
-    A wrong edit is reported once, and the settings from before stay in force.
+    An invalid edit is logged once, and the previous settings stay in force.
     """
 
     def __init__(self, data: Path | str, settings: Settings) -> None:
@@ -33,9 +33,9 @@ class SettingsFile:
         self._empty: Stamp | str = "never"
 
     def reload(self) -> bool:
-        """Read the file again if it has changed; return whether the settings did.
+        """Read the file again if it has changed; return True if the settings changed.
 
-        An absent or empty file counts from the second look on: editors leave one for an instant.
+        An absent or empty file counts from the second check on: editors leave one for an instant.
         """
         stamp = self._stamp()
         if stamp == self._read:
@@ -47,7 +47,7 @@ class SettingsFile:
         try:
             settings = read_settings(self._data)
         except (SettingsError, OSError) as error:
-            log.warning("the settings from before stay in force: %s", error)
+            log.warning("the previous settings stay in force: %s", error)
             return False
         changed, self.settings = settings != self.settings, settings
         return changed
@@ -57,13 +57,13 @@ class SettingsFile:
             stat = self._path.stat()
         except FileNotFoundError:
             return None
-        except OSError:  # the disk does not answer, which says nothing of the file
+        except OSError:  # the disk fails: whether the file changed is not known
             return self._read
         return stat.st_mtime_ns, stat.st_size, stat.st_ino
 
 
 class SettingsMonitor:
-    """Sets `stop` when one of the `sections` changes that a process reads only at its start."""
+    """Sets `stop` when one of `sections` changes: those that take effect at a start only."""
 
     def __init__(self, file: SettingsFile, sections: Sequence[str], stop: threading.Event) -> None:
         self.changed = False
@@ -72,7 +72,7 @@ class SettingsMonitor:
 
     def _watch(self) -> None:
         at_start = self._values()
-        while not self._stop.wait(LOOK_EVERY_S):
+        while not self._stop.wait(POLL_EVERY_S):
             self._file.reload()
             if self._values() != at_start:
                 log.info("settings changed: restarting")

@@ -1,0 +1,1 @@
+"""Inbox: segments of rows before their commit, their validation, and commit notifications."""

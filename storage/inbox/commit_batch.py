@@ -1,4 +1,4 @@
-"""What the writer takes from the inbox for one transaction, gathered by table and in order."""
+"""Commit batch: the segments that one transaction commits, gathered by table and sorted by key."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ Spans = dict[str, tuple[int, int]]
 
 @dataclass(frozen=True, slots=True)
 class RejectedSegment:
-    """A file of which nothing was taken."""
+    """A file of the inbox that was rejected whole, and why."""
 
     path: Path
     reason: str
@@ -31,27 +31,27 @@ class RejectedSegment:
 
 @dataclass(frozen=True)
 class CommitBatch:
-    """Segments whose batches are new, and files that were rejected."""
+    """Segments to be committed, none of which was before, and files that were rejected."""
 
-    fresh: Sequence[ValidationResult]
+    segments: Sequence[ValidationResult]
     rejected: Sequence[RejectedSegment]
     schema: Schema
 
-    def of(self, table_name: str) -> list[ValidationResult]:
+    def for_table(self, table_name: str) -> list[ValidationResult]:
         """The segments for one table."""
-        return [a for a in self.fresh if a.provenance.table == table_name]
+        return [s for s in self.segments if s.provenance.table == table_name]
 
     def rows(self, target: Table) -> pa.Table:
-        """All rows for a table in the order of its key; `_batch` counts the segments."""
+        """All rows for a table, sorted by its key; `_batch` is the number of the row's segment."""
         return self._gathered(target.name)
 
     def spans(self, target: Table) -> Spans:
-        """From when to when there are rows of each server, for a table whose key begins with it."""
+        """The first and last time of each server's rows, for a table whose key begins with it."""
         return self._spans(target.name)
 
     @cached_property
     def _gathered(self) -> Callable[[str], pa.Table]:
-        return cache(lambda name: _gather(self.of(name), self.schema.table(name)))
+        return cache(lambda name: _gather(self.for_table(name), self.schema.table(name)))
 
     @cached_property
     def _spans(self) -> Callable[[str], Spans]:
@@ -60,34 +60,34 @@ class CommitBatch:
 
 def _gather(segments: Sequence[ValidationResult], target: Table) -> pa.Table:
     parts = [
-        a.rows.append_column("_batch", pa.array(np.full(a.rows.num_rows, i, np.int32)))
-        for i, a in enumerate(segments)
+        s.rows.append_column("_batch", pa.array(np.full(s.rows.num_rows, i, np.int32)))
+        for i, s in enumerate(segments)
     ]
     if not parts:
         return target.arrow.empty_table()
-    together = pa.concat_tables(parts)
+    rows = pa.concat_tables(parts)
     order = [(name, "ascending") for name in target.key or (target.time,)]
-    places = pc.sort_indices(together, order)
-    # To move lists about costs more than to look whether that is needed.
-    return together if bool(np.all(np.diff(places) == 1)) else together.take(places)
+    places = pc.sort_indices(rows, order)
+    # Moving the lists of forecasts costs more than checking whether they are sorted already.
+    return rows if bool(np.all(np.diff(places) == 1)) else rows.take(places)
 
 
 def read_inbox(
     paths: Iterable[Path], now: datetime, schema: Schema
 ) -> tuple[list[ValidationResult], list[RejectedSegment]]:
-    """The files that may be committed, and those that may not."""
-    admitted: list[ValidationResult] = []
+    """Validate files of the inbox: those that can be committed, and those that are rejected."""
+    valid: list[ValidationResult] = []
     rejected: list[RejectedSegment] = []
     for path in paths:
         try:
-            admitted.append(validate(path, now, schema))
+            valid.append(validate(path, now, schema))
         except SegmentRefused as error:
             rejected.append(RejectedSegment(path, bounded(str(error))))
-    return admitted, rejected
+    return valid, rejected
 
 
 def spans(rows: pa.Table, time: str = "ts") -> Spans:
-    """The span of each server in rows that are in the order of the servers."""
+    """The first and last time of each server's rows; `rows` must be sorted by server."""
     if not rows.num_rows:
         return {}
     first = np.flatnonzero(np.append(True, steps(rows, ["server"])))
@@ -98,12 +98,12 @@ def spans(rows: pa.Table, time: str = "ts") -> Spans:
 
 
 def distinct(rows: pa.Table, key: Iterable[str]) -> bool:
-    """Whether no two of these rows, which are in the order of `key`, have the same."""
+    """Return True if no two rows have the same `key`; `rows` must be sorted by it."""
     return bool(steps(rows, key).all())
 
 
 def steps(rows: pa.Table, key: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """For each row but the first, whether its key is another than that of the row before."""
+    """Whether each row's key differs from that of the row before: [rows - 1], without the first."""
     other = np.zeros(max(rows.num_rows - 1, 0), np.bool_)
     for name in key:
         values = rows[name].combine_chunks()

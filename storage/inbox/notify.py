@@ -1,4 +1,4 @@
-"""How the rest of the system learns of a commit: one file a table, touched by the writer."""
+"""Commit notifications: one file for each table, touched by the writer after each commit."""
 
 import asyncio
 import threading
@@ -19,51 +19,51 @@ __all__ = [
     "watch_table_changes",
 ]
 
-# Commits that follow each other this closely are told as one.
+# Commits within this time are reported together.
 DEBOUNCE_MS = 50
 
 
 def notify(folders: Folders, tables: Iterable[str]) -> None:
-    """Tell that these tables have new rows."""
+    """Report that these tables have new rows."""
     for name in tables:
         (folders.announce / name).touch()
 
 
 async def table_changes(data: Path, stop: asyncio.Event) -> AsyncGenerator[frozenset[str], None]:
-    """The names of the tables that changed, as commits come, until `stop` is set."""
+    """The names of the tables that changed, one set after each commit, until `stop` is set."""
     folder = Folders.at(data).create().announce
-    async for batch in awatch(folder, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS):
-        yield _names(batch)
+    async for changes in awatch(folder, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS):
+        yield _names(changes)
 
 
 def watch_table_changes(
     data: Path, stop: threading.Event, timeout_ms: int
 ) -> Iterator[frozenset[str]]:
-    """The same for a thread; an empty set each `timeout_ms` in which nothing came."""
+    """The same for a thread; yields an empty set after each `timeout_ms` without a commit."""
     folder = Folders.at(data).create().announce
-    for batch in watch(
+    for changes in watch(
         folder, stop_event=stop, debounce=DEBOUNCE_MS, step=DEBOUNCE_MS,
         rust_timeout=timeout_ms, yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        yield _names(batch)
+        yield _names(changes)
 
 
 def commit_times(data: Path) -> dict[str, int]:
-    """When each table last changed [ns since 1970], as far as was announced."""
+    """The last change of each table [ns since 1970]; tables never changed are absent."""
     folder = Folders.at(data).announce
     return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} if folder.exists() else {}
 
 
 def last_commit(data: Path) -> datetime | None:
-    """When the writer last committed; None before its first time."""
+    """The time of the last commit; None before the first."""
     newest = max(commit_times(data).values(), default=None)
     return None if newest is None else datetime.fromtimestamp(newest / 1e9, UTC)
 
 
 def pending_segments(data: Path) -> int:
-    """How many segments wait in the inbox."""
+    """Number of segments in the inbox."""
     return sum(1 for _ in Folders.at(data).inbox.glob("*.parquet"))
 
 
-def _names(batch: Iterable[tuple[object, str]]) -> frozenset[str]:
-    return frozenset(Path(path).name for _, path in batch)
+def _names(changes: Iterable[tuple[object, str]]) -> frozenset[str]:
+    return frozenset(Path(path).name for _, path in changes)

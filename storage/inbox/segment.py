@@ -1,4 +1,4 @@
-"""Segments: one Parquet file of rows for one table, with its cursor and provenance inside."""
+"""Segment: a Parquet file of rows for one table, with its provenance and cursor as metadata."""
 
 import json
 import logging
@@ -34,24 +34,24 @@ LIST = pa.list_(pa.float32())
 
 
 class SegmentNotWritten(HoursightError, OSError):
-    """Rows did not reach the inbox; the message says why. Nothing of them was left there."""
+    """Rows could not be written to the inbox; no part of them remains there."""
 
     retryable = True
 
     @classmethod
     def because_of(cls, error: OSError, place: Path, what: str) -> "SegmentNotWritten":
-        """The error for what the disk at `place` did not take, with the remedy where known."""
+        """The error for a failed write at `place`, with its cause and remedy where known."""
         known = disk_problem(place, error)
         return cls(f"{what}: {known.message if known else error}", known.remedy if known else None)
 
 
 class SegmentRefused(HoursightError):
-    """A file in the inbox that the lake does not take; the message names what is wrong with it."""
+    """A file of the inbox is rejected whole; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where rows come from. A batch is committed once however often its id comes."""
+    """Provenance of a segment's rows. A batch is committed once, however often its id arrives."""
 
     table: str
     function: str
@@ -62,12 +62,12 @@ class Provenance:
     cursor: str | None = None
     input_snapshot: int | None = None
     model: str | None = None
-    # What the function itself had to leave out: how much, and why in words.
+    # Rows and values that the function itself left out, and the reasons.
     refused: int = 0
     reasons: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
-        """The JSON that travels in the file's metadata."""
+        """The JSON for the file's metadata."""
         fields = asdict(self) | {
             "created_at": self.created_at.isoformat(),
             "version": VERSION,
@@ -95,10 +95,10 @@ class Provenance:
 
 
 def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
-    """Put rows into the inbox: durable and whole, or not there at all.
+    """Write rows to the inbox as one segment, atomically and fsynced; returns its path.
 
-    The columns of `rows` are those of the table; ones it lacks are NULL. Raises what pyarrow says
-    when a column does not fit, and SegmentNotWritten when the disk does not take it.
+    Columns that `rows` lacks become NULL. Raises ValueError for an unknown column, pyarrow's error
+    for values of another type, and SegmentNotWritten when the disk fails.
     """
     shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
     shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
@@ -129,7 +129,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
 def _log_written(path: Path, provenance: Provenance, rows: int, seconds: float) -> None:
     if log.isEnabledFor(logging.DEBUG):
         size = 0
-        with suppress(FileNotFoundError):  # the writer has taken it
+        with suppress(FileNotFoundError):  # the writer was faster
             size = path.stat().st_size
         log.debug(
             "segment written: %s, table %s, batch %s, %d rows, %d bytes, %.1f ms, cursor %.200s",
@@ -139,27 +139,27 @@ def _log_written(path: Path, provenance: Provenance, rows: int, seconds: float) 
 
 
 def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) -> Path:
-    """Put one row into the inbox that was made at its `ts`; raises SegmentNotWritten."""
+    """Write a segment of one row, created at its `ts`; raises SegmentNotWritten."""
     rows = pa.Table.from_pylist([row], schema_of(folders).table(table).arrow)
-    told = Provenance(table=table, function=function, created_at=row["ts"])
-    return write(folders, rows, told)
+    provenance = Provenance(table=table, function=function, created_at=row["ts"])
+    return write(folders, rows, provenance)
 
 
 def provenance_of(path: Path) -> Provenance:
-    """Where the rows of a segment come from; SegmentRefused when it is none."""
+    """The provenance of a segment; raises SegmentRefused if the file is not a segment."""
     try:
         metadata = pq.read_schema(path).metadata or {}
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated, or not a Parquet file: {error}") from error
     if METADATA_KEY not in metadata:
         raise SegmentRefused(
-            "a foreign Parquet file: it does not say which table and function it is for"
+            "not a segment: the Parquet file has no hoursight metadata with its table and function"
         )
     return Provenance.decode(metadata[METADATA_KEY])
 
 
 def newest_cursor(folders: Folders, function: str) -> str | None:
-    """The cursor of the function's newest segment in the inbox; None when none waits there."""
+    """The cursor of the function's newest segment in the inbox; None if there is none."""
     for path in sorted(folders.inbox.glob(f"*-{function}-*.parquet"), reverse=True):
         try:
             provenance = provenance_of(path)
@@ -171,8 +171,10 @@ def newest_cursor(folders: Folders, function: str) -> str | None:
 
 
 def _encode(rows: pa.Table, file: BinaryIO) -> None:
-    """As fast as can be: the file is read once, and soon. Measurements hardly ever repeat, so that
-    a dictionary of them costs more than all the rest; of long lists each byte costs most."""
+    """Write Parquet for speed, because a segment is read only once.
+
+    Measurements rarely repeat, so only text is dictionary-encoded; only lists are worth zstd.
+    """
     texts = [f.name for f in rows.schema if pa.types.is_string(f.type)]
     lists = [f"{f.name}.list.element" for f in rows.schema if f.type == LIST]
     pq.write_table(
@@ -183,10 +185,10 @@ def _encode(rows: pa.Table, file: BinaryIO) -> None:
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:
-    strangers = set(rows.column_names) - set(schema.names)
-    if strangers:
+    unknown = set(rows.column_names) - set(schema.names)
+    if unknown:
         raise ValueError(
-            f"no column {', '.join(sorted(strangers))}; there are {', '.join(schema.names)}"
+            f"no column {', '.join(sorted(unknown))} (expected {', '.join(schema.names)})"
         )
     columns = [
         rows[f.name].cast(f.type)

@@ -1,4 +1,4 @@
-"""What the writer lets in: files, rows and values are judged, and a refusal has its reason."""
+"""Validation of segments: which files, rows and values are accepted, and why others are not."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ __all__ = ["MAX_FUTURE", "ValidationResult", "validate"]
 Mask = npt.NDArray[np.bool_]
 
 MAX_FUTURE = timedelta(minutes=5)
-# A clock that was set back leaves segments behind that seem to come from the future.
+# Segments written before the clock was set back seem to come from the future.
 MAX_CLOCK_JUMP = timedelta(days=1)
 CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
 CPU_SUM_EXPECTED = (90.0, 105.0)
@@ -31,7 +31,7 @@ CPU_SUM_EXPECTED = (90.0, 105.0)
 
 @dataclass(frozen=True, slots=True)
 class ValidationResult:
-    """A segment that may be committed: `rows` in the table's own schema, and what was left out."""
+    """A segment to commit: valid `rows` with the table's columns, and reasons for the others."""
 
     path: Path
     provenance: Provenance
@@ -42,10 +42,10 @@ class ValidationResult:
 
 
 def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationResult:
-    """Read and judge one file of the inbox; SegmentRefused when none of it can be taken.
+    """Read and validate one file of the inbox. Raises SegmentRefused if it is rejected whole.
 
-    What was no future when the segment was written is none later: this host's clock may have been
-    set back since.
+    Times are compared with the later of `now` and the segment's creation, because this host's clock
+    may have been set back since.
     """
     provenance = provenance_of(path)
     _check_clock(provenance.created_at, now)
@@ -58,17 +58,17 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
         rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
-    judged = _RowValidation(_fitted(rows, target))
-    judged.check_names(target)
-    judged.drop_incomplete(target)
+    validation = _RowValidation(_fitted(rows, target))
+    validation.check_names(target)
+    validation.drop_incomplete(target)
     if target.name == "metrics":
-        judged.drop_future(max(now, provenance.created_at))
-        judged.drop_impossible(schema.metrics)
-        judged.derive_idle()
-        judged.flag_cpu_sums()
-        judged.drop_empty(schema.metrics)
-    kept = rounded(judged.rows, target.name, schema.metrics)
-    rejects = judged.rejects
+        validation.drop_future(max(now, provenance.created_at))
+        validation.drop_impossible(schema.metrics)
+        validation.derive_idle()
+        validation.flag_cpu_sums()
+        validation.drop_empty(schema.metrics)
+    kept = rounded(validation.rows, target.name, schema.metrics)
+    rejects = validation.rejects
     reasons = tuple(_sentence(each) for each in rejects.ranked())
     return ValidationResult(path, provenance, kept, rows.num_rows, rejects.count, reasons)
 
@@ -83,11 +83,11 @@ def _check_clock(created_at: datetime, now: datetime) -> None:
 
 
 def _fitted(rows: pa.Table, target: Table) -> pa.Table:
-    """`rows` with the table's columns and types, or a refusal that names the column."""
-    strangers = [name for name in rows.column_names if name not in target.names]
-    if strangers:
+    """`rows` with the table's columns and types. Raises SegmentRefused, which names the column."""
+    unknown = [name for name in rows.column_names if name not in target.names]
+    if unknown:
         raise SegmentRefused(
-            f"wrong column {strangers[0]!r}: {target.name} has {', '.join(target.names)}"
+            f"wrong column {unknown[0]!r}: {target.name} has {', '.join(target.names)}"
         )
     if len(set(rows.column_names)) < len(rows.column_names):
         raise SegmentRefused("a column comes twice")
@@ -102,7 +102,7 @@ def _column(rows: pa.Table, name: str, expected: pa.DataType) -> pa.ChunkedArray
     if name not in rows.column_names:
         return pa.chunked_array([pa.nulls(rows.num_rows, expected)])
     values = rows[name]
-    if not _kin(values.type, expected):
+    if not _is_compatible(values.type, expected):
         example = next((v for v in values.to_pylist() if v is not None), None)
         raise SegmentRefused(
             f"column {name!r} holds {values.type} (such as {example!r}), expected {expected}"
@@ -114,8 +114,8 @@ def _column(rows: pa.Table, name: str, expected: pa.DataType) -> pa.ChunkedArray
         raise SegmentRefused(f"column {name!r} does not fit {expected}: {error}") from error
 
 
-def _kin(given: pa.DataType, expected: pa.DataType) -> bool:
-    """Whether values of one type can be values of the other without being reinterpreted."""
+def _is_compatible(given: pa.DataType, expected: pa.DataType) -> bool:
+    """Return True if values of one type can be cast to the other without reinterpretation."""
     types = pa.types
     if types.is_null(given) or types.is_nested(expected):
         return True
@@ -129,7 +129,7 @@ def _kin(given: pa.DataType, expected: pa.DataType) -> bool:
 
 
 class _RowValidation:
-    """The rows that are left, and why the others are not."""
+    """The rows that are still valid, and the rejects."""
 
     def __init__(self, rows: pa.Table) -> None:
         self.rows = rows

@@ -1,0 +1,1 @@
+"""Communication between processes: RPC, the protocol of pushed rows, decoding of JSON."""

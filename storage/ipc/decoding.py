@@ -1,4 +1,4 @@
-"""JSON from outside: one decoder with limits, and one error whatever the text is."""
+"""Decoding of untrusted JSON, with limits on depth and integers, and one error class."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -13,14 +13,14 @@ __all__ = ["MAX_DEPTH", "InvalidJson", "decode_json"]
 T = TypeVar("T")
 
 MAX_DEPTH = 64
-# Those of MessagePack, in which the body of a call crosses to a worker.
+# The range of MessagePack, in which the body of a call is sent to a worker.
 INTEGERS = range(-(1 << 63), 1 << 64)
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None), datetime})
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
 class InvalidJson(HoursightError, ValueError):
-    """A text that is not JSON, or JSON beyond the limits; the message says where and why."""
+    """The text is not JSON, or exceeds the limits; the message says where and why."""
 
 
 @overload
@@ -28,9 +28,9 @@ def decode_json(text: bytes | str, kind: type[T], *, narrow: bool = ...) -> T: .
 @overload
 def decode_json(text: bytes | str, *, narrow: bool = ...) -> Any: ...
 def decode_json(text: bytes | str, kind: Any = Any, *, narrow: bool = False) -> Any:
-    """The value of a JSON text, as `kind`. Of a key that comes twice the last value counts.
+    """The value of a JSON text, as `kind`. Of a repeated key the last value is used.
 
-    `narrow` refuses integers of more than 64 bits. Raises InvalidJson, whatever the text is.
+    `narrow` rejects integers of more than 64 bits. Raises InvalidJson and nothing else.
     """
     try:
         value = msgspec.json.decode(text, type=kind)
@@ -46,19 +46,19 @@ def decode_json(text: bytes | str, kind: Any = Any, *, narrow: bool = False) -> 
 
 
 def _may_be_deep(text: bytes | str) -> bool:
-    """Whether a walk is needed; to count brackets is far quicker."""
+    """Return True if the depth has to be checked; counting brackets is much faster."""
     if isinstance(text, str):
         return text.count("[") + text.count("{") > MAX_DEPTH
     return text.count(b"[") + text.count(b"{") > MAX_DEPTH
 
 
 def _check(value: Any, narrow: bool) -> None:
-    """Walk level by level: recursion would need the depth that is to be refused."""
+    """Check depth and integers level by level; recursion would itself overflow."""
     level: list[Any] = [(value,)]
     for _ in range(MAX_DEPTH + 1):
-        if narrow and any(_is_wide(child) for each in level for child in _children(each)):
+        if narrow and any(_is_wide(child) for parent in level for child in _children(parent)):
             raise InvalidJson("it has an integer of more than 64 bits")
-        level = [c for each in level for c in _children(each) if type(c) not in _SCALARS]
+        level = [c for parent in level for c in _children(parent) if type(c) not in _SCALARS]
         if not level:
             return
     raise InvalidJson(_TOO_DEEP)

@@ -1,6 +1,6 @@
-"""What the site hands over when rows are pushed to it, and how it is told that they are not taken.
+"""Protocol between the site, which receives pushed rows, and the collector, which writes them.
 
-A push travels as a line of JSON, which says what it is, and the body as it came.
+A push is sent as a line of JSON (kind, encoding, parameters), followed by the body as received.
 """
 
 from http import HTTPStatus
@@ -12,14 +12,14 @@ from storage.ipc.decoding import decode_json
 
 __all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "rejection_json"]
 
-# As sent, which is mostly compressed.
+# Of the body as received, usually compressed.
 MAX_SENT_BYTES = 16 << 20
-# With the line before it.
+# With the line of JSON.
 MAX_PUSH_BYTES = MAX_SENT_BYTES + (1 << 16)
 
 
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A request to take rows: its `kind`, how the body is compressed, and its parameters."""
+    """Pushed rows: the protocol (`kind`), the body, its compression and the URL's parameters."""
 
     kind: str
     body: bytes = b""
@@ -27,7 +27,7 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, str] = {}
 
     def packed(self) -> bytes:
-        """The bytes that travel."""
+        """The push as bytes."""
         return msgspec.json.encode(msgspec.structs.replace(self, body=b"")) + b"\n" + self.body
 
     @classmethod
@@ -38,10 +38,10 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any) -> bytes:
-    """The JSON of a refusal; clients of InfluxDB show its `message` or `error`."""
+    """The JSON body of a rejected push; clients of InfluxDB show its `message` or `error`."""
     whole = f"{message}: {remedy}" if remedy else message
-    told = {
+    body = {
         "status_code": status_code, "code": HTTPStatus(status_code).phrase.lower(),
         "detail": message, "remedy": remedy, "message": whole, "error": whole,
     }  # fmt: skip
-    return msgspec.json.encode(told | more)
+    return msgspec.json.encode(body | more)

@@ -1,7 +1,7 @@
-"""How one process of the house asks another for something: a socket in the data folder.
+"""RPC between processes over a Unix socket in the data folder.
 
-A question is the bytes up to the end of the sending side; the answer is a status in the manner of
-HTTP, a line feed and the body. Only who may write the data folder can ask.
+A request is all bytes until the client shuts down its sending side. The response is an HTTP status
+code, a line feed and the body. Only users who may write to the data folder can connect.
 """
 
 import asyncio
@@ -22,60 +22,63 @@ __all__ = ["NotRunning", "call_rpc", "serve_rpc"]
 
 log = logging.getLogger(__name__)
 
-MAX_QUESTION_BYTES = 16 << 20
+MAX_REQUEST_BYTES = 16 << 20
 STOP_WITHIN_S = 0.05
 
-Answering = Callable[[bytes], tuple[int, bytes]]
+Handler = Callable[[bytes], tuple[int, bytes]]
 
 
 class NotRunning(HoursightError):
-    """No running system takes calls for this data folder."""
+    """No process serves RPC for this data folder."""
 
     retryable = True
 
 
 @contextmanager
 def serve_rpc(
-    place: Path, answer: Answering, most_bytes: int = MAX_QUESTION_BYTES
+    socket_path: Path, handler: Handler, max_bytes: int = MAX_REQUEST_BYTES
 ) -> Iterator[None]:
-    """Answer questions at the socket `place`, each in a thread of its own."""
-    place.unlink(missing_ok=True)
-    with _address(place) as address, _RpcServer(address, answer, most_bytes) as server:
+    """Serve RPC at `socket_path` for the duration of the context, one thread for each request.
+
+    `handler` returns status and body; an exception in it becomes status 500.
+    """
+    socket_path.unlink(missing_ok=True)
+    with _address(socket_path) as address, _RpcServer(address, handler, max_bytes) as server:
         stop = threading.Event()
-        thread = SupervisedThread(place.stem, partial(server.serve_until, stop), stop).start()
-        log.debug("listening at %s", place)
+        thread = SupervisedThread(socket_path.stem, partial(server.serve_until, stop), stop).start()
+        log.debug("listening at %s", socket_path)
         try:
             yield
         finally:
             stop.set()
             thread.join()
-            place.unlink(missing_ok=True)
+            socket_path.unlink(missing_ok=True)
 
 
-async def call_rpc(place: Path, question: bytes) -> tuple[int, bytes]:
-    """Status and body of the answer; NotRunning when nothing listens at the socket `place`."""
+async def call_rpc(socket_path: Path, request: bytes) -> tuple[int, bytes]:
+    """Send `request` and return status and body; raises NotRunning if nothing listens there."""
     try:
-        with _address(place) as address:
+        with _address(socket_path) as address:
             reader, writer = await asyncio.open_unix_connection(address)
     except OSError as error:
         raise NotRunning(
-            f"no running system listens in {place.parent}", "start one with 'hoursight up'"
+            f"no running system listens in {socket_path.parent}", "start one with 'hoursight up'"
         ) from error
     try:
-        with suppress(ConnectionError):  # it hangs up when it has had enough; it says why
-            writer.write(question)
+        with suppress(ConnectionError):  # a server that rejects a large request responds at once
+            writer.write(request)
             writer.write_eof()
             await writer.drain()
-        whole = await reader.read()
+        response = await reader.read()
     except ConnectionError:
-        whole = b""
+        response = b""
     finally:
         writer.close()
         with suppress(OSError):
             await writer.wait_closed()
-    status, _, body = whole.partition(b"\n")
+    status, _, body = response.partition(b"\n")
     if not status:
-        raise NotRunning("the system was stopped before it answered", "ask again")
+        raise NotRunning("the system was stopped before it responded", "try again")
     return int(status), body
 
 
@@ -84,23 +87,23 @@ class _RpcServer(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
     timeout = STOP_WITHIN_S
 
-    def __init__(self, address: str, answer: Answering, most_bytes: int) -> None:
-        self.answer = answer
-        self.most_bytes = most_bytes
+    def __init__(self, address: str, handler: Handler, max_bytes: int) -> None:
+        self.handler = handler
+        self.max_bytes = max_bytes
         super().__init__(address, _RpcHandler)
 
     def serve_until(self, stop: threading.Event) -> None:
-        """Take questions until `stop` is set."""
+        """Serve requests until `stop` is set."""
         while not stop.is_set():
             self.handle_request()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002
-        """A question whose answer could not be sent ends nothing else."""
-        log.warning("a question was not answered", exc_info=True)
+        """Log a request that failed; the server continues."""
+        log.warning("an RPC request failed", exc_info=True)
 
     def server_bind(self) -> None:
         super().server_bind()
-        Path(str(self.server_address)).chmod(0o600)  # before it listens, nobody can connect
+        Path(str(self.server_address)).chmod(0o600)  # before the server listens
 
 
 class _RpcHandler(socketserver.StreamRequestHandler):
@@ -108,32 +111,32 @@ class _RpcHandler(socketserver.StreamRequestHandler):
 
     def handle(self) -> None:
         began = time.perf_counter()
-        question = self.rfile.read(self.server.most_bytes + 1)
-        if len(question) > self.server.most_bytes:
-            status, body = 413, b'{"error":"the question is too large"}'
+        request = self.rfile.read(self.server.max_bytes + 1)
+        if len(request) > self.server.max_bytes:
+            status, body = 413, b'{"error":"the request is too large"}'
         else:
-            status, body = self._answer(question)
-        with suppress(BrokenPipeError):  # whoever asked has gone
+            status, body = self._answer(request)
+        with suppress(BrokenPipeError):  # the client has gone
             self.wfile.write(b"%d\n" % status + body)
         log.debug(
-            "%s answered %d: %d bytes asked, %d answered, %.1f ms",
-            threading.current_thread().name, status, len(question), len(body),
+            "%s: status %d, request %d bytes, response %d bytes, %.1f ms",
+            threading.current_thread().name, status, len(request), len(body),
             1000 * (time.perf_counter() - began),
         )  # fmt: skip
 
-    def _answer(self, question: bytes) -> tuple[int, bytes]:
+    def _answer(self, request: bytes) -> tuple[int, bytes]:
         try:
-            return self.server.answer(question)
-        except Exception:  # whoever asked shall know that it is no fault of theirs
-            log.exception("a question could not be answered")
-            return 500, b'{"error":"this failed inside Hoursight: its log says where"}'
+            return self.server.handler(request)
+        except Exception:  # a handler runs users' functions; the client gets a response in any case
+            log.exception("an RPC handler failed")
+            return 500, b'{"error":"this failed inside Hoursight: see its log"}'
 
 
 @contextmanager
-def _address(place: Path) -> Iterator[str]:
-    """A name of the socket that is short enough, wherever the data folder lies."""
-    folder = os.open(place.parent, os.O_RDONLY | os.O_DIRECTORY)
+def _address(socket_path: Path) -> Iterator[str]:
+    """An address of the socket that fits the limit of 108 bytes, wherever the data folder is."""
+    folder = os.open(socket_path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        yield f"/proc/self/fd/{folder}/{place.name}"
+        yield f"/proc/self/fd/{folder}/{socket_path.name}"
     finally:
         os.close(folder)

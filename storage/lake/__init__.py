@@ -1,0 +1,1 @@
+"""The lake: its catalog, the writer with commits and maintenance, erasure, backup."""

@@ -1,4 +1,4 @@
-"""The DuckLake: how it is attached, made and brought up to date."""
+"""Attaching the lake for writing and reading, its creation and schema evolution, reader locks."""
 
 import fcntl
 import logging
@@ -42,9 +42,9 @@ SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
-LONG_WAIT_S = 0.1  # for a lock, worth a line
+LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
-# Each as it is given, and as DuckLake keeps it.
+# Each value as it is set, and as DuckLake stores it.
 LAKE_OPTIONS = {
     "data_inlining_row_limit": ("0", "0"),  # inlined rows are slower here and stored as text
     "parquet_compression": ("zstd", "zstd"),
@@ -56,33 +56,33 @@ LAKE_OPTIONS = {
 
 
 class ReadersBusy(HoursightError):
-    """A merge found no moment without readers; it can wait for the next round."""
+    """Readers left no gap for a merge; the next round of maintenance tries again."""
 
     retryable = True
 
 
 def attach_writer(
-    folders: Folders, schema: Schema = STOCK, pen: Path | None = None
+    folders: Folders, schema: Schema = STOCK, data_path: Path | None = None
 ) -> duckdb.DuckDBPyConnection:
-    """The writer's connection: makes the lake when it is not there, its tables, columns, views.
+    """The writer's connection; creates the lake and missing tables, columns and views.
 
-    By `pen` it names the files that it writes; the catalog remembers the folder itself.
+    With `data_path` it writes files by that path; the catalog stores the folder itself.
     """
-    home = lake_location(folders)
-    with _closed_on_error(_connect(home.catalog)) as connection:
+    location = lake_location(folders)
+    with _closed_on_error(_connect(location.catalog)) as connection:
         connection.execute("SET threads = 1; SET memory_limit = '2GB'")
-        # Who comes second to a snapshot's number must look again, not add to what it does not know.
+        # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
-        _attach(connection, home, _journal(home.catalog))
-        if pen is not None:
+        _attach(connection, location, _journal(location.catalog))
+        if data_path is not None:
             connection.execute("USE memory; DETACH lake")
-            _attach(connection, home, pen=pen)
+            _attach(connection, location, data_path=data_path)
         evolve(connection, schema)
     return connection
 
 
 def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
-    """Bring the lake up to `schema`: what it lacks is added, what it has besides stays."""
+    """Add to the lake what it lacks of `schema`; nothing is removed."""
     connection.execute("BEGIN")
     with ExitStack() as undo:
         undo.callback(_roll_back, connection)
@@ -99,69 +99,73 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckDBPyConnection:
-    """A read-only connection that sees each commit as it comes, or the lake as of a snapshot."""
+    """A read-only connection to the newest commit at each query, or to one snapshot.
+
+    Raises LakeMissing and LakeUnreadable.
+    """
     try:
-        home = lake_location(folders)
+        location = lake_location(folders)
     except SettingsError as error:
-        raise LakeUnreadable(f"where the lake is cannot be read: {error}") from error
-    if home.catalog.identity() is None:
+        raise LakeUnreadable(f"the lake's location is not known: {error}") from error
+    if location.catalog.identity() is None:
         raise LakeMissing(folders.data)
-    option = _journal(home.catalog)
+    option = _journal(location.catalog)
     if snapshot is not None:
         option += f", SNAPSHOT_VERSION {snapshot}"
-    with _closed_on_error(_attached(folders, home, option)) as connection:
-        if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is making them
+    with _closed_on_error(_attached(folders, location, option)) as connection:
+        if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is creating them
             raise LakeMissing(folders.data)
     return connection
 
 
 def attach_copy(folders: Folders) -> duckdb.DuckDBPyConnection:
-    """A read-only connection to a copy of a lake that nobody writes; nothing is changed by it."""
+    """A read-only connection to a copy of a lake; it changes no file, not even to WAL mode."""
     return _attached(folders, lake_location(folders), "")
 
 
-def _attached(folders: Folders, home: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
+def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
     began = time.perf_counter()
     try:
-        with _closed_on_error(_connect(home.catalog)) as connection:
-            _attach(connection, home, f"{option}, READ_ONLY")
+        with _closed_on_error(_connect(location.catalog)) as connection:
+            _attach(connection, location, f"{option}, READ_ONLY")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
     except duckdb.Error as error:
-        raise _unreadable(folders, home, error) from error
+        raise _unreadable(folders, location, error) from error
     took_ms = 1000 * (time.perf_counter() - began)
-    log.debug("catalog %s attached to read in %.1f ms", home.catalog, took_ms)
+    log.debug("catalog %s attached to read in %.1f ms", location.catalog, took_ms)
     return connection
 
 
-def _unreadable(folders: Folders, home: LakeLocation, error: duckdb.Error) -> HoursightError:
+def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -> HoursightError:
     if is_missing_lake(error):
         return LakeMissing(folders.data)
-    known = home.catalog.trouble(error)
+    known = location.catalog.diagnose(error)
     if known is None:
-        return LakeUnreadable(f"{home.catalog} cannot be attached: {error}")
-    if home.catalog.networked:
+        return LakeUnreadable(f"{location.catalog} cannot be attached: {error}")
+    if location.catalog.networked:
         return LakeUnreadable(known.message, known.remedy)
-    return LakeUnreadable(f"{home.catalog} cannot be attached: {known.message}", known.remedy)
+    return LakeUnreadable(f"{location.catalog} cannot be attached: {known.message}", known.remedy)
 
 
 def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
-    """Make a SQLite catalog `target` for `files` of what the one at `source` says now."""
+    """Copy the current catalog of `source` into a new SQLite catalog `target` for `files`."""
     connection = _connect(source.catalog)
     try:
         load_extension(connection, SqliteCatalog.extension)
         _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
-        # DuckLake makes the tables; what it puts into them gives way.
+        # DuckLake creates the tables; its initial rows are replaced.
         connection.execute(
-            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS twin "
-            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH twin; "
-            f"ATTACH '{_quoted(str(target))}' AS twin (TYPE sqlite)"
+            f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS target "
+            f"(DATA_PATH '{_quoted(str(files))}/'); DETACH target; "
+            f"ATTACH '{_quoted(str(target))}' AS target (TYPE sqlite)"
         )
         connection.execute("BEGIN")
-        for name in _names(connection, "duckdb_tables()", "table_name", "twin"):
-            held = f"__ducklake_metadata_lake.{name}"
-            connection.execute(f"DELETE FROM twin.{name}")
-            connection.execute(f"INSERT INTO twin.{name} BY NAME FROM {held}")
+        for name in _names(connection, "duckdb_tables()", "table_name", "target"):
+            connection.execute(f"DELETE FROM target.{name}")
+            connection.execute(
+                f"INSERT INTO target.{name} BY NAME FROM __ducklake_metadata_lake.{name}"
+            )
         connection.execute("COMMIT")
     finally:
         connection.close()
@@ -169,7 +173,7 @@ def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
 
 @contextmanager
 def reader_lock(folders: Folders) -> Iterator[None]:
-    """Keeps a merge from taking effect in the middle of a query or of a pinned window.
+    """Shared lock of a reader: while it lasts, no merge is committed.
 
     The SQLite scanner reads the list of files outside of the reader's transaction (1.5.5), and a
     merge deletes entries of that list: a query in between would miss rows.
@@ -187,10 +191,10 @@ def reader_lock(folders: Folders) -> Iterator[None]:
 
 @contextmanager
 def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
-    """The other side of `reading`: waits for a gap between readers for so long, then makes one.
+    """Exclusive lock of a merge: waits `patience_s` for a gap between readers, then makes one.
 
-    Those that come are kept waiting at a gate until those that read already are done: a merge gets
-    its turn whatever their number. Raises ReadersBusy when one of them takes as long again.
+    To make one it closes a gate, at which new readers wait until the present ones are done. Raises
+    ReadersBusy if one of these takes longer than `patience_s` again.
     """
     with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
         began = time.perf_counter()
@@ -204,13 +208,13 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
 
 
 def _locked(lock: IO[str], patience_s: float) -> bool:
-    """Whether the lock is ours alone, tried for so long."""
-    give_up = time.monotonic() + patience_s
+    """Try to lock exclusively for `patience_s`; return True on success."""
+    deadline = time.monotonic() + patience_s
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > give_up:
+            if time.monotonic() > deadline:
                 return False
             time.sleep(GAP_POLL_S)
         else:
@@ -218,8 +222,8 @@ def _locked(lock: IO[str], patience_s: float) -> bool:
 
 
 def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:
-    # The extensions come from packages that pip has checked: to check the signature of 70 MB again
-    # takes 0.2 s a connection. Whoever uses the connection loads none without one.
+    # The extensions come from packages that pip has verified; checking the signature of 70 MB again
+    # takes 0.2 s. Unsigned extensions are disabled again once these are loaded.
     unsigned = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
     with _closed_on_error(unsigned) as connection:
         for extension in ("ducklake", catalog.extension):
@@ -243,15 +247,15 @@ def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
 
 def _attach(
     connection: duckdb.DuckDBPyConnection,
-    home: LakeLocation,
+    location: LakeLocation,
     option: str = "",
-    pen: Path | None = None,
+    data_path: Path | None = None,
 ) -> None:
     connection.execute(
-        f"ATTACH 'ducklake:{_quoted(home.catalog.url)}' AS lake "
-        # The catalog names files relative to the folder, which may have been moved or restored.
-        f"(DATA_PATH '{_quoted(str(pen or home.files))}/', OVERRIDE_DATA_PATH true"
-        f"{home.catalog.options}{option})"
+        f"ATTACH 'ducklake:{_quoted(location.catalog.url)}' AS lake "
+        # The catalog has paths relative to the folder, which may have been moved or restored.
+        f"(DATA_PATH '{_quoted(str(data_path or location.files))}/', OVERRIDE_DATA_PATH true"
+        f"{location.catalog.options}{option})"
     )
     connection.execute("USE lake")
 
@@ -262,10 +266,10 @@ def _quoted(text: str) -> str:
 
 def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
     rows = connection.execute("SELECT option_name, value FROM ducklake_options('lake')").fetchall()
-    held = dict(rows)
-    for name, (given, kept) in LAKE_OPTIONS.items():
-        if held.get(name) != kept:
-            connection.execute("CALL lake.set_option(?, ?)", [name, given])
+    options = dict(rows)
+    for name, (value, stored) in LAKE_OPTIONS.items():
+        if options.get(name) != stored:
+            connection.execute("CALL lake.set_option(?, ?)", [name, value])
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
@@ -278,17 +282,17 @@ def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> Non
             continue
         for column in table.columns:
             if (table.name, column.name) not in columns:
-                log.info("%s: column %s is new", table.name, column.name)
+                log.info("%s: column %s added", table.name, column.name)
                 connection.execute(f"ALTER TABLE {table.name} ADD COLUMN {column.ddl}")
 
 
 def _create_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the views anew where their text has changed."""
+    """Create the views whose text is not the stored one."""
     known = _names(connection, "duckdb_views()", "view_name, comment")
     for view in VIEWS:
         name, text = view.name, view.sql
         if (name, text) not in known:
-            log.debug("view %s is made anew", name)
+            log.debug("view %s created", name)
             connection.execute(f"CREATE OR REPLACE VIEW {name} AS {text}")
             connection.execute(f"COMMENT ON VIEW {name} IS '{text.replace(chr(39), chr(39) * 2)}'")
 

@@ -1,4 +1,4 @@
-"""Where a lake is: its catalog, a SQLite file or a PostgreSQL database, and its folder of files."""
+"""Catalog of a lake: a SQLite file or a PostgreSQL database; leader lock and data path link."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ import duckdb
 from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
-from storage.lake.duckdb_errors import is_server_away, server_reason
+from storage.lake.duckdb_errors import is_server_unreachable, server_reason
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -31,11 +31,11 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
-# The catalog waits this long for a lock before it gives up.
+# Time that SQLite waits for a lock before it reports an error.
 BUSY_TIMEOUT_MS = 10_000
-# Which advisory lock the writer of a catalog holds: "hoursig" as a number.
-LEAD = int.from_bytes(b"hoursig")
-# A writer's host that is gone is noticed, and its lock free again, after idle + count * interval.
+# Key of the writer's advisory lock: "hoursig" as a number.
+LEADER_LOCK_KEY = int.from_bytes(b"hoursig")
+# The server releases the lock of a vanished host after idle + count * interval seconds.
 KEEPALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; "
 KEEPALIVE += "SET tcp_keepalives_count = 3"
 
@@ -45,32 +45,32 @@ class ExtensionMissing(HoursightError):
 
 
 class LeaderLockLost(HoursightError, ConnectionError):
-    """This process may not write the catalog: another writer does, or the server forgot us."""
+    """Another writer has the leader lock, or the server has released ours."""
 
     retryable = True
 
 
 def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension; on a machine's first use it is copied from its Python package."""
+    """Load a DuckDB extension; its first use on a machine copies it from its Python package."""
     try:
         connection.execute(f"LOAD {name}")
     except duckdb.Error:
         from duckdb_extensions import import_extension
 
         try:
-            log.debug("DuckDB's extension %s is taken from its package", name)
+            log.debug("DuckDB extension %s copied from its package", name)
             import_extension(name)
         except ModuleNotFoundError as error:
             extra = "[postgres]" if name == "postgres_scanner" else ""
             raise ExtensionMissing(
-                f"DuckDB's extension {name} is missing: pip install 'hoursight{extra}'"
+                f"DuckDB extension {name} is missing: pip install 'hoursight{extra}'"
             ) from error
         connection.execute(f"LOAD {name}")
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteCatalog:
-    """A file in the data folder: for the processes of one host."""
+    """A SQLite file in the data folder, for the processes of one host."""
 
     path: Path
     extension = "sqlite_scanner"
@@ -81,30 +81,30 @@ class SqliteCatalog:
 
     @property
     def url(self) -> str:
-        """What stands behind `ducklake:`."""
+        """The catalog in DuckLake's connection string, after `ducklake:`."""
         return f"sqlite:{self.path}"
 
     @property
     def options(self) -> str:
-        """What ATTACH is told beside where the files are."""
+        """Further options of ATTACH."""
         return f", META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}"
 
     def identity(self) -> object:
-        """Another one when it was put in place of this; None when there is none."""
+        """Changes when the file is replaced; None if there is no file."""
         try:
             stat = self.path.stat()
         except FileNotFoundError:
             return None
         return stat.st_dev, stat.st_ino
 
-    def trouble(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the disk itself is asked
-        """Why it cannot be used, with the remedy, where that is known."""
+    def diagnose(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the state of the disk decides
+        """The cause of `error` and its remedy, if known."""
         return disk_problem(self.path.parent)
 
 
 @dataclass(frozen=True, slots=True)
 class PostgresCatalog:
-    """A PostgreSQL database: for readers on several hosts."""
+    """A PostgreSQL database, for readers on several hosts."""
 
     address: str
     extension = "postgres_scanner"
@@ -116,35 +116,35 @@ class PostgresCatalog:
 
     @property
     def url(self) -> str:
-        """What stands behind `ducklake:`."""
+        """The catalog in DuckLake's connection string, after `ducklake:`."""
         return f"{POSTGRES}{self.address}"
 
     def identity(self) -> object:
-        """Only the settings tell one from another."""
+        """The address: only the settings can name another catalog."""
         return self.address
 
-    def trouble(self, error: Exception) -> Diagnosis | None:
-        """Why it cannot be used, with the remedy, where that is known."""
-        if not is_server_away(error):
+    def diagnose(self, error: Exception) -> Diagnosis | None:
+        """The cause of `error` and its remedy, if known."""
+        if not is_server_unreachable(error):
             return None
         reason = server_reason(error)
         return Diagnosis(
             f"{self} does not answer{f' ({reason})' if reason else ''}",
-            "start the server, or mend [lake] catalog in hoursight.toml; a password belongs into "
+            "start the server, or correct [lake] catalog in hoursight.toml; put a password into "
             "PGPASSWORD or a pgpass file",
         )
 
 
 @dataclass(frozen=True, slots=True)
 class LakeLocation:
-    """Where one lake is."""
+    """The catalog of a lake and the folder of its files."""
 
     catalog: SqliteCatalog | PostgresCatalog
     files: Path
 
 
 def lake_location(folders: Folders) -> LakeLocation:
-    """Where the lake of a data folder is by its settings; raises SettingsError."""
+    """The location of a data folder's lake by its settings. Raises SettingsError."""
     settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
@@ -152,19 +152,19 @@ def lake_location(folders: Folders) -> LakeLocation:
     return LakeLocation(SqliteCatalog(folders.catalog), files)
 
 
-def make_files(home: LakeLocation) -> None:
-    """Make the folder of the lake's files when it is missing; raises SettingsError."""
+def make_files(location: LakeLocation) -> None:
+    """Create the folder of the lake's files if it is missing. Raises SettingsError."""
     try:
-        home.files.mkdir(exist_ok=True)
+        location.files.mkdir(exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"lake.data_path is '{home.files}', which cannot be used ({error.strerror}): make that "
-            "folder, and let this user write to it, or correct [lake] in hoursight.toml"
+            f"lake.data_path '{location.files}' cannot be used ({error.strerror}): create "
+            "that folder and give this user write permission, or correct [lake] in hoursight.toml"
         ) from error
 
 
 class LeaderLock:
-    """The right to write a PostgreSQL catalog: an advisory lock on a connection of its own."""
+    """Leader lock of a PostgreSQL catalog: an advisory lock on a connection of its own."""
 
     def __init__(self, catalog: PostgresCatalog) -> None:
         began = time.perf_counter()
@@ -180,39 +180,42 @@ class LeaderLock:
         load_extension(self._connection, catalog.extension)
         address = catalog.address.replace("'", "''")
         self._connection.execute(f"ATTACH '{address}' AS guard (TYPE postgres)")
-        # The scanner clears a connection that it takes back, locks and all. Ours stays out; its
-        # transaction is ended behind the scanner's back, for it would keep old rows from vacuum.
+        # The scanner resets a connection that returns to its pool, which would release the lock. An
+        # open transaction keeps ours out of the pool; on the server it is ended right away, so that
+        # it does not block vacuum.
         self._connection.execute("BEGIN")
         self._connection.execute(
             "CALL postgres_execute('guard', $s)", {"s": f"COMMIT; {KEEPALIVE}"}
         )
-        if not self._ask(f"SELECT pg_try_advisory_lock({LEAD})"):
+        if not self._fetch(f"SELECT pg_try_advisory_lock({LEADER_LOCK_KEY})"):
             raise LeaderLockLost(
-                f"another writer, maybe of another host, holds {catalog}: stop it, or use another "
+                f"another writer, maybe of another host, uses {catalog}: stop it, or use another "
                 "database"
             )
 
     def check(self) -> None:
-        """Raise LeaderLockLost unless the lock is still ours."""
-        high, low = divmod(LEAD, 1 << 32)
-        mine = (
+        """Raise LeaderLockLost unless this process still has the lock."""
+        high, low = divmod(LEADER_LOCK_KEY, 1 << 32)
+        query = (
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND pid = "
             f"pg_backend_pid() AND classid = {high} AND objid = {low})"
         )
         try:
-            held = self._ask(mine)
+            locked = self._fetch(query)
         except duckdb.Error as error:
-            raise LeaderLockLost(f"the server has ended our connection: {error}") from error
-        if not held:
-            raise LeaderLockLost("the server has let go of our lock")
+            raise LeaderLockLost(f"the server has closed the connection: {error}") from error
+        if not locked:
+            raise LeaderLockLost("the server has released the lock")
 
     def close(self) -> None:
-        """Let another writer write."""
-        with suppress(duckdb.Error):  # a broken connection that is closed in a transaction aborts
+        """Release the lock."""
+        with suppress(
+            duckdb.Error
+        ):  # closing a broken connection in a transaction aborts the process
             self._connection.execute("ROLLBACK")
         self._connection.close()
 
-    def _ask(self, sql: str) -> bool:
+    def _fetch(self, sql: str) -> bool:
         row = self._connection.execute(
             "FROM postgres_query('guard', $sql)", {"sql": sql}
         ).fetchone()
@@ -220,10 +223,10 @@ class LeaderLock:
 
 
 class DataPathLink:
-    """The path by which a writer names the lake's files; it can be lifted from them.
+    """Symbolic link by which the writer names the lake's files; it can be detached from them.
 
-    When the reply to a COMMIT is lost, DuckLake takes it for failed and deletes the files that the
-    catalog now names (1.5.5). By a path that leads nowhere it deletes nothing.
+    When the reply to a COMMIT is lost, DuckLake regards it as failed and deletes the files that the
+    catalog now names (1.5.5). Through a detached link it cannot delete them.
     """
 
     def __init__(self, path: Path, files: Path) -> None:
@@ -231,16 +234,16 @@ class DataPathLink:
         self._point_at(files)
 
     @contextmanager
-    def lifted(self) -> Iterator[None]:
-        """While it lasts, nothing can be done to the files."""
-        self._point_at(self.path.with_suffix(".lifted"))
+    def detached(self) -> Iterator[None]:
+        """Context: the link leads nowhere, so that the files cannot be deleted through it."""
+        self._point_at(self.path.with_suffix(".detached"))
         try:
             yield
         finally:
             self._point_at(self._files)
 
     def _point_at(self, target: Path) -> None:
-        fresh = self.path.with_suffix(".new")
-        fresh.unlink(missing_ok=True)
-        os.symlink(target, fresh)
-        fresh.replace(self.path)
+        new = self.path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        os.symlink(target, new)
+        new.replace(self.path)

@@ -1,9 +1,9 @@
-"""Keeps the catalog open while the writer runs: no reader meets its last connection closing.
+"""Holds an idle connection to the catalog open, so that readers never wait for its last close.
 
-Whoever closes the last connection to a SQLite catalog folds the WAL in and removes it, under a lock
-that keeps readers out; DuckDB opens and closes one for each transaction, and the SQLite within it
-waits in whole seconds. With one more connection, which is idle, no close is the last. It lives in a
-process of its own: two SQLite libraries in one would drop each other's locks.
+Closing the last connection to a SQLite catalog checkpoints and removes the WAL under an exclusive
+lock. DuckDB opens and closes a connection for each transaction, and its SQLite waits for locks in
+whole seconds. The idle connection lives in a process of its own, because two SQLite libraries in
+one process would drop each other's locks.
 """
 
 import subprocess
@@ -14,9 +14,9 @@ from contextlib import contextmanager
 from storage.config.folders import Folders
 from storage.lake.catalog import lake_location
 
-__all__ = ["catalog_held_open"]
+__all__ = ["hold_catalog_open"]
 
-# It ends with the pipe, and so with whoever holds the other end, however that ends.
+# The process ends when its stdin closes, and so with its parent, however that ends.
 _HOLD = """
 import sqlite3, sys
 catalog = sqlite3.connect(sys.argv[1])
@@ -28,8 +28,8 @@ catalog.close()
 
 
 @contextmanager
-def catalog_held_open(folders: Folders) -> Iterator[None]:
-    """Hold the catalog of a lake open for the time of the context; one on PostgreSQL needs none."""
+def hold_catalog_open(folders: Folders) -> Iterator[None]:
+    """Hold a SQLite catalog open for the duration of the context; PostgreSQL does not need it."""
     catalog = lake_location(folders).catalog
     if catalog.networked:
         yield

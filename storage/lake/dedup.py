@@ -1,4 +1,4 @@
-"""What the writer remembers of the lake, so that an everyday commit need not ask it."""
+"""Dedup cache: known batches and newest times, so that most commits need no query."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -10,30 +10,30 @@ from storage.model.schema import Table
 
 __all__ = ["CommittedBatches", "NewestTimes"]
 
-REMEMBERED = timedelta(days=3)
-# A sender's clock may be ahead of the commit; what is older than this margin is asked of the lake.
+CACHED = timedelta(days=3)
+# A sender's clock may be ahead of the commit; older batches are looked up in the lake.
 CLOCK_MARGIN = timedelta(days=1)
-MAX_REMEMBERED = 500_000
-LOOKED_BACK = timedelta(hours=25)  # who asks for a day gets all of it
+MAX_CACHED = 500_000
+LOOKBACK = timedelta(hours=25)  # a full day and a margin
 NEVER_US, ALWAYS_US = -(1 << 63), 1 << 63
 
 
 class CommittedBatches:
-    """Which batches were committed: recent ones from memory, older ones from the lake."""
+    """The ids of committed batches: recent ones from memory, older ones from the lake."""
 
     def __init__(self, connection: WriteConnection) -> None:
         self._connection = connection
         self._load()
 
     def known(self, batches: Iterable[Provenance]) -> set[str]:
-        """Those ids among `batches` that were committed."""
+        """The ids among `batches` that were committed."""
         batches = list(batches)
         old = [b.batch_id for b in batches if b.created_at < self._since + CLOCK_MARGIN]
-        found = {b.batch_id for b in batches} & self._recent
-        return found | self.in_lake(old) if old else found
+        committed = {b.batch_id for b in batches} & self._recent
+        return committed | self.in_lake(old) if old else committed
 
     def in_lake(self, ids: list[str]) -> set[str]:
-        """Those of `ids` that stand in the ledger, asked of the lake itself."""
+        """The ids among `ids` that are in the commit log, by a query."""
         if not ids:
             return set()
         return self._connection.column(
@@ -41,26 +41,26 @@ class CommittedBatches:
         )
 
     def add(self, ids: Iterable[str]) -> None:
-        """These were committed now."""
+        """Add the ids of batches that were just committed."""
         self._recent |= set(ids)
-        if len(self._recent) > MAX_REMEMBERED:
+        if len(self._recent) > MAX_CACHED:
             self._load()
 
     def _load(self) -> None:
         newest = self._connection.value("SELECT max(ts) FROM segments")
-        self._since: datetime = (newest or datetime.now(UTC)) - REMEMBERED
+        self._since: datetime = (newest or datetime.now(UTC)) - CACHED
         self._recent: set[str] = self._connection.column(
             "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
         )
 
 
 class NewestTimes:
-    """The newest row of each server in a table: what comes later cannot be there already."""
+    """The time of each server's newest row in a table: a later row cannot be in the lake."""
 
     def __init__(self, connection: WriteConnection, target: Table) -> None:
         name, time = target.name, target.time
         newest = connection.value(f"SELECT max({time}) FROM {name}")
-        since = newest and newest - LOOKED_BACK
+        since = newest and newest - LOOKBACK
         rows = connection.run(
             f"SELECT server, epoch_us(max({time})) FROM {name} WHERE {time} >= $since "
             "GROUP BY server",
@@ -68,20 +68,20 @@ class NewestTimes:
         ).fetchall()
         self.at: dict[str, int] = dict(rows)
         older = connection.value(f"SELECT 1 FROM {name} WHERE {time} < $since LIMIT 1", since=since)
-        # A server that is not among these has older rows, if any.
+        # Any rows of a server that is absent here are older.
         self._otherwise = ALWAYS_US if older else NEVER_US
 
     def all_later(self, spans: Spans) -> bool:
-        """Whether each of these rows is later than all that the lake has of its server."""
-        held, otherwise = self.at, self._otherwise
-        return all(first > held.get(server, otherwise) for server, (first, _) in spans.items())
+        """Return True if all rows are later than the newest row of their server."""
+        newest, otherwise = self.at, self._otherwise
+        return all(first > newest.get(server, otherwise) for server, (first, _) in spans.items())
 
     def add(self, spans: Spans) -> None:
-        """These are in the lake now."""
+        """Add rows that were just committed."""
         for server, (_, last) in spans.items():
             self.at[server] = max(last, self.at.get(server, last))
 
     def forget(self, servers: Iterable[str]) -> None:
-        """Nothing is known of these any more."""
+        """Remove servers whose rows were deleted."""
         for server in servers:
             self.at.pop(server, None)

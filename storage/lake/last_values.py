@@ -1,7 +1,7 @@
-"""The last sample of each server, in a small file beside the lake that each commit replaces.
+"""Reading the last-value cache: the newest sample of each server, replaced at each commit.
 
-The file tells which snapshot it goes with. A reader takes it only when that is the one it sees, so
-that nobody is told anything else than the lake would say, however a process ended.
+The file names its snapshot. A reader uses it only if that is the snapshot that it sees, so that the
+result is always the same as that of a query.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ SNAPSHOT, SINCE = b"snapshot", b"since"
 
 @dataclass(frozen=True, slots=True)
 class LastValues:
-    """What the file says: one row a server that has a sample `since` then."""
+    """One row for each server that has a sample after `since`, as of `snapshot`."""
 
     rows: pa.Table
     snapshot: int
     since: datetime
 
     def between(self, start: datetime, stop: datetime) -> pa.Table | None:
-        """The last sample of each server from `start` to `stop`; None when it cannot be told."""
+        """The last sample of each server from `start` to `stop`; None if a query is needed."""
         newest = pc.max(self.rows["ts"]).as_py()
         if newest is None or newest > stop or start < self.since:
             return None
@@ -35,12 +35,12 @@ class LastValues:
 
 
 def read_last_values(folders: Folders) -> LastValues | None:
-    """What the file says; None when there is none, or no whole one."""
+    """Read the cache file; None if it is missing or truncated."""
     try:
-        with pa.OSFile(str(folders.latest)) as file, pa.ipc.open_file(file) as parts:
+        with pa.OSFile(str(folders.last_values)) as file, pa.ipc.open_file(file) as parts:
             rows = parts.read_all()
-        told = rows.schema.metadata
-        since = datetime.fromisoformat(told[SINCE].decode())
-        return LastValues(rows, int(told[SNAPSHOT]), since)
+        metadata = rows.schema.metadata
+        since = datetime.fromisoformat(metadata[SINCE].decode())
+        return LastValues(rows, int(metadata[SNAPSHOT]), since)
     except (OSError, pa.ArrowException):
         return None

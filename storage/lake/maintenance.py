@@ -1,4 +1,4 @@
-"""What the writer does to the lake between commits: files merged, old rows and files let go."""
+"""Maintenance of the lake between commits: compaction, retention, snapshot expiry, cleanup."""
 
 import logging
 import time
@@ -14,45 +14,45 @@ from storage.lake.attach import SQL, merge_lock
 from storage.lake.backup import drop_abandoned
 from storage.lake.erasure import rewrite_after_erasure
 from storage.lake.transaction import WriteConnection
-from storage.model.schema import Table, rolled_up
+from storage.model.schema import Table, rollup_complete
 from storage.platform.failpoints import failpoint
 
 __all__ = ["maintenance_steps", "merge"]
 
 log = logging.getLogger(__name__)
 
-# Snapshots stay this long, and files that a merge replaced for one full round of maintenance.
+# Snapshots are kept this long, and files that a merge replaced for one full round.
 SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
 ABANDONED_S = 3600.0
-COMMITTED_KEPT_S = 3600.0
-MOST_COUNTED = 32_767  # what the count of a roll-up holds
+COMMITTED_RETENTION_S = 3600.0
+MAX_COUNT = 32_767  # of a roll-up's int16 count
 DAY = timedelta(days=1)
 
 MaintenanceStep = Callable[[], None]
 
 
 def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[MaintenanceStep]:
-    """One round of maintenance in short pieces; each may fail by itself.
+    """One round of maintenance in short steps, each of which may fail by itself.
 
-    Replaced files go first, then old snapshots, and only then files are merged and rows let go: in
-    this order a file that is replaced outlives one full round, so that no reader that planned with
-    it finds it gone.
+    Replaced files are removed first, then old snapshots, and only then are files merged and rows
+    deleted. In this order a replaced file exists for one more round, so that readers that planned
+    with it can still read it.
     """
-    yield partial(_sweep, connection.folders)
-    yield partial(_clean_up, connection)
-    yield partial(_expire, connection, now)
+    yield partial(_remove_leftovers, connection.folders)
+    yield partial(_remove_replaced_files, connection)
+    yield partial(_expire_snapshots, connection, now)
     for each in connection.schema.tables:
         yield from _expired_days(connection, each, now)
         yield partial(rewrite_after_erasure, connection, each)
-        if each.name != "deletions":  # its files tell which others are to be written anew
+        if each.name != "deletions":  # the age of its files decides which others are rewritten
             yield partial(merge, connection, each)
 
 
 def merge(connection: WriteConnection, target: Table, patience_s: float = PATIENCE_S) -> None:
-    """Put a table's small files together; readers see the same rows before and after.
+    """Merge a table's small files; readers see the same rows before and after.
 
-    Raises ReadersBusy, and leaves all as it was, when a reader keeps it waiting.
+    Raises ReadersBusy, with nothing changed, if readers leave no gap within `patience_s`.
     """
     before = datetime.now(UTC)
     merged: list[tuple[Any, ...]] = []
@@ -73,11 +73,11 @@ def merge(connection: WriteConnection, target: Table, patience_s: float = PATIEN
         failpoint("merge committed")
 
 
-def _sweep(folders: Folders) -> None:
-    """Remove what processes that were killed have left half done, and segments long committed."""
+def _remove_leftovers(folders: Folders) -> None:
+    """Remove leftovers of killed processes, and segments committed more than an hour ago."""
     drop_abandoned(folders)
     _drop_older(folders.inbox.glob("*.partial"), ABANDONED_S)
-    _drop_older(folders.committed.glob("*.parquet"), COMMITTED_KEPT_S)
+    _drop_older(folders.committed.glob("*.parquet"), COMMITTED_RETENTION_S)
 
 
 def _drop_older(paths: Iterable[Path], age_s: float) -> None:
@@ -88,29 +88,30 @@ def _drop_older(paths: Iterable[Path], age_s: float) -> None:
                 path.unlink()
 
 
-def _clean_up(connection: WriteConnection) -> None:
+def _remove_replaced_files(connection: WriteConnection) -> None:
     connection.settle()
-    gone = connection.run("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
-    log.debug("%d replaced files removed", len(gone))
+    call = "CALL ducklake_cleanup_old_files('lake', cleanup_all => true)"
+    removed = connection.run(call).fetchall()
+    log.debug("%d replaced files removed", len(removed))
     failpoint("files cleaned up")
 
 
-def _expire(connection: WriteConnection, now: datetime) -> None:
+def _expire_snapshots(connection: WriteConnection, now: datetime) -> None:
     connection.settle()
     expired = connection.run(
         "CALL ducklake_expire_snapshots('lake', older_than => $since)", since=now - SNAPSHOT_GRACE
     ).fetchall()
-    log.debug("%d snapshots expired, of before %s", len(expired), now - SNAPSHOT_GRACE)
+    log.debug("%d snapshots expired, older than %s", len(expired), now - SNAPSHOT_GRACE)
     failpoint("snapshots expired")
 
 
 def _expired_days(
     connection: WriteConnection, target: Table, now: datetime
 ) -> Iterator[MaintenanceStep]:
-    """A slice for each whole day that is older than the table is kept."""
-    if target.kept is None:
+    """One step for each whole day that is older than the table's retention."""
+    if target.retention is None:
         return
-    limit = _day(now - target.kept)
+    limit = _day(now - target.retention)
     oldest = connection.value(
         f"SELECT min({target.time}) FROM {target.name} WHERE {target.time} < $limit", limit=limit
     )
@@ -127,29 +128,32 @@ def _expired_days(
 
 def _drop_day(connection: WriteConnection, target: Table, day: datetime, now: datetime) -> None:
     if target.name == "metrics" and not _rolled_up(connection, day, now):
-        log.warning("samples of %s stay longer: they are not rolled up yet", day.date())
+        log.warning("samples of %s are kept longer: they are not rolled up yet", day.date())
         return
     span = {"since": day, "until": day + DAY}
-    gone = connection.transaction(
+    deleted = connection.transaction(
         lambda: connection.value(
             f"DELETE FROM {target.name} WHERE {target.time} >= $since AND {target.time} < $until",
             **span,
         )
     )
-    log.info("%s: %d rows of %s are past %s", target.name, gone, day.date(), target.kept_text)
+    log.info(
+        "%s: %d rows of %s deleted, retention is %s",
+        target.name, deleted, day.date(), target.retention_text,
+    )  # fmt: skip
 
 
 def _rolled_up(connection: WriteConnection, day: datetime, now: datetime) -> bool:
-    """Whether each sample of a day stands in its roll-up, or is too old to stand in one."""
-    kept = connection.schema.table("metrics_5m").kept
-    if kept is not None and day < _day(now - kept):
+    """Return True if all samples of a day are in the roll-up, or too old for it."""
+    retention = connection.schema.table("metrics_5m").retention
+    if retention is not None and day < _day(now - retention):
         return True
     names = [m.name for m in connection.schema.metrics]
-    counts = ", ".join(f"least(count({name}), {MOST_COUNTED}) AS {name}_count" for name in names)
+    counts = ", ".join(f"least(count({name}), {MAX_COUNT}) AS {name}_count" for name in names)
     text = (SQL / "unrolled.sql").read_text()
-    text = text.replace("{counts}", counts).replace("{held_counts}", rolled_up(names))
+    text = text.replace("{counts}", counts).replace("{stored_counts}", rollup_complete(names))
     return not connection.value(text, since=day, until=day + DAY)
 
 
-def _day(moment: datetime) -> datetime:
-    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def _day(ts: datetime) -> datetime:
+    return ts.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

@@ -1,4 +1,4 @@
-"""Profiles by host name: what the patterns of the settings say of servers that state none."""
+"""Profiles by host name: patterns of the settings, for servers whose records state no profile."""
 
 import logging
 from collections.abc import Collection
@@ -29,10 +29,12 @@ def pattern_rows(servers: Collection[str], patterns: Patterns) -> pa.Table:
     return pa.Table.from_pylist(rows, table("server_facts").arrow)
 
 
-def assign_profiles(writer: WriteConnection, servers: Collection[str], patterns: Patterns) -> int:
+def assign_profiles(
+    connection: WriteConnection, servers: Collection[str], patterns: Patterns
+) -> int:
     """Bring the profiles by host name of all servers up to `patterns`; return how many changed."""
     facts = table("server_facts")
-    stored = writer.run(
+    stored = connection.run(
         "SELECT server, profile FROM server_facts WHERE ts = $ts", ts=PATTERN_TIME
     ).to_arrow_table()
     before = dict(zip(*(stored[n].to_pylist() for n in ("server", "profile")), strict=True))
@@ -46,17 +48,17 @@ def assign_profiles(writer: WriteConnection, servers: Collection[str], patterns:
         began = datetime.now(UTC)
         outdated = pa.table({"server": pa.array(sorted(changed & before.keys()), pa.string())})
         if outdated.num_rows:
-            writer.stage("outdated", outdated, "FROM incoming")
-            writer.run(
+            connection.stage("outdated", outdated, "FROM incoming")
+            connection.run(
                 "DELETE FROM server_facts USING outdated "
                 "WHERE server_facts.server = outdated.server AND ts = $ts",
                 ts=PATTERN_TIME,
             )
-        fresh = [row for row in rows.to_pylist() if row["server"] in changed]
-        if fresh:
-            writer.append(facts, pa.Table.from_pylist(fresh, facts.arrow), began)
-        writer.sync(facts, began)
+        new = [row for row in rows.to_pylist() if row["server"] in changed]
+        if new:
+            connection.append(facts, pa.Table.from_pylist(new, facts.arrow), began)
+        connection.sync(facts, began)
 
-    writer.transaction(replace_all)
+    connection.transaction(replace_all)
     log.info("the profiles by host name changed for %d servers", len(changed))
     return len(changed)

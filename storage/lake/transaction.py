@@ -1,4 +1,4 @@
-"""The writer's pen: transactions on the lake whose files are on the disk before they count."""
+"""Write connection: transactions on the lake whose files are fsynced before the commit."""
 
 import logging
 import time
@@ -41,61 +41,61 @@ class FilesMissing(HoursightError, OSError):
 
 
 class WriteConnection:
-    """The one connection that writes the lake of a data folder, whose tables are `schema`.
+    """The only connection that writes the lake of a data folder, whose tables are `schema`.
 
-    On a networked catalog a failure may have been a success whose reply was lost. After one,
-    nothing is taken for known: `settle` connects anew and looks.
+    On a networked catalog a failed COMMIT may have succeeded, with its reply lost. After a failure
+    the outcome is unknown until `settle` has reconnected and checked.
     """
 
     def __init__(self, folders: Folders, schema: Schema) -> None:
         self.folders = folders
         self.schema = schema
-        self.generation = 0  # another one after each time that it had to look
-        self._home = lake_location(folders)
-        self._written: set[Path] = set()  # by the transaction that runs
+        self.generation = 0  # grows with each reconnection in `settle`
+        self._location = lake_location(folders)
+        self._written: set[Path] = set()  # by the current transaction
         self._doubtful: set[Path] = set()  # by transactions that failed
         self._in_doubt = False
         self._open()
 
     @property
     def networked(self) -> bool:
-        """Whether the catalog may go away, and forget what it had said was safe."""
-        return self._home.catalog.networked
+        """True for a catalog on a server, which may become unreachable or lose commits."""
+        return self._location.catalog.networked
 
-    def trouble(self, error: Exception) -> str:
-        """What is wrong, with the remedy where it is known."""
-        catalog = self._home.catalog
-        known = disk_problem(self._home.files, error)
+    def diagnose(self, error: Exception) -> str:
+        """The cause of `error` and its remedy where they are known, else its own text."""
+        catalog = self._location.catalog
+        known = disk_problem(self._location.files, error)
         if known is None and catalog.networked:
-            known = catalog.trouble(error)
+            known = catalog.diagnose(error)
         return str(known or error)
 
     def close(self) -> None:
-        """Let go of the lake."""
+        """Close the connection and release the leader lock."""
         with suppress(duckdb.Error):
             self._connection.close()
-        if self._lead is not None:
-            self._lead.close()
+        if self._leader_lock is not None:
+            self._leader_lock.close()
 
     def settle(self) -> None:
-        """After a failure, find out what became of it; raises what keeps us from that."""
+        """Reconnect after a failure with unknown outcome. Raises FilesMissing and duckdb.Error."""
         if not self._in_doubt:
             return
-        log.debug("the last transaction is in doubt: connecting anew to look")
+        log.debug("outcome of the last transaction unknown: reconnecting")
         self.close()
         self._open()
         named = self._named()
-        gone = [name for name in named if not (self._home.files / name).exists()]
-        if gone:
+        missing = [name for name in named if not (self._location.files / name).exists()]
+        if missing:
             raise FilesMissing(
-                f"{len(gone)} files that the catalog names are not in {self._home.files}, such as "
-                f"{gone[0]}: mount the folder, or restore a backup"
+                f"{len(missing)} files of the catalog are missing in {self._location.files}, for "
+                f"example {missing[0]}: mount the folder, or restore a backup"
             )
         self._in_doubt = False
         self.generation += 1
 
     def evolve(self, schema: Schema) -> None:
-        """Add what the lake lacks of `schema`, and go by it from now on."""
+        """Add to the lake what it lacks of `schema`, and use it from now on."""
         evolve(self._connection, schema)
         self.schema = schema
 
@@ -109,7 +109,7 @@ class WriteConnection:
 
     def value(self, sql: str, **parameters: Any) -> Any:
         """The first value of a query; None when it has no row."""
-        rows = self.run(sql, **parameters).fetchall()  # a result that is not read out pins the WAL
+        rows = self.run(sql, **parameters).fetchall()  # an unread result pins the WAL
         return rows[0][0] if rows else None
 
     def column(self, sql: str, **parameters: Any) -> set[Any]:
@@ -121,13 +121,13 @@ class WriteConnection:
         work: Callable[[], T],
         guard: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> T:
-        """Do `work` wholly or not at all; what `guard` gives is held while it takes effect."""
+        """Run `work` in a transaction and return its result; `guard()` surrounds the COMMIT."""
         self.settle()
         began = time.perf_counter()
         self._written.clear()
         self.run("BEGIN")
         with ExitStack() as undo:
-            undo.callback(self._give_up)
+            undo.push(self._abort)
             result = work()
             with guard():
                 worked = time.perf_counter()
@@ -140,23 +140,26 @@ class WriteConnection:
         self._drop_doubtful()
         return result
 
-    def _give_up(self) -> None:
-        log.debug("transaction rolled back: %d files in doubt", len(self._written))
+    def _abort(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
+    ) -> None:
+        files = len(self._written)
+        log.debug("transaction rolled back (%s): %d files in doubt", error, files)
         self._roll_back()
         self._in_doubt = self.networked
         self._doubtful |= self._written
 
     def _drop_doubtful(self) -> None:
-        """Remove what failed commits have left, now that none of them can still succeed.
+        """Remove files of failed commits, now that none of them can succeed any more.
 
-        A server may be slow with a COMMIT of which we have given up. Ours has taken the number of
-        the snapshot that it wanted, so that it is over, one way or the other.
+        A server may still be working on a COMMIT that failed for us. This commit has taken the
+        snapshot number of that one, so that it cannot succeed any more.
         """
         if self._doubtful:
             named = self._named()
             for path in self._doubtful:
-                if path.relative_to(self._home.files).as_posix() not in named:
-                    log.debug("removing %s, which a failed commit has left", path.name)
+                if path.relative_to(self._location.files).as_posix() not in named:
+                    log.debug("removing %s, left by a failed commit", path.name)
                     path.unlink(missing_ok=True)
             self._doubtful.clear()
 
@@ -164,37 +167,42 @@ class WriteConnection:
         return self.column((SQL / "named_files.sql").read_text())
 
     def _commit(self) -> None:
-        if self._lead is not None:
-            self._lead.check()
+        if self._leader_lock is not None:
+            self._leader_lock.check()
         failpoint("about to commit")
-        with self._pen.lifted() if self._pen else nullcontext(), ExitStack() as undo:
-            undo.callback(self._roll_back)  # while the pen is lifted
+        with (
+            self._data_path_link.detached() if self._data_path_link else nullcontext(),
+            ExitStack() as undo,
+        ):
+            undo.callback(self._roll_back)  # while the link is detached
             self.run("COMMIT")
             undo.pop_all()
 
     def _roll_back(self) -> None:
-        # A COMMIT that failed has already ended the transaction; a lost server has done it for us.
+        # The transaction has already ended if its COMMIT failed or the server was lost.
         with suppress(duckdb.Error):
             self._connection.execute("ROLLBACK")
 
     def _open(self) -> None:
-        catalog = self._home.catalog
-        make_files(self._home)
-        self._lead = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
+        catalog = self._location.catalog
+        make_files(self._location)
+        self._leader_lock = LeaderLock(catalog) if isinstance(catalog, PostgresCatalog) else None
         with ExitStack() as undo:
-            if self._lead is not None:
-                undo.callback(self._lead.close)
-            self._pen = (
-                DataPathLink(self.folders.pen, self._home.files) if catalog.networked else None
+            if self._leader_lock is not None:
+                undo.callback(self._leader_lock.close)
+            self._data_path_link = (
+                DataPathLink(self.folders.data_path_link, self._location.files)
+                if catalog.networked
+                else None
             )
-            pen = self._pen.path if self._pen else None
+            data_path = self._data_path_link.path if self._data_path_link else None
             began = time.perf_counter()
-            self._connection = attach_writer(self.folders, self.schema, pen)
+            self._connection = attach_writer(self.folders, self.schema, data_path)
             log.debug("catalog %s attached to write in %.1f ms", catalog, _ms_since(began))
             undo.pop_all()
 
     def append(self, target: Table, rows: pa.Table, began: datetime) -> None:
-        """Insert rows, best in the order of their key, in a transaction that `began` then."""
+        """Insert rows, preferably sorted by key, in a transaction that began at `began`."""
         self._connection.register("incoming", rows)
         self.run(f"INSERT INTO {target.name} BY NAME FROM incoming")
         self._connection.unregister("incoming")
@@ -203,17 +211,17 @@ class WriteConnection:
             self._written |= _sync_new_files(place, began)
 
     def stage(self, name: str, rows: pa.Table, sql: str) -> None:
-        """Make a temporary table of a query over `rows`, which it knows as `incoming`."""
+        """Create the temporary table `name` from a query that reads `rows` as `incoming`."""
         self._connection.register("incoming", rows)
         self.run(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
         self._connection.unregister("incoming")
 
     def files(self, target: Table) -> Path:
-        """Where the table's Parquet files lie."""
-        return self._home.files / "main" / target.name
+        """The folder of the table's Parquet files."""
+        return self._location.files / "main" / target.name
 
     def sync(self, target: Table, since: datetime) -> None:
-        """Make the table's new files durable; DuckLake itself does not before COMMIT (1.5.5)."""
+        """Fsync the table's files written after `since`; DuckLake itself does not (1.5.5)."""
         self._written |= _sync_new_files(self.files(target), since)
 
 
@@ -222,22 +230,22 @@ def _ms_since(began: float) -> float:
 
 
 def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
-    """The folders into which DuckLake puts these rows."""
+    """The folders into which DuckLake writes these rows."""
     if not target.by_day:
         return {folder}
-    # Arrow's own strftime knows no number without its zero.
-    moments = np.asarray(rows[target.time].cast(pa.int64()))
-    days = pc.unique(pa.array(moments // DAY_US * DAY_US)).cast(TIMESTAMP).to_pylist()
+    # Arrow's strftime cannot format months and days without leading zeros.
+    times = np.asarray(rows[target.time].cast(pa.int64()))
+    days = pc.unique(pa.array(times // DAY_US * DAY_US)).cast(TIMESTAMP).to_pylist()
     return {folder / f"year={d.year}/month={d.month}/day={d.day}" for d in days}
 
 
 def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
     # A file system's clock may lag a little behind the system's.
     newest = since.timestamp() - 1
-    found = set()
+    synced = set()
     for path in folder.rglob("*.parquet"):
         if path.stat().st_mtime >= newest:
             sync_file(path)
             fsync_directory(path.parent)
-            found.add(path)
-    return found
+            synced.add(path)
+    return synced

@@ -1,0 +1,1 @@
+"""Data model: metrics, tables, views, names, profiles, severities and the time grid."""

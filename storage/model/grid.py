@@ -1,4 +1,4 @@
-"""The grid on which the model lives: 24 h of context and 8 h of horizon in 5-minute steps."""
+"""Time grid of the model: 24 h of context and 8 h of horizon in 5-minute steps."""
 
 import hashlib
 import json
@@ -24,22 +24,20 @@ STEP_MINUTES = 5
 STEP = timedelta(minutes=STEP_MINUTES)
 CONTEXT_STEPS = 288
 HORIZON_STEPS = 96
-MIN_CONTEXT_STEPS = 12  # one hour: the least a forecast is made from
+MIN_CONTEXT_STEPS = 12  # one hour
 QUANTILES: tuple[float, ...] = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"p{round(q * 100):02d}" for q in QUANTILES)
 LEAD_MINUTES: tuple[int, ...] = (30, 60, 120, 240, 480)
 
 
-def floor_step(moment: datetime) -> datetime:
-    """The start of the 5-minute step in which `moment` (with a zone) lies."""
-    seconds = int(moment.timestamp())
-    return moment - timedelta(
-        seconds=seconds % (STEP_MINUTES * 60), microseconds=moment.microsecond
-    )
+def floor_step(ts: datetime) -> datetime:
+    """The start of the 5-minute step that contains `ts` (with a time zone)."""
+    seconds = int(ts.timestamp())
+    return ts - timedelta(seconds=seconds % (STEP_MINUTES * 60), microseconds=ts.microsecond)
 
 
 def schema_hash() -> str:
-    """Fingerprint of what a model and the lake agree on: metrics, grid, quantiles, profiles."""
+    """Hash of the contract between a model and the lake: metrics, grid, quantiles, profiles."""
     contract = {
         "metrics": [(m.name, m.unit) for m in METRICS],
         "grid": [STEP_MINUTES, CONTEXT_STEPS, HORIZON_STEPS],

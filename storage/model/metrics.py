@@ -1,4 +1,4 @@
-"""The 14 metrics of a server: one table from which schemas, SQL, checks and docs derive."""
+"""The 14 metrics of a server, from which the schema, SQL, validation and docs derive."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,7 +17,7 @@ ROUNDING = 1e-6  # how much of its value a conversion of units may add
 
 @dataclass(frozen=True, slots=True)
 class Levels:
-    """Where a reading starts to worry an operator (`warn`) and where it hurts (`critical`)."""
+    """The values from which a metric is shown as a warning and as critical."""
 
     warn: float
     critical: float
@@ -25,22 +25,22 @@ class Levels:
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """How finely readings are stored: as multiples of `step`, or with so many significant `bits`.
+    """Precision of stored values: multiples of `step`, or `bits` significant bits.
 
-    Both are powers of two, so that what a file holds ends in zero bits, which compress.
+    Steps are powers of two, so that stored values end in zero bits, which compress well.
     """
 
     step: float | None = None
     bits: int | None = None
 
     def __str__(self) -> str:
-        """In words, for the schema."""
+        """As text, for the schema."""
         return f"to 1/{1 / self.step:g}" if self.step else f"to 1 part in {1 << (self.bits or 0)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One column of the lake: its unit, the values that can be true, and what is bad about it."""
+    """A metric: its unit, its valid range, and in which direction it is bad."""
 
     name: str
     label: str
@@ -55,7 +55,7 @@ class Metric:
     precision: Precision | None = None  # None: as it came
 
     def refusal(self, value: float) -> str | None:
-        """Say why `value` cannot be a reading of this metric; None when it can."""
+        """The reason why `value` is not valid for this metric; None if it is valid."""
         if not impossible(self, np.array([value]), np.array([False]))[0]:
             return None
         if value != value:
@@ -71,7 +71,7 @@ class Metric:
 
     @property
     def valid_range(self) -> str:
-        """The values that can be true, as people write them: `0–100` or `≥ 0`."""
+        """The valid range as text: `0–100` or `≥ 0`."""
         if self.highest is None:
             return f"≥ {self.lowest:g}"
         return f"{self.lowest:g}–{self.highest:g}"
@@ -100,8 +100,8 @@ def without_rounding(metric: Metric, values: npt.NDArray[np.float64]) -> npt.NDA
     return np.where(rounded_up, highest, values)
 
 
-# A reading in hundredths is still that reading when it is rounded to hundredths again; a rate of a
-# few seconds is not known to 1 part in 4096, nor an uptime to less than the 5 s between samples.
+# Values in hundredths survive rounding to 1/128. Rates over a few seconds are not known to 1 part
+# in 4096, nor uptimes to less than the 5 s between samples.
 _PRECISION = {
     "gauge": Precision(step=1 / 128),
     "rate": Precision(bits=12),
@@ -109,7 +109,7 @@ _PRECISION = {
     "counter": Precision(step=1 / 16384),
 }
 
-# No model is as exact as that.
+# No model is more precise than that.
 FORECAST_PRECISION = Precision(bits=12)
 
 _MEASURED: tuple[Metric, ...] = (
@@ -206,7 +206,7 @@ METRICS: tuple[Metric, ...] = tuple(replace(m, precision=_PRECISION[m.kind]) for
 
 METRIC_NAMES: tuple[str, ...] = tuple(m.name for m in METRICS)
 
-# Metrics that are judged together; uptime needs no judging.
+# Metrics that are scored together; uptime is not scored.
 GROUPS: dict[str, tuple[str, ...]] = {
     "CPU": ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct", "java_cpu_pct"),
     "memory and disk": ("mem_used_pct", "swap_used_pct", "disk_usage_pct"),
@@ -219,8 +219,8 @@ _BY_NAME = {m.name: m for m in METRICS}
 
 
 def metric(name: str) -> Metric:
-    """The metric called `name`; KeyError names the ones there are."""
+    """The metric called `name`. Raises KeyError, which names the existing ones."""
     try:
         return _BY_NAME[name]
     except KeyError:
-        raise KeyError(f"no metric {name!r}; there are {', '.join(METRIC_NAMES)}") from None
+        raise KeyError(f"no metric {name!r} (expected one of {', '.join(METRIC_NAMES)})") from None

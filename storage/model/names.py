@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import HoursightError
-from storage.model.schema import Column
+from storage.model.table_definition import Column
 
 __all__ = [
     "EXPECTED", "MAX_LENGTH", "REMEDY", "InvalidName", "NameCheck", "check_name", "check_names",
@@ -26,7 +26,7 @@ class InvalidName(HoursightError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class NameCheck:
-    """Rows whose names are valid and trimmed, how many others were refused, and why."""
+    """Rows with valid, trimmed names, the number of rows that were refused, and the reasons."""
 
     rows: pa.Table
     refused: int = 0
@@ -34,10 +34,10 @@ class NameCheck:
 
 
 def trimmed(value: object) -> str | None:
-    """The name that `value` is, without surrounding white space; None when it is not valid.
+    """`value` without surrounding white space; None if it is not a valid name.
 
-    Printable excludes control characters, invisible ones and those that change the direction of
-    text: two names that look the same are the same.
+    Control characters, invisible ones and those that change the direction of text are not
+    printable, so that two names that look the same are the same.
     """
     name = value.strip() if isinstance(value, str) else ""
     return name if 0 < len(name) <= MAX_LENGTH and name.isprintable() else None
@@ -60,7 +60,7 @@ def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
     """`rows` with the names in `columns` trimmed, and without the rows whose names are invalid.
 
     A blank name counts as missing where its column is optional. Columns that are absent or hold
-    no text are left alone. Each distinct name is judged once.
+    no text are left as they are. Each distinct name is checked once.
     """
     refused, reasons = 0, []
     for column in columns:
@@ -83,7 +83,7 @@ def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
 
 
 def escaped(text: str) -> str:
-    """`text` in printable characters: others as Python writes them, such as \\x00 and \\u202e."""
+    """`text` with unprintable characters escaped as in Python, for example \\x00 and \\u202e."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -1,4 +1,4 @@
-"""How finely values are stored: what no source can measure is not worth its bytes."""
+"""Precision of stored values: digits that no source can measure are rounded off to save space."""
 
 from collections.abc import Iterable, Iterator
 
@@ -12,42 +12,42 @@ from storage.model.metrics import FORECAST_PRECISION, Metric, Precision
 
 __all__ = ["rounded", "stored"]
 
-# A mean of many samples is finer than one of them.
-MEAN_IS_FINER = 8
+# A mean of many samples is more precise than one of them.
+MEAN_FACTOR = 8
 FLOAT32_BITS = 24  # significant ones
 
 Floats = npt.NDArray[np.float32]
 
 
 def rounded(rows: pa.Table, table_name: str, metrics: Iterable[Metric]) -> pa.Table:
-    """Measurements, roll-ups and forecasts as they are stored; other rows as they are."""
+    """Round the values of metrics, metrics_5m and forecasts; other tables are unchanged."""
     for name, precision in _columns(table_name, metrics):
         place = rows.column_names.index(name)
-        held = _lists(rows[name], precision) if table_name == "forecasts" else None
+        lists = _lists(rows[name], precision) if table_name == "forecasts" else None
         rows = rows.set_column(
-            place, rows.schema.field(place), held or stored(rows[name], precision)
+            place, rows.schema.field(place), lists or stored(rows[name], precision)
         )
     return rows
 
 
 def stored(values: pa.ChunkedArray, precision: Precision) -> pa.ChunkedArray:
-    """Float32 values rounded to the nearest that is stored; NULL stays NULL."""
+    """Float32 values rounded to the nearest storable value; NULL stays NULL."""
     if values.null_count == len(values):
         return values
-    held = values.to_numpy(zero_copy_only=False)  # NULL as NaN
+    floats = values.to_numpy(zero_copy_only=False)  # NULL as NaN
     with np.errstate(over="ignore"):
         nearest = (
-            _on_steps(held, precision.step)
+            _on_steps(floats, precision.step)
             if precision.step is not None
-            else _with_bits(held, precision.bits or FLOAT32_BITS)
+            else _with_bits(floats, precision.bits or FLOAT32_BITS)
         )
-    # The largest numbers there are would become infinite.
-    found = np.where(np.isfinite(nearest), nearest, held)
-    return pa.chunked_array([pa.array(found, pa.float32(), from_pandas=True)])
+    # The largest finite numbers would be rounded to infinity.
+    finite = np.where(np.isfinite(nearest), nearest, floats)
+    return pa.chunked_array([pa.array(finite, pa.float32(), from_pandas=True)])
 
 
 def _lists(values: pa.ChunkedArray, precision: Precision) -> pa.Array:
-    """Lists of what `stored` takes."""
+    """`stored` for lists of float32."""
     lists = values.combine_chunks()
     ends = np.cumsum(pc.fill_null(pc.list_value_length(lists), 0), dtype=np.int32)
     flat = stored(pa.chunked_array([lists.flatten()]), precision).combine_chunks()
@@ -81,4 +81,4 @@ def _columns(table_name: str, metrics: Iterable[Metric]) -> Iterator[tuple[str, 
 
 
 def _of_means(precision: Precision) -> Precision:
-    return precision if precision.step is None else Precision(step=precision.step / MEAN_IS_FINER)
+    return precision if precision.step is None else Precision(step=precision.step / MEAN_FACTOR)

@@ -18,11 +18,10 @@ GENERIC = "generic"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """A kind of server: `patterns` are its stock globs, `levels` replace the metric's own."""
+    """A kind of server: its stock patterns (globs), and levels that replace those of metrics."""
 
     name: str
     patterns: tuple[str, ...]
-    special: str
     levels: Mapping[str, Levels] = field(default_factory=dict)
 
 
@@ -30,36 +29,30 @@ PROFILES: tuple[Profile, ...] = (
     Profile(
         "ml_compute",
         ("ppml*", "ppgpu*", "cptrain*", "ml-node-*", "gpu-*"),
-        "I/O wait is normally under 2 %; out of memory near 98 %",
     ),
     Profile(
         "database",
         ("ppdb*", "psdb*", "oracle*", "mongo*", "postgres*", "mysql*"),
-        "memory of 98 % is page cache; I/O wait of 15 % is normal",
         {"cpu_iowait_pct": Levels(20, 40), "mem_used_pct": Levels(98, 99.5)},
     ),
     Profile(
         "web_api",
         ("ppweb*", "ppapi*", "nginx*", "tomcat*", "api-*", "web-*"),
-        "memory is critical at 85 %; traffic follows the working day",
         {"mem_used_pct": Levels(75, 85)},
     ),
     Profile(
         "conductor_mgmt",
         ("ppcon*", "conductor*", "egomgmt*", "maestro*", "k8s-master*"),
-        "scheduler; light and steady",
     ),
     Profile(
         "data_ingest",
         ("ppetl*", "ppdi*", "ppkafka*", "stream*", "spark*", "flink*", "kafka*"),
-        "heavy network",
     ),
     Profile(
         "risk_analytics",
         ("pprisk*", "ppra*", "varrisk*", "credit*", "quant*"),
-        "end-of-day peak from 16 to 19 h",
     ),
-    Profile(GENERIC, (), "everything else"),
+    Profile(GENERIC, ()),
 )
 
 PROFILE_NAMES: tuple[str, ...] = tuple(p.name for p in PROFILES)
@@ -69,7 +62,7 @@ _BY_NAME = {p.name: p for p in PROFILES}
 
 
 def stated_profile(stated: str | None) -> str | None:
-    """The profile that a record states; None when it states none of the 7."""
+    """The profile that a record states; None if it is not one of the 7."""
     return stated if stated in _BY_NAME else None
 
 
@@ -90,7 +83,7 @@ def profile_of(server: str, stated: str | None = None, patterns: Patterns = STOC
 def levels_for(profile: str, cores: int | None = None) -> dict[str, Levels]:
     """Warn and critical level of each metric that has them, for a server of `profile`.
 
-    Load is judged per core (1.0 and 2.0) when `cores` is known.
+    The levels of load are 1.0 and 2.0 per core if `cores` is known.
     """
     levels = {m.name: m.levels for m in METRICS if m.levels is not None}
     if cores:

@@ -1,28 +1,31 @@
-"""Every table of the lake: Arrow schemas, DDL, checks and `hoursight schema` follow from here."""
+"""Schema of the lake: every table, from which DDL, validation and `hoursight schema` derive."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import Any
 
 import pyarrow as pa
 
 from storage.errors import HoursightError
 from storage.model.grid import LEAD_MINUTES, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import FORECAST_PRECISION, METRICS, Metric
-from storage.model.table_rows import rows_to_arrow
+from storage.model.table_definition import (
+    TIMESTAMP,
+    WITH_OWN_METRICS,
+    Column,
+    Table,
+    retention_text,
+    sql_type,
+)
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
-    "kept_text", "rolled_up", "sql_type", "table", "tailored",
+    "customized", "retention_text", "rollup_complete", "sql_type", "table",
 ]  # fmt: skip
 
-TIMESTAMP = pa.timestamp("us", tz="UTC")
 ALWAYS = None
-# The tables that metrics from the settings add columns to.
-TAILORED = ("metrics", "metrics_5m")
-# How a run of a function ends; "resumed" is written by the command, "revived" was its former name.
+# Outcomes of a function run; "resumed" is written by a command, "revived" was its former name.
 OUTCOMES = (
     "ok", "nothing", "failed", "crashed", "timed out", "out of memory", "unreachable",
     "not written", "resumed", "revived",
@@ -32,102 +35,6 @@ TWO_DAYS, WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (2, 7, 30, 
 
 class UnknownTable(HoursightError, LookupError):
     """The lake has no table of that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its Arrow type, what it means, whether a row must have it, whether it is `prose`,
-    whose sentences may name servers, and whether its values follow storage.model.names."""
-
-    name: str
-    type: pa.DataType
-    meaning: str
-    required: bool = False
-    prose: bool = False
-    is_name: bool = False
-
-    @property
-    def ddl(self) -> str:
-        """Its name and type in SQL."""
-        return f'"{self.name}" {sql_type(self.type)}'
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of the lake.
-
-    `key` names the columns that tell rows apart (empty: every row stands for itself); `on_conflict`
-    says which row stays when a key comes again. `provisional` is a column and the value that marks
-    a row as provisional: the first row of the same key with another value replaces it. `time` is
-    the column that dates a row. Rows older than `kept` go (None: never), a whole day at a time: the
-    files of a table that is not kept for good are cut into days.
-    """
-
-    name: str
-    purpose: str
-    kept: timedelta | None
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-    on_conflict: str = "first"
-    time: str = "ts"
-    by_day: bool = True
-    provisional: tuple[str, str] | None = None
-
-    @cached_property
-    def arrow(self) -> pa.Schema:
-        """The Arrow schema of a segment of this table."""
-        return pa.schema([pa.field(c.name, c.type, not c.required) for c in self.columns])
-
-    def rows(self, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
-        """Return `rows`, one dict of column names and values each, as Arrow in the table's types.
-
-        Only columns that occur in a row are returned; the writer fills the others with NULL. Times
-        need a time zone. In `metrics` and `metrics_5m` an unknown column is a metric of your own
-        (float32). Raises ValueError or TypeError that names table, row, column, value and what is
-        expected.
-        """
-        return rows_to_arrow(self.name, self.arrow, rows, own_metrics=self.name in TAILORED)
-
-    @property
-    def kept_text(self) -> str:
-        """How long rows are kept, as the settings write it."""
-        return kept_text(self.kept)
-
-    @cached_property
-    def names(self) -> tuple[str, ...]:
-        """The columns' names in order."""
-        return tuple(c.name for c in self.columns)
-
-    def ddl(self) -> Iterator[str]:
-        """The statements that make the table, laid out by day and sorted by its key."""
-        body = ", ".join(c.ddl for c in self.columns)
-        yield f"CREATE TABLE {self.name} ({body})"
-        if self.by_day:
-            days = ", ".join(f"{part}({self.time})" for part in ("year", "month", "day"))
-            yield f"ALTER TABLE {self.name} SET PARTITIONED BY ({days})"
-        yield f"ALTER TABLE {self.name} SET SORTED BY ({', '.join(self.key or (self.time,))})"
-
-
-_SQL_TYPES = {
-    pa.string(): "VARCHAR",
-    pa.float32(): "FLOAT",
-    pa.float64(): "DOUBLE",
-    pa.int16(): "SMALLINT",
-    pa.int32(): "INTEGER",
-    pa.int64(): "BIGINT",
-    pa.bool_(): "BOOLEAN",
-    TIMESTAMP: "TIMESTAMPTZ",
-}
-
-
-def sql_type(arrow: pa.DataType) -> str:
-    """DuckDB's name for an Arrow type that a table of the lake uses."""
-    if pa.types.is_list(arrow):
-        return f"{sql_type(arrow.value_type)}[]"
-    if pa.types.is_struct(arrow):
-        fields = ", ".join(f'"{f.name}" {sql_type(f.type)}' for f in arrow)
-        return f"STRUCT({fields})"
-    return _SQL_TYPES[arrow]
 
 
 def _text(name: str, meaning: str, required: bool = False) -> Column:
@@ -167,14 +74,6 @@ def _steps(metrics: Sequence[Metric]) -> Iterator[Column]:
         yield Column(f"{m.name}_count", pa.int16(), f"samples of {m.name}")
 
 
-def kept_text(kept: timedelta | None) -> str:
-    """`7d`, `36h` or `always`."""
-    if kept is None:
-        return "always"
-    hours = round(kept.total_seconds() / 3600)
-    return f"{hours}h" if hours % 24 else f"{hours // 24}d"
-
-
 _SERVER = _name("server", "host name", required=True)
 
 REASON = pa.struct([
@@ -190,7 +89,7 @@ TABLES: tuple[Table, ...] = (
             _SERVER,
             _time("ts", "when it was measured"),
             *_samples(METRICS),
-            _name("source", "the adapter function that brought it"),
+            _name("source", "the function that read or received it"),
         ),
         key=("server", "ts"),
     ),
@@ -205,13 +104,13 @@ TABLES: tuple[Table, ...] = (
         key=("server", "ts"), on_conflict="last",
     ),
     Table(
-        "server_facts", "what is known of a server since when; the view servers shows the newest",
+        "server_facts", "facts about servers, dated; the view servers shows the newest",
         ALWAYS,
         (
             _SERVER,
             _time("ts", "since when"),
-            _name("profile", "what it is for"),
-            _name("site", "where it stands"),
+            _name("profile", "kind of server"),
+            _name("site", "location"),
             Column("cores", pa.int32(), "logical CPUs"),
         ),
         key=("server", "ts"), on_conflict="last",  # a server seen first at that time states less
@@ -240,14 +139,14 @@ TABLES: tuple[Table, ...] = (
         provisional=("state", "abstained"),  # the context may have been late
     ),
     Table(
-        "risks", "how bad a server is now and how bad it is going to be", THIRTEEN_MONTHS,
+        "risks", "risk of each server, now and within the forecast", THIRTEEN_MONTHS,
         (
             _SERVER,
             _time("issued_at", "as of when"),
             _float("now_score", "0 to 100: the present"),
             _float("ahead_score", "0 to 100: the forecast; NULL without one"),
             _float("score", "the higher of the two"),
-            _text("severity", "rung of the ladder"),
+            _text("severity", "severity level"),
             Column("respond_within_minutes", pa.int32(), "time to act; NULL: nobody has to"),
             *(
                 _float(f"p_breach_{lead}m", f"P(critical level is passed within {lead} minutes)")
@@ -262,16 +161,16 @@ TABLES: tuple[Table, ...] = (
         key=("server", "issued_at"), time="issued_at",
     ),
     Table(
-        "runs", "ledger of function runs", MONTH,
+        "runs", "run log: one row a run of a function", MONTH,
         (
             _text("run_id", "one run", required=True),
             _text("function", "which function", required=True),
             _text("code_hash", "fingerprint of its source"),
-            _text("trigger", "what set it off"),
-            _text("window_key", "the window it was handed"),
+            _text("trigger", "what started it"),
+            _text("window_key", "the window it was given"),
             _time("ts", "start"),
             _int("input_snapshot", "the lake's snapshot that it read"),
-            _int("rows_in", "rows it was handed"),
+            _int("rows_in", "rows it was given"),
             _int("rows_out", "rows it returned"),
             _float("duration_ms", "wall-clock time [ms]"),
             _float("cpu_s", "CPU time [s]"),
@@ -282,14 +181,14 @@ TABLES: tuple[Table, ...] = (
         key=("run_id",),
     ),
     Table(
-        "segments", "ledger of segments: what was committed or refused, from whom", MONTH,
+        "segments", "commit log: what was committed or rejected, and from whom", MONTH,
         (
             _text("batch_id", "one batch, committed once", required=True),
             _text("table_name", "where its rows went"),
             _text("function", "who wrote it"),
             _text("code_hash", "fingerprint of the function's source"),
             _text("window_key", "the window it was made from"),
-            _text("cursor", "where its source goes on"),
+            _text("cursor", "where its source continues"),
             _int("input_snapshot", "the lake's snapshot that was read"),
             _text("model", "fingerprint of the model used"),
             _time("created_at", "when it was written", required=False),
@@ -305,7 +204,7 @@ TABLES: tuple[Table, ...] = (
         key=("batch_id",),
     ),
     Table(
-        "processes", "comings and goings of the system's own processes", ALWAYS,
+        "processes", "starts and ends of the system's own processes", ALWAYS,
         (
             _text("process", "name in the Procfile", required=True),
             _time("ts", "when"),
@@ -316,7 +215,7 @@ TABLES: tuple[Table, ...] = (
         by_day=False,
     ),
     Table(
-        "sources", "source files that were taken up, refused or removed", ALWAYS,
+        "sources", "source files that were activated, refused or removed", ALWAYS,
         (
             _name("source", "its name: that of the file", required=True),
             _time("ts", "when"),
@@ -343,10 +242,10 @@ TABLES: tuple[Table, ...] = (
     Table(
         "deletions", "servers that were deleted with all their rows, by a person", ALWAYS,
         (
-            _name("server", "its name when asked, its fingerprint once it is done", required=True),
-            _time("ts", "when it was asked"),
-            _prose("why", "in the words of who asked"),
-            Column("went", pa.list_(GONE), "how many rows went from which table"),
+            _name("server", "its name in the request, its fingerprint once deleted", required=True),
+            _time("ts", "when that was requested"),
+            _prose("why", "reason as given in the request"),
+            Column("went", pa.list_(GONE), "deleted rows by table"),
         ),
         by_day=False,
     ),
@@ -378,25 +277,25 @@ TABLES: tuple[Table, ...] = (
 )  # fmt: skip
 
 
-def rolled_up(metrics: Iterable[str]) -> str:
-    """SQL: whether the roll-up `held` was made from as many samples as `steps` counts."""
-    return " AND ".join(f"coalesce(held.{m}_count, 0) >= steps.{m}_count" for m in metrics)
+def rollup_complete(metrics: Iterable[str]) -> str:
+    """SQL condition: the stored roll-up has as many samples of each metric as `steps` counts."""
+    return " AND ".join(f"coalesce(stored.{m}_count, 0) >= steps.{m}_count" for m in metrics)
 
 
 @dataclass(frozen=True)
 class Schema:
-    """The tables of one data folder: the stock ones, with what its settings add and change."""
+    """The tables of one data folder: the stock ones, with the changes from its settings."""
 
     metrics: tuple[Metric, ...] = METRICS
     tables: tuple[Table, ...] = TABLES
 
     def table(self, name: str) -> Table:
-        """The table called `name`; UnknownTable names the ones there are."""
+        """The table called `name`. Raises UnknownTable."""
         try:
             return self._by_name[name]
         except KeyError:
             known = ", ".join(sorted(self._by_name))
-            raise UnknownTable(f"no table {name!r}; there are {known}") from None
+            raise UnknownTable(f"no table {name!r} (expected one of {known})") from None
 
     @cached_property
     def _by_name(self) -> dict[str, Table]:
@@ -406,16 +305,20 @@ class Schema:
 STOCK = Schema()
 
 
-def tailored(own: Sequence[Metric], kept: Mapping[str, timedelta | None]) -> Schema:
-    """The stock schema with a data folder's own metrics, and how long its tables are kept."""
-    more = dict(zip(TAILORED, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
+def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None]) -> Schema:
+    """The stock schema with a data folder's own metrics and the retention of its tables."""
+    more = dict(zip(WITH_OWN_METRICS, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
-        replace(t, columns=t.columns + more.get(t.name, ()), kept=kept.get(t.name, t.kept))
+        replace(
+            t,
+            columns=t.columns + more.get(t.name, ()),
+            retention=retention.get(t.name, t.retention),
+        )
         for t in TABLES
     )
     return Schema((*METRICS, *own), tuple(tables))
 
 
 def table(name: str) -> Table:
-    """The stock table called `name`; UnknownTable names the ones there are."""
+    """The stock table called `name`. Raises UnknownTable."""
     return STOCK.table(name)

@@ -1,4 +1,4 @@
-"""Rows as dicts to Arrow, in the types of a table of the lake."""
+"""Conversion of rows as dicts to Arrow, in the types of a table of the lake."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime

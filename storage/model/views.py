@@ -1,7 +1,7 @@
-"""The views for people: what each shows and what its columns mean; their SQL is in sql/views.
+"""Public views of the lake: their columns and meaning; their SQL is in sql/views.
 
-A view shows the present. The same text serves a query about another time: in it `{now}` is the
-time, `{until}` the time of the last row that counts, and `{name}` another view.
+A view shows the present. The same text serves queries as of another time: in it `{now}` is that
+time, `{until}` the time of the last row to include, and `{name}` another view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from storage.model.schema import TIMESTAMP, Column, table
 
 __all__ = ["VIEWS", "View", "as_of_now"]
 
-# Rows from a clock that is ahead count in the views, and not in a query about a given time.
+# The views include rows of senders whose clocks are ahead; a query as of a given time does not.
 _PRESENT = {"now": "now()", "until": "TIMESTAMPTZ 'infinity'"}
 _AS_OF = {"now": "$now", "until": "$now"}
 _FOLDER = Path(__file__).parents[1] / "sql" / "views"
@@ -23,14 +23,14 @@ _FOLDER = Path(__file__).parents[1] / "sql" / "views"
 
 @dataclass(frozen=True)
 class View:
-    """A view of the lake; its SQL begins with a line that says what it shows."""
+    """A view of the lake; the first line of its SQL says what it shows."""
 
     name: str
     columns: tuple[Column, ...]
 
     @property
     def text(self) -> str:
-        """Its query, with the times and other views still to be filled in."""
+        """Its query, with placeholders for times and other views."""
         return (_FOLDER / f"{self.name}.sql").read_text()
 
     @property
@@ -45,7 +45,7 @@ class View:
 
 
 def _of(source: str, *names: str) -> tuple[Column, ...]:
-    """Columns that a view passes on from a table."""
+    """Columns of a view that come from a table."""
     by_name = {column.name: column for column in table(source).columns}
     return tuple(by_name[name] for name in names)
 
@@ -60,7 +60,7 @@ def _time(name: str, meaning: str) -> Column:
 
 _SERVERS = (
     *_of("server_facts", "server", "profile", "site", "cores"),
-    _time("first_seen", "since when it is known"),
+    _time("first_seen", "time of its first sample or fact"),
 )
 
 _POINTS = (
@@ -75,7 +75,7 @@ _POINTS = (
 
 _RISK = [name for name in table("risks").names if name not in ("server", "issued_at")]
 
-# Each after those that it builds on.
+# Each after the views that it reads.
 VIEWS: Sequence[View] = (
     View("servers", _SERVERS),
     View("forecast_points", _POINTS),
@@ -85,12 +85,12 @@ VIEWS: Sequence[View] = (
         (
             *_SERVERS,
             _time("last_seen", "its newest sample of the last hour, else its newest 5-minute step"),
-            Column("age_seconds", pa.int64(), "since then"),
+            Column("age_seconds", pa.int64(), "seconds since last_seen"),
             Column("context_steps", pa.int32(), "5-minute steps of the last 24 h, of 288"),
             *_of("risks", *_RISK),
-            _time("risk_at", "as of when that was judged"),
+            _time("risk_at", "time of that risk"),
             _time("forecast_at", "start of the first step of its newest forecast"),
-            _time("forecast_made_at", "when that was made"),
+            _time("forecast_made_at", "when that forecast was made"),
             _text("forecast_state", "its state: ok, early or abstained; NULL: there is none"),
             _text("forecast_why", "why it is not ok, in words"),
         ),
@@ -99,9 +99,9 @@ VIEWS: Sequence[View] = (
 
 
 def as_of_now(sql: str) -> str:
-    """The query `sql` with each `{view}` replaced by a subquery that shows it as of `$now`."""
+    """The query `sql` with each `{view}` replaced by a subquery of it as of `$now`."""
     filled = dict(_AS_OF)
-    for view in VIEWS:  # each after those that it builds on
+    for view in VIEWS:  # each after the views that it reads
         filled[view.name] = f"(\n{_filled(view.text, filled)})"
     return _filled(sql, filled)
 

@@ -1,0 +1,1 @@
+"""Platform: durability, failpoints, logging, processes, threads, limits on error texts."""

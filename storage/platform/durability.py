@@ -1,4 +1,4 @@
-"""What makes names durable, and what keeps a disk from being written, with the remedy."""
+"""Durability: fsync of files and folders, and the cause and remedy of a failed write."""
 
 import errno
 import os
@@ -12,13 +12,14 @@ LEAST_FREE_BYTES = 1 << 20
 
 
 def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | None:
-    """Why nothing can be written at `place` (after `error`), with the remedy; None when it can."""
+    """Why `place` cannot be written (after `error`), and the remedy; None if it can be."""
     code = error.errno if isinstance(error, OSError) else None
     try:
         disk = os.statvfs(place)
-    except OSError as gone:
+    except OSError as missing:
         return Diagnosis(
-            f"{place} cannot be reached ({gone.strerror})", "mount its disk, or name another --data"
+            f"{place} cannot be reached ({missing.strerror})",
+            "mount its disk, or name another --data",
         )
     if code == errno.EROFS or disk.f_flag & os.ST_RDONLY:
         return Diagnosis(
@@ -29,22 +30,23 @@ def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | Non
     )
     if code in (errno.ENOSPC, errno.EDQUOT) or full:
         return Diagnosis(
-            f"the disk of {place} is full", "make room there, and it goes on by itself"
+            f"the disk of {place} is full", "free some space there, and work resumes by itself"
         )
     if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
         return Diagnosis(
-            f"this user may not write to {place}", "give it the right, or name another --data"
+            f"this user may not write to {place}",
+            "give it write permission, or name another --data",
         )
     return None
 
 
 def fsync_directory(folder: Path) -> None:
-    """Make the names in a folder durable."""
+    """Fsync a folder: the names in it survive a crash."""
     sync_file(folder)
 
 
 def sync_file(path: Path) -> None:
-    """Make the content of a file that is written and closed durable."""
+    """Fsync a closed file: its content survives a crash."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""Bounds the text of errors: what a foreign program says may be of any length."""
+"""Limits on the length of error texts, which foreign programs write without any."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ __all__ = ["MAX_ERROR_CHARS", "MAX_REASONS", "bounded", "bounded_list"]
 
 MAX_ERROR_CHARS = 2_000
 MAX_REASONS = 50
-# Room for the note on what was cut, so that a text that was bounded once stays as it is.
+# Room for the note at the end, so that a bounded text is not cut again.
 _NOTE_CHARS = 48
 
 

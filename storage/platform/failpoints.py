@@ -1,4 +1,4 @@
-"""Named steps at which a test may end this process or something else, to show nothing is lost."""
+"""Failpoints: named steps at which a test can kill this process, to show that nothing is lost."""
 
 import os
 import signal
@@ -11,13 +11,13 @@ POINTS: tuple[str, ...] = (
     "segment written",
     "segment synced",
     "segment renamed",
-    "segments judged",
+    "segments validated",
     "rows inserted",
     "servers registered",
-    "ledger written",
+    "commit log written",
     "about to commit",
     "committed",
-    "rejected put aside",
+    "rejected files moved",
     "segment removed",
     "announced",
     "files cleaned up",
@@ -35,7 +35,7 @@ Act: TypeAlias = Callable[[], None]
 
 
 def end_here() -> None:
-    """What happens at an armed point unless something else is told: SIGKILL to ourselves."""
+    """Kill this process with SIGKILL: the default action of an armed failpoint."""
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -48,14 +48,17 @@ _armed = _Armed()
 
 
 def arm(point: str, time: int = 1, act: Act = end_here) -> None:
-    """Let `act` happen when this process reaches the point for the `time`-th time."""
+    """Run `act` when this process reaches the failpoint for the `time`-th time.
+
+    Only one failpoint is armed at a time. Raises ValueError for an unknown name.
+    """
     if point not in POINTS:
-        raise ValueError(f"no crash point {point!r}; there are {', '.join(POINTS)}")
+        raise ValueError(f"{point!r} is not a failpoint (expected one of {', '.join(POINTS)})")
     _armed.point, _armed.left, _armed.act = point, time, act
 
 
 def failpoint(point: str) -> None:
-    """Go on, unless a test has armed this point."""
+    """Do nothing, unless a test has armed this failpoint."""
     if point == _armed.point:
         _armed.left -= 1
         if _armed.left == 0:

@@ -1,4 +1,4 @@
-"""Logging of every process: one line a record, text or JSON, with time, level, process and run."""
+"""Logging: one line for each record, text or JSON, with time, level, process and run id."""
 
 import argparse
 import json
@@ -32,7 +32,7 @@ MAX_TRACEBACK_CHARS = 16_000
 RUN_CHARS = 8
 CONTINUED = "    | "
 
-# At debug these libraries report each byte, at info each request with its full URL. They stay at
+# These libraries log each byte at debug, and each request with its full URL at info. They stay at
 # warning unless a level is set for them by name.
 _CHATTY = (
     "asyncio", "elastic_transport", "elasticsearch", "httpcore", "httpx", "pymongo", "urllib3",
@@ -69,19 +69,19 @@ _run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
 class LogOptionInvalid(HoursightError, ValueError):
-    """A log level or format that cannot be used; the message says what was expected."""
+    """A log level or format is not valid; the message says what is expected."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogOptions:
-    """How a process logs: its name in the log, its levels and its format."""
+    """Logging options of a process: its name in the log, its levels and its format."""
 
     process: str
     level: str = "info"
     form: str = "text"
 
 
-# Logging is global in Python; so is what it was set to.
+# Python's logging is global, and so are its options.
 _options: LogOptions | None = None
 
 
@@ -119,20 +119,20 @@ def _set_levels(root: logging.Logger, text: str) -> None:
 
 
 def check_level(text: str) -> str:
-    """`text` when it is a level, or levels by logger; raises LogOptionInvalid."""
+    """Return `text` if it is a level, or levels by logger. Raises LogOptionInvalid."""
     _levels(text)
     return text
 
 
 def check_format(text: str) -> str:
-    """`text` when it is one of FORMATS; raises LogOptionInvalid."""
+    """Return `text` if it is one of FORMATS. Raises LogOptionInvalid."""
     if text not in FORMATS:
         raise LogOptionInvalid(f"{text!r} is not a log format (expected {' or '.join(FORMATS)})")
     return text
 
 
 def _levels(text: str) -> tuple[int, dict[str, int]]:
-    """The level of all loggers, and of those that are named."""
+    """The default level, and the levels of named loggers."""
     everywhere, by_logger = logging.INFO, {}
     for part in text.split(","):
         name, equals, level = part.strip().rpartition("=")
@@ -149,7 +149,7 @@ def _levels(text: str) -> tuple[int, dict[str, int]]:
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Give a process `--log-level` and `--log-format`; the environment is the default."""
+    """Add `--log-level` and `--log-format`, whose defaults come from the environment."""
     parser.add_argument(
         "--log-level", type=_argument(check_level), metavar="LEVEL",
         default=os.environ.get(LEVEL_VARIABLE) or "info",
@@ -164,7 +164,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _argument(check: Callable[[str], str]) -> Callable[[str], str]:
-    """`check` as argparse wants it: with an error of its own kind, it prints the message."""
+    """`check` for argparse, which prints the message of an ArgumentTypeError only."""
 
     def checked(text: str) -> str:
         try:
@@ -176,8 +176,8 @@ def _argument(check: Callable[[str], str]) -> Callable[[str], str]:
 
 
 def environment() -> dict[str, str]:
-    """The variables that make a child process log as this one does; warnings only by default."""
-    if _options is None:  # a program of the user's own calls us
+    """Variables that make a child process log as this one does; warnings only by default."""
+    if _options is None:  # called by a user's own program
         return {LEVEL_VARIABLE: os.environ.get(LEVEL_VARIABLE) or "warning"}
     return {
         PROCESS_VARIABLE: _options.process, LEVEL_VARIABLE: _options.level,
@@ -186,18 +186,18 @@ def environment() -> dict[str, str]:
 
 
 def writes_json() -> bool:
-    """Whether this process logs as JSON."""
+    """Return True if this process logs as JSON."""
     return _options is not None and _options.form == "json"
 
 
 def current_run() -> str | None:
-    """The id of the function run that this thread is in."""
+    """The id of the function run in this thread; None outside of a run."""
     return _run.get()
 
 
 @contextmanager
 def during_run(run_id: str | None) -> Iterator[None]:
-    """Records of this thread carry `run_id` while the context lasts."""
+    """Context: log records of this thread have `run_id`."""
     before = _run.set(run_id)
     try:
         yield
@@ -206,7 +206,7 @@ def during_run(run_id: str | None) -> Iterator[None]:
 
 
 def as_json(process: str, message: str, level: str) -> str:
-    """A line that is no log record as JSON, such as what a process printed."""
+    """A line of other output, such as what a process printed, as a JSON log line."""
     now = datetime.now(UTC)
     fields = {
         "ts": f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z", "level": level,
@@ -216,16 +216,16 @@ def as_json(process: str, message: str, level: str) -> str:
 
 
 def is_log_line(line: str) -> bool:
-    """Whether a line was written by a formatter of this module."""
+    """Return True if a formatter of this module wrote the line."""
     return line.startswith(CONTINUED) or _LINE.match(line) is not None
 
 
 def is_routine(line: str, before: bool = False) -> bool:
-    """Whether a line is of level info or debug; a line of a traceback is what was `before` it."""
+    """Return True for a line of level info or debug; a traceback's line counts as `before`."""
     if line.startswith(CONTINUED):
         return before
-    found = _LINE.match(line)
-    return found is not None and found["level"] in ("DEBUG", "INFO")
+    match = _LINE.match(line)
+    return match is not None and match["level"] in ("DEBUG", "INFO")
 
 
 class TextFormatter(logging.Formatter):
@@ -248,14 +248,14 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """A JSON object a record: ts, level, process, logger, run_id, message and traceback."""
+    """One JSON object for each record: ts, level, process, logger, run_id, message, traceback."""
 
     def __init__(self, process: str) -> None:
         super().__init__()
         self._process = process
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line of JSON; run_id and traceback only where there is one."""
+        """The record as one line of JSON; absent fields are left out."""
         fields = {
             "ts": _time(record), "level": record.levelname, "process": self._process,
             "logger": record.name, "run_id": current_run(), "message": _message(record),
@@ -281,7 +281,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 
     @property
     def stream(self) -> TextIO:  # type: ignore[override]
-        """Where it writes."""
+        """The stream that it writes to."""
         return self._stream or sys.stderr
 
 
@@ -301,7 +301,7 @@ def _cut(text: str) -> str:
 
 
 def _traceback(record: logging.LogRecord) -> str:
-    """The traceback, its end when it is long: that names the error."""
+    """The traceback; of a long one its end, which names the error."""
     parts = [record.stack_info] if record.stack_info else []
     if record.exc_info and record.exc_info[0] is not None:
         parts.append(logging.Formatter().formatException(record.exc_info))

@@ -1,9 +1,9 @@
-"""Launcher: asks the kernel for a signal when its parent ends, then becomes the command.
+"""Launcher: requests a signal for when its parent ends, then executes a command.
 
-`python -I -S parent_death.py PARENT SIGNAL COMMAND [ARGUMENT …]`, as
-`storage.platform.process.tied` writes
-it. The request survives the exec. It is made here, and not between fork and exec in the parent,
-because Python code must not run there while the parent has other threads.
+Usage: `python -I -S parent_death.py PARENT SIGNAL COMMAND [ARGUMENT …]`; see
+`storage.platform.process.with_parent_death_signal`. The request survives the exec. It is not made
+between fork and exec in the parent, because Python code must not run there while the parent has
+other threads.
 """
 
 import ctypes
@@ -14,12 +14,12 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(parent: int, signal_number: int, command: list[str]) -> None:
-    """Run the command in this process; exit at once when `parent` has ended already."""
+    """Execute the command in this process; exit with 1 if `parent` has ended already."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal_number)
     if os.getppid() != parent:
         sys.exit(1)
     try:
-        os.execvp(command[0], command)  # noqa: S606 - this is what the launcher is for
+        os.execvp(command[0], command)  # noqa: S606 - the purpose of the launcher
     except OSError as error:
         sys.exit(f"ERROR {command[0]!r} cannot be started: {error.strerror}")
 

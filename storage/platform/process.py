@@ -1,4 +1,4 @@
-"""What the long-running processes share: how they stop, exclusive locks, dying with a parent."""
+"""Process control: stop on signals, restart, exclusive locks, and ending with the parent."""
 
 import fcntl
 import logging
@@ -10,22 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
-__all__ = ["exclusive_lock", "restart", "stop_on_signals", "tied"]
+__all__ = ["exclusive_lock", "restart", "stop_on_signals", "with_parent_death_signal"]
 
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
-def tied(command: Sequence[str], signal_number: int) -> list[str]:
-    """Return the command that runs `command` so that it gets a signal when this process ends.
+def with_parent_death_signal(command: Sequence[str], signal_number: int) -> list[str]:
+    """Wrap `command` so that it receives a signal when this process ends.
 
-    It must be started by a thread that lives as long as this process.
+    Start it from a thread that lives as long as this process: the kernel watches that thread.
     """
     launcher = [sys.executable, "-I", "-S", str(PARENT_DEATH)]
     return [*launcher, str(os.getpid()), str(int(signal_number)), *command]
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set from now on."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -33,18 +33,18 @@ def stop_on_signals() -> threading.Event:
 
 
 def restart() -> NoReturn:
-    """Replace this process with a new one of the same command line and process id.
+    """Replace this process with a new one that has the same command line and process id.
 
-    Whoever supervises it sees no end; everything must be closed before.
+    A supervisor notices nothing. Files and connections must be closed before.
     """
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is meant
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - no shell is needed
 
 
 def exclusive_lock(path: Path) -> TextIO | None:
-    """The lock file at `path`, ours alone until it is closed; None when another process has it."""
+    """Lock the file at `path` until the result is closed; None if another process has the lock."""
     lock = path.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Supervised threads: every long-lived thread logs what ends it and starts again with back-off."""
+"""Supervised threads: a long-lived thread that fails is logged and restarted with back-off."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ __all__ = ["BACK_OFF_S", "SupervisedThread", "run_supervised"]
 log = logging.getLogger(__name__)
 
 BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)
-# Work that ran for this long was healthy: its next failure starts with the shortest pause again.
+# Work that ran for this long counts as healthy: its next failure gets the shortest pause.
 HEALTHY_AFTER_S = 60.0
 
 Work = Callable[[], object]
@@ -22,9 +22,9 @@ Work = Callable[[], object]
 class SupervisedThread:
     """A daemon thread that runs `work` until `stop` is set.
 
-    `work` returns soon after `stop` is set. When it raises, or returns before that, this is logged
-    and it is called again, after 0.5 s at first and 30 s at most. With `once`, a return is the
-    regular end: of work that reads a stream to its end, for example.
+    `work` must return soon after `stop` is set. If it raises or returns earlier, this is logged and
+    it is called again, after 0.5 s at first and 30 s at most. With `once`, a return is the regular
+    end, for example of work that reads a stream to its end.
     """
 
     def __init__(self, name: str, work: Work, stop: threading.Event, *, once: bool = False) -> None:
@@ -32,23 +32,23 @@ class SupervisedThread:
         self._thread = threading.Thread(target=run, daemon=True, name=name)
 
     def start(self) -> "SupervisedThread":
-        """Start the thread; returns self."""
+        """Start the thread; return self."""
         self._thread.start()
         return self
 
     def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended, for at most `timeout` seconds; at once if it never started."""
+        """Wait for its end, for at most `timeout` seconds; return at once if it never started."""
         if self._thread.ident is not None:
             self._thread.join(timeout)
 
     @property
     def alive(self) -> bool:
-        """Whether it runs, or waits for its next start."""
+        """True while the thread runs or waits for its next start."""
         return self._thread.is_alive()
 
 
 def run_supervised(name: str, work: Work, stop: threading.Event, *, once: bool = False) -> None:
-    """What `SupervisedThread` does, in the thread that calls."""
+    """Run `work` as `SupervisedThread` does, in the calling thread."""
     log.debug("%s started", name)
     failures = 0
     while not stop.is_set():
@@ -57,8 +57,8 @@ def run_supervised(name: str, work: Work, stop: threading.Event, *, once: bool =
             work()
             if once or stop.is_set():
                 break
-            log.error("%s ended although nothing stopped it", name)
-        except Exception as error:  # it runs whatever it is given: users' files, sources, drivers
+            log.error("%s ended without being stopped", name)
+        except Exception as error:  # the work includes foreign code: users' files, drivers
             _log_failure(name, error)
         if stop.is_set():
             break
@@ -70,7 +70,7 @@ def run_supervised(name: str, work: Work, stop: threading.Event, *, once: bool =
 
 
 def _log_failure(name: str, error: Exception) -> None:
-    """A cause that passes by itself needs a sentence; anything else is a fault to be located."""
+    """Log a retryable error as one sentence, any other with its traceback."""
     if isinstance(error, HoursightError) and error.retryable:
         log.warning("%s failed: %s", name, error)
     else:

@@ -1,4 +1,4 @@
-"""The past of a fleet as one dense array: servers × 5-minute steps × 14 metrics, gaps NaN."""
+"""History of a fleet as one dense array: servers × 5-minute steps × 14 metrics, gaps NaN."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,35 +21,35 @@ _MONDAY_S = 4 * 86_400  # 1970-01-05, the first Monday of the epoch
 
 
 class HistoryError(HoursightError, ValueError):
-    """A history that cannot be used; the message names the file or the lake, and the remedy."""
+    """A history cannot be used; the message names the file or the lake, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class History:
     """`values` [S, T, 14] from `start_s` (epoch seconds, a multiple of 300) in 5-minute steps.
 
-    `anomalous` [S, T] marks steps that the data's authors labelled; it is never trained on.
+    `anomalous` [S, T] marks steps that the data's authors labelled; training leaves them out.
     """
 
     servers: tuple[str, ...]
-    profiles: NDArray[np.int64]  # [S], places in PROFILE_NAMES
+    profiles: NDArray[np.int64]  # [S], indices into PROFILE_NAMES
     start_s: int
     values: NDArray[np.float32]  # [S, T, 14]
     anomalous: NDArray[np.bool_] | None = None
 
     @property
     def steps(self) -> int:
-        """How many 5-minute steps the array is long."""
+        """Number of 5-minute steps."""
         return int(self.values.shape[1])
 
     @property
     def span(self) -> tuple[datetime, datetime]:
-        """First step and the end of the last one, UTC."""
+        """Start of the first step and end of the last, UTC."""
         end_s = self.start_s + self.steps * STEP_S
         return datetime.fromtimestamp(self.start_s, UTC), datetime.fromtimestamp(end_s, UTC)
 
     def only(self, rows: Sequence[int] | NDArray[np.int64]) -> "History":
-        """The history of some servers, by their place."""
+        """The history of some servers, by their index."""
         places = np.asarray(rows, np.int64)
         return replace(
             self,
@@ -60,7 +60,7 @@ class History:
         )
 
     def last(self, steps: int) -> "History":
-        """The last `steps` steps, or all when there are fewer."""
+        """The last `steps` steps, or all if there are fewer."""
         left_out = max(self.steps - steps, 0)
         marks = None if self.anomalous is None else self.anomalous[:, left_out:]
         start_s = self.start_s + left_out * STEP_S
@@ -73,22 +73,21 @@ class History:
 
 
 def week_minute(start_s: int | NDArray[np.int64]) -> NDArray[np.float32]:
-    """Minutes after Monday 00:00 UTC of epoch seconds: the calendar that the network is given."""
+    """Minutes after Monday 00:00 UTC of epoch seconds: the calendar input of the network."""
     seconds = (np.asarray(start_s, np.int64) - _MONDAY_S) % (7 * 86_400)
     return (seconds / 60).astype(np.float32)
 
 
 def from_lake(reader: Reader, steps: int) -> History:
-    """The last `steps` steps of every server of a lake; HistoryError when it has none yet."""
+    """The last `steps` steps of every server of a lake; raises HistoryError if it has none yet."""
     span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
     if span["first"] is None:
         raise HistoryError(
             "the lake has no complete 5-minute step yet: let the system run, or name files"
         )
-    there = (span["last"] - span["first"]) // STEP + 1
-    found = windows.contexts(reader, span["last"] + STEP, min(steps, there))
+    available = (span["last"] - span["first"]) // STEP + 1
+    contexts = windows.contexts(reader, span["last"] + STEP, min(steps, available))
     profiles = np.array(
-        [PROFILE_NAMES.index(stated_profile(profile) or GENERIC) for profile in found.profiles],
-        np.int64,
+        [PROFILE_NAMES.index(stated_profile(p) or GENERIC) for p in contexts.profiles], np.int64
     )
-    return History(found.servers, profiles, int(found.start.timestamp()), found.values)
+    return History(contexts.servers, profiles, int(contexts.start.timestamp()), contexts.values)

@@ -1,4 +1,4 @@
-"""A query on its way, in a thread of its own: how far it is, its rows, an end before its time."""
+"""Query handle: a query that runs in its own thread, with its progress, result and cancellation."""
 
 import threading
 from collections.abc import Callable
@@ -10,16 +10,16 @@ import pyarrow as pa
 
 __all__ = ["QueryHandle"]
 
-MEASURED = (
+ENABLE_PROGRESS = (
     "SET enable_progress_bar = true; SET enable_progress_bar_print = false; "
     "SET progress_bar_time = 0"
 )
-# An interrupt that comes before the engine has begun is lost: it is sent until it is heard.
-AGAIN_S = 0.02
+# An interrupt before the engine has begun is lost, so it is repeated until the query has ended.
+INTERRUPT_EVERY_S = 0.02
 
 
 class QueryHandle:
-    """A query that runs while the caller looks on; leaving the context ends it."""
+    """A running query; leaving the context ends it."""
 
     def __init__(
         self,
@@ -29,30 +29,30 @@ class QueryHandle:
     ) -> None:
         self._closed = False
         self._cursor, self._release = cursor, release
-        self._cursor.execute(MEASURED)
+        self._cursor.execute(ENABLE_PROGRESS)
         self._future: Future[pa.Table] = Future()
-        # It does not know this object, which goes, and ends the query, when nobody has it.
+        # The thread has no reference to this object, so that its __del__ can end the query.
         self._thread = threading.Thread(
             target=_run, args=(work, self._future), daemon=True, name="query"
         )
         try:
             self._thread.start()
-        except BaseException:  # Ctrl-C comes here too
+        except BaseException:  # KeyboardInterrupt too
             self.close()
             raise
 
-    def rows(self, within_s: float | None = None) -> pa.Table:
-        """All rows, or TimeoutError when they are not there in time; raises QueryFailed."""
-        return self._future.result(within_s)
+    def rows(self, timeout_s: float | None = None) -> pa.Table:
+        """The result. Raises TimeoutError after `timeout_s`, and QueryFailed."""
+        return self._future.result(timeout_s)
 
     @property
-    def share(self) -> float | None:
-        """How much of the work is done, 0 to 1; None while the engine cannot tell."""
+    def progress(self) -> float | None:
+        """Progress from 0 to 1; None while the engine does not know it."""
         percent = self._cursor.query_progress()
         return percent / 100 if percent >= 0 else None
 
     def interrupt(self) -> None:
-        """End the query; without effect before the engine has begun it, so repeat until it ends."""
+        """Interrupt the query; no effect before the engine has begun it, so repeat it."""
         self._cursor.interrupt()
 
     def __enter__(self) -> "QueryHandle":
@@ -75,9 +75,9 @@ class QueryHandle:
         self._closed = True
         try:
             _end(self._thread, self._cursor)
-        except BaseException:  # a second Ctrl-C is not to leave the query alone
-            ending = (self._thread, self._cursor)
-            threading.Thread(target=_end, args=ending, daemon=True, name="query end").start()
+        except BaseException:  # a second Ctrl-C must not leave the query running
+            query = (self._thread, self._cursor)
+            threading.Thread(target=_end, args=query, daemon=True, name="query end").start()
             raise
         self._release()
 
@@ -85,11 +85,11 @@ class QueryHandle:
 def _run(work: Callable[[], pa.Table], future: "Future[pa.Table]") -> None:
     try:
         future.set_result(work())
-    except Exception as error:  # whoever asks for the rows gets it
+    except Exception as error:  # raised again where the rows are read
         future.set_exception(error)
 
 
 def _end(thread: threading.Thread, cursor: duckdb.DuckDBPyConnection) -> None:
     while thread.is_alive():
         cursor.interrupt()
-        thread.join(AGAIN_S)
+        thread.join(INTERRUPT_EVERY_S)

@@ -1,8 +1,8 @@
-"""Read-only SQL: which statements a reader runs, and the engine settings that hold the rest back.
+"""Read-only SQL: which statements a reader runs, and the engine settings that prevent the rest.
 
 A lake that is attached READ_ONLY still lets a SELECT call a function that deletes its files, and a
-COPY write one. So a statement is parsed before it runs, and each function in it, also in the views
-that it reads, must be one that only computes or reads.
+COPY write one. Therefore each statement is parsed before it runs: every function in it, and in the
+views that it reads, must be known to compute or read only.
 """
 
 import re
@@ -18,33 +18,30 @@ from storage.query.statement import NotOneRead, StatementNames, names_of
 
 __all__ = ["StatementCheck", "StatementRefused", "confine"]
 
-REMEDY = (
-    "to run it all the same, use 'hoursight sql --unrestricted' or connect(…, unrestricted=True)"
-)
+REMEDY = "to run it anyway, use 'hoursight sql --unrestricted' or connect(…, unrestricted=True)"
 
-# Local files may be read, whatever else is in reach of the engine may not: no network, no
-# extension, no variable of the Python program around it.
+# Local files can be read, but no network, no extension and no variable of the Python program.
 CONFINED = (
     "SET allowed_directories = ['/']; SET enable_external_access = false; "
     "SET python_enable_replacements = false; SET autoload_known_extensions = false; "
     "SET autoinstall_known_extensions = false"
 )
 
-# Functions that return a value and are known to change nothing but that value.
+# Functions that return a value and have no side effects.
 COMPUTING = """
 SELECT function_name FROM duckdb_functions()
 WHERE internal AND database_name = 'system' AND function_type IN ('scalar', 'aggregate', 'macro')
 GROUP BY function_name
 HAVING NOT bool_or(coalesce(has_side_effects, false))
 """
-# The engine counts these among those with effects because two calls differ.
+# The engine lists these as having side effects because two calls differ.
 HARMLESS = frozenset({
     "current_connection_id", "current_query", "current_query_id", "current_transaction_id", "error",
     "gen_random_uuid", "random", "stats", "uuid", "uuidv4", "uuidv7",
 })  # fmt: skip
-# Takes a statement as a text, which is not checked.
+# Takes a statement as text, which is not checked.
 PLANNING = frozenset({"json_serialize_plan"})
-# What the parser names as functions and the catalog does not list.
+# Functions to the parser that the catalog does not list.
 SYNTAX = frozenset({"grouping", "grouping_id", "unnest"})
 TABLE_FUNCTIONS = frozenset({
     "generate_series", "range", "repeat", "repeat_row", "unnest", "json_each", "json_tree",
@@ -63,13 +60,13 @@ TABLE_FUNCTIONS = frozenset({
     "icu_calendar_names", "pg_timezone_names", "pragma_collations", "pragma_database_size",
     "pragma_platform", "pragma_table_info", "pragma_version", "test_all_types",
 })  # fmt: skip
-# A table macro of the same name reads a table that is named by a text.
+# A table macro of the same name reads a table whose name is given as text.
 ALSO_TABLE_MACRO = frozenset({"histogram"})
 
-# A file of another database may hold views of its own.
+# A database file may contain views, which are not checked.
 DATABASE_FILE = re.compile(r"\.(db|ddb|duckdb)$")
 
-# The SELECT of each view that somebody made in the lake; NULL is a macro's.
+# The SELECT of each view in the lake; NULL for a macro.
 DEFINITIONS = """
 SELECT lower(view_name) AS name, sql FROM __ducklake_metadata_lake.ducklake_view
 WHERE end_snapshot IS NULL
@@ -77,25 +74,26 @@ UNION ALL
 SELECT lower(macro_name), NULL FROM __ducklake_metadata_lake.ducklake_macro
 WHERE end_snapshot IS NULL
 """
-REMEMBERED_STATEMENTS = 512
+CACHED_STATEMENTS = 512
 
 
 class StatementRefused(QueryFailed):
-    """The SQL is more than a read; the message says what was refused, why, and the remedy."""
+    """The SQL does more than read; the message says what was refused, why, and the remedy."""
 
     def __init__(self, what: str, why: str) -> None:
         super().__init__(f"{what} refused, SQL is read-only here: {why}; {REMEDY}")
 
 
 def confine(connection: duckdb.DuckDBPyConnection) -> None:
-    """Close the engine's other doors for good: for this connection and all its cursors."""
+    """Disable network, extensions and Python variables for this connection and its cursors."""
     connection.execute(CONFINED)
 
 
 class StatementCheck:
-    """Decides whether a statement only reads; safe to share between threads.
+    """Checks that statements only read; safe to share between threads.
 
-    `connection` becomes its own: a cursor of the lake's reader, outside of any transaction.
+    `connection` is a cursor of the lake's reader, outside of any transaction; it is closed with
+    this object.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
@@ -108,7 +106,7 @@ class StatementCheck:
         self._connection.close()
 
     def definitions(self) -> "Definitions":
-        """What stands defined in the newest snapshot."""
+        """The views and macros of the newest snapshot."""
         with self._lock:
             rows = self._connection.execute(DEFINITIONS).fetchall()
         return Definitions(
@@ -119,7 +117,7 @@ class StatementCheck:
     def verify(self, sql: str, lake: "Definitions") -> None:
         """Raise StatementRefused unless `sql` is one statement that only reads.
 
-        A text that cannot be parsed raises duckdb.ParserException.
+        Raises duckdb.ParserException if it cannot be parsed.
         """
         pending, seen = [sql], set[str]()
         while pending:
@@ -133,7 +131,7 @@ class StatementCheck:
         with self._lock:
             names = self._names.get(sql)
             if names is None:
-                if len(self._names) >= REMEMBERED_STATEMENTS:
+                if len(self._names) >= CACHED_STATEMENTS:
                     self._names.clear()
                 names = self._names[sql] = self._parsed(sql)
         return names
@@ -147,18 +145,16 @@ class StatementCheck:
 
 @dataclass(frozen=True, slots=True)
 class Definitions:
-    """What was defined in the lake: the SELECT of each view by its name, the names of macros."""
+    """Definitions in the lake: the SELECT of each view by its name, and the names of macros."""
 
     views: Mapping[str, str]
     macros: frozenset[str]
 
 
 def _verify(names: StatementNames, macros: frozenset[str]) -> None:
-    """Raise StatementRefused for a name that is not known to read only."""
+    """Raise StatementRefused for a function or file that is not known to be read-only."""
     for name in (names.functions | names.table_functions | names.either) & macros:
-        raise StatementRefused(
-            f"the macro {name!r}", "what a macro of the lake does is not checked"
-        )
+        raise StatementRefused(f"the macro {name!r}", "macros of the lake are not checked")
     anywhere = (computing() - ALSO_TABLE_MACRO) | TABLE_FUNCTIONS
     for name in (
         (names.functions - computing())
@@ -168,12 +164,12 @@ def _verify(names: StatementNames, macros: frozenset[str]) -> None:
         raise StatementRefused(f"the function {name!r}", "it is not known to only read")
     for name in names.tables:
         if DATABASE_FILE.search(name):
-            raise StatementRefused(f"{name!r}", "of files, CSV, Parquet and JSON can be read")
+            raise StatementRefused(f"{name!r}", "only CSV, Parquet and JSON files can be read")
 
 
 @cache
 def computing() -> frozenset[str]:
-    """The functions of the engine that return a value and change nothing."""
+    """The functions of the engine that return a value and have no side effects."""
     with duckdb.connect() as connection:
         rows = connection.execute(COMPUTING).fetchall()
     return frozenset(name for (name,) in rows) - PLANNING | HARMLESS | SYNTAX

@@ -1,4 +1,4 @@
-"""The reading side of the lake: SQL in, Arrow out, beside the running writer."""
+"""Reader of the lake: SQL in, Arrow out, while the writer runs."""
 
 import logging
 import threading
@@ -34,7 +34,7 @@ __all__ = ["LakeMissing", "LakeUnreadable", "QueryFailed", "Reader", "StatementR
 log = logging.getLogger(__name__)
 
 SLOW_S = 1.0
-SHOWN_CHARS = 200  # of a query's text
+LOGGED_CHARS = 200  # of a slow query's text
 
 
 class Reader:
@@ -47,13 +47,13 @@ class Reader:
     def __init__(
         self,
         folders: Folders,
-        home: LakeLocation,
+        location: LakeLocation,
         connection: duckdb.DuckDBPyConnection,
         check: StatementCheck | None,
     ) -> None:
         self.folders = folders
-        self._home = home
-        self._identity = home.catalog.identity()
+        self._location = location
+        self._identity = location.catalog.identity()
         self._connection = connection
         self._check = check
         self._cursor_lock = threading.Lock()
@@ -64,11 +64,11 @@ class Reader:
     def open(
         cls, data: Path | str, snapshot: int | None = None, *, unrestricted: bool = False
     ) -> "Reader":
-        """Open the lake in folder `data`, as it is or as of a snapshot.
+        """Open the lake in folder `data`, at the newest commit or as of a snapshot.
 
-        An unrestricted reader runs whatever DuckDB does: several statements, COPY, functions that
-        delete files, extensions. The tables of the lake stay read-only all the same. Raises
-        LakeMissing when there is no lake yet, and LakeUnreadable.
+        An unrestricted reader runs all that DuckDB does: several statements, COPY, functions that
+        delete files, extensions. The tables of the lake stay read-only. Raises LakeMissing and
+        LakeUnreadable.
         """
         folders = Folders.at(data)
         with ExitStack() as undo:
@@ -84,7 +84,7 @@ class Reader:
         return reader
 
     def close(self) -> None:
-        """Let go of the lake."""
+        """Close all connections."""
         for cursor in self._idle:
             cursor.close()
         if self._check is not None:
@@ -93,67 +93,70 @@ class Reader:
         log.debug("reader of %s closed", self.folders.data)
 
     def replaced(self) -> bool:
-        """Whether another lake has taken the place of this one, such as a restored one."""
-        return self._home.catalog.identity() != self._identity
+        """Return True if the lake was replaced, for example by a restored one."""
+        return self._location.catalog.identity() != self._identity
 
     def query(self, sql: str, /, **parameters: Any) -> pa.Table:
         """The result of one statement; `$name` in it stands for the parameter `name`.
 
-        Raises QueryFailed with the engine's words, and StatementRefused, which is one, for SQL that
-        is more than a read.
+        Raises QueryFailed with DuckDB's message, and its subclass StatementRefused for SQL that
+        does more than read.
         """
-        return self._settled(partial(self._run, sql, parameters))
+        return self._with_retry(partial(self._run, sql, parameters))
 
     def start(self, sql: str, /, **parameters: Any) -> QueryHandle:
-        """The same, to be watched and ended while it runs."""
-        cursor = self._taken_cursor()
-        work = partial(self._settled, partial(self._run_on, cursor, sql, parameters))
+        """Start one statement; the handle gives its progress and result, and can interrupt it."""
+        cursor = self._take_cursor()
+        work = partial(self._with_retry, partial(self._run_on, cursor, sql, parameters))
         return QueryHandle(cursor, work, partial(self._idle.append, cursor))
 
     def named(
         self, name: str, pieces: Mapping[str, str] | None = None, /, **parameters: Any
     ) -> pa.Table:
-        """The result of `storage/sql/NAME.sql`; `{piece}` in it stands for a generated list."""
+        """The result of `storage/sql/NAME.sql`; `{piece}` in it is replaced by generated SQL."""
         text = (SQL / f"{name}.sql").read_text()
         for piece, sql in (pieces or {}).items():
             text = text.replace("{" + piece + "}", sql)
         return self.query(text, **parameters)
 
     def latest(self, start: datetime, stop: datetime) -> pa.Table:
-        """The last sample of each server, of those from `start` to `stop`, in a row of `metrics`.
+        """The last sample of each server from `start` to `stop`, one row of `metrics` each.
 
-        Of the last day it is at hand, and no file of the lake has to be opened for it.
+        Read from the last-value cache where possible, which covers the last day.
         """
-        at_hand = None if self._home.catalog.networked else read_last_values(self.folders)
-        rows = at_hand.between(start, stop) if at_hand else None
-        if at_hand is None or rows is None or at_hand.snapshot != self.snapshot():
+        cached = None if self._location.catalog.networked else read_last_values(self.folders)
+        rows = cached.between(start, stop) if cached else None
+        if cached is None or rows is None or cached.snapshot != self.snapshot():
             return self.named("windows/readings", start=start, stop=stop)
         self.rows_read += rows.num_rows
         return rows
 
     def snapshot(self) -> int:
-        """The number of the newest snapshot."""
+        """The id of the newest snapshot."""
         return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
 
     @contextmanager
-    def pinned(self, seen: Definitions | None = None) -> Iterator["Reader"]:
-        """A reader all of whose queries see one and the same snapshot; keep it short.
+    def pinned(self, known: Definitions | None = None) -> Iterator["Reader"]:
+        """Context: a reader whose queries all see the same snapshot.
 
-        `seen` are the definitions of that snapshot, where they are known.
+        Keep it short: a merge waits for its end. `known` are the definitions of that snapshot,
+        where they are known.
         """
-        with self._undisturbed():
-            cursor = self._begun()
+        with self._merge_guard():
+            cursor = self._begin()
             try:
-                pinned = _Pinned(self.folders, self._home, cursor, self._check)
-                pinned._seen = seen
+                pinned = _PinnedReader(self.folders, self._location, cursor, self._check)
+                pinned._known = known
                 yield pinned
             finally:
-                with suppress(duckdb.Error):  # a lost server has ended the transaction
+                with suppress(
+                    duckdb.Error
+                ):  # the transaction ended with the connection to the server
                     cursor.execute("ROLLBACK")
                 cursor.close()
 
-    def _begun(self) -> duckdb.DuckDBPyConnection:
-        """A cursor with a transaction of its own; raises QueryFailed."""
+    def _begin(self) -> duckdb.DuckDBPyConnection:
+        """A cursor in a transaction of its own. Raises QueryFailed."""
         with ExitStack() as undo:
             try:
                 cursor = self._cursor()
@@ -166,25 +169,25 @@ class Reader:
 
     def _failed(self, error: duckdb.Error) -> QueryFailed:
         known = disk_problem(self.folders.data) if concerns_disk(error) else None
-        known = known or self._away(error)
+        known = known or self._server_problem(error)
         if known:
             return QueryFailed(known.message, known.remedy, retryable=True)
         return QueryFailed(str(error), retryable=is_transient(error) or is_damage(error))
 
-    def _away(self, error: duckdb.Error) -> Diagnosis | None:
-        return self._home.catalog.trouble(error) if self._home.catalog.networked else None
+    def _server_problem(self, error: duckdb.Error) -> Diagnosis | None:
+        return self._location.catalog.diagnose(error) if self._location.catalog.networked else None
 
-    def _undisturbed(self) -> AbstractContextManager[None]:
-        # PostgreSQL shows a transaction one state of the catalog; SQLite's scanner does not.
-        return nullcontext() if self._home.catalog.networked else reader_lock(self.folders)
+    def _merge_guard(self) -> AbstractContextManager[None]:
+        # A transaction on PostgreSQL sees one state of the catalog; SQLite's scanner does not.
+        return nullcontext() if self._location.catalog.networked else reader_lock(self.folders)
 
-    def _settled(self, run: Callable[[], pa.Table]) -> pa.Table:
+    def _with_retry(self, run: Callable[[], pa.Table]) -> pa.Table:
         try:
             return run()
         except duckdb.Error as error:
             if not is_transient(error):
                 raise self._failed(error) from error
-            log.debug("query tried again: %s", error)
+            log.debug("query repeated: %s", error)
         try:
             return run()
         except duckdb.Error as error:
@@ -197,7 +200,7 @@ class Reader:
     def _run_on(
         self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
     ) -> pa.Table:
-        with self._undisturbed():
+        with self._merge_guard():
             return self._execute(cursor, sql, parameters)
 
     def _execute(
@@ -209,7 +212,7 @@ class Reader:
         rows = cursor.execute(sql, parameters or None).to_arrow_table()
         took_s = time.perf_counter() - began
         if took_s > SLOW_S:
-            text = " ".join(sql.split())[:SHOWN_CHARS]
+            text = " ".join(sql.split())[:LOGGED_CHARS]
             log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
         self.rows_read += rows.num_rows
         return rows
@@ -219,14 +222,14 @@ class Reader:
 
     @contextmanager
     def _idle_cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """One that no other thread uses; making one anew costs as much as a small query."""
-        cursor = self._taken_cursor()
+        """A cursor that no other thread uses; creating one costs as much as a small query."""
+        cursor = self._take_cursor()
         try:
             yield cursor
         finally:
             self._idle.append(cursor)
 
-    def _taken_cursor(self) -> duckdb.DuckDBPyConnection:
+    def _take_cursor(self) -> duckdb.DuckDBPyConnection:
         try:
             return self._idle.pop()
         except IndexError:
@@ -242,15 +245,15 @@ class Reader:
         return cursor
 
 
-class _Pinned(Reader):
-    """Works on the one connection that holds the transaction: a new cursor would be outside it."""
+class _PinnedReader(Reader):
+    """Uses only the connection with the transaction: a new cursor would be outside of it."""
 
-    _seen: Definitions | None = None
+    _known: Definitions | None = None
 
     def _definitions(self, check: StatementCheck) -> Definitions:
-        # A snapshot does not change.
-        self._seen = self._seen or check.definitions()
-        return self._seen
+        # They cannot change within a snapshot.
+        self._known = self._known or check.definitions()
+        return self._known
 
     def _run(self, sql: str, parameters: dict[str, Any]) -> pa.Table:
         with self._cursor_lock:

@@ -1,4 +1,4 @@
-"""One reader of a lake that threads share, and that is replaced while they use it."""
+"""Shared reader: one reader of a lake for many threads, replaced without interrupting queries."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from storage.errors import QueryFailed
 
-if TYPE_CHECKING:  # a process that never reads a lake stays without the engine
+if TYPE_CHECKING:  # DuckDB is loaded on first use only
     from storage.query.reader import Reader
 
 __all__ = ["SharedReader"]
 
 
 class _Entry:
-    """A reader, how many threads use it, and whether it closes when the last one is done."""
+    """A reader, its number of users, and whether it closes after the last of them."""
 
     def __init__(self, reader: "Reader") -> None:
         self.reader = reader
@@ -26,9 +26,9 @@ class _Entry:
 class SharedReader:
     """Opens the lake of a data folder on first use; safe to share between threads.
 
-    The reader is replaced when another lake has taken the place of its own, and after a query that
-    failed. A replaced reader closes when nobody uses it any more, so that no query is cut off.
-    `check` is handed each new reader, and may raise.
+    The reader is replaced when the lake was replaced, for example by a restored one, and after a
+    query that failed. A replaced reader closes after its last user, so that no query is cut off.
+    `check` is called with each new reader and may raise.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class SharedReader:
 
     @contextmanager
     def use(self) -> Iterator["Reader"]:
-        """The reader, open for as long as the context lasts.
+        """The reader, open for the duration of the context.
 
         Raises LakeMissing, LakeUnreadable and what `check` raises.
         """
@@ -55,7 +55,7 @@ class SharedReader:
             self._leave(entry)
 
     def close(self) -> None:
-        """Close the reader, once nobody uses it; the next use opens it again."""
+        """Close the reader after its last user; the next use opens it again."""
         current = self._current
         if current is not None:
             self._retire(current)

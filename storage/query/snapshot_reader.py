@@ -34,11 +34,11 @@ class SnapshotReader(Reader):
     """
 
     def __init__(self, source: Reader) -> None:
-        super().__init__(source.folders, source._home, source._connection, source._check)
+        super().__init__(source.folders, source._location, source._connection, source._check)
         self._source = source
         self._lock = threading.Lock()
         self._snapshot: int | None = None
-        self._seen: Definitions | None = None
+        self._known: Definitions | None = None
         self._past: Reader | None = None
 
     def __enter__(self) -> SnapshotReader:
@@ -80,9 +80,9 @@ class SnapshotReader(Reader):
             return pinned._run(sql, parameters) if pinned.snapshot() == wanted else None
 
     def _definitions(self, check: StatementCheck) -> Definitions:
-        # A snapshot does not change.
-        self._seen = self._seen or check.definitions()
-        return self._seen
+        # They cannot change within a snapshot.
+        self._known = self._known or check.definitions()
+        return self._known
 
     def _as_of(self, snapshot: int) -> Reader:
         with self._lock:

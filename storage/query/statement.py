@@ -1,4 +1,4 @@
-"""The names in one SQL statement, as DuckDB parses it: its functions and its tables."""
+"""Names of the functions and tables in one SQL statement, as DuckDB parses it."""
 
 import json
 import re
@@ -19,7 +19,7 @@ SELECT, EXPLAIN, CREATE = (
 )  # fmt: skip
 KEYWORD, IDENTIFIER = duckdb.token_type.keyword, duckdb.token_type.identifier
 WORD = re.compile(r""""(?:[^"]|"")*"|'(?:[^']|'')*'|[\w$]+""")
-# Keywords that stand before a parenthesis without being a function.
+# Keywords before a parenthesis that are not functions.
 CLAUSES = frozenset({
     "columns", "exclude", "filter", "include", "over", "pivot", "rename", "replace", "unpivot",
     "values", "within", "materialized",
@@ -28,7 +28,7 @@ TOO_DEEP = "its expressions are nested too deeply to be checked"
 
 
 class NotOneRead(HoursightError):
-    """The text is not one SELECT or EXPLAIN; says what it is instead, and what is expected."""
+    """The text is not one SELECT or EXPLAIN; the message says what it is and what is expected."""
 
     def __init__(self, what: str, expected: str) -> None:
         super().__init__(what, expected)
@@ -37,9 +37,9 @@ class NotOneRead(HoursightError):
 
 @dataclass(frozen=True, slots=True)
 class StatementNames:
-    """What a statement names, in lower case.
+    """The names in a statement, in lower case.
 
-    `either` are names of functions of which it is not known in which place they stand.
+    `either` are functions that may be table functions or not.
     """
 
     functions: frozenset[str]
@@ -51,7 +51,7 @@ class StatementNames:
 def names_of(connection: duckdb.DuckDBPyConnection, sql: str) -> StatementNames:
     """The names in `sql`, which must be one SELECT, or EXPLAIN of one.
 
-    Raises NotOneRead, and duckdb.ParserException for a text that is not SQL.
+    Raises NotOneRead, and duckdb.ParserException for invalid SQL.
     """
     statements = connection.extract_statements(sql.rstrip().rstrip(";"))
     types = [statement.type for statement in statements]
@@ -67,10 +67,10 @@ def names_of(connection: duckdb.DuckDBPyConnection, sql: str) -> StatementNames:
 
 
 def _is_pivot(statements: list[duckdb.Statement]) -> bool:
-    """Whether this is a PIVOT that looks up its columns in the data.
+    """Return True for a PIVOT that takes its columns from the data.
 
-    The parser makes several statements of it, which have no text of their own: each but the last
-    creates a temporary type of the columns' names.
+    The parser turns it into several statements without text: all but the last create a temporary
+    type from the columns' names.
     """
     types = [statement.type for statement in statements]
     return (
@@ -127,7 +127,7 @@ def _names_in_tree(tree: Any) -> StatementNames:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object of a JSON tree, without recursion: a statement may be nested deeply."""
+    """Every object of a JSON tree; without recursion, because statements may be nested deeply."""
     pending = [tree]
     while pending:
         node = pending.pop()
@@ -156,7 +156,7 @@ def _tokens(sql: str) -> list[_Token]:
 
 
 def _names_in_tokens(sql: str) -> StatementNames:
-    """All that may be a name: more than the statement uses, never less."""
+    """All words that may be names: possibly more than the statement uses, never fewer."""
     tokens = _tokens(sql)
     names = {_plain(token.text) for token in tokens}
     called = {

@@ -1,4 +1,4 @@
-"""Windows: named SQL in, dense NumPy arrays out, with gaps as NaN."""
+"""Windows: inputs of functions as dense NumPy arrays, with gaps as NaN."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,26 +20,26 @@ from storage.model.grid import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
-from storage.model.schema import STOCK, rolled_up, table
+from storage.model.schema import STOCK, rollup_complete, table
 from storage.query.reader import Reader
 
 __all__ = [
-    "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "joined", "readings",
-    "rollup", "unforecast",
+    "Contexts", "IssuedForecasts", "LastReadings", "contexts", "forecasts", "merge_spans",
+    "readings", "rollup", "servers_to_forecast",
 ]  # fmt: skip
 
 Floats = npt.NDArray[np.float32]
 Span = tuple[datetime, datetime]
 
-MOST_SPANS = 8
+MAX_SPANS = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """What was measured in `steps` 5-minute steps from `start` on.
+    """Means of the 5-minute steps from `start` on, of each server.
 
-    `values` is float32 [servers, steps, metrics], means, NaN where nothing was measured;
-    `profiles` and `cores` go with `servers`.
+    `values` is float32 [servers, steps, metrics], NaN where there is no sample; `profiles` and
+    `cores` are in the order of `servers`.
     """
 
     servers: tuple[str, ...]
@@ -50,14 +50,14 @@ class Contexts:
 
     @property
     def stop(self) -> datetime:
-        """The end of the last step: where a forecast starts."""
+        """The end of the last step, at which a forecast starts."""
         steps = int(self.values.shape[1])
         return self.start + steps * STEP
 
 
 @dataclass(frozen=True, slots=True)
 class LastReadings:
-    """The last sample of each server: when, and float32 [servers, metrics], NaN where missing."""
+    """The last sample of each server: its time, and float32 [servers, metrics], NaN if missing."""
 
     servers: tuple[str, ...]
     at: tuple[datetime, ...]
@@ -82,23 +82,23 @@ def contexts(
     steps: int = CONTEXT_STEPS,
     among: Sequence[str] | None = None,
 ) -> Contexts:
-    """The `steps` steps before `stop` (a step's start) of every known server, or of some."""
+    """The `steps` steps before `stop` (a step's start) of all servers, or of those in `among`."""
     start = stop - steps * STEP
     known = reader.query("SELECT server, profile, cores FROM servers ORDER BY server")
-    # A name from before the rule waits for the writer to rename it; in a filter it stops the query.
+    # An invalid name of an earlier release, until the writer renames it, would stop the query.
     known = known.filter(pa.array([is_name(s) for s in known["server"].to_pylist()], pa.bool_()))
     if among is not None:
         known = known.filter(pc.is_in(known["server"], pa.array(among, pa.string())))
     servers = known["server"].to_pylist()
     first, last = (servers[0], servers[-1]) if servers else ("", "")
     rows = reader.named("windows/contexts", start=start, stop=stop, first=first, last=last)
-    # Others than were asked for, and steps that were still on their way when a server was deleted.
+    # Rows of other servers in the range, and late rows of erased servers.
     rows = rows.filter(pc.is_in(rows["server"], known["server"].combine_chunks()))
     values = np.full((len(servers), steps, len(METRIC_NAMES)), np.nan, np.float32)
-    which = _positions(servers, rows["server"])
+    server = _positions(servers, rows["server"])
     step = _steps_since(start, rows["ts"])
     for i, name in enumerate(METRIC_NAMES):
-        values[which, step, i] = _floats(rows[f"{name}_mean"])
+        values[server, step, i] = _floats(rows[f"{name}_mean"])
     values[np.isinf(values)] = np.nan
     return Contexts(
         tuple(servers),
@@ -110,7 +110,7 @@ def contexts(
 
 
 def readings(reader: Reader, now: datetime, oldest: timedelta) -> LastReadings:
-    """The last sample of each server that has one no older than `oldest`."""
+    """The last sample of each server that has one in the last `oldest`."""
     rows = reader.latest(now - oldest, now)
     values = np.stack([_floats(rows[name]) for name in METRIC_NAMES], axis=1)
     return LastReadings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
@@ -119,8 +119,7 @@ def readings(reader: Reader, now: datetime, oldest: timedelta) -> LastReadings:
 def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
     """The newest forecast of each server that reaches beyond `now`.
 
-    A function of the user's may have written others: of metrics that are not ours, and lists of
-    another length, which are left out.
+    Forecasts by users' functions of other metrics or of another length are left out.
     """
     columns = ", ".join(QUANTILE_COLUMNS)
     rows = reader.named(
@@ -130,83 +129,83 @@ def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
     servers = tuple(dict.fromkeys(rows["server"].to_pylist()))
     shape = (len(servers), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
     quantiles = np.full(shape, np.nan, np.float32)
-    which = _positions(servers, rows["server"])
+    server = _positions(servers, rows["server"])
     metric = _positions(METRIC_NAMES, rows["metric"])
     for i, column in enumerate(QUANTILE_COLUMNS):
         lists = rows[column].combine_chunks()
         whole = pc.fill_null(pc.equal(pc.list_value_length(lists), HORIZON_STEPS), False)
-        made = np.asarray(whole)
+        mask = np.asarray(whole)
         # [rows] lists of 96 values each become [rows, 96]
         flat = _floats(lists.filter(whole).flatten()).reshape(-1, HORIZON_STEPS)
-        quantiles[which[made], :, metric[made], i] = flat
+        quantiles[server[mask], :, metric[mask], i] = flat
     issued = dict(zip(rows["server"].to_pylist(), rows["issued_at"].to_pylist(), strict=True))
     return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
 
 
-def unforecast(
-    reader: Reader, issued_at: datetime, silent: timedelta, after: str, limit: int
+def servers_to_forecast(
+    reader: Reader, issued_at: datetime, stale_after: timedelta, after: str, limit: int
 ) -> list[str]:
     """Return up to `limit` names of servers after `after` to forecast from `issued_at`, in order.
 
     These are servers without a row of that origin, and servers that abstained at it and whose
     context has grown since to one that a forecast can be made from: at least 12 steps, the newest
-    of them in the last `silent`.
+    of them in the last `stale_after`.
     """
     counts = ", ".join(f"count({name}_mean)" for name in METRIC_NAMES)
     names: list[str] = reader.named(
-        "windows/unforecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
-        start=issued_at - CONTEXT_STEPS * STEP, heard_since=issued_at - silent,
+        "windows/servers_to_forecast", {"steps": f"greatest({counts})"}, issued_at=issued_at,
+        start=issued_at - CONTEXT_STEPS * STEP, fresh_since=issued_at - stale_after,
         least=MIN_CONTEXT_STEPS, after=after, limit=limit,
     )["server"].to_pylist()  # fmt: skip
     return names
 
 
 def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
-    """The steps before `until` to write anew since the commit at `cursor`, and the next cursor.
+    """Roll-ups of steps before `until` that commits after `cursor` changed, and the next cursor.
 
-    Of the 14 metrics and the settings' own. A step is left as it is held when that was made from
-    as many samples: of old steps the raw samples are gone, and a late one alone is not the mean.
+    They have the 14 metrics and the settings' own. A stored roll-up of at least as many samples is
+    kept: the raw samples of old steps were deleted, and a late one alone is not the mean.
     """
-    names = _measured(reader)
+    names = _stored_metrics(reader)
     pieces = {
         "metrics": "[" + ", ".join(f"'{name}'" for name in names) + "]",
-        "held_counts": rolled_up(names),
+        "stored_counts": rollup_complete(names),
     }
     touched = reader.named("touched", cursor=cursor, until=until).to_pylist()
     if not touched:
         return table("metrics_5m").arrow.empty_table(), cursor
     parts = [
         reader.named("rollup", pieces, start=start, stop=stop)
-        for start, stop in joined((each["start"], each["stop"]) for each in touched)
+        for start, stop in merge_spans((each["start"], each["stop"]) for each in touched)
     ]
     return pa.concat_tables(parts), touched[0]["cursor"]
 
 
-def joined(spans: Iterable[Span]) -> list[Span]:
-    """Spans, given in the order of their starts, with those put together that touch each other.
+def merge_spans(spans: Iterable[Span]) -> list[Span]:
+    """Merge spans that touch or overlap; they must be sorted by their starts.
 
-    More than `MOST_SPANS` become one: each is a query, and to look at more rows costs less.
+    More than `MAX_SPANS` become one, because each is a query and reading more rows costs less.
     """
-    found: list[Span] = []
+    merged: list[Span] = []
     for start, stop in spans:
-        if found and start <= found[-1][1]:
-            found[-1] = found[-1][0], max(stop, found[-1][1])
+        if merged and start <= merged[-1][1]:
+            merged[-1] = merged[-1][0], max(stop, merged[-1][1])
         else:
-            found.append((start, stop))
-    return found if len(found) <= MOST_SPANS else [(found[0][0], found[-1][1])]
+            merged.append((start, stop))
+    return merged if len(merged) <= MAX_SPANS else [(merged[0][0], merged[-1][1])]
 
 
-def _measured(reader: Reader) -> tuple[str, ...]:
-    """The metrics of the settings that the writer has made columns for."""
+def _stored_metrics(reader: Reader) -> tuple[str, ...]:
+    """The metrics of the settings whose columns the writer has added."""
     schema = schema_of(reader.folders)
     if schema.metrics == STOCK.metrics:
         return METRIC_NAMES
-    held = set(reader.query("SELECT * FROM metrics_5m LIMIT 0").column_names)
-    return tuple(m.name for m in schema.metrics if f"{m.name}_count" in held)
+    columns = set(reader.query("SELECT * FROM metrics_5m LIMIT 0").column_names)
+    return tuple(m.name for m in schema.metrics if f"{m.name}_count" in columns)
 
 
 def _positions(names: tuple[str, ...] | list[str], values: pa.ChunkedArray) -> npt.NDArray[np.intp]:
-    """Where each of `values` stands in `names`."""
+    """The index in `names` of each of `values`."""
     index = {name: i for i, name in enumerate(names)}
     encoded = values.combine_chunks().dictionary_encode()
     places = np.array([index[name] for name in encoded.dictionary.to_pylist()], np.intp)

@@ -1,4 +1,4 @@
--- The 5-minute steps from $start to $stop of which there are more samples than they were rolled up from.
+-- Roll-ups of the 5-minute steps from $start to $stop whose stored roll-up lacks samples.
 WITH steps AS (
     SELECT
         server, time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
@@ -11,8 +11,8 @@ WITH steps AS (
 )
 SELECT steps.*
 FROM steps
-ANTI JOIN metrics_5m AS held ON
-    held.server = steps.server AND held.ts = steps.ts
-    AND held.ts >= $start AND held.ts < $stop
-    AND {held_counts}
+ANTI JOIN metrics_5m AS stored ON
+    stored.server = steps.server AND stored.ts = steps.ts
+    AND stored.ts >= $start AND stored.ts < $stop
+    AND {stored_counts}
 ORDER BY server, ts

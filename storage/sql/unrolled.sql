@@ -1,4 +1,4 @@
--- How many steps from $since to $until have samples that their roll-up does not have.
+-- Number of steps from $since to $until whose stored roll-up lacks samples.
 WITH steps AS (
     SELECT server, time_bucket(INTERVAL 5 MINUTE, ts) AS ts, {counts}
     FROM metrics
@@ -7,7 +7,7 @@ WITH steps AS (
 )
 SELECT count(*)
 FROM steps
-ANTI JOIN metrics_5m AS held ON
-    held.server = steps.server AND held.ts = steps.ts
-    AND held.ts >= $since AND held.ts < $until
-    AND {held_counts}
+ANTI JOIN metrics_5m AS stored ON
+    stored.server = steps.server AND stored.ts = steps.ts
+    AND stored.ts >= $since AND stored.ts < $until
+    AND {stored_counts}

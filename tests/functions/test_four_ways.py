@@ -66,7 +66,7 @@ def over_http(house: LakeFixture, name: str) -> dict[str, Any]:
     users = UserCode(runner, worker_factory, CommitListener(house.folders, stop))
     users.refresh()
     with (
-        serve_rpc(house.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer),
+        serve_rpc(house.folders.rpc_socket, FunctionEndpoint(runner, worker_factory, users).answer),
         TestClient(create_app(house.folders.data), "http://127.0.0.1") as client,
     ):
         answer = client.post(f"/api/v1/functions/{name}?now={AT}")
@@ -140,7 +140,7 @@ def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
 
         assert post("census")[0] == 503
         with serve_rpc(
-            filled.folders.calls, FunctionEndpoint(runner, worker_factory, users).answer
+            filled.folders.rpc_socket, FunctionEndpoint(runner, worker_factory, users).answer
         ):
             status, text = post("bad")
             assert (status, "ZeroDivisionError" in text) == (500, True)

@@ -54,7 +54,7 @@ def client(data: Path, endpoint: FunctionEndpoint) -> Iterator[Client]:
     folders = endpoint._runner.folders
     with (
         serve_ingest(folders),
-        serve_rpc(folders.calls, endpoint.answer),
+        serve_rpc(folders.rpc_socket, endpoint.answer),
         site(data, False, "127.0.0.1") as client,
     ):
         yield client

@@ -146,7 +146,7 @@ def test_a_server_with_more_samples_than_a_count_holds_stops_nobody_s_roll_up(
     told = [(r["server"], r["mem_used_pct_mean"], r["mem_used_pct_count"]) for r in found]
     assert told == [("calm", 30, 1), ("flood", 40, 32_767)]
     assert runner.run(rollup, "test", NOW + STEP).batch.row_count == 0
-    house.writer.tidy(NOW + timedelta(days=9))
+    house.writer.run_maintenance(NOW + timedelta(days=9))
     assert house.one("SELECT count(*) FROM metrics") == 0
 
 
@@ -203,7 +203,7 @@ def test_the_writer_renames_a_poisoned_name_in_every_table_and_says_so(
     poisoned: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     Writer.open(poisoned).close()
-    assert r"the server 'a\x00b' is now called 'a\\x00b'" in caplog.text
+    assert r"server 'a\x00b' renamed to 'a\\x00b'" in caplog.text
     new = "a\\x00b"
     assert forecast_servers(poisoned) == {*(server.name for server in FLEET), new}
     with closing(Reader.open(poisoned)) as reader:
@@ -213,7 +213,7 @@ def test_the_writer_renames_a_poisoned_name_in_every_table_and_says_so(
     assert not any(each.about == "names" for each in findings(poisoned, NOW))
     caplog.clear()
     Writer.open(poisoned).close()
-    assert "is now called" not in caplog.text
+    assert "renamed to" not in caplog.text
 
 
 @pytest.mark.timeout(120)

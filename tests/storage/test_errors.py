@@ -42,14 +42,14 @@ def test_an_error_says_its_message_and_its_remedy() -> None:
     assert str(HoursightError("nothing more is known")) == "nothing more is known"
 
 
-def test_only_what_passes_by_itself_is_retryable(tmp_path: Path) -> None:
+def test_only_temporary_errors_are_retryable(tmp_path: Path) -> None:
     assert LakeMissing(tmp_path).retryable
     assert LakeUnreadable("damaged").retryable
     assert not HoursightError("a wrong key").retryable
     assert HoursightError("a busy disk", retryable=True).retryable
 
 
-def test_an_error_that_is_also_one_of_pythons_keeps_both_natures() -> None:
+def test_an_error_can_also_be_one_of_pythons_classes() -> None:
     error = SegmentNotWritten("3 rows were not taken", "make room")
     assert isinstance(error, OSError)
     assert (str(error), error.remedy) == ("3 rows were not taken: make room", "make room")

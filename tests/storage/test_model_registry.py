@@ -10,8 +10,8 @@ from tests.conftest import NOW, LakeFixture
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Folders:
-    """Two models that are told apart by their bytes."""
+def folders(tmp_path: Path) -> Folders:
+    """Two models that are distinguished by their bytes."""
     folders = Folders.at(tmp_path).create()
     for name in ("first", "second"):
         (folders.models / f"{name}.onnx").write_text(name)
@@ -19,55 +19,55 @@ def shelf(tmp_path: Path) -> Folders:
     return folders
 
 
-def serving(shelf: Folders) -> str | None:
-    return shelf.own_model.read_text() if shelf.own_model else None
+def serving(folders: Folders) -> str | None:
+    return folders.own_model.read_text() if folders.own_model else None
 
 
-def test_the_promoted_model_serves_and_the_one_before_can_come_back(shelf: Folders) -> None:
-    model_registry.promote(shelf, "first")
-    model_registry.promote(shelf, "second")
-    assert serving(shelf) == "second"
-    model_registry.rollback(shelf)
-    assert serving(shelf) == "first"
-    model_registry.rollback(shelf)
-    assert serving(shelf) == "second"
+def test_a_promoted_model_serves_and_can_be_rolled_back(folders: Folders) -> None:
+    model_registry.promote(folders, "first")
+    model_registry.promote(folders, "second")
+    assert serving(folders) == "second"
+    model_registry.rollback(folders)
+    assert serving(folders) == "first"
+    model_registry.rollback(folders)
+    assert serving(folders) == "second"
 
 
-def test_the_packages_own_model_comes_back_like_any_other(shelf: Folders) -> None:
-    model_registry.promote(shelf, "first")
-    model_registry.rollback(shelf)
-    assert serving(shelf) is None
-    model_registry.rollback(shelf)
-    assert serving(shelf) == "first"
-    model_registry.promote(shelf, model_registry.SHIPPED)
-    assert serving(shelf) is None
+def test_the_shipped_model_can_be_restored_like_any_other(folders: Folders) -> None:
+    model_registry.promote(folders, "first")
+    model_registry.rollback(folders)
+    assert serving(folders) is None
+    model_registry.rollback(folders)
+    assert serving(folders) == "first"
+    model_registry.promote(folders, model_registry.SHIPPED)
+    assert serving(folders) is None
 
 
-def test_serving_and_previous_are_no_models_of_their_own(shelf: Folders) -> None:
-    model_registry.promote(shelf, "first")
-    model_registry.promote(shelf, "second")
-    assert set(model_registry.names(shelf)) == {"first", "second"}
+def test_serving_and_previous_are_not_listed_as_models(folders: Folders) -> None:
+    model_registry.promote(folders, "first")
+    model_registry.promote(folders, "second")
+    assert set(model_registry.names(folders)) == {"first", "second"}
 
 
-def test_an_unknown_model_is_refused_with_those_there_are(shelf: Folders) -> None:
+def test_an_unknown_model_is_refused_with_those_that_exist(folders: Folders) -> None:
     with pytest.raises(ModelMissing, match=r"no model 'third' .* shipped, first, second"):
-        model_registry.promote(shelf, "third")
+        model_registry.promote(folders, "third")
     with pytest.raises(ModelMissing, match="no model was ever promoted"):
-        model_registry.rollback(shelf)
-    assert serving(shelf) is None
+        model_registry.rollback(folders)
+    assert serving(folders) is None
 
 
-def test_weights_are_found_by_what_serves(shelf: Folders) -> None:
-    model_registry.promote(shelf, "first")
-    assert shelf.own_model
-    found = model_registry.weights_of(shelf, shelf.own_model)
+def test_the_weights_of_the_serving_model_are_found(folders: Folders) -> None:
+    model_registry.promote(folders, "first")
+    assert folders.own_model
+    found = model_registry.weights_of(folders, folders.own_model)
     assert found is not None
     assert found.read_text() == "weights of first"
-    model_registry.promote(shelf, "second")
-    assert model_registry.weights_of(shelf, shelf.own_model) is None
+    model_registry.promote(folders, "second")
+    assert model_registry.weights_of(folders, folders.own_model) is None
 
 
-def test_what_happens_to_a_model_becomes_a_row_in_the_lake(house: LakeFixture) -> None:
+def test_events_of_models_become_rows_in_the_lake(house: LakeFixture) -> None:
     path = house.folders.create().models / "first.onnx"
     path.write_text("first")
     card = {"contract": 1, "fixture": "much"}

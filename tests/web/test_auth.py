@@ -144,4 +144,4 @@ def test_the_site_does_not_start_on_a_public_address_without_a_key(
     with pytest.raises(SystemExit) as exit_info:
         main(["--data", str(tmp_path), "--host", "192.0.2.1"])
     assert exit_info.value.code == os.EX_CONFIG
-    assert re.search(r"no key was made.*keys create --scope admin", capsys.readouterr().err)
+    assert re.search(r"no API key exists.*keys create --scope admin", capsys.readouterr().err)

@@ -34,7 +34,7 @@ async def call_function(
     """
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
-        status, answer = await call_rpc(lake.folders.calls, msgspec.json.encode(call))
+        status, answer = await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
     except NotRunning as error:
         status, answer = 503, msgspec.json.encode({"error": str(error)})
     return Response(

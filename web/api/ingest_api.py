@@ -181,7 +181,7 @@ async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:
 async def _ingest(lake: TheLake, push: Push) -> Response[Any]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
-            status, answer = await call_rpc(lake.folders.feed, push.packed())
+            status, answer = await call_rpc(lake.folders.push_socket, push.packed())
     except NotRunning as error:
         status, answer = 503, rejection_json(503, error.message, error.remedy or "")
     except TimeoutError:

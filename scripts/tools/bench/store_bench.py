@@ -162,7 +162,7 @@ class Bench:
         rolled, self.cursor = rollup(self.reader, self.cursor, self.stop)
         self.put(rolled, "metrics_5m", self.stop)
         self.writer.commit_waiting(self.stop)
-        self.writer.tidy(self.stop)
+        self.writer.run_maintenance(self.stop)
         minutes, commits = 5, []
         rows = [
             samples(self.servers, self.stop + i * timedelta(seconds=STEP_S), 1) for i in range(60)
@@ -178,7 +178,7 @@ class Bench:
         rolled, self.cursor = rollup(self.reader, self.cursor, after)
         self.put(rolled, "metrics_5m", after)
         self.writer.commit_waiting(after)
-        self.writer.tidy(after)
+        self.writer.run_maintenance(after)
         used = time.process_time() - began
         yield Figure("commit of one batch, p50", median(commits), "ms", 20)
         yield Figure(

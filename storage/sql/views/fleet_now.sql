@@ -1,4 +1,4 @@
--- The fleet as it stands: last sample, how much context there is, the newest risk and forecast state.
+-- The fleet now: last sample, length of the context, newest risk and state of the newest forecast.
 WITH recent AS (
     SELECT server, max(ts) AS ts
     FROM metrics

@@ -1,4 +1,4 @@
--- The part of each server's newest forecast that still lies ahead.
+-- The part of each server's newest forecast that lies in the future.
 SELECT points.*
 FROM forecast_points AS points
 SEMI JOIN (

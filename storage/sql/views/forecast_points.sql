@@ -1,4 +1,4 @@
--- Every forecast value on a row of its own: when it was issued, for when, and its quantiles.
+-- Forecasts, one row for each 5-minute step: when issued, for when, and its quantiles.
 SELECT
     server, metric, issued_at, made_at, model, state,
     issued_at + to_minutes(5 * (step - 1)) AS ts,

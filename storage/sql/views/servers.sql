@@ -1,4 +1,4 @@
--- Every server with the newest that is known of it.
+-- Every server with its newest facts.
 -- A row of 1970 has the profile by host name: whatever a record states is newer.
 SELECT
     server,

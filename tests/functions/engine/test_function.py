@@ -41,7 +41,7 @@ def test_several_triggers_and_tables_stay_in_order() -> None:
 
 
 def test_a_table_that_the_lake_has_not_is_refused_at_registration() -> None:
-    with pytest.raises(UnknownTable, match=r"no table 'metricks'; there are .*metrics"):
+    with pytest.raises(UnknownTable, match=r"no table 'metricks' \(expected one of .*metrics"):
         function(on=every("5s"), writes=("metrics", "metricks"))
 
 

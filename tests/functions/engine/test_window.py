@@ -55,9 +55,9 @@ def test_readings_are_the_last_samples_that_are_recent_enough(window: Window) ->
 
 def test_a_server_with_a_context_and_no_forecast_needs_one(window: Window) -> None:
     assert window.forecasts().servers == ()
-    assert window.unforecast(STOP, timedelta(minutes=30), "", 10) == ["a", "b"]
-    assert window.unforecast(STOP, timedelta(minutes=30), "", 1) == ["a"]
-    assert window.unforecast(STOP, timedelta(minutes=30), "a", 10) == ["b"]
+    assert window.servers_to_forecast(STOP, timedelta(minutes=30), "", 10) == ["a", "b"]
+    assert window.servers_to_forecast(STOP, timedelta(minutes=30), "", 1) == ["a"]
+    assert window.servers_to_forecast(STOP, timedelta(minutes=30), "a", 10) == ["b"]
 
 
 def test_naming_the_window_in_an_annotation_loads_no_database_engine() -> None:

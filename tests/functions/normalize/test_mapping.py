@@ -41,7 +41,7 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ),
         ("time = { field = 'ts', zone = 'Mars' }", "time.zone is 'Mars': write a name such as"),
         ("time = { field = 'ts', format = 'epoch' }", "time.format is 'epoch': write iso, epoch_s"),
-        ("gather = 'often'", "gather is 'often' is no period: write a number"),
+        ("gather = 'often'", "gather: 'often' is not a valid period"),
         (
             "metrics.cpu = { field = 'a' }",
             "metrics.cpu is not a metric .expected one of cpu_user",

@@ -18,7 +18,7 @@ def test_a_backup_and_its_restore_print_what_they_contain(
 ) -> None:
     archive, again = str(tmp_path / "b.tar"), str(tmp_path / "again")
     assert run("backup", archive, "--data", str(data)) == 0
-    assert f"6 rows in {len(TABLES)} tables, 0 waiting segments" in capsys.readouterr().out
+    assert f"8 rows in {len(TABLES)} tables, 0 waiting segments" in capsys.readouterr().out
     assert run("restore", archive, "--data", again) == 0
     assert "each file and table verified" in capsys.readouterr().out
     assert servers(Path(again)) == ["ppdb001", "ppdb002"]

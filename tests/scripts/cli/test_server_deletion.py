@@ -5,7 +5,7 @@ import pytest
 
 from scripts.cli import server_deletion
 from scripts.cli.server_deletion import NotDeleted, delete_server
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer
 from tests.conftest import LakeFixture
 from tests.scripts.cli.two_servers import fill, run, servers
@@ -22,7 +22,7 @@ def test_a_server_is_deleted_where_no_writer_runs(
     assert run("delete", "ppdb001", "--yes", "--data", str(data)) == 0
     out = capsys.readouterr().out
     assert "1 rows from metrics" in out
-    assert f"the table deletions keeps it as {fingerprint('ppdb001')}" in out
+    assert f"the table deletions keeps it as {erased_name('ppdb001')}" in out
     assert servers(data) == ["ppdb002"]
 
 

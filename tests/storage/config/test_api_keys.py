@@ -48,7 +48,7 @@ def test_an_admin_key_allows_everything_and_others_their_own(folders: Folders) -
     assert [both.allows(scope) for scope in ("feed", "read", "admin")] == [True, True, False]
 
 
-def test_a_ring_that_is_open_sees_keys_made_and_revoked(folders: Folders) -> None:
+def test_open_keys_see_keys_created_and_revoked(folders: Folders) -> None:
     ring = ApiKeys(folders)
     assert ring.known() == []
     token = create_key(folders, "telegraf", ["feed"], NOW)
@@ -60,25 +60,27 @@ def test_a_ring_that_is_open_sees_keys_made_and_revoked(folders: Folders) -> Non
 @pytest.mark.parametrize(
     ("name", "scopes", "says"),
     [
-        ("telegraf", ["feed"], "there is a key 'telegraf' already"),
-        ("x", ["write"], "scope is write: name feed, read or admin"),
+        ("telegraf", ["feed"], "a key named 'telegraf' exists already"),
+        ("x", ["write"], r"scope is write \(expected feed, read or admin\)"),
         ("x", [], "scope is missing"),
-        ("a b", ["feed"], "name is 'a b'"),
+        ("a b", ["feed"], "name 'a b' is not valid"),
     ],
 )
-def test_a_key_that_cannot_be_made_is_told_why(
+def test_a_key_that_is_not_valid_is_refused_with_the_reason(
     folders: Folders, name: str, scopes: list[str], says: str
 ) -> None:
     create_key(folders, "telegraf", ["feed"], NOW)
     with pytest.raises(ApiKeyError, match=says):
         create_key(folders, name, scopes, NOW)
-    with pytest.raises(ApiKeyError, match="no key 'nobody'; there are telegraf"):
+    with pytest.raises(ApiKeyError, match=r"no key is named 'nobody' \(existing keys: telegraf\)"):
         revoke_key(folders, "nobody")
 
 
-def test_a_damaged_file_lets_nobody_in_and_names_the_remedy(folders: Folders) -> None:
+def test_with_a_damaged_file_no_key_is_valid_and_the_error_names_the_remedy(
+    folders: Folders,
+) -> None:
     folders.keys.write_text('[{"id": 7}]')
-    with pytest.raises(ApiKeyError, match=r"keys\.json is damaged .* make the keys anew"):
+    with pytest.raises(ApiKeyError, match=r"keys\.json is damaged .* create the keys again"):
         ApiKeys(folders).find("x")
 
 

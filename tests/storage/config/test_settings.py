@@ -10,7 +10,7 @@ def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
     assert read_settings(tmp_path) == Settings()
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_written_settings_are_read_back(tmp_path: Path) -> None:
     write_settings(tmp_path, Settings())
     assert read_settings(tmp_path) == Settings()
 
@@ -23,17 +23,20 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
         ("[wep]\nport = 1", "unknown field `wep`"),
         ("[web", "hoursight.toml"),
-        ("[[metrics]]\nname = 'GPU %'", "name is 'GPU %', expected small letters"),
-        ("[[metrics]]\nname = 'mem_used_pct'", "'mem_used_pct', which is taken"),
+        ("[[metrics]]\nname = 'GPU %'", "name is 'GPU %', expected lower-case letters"),
+        ("[[metrics]]\nname = 'mem_used_pct'", "'mem_used_pct', which is reserved"),
         ("[[metrics]]\nname = 'gpu_max'", "not ending in _mean, _max, _count"),
         ("[[metrics]]\nname = 'gpu'\nwarn = 9", "has one of warn and critical"),
         ("[[metrics]]\nname = 'gpu'\n[[metrics]]\nname = 'gpu'", "a name twice"),
-        ("[lake]\ncatalog = 'mysql:db'", "catalog is 'mysql:db', expected 'sqlite' or such as"),
-        ("[lake]\ncatalog = 'postgres:password=pst'", "has a password in it, expected none: put"),
+        ("[lake]\ncatalog = 'mysql:db'", "catalog is 'mysql:db', expected 'sqlite' or for"),
+        ("[lake]\ncatalog = 'postgres:password=pst'", "contains a password, expected none: put"),
         ("[lake]\ncatalog = 'postgres:postgresql://me:pst@db/x'", "PGPASSWORD or a pgpass file"),
         ("[lake]\ndata_path = 's3://lake'", "data_path is 's3://lake', expected an absolute"),
-        ("[retention]\nmetrics = '7 weeks'", "retention.metrics is '7 weeks', expected '7d'"),
-        ("[retention]\nmetrics = '2h'", "a day at least"),
+        (
+            "[retention]\nmetrics = '7 weeks'",
+            "retention.metrics is '7 weeks', expected 'always' or",
+        ),
+        ("[retention]\nmetrics = '2h'", "at least one day"),
         (
             "[profiles.patterns]\nfrontend = ['fe-*']",
             "patterns has 'frontend', expected one of ml",
@@ -42,15 +45,15 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
-def test_a_wrong_setting_is_told_by_file_key_and_expectation(
+def test_an_invalid_setting_is_reported_by_file_key_and_expectation(
     tmp_path: Path, text: str, says: str
 ) -> None:
     (tmp_path / "hoursight.toml").write_text(text)
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as error:
         read_settings(tmp_path)
-    assert says in str(told.value)
-    assert str(tmp_path) in str(told.value)
-    assert "pst" not in str(told.value)
+    assert says in str(error.value)
+    assert str(tmp_path) in str(error.value)
+    assert "pst" not in str(error.value)
 
 
 def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -> None:

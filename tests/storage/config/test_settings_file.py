@@ -21,7 +21,7 @@ def opened(file: Path) -> SettingsFile:
     return SettingsFile(file.parent, read_settings(file.parent))
 
 
-def test_an_edit_is_taken_up_at_the_next_look(file: Path) -> None:
+def test_an_edit_is_read_at_the_next_reload(file: Path) -> None:
     settings = opened(file)
     assert not settings.reload()
     file.write_text(PORT)
@@ -36,7 +36,7 @@ def test_a_comment_changes_nothing(file: Path) -> None:
     assert not settings.reload()
 
 
-def test_a_wrong_edit_is_reported_once_and_the_settings_from_before_stay(
+def test_an_invalid_edit_is_reported_once_and_the_previous_settings_stay(
     file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     settings = opened(file)
@@ -66,14 +66,14 @@ def test_a_file_that_an_editor_is_just_writing_is_not_taken_for_one_without_sett
     assert settings.settings.web.port == 8123
 
 
-def test_a_file_that_stays_away_leaves_the_defaults(file: Path) -> None:
+def test_a_file_that_stays_absent_means_the_defaults(file: Path) -> None:
     settings = opened(file)
     file.unlink()
     assert [settings.reload(), settings.reload()] == [False, True]
     assert settings.settings == Settings()
 
 
-def test_a_process_that_has_read_valid_settings_works_on_by_them(file: Path) -> None:
+def test_a_process_keeps_the_last_valid_settings(file: Path) -> None:
     read_settings(file.parent)
     file.write_text("[web")
     assert settings_in_force(file.parent).web.port == 8001
@@ -81,7 +81,7 @@ def test_a_process_that_has_read_valid_settings_works_on_by_them(file: Path) -> 
         read_settings(file.parent)
 
 
-def test_without_valid_settings_before_an_error_is_raised(tmp_path: Path) -> None:
+def test_without_previous_valid_settings_an_error_is_raised(tmp_path: Path) -> None:
     (tmp_path / "hoursight.toml").write_text("[web")
     with pytest.raises(SettingsError):
         settings_in_force(tmp_path)

@@ -29,13 +29,13 @@ def test_each_server_spans_from_its_first_to_its_last_sample() -> None:
     assert spans(rows()) == {}
 
 
-def test_two_rows_of_one_key_are_told() -> None:
+def test_two_rows_with_one_key_are_not_distinct() -> None:
     assert distinct(rows(sample("a", 0), sample("a", 5), sample("b", 5)), KEY)
     assert not distinct(rows(sample("a", 0), sample("b", 0), sample("b", 0)), KEY)
     assert distinct(rows(), KEY)
 
 
-def test_segments_that_come_mixed_are_filed_by_server_and_time(house: LakeFixture) -> None:
+def test_rows_of_mixed_segments_are_sorted_by_server_and_time(house: LakeFixture) -> None:
     house.put("metrics", [sample("b", -5), sample("a", -5)])
     house.put("metrics", [sample("b", -9), sample("a", 0)])
     assert house.commit().rows["metrics"] == 4

@@ -17,12 +17,12 @@ def test_commits_reach_a_page_that_listens(tmp_path: Path) -> None:
     async def listen() -> frozenset[str]:
         stop = asyncio.Event()
         stream = table_changes(tmp_path, stop)
-        heard = asyncio.ensure_future(anext(stream))
-        while not heard.done():  # the watcher may still be starting
+        changes = asyncio.ensure_future(anext(stream))
+        while not changes.done():  # the watcher may still be starting
             notify(Folders.at(tmp_path).create(), ["metrics"])
-            await asyncio.wait([heard], timeout=0.1)
+            await asyncio.wait([changes], timeout=0.1)
         stop.set()
-        return heard.result()
+        return changes.result()
 
     assert asyncio.run(asyncio.wait_for(listen(), 20)) == {"metrics"}
 
@@ -32,7 +32,7 @@ def test_a_thread_hears_nothing_when_nothing_comes(tmp_path: Path) -> None:
     assert next(stream) == frozenset()
 
 
-def test_what_waits_and_when_was_the_last_commit_can_be_told(house: LakeFixture) -> None:
+def test_the_length_of_the_inbox_and_the_last_commit_are_known(house: LakeFixture) -> None:
     assert last_commit(house.folders.data) is None
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
     assert pending_segments(house.folders.data) == 1

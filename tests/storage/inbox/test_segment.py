@@ -12,7 +12,7 @@ from tests.conftest import NOW
 SAMPLE = {"server": ["a"], "ts": pa.array([NOW], pa.timestamp("us", "UTC")), "mem_used_pct": [1.5]}
 
 
-def told(**fields: Any) -> Provenance:
+def provenance(**fields: Any) -> Provenance:
     return Provenance(table="metrics", function="test", created_at=NOW, **fields)
 
 
@@ -21,20 +21,20 @@ def folders(tmp_path: Path) -> Folders:
     return Folders.at(tmp_path).create()
 
 
-def test_provenance_and_cursor_travel_in_the_file(folders: Folders) -> None:
-    sent = told(cursor="42", code_hash="abc", window_key="w")
+def test_a_segment_carries_its_provenance_and_cursor(folders: Folders) -> None:
+    sent = provenance(cursor="42", code_hash="abc", window_key="w")
     path = segment.write(folders, pa.table(SAMPLE), sent)
     assert segment.provenance_of(path) == sent
 
 
-def test_nothing_but_whole_segments_is_ever_seen_under_the_final_name(folders: Folders) -> None:
-    segment.write(folders, pa.table(SAMPLE), told())
+def test_only_complete_segments_have_the_final_name(folders: Folders) -> None:
+    segment.write(folders, pa.table(SAMPLE), provenance())
     assert [p.suffix for p in folders.inbox.iterdir()] == [".parquet"]
 
 
 def test_a_wrong_column_is_refused_before_anything_is_written(folders: Folders) -> None:
     with pytest.raises(ValueError, match="no column memory"):
-        segment.write(folders, pa.table(SAMPLE | {"memory": [1]}), told())
+        segment.write(folders, pa.table(SAMPLE | {"memory": [1]}), provenance())
     assert list(folders.inbox.iterdir()) == []
 
 

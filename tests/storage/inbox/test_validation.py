@@ -43,7 +43,7 @@ def good(count: int = 1) -> dict[str, Any]:
         (good() | {"load_average": [[1.0]]}, "column 'load_average' holds list<"),
     ],
 )
-def test_a_segment_that_does_not_fit_is_put_aside_with_its_reason(
+def test_a_segment_that_does_not_fit_is_rejected_with_its_reason(
     house: LakeFixture, columns: dict[str, Any], reason: str
 ) -> None:
     drop(house, columns)
@@ -58,28 +58,29 @@ def test_a_segment_that_does_not_fit_is_put_aside_with_its_reason(
     ("content", "reason"),
     [(b"PAR1 and no more", "not a Parquet file"), (b"", "not a Parquet file")],
 )
-def test_a_truncated_file_is_put_aside(house: LakeFixture, content: bytes, reason: str) -> None:
+def test_a_truncated_file_is_rejected(house: LakeFixture, content: bytes, reason: str) -> None:
     (house.folders.inbox / "torn.parquet").write_bytes(content)
     assert reason in house.commit().rejected[0].reason
 
 
-def test_a_segment_cut_in_the_middle_is_put_aside(house: LakeFixture) -> None:
+def test_a_segment_cut_in_the_middle_is_rejected(house: LakeFixture) -> None:
     path = house.put("metrics", [sample()])
     path.write_bytes(path.read_bytes()[:-200])
     assert "truncated" in house.commit().rejected[0].reason
 
 
-def test_a_foreign_parquet_is_put_aside(house: LakeFixture) -> None:
+def test_a_foreign_parquet_file_is_rejected(house: LakeFixture) -> None:
     pq.write_table(pa.table({"x": [1]}), house.folders.inbox / "foreign.parquet")
-    assert "foreign Parquet" in house.commit().rejected[0].reason
+    assert "the Parquet file has no hoursight metadata" in house.commit().rejected[0].reason
 
 
-def test_rows_for_an_unknown_table_are_put_aside(house: LakeFixture) -> None:
+def test_rows_for_an_unknown_table_are_rejected(house: LakeFixture) -> None:
     drop(house, good(), table="metricz")
-    assert "no table 'metricz'; there are deletions, forecasts" in house.commit().rejected[0].reason
+    reason = house.commit().rejected[0].reason
+    assert "no table 'metricz' (expected one of deletions, forecasts" in reason
 
 
-def test_a_rejected_file_is_told_once_however_often_it_is_found(house: LakeFixture) -> None:
+def test_a_rejected_file_is_logged_once_however_often_it_arrives(house: LakeFixture) -> None:
     for _ in range(2):
         drop(house, {"x": [1]})
         house.commit()

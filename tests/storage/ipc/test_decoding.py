@@ -54,7 +54,7 @@ def test_a_long_flat_text_is_decoded() -> None:
 
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
-def test_files_and_messages_of_our_own_are_refused_in_words_when_they_are_damaged(
+def test_damaged_files_and_messages_of_ours_are_refused_with_a_message(
     house: LakeFixture, text: bytes
 ) -> None:
     house.folders.keys.write_bytes(text)
@@ -66,7 +66,7 @@ def test_files_and_messages_of_our_own_are_refused_in_words_when_they_are_damage
         Provenance.decode(text)
 
 
-def test_settings_nested_too_deep_are_refused_in_words(house: LakeFixture) -> None:
+def test_settings_nested_too_deeply_are_refused_with_a_message(house: LakeFixture) -> None:
     house.folders.settings.write_bytes(b"a = " + b"[" * 25_000)
     with pytest.raises(SettingsError, match=r"nested|recursion"):
         read_settings(Folders.at(house.folders.data).data)

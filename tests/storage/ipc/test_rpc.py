@@ -12,12 +12,12 @@ def fail(_question: bytes) -> tuple[int, bytes]:
     raise ZeroDivisionError("inside")
 
 
-def test_a_question_is_answered_with_a_status_and_a_body(tmp_path: Path) -> None:
+def test_a_request_gets_a_status_and_a_body(tmp_path: Path) -> None:
     with serve_rpc(tmp_path / "s", lambda question: (200, question[::-1])):
         assert asyncio.run(call_rpc(tmp_path / "s", b"abc")) == (200, b"cba")
 
 
-def test_an_error_inside_is_told_as_one_and_the_next_question_is_answered(
+def test_an_error_in_the_handler_gives_500_and_the_next_request_is_served(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     with serve_rpc(tmp_path / "s", fail):
@@ -28,11 +28,11 @@ def test_an_error_inside_is_told_as_one_and_the_next_question_is_answered(
     assert "ZeroDivisionError: inside" in caplog.text
 
 
-def test_a_question_that_is_too_large_is_refused(tmp_path: Path) -> None:
-    with serve_rpc(tmp_path / "s", fail, most_bytes=3):
+def test_a_request_that_is_too_large_gets_413(tmp_path: Path) -> None:
+    with serve_rpc(tmp_path / "s", fail, max_bytes=3):
         assert asyncio.run(call_rpc(tmp_path / "s", b"abcd"))[0] == 413
 
 
-def test_nobody_there_says_how_to_start_somebody(tmp_path: Path) -> None:
+def test_without_a_server_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="hoursight up"):
         asyncio.run(call_rpc(tmp_path / "s", b"abc"))

@@ -6,7 +6,7 @@ from storage.config.folders import Folders
 from storage.lake.attach import merge_lock, reader_lock
 
 
-def test_readers_that_come_one_upon_the_other_let_a_merge_in(tmp_path: Path) -> None:
+def test_overlapping_readers_let_a_merge_in(tmp_path: Path) -> None:
     folders = Folders.at(tmp_path).create()
     done, entered = threading.Event(), [threading.Event(), threading.Event()]
 

@@ -74,14 +74,14 @@ def test_a_lost_reply_to_a_commit_loses_no_file_and_doubles_no_row(
 
 
 @needs_postgres
-def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
+def test_a_commit_that_never_reached_the_server_leaves_no_file(
     proxy: Proxy, remote: LakeFixture, tmp_path: Path
 ) -> None:
     remote.put("metrics", sample("a"))
     proxy.arm("sent")
     with pytest.raises(duckdb.Error):
         remote.commit()
-    assert "does not answer" in remote.writer.trouble(duckdb.Error("server closed the connection"))
+    assert "does not answer" in remote.writer.diagnose(duckdb.Error("server closed the connection"))
     proxy.cluster.await_ready()
     assert remote.commit(LATER).rows["metrics"] == 1
     files = (tmp_path / "files" / "main" / "metrics").rglob("*.parquet")
@@ -89,7 +89,7 @@ def test_what_a_server_that_died_before_the_commit_never_got_leaves_no_file(
 
 
 @needs_postgres
-def test_a_writer_of_another_host_is_refused_and_its_readers_are_welcome(
+def test_a_second_host_can_read_and_not_write(
     remote: LakeFixture, settle: Callable[[str], Path]
 ) -> None:
     remote.put("metrics", sample("a"))
@@ -102,7 +102,7 @@ def test_a_writer_of_another_host_is_refused_and_its_readers_are_welcome(
 
 
 @needs_postgres
-def test_commits_that_a_standby_never_heard_of_are_made_again(
+def test_commits_lost_by_a_failover_are_repeated(
     proxy: Proxy, settle: Callable[[str], Path]
 ) -> None:
     data = settle("here")
@@ -122,7 +122,7 @@ def test_commits_that_a_standby_never_heard_of_are_made_again(
 
 
 @needs_postgres
-def test_a_backup_of_it_is_restored_as_a_lake_of_its_own(
+def test_a_backup_of_a_postgres_lake_is_restored_to_sqlite(
     remote: LakeFixture, tmp_path: Path
 ) -> None:
     remote.put("metrics", sample("a"))
@@ -134,16 +134,16 @@ def test_a_backup_of_it_is_restored_as_a_lake_of_its_own(
 
 
 @needs_postgres
-def test_a_database_without_a_lake_is_told(settle: Callable[[str], Path]) -> None:
+def test_a_database_without_a_lake_is_reported(settle: Callable[[str], Path]) -> None:
     with pytest.raises(LakeMissing):
         Reader.open(settle("here"))
 
 
-def test_a_server_that_does_not_answer_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_postgres_server_that_does_not_answer_is_reported_with_the_remedy(tmp_path: Path) -> None:
     pytest.importorskip("duckdb_extension_postgres_scanner", reason="needs the extra 'postgres'")
     away = "postgres:host=127.0.0.1 port=1 dbname=lake"
     write_settings(tmp_path, Settings(lake=LakeSettings(away)))
-    remedy = r"dbname=lake\) does not answer.*: start the server, or mend \[lake\] catalog"
+    remedy = r"dbname=lake\) does not answer.*: start the server, or correct \[lake\] catalog"
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(tmp_path)
     with pytest.raises(DataFolderNotWritable, match=remedy):

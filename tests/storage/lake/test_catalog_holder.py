@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.lake.catalog_holder import catalog_held_open
+from storage.lake.catalog_holder import hold_catalog_open
 from tests.conftest import NOW, LakeFixture
 
 
@@ -16,14 +16,14 @@ def commit(house: LakeFixture, server: str) -> Path:
 
 def test_no_close_is_the_last_while_the_catalog_is_held_open(house: LakeFixture) -> None:
     assert not commit(house, "a").exists()
-    with catalog_held_open(house.folders):
+    with hold_catalog_open(house.folders):
         assert commit(house, "b").exists()
         assert house.one("SELECT count(*) FROM metrics") == 2
     assert not commit(house, "c").exists()
     assert house.one("SELECT count(*) FROM metrics") == 3
 
 
-def test_it_is_let_go_when_the_writer_fails(house: LakeFixture) -> None:
-    with pytest.raises(RuntimeError), catalog_held_open(house.folders):
+def test_the_catalog_is_released_when_the_writer_fails(house: LakeFixture) -> None:
+    with pytest.raises(RuntimeError), hold_catalog_open(house.folders):
         raise RuntimeError
     assert not commit(house, "a").exists()

@@ -1,4 +1,4 @@
-"""The host's clock is set by an hour: nothing that was taken is lost or left out."""
+"""The host's clock is set by an hour: no accepted row is lost or left out."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ def test_samples_from_before_the_clock_went_back_are_taken(house: LakeFixture) -
     assert house.commit(NOW).rows["metrics"] == 1
 
 
-def test_the_senders_future_is_still_refused(house: LakeFixture) -> None:
+def test_rows_from_the_senders_future_are_still_refused(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW + 2 * HOUR), sample(NOW + HOUR, "b")], created_at=NOW + HOUR)
     house.commit(NOW)
     assert house.one("SELECT string_agg(server) FROM metrics") == "b"
@@ -35,7 +35,7 @@ def test_commits_stay_in_order_when_the_clock_goes_back(house: LakeFixture) -> N
     assert times == [NOW + HOUR + instant, NOW + HOUR + 2 * instant, NOW + HOUR]
 
 
-def test_rollups_go_on_at_once_when_the_clock_goes_back(house: LakeFixture) -> None:
+def test_rollups_continue_at_once_when_the_clock_goes_back(house: LakeFixture) -> None:
     later = NOW + HOUR
     house.put("metrics", [sample(later - 2 * STEP)], created_at=later)
     house.commit(later)
@@ -46,7 +46,7 @@ def test_rollups_go_on_at_once_when_the_clock_goes_back(house: LakeFixture) -> N
     assert rollup(house.reader, cursor, floor_step(NOW))[0].num_rows == 1
 
 
-def test_the_order_outlives_the_writer(house: LakeFixture) -> None:
+def test_commits_stay_in_order_after_a_restart(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW)])
     house.commit(NOW + HOUR)
     house.writer.close()
@@ -58,19 +58,19 @@ def test_the_order_outlives_the_writer(house: LakeFixture) -> None:
     assert house.one("SELECT count(DISTINCT ts) FROM segments") == 2
 
 
-def test_a_clock_that_is_years_ahead_puts_segments_aside_and_not_away(house: LakeFixture) -> None:
+def test_segments_from_a_clock_years_ahead_are_rejected_and_not_deleted(house: LakeFixture) -> None:
     ahead = NOW + timedelta(days=3650)
     path = house.put("metrics", [sample(ahead)], created_at=ahead)
     assert "set this host's clock, then move the file back" in house.commit().rejected[0].reason
     assert (house.folders.rejected / path.name).exists()
 
 
-def test_a_clock_that_goes_ahead_keeps_all_that_readers_may_need(house: LakeFixture) -> None:
+def test_a_clock_set_forward_removes_nothing_that_readers_need(house: LakeFixture) -> None:
     house.put("metrics", [sample(NOW)])
     house.commit()
     with house.reader.pinned() as pinned:
         pinned.snapshot()
-        pieces = list(house.writer.upkeep(datetime.now(NOW.tzinfo) + HOUR))[:2]
-        for piece in pieces:
-            piece()
+        steps = list(house.writer.maintenance_steps(datetime.now(NOW.tzinfo) + HOUR))[:2]
+        for step in steps:
+            step()
         assert pinned.query("SELECT * FROM metrics").num_rows == 1

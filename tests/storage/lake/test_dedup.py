@@ -20,7 +20,7 @@ def rows(*samples: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist(list(samples), table("metrics").arrow)
 
 
-def taken(*samples: dict[str, Any]) -> Spans:
+def spans_of(*samples: dict[str, Any]) -> Spans:
     return spans(rows(*samples))
 
 
@@ -28,7 +28,7 @@ def writer_of(house: LakeFixture) -> WriteConnection:
     return house.writer._connection
 
 
-def told(batch_id: str, days_ago: float) -> Provenance:
+def provenance(batch_id: str, days_ago: float) -> Provenance:
     when = NOW - timedelta(days=days_ago)
     return Provenance(table="metrics", function="t", created_at=when, batch_id=batch_id)
 
@@ -43,34 +43,34 @@ def test_a_batch_is_known_after_a_restart(house: LakeFixture) -> None:
     assert house.commit().repeated == 1
 
 
-def test_a_batch_from_before_what_is_remembered_is_asked_of_the_lake(house: LakeFixture) -> None:
+def test_a_batch_older_than_the_cache_is_looked_up_in_the_lake(house: LakeFixture) -> None:
     then = NOW - timedelta(days=9)
     house.put("scenarios", [{"ts": then, "scenario": "healthy"}], batch_id="old", created_at=then)
     house.commit(then)
     house.put("scenarios", [{"ts": NOW, "scenario": "mixed"}], batch_id="new")
     house.commit(NOW)
     batches = CommittedBatches(writer_of(house))
-    assert batches.known([told("old", 9), told("new", 0)]) == {"old", "new"}
-    assert batches.known([told("never", 9), told("either", 0)]) == set()
+    assert batches.known([provenance("old", 9), provenance("new", 0)]) == {"old", "new"}
+    assert batches.known([provenance("never", 9), provenance("either", 0)]) == set()
 
 
 def test_a_sample_is_new_only_when_it_is_later_than_its_servers_last(house: LakeFixture) -> None:
     house.put("metrics", [sample("a", 0), sample("b", 10)])
     house.commit(NOW + timedelta(seconds=10))
     newest = NewestTimes(writer_of(house), table("metrics"))
-    assert newest.all_later(taken(sample("a", 5), sample("b", 15)))
-    assert not newest.all_later(taken(sample("a", 5), sample("b", 10)))
-    assert newest.all_later(taken(sample("unheard of", 5)))
+    assert newest.all_later(spans_of(sample("a", 5), sample("b", 15)))
+    assert not newest.all_later(spans_of(sample("a", 5), sample("b", 10)))
+    assert newest.all_later(spans_of(sample("unheard of", 5)))
 
 
-def test_a_server_silent_for_long_may_have_samples_that_are_not_remembered(
+def test_a_server_stale_for_long_may_have_samples_that_are_not_cached(
     house: LakeFixture,
 ) -> None:
     house.put("metrics", [sample("a", -100_000), sample("b", 0)])
     house.commit()
     newest = NewestTimes(writer_of(house), table("metrics"))
-    assert not newest.all_later(taken(sample("a", 0)))
-    assert newest.all_later(taken(sample("b", 5)))
+    assert not newest.all_later(spans_of(sample("a", 0)))
+    assert newest.all_later(spans_of(sample("b", 5)))
 
 
 def test_a_late_repetition_is_dropped_between_newer_samples(house: LakeFixture) -> None:

@@ -7,7 +7,12 @@ import duckdb
 import pytest
 
 from storage.lake.catalog import load_extension
-from storage.lake.duckdb_errors import is_damage, is_missing_lake, is_server_away, is_transient
+from storage.lake.duckdb_errors import (
+    is_damage,
+    is_missing_lake,
+    is_server_unreachable,
+    is_transient,
+)
 
 
 @pytest.fixture
@@ -23,27 +28,31 @@ def raised() -> Callable[[str, str], duckdb.Error]:
     return attach
 
 
-def test_a_file_without_a_lake_in_it(raised: Callable[..., duckdb.Error], tmp_path: Path) -> None:
+def test_a_catalog_without_a_lake_is_recognized(
+    raised: Callable[..., duckdb.Error], tmp_path: Path
+) -> None:
     (tmp_path / "empty").touch()
     error = raised("sqlite_scanner", f"sqlite:{tmp_path}/empty")
     assert is_missing_lake(error)
     assert not is_damage(error)
 
 
-def test_a_damaged_file(raised: Callable[..., duckdb.Error], tmp_path: Path) -> None:
+def test_a_damaged_catalog_file_is_recognized(
+    raised: Callable[..., duckdb.Error], tmp_path: Path
+) -> None:
     (tmp_path / "damaged").write_bytes(b"no database" * 100)
     error = raised("sqlite_scanner", f"sqlite:{tmp_path}/damaged")
     assert is_damage(error)
     assert not is_missing_lake(error)
 
 
-def test_a_server_that_is_away(raised: Callable[..., duckdb.Error]) -> None:
+def test_an_unreachable_server_is_recognized(raised: Callable[..., duckdb.Error]) -> None:
     pytest.importorskip("duckdb_extension_postgres_scanner", reason="needs the extra 'postgres'")
     error = raised("postgres_scanner", "postgres:host=127.0.0.1 port=1 dbname=lake")
-    assert is_server_away(error)
+    assert is_server_unreachable(error)
 
 
-def test_a_transaction_that_was_lost_passes_with_a_new_one() -> None:
+def test_an_aborted_transaction_is_transient() -> None:
     with duckdb.connect() as connection:
         connection.execute(
             "CREATE TABLE t (n INTEGER PRIMARY KEY); INSERT INTO t VALUES (1); BEGIN"

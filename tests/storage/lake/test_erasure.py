@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from storage.lake.erasure import fingerprint
+from storage.lake.erasure import erased_name
 from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
@@ -16,7 +16,7 @@ def sample(server: str, seconds: int = 0, **fields: Any) -> dict[str, Any]:
     return {"server": server, "ts": when, "mem_used_pct": 50.0} | fields
 
 
-def ask(house: LakeFixture, *servers: str, why: str | None = None) -> None:
+def request_erasure(house: LakeFixture, *servers: str, why: str | None = None) -> None:
     house.put("deletions", [{"server": s, "ts": NOW, "why": why} for s in servers])
 
 
@@ -39,9 +39,11 @@ def fill(house: LakeFixture) -> None:
     house.commit()
 
 
-def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: LakeFixture) -> None:
+def test_an_erased_server_is_removed_from_every_table_and_the_others_stay(
+    house: LakeFixture,
+) -> None:
     fill(house)
-    ask(house, NAME)
+    request_erasure(house, NAME)
     house.commit()
     assert house.one("SELECT count(*) FROM metrics") == 7
     assert house.one("SELECT count(*) FROM metrics_5m") == 0
@@ -50,65 +52,65 @@ def test_a_deleted_server_is_gone_from_every_table_and_the_others_stay(house: La
     ]  # fmt: skip
 
 
-def test_a_deletion_tells_how_many_rows_went_and_no_name(house: LakeFixture) -> None:
+def test_a_deletion_records_the_number_of_rows_and_no_name(house: LakeFixture) -> None:
     fill(house)
-    ask(house, NAME, why=f"the owner of {NAME} asked")
+    request_erasure(house, NAME, why=f"the owner of {NAME} asked")
     house.commit()
-    told = house.reader.query("SELECT server, why, went FROM deletions").to_pylist()[0]
-    assert told["server"] == fingerprint(NAME)
-    assert told["why"] == f"the owner of {fingerprint(NAME)} asked"
-    assert {w["table"]: w["rows"] for w in told["went"]} == {
+    row = house.reader.query("SELECT server, why, went FROM deletions").to_pylist()[0]
+    assert row["server"] == erased_name(NAME)
+    assert row["why"] == f"the owner of {erased_name(NAME)} asked"
+    assert {w["table"]: w["rows"] for w in row["went"]} == {
         "metrics": 3, "metrics_5m": 3, "server_facts": 2,
     }  # fmt: skip
 
 
-def test_what_waits_of_a_deleted_server_goes_with_it(house: LakeFixture) -> None:
-    ask(house, NAME)
+def test_rows_in_the_inbox_of_an_erased_server_are_erased(house: LakeFixture) -> None:
+    request_erasure(house, NAME)
     house.put("metrics", [sample(NAME), sample("ppdb1")])
     house.commit()
     assert house.one("SELECT string_agg(server) FROM metrics") == "ppdb1"
 
 
-def test_sentences_no_longer_name_a_deleted_server(house: LakeFixture) -> None:
+def test_texts_no_longer_name_an_erased_server(house: LakeFixture) -> None:
     fill(house)
     said = "SELECT string_agg(refusals[1]) FROM segments"
     assert f"of {NAME} lies" in house.one(said)
-    ask(house, NAME)
+    request_erasure(house, NAME)
     house.commit()
-    assert f"of {fingerprint(NAME)} lies" in house.one(said)
+    assert f"of {erased_name(NAME)} lies" in house.one(said)
 
 
-def test_after_the_grace_no_file_on_the_disk_names_a_deleted_server(house: LakeFixture) -> None:
+def test_after_the_grace_no_file_on_the_disk_names_an_erased_server(house: LakeFixture) -> None:
     fill(house)
     (house.folders.rejected / "torn.parquet").write_bytes(b"no Parquet")
-    house.writer.tidy(NOW)
-    ask(house, NAME)
+    house.writer.run_maintenance(NOW)
+    request_erasure(house, NAME)
     house.commit()
     assert files_naming(house, NAME)
     for _ in range(3):
-        house.writer.tidy(LATER)
+        house.writer.run_maintenance(LATER)
     assert files_naming(house, NAME) == []
     assert files_naming(house, "ppweb-10")
     assert house.one("SELECT count(*) FROM metrics") == 7
 
 
-def test_a_correction_after_the_deletion_does_not_hide_the_file_from_it(house: LakeFixture) -> None:
+def test_a_correction_after_an_erasure_does_not_prevent_the_rewrite(house: LakeFixture) -> None:
     both = [{"server": s, "ts": NOW, "mem_used_pct_mean": 1.0} for s in (NAME, "ppdb1", "ppdb2")]
     house.put("metrics_5m", both)
     house.commit()
-    ask(house, NAME)
+    request_erasure(house, NAME)
     house.commit()
     house.put("metrics_5m", [both[1] | {"mem_used_pct_mean": 2.0}])
     house.commit()
     for _ in range(3):
-        house.writer.tidy(LATER)
+        house.writer.run_maintenance(LATER)
     assert files_naming(house, NAME) == []
     assert house.one("SELECT sum(mem_used_pct_mean) FROM metrics_5m") == 3
 
 
-def test_a_server_that_goes_on_sending_comes_back(house: LakeFixture) -> None:
+def test_an_erased_server_that_keeps_sending_comes_back(house: LakeFixture) -> None:
     fill(house)
-    ask(house, NAME)
+    request_erasure(house, NAME)
     house.commit()
     house.put("metrics", [sample(NAME)])
     house.commit()

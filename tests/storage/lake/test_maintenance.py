@@ -24,7 +24,7 @@ def roll_up(house: LakeFixture) -> None:
     house.commit()
 
 
-def days_held(house: LakeFixture) -> list[int]:
+def stored_days(house: LakeFixture) -> list[int]:
     days = house.reader.query("SELECT DISTINCT $now::DATE - ts::DATE AS d FROM metrics", now=NOW)
     return sorted(days["d"].to_pylist())
 
@@ -34,12 +34,12 @@ def put_week(house: LakeFixture) -> None:
     house.commit()
 
 
-def test_whole_days_that_are_past_their_time_go_and_their_rollups_stay(house: LakeFixture) -> None:
+def test_whole_days_past_retention_are_deleted_and_their_rollups_stay(house: LakeFixture) -> None:
     put_week(house)
     roll_up(house)
     steps = house.one("SELECT count(*) FROM metrics_5m")
-    house.writer.tidy(NOW)
-    assert days_held(house) == [0, 6, 7]
+    house.writer.run_maintenance(NOW)
+    assert stored_days(house) == [0, 6, 7]
     assert house.one("SELECT count(*) FROM metrics_5m") == steps
 
 
@@ -48,24 +48,24 @@ def test_samples_that_are_not_rolled_up_yet_stay(house: LakeFixture) -> None:
     roll_up(house)
     house.put("metrics", [sample(9, 30)])
     house.commit()
-    house.writer.tidy(NOW)
-    assert days_held(house) == [0, 6, 7, 9]
+    house.writer.run_maintenance(NOW)
+    assert stored_days(house) == [0, 6, 7, 9]
     roll_up(house)
-    house.writer.tidy(NOW)
-    assert days_held(house) == [0, 6, 7]
+    house.writer.run_maintenance(NOW)
+    assert stored_days(house) == [0, 6, 7]
 
 
 def test_a_late_sample_of_a_day_that_went_leaves_its_rollup_as_it_was(house: LakeFixture) -> None:
     house.put("metrics", [sample(9, 10, memory=20.0), sample(9, 20, memory=40.0)])
     house.commit()
     roll_up(house)
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     house.put("metrics", [sample(9, 30, memory=99.0)])
     house.commit()
     assert rollup(house.reader, BEGINNING, floor_step(NOW))[0].num_rows == 0
     assert house.one("SELECT mem_used_pct_mean FROM metrics_5m") == 30
-    house.writer.tidy(NOW)
-    assert days_held(house) == []
+    house.writer.run_maintenance(NOW)
+    assert stored_days(house) == []
 
 
 def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: LakeFixture) -> None:
@@ -73,24 +73,24 @@ def test_the_files_of_a_day_that_went_leave_the_disk_after_the_grace(house: Lake
     roll_up(house)
     folder = house.folders.lake / "main" / "metrics"
     before = len(list(folder.rglob("*.parquet")))
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     assert len(list(folder.rglob("*.parquet"))) == before
     for _ in range(3):
-        house.writer.tidy(NOW + 300 * DAY)
+        house.writer.run_maintenance(NOW + 300 * DAY)
     assert {p.parent.name for p in folder.rglob("*.parquet")} == {f"day={NOW.day}"}
 
 
-def test_what_killed_processes_left_half_done_is_swept_up(house: LakeFixture) -> None:
+def test_leftovers_of_killed_processes_are_removed(house: LakeFixture) -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
-    stale, fresh = (house.folders.inbox / f"{name}.parquet.partial" for name in ("old", "new"))
-    for path in (stale, fresh):
+    old, new = (house.folders.inbox / f"{name}.parquet.partial" for name in ("old", "new"))
+    for path in (old, new):
         path.touch()
-    os.utime(stale, (0, 0))
+    os.utime(old, (0, 0))
     (house.folders.staging / f"{ended.pid}-x" / "lake").mkdir(parents=True)
     (house.folders.staging / f"{os.getpid()}-x").mkdir()
-    house.writer.tidy(NOW)
-    assert list(house.folders.inbox.iterdir()) == [fresh]
+    house.writer.run_maintenance(NOW)
+    assert list(house.folders.inbox.iterdir()) == [new]
     assert [p.name for p in house.folders.staging.iterdir()] == [f"{os.getpid()}-x"]
 
 
@@ -103,7 +103,7 @@ def test_retention_is_set_by_the_settings(tmp_path: Path) -> None:
     row = {"server": "a", "metric": "m", "issued_at": old, "made_at": old, "state": "ok"}
     house.put("forecasts", [row])
     house.commit()
-    writer.tidy(NOW)
+    writer.run_maintenance(NOW)
     assert house.one("SELECT count(*) FROM runs") == 0
     assert house.one("SELECT count(*) FROM forecasts") == 1
     reader.close()

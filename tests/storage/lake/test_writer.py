@@ -17,14 +17,14 @@ def count_files(house: LakeFixture) -> int:
     return len(list((house.folders.lake / "main" / "metrics").rglob("*.parquet")))
 
 
-def test_rows_and_ledger_are_committed_and_the_file_is_gone(house: LakeFixture) -> None:
+def test_rows_and_commit_log_are_committed_and_the_segment_is_removed(house: LakeFixture) -> None:
     house.put("metrics", [sample()], cursor="c")
     assert house.commit().rows == {"metrics": 1, "server_facts": 1, "segments": 1}
     assert house.one("SELECT cursor FROM segments") == "c"
     assert list(house.folders.inbox.iterdir()) == []
 
 
-def test_a_batch_that_comes_again_is_dropped(house: LakeFixture) -> None:
+def test_a_repeated_batch_is_dropped(house: LakeFixture) -> None:
     path = house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
     copy = path.read_bytes()
     house.commit()
@@ -41,7 +41,7 @@ def test_a_record_sent_twice_is_stored_once_and_the_first_stays(house: LakeFixtu
     assert house.one("SELECT mem_used_pct FROM metrics WHERE server = 'a'") == 1
 
 
-def test_a_rollup_that_comes_again_replaces_the_old_one(house: LakeFixture) -> None:
+def test_a_repeated_rollup_replaces_the_old_one(house: LakeFixture) -> None:
     for mean in (1.0, 2.0):
         house.put("metrics_5m", [{"server": "a", "ts": NOW, "mem_used_pct_mean": mean}])
         house.commit()
@@ -67,8 +67,8 @@ def test_a_forecast_replaces_an_abstention_of_the_same_origin_and_never_the_reve
         if not together:
             house.commit()
     house.commit()
-    held = house.reader.query("SELECT state, model FROM forecasts").to_pylist()
-    assert held == [{"state": "ok", "model": "1"}]
+    stored = house.reader.query("SELECT state, model FROM forecasts").to_pylist()
+    assert stored == [{"state": "ok", "model": "1"}]
 
 
 def test_the_first_of_two_abstentions_stays(house: LakeFixture) -> None:
@@ -78,7 +78,7 @@ def test_the_first_of_two_abstentions_stays(house: LakeFixture) -> None:
     assert house.reader.query("SELECT why FROM forecasts")["why"].to_pylist() == ["first"]
 
 
-def test_a_forecast_batch_that_comes_again_after_it_replaced_an_abstention_is_dropped(
+def test_a_repeated_forecast_batch_that_replaced_an_abstention_is_dropped(
     house: LakeFixture,
 ) -> None:
     house.put("forecasts", [issued("abstained")])
@@ -91,7 +91,7 @@ def test_a_forecast_batch_that_comes_again_after_it_replaced_an_abstention_is_dr
     assert house.one("SELECT count(*) FROM forecasts") == 1
 
 
-def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(
+def test_a_new_server_is_registered_at_its_first_sample(
     house: LakeFixture,
 ) -> None:
     house.put("metrics", [sample("ppdb007", seconds=60), sample("ppdb007")])
@@ -101,7 +101,7 @@ def test_an_unknown_server_is_known_by_its_name_from_its_first_sample_on(
     assert known["first_seen"] == NOW - timedelta(seconds=60)
 
 
-def test_what_an_adapter_tells_of_a_server_stands(house: LakeFixture) -> None:
+def test_facts_from_a_source_are_kept(house: LakeFixture) -> None:
     house.put("server_facts", [{"server": "a", "ts": NOW, "profile": "web_api", "cores": 4}])
     house.put("metrics", [sample("a")])
     house.commit()
@@ -111,7 +111,7 @@ def test_what_an_adapter_tells_of_a_server_stands(house: LakeFixture) -> None:
 
 
 def test_there_is_only_ever_one_writer(house: LakeFixture) -> None:
-    with pytest.raises(WriterRunning, match="another writer holds"):
+    with pytest.raises(WriterRunning, match="another writer uses"):
         Writer.open(house.folders.data)
 
 
@@ -132,13 +132,13 @@ def test_a_commit_announces_the_tables_that_changed(house: LakeFixture) -> None:
     }  # fmt: skip
 
 
-def test_tidying_merges_files_and_changes_no_row(house: LakeFixture) -> None:
+def test_maintenance_merges_files_and_changes_no_row(house: LakeFixture) -> None:
     for seconds in range(6):
         house.put("metrics", [sample(seconds=seconds)])
         house.commit()
     before = count_files(house)
     for minutes in (0, 30, 60):
-        house.writer.tidy(NOW + timedelta(minutes=minutes))
+        house.writer.run_maintenance(NOW + timedelta(minutes=minutes))
         assert house.one("SELECT count(*) FROM metrics") == 6
     assert count_files(house) < before
     assert house.one("SELECT count(*) FROM segments") == 6
@@ -171,7 +171,7 @@ def forecast(metric: str, minutes: int, why: str = "") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def test_a_forecast_that_comes_again_is_kept_once_whatever_came_between(house: LakeFixture) -> None:
+def test_a_repeated_forecast_is_stored_once_whatever_came_between(house: LakeFixture) -> None:
     first = [forecast("cpu", 0), forecast("mem", 0)]
     for batch in (first, [forecast("cpu", 5)], first, [forecast("mem", 5), forecast("mem", 0)]):
         house.put("forecasts", batch)

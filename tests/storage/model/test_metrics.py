@@ -1,9 +1,6 @@
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
 
-from storage.model.grid import QUANTILE_COLUMNS, floor_step, schema_hash
 from storage.model.metrics import METRIC_NAMES, impossible, metric, without_rounding
 
 
@@ -53,16 +50,6 @@ def test_zero_is_a_value() -> None:
     assert metric("swap_used_pct").refusal(0.0) is None
 
 
-def test_an_unknown_metric_is_told_which_there_are() -> None:
+def test_an_unknown_metric_is_named_with_those_that_exist() -> None:
     with pytest.raises(KeyError, match="cpu_user_pct"):
         metric("cpu")
-
-
-def test_a_step_starts_at_full_five_minutes() -> None:
-    moment = datetime(2026, 5, 6, 12, 4, 59, 999999, tzinfo=UTC)
-    assert floor_step(moment) == datetime(2026, 5, 6, 12, 0, tzinfo=UTC)
-
-
-def test_the_schema_hash_stands_for_the_contract_with_shipped_models() -> None:
-    assert QUANTILE_COLUMNS == ("p02", "p10", "p25", "p50", "p75", "p90", "p98")
-    assert len(schema_hash()) == 16

@@ -49,7 +49,7 @@ def test_a_printable_name_is_valid_and_trimmed(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, b"a", ["a"]])
-def test_what_is_no_text_is_no_name(value: object) -> None:
+def test_a_value_that_is_not_text_is_not_a_name(value: object) -> None:
     assert trimmed(value) is None
 
 

@@ -77,7 +77,7 @@ def test_a_metric_of_ones_own_goes_from_the_settings_to_sql(gpus: LakeFixture) -
     ]
 
 
-def test_what_cannot_be_a_reading_of_it_is_refused(gpus: LakeFixture) -> None:
+def test_a_value_outside_an_own_metrics_range_is_refused(gpus: LakeFixture) -> None:
     put(gpus, sample(10, gpu_used_pct=120.0, mem_used_pct=60.0))
     gpus.commit()
     assert gpus.one("SELECT refusals[1] FROM segments WHERE rows_refused > 0").startswith(
@@ -86,7 +86,7 @@ def test_what_cannot_be_a_reading_of_it_is_refused(gpus: LakeFixture) -> None:
     assert gpus.one("SELECT count(gpu_used_pct) FROM metrics") == 0
 
 
-def test_the_models_contract_stays_on_the_fourteen(gpus: LakeFixture) -> None:
+def test_the_models_contract_has_the_fourteen_metrics_only(gpus: LakeFixture) -> None:
     before = schema_hash()
     put(gpus, sample(10, gpu_used_pct=20.0))
     gpus.commit()
@@ -94,7 +94,7 @@ def test_the_models_contract_stays_on_the_fourteen(gpus: LakeFixture) -> None:
     assert contexts(gpus.reader, STOP).values.shape == (1, 288, 14)
 
 
-def test_a_running_writer_takes_up_a_new_metric(house: LakeFixture) -> None:
+def test_a_running_writer_adds_a_new_metric(house: LakeFixture) -> None:
     house.commit()
     house.folders.settings.write_text(GPU)
     put(house, sample(10, gpu_used_pct=20.0))
@@ -102,7 +102,7 @@ def test_a_running_writer_takes_up_a_new_metric(house: LakeFixture) -> None:
     assert house.one("SELECT gpu_used_pct FROM metrics") == 20
 
 
-def test_a_writer_goes_on_when_its_settings_are_broken(house: LakeFixture) -> None:
+def test_a_writer_continues_with_invalid_settings(house: LakeFixture) -> None:
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
     house.folders.settings.write_text("[[metrics]]\nname = 'CPU load'\n")
     assert house.commit().rows["scenarios"] == 1

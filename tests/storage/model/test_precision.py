@@ -26,13 +26,13 @@ def test_a_percentage_in_hundredths_comes_back_when_rounded_to_hundredths(given:
 
 @given(st.lists(FLOAT32, min_size=1))
 def test_a_rate_is_known_to_one_part_in_4096(given: list[float]) -> None:
-    held = np.array(given)
+    values = np.array(given)
     found = np.array(as_stored(given, RATE), float)
-    assert np.all(np.abs(found - held) <= np.maximum(held / 4096, 2**-137))
+    assert np.all(np.abs(found - values) <= np.maximum(values / 4096, 2**-137))
 
 
 @given(st.lists(st.none() | FLOAT32, min_size=1))
-def test_what_is_stored_is_stored_the_same_again_and_missing_stays_missing(
+def test_rounding_a_stored_value_changes_nothing_and_null_stays_null(
     given: list[float | None],
 ) -> None:
     for precision in (PERCENT, RATE):
@@ -42,7 +42,7 @@ def test_what_is_stored_is_stored_the_same_again_and_missing_stays_missing(
         assert np.isfinite([each for each in found if each is not None]).all()
 
 
-def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: LakeFixture) -> None:
+def test_percentages_are_rounded_and_counts_are_not(house: LakeFixture) -> None:
     house.put(
         "metrics", [{"server": "a", "ts": NOW, "mem_used_pct": 37.42, "back_close_wait": 1001.1}]
     )
@@ -54,9 +54,9 @@ def test_the_lake_holds_percentages_in_steps_and_counts_as_they_came(house: Lake
 def test_a_forecasts_lists_are_rounded_one_by_one_and_an_absent_list_stays_absent(
     house: LakeFixture,
 ) -> None:
-    told = {"server": "a", "issued_at": NOW, "made_at": NOW}
-    ok = told | {"metric": "m", "state": "ok", "p50": [1.0, 1 + 1 / 4096, None, 300.01]}
-    house.put("forecasts", [told | {"metric": "n", "state": "abstained"}, ok])
+    row = {"server": "a", "issued_at": NOW, "made_at": NOW}
+    ok = row | {"metric": "m", "state": "ok", "p50": [1.0, 1 + 1 / 4096, None, 300.01]}
+    house.put("forecasts", [row | {"metric": "n", "state": "abstained"}, ok])
     house.commit()
-    held = house.reader.query("SELECT p50 FROM forecasts ORDER BY metric")["p50"].to_pylist()
-    assert held == [[1.0, 1 + 1 / 2048, None, 300.0], None]
+    values = house.reader.query("SELECT p50 FROM forecasts ORDER BY metric")["p50"].to_pylist()
+    assert values == [[1.0, 1 + 1 / 2048, None, 300.0], None]

@@ -17,16 +17,18 @@ from storage.model.severity import (
 @pytest.mark.parametrize(
     ("score", "name"),
     [
-        (100, "Imminent failure"), (90, "Imminent failure"), (89.9, "Critical"), (70, "Danger"),
-        (60, "Warning"), (50, "Degrading"), (49, "Watch"), (0, "Healthy"),
+        (100, "Imminent failure"), (90, "Imminent failure"), (89.9, "Critical"), (80, "Critical"),
+        (70, "Danger"), (60, "Warning"), (50, "Degrading"), (49, "Watch"), (30, "Watch"),
+        (29.99, "Healthy"), (0, "Healthy"),
     ],
 )  # fmt: skip
 def test_a_score_has_the_severity_of_its_range(score: float, name: str) -> None:
     assert severity_of(score).name == name
 
 
-def test_the_lowest_scores_are_healthy() -> None:
-    assert severity_of(-0.1) == SEVERITIES[-1]
+@pytest.mark.parametrize("score", [-1.0, float("nan")])
+def test_a_score_below_every_level_is_healthy(score: float) -> None:
+    assert severity_of(score) == SEVERITIES[-1]
 
 
 def test_a_worse_severity_never_allows_more_time() -> None:

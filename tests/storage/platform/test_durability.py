@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.__main__ import drain, look_after
+from storage.__main__ import commit_all, run_next_step
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.inbox.segment import Provenance, SegmentNotWritten
@@ -25,11 +25,11 @@ from tests.conftest import NOW, LakeFixture
 SIZE = "24m"
 
 
-class Impatient(threading.Event):
-    """Never set, and never waited for."""
+class NoWait(threading.Event):
+    """Never set, and returns from a wait at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Not now."""
+        """Return at once."""
         return timeout is None
 
 
@@ -74,14 +74,14 @@ def fill_up(place: Path) -> Path:
     return ballast
 
 
-def test_rows_for_a_full_disk_are_not_taken_and_leave_nothing_behind(small: LakeFixture) -> None:
+def test_rows_for_a_full_disk_are_refused_and_leave_no_file(small: LakeFixture) -> None:
     fill_up(small.folders.data)
     with pytest.raises(SegmentNotWritten, match=r"200 rows were not taken: the disk of .* is full"):
         put(small, 1)
     assert not list(small.folders.inbox.glob("*.partial"))
 
 
-def test_a_full_disk_loses_nothing_that_was_taken(
+def test_a_full_disk_loses_no_accepted_row(
     small: LakeFixture, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(30):
@@ -89,11 +89,11 @@ def test_a_full_disk_loses_nothing_that_was_taken(
     ballast = fill_up(small.folders.data)
     with caplog.at_level(logging.ERROR):
         for _ in range(3):
-            drain(small.writer, Impatient())
-    assert "make room there, and it goes on by itself" in caplog.text
+            commit_all(small.writer, NoWait())
+    assert "free some space there, and work resumes by itself" in caplog.text
     assert len(list(small.folders.inbox.glob("*.parquet"))) == 30
     ballast.unlink()
-    drain(small.writer, Impatient())
+    commit_all(small.writer, NoWait())
     assert small.one("SELECT count(*) FROM metrics") == 30 * 200
     assert small.one("SELECT count(DISTINCT (server, ts)) FROM metrics") == 30 * 200
     assert list(small.folders.inbox.iterdir()) == []
@@ -104,11 +104,11 @@ def test_maintenance_on_a_full_disk_changes_no_row(small: LakeFixture) -> None:
         put(small, number)
         small.commit()
     ballast = fill_up(small.folders.data)
-    pieces = iter(small.writer.upkeep(NOW))
+    steps = small.writer.maintenance_steps(NOW)
     for _ in range(60):
-        look_after(pieces, small.writer, Impatient())
+        run_next_step(steps, small.writer)
     ballast.unlink()
-    small.writer.tidy(NOW)
+    small.writer.run_maintenance(NOW)
     assert small.one("SELECT count(*) FROM metrics") == 800
 
 
@@ -116,31 +116,31 @@ def test_a_query_that_the_full_disk_stops_says_so(small: LakeFixture) -> None:
     put(small, 1)
     small.commit()
     ballast = fill_up(small.folders.data)
-    with pytest.raises(QueryFailed, match="is full: make room there"):
+    with pytest.raises(QueryFailed, match="is full: free some space there"):
         small.one("SELECT count(*) FROM metrics")
     ballast.unlink()
     assert small.one("SELECT count(*) FROM metrics") == 200
 
 
-def test_a_read_only_disk_is_told_with_the_remedy(disk: Path) -> None:
+def test_a_read_only_disk_is_reported_with_the_remedy(disk: Path) -> None:
     Writer.open(disk).close()
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    told = Provenance("scenarios", "test", NOW)
+    provenance = Provenance("scenarios", "test", NOW)
     remedy = "is read-only: mount it read-write, or name another --data"
     with pytest.raises(DataFolderNotWritable, match=remedy):
         Writer.open(disk)
     with pytest.raises(LakeUnreadable, match=remedy):
         Reader.open(disk)
     with pytest.raises(SegmentNotWritten, match=remedy):
-        segment.write(Folders.at(disk), table("scenarios").arrow.empty_table(), told)
+        segment.write(Folders.at(disk), table("scenarios").arrow.empty_table(), provenance)
 
 
-def test_a_disk_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_disk_is_reported(tmp_path: Path) -> None:
     assert disk_problem(tmp_path) is None
     assert "cannot be reached" in str(disk_problem(tmp_path / "gone"))
 
 
-def test_a_folder_that_belongs_to_others_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_write_permission_is_reported(tmp_path: Path) -> None:
     denied = OSError(errno.EACCES, "Permission denied")
     assert "this user may not write" in str(disk_problem(tmp_path, denied))
 

@@ -16,7 +16,7 @@ def test_a_long_text_says_how_much_of_it_is_missing() -> None:
 
 
 @given(st.integers(0, 10**6))
-def test_what_was_bounded_once_stays_as_it_is(length: int) -> None:
+def test_a_bounded_text_is_not_cut_again(length: int) -> None:
     once = bounded("x" * length)
     assert bounded(once) == once
 

@@ -53,7 +53,7 @@ def test_a_json_line_has_the_same_in_fields(stream: io.StringIO) -> None:
     }  # fmt: skip
 
 
-def test_outside_of_a_run_no_line_names_one(stream: io.StringIO) -> None:
+def test_outside_of_a_run_a_line_has_no_run_id(stream: io.StringIO) -> None:
     logs.configure("writer", "info", "json", stream)
     with logs.during_run(RUN):
         pass

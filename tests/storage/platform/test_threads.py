@@ -47,7 +47,7 @@ def test_work_that_raises_is_logged_with_its_traceback_and_called_again(
     assert "ZeroDivisionError: inside" in caplog.text
 
 
-def test_a_cause_that_passes_by_itself_is_logged_in_a_sentence(
+def test_a_retryable_error_is_logged_in_one_sentence(
     stop: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = HoursightError("the catalog is away", "start its server", retryable=True)
@@ -58,7 +58,7 @@ def test_a_cause_that_passes_by_itself_is_logged_in_a_sentence(
     assert "Traceback" not in caplog.text
 
 
-def test_work_that_returns_unasked_is_logged_and_called_again(
+def test_work_that_returns_early_is_logged_and_called_again(
     stop: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls: list[None] = []
@@ -71,7 +71,7 @@ def test_work_that_returns_unasked_is_logged_and_called_again(
 
     SupervisedThread("news", work, stop).start()
     assert twice.wait(WITHIN_S)
-    assert "news ended although nothing stopped it" in caplog.text
+    assert "news ended without being stopped" in caplog.text
 
 
 def test_the_pause_grows_with_each_failure(
@@ -86,9 +86,9 @@ def test_the_pause_grows_with_each_failure(
         raise OSError("full")
 
     with caplog.at_level(logging.INFO):
-        SupervisedThread("held", work, stop).start().join(WITHIN_S)
+        SupervisedThread("busy", work, stop).start().join(WITHIN_S)
     pauses = [r.getMessage() for r in caplog.records if "starts again" in r.getMessage()]
-    assert pauses == ["held starts again in 0.5 s", "held starts again in 1 s"]
+    assert pauses == ["busy starts again in 0.5 s", "busy starts again in 1 s"]
 
 
 def test_work_that_is_done_once_ends_when_it_returns(stop: threading.Event) -> None:
@@ -108,14 +108,14 @@ def test_a_thread_that_waits_for_its_next_start_ends_at_once_when_it_is_stopped(
         failed.set()
         raise OSError("full")
 
-    thread = SupervisedThread("held", work, stop).start()
+    thread = SupervisedThread("busy", work, stop).start()
     assert failed.wait(WITHIN_S)
     stop.set()
     thread.join(WITHIN_S)
     assert not thread.alive
 
 
-def test_start_and_end_are_told_to_who_debugs(
+def test_start_and_end_are_logged_at_debug(
     stop: threading.Event, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.DEBUG, "storage.platform.threads"):

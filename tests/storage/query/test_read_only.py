@@ -248,7 +248,7 @@ def reader(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
 
 
 @pytest.mark.parametrize("statement", HOSTILE)
-def test_what_is_more_than_a_read_is_refused_and_changes_no_file(
+def test_a_statement_that_does_more_than_read_is_refused_and_changes_no_file(
     data: Path, reader: Reader, statement: str
 ) -> None:
     before = contents(data)

@@ -10,12 +10,12 @@ from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reade
 from tests.conftest import NOW, LakeFixture
 
 
-def test_a_folder_without_a_lake_is_told_with_the_remedy(tmp_path: Path) -> None:
+def test_a_folder_without_a_lake_is_reported_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(LakeMissing, match="hoursight demo"):
         Reader.open(tmp_path)
 
 
-def test_a_damaged_catalog_is_told(tmp_path: Path) -> None:
+def test_a_damaged_catalog_is_reported(tmp_path: Path) -> None:
     Folders.at(tmp_path).create().catalog.write_bytes(b"no database" * 100)
     with pytest.raises(LakeUnreadable, match=r"catalog\.sqlite cannot be attached"):
         Reader.open(tmp_path)
@@ -53,7 +53,7 @@ def test_a_pinned_reader_sees_one_snapshot_while_others_see_the_newest(house: La
         assert house.one("SELECT count(*) FROM scenarios") == 1
 
 
-def test_what_was_read_is_counted(house: LakeFixture) -> None:
+def test_rows_read_are_counted(house: LakeFixture) -> None:
     with house.reader.pinned() as pinned:
         pinned.query("SELECT * FROM range(7)")
         assert pinned.rows_read == 7

@@ -32,7 +32,7 @@ def test_threads_get_one_reader(house: LakeFixture) -> None:
     assert is_closed(one)
 
 
-def test_a_reader_that_is_replaced_closes_once_nobody_uses_it(house: LakeFixture) -> None:
+def test_a_replaced_reader_closes_after_its_last_user(house: LakeFixture) -> None:
     shared = SharedReader(house.folders.data)
     begun, replaced = threading.Event(), threading.Event()
 
@@ -59,7 +59,7 @@ def test_a_reader_that_is_replaced_closes_once_nobody_uses_it(house: LakeFixture
     shared.close()
 
 
-def test_another_lake_in_the_place_of_the_old_one_is_read_by_a_new_reader(
+def test_a_replaced_lake_is_read_by_a_new_reader(
     house: LakeFixture,
 ) -> None:
     shared, catalog = SharedReader(house.folders.data), house.folders.catalog
@@ -87,7 +87,7 @@ def test_a_reader_that_does_not_pass_its_check_is_closed(house: LakeFixture) -> 
     assert is_closed(seen[0])
 
 
-def test_a_lake_that_is_made_later_is_found(tmp_path: Path, empty_lake: Path) -> None:
+def test_a_lake_that_is_created_later_is_found(tmp_path: Path, empty_lake: Path) -> None:
     shared = SharedReader(tmp_path)
     with pytest.raises(LakeMissing), shared.use():
         pass

@@ -6,7 +6,7 @@ import pytest
 
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
-from storage.query.windows import contexts, forecasts, joined, readings, rollup
+from storage.query.windows import contexts, forecasts, merge_spans, readings, rollup
 from tests.conftest import NOW, LakeFixture
 
 STOP = floor_step(NOW)
@@ -39,7 +39,7 @@ def test_a_context_is_dense_and_its_gaps_are_nan(house: LakeFixture) -> None:
     assert window.stop == STOP
 
 
-def test_a_window_of_some_servers_holds_those_and_no_other(house: LakeFixture) -> None:
+def test_a_window_of_some_servers_has_those_and_no_other(house: LakeFixture) -> None:
     facts(house, "a", "b", "c")
     house.put("metrics_5m", [step(server, 1, 1.0) for server in "abc"])
     house.commit()
@@ -48,7 +48,7 @@ def test_a_window_of_some_servers_holds_those_and_no_other(house: LakeFixture) -
     np.testing.assert_array_equal(window.values[:, -1, MEMORY], [1, 1])
 
 
-def test_steps_of_a_server_that_nobody_knows_any_more_are_left_out(house: LakeFixture) -> None:
+def test_steps_of_an_erased_server_are_left_out(house: LakeFixture) -> None:
     house.put("metrics_5m", [{"server": "a", "ts": NOW - STEP, "cpu_user_pct_mean": 1.0}])
     house.put("metrics", [{"server": "z", "ts": NOW, "cpu_user_pct": 2.0}])
     house.commit()
@@ -128,7 +128,7 @@ def test_the_cursor_waits_for_steps_that_are_not_over(house: LakeFixture) -> Non
     assert STOP in later["ts"].to_pylist()
 
 
-def test_what_is_rolled_up_already_is_not_written_again(house: LakeFixture) -> None:
+def test_complete_rollups_are_not_written_again(house: LakeFixture) -> None:
     house.put("metrics", [sample(10)])
     house.commit()
     rows, _ = rollup(house.reader, BEGINNING, STOP)
@@ -138,7 +138,7 @@ def test_what_is_rolled_up_already_is_not_written_again(house: LakeFixture) -> N
 
 
 @pytest.mark.parametrize("days", [0, 3])
-def test_late_samples_of_any_age_are_rolled_up_anew(house: LakeFixture, days: int) -> None:
+def test_late_samples_of_any_age_are_rolled_up_again(house: LakeFixture, days: int) -> None:
     old = days * 86_400
     house.put("metrics", [sample(10 + old, 20.0), sample(10)])
     house.commit()
@@ -155,12 +155,12 @@ def test_spans_that_touch_are_one_and_very_many_are_too() -> None:
         first, last = (STOP + step * STEP for step in steps)
         return first, last
 
-    assert joined([at(0, 2), at(1, 2), at(2, 3), at(5, 6)]) == [at(0, 3), at(5, 6)]
-    assert joined(at(i, i + 1) for i in range(0, 20, 2)) == [at(0, 19)]
-    assert joined([]) == []
+    assert merge_spans([at(0, 2), at(1, 2), at(2, 3), at(5, 6)]) == [at(0, 3), at(5, 6)]
+    assert merge_spans(at(i, i + 1) for i in range(0, 20, 2)) == [at(0, 19)]
+    assert merge_spans([]) == []
 
 
-def test_only_the_steps_that_late_samples_touch_are_looked_at(house: LakeFixture) -> None:
+def test_only_steps_with_late_samples_are_read(house: LakeFixture) -> None:
     house.put("metrics", [sample(10), sample(1000), sample(2900)])
     house.commit()
     _, cursor = rollup(house.reader, BEGINNING, STOP)

@@ -36,7 +36,7 @@ def engine() -> Engine:
 def client(tmp_path: Path, engine: Engine) -> Iterator[Client]:
     """The site, with `engine` behind it."""
     folders = Folders.at(tmp_path).create()
-    with serve_rpc(folders.calls, engine), site(folders.data, False, "127.0.0.1") as client:
+    with serve_rpc(folders.rpc_socket, engine), site(folders.data, False, "127.0.0.1") as client:
         yield client
 
 

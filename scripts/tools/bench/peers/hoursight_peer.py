@@ -38,7 +38,7 @@ class HoursightPeer:
 
     def compact(self) -> None:
         for hours in (1, 2):  # files that the first round replaced go in the second
-            self._writer.tidy(datetime.now(UTC) + timedelta(hours=hours))
+            self._writer.run_maintenance(datetime.now(UTC) + timedelta(hours=hours))
 
     def stored_bytes(self) -> int:
         return folder_bytes(self._folders.lake / "main" / "metrics")

@@ -172,7 +172,7 @@ def test_what_a_child_started_ends_with_it(call: Call) -> None:
         ("import nowhere_to_be_found\n", "ModuleNotFoundError: No module named 'nowhere"),
         ("1 / 0\n", r"ZeroDivisionError: division by zero \(line 12 of bad.py\)"),
         ("", "ImportError: no function in it"),
-        ("@function(on=every('5 apples'), writes='metrics')\ndef f(): ...\n", "is no period"),
+        ("@function(on=every('5 apples'), writes='metrics')\ndef f(): ...\n", "is not a valid"),
         ("@function(on=every('5s'), writes='metricks')\ndef f(): ...\n", "no table 'metricks'"),
         ("@function(on=rows('metricks'), writes='metrics')\ndef f(): ...\n", "no table 'metricks'"),
         ("@function(on='5s', writes='metrics')\ndef f(): ...\n", "sets nothing off"),

@@ -32,7 +32,9 @@ def test_a_segment_and_its_commit_say_rows_bytes_and_times(
     assert "announced metrics, server_facts, segments" in log.messages
 
 
-def test_what_is_dropped_says_why(house: LakeFixture, log: pytest.LogCaptureFixture) -> None:
+def test_the_reason_for_dropped_rows_is_logged(
+    house: LakeFixture, log: pytest.LogCaptureFixture
+) -> None:
     house.put("metrics", [SAMPLE], batch_id="b1")
     house.commit()
     house.put("metrics", [SAMPLE], batch_id="b1")
@@ -48,7 +50,7 @@ def test_maintenance_says_what_it_did(house: LakeFixture, log: pytest.LogCapture
     for second in range(2):
         house.put("metrics", [SAMPLE | {"ts": NOW + timedelta(seconds=second)}])
         house.commit()
-    house.writer.tidy(NOW)
+    house.writer.run_maintenance(NOW)
     assert any(m.startswith("metrics: small files merged into 1") for m in log.messages)
     assert any(m.startswith("merge lock taken after") for m in log.messages)
     assert any(m.endswith(" replaced files removed") for m in log.messages)
