@@ -3,7 +3,6 @@
 import errno
 import logging
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -21,16 +20,9 @@ from storage.model.schema import table
 from storage.platform.durability import disk_problem, sync_file
 from storage.query.reader import LakeUnreadable, QueryFailed, Reader
 from tests.conftest import NOW, LakeFixture
+from tests.storage.stop_events import NoWait
 
 SIZE = "24m"
-
-
-class NoWait(threading.Event):
-    """Never set, and returns from a wait at once."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return at once."""
-        return timeout is None
 
 
 @pytest.fixture

@@ -10,17 +10,10 @@ import pytest
 from storage.__main__ import commit_all, commit_loop, run_next_step
 from storage.lake.attach import ReadersBusy
 from tests.conftest import NOW, LakeFixture
+from tests.storage.stop_events import NoWait
 
 WITHIN_S = 60.0
 ROW = {"ts": NOW, "scenario": "healthy"}
-
-
-class NoWait(threading.Event):
-    """Never set, and returns from a wait at once."""
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Return at once."""
-        return timeout is None
 
 
 def fail(error: Exception) -> None:
