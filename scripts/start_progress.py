@@ -7,6 +7,7 @@ from pathlib import Path
 
 from storage.config.settings import SettingsError, read_settings
 from storage.model.grid import MIN_CONTEXT_STEPS
+from storage.model.severity import AlertLevel
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from web.display import formatting
 from web.display.source_status import SourceStatus, read_sources
@@ -96,9 +97,7 @@ def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
     if counts["forecasts"]:
         return StartProgress(**counts)
     sources = read_sources(reader, now)
-    loading = tuple(
-        _loading(each, now) for each in sources if each.catching_up and _is_healthy(each)
-    )
+    loading = tuple(_loading(each, now) for each in sources if each.backfill and _is_healthy(each))
     obstacle = None
     if not loading and not _waits_for_source(data, sources):
         obstacle = _obstacle(reader, sources, now)
@@ -106,14 +105,14 @@ def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
 
 
 def _loading(source: SourceStatus, now: datetime) -> str:
-    assert source.catching_up is not None
-    reached = formatting.moment(source.catching_up.reached, now)
-    share = formatting.percent(source.catching_up.share(now))
+    assert source.backfill is not None
+    reached = formatting.clock_minutes(source.backfill.reached, now)
+    share = formatting.percent(source.backfill.share(now))
     return f"{source.source} loads history, up to {reached} ({share})"
 
 
 def _is_healthy(source: SourceStatus) -> bool:
-    return source.mood != "critical"
+    return source.level != AlertLevel.CRITICAL
 
 
 def _waits_for_source(data: Path, sources: tuple[SourceStatus, ...]) -> bool:
@@ -139,5 +138,5 @@ def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...], now: datetime) 
         return f"the model was refused: {newest['detail']}"
     if reader.query(SUFFICIENT, now=now, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():
         return None
-    failing = [f"{each.source}: {each.words}" for each in sources if not _is_healthy(each)]
+    failing = [f"{each.source}: {each.summary}" for each in sources if not _is_healthy(each)]
     return "; ".join(failing) or abstained[0]

@@ -1,4 +1,4 @@
-"""`python -m web --data DIR`: serve the site."""
+"""The web process: `python -m web --data DIR` serves the site."""
 
 import argparse
 import logging
@@ -20,23 +20,23 @@ from storage.config.settings_file import SettingsFile
 from storage.platform import logs
 from storage.platform.process import restart
 from web.app import create_app
-from web.live import Live
+from web.live import LiveUpdates
 from web.request_log import logging_requests
 
 log = logging.getLogger("web.__main__")
 
-# The settings are looked at on every fifth tick of 0.1 s.
-TICKS = 5
+# The settings are checked on every fifth tick of 0.1 s.
+TICKS_PER_CHECK = 5
 
 
 class SiteServer(uvicorn.Server):
-    """A server that ends the pages' streams when it is told to stop, and so stops at once.
+    """A server that ends the live streams when it stops, and so stops immediately.
 
-    It stops too when the settings of the site or of the lake change; then `changed` is set.
+    It also stops when the settings of the site or of the lake change, and sets `changed`.
     """
 
     def __init__(
-        self, config: uvicorn.Config, live: Live, settings: SettingsFile | None = None
+        self, config: uvicorn.Config, live: LiveUpdates, settings: SettingsFile | None = None
     ) -> None:
         super().__init__(config)
         self.changed = False
@@ -45,8 +45,8 @@ class SiteServer(uvicorn.Server):
         self._at_start = settings.settings if settings else None
 
     async def on_tick(self, counter: int) -> bool:
-        """Return whether to stop."""
-        if counter % TICKS == 0 and self._settings_changed():
+        """Return True if the server is to stop."""
+        if counter % TICKS_PER_CHECK == 0 and self._settings_changed():
             log.info("settings changed: restarting")
             self.changed = True
             self._live.close()
@@ -61,13 +61,13 @@ class SiteServer(uvicorn.Server):
         return (now.web, now.lake) != (then.web, then.lake)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """End the streams, then stop as usual."""
+        """End the live streams, then stop as uvicorn does."""
         self._live.close()
         super().handle_exit(sig, frame)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Serve until told to stop; a flag wins over the environment, that over the settings file."""
+    """Serve until stopped; flags override the environment, which overrides the settings file."""
     options = _parser().parse_args(arguments)
     logs.configure("web", options.log_level, options.log_format)
     with configured():

@@ -1,4 +1,4 @@
-"""The site: how its parts are put together, and how it answers when something is wrong."""
+"""The site's application: its parts, and its answers to errors."""
 
 import logging
 from pathlib import Path
@@ -6,27 +6,26 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Response
 from litestar.config.compression import CompressionConfig
-from litestar.datastructures import CacheControlHeader, MutableScopeHeaders
+from litestar.datastructures import MutableScopeHeaders
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.static_files import create_static_files_router
 from litestar.types import Message, Scope
 
 from storage.ipc.push_protocol import rejection_json
-from web import telemetry
-from web.api import functions_api, health, ingest_api
+from web.api.ingest_api import InFlightLimit
 from web.api.openapi import KEYS, SECURITY
-from web.auth import OPEN, Auth, admitted
-from web.display.exports import FORMS
+from web.auth import Auth, require_access
+from web.display.exports import FORMATS
 from web.display.system_status import writer_problem
 from web.http_errors import HttpRejection
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
-from web.live import Live, live
-from web.pages import fleet_page, server_page, sources_page
+from web.live import LiveUpdates
 from web.pages.server_page import ServerNotFound
-from web.rendering import STATIC, AnyRequest, page, time_of
+from web.rendering import SiteRequest, page, time_of
+from web.routes import routes
+from web.telemetry.telemetry import Telemetry
 
 __all__ = ["create_app"]
 
@@ -40,141 +39,131 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-YEAR_SECONDS = 31_536_000
 
 
 def create_app(data: Path | str, exposed: bool = False) -> Litestar:
-    """The site over the lake in folder `data`, which need not be there yet.
+    """Return the site over the lake in folder `data`, which need not exist yet.
 
-    `exposed` says that others than this machine can reach it: then everything needs a key.
+    `exposed` says that other machines can reach it: then every request needs an API key.
     """
-    lake, pages = LakeSession(data), Live(Path(data))
+    lake, live = LakeSession(data), LiveUpdates(Path(data))
     app = Litestar(
-        route_handlers=[
-            *fleet_page.ROUTES, *server_page.ROUTES, *sources_page.ROUTES, *health.ROUTES,
-            *functions_api.ROUTES, *ingest_api.ROUTES, *telemetry.ROUTES,
-            live, _static(),
-        ],
-        guards=[admitted],
+        route_handlers=routes(),
+        request_class=SiteRequest,
+        guards=[require_access],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),
-            "live": Provide(lambda: pages, sync_to_thread=False),
+            "live": Provide(lambda: live, sync_to_thread=False),
         },
-        lifespan=[pages.watching],
+        lifespan=[live.watching],
         on_shutdown=[lake.close],
-        exception_handlers={
-            LakeMissing: _waiting, LakeUnreadable: _unreadable, QueryFailed: _unreadable,
-            ServerNotFound: _unknown_server, HttpRejection: _refused_with_remedy,
-            HTTPException: _refused, Exception: _broken,
-        },
-        before_send=[_guarded],
-        logging_config=None,  # logging is the process's own business
+        exception_handlers=_exception_handlers(),
+        before_send=[_add_security_headers],
+        logging_config=None,  # each process configures its own logging
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
             title="Hoursight", version="0.1.0", components=KEYS, security=SECURITY,
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
     )  # fmt: skip
-    app.state.lake, app.state.live = lake, pages
-    app.state.telemetry = telemetry.Telemetry(lake)
-    app.state.access, app.state.under_way = Auth(lake.folders, exposed), ingest_api.InFlightLimit()
+    app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
+    app.state.auth, app.state.in_flight = Auth(lake.folders, exposed), InFlightLimit()
     return app
 
 
-async def _guarded(message: Message, _: Scope) -> None:
-    """Every answer, also to a fault, carries the headers that keep a browser on its guard."""
+def _exception_handlers() -> dict[int | type[Exception], Any]:
+    # Litestar types them for its own Request, but calls them with the `request_class` of the app.
+    return {
+        LakeMissing: _lake_missing, LakeUnreadable: _lake_unreadable,
+        QueryFailed: _lake_unreadable, ServerNotFound: _server_not_found,
+        HttpRejection: _rejected, HTTPException: _http_error, Exception: _internal_error,
+    }  # fmt: skip
+
+
+async def _add_security_headers(message: Message, _: Scope) -> None:
+    """Add the headers to every response, also to those of errors."""
     if message["type"] == "http.response.start":
         headers = MutableScopeHeaders.from_message(message)
         for name, value in HEADERS.items():
             headers[name] = value
 
 
-def _static() -> Any:
-    return create_static_files_router(
-        "/static", [STATIC], opt=OPEN,
-        cache_control=CacheControlHeader(max_age=YEAR_SECONDS, public=True, immutable=True),
-    )  # fmt: skip
-
-
-def _wants_data(request: AnyRequest) -> bool:
+def _wants_json(request: SiteRequest) -> bool:
     path = request.url.path
     if request.method not in ("GET", "HEAD"):
         return True
-    return path.rpartition(".")[2] in FORMS or path.startswith(
+    return path.rpartition(".")[2] in FORMATS or path.startswith(
         ("/charts/", "/readyz", "/api/", "/metrics")
     )
 
 
-def _answer(
-    request: AnyRequest, name: str, status_code: int, headline: str, **context: Any
+def _error_response(
+    request: SiteRequest, template: str, status_code: int, headline: str, **context: Any
 ) -> Response[Any]:
-    """The page NAME, or the headline as JSON where data was asked for."""
-    if _wants_data(request):
+    """Return the error page, or the headline and remedy as JSON for a request of data."""
+    if _wants_json(request):
         body = rejection_json(status_code, headline, context.get("remedy", ""))
         return Response(body, status_code=status_code, media_type=MediaType.JSON)
     return page(
-        request, name, status_code=status_code, now=time_of(request), headline=headline,
+        request, template, status_code=status_code, now=time_of(request), headline=headline,
         **context,
     )  # fmt: skip
 
 
-def _lake(request: AnyRequest) -> LakeSession:
+def _lake(request: SiteRequest) -> LakeSession:
     lake: LakeSession = request.app.state.lake
     return lake
 
 
-def _waiting(request: AnyRequest, error: LakeMissing) -> Response[Any]:
+def _lake_missing(request: SiteRequest, error: LakeMissing) -> Response[Any]:
     folders, now = _lake(request).folders, time_of(request)
-    return _answer(
-        request, "waiting", 503 if _wants_data(request) else 200, str(error),
-        data=folders.data, troubles=list(writer_problem(folders, now)),
+    return _error_response(
+        request, "waiting", 503 if _wants_json(request) else 200, str(error),
+        data=folders.data, problems=list(writer_problem(folders, now)),
     )  # fmt: skip
 
 
-def _unreadable(request: AnyRequest, error: Exception) -> Response[Any]:
+def _lake_unreadable(request: SiteRequest, error: Exception) -> Response[Any]:
     log.error("the lake cannot be read: %s", error)
     folders, now = _lake(request).folders, time_of(request)
-    return _answer(
-        request, "trouble", 503, "The lake cannot be read", detail=str(error), data=folders.data,
+    return _error_response(
+        request, "problem", 503, "The lake cannot be read", detail=str(error), data=folders.data,
         remedy=(
-            "See whether the disk is full or gone and whether the writer runs. If the catalog is "
-            "damaged, put back the last backup. This page tries again every 5 seconds."
+            "Check whether the disk is full or missing and whether the writer process is running. "
+            "If the catalog is damaged, restore the last backup. This page retries every 5 seconds."
         ),
-        troubles=list(writer_problem(folders, now)),
+        problems=list(writer_problem(folders, now)),
     )  # fmt: skip
 
 
-def _unknown_server(request: AnyRequest, error: ServerNotFound) -> Response[Any]:
-    return _answer(
-        request,
-        "unknown",
-        404,
-        str(error.detail),
-        server=error.server,
-        near=error.near,
-        troubles=error.status.troubles,
-    )
+def _server_not_found(request: SiteRequest, error: ServerNotFound) -> Response[Any]:
+    return _error_response(
+        request, "unknown_server", 404, str(error.detail), server=error.server,
+        similar=error.similar, problems=error.system.problems,
+    )  # fmt: skip
 
 
-def _refused(request: AnyRequest, error: HTTPException) -> Response[Any]:
-    headline = "There is no such page" if error.status_code == 404 else str(error.detail)
-    answer = _answer(request, "refused", error.status_code, headline, remedy="")
+def _http_error(request: SiteRequest, error: HTTPException) -> Response[Any]:
+    headline = "Page not found" if error.status_code == 404 else str(error.detail)
+    answer = _error_response(request, "rejected", error.status_code, headline, remedy="")
     answer.headers.update(error.headers or {})  # such as Allow
     return answer
 
 
-def _refused_with_remedy(request: AnyRequest, error: HttpRejection) -> Response[Any]:
-    answer = _answer(request, "refused", error.status_code, error.detail, remedy=error.remedy)
+def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
+    answer = _error_response(
+        request, "rejected", error.status_code, error.detail, remedy=error.remedy
+    )
     answer.headers.update(error.headers or {})
     return answer
 
 
-def _broken(request: AnyRequest, error: Exception) -> Response[Any]:
+def _internal_error(request: SiteRequest, error: Exception) -> Response[Any]:
     log.exception("%s failed", request.url.path, exc_info=error)
-    return _answer(
-        request, "trouble", 500, "This page has failed", detail=f"{type(error).__name__}: {error}",
+    return _error_response(
+        request, "problem", 500, "Internal error", detail=f"{type(error).__name__}: {error}",
         data=_lake(request).folders.data,
-        remedy="It is a fault of the site, not of your servers; its log tells more. "
-        "The other pages and the data go on.",
+        remedy="The fault is in this site, not in your servers; see the log of the web process. "
+        "Other pages and data collection are not affected.",
     )  # fmt: skip

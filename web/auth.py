@@ -1,8 +1,8 @@
-"""Who may do what: API keys, and what a browser on this machine must not be talked into.
+"""Authentication and authorization: API keys, loopback access and cross-site requests.
 
-While the site listens on a loopback address, whoever asks for it under a loopback name may read,
-and may do everything as long as there is no key. Everybody else needs a key. No header makes a
-request more trusted: one that tells of a proxy, or names another host, only makes it less so.
+While the site listens on a loopback address, a request under a loopback host name may read, and may
+do everything as long as no API key exists. Every other request needs a key. No header makes a
+request more trusted: one of a proxy, or another host name, only makes it less trusted.
 """
 
 import base64
@@ -18,9 +18,9 @@ from storage.config.api_keys import ApiKeyError, ApiKeys, is_loopback
 from storage.config.folders import Folders
 from web.http_errors import HttpRejection
 
-__all__ = ["ADMIN", "FEED", "OPEN", "Auth", "admitted"]
+__all__ = ["ADMIN", "FEED", "OPEN", "Auth", "require_access"]
 
-# What a route asks for with `opt`; without one it asks for the scope `read`.
+# `opt` of a route: the scope that it requires; the default is `read`, None requires no key.
 FEED, ADMIN, OPEN = {"scope": "feed"}, {"scope": "admin"}, {"scope": None}
 
 PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
@@ -30,14 +30,14 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class Auth:
-    """The rule of one site; `exposed` says that others than this machine can reach it."""
+    """Access rules of one site; `exposed` says that other machines can reach it."""
 
     def __init__(self, folders: Folders, exposed: bool) -> None:
         self._keyring = ApiKeys(folders)
         self._exposed = exposed
 
     def check(self, headers: Mapping[str, str], scope: str) -> None:
-        """Let the request through, or raise the Refusal that it is answered with."""
+        """Raise HttpRejection unless a request with these headers has the scope."""
         try:
             self._check(headers, scope)
         except ApiKeyError as error:
@@ -49,41 +49,43 @@ class Auth:
             return
         token = _token(headers)
         if token is None:
-            raise HttpRejection(401, self._why(headers, local), _how(scope), CHALLENGE)
+            raise HttpRejection(401, self._key_required(headers, local), _remedy(scope), CHALLENGE)
         key = self._keyring.find(token)
         if key is None:
-            raise HttpRejection(403, "this API key is not known, or was revoked", _how(scope))
+            raise HttpRejection(403, "the API key is unknown or was revoked", _remedy(scope))
         if not key.allows(scope):
             has = " and ".join(key.scopes)
-            raise HttpRejection(403, f"the key {key.name!r} has the scope {has} only", _how(scope))
+            raise HttpRejection(
+                403, f"the key {key.name!r} has the scope {has} only", _remedy(scope)
+            )
 
-    def _why(self, headers: Mapping[str, str], local: bool) -> str:
+    def _key_required(self, headers: Mapping[str, str], local: bool) -> str:
         if local or self._exposed or self._keyring.known():
-            return "an API key is needed here"
-        asked = headers.get("host", "no name")
+            return "an API key is required"
+        host = headers.get("host", "missing")
         return (
-            f"without an API key this site answers as localhost only, and was asked as {asked}"
-            + (" through a proxy" if any(name in headers for name in PROXIED) else "")
+            f"without an API key this site serves localhost only; the request has the host {host}"
+            + (" and came through a proxy" if any(name in headers for name in PROXIED) else "")
         )
 
 
-async def admitted(connection: Connection, handler: BaseRouteHandler) -> None:
-    """The guard of every route."""
+async def require_access(connection: Connection, handler: BaseRouteHandler) -> None:
+    """Guard of every route: raise HttpRejection for a request without access."""
     if connection.scope.get("method") not in ("GET", "HEAD"):
-        _refuse_foreign_pages(connection.headers)
+        _reject_cross_site(connection.headers)
     scope = handler.opt.get("scope", "read")
     if scope is not None:
-        connection.app.state.access.check(connection.headers, scope)
+        connection.app.state.auth.check(connection.headers, scope)
 
 
-def _refuse_foreign_pages(headers: Mapping[str, str]) -> None:
-    """A page of somebody else's, open in the browser of one of ours, may change nothing."""
+def _reject_cross_site(headers: Mapping[str, str]) -> None:
+    """Reject what a page of another site sends from the browser of one of our users."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
-    if foreign or site not in ("none", "same-origin"):
+    cross_site = origin is not None and urlsplit(origin).netloc != headers.get("host")
+    if cross_site or site not in ("none", "same-origin"):
         raise HttpRejection(
-            403, f"calls from pages of {origin or 'another site'} are not taken",
-            "send it from a program, or from a page of this site",
+            403, f"requests from pages of {origin or 'another site'} are not accepted",
+            "send the request from a program, or from a page of this site",
         )  # fmt: skip
 
 
@@ -93,7 +95,7 @@ def _is_local(headers: Mapping[str, str]) -> bool:
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
-    """The key that was sent: X-API-Key, or Authorization as Bearer, Token or Basic."""
+    """Return the key in X-API-Key, or in Authorization as Bearer, Token or Basic; None without."""
     if key := headers.get("x-api-key"):
         return key.strip()
     kind, _, rest = headers.get("authorization", "").strip().partition(" ")
@@ -109,7 +111,7 @@ def _password(credentials: str) -> str:
         return ""
 
 
-def _how(scope: str) -> str:
+def _remedy(scope: str) -> str:
     return (
         f"make one with 'hoursight keys create --scope {scope} --name NAME' and send it as "
         "X-API-Key, as Authorization: Bearer, or as the password of basic auth"

@@ -1,4 +1,4 @@
-"""Answers that are no: what is wrong, and what to do about it."""
+"""HTTP errors with a status code, a message and a remedy."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ __all__ = ["HttpRejection"]
 
 
 class HttpRejection(HoursightError, HTTPException):
-    """A request that is not taken; `remedy` says what the sender can do."""
+    """A rejected request; `remedy` says what the sender can do."""
 
     remedy: str
 

@@ -1,4 +1,4 @@
-"""The lake as the site sees it: opened when first asked for, and anew when it is another one."""
+"""Read access of the site to the lake: opened on first use, reopened when the lake is replaced."""
 
 import logging
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ _VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fl
 
 
 class LakeSession:
-    """One lake, which may not be there yet; safe to share between threads."""
+    """One lake, which need not exist yet; safe to share between threads."""
 
     def __init__(self, data: Path | str) -> None:
         self.folders = Folders.at(data)
@@ -28,7 +28,10 @@ class LakeSession:
 
     @contextmanager
     def snapshot(self) -> Iterator[Reader]:
-        """A reader that stays on the newest commit; LakeMissing, LakeUnreadable or QueryFailed."""
+        """Yield a reader pinned to the newest commit.
+
+        Raise LakeMissing, LakeUnreadable or QueryFailed.
+        """
         with self._reader.use() as reader, reader.pinned() as pinned:
             yield pinned
 
@@ -38,10 +41,10 @@ class LakeSession:
 
     def _check(self, reader: Reader) -> None:
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
-            raise LakeMissing(self.folders.data)  # the writer is just making it
+            raise LakeMissing(self.folders.data)  # the writer is still creating it
 
 
 @cache
 def sql(name: str) -> str:
-    """The statement in `web/sql/NAME.sql`; a view in it is as of the parameter `$now`."""
+    """Return the statement in `web/sql/NAME.sql`, its views as of the parameter `$now`."""
     return as_of_now((_SQL / f"{name}.sql").read_text())

@@ -1,4 +1,4 @@
-"""Live pages: one stream of events tells every open page which tables have changed."""
+"""Live updates: server-sent events that name the tables which a commit changed."""
 
 import asyncio
 import logging
@@ -13,40 +13,40 @@ from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
 
-__all__ = ["Live", "live"]
+__all__ = ["LiveUpdates", "live_events"]
 
 log = logging.getLogger(__name__)
 
-# At most two events a second to a page; what comes between is told together.
+# At most two events per second and page; changes in between are sent together.
 PAUSE_SECONDS = 0.5
-# A comment now and then keeps proxies from closing a quiet stream.
+# Proxies close a stream without traffic.
 HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
 class _OpenPage:
-    """One open page: the tables that changed since it was last told."""
+    """One connected page and the tables that changed since its last event."""
 
     def __init__(self) -> None:
         self.pending: set[str] = set()
-        self.woken = asyncio.Event()
+        self.wake = asyncio.Event()
 
-    def tell(self, tables: frozenset[str]) -> None:
+    def notify(self, tables: frozenset[str]) -> None:
         self.pending |= tables
-        self.woken.set()
+        self.wake.set()
 
     async def wait(self, seconds: float) -> frozenset[str]:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.woken.wait(), seconds)
-        told = frozenset(self.pending)
+            await asyncio.wait_for(self.wake.wait(), seconds)
+        tables = frozenset(self.pending)
         self.pending.clear()
-        self.woken.clear()
-        return told
+        self.wake.clear()
+        return tables
 
 
-class Live:
-    """Watches the writer's announcements and passes them on to the open pages."""
+class LiveUpdates:
+    """Watches the writer's announcements and forwards them to the open pages."""
 
     def __init__(self, data: Path) -> None:
         self._data = data
@@ -55,7 +55,7 @@ class Live:
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
-        """Watch for as long as the site runs."""
+        """Lifespan context: watch while the site is running."""
         self._stop = asyncio.Event()
         task = asyncio.create_task(self._watch())
         try:
@@ -65,16 +65,16 @@ class Live:
             await task
 
     def close(self) -> None:
-        """End every stream, so that the server can stop at once."""
+        """End every stream, so that the server can stop immediately."""
         self._stop.set()
         for page in self._pages:
-            page.woken.set()
+            page.wake.set()
 
     async def events(self) -> AsyncIterator[ServerSentEventMessage]:
-        """`changed` with the names of the tables, `charts` when what charts show has changed."""
+        """Yield `changed` with the names of the tables, and `charts` when charts are affected."""
         page = _OpenPage()
         self._pages.add(page)
-        log.debug("a page is connected: %d now", len(self._pages))
+        log.debug("page connected, %d open", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
             while not self._stop.is_set():
@@ -84,7 +84,7 @@ class Live:
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
             self._pages.discard(page)
-            log.debug("a page has left: %d now", len(self._pages))
+            log.debug("page disconnected, %d open", len(self._pages))
 
     async def _watch(self) -> None:
         while not self._stop.is_set():
@@ -92,9 +92,12 @@ class Live:
                 async for tables in table_changes(self._data, self._stop):
                     log.debug("commit received: %s", ", ".join(sorted(tables)))
                     for page in self._pages:
-                        page.tell(tables)
-            except (OSError, RuntimeError):  # the folder cannot be watched
-                log.exception("cannot watch %s: pages renew themselves every 15 s", self._data)
+                        page.notify(tables)
+            except (
+                OSError,
+                RuntimeError,
+            ):  # the folder is missing or the limit of inotify watches is reached
+                log.exception("cannot watch %s: pages refresh every 15 s instead", self._data)
                 await self._pause(REWATCH_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
@@ -104,7 +107,7 @@ class Live:
 
 def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
     if not tables:
-        return [ServerSentEventMessage(comment="still here", data=None)]
+        return [ServerSentEventMessage(comment="keep-alive", data=None)]
     names = " ".join(sorted(tables))
     messages = [ServerSentEventMessage(event="changed", data=names)]
     if tables & CHART_TABLES:
@@ -112,7 +115,7 @@ def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
     return messages
 
 
-@get("/live", summary="Server-sent events: which tables have changed")
-async def live(live: NamedDependency[Live]) -> ServerSentEvent:
-    """An endless stream; each event names the tables that a commit changed."""
+@get("/live", summary="Server-sent events: the tables that changed")
+async def live_events(live: NamedDependency[LiveUpdates]) -> ServerSentEvent:
+    """Endless stream; each event names the tables that a commit changed."""
     return ServerSentEvent(live.events())

@@ -1,4 +1,4 @@
-"""Templates, and how a page or only its fragment is answered."""
+"""Jinja templates: whole pages, and fragments for requests of htmx."""
 
 import hashlib
 from collections.abc import Sequence
@@ -9,44 +9,54 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from litestar import MediaType, Request, Response
+from litestar import MediaType, Response
 from litestar.di import NamedDependency
+from litestar_htmx import HTMXHeaders, HTMXRequest
 
+from storage.model.severity import AlertLevel
 from web.display import formatting
+from web.display.chart_svg import PLOT_HEIGHT, chart_svg
+from web.display.charts import BANDS
 from web.display.metric_display import display_of
 from web.display.system_status import Problem
 from web.lake_session import LakeSession
 
-__all__ = ["STATIC", "AnyRequest", "TheLake", "TheTime", "page", "time_of"]
+__all__ = ["STATIC", "SiteRequest", "TheLake", "TheTime", "page", "time_of"]
 
-AnyRequest = Request[Any, Any, Any]
+SiteRequest = HTMXRequest
 TheLake = NamedDependency[LakeSession]
 TheTime = NamedDependency[datetime]
 
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
-_HEADERS = {"Cache-Control": "no-store", "Vary": "HX-Request"}
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Vary": f"{HTMXHeaders.REQUEST.value}, {HTMXHeaders.HISTORY_RESTORE_REQUEST.value}",
+}
 
 
-def time_of(request: AnyRequest) -> datetime:
-    """The time that a request is about: the same one for all of its queries and its page."""
+def time_of(request: SiteRequest) -> datetime:
+    """Return the time of a request, the same for all of its queries and its page."""
     now: datetime = request.scope["state"].setdefault("hoursight_now", datetime.now(UTC))
     return now
 
 
 def page(
-    request: AnyRequest,
+    request: SiteRequest,
     name: str,
     *,
     status_code: int = 200,
-    troubles: Sequence[Problem] = (),
+    problems: Sequence[Problem] = (),
     **context: Any,
 ) -> Response[str]:
-    """The page NAME.html; only its live part, `_NAME.html`, when htmx asks."""
-    part = request.headers.get("HX-Request") == "true"
-    template = _templates().get_template(f"_{name}.html" if part else f"{name}.html")
+    """Render `NAME.html`, or its fragment `_NAME.html` when htmx swaps it into an open page.
+
+    htmx needs the whole page when it restores one from the browser's history.
+    """
+    fragment = bool(request.htmx) and not request.htmx.history_restore_request
+    template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     return Response(
-        template.render(part=part, troubles=troubles, **context),
+        template.render(fragment=fragment, problems=problems, **context),
         media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
     )  # fmt: skip
 
@@ -58,24 +68,26 @@ def _templates() -> Environment:
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals.update(
-        words=formatting, shown=display_of, asset=asset, server_url=server_url
-    )
+        formatting=formatting, display_of=display_of, asset=asset, server_url=server_url,
+        chart_svg=chart_svg, plot_height=PLOT_HEIGHT, bands=BANDS, levels=AlertLevel,
+    )  # fmt: skip
     environment.filters["quoted"] = quoted
+    environment.filters["sentence"] = formatting.sentence
     return environment
 
 
 @cache
 def asset(name: str) -> str:
-    """The address of a static file, which changes with its content."""
+    """Return the URL of a static file, which changes with its content."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
 
 
 def quoted(name: str) -> str:
-    """A name from outside, which may hold anything, as one part of an address."""
+    """Return a name percent-encoded as one segment of a URL path."""
     return quote(name, safe="")
 
 
 def server_url(server: str) -> str:
-    """The address of a server's page."""
+    """Return the URL of a server's page."""
     return f"/servers/{quoted(server)}"

@@ -1,4 +1,4 @@
-"""HTTP requests in the log at debug: method, path without its query, status and duration."""
+"""Request log at level debug: method, path without its query, status and duration."""
 
 import logging
 import time
@@ -12,26 +12,27 @@ log = logging.getLogger(__name__)
 
 
 def logging_requests(app: ASGIApp) -> ASGIApp:
-    """`app` with a line for each answer that begins; a query string may hold a password.
+    """Return `app` with a log line for each response.
 
-    Around the whole application: its middleware does not see what has no route.
+    It wraps the whole application, because middleware does not see requests without a route. The
+    query is left out: it may contain a password.
     """
 
     async def logged(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP or not log.isEnabledFor(logging.DEBUG):
             await app(scope, receive, send)
             return
-        began, method = time.perf_counter(), scope["method"]
+        started, method = time.perf_counter(), scope["method"]
 
-        async def watched(message: Message) -> None:
+        async def logging_send(message: Message) -> None:
             if message["type"] == "http.response.start":
-                took_ms = 1000 * (time.perf_counter() - began)
+                took_ms = 1000 * (time.perf_counter() - started)
                 log.debug(
                     "%s %s: %d after %.1f ms",
                     method, scope["path"], message["status"], took_ms,
                 )  # fmt: skip
             await send(message)
 
-        await app(scope, receive, watched)
+        await app(scope, receive, logging_send)
 
     return logged

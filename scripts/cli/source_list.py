@@ -61,10 +61,10 @@ def list_sources(data: Path) -> None:
 
 def _row(each: SourceStatus) -> list[Any]:
     lag = "" if each.lag_seconds is None else f"{each.lag_seconds:.0f} s"
-    holes = [hole.words(each.now) for hole in each.holes]
+    gaps = [gap.sentence(each.now) for gap in each.gaps]
     return [
         each.source, each.kind, each.last_sample, lag, round(each.rows_per_min), each.rows_24h,
-        each.refused_24h, "; ".join([each.words, *holes]),
+        each.refused_24h, "; ".join([each.summary, *gaps]),
     ]  # fmt: skip
 
 

@@ -1,31 +1,68 @@
-"""The one ladder from a risk score to what people do about it."""
+"""Severity levels, health statuses and alert levels: slug, name and order of each.
+
+A slug names its status in URLs (`?severity=`), in style sheets and in tests; a name is what people
+read. Nothing else in the code spells them.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-__all__ = ["LADDER", "Severity", "severity_of"]
+__all__ = [
+    "CRITICAL", "DANGER", "DEGRADING", "HEALTHY", "HEALTH_STATUSES", "IMMINENT", "LOADING",
+    "SEVERITIES", "STALE", "UNSCORED", "WARNING", "WATCH", "AlertLevel", "HealthStatus",
+    "Severity", "severity_of",
+]  # fmt: skip
+
+
+class AlertLevel(StrEnum):
+    """How urgent a problem of the system or of a source is, most urgent first."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    OK = "ok"
+
+    @property
+    def order(self) -> int:
+        """Sort key: 0 for the most urgent."""
+        return list(AlertLevel).index(self)
 
 
 @dataclass(frozen=True, slots=True)
-class Severity:
-    """A rung: scores from `floor` up; `respond_within_minutes` is None when nobody has to act."""
+class HealthStatus:
+    """Health of a server; `rank`, on the scale of scores from 0 to 100, orders the worst first."""
 
+    slug: str
     name: str
-    floor: int
+    rank: float
+
+
+@dataclass(frozen=True, slots=True)
+class Severity(HealthStatus):
+    """Health by score: scores from `rank` up; `respond_within_minutes` is None without a duty."""
+
     respond_within_minutes: int | None
-    route: str
 
 
-LADDER: tuple[Severity, ...] = (
-    Severity("Imminent failure", 90, 5, "page, then escalate after 5 min"),
-    Severity("Critical", 80, 15, "page on-call; 15 min: senior; 30 min: director"),
-    Severity("Danger", 70, 30, "team lead by chat and mail; 30 min: on-call"),
-    Severity("Warning", 60, 60, "team chat and mail"),
-    Severity("Degrading", 50, 120, "mail"),
-    Severity("Watch", 30, None, "site only"),
-    Severity("Healthy", 0, None, "nobody"),
+IMMINENT = Severity("imminent", "Imminent failure", 90, 5)
+CRITICAL = Severity("critical", "Critical", 80, 15)
+DANGER = Severity("danger", "Danger", 70, 30)
+WARNING = Severity("warning", "Warning", 60, 60)
+DEGRADING = Severity("degrading", "Degrading", 50, 120)
+WATCH = Severity("watch", "Watch", 30, None)
+HEALTHY = Severity("healthy", "Healthy", 0, None)
+SEVERITIES: tuple[Severity, ...] = (
+    IMMINENT, CRITICAL, DANGER, WARNING, DEGRADING, WATCH, HEALTHY,
+)  # fmt: skip
+
+# A server without recent samples ranks just below Warning: nobody knows how it is.
+STALE = HealthStatus("silent", "No data", 59.9)
+UNSCORED = HealthStatus("unscored", "Not scored yet", 29.9)
+LOADING = HealthStatus("loading", "Loading history", 29.8)
+HEALTH_STATUSES: tuple[HealthStatus, ...] = tuple(
+    sorted((*SEVERITIES, STALE, UNSCORED, LOADING), key=lambda status: -status.rank)
 )
 
 
 def severity_of(score: float) -> Severity:
-    """The rung on which a score from 0 to 100 stands."""
-    return next((rung for rung in LADDER if score >= rung.floor), LADDER[-1])
+    """Return the severity level of a score from 0 to 100."""
+    return next((severity for severity in SEVERITIES if score >= severity.rank), HEALTHY)

@@ -1,4 +1,4 @@
-"""A small lake for the site's tests: each server shows one thing that the pages must tell apart."""
+"""A small lake for the site's tests: each server has one property that the pages must show."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ HOSTILE = "<b>x</b>"
 
 @dataclass(frozen=True)
 class LakeServer:
-    """What is told of one server."""
+    """The properties of one server."""
 
     name: str
     profile: str = "generic"
@@ -92,14 +92,14 @@ FLEET = (
 
 
 class SiteLakeWriter:
-    """Puts rows into a lake as the writer would, and tells of it."""
+    """Inserts rows into a lake as the writer would, and announces them."""
 
     def __init__(self, data: Path) -> None:
         self.folders = Folders.at(data).create()
         self.connection: duckdb.DuckDBPyConnection = attach_writer(self.folders)
 
     def insert(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
-        """One commit of rows into one table."""
+        """Commit rows to one table."""
         schema = table(name).arrow
         full = [{n: row.get(n) for n in schema.names} for row in rows]
         batch = pa.Table.from_pylist(full, schema=schema)
@@ -109,7 +109,7 @@ class SiteLakeWriter:
         notify.notify(self.folders, [name])
 
     def close(self) -> None:
-        """Let go of the lake."""
+        """Close the lake."""
         self.connection.close()
 
     def fleet(
@@ -193,16 +193,16 @@ def forecasts(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
 
 
 def risks(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
-    """Its newest judgement."""
+    """Its newest risk score."""
     if server.now_score is None:
         return
     score = max(server.now_score, server.ahead_score or 0)
-    rung = severity_of(score)
+    severity = severity_of(score)
     known = server.ahead_score is not None
     row: dict[str, Any] = {
         "server": server.name, "issued_at": now - timedelta(seconds=40),
         "now_score": server.now_score, "ahead_score": server.ahead_score, "score": score,
-        "severity": rung.name, "respond_within_minutes": rung.respond_within_minutes,
+        "severity": severity.name, "respond_within_minutes": severity.respond_within_minutes,
         "reasons": [{"metric": m, "points": p, "text": t} for m, p, t in server.reasons],
     }  # fmt: skip
     for lead, chance in zip(LEAD_MINUTES, server.odds, strict=True):

@@ -21,12 +21,12 @@ CHANGED = "nginx-1"
 
 
 def changed(server: LakeServer) -> LakeServer:
-    """The same server, in trouble and of another profile."""
+    """The same server, with high scores and another profile."""
     return replace(server, profile="database", now_score=88.0, ahead_score=95.0, state="early")
 
 
-def tell_of_the_system(writer: SiteLakeWriter, ts: datetime, event: str) -> None:
-    """A process that ended, a source and its run, a model."""
+def write_system_events(writer: SiteLakeWriter, ts: datetime, event: str) -> None:
+    """Write the end of a process, a source with its run, and a model."""
     writer.insert("processes", [{"ts": ts, "process": "collect", "event": "ended"}])
     writer.insert("sources", [{"ts": ts, "source": "host", "event": event, "kind": "files"}])
     writer.insert("runs", [{"ts": ts, "function": "host", "outcome": event, "trigger": "clock"}])
@@ -48,16 +48,16 @@ def write_what_came_later(writer: SiteLakeWriter) -> None:
 def two_states(lake: SiteLakeWriter) -> tuple[LakeSession, dict[str, Any]]:
     """The lake after a second state was written, and what was read of it before."""
     lake.fleet(now=THEN)
-    tell_of_the_system(lake, THEN, "serving")
-    reading = LakeSession(lake.folders.data)
-    before = state(reading)
+    write_system_events(lake, THEN, "serving")
+    session = LakeSession(lake.folders.data)
+    before = state(session)
     write_what_came_later(lake)
-    tell_of_the_system(lake, LATER, "refused")
-    return reading, before
+    write_system_events(lake, LATER, "refused")
+    return session, before
 
 
 def state(lake: LakeSession) -> dict[str, Any]:
-    """All that the fleet, a server, the sources and the status show as of THEN."""
+    """Everything that the fleet, a server, the sources and the status show as of THEN."""
     fleet = read_fleet(lake, FleetFilter(), THEN)
     server = read_server(lake, CHANGED, THEN)
     with lake.snapshot() as reader:
@@ -67,8 +67,8 @@ def state(lake: LakeSession) -> dict[str, Any]:
             sql("server_points"), server=CHANGED, start=THEN - timedelta(hours=24), now=THEN
         )
     return {
-        "rows": fleet.rows, "counts": fleet.counts, "server": server.standing,
-        "charts": [chart.numbers() for chart in server.charts], "sources": sources,
+        "rows": fleet.rows, "counts": fleet.counts, "server": server.server,
+        "charts": server.charts.as_json(), "sources": sources,
         "points": points, "newest": status.newest_sample, "outages": status.outages,
         "model_refused": status.model_refused,
     }  # fmt: skip
@@ -87,10 +87,10 @@ def test_an_earlier_time_shows_the_earlier_state(
 
 def test_the_present_shows_the_later_state(two_states: tuple[LakeSession, dict[str, Any]]) -> None:
     lake, before = two_states
-    now = read_server(lake, CHANGED, LATER).standing
+    now = read_server(lake, CHANGED, LATER).server
     assert (before["server"].profile, now.profile) == ("web_api", "database")
     assert (before["server"].now_score, now.now_score) == (8.0, 88.0)
-    assert read_server(lake, "later-1", LATER).standing.profile == "web_api"
+    assert read_server(lake, "later-1", LATER).server.profile == "web_api"
 
 
 def test_a_server_is_unknown_before_its_first_facts(

@@ -1,4 +1,4 @@
-"""Who may read, push and run functions; every way in is one of these rows."""
+"""Who may read, push and run functions, by address, host name, proxy and API key."""
 
 import base64
 import os
@@ -65,7 +65,7 @@ def test_another_name_or_a_proxy_is_not_this_machine(
             client.get("/", headers=headers), client.post("/feed", json=RECORD, headers=headers),
         ):  # fmt: skip
             assert answer.status_code == 401
-            assert "answers as localhost only" in answer.text
+            assert "serves localhost only" in answer.text
             assert answer.headers["www-authenticate"].startswith("Basic")
 
 
@@ -74,21 +74,21 @@ def test_another_name_or_a_proxy_is_not_this_machine(
     "headers", [{"Origin": "http://evil.example"}, {"Origin": "null"},
                 {"Sec-Fetch-Site": "cross-site"}],
 )  # fmt: skip
-def test_a_page_of_somebody_else_cannot_push_or_run(
+def test_a_page_of_another_site_cannot_push_or_run_functions(
     tmp_path: Path, path: str, headers: dict[str, str]
 ) -> None:
     with site(tmp_path, False, "127.0.0.1") as client:
         answer = client.post(path, headers=headers)
         assert answer.status_code == 403
-        assert "are not taken" in answer.json()["detail"]
+        assert "are not accepted" in answer.json()["detail"]
 
 
 def test_with_keys_nobody_pushes_or_runs_without_one(
     keyed: tuple[Client, dict[str, str]],
 ) -> None:
     client, keys = keyed
-    doors = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
-    for path in (*doors, "/api/v1/functions/risk"):
+    endpoints = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
+    for path in (*endpoints, "/api/v1/functions/risk"):
         missing, wrong = client.post(path), client.post(path, headers={"X-API-Key": "hs_x"})
         read = client.post(path, headers={"X-API-Key": keys["read"]})
         assert [a.status_code for a in (missing, wrong, read)] == [401, 403, 403]
@@ -97,7 +97,7 @@ def test_with_keys_nobody_pushes_or_runs_without_one(
     assert "has the scope read only" in read.json()["detail"]
 
 
-def test_a_key_may_come_in_any_of_four_ways(keyed: tuple[Client, dict[str, str]]) -> None:
+def test_a_key_is_accepted_in_any_of_four_headers(keyed: tuple[Client, dict[str, str]]) -> None:
     client, keys = keyed
     for headers in (
         {"X-API-Key": keys["feed"]}, {"Authorization": f"Bearer {keys['feed']}"},
@@ -117,7 +117,7 @@ def test_only_admin_keys_run_functions(keyed: tuple[Client, dict[str, str]]) -> 
     assert status == {"feed": 403, "read": 403, "admin": 503}
 
 
-def test_a_public_site_shows_nothing_but_its_health_without_a_key(tmp_path: Path) -> None:
+def test_a_public_site_serves_only_its_health_without_a_key(tmp_path: Path) -> None:
     key = create_key(Folders.at(tmp_path), "me", ["read"], NOW)
     with site(tmp_path, True, "127.0.0.1") as client:  # whatever the request calls it
         for path in ("/", "/fleet.json", "/servers/a", "/live", "/status.json", "/schema"):
@@ -125,12 +125,12 @@ def test_a_public_site_shows_nothing_but_its_health_without_a_key(tmp_path: Path
         assert client.get("/healthz").status_code == 200
         assert client.get("/schema", headers={"Authorization": basic(key)}).status_code == 200
         page = client.get("/", headers={"Accept": "text/html"})
-        assert "An API key is needed here" in page.text
+        assert "An API key is required" in page.text
         revoke_key(Folders.at(tmp_path), "me")
         assert client.get("/schema", headers={"X-API-Key": key}).status_code == 403
 
 
-def test_a_damaged_file_of_keys_closes_the_doors(tmp_path: Path) -> None:
+def test_a_damaged_key_file_blocks_every_endpoint(tmp_path: Path) -> None:
     (tmp_path / "keys.json").write_text("{")
     with site(tmp_path, False, "127.0.0.1") as client:
         answer = client.post("/feed", json=RECORD)
@@ -138,7 +138,7 @@ def test_a_damaged_file_of_keys_closes_the_doors(tmp_path: Path) -> None:
     assert "is damaged" in answer.json()["message"]
 
 
-def test_the_site_does_not_start_open_on_a_public_address(
+def test_the_site_does_not_start_on_a_public_address_without_a_key(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_info:

@@ -13,7 +13,7 @@ import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
-from web import __main__ as door
+from web.__main__ import SiteServer
 from web.app import create_app
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -40,7 +40,7 @@ def served(data: Path) -> Iterator[str]:
         port = probe.getsockname()[1]
     app = create_app(data)
     config = uvicorn.Config(app, port=port, log_level="error", timeout_graceful_shutdown=5)
-    server = door.SiteServer(config, app.state.live)
+    server = SiteServer(config, app.state.live)
     thread = threading.Thread(target=server.run)
     thread.start()
     pause = threading.Event()
@@ -68,7 +68,7 @@ def writer(tmp_path: Path) -> Iterator[SiteLakeWriter]:
 
 @pytest.fixture
 def open_page(writer: SiteLakeWriter, browser: Browser) -> Iterator[Open]:
-    """Opens a page in a fresh profile; what it complains of fails the test."""
+    """Opens a page in a fresh profile; a message on its console fails the test."""
     complaints: list[str] = []
     with served(writer.folders.data) as address:
 
@@ -106,12 +106,12 @@ def test_the_fleet_is_worst_first_and_live(open_page: Open) -> None:
     assert overhang(page) <= 0
 
 
-def test_charts_tell_measured_from_forecast(open_page: Open) -> None:
+def test_charts_distinguish_measured_and_forecast(open_page: Open) -> None:
     page = drawn(open_page("/servers/web-07.shop", viewport={"width": 1440, "height": 900}))
     assert page.locator(".chart canvas").count() == 14
     legend = page.locator(".legend").inner_text()
-    for words in ("measured, 24 h", "now", "forecast median", "50, 80 and 96 %"):
-        assert words in legend
+    for text in ("measured, 24 h", "now", "forecast median", "50, 80 and 96 %"):
+        assert text in legend
     assert overhang(page) <= 0
 
 
@@ -152,11 +152,11 @@ def test_a_commit_changes_head_and_charts_without_reload(
     page = drawn(open_page("/servers/new-box"))
     expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
     expect(page.locator(".legend")).to_contain_text("Collecting, 5 of 288 steps")
-    before = int(page.locator("section.charts").get_attribute("data-renewed") or 0)
+    before = int(page.locator("section.charts").get_attribute("data-updates") or 0)
     writer.insert("metrics_5m", steps(LakeServer("new-box", steps=30), datetime.now(UTC)))
     expect(page.locator(".legend")).not_to_contain_text("5 of 288", timeout=SOON_MS)
     page.wait_for_function(
-        "n => Number(document.querySelector('section.charts').dataset.renewed) > n", arg=before
+        "n => Number(document.querySelector('section.charts').dataset.updates) > n", arg=before
     )
 
 
@@ -184,10 +184,10 @@ def test_without_javascript_everything_is_there(open_page: Open) -> None:
     page = open_page("/", java_script_enabled=False)
     assert page.locator("tr[data-server]").count() == len(FLEET)
     page.locator("a", has_text="web-07.shop").click()
-    assert page.locator(".chart svg.fan path.measured").count() == 14
+    assert page.locator(".chart svg.chart-svg path.measured").count() == 14
 
 
-def test_a_lost_connection_is_told(browser: Browser, writer: SiteLakeWriter) -> None:
+def test_a_lost_connection_is_indicated(browser: Browser, writer: SiteLakeWriter) -> None:
     page = browser.new_context(viewport=PHONE).new_page()
     with served(writer.folders.data) as address:
         page.goto(address)

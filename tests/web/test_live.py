@@ -1,4 +1,4 @@
-"""The stream of events that keeps open pages fresh."""
+"""The event stream that updates open pages."""
 
 import asyncio
 import threading
@@ -17,7 +17,7 @@ from storage.config.folders import Folders
 from storage.inbox.notify import notify
 from web.__main__ import SiteServer
 from web.app import create_app
-from web.live import Live
+from web.live import LiveUpdates
 
 SOON = 10.0
 
@@ -27,10 +27,12 @@ def run(test: Coroutine[Any, Any, None]) -> None:
 
 
 @asynccontextmanager
-async def watching(data: Path) -> AsyncIterator[tuple[Live, AsyncIterator[ServerSentEventMessage]]]:
+async def watching(
+    data: Path,
+) -> AsyncIterator[tuple[LiveUpdates, AsyncIterator[ServerSentEventMessage]]]:
     """A watched folder and the events of one page that is open on it."""
     Folders.at(data).create()
-    live = Live(data)
+    live = LiveUpdates(data)
     async with live.watching(Litestar()):
         events = live.events()
         assert (await anext(events)).event == "hello"
@@ -47,7 +49,7 @@ async def announced(folders: Folders, events: AsyncIterator[Any], *tables: str) 
     return coming.result()
 
 
-def test_a_commit_is_told_with_the_names_of_its_tables(tmp_path: Path) -> None:
+def test_a_commit_is_an_event_with_the_names_of_its_tables(tmp_path: Path) -> None:
     async def test() -> None:
         async with watching(tmp_path) as (_, events):
             message = await announced(Folders.at(tmp_path), events, "metrics", "risks")
@@ -57,7 +59,7 @@ def test_a_commit_is_told_with_the_names_of_its_tables(tmp_path: Path) -> None:
     run(test())
 
 
-def test_charts_are_told_only_when_they_would_look_different(tmp_path: Path) -> None:
+def test_chart_data_are_announced_by_an_event_of_their_own(tmp_path: Path) -> None:
     async def test() -> None:
         async with watching(tmp_path) as (_, events):
             assert (await announced(Folders.at(tmp_path), events, "metrics_5m")).event == "changed"

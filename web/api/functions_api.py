@@ -1,4 +1,4 @@
-"""Functions over HTTP: the site hands a call to the running system and passes its answer on."""
+"""`POST /api/v1/functions/NAME`: run a function in the engine and return its rows."""
 
 from datetime import datetime
 from typing import Any
@@ -11,30 +11,30 @@ from litestar.params import FromPath, FromQuery
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
-from web.rendering import AnyRequest, TheLake
+from web.rendering import SiteRequest, TheLake
 
-__all__ = ["ROUTES"]
+__all__ = ["call_function"]
 
 
 @post(
-    "/api/v1/functions/{name:str}", status_code=200, summary="Run a function and get its rows",
+    "/api/v1/functions/{name:str}", status_code=200, summary="Run a function and return its rows",
     opt=ADMIN,
 )  # fmt: skip
-async def call(
-    request: AnyRequest,
+async def call_function(
+    request: SiteRequest,
     lake: TheLake,
     name: FromPath[str],
     now: FromQuery[datetime | None] = None,
     dry_run: FromQuery[bool] = False,
 ) -> Response[bytes]:
-    """The JSON that is sent is the function's `body`; the answer has its rows by table.
+    """The JSON in the request is the function's `body`; the response has its rows by table.
 
-    404: no such function; 500: it failed, `error` says why; 504: it was stopped at its deadline;
-    503: nothing runs that could take the call.
+    404: unknown function; 500: it failed, `error` says why; 503: the engine is not running;
+    504: it was stopped at its deadline.
     """
-    question = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
+    call = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
-        status, answer = await call_rpc(lake.folders.calls, msgspec.json.encode(question))
+        status, answer = await call_rpc(lake.folders.calls, msgspec.json.encode(call))
     except NotRunning as error:
         status, answer = 503, msgspec.json.encode({"error": str(error)})
     return Response(
@@ -43,12 +43,9 @@ async def call(
     )  # fmt: skip
 
 
-async def _body(request: AnyRequest) -> Any:
-    sent = await request.body()
+async def _body(request: SiteRequest) -> Any:
+    body = await request.body()
     try:
-        return decode_json(sent, narrow=True) if sent.strip() else None
+        return decode_json(body, narrow=True) if body.strip() else None
     except InvalidJson as error:
         raise ClientException(f"the body is not valid JSON: {error}") from error
-
-
-ROUTES = (call,)

@@ -1,4 +1,4 @@
-"""What load balancers and watchdogs ask: does the site live, and is what it shows fresh?"""
+"""Health endpoints for load balancers and monitoring: liveness, readiness and system status."""
 
 from typing import Any
 
@@ -7,29 +7,23 @@ from litestar import MediaType, Response, get
 from web.auth import OPEN
 from web.display import formatting
 from web.display.exports import encode_json
-from web.display.system_status import system_status
+from web.display.system_status import SystemStatus, system_status
 from web.rendering import TheLake, TheTime
 
-__all__ = ["ROUTES"]
+__all__ = ["healthz", "readyz", "status"]
 
 READY_SECONDS = 120
 
 
-@get(
-    "/healthz",
-    media_type=MediaType.TEXT,
-    summary="The process lives",
-    sync_to_thread=False,
-    opt=OPEN,
-)
+@get("/healthz", media_type=MediaType.TEXT, summary="Liveness", sync_to_thread=False, opt=OPEN)
 def healthz() -> str:
-    """Answers as long as the process does."""
+    """`ok` while the process is alive."""
     return "ok"
 
 
-@get("/readyz", sync_to_thread=True, summary="The data is fresh", opt=OPEN)
+@get("/readyz", sync_to_thread=True, summary="Readiness: fresh data", opt=OPEN)
 def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
-    """Age of the newest sample; 503 with words when it is stale or there is no lake."""
+    """Age of the newest sample; 503 when it is older than 2 minutes or there is no lake."""
     with lake.snapshot() as reader:
         newest = system_status(reader, lake.folders, request_time).newest_sample
     age = None if newest is None else (request_time - newest).total_seconds()
@@ -37,17 +31,26 @@ def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     return _json(
         {
             "status": "ready" if ready else "stale", "newest_sample": newest, "age_seconds": age,
-            "detail": f"the newest sample came {formatting.ago(newest, request_time)}",
+            "detail": f"the newest sample arrived {formatting.ago(newest, request_time)}",
         },
         200 if ready else 503,
     )  # fmt: skip
 
 
-@get("/status.json", sync_to_thread=True, summary="How the system itself fares")
+@get("/status.json", sync_to_thread=True, summary="System status")
 def status(lake: TheLake, request_time: TheTime) -> Response[bytes]:
-    """Troubles with their remedies, outages of the last 24 h, newest sample and commit."""
+    """Problems with their remedies, outages of the last 24 h, newest sample and commit."""
     with lake.snapshot() as reader:
-        return _json(system_status(reader, lake.folders, request_time), 200)
+        return _json(_as_json(system_status(reader, lake.folders, request_time)), 200)
+
+
+def _as_json(system: SystemStatus) -> dict[str, Any]:
+    return {
+        "now": system.now, "newest_sample": system.newest_sample,
+        "last_commit": system.last_commit, "waiting": system.pending_segments,
+        "troubles": system.problems, "outages": system.outages,
+        "model_refused": system.model_refused,
+    }  # fmt: skip
 
 
 def _json(value: Any, status_code: int) -> Response[bytes]:
@@ -55,6 +58,3 @@ def _json(value: Any, status_code: int) -> Response[bytes]:
         encode_json(value), status_code=status_code, media_type=MediaType.JSON,
         headers={"Cache-Control": "no-store"},
     )  # fmt: skip
-
-
-ROUTES = (healthz, readyz, status)

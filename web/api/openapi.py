@@ -1,4 +1,4 @@
-"""What the description of the API (OpenAPI, at /schema) says of keys and of pushed bodies."""
+"""OpenAPI description at /schema: security schemes and request bodies of the push endpoints."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -24,7 +24,7 @@ KEYS = Components(
     security_schemes={
         "key": SecurityScheme(
             "apiKey", name="X-API-Key", security_scheme_in="header",
-            description="made by 'hoursight keys create'",
+            description="created with 'hoursight keys create'",
         ),
         "bearer": SecurityScheme("http", scheme="bearer", description="the key as token"),
         "basic": SecurityScheme(
@@ -32,10 +32,10 @@ KEYS = Components(
         ),
     }
 )  # fmt: skip
-# None is needed from this machine while the site listens on a loopback address: the empty one.
+# The empty scheme: requests from this machine need no key on a loopback address.
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}, {"basic": []}, {}]
 
-_NUMBER_OR_NOTHING: list[OpenAPIType] = [OpenAPIType.NUMBER, OpenAPIType.NULL]
+_NUMBER_OR_NULL: list[OpenAPIType] = [OpenAPIType.NUMBER, OpenAPIType.NULL]
 _RECORD = {
     "server": "ppdb001", "timestamp": "2026-05-06T12:00:00Z", "cpu_user_pct": 12.5,
     "mem_used_pct": 61, "load_average": 1.2, "profile": "database",
@@ -48,7 +48,7 @@ system,host=ppdb001 load1=1.2 1778068800"""
 def _metric(metric: Metric) -> Schema:
     unit = f" [{metric.unit}]" if metric.unit else ""
     return Schema(
-        type=_NUMBER_OR_NOTHING, minimum=metric.lowest, maximum=metric.highest,
+        type=_NUMBER_OR_NULL, minimum=metric.lowest, maximum=metric.highest,
         description=f"{metric.meaning}{unit}",
     )  # fmt: skip
 
@@ -60,17 +60,17 @@ _RECORDS = Schema(
         properties={
             "server": Schema(type=OpenAPIType.STRING, min_length=1, max_length=253),
             "timestamp": Schema(one_of=[
-                Schema(type=OpenAPIType.STRING, description="ISO 8601 with a zone"),
+                Schema(type=OpenAPIType.STRING, description="ISO 8601 with a time zone"),
                 Schema(
                     type=OpenAPIType.NUMBER, minimum=31_536_000,
-                    description="epoch seconds, or as ?time= says",
+                    description="epoch time in seconds, or in the unit of ?time=",
                 ),
             ]),
             **{metric.name: _metric(metric) for metric in METRICS},
             "profile": Schema(type=OpenAPIType.STRING), "site": Schema(type=OpenAPIType.STRING),
             "cores": Schema(type=OpenAPIType.INTEGER, minimum=1),
         },
-        description="a metric that is missing is left out or null; at least one is there",
+        description="a missing metric is absent or null; at least one is required",
     ),
 )  # fmt: skip
 _FEED = Schema(
@@ -81,19 +81,19 @@ _FEED = Schema(
 )
 
 
-def _choice(name: str, values: list[str], default: str, what: str) -> Parameter:
+def _choice(name: str, values: list[str], default: str, description: str) -> Parameter:
     schema = Schema(type=OpenAPIType.STRING, enum=values, default=default)
-    return Parameter(name, "query", schema=schema, description=what, required=False)
+    return Parameter(name, "query", schema=schema, description=description, required=False)
 
 
 def _body(
-    media_type: str, what: str, schema: Schema, *, required: bool = True, **examples: Any
+    media_type: str, description: str, schema: Schema, *, required: bool = True, **examples: Any
 ) -> RequestBody:  # fmt: skip
-    shown: dict[str, Example | Reference] = {
+    named: dict[str, Example | Reference] = {
         name: Example(value=value) for name, value in examples.items()
     }
-    content = {media_type: OpenAPIMediaType(schema=schema, examples=shown or None)}
-    return RequestBody(content=content, description=what, required=required)
+    content = {media_type: OpenAPIMediaType(schema=schema, examples=named or None)}
+    return RequestBody(content=content, description=description, required=required)
 
 
 @dataclass
@@ -101,11 +101,9 @@ class RecordsOperation(Operation):
     """`POST /feed`."""
 
     def __post_init__(self) -> None:
-        self.parameters = [
-            _choice("time", ["s", "ms", "us", "ns"], "s", "what epoch times count in")
-        ]
+        self.parameters = [_choice("time", ["s", "ms", "us", "ns"], "s", "unit of epoch times")]
         self.request_body = _body(
-            "application/json", "at most 10,000 records; Content-Encoding: gzip is taken", _FEED,
+            "application/json", "at most 10,000 records; Content-Encoding: gzip is accepted", _FEED,
             list=[_RECORD], object={"records": [_RECORD]},
         )  # fmt: skip
 
@@ -116,9 +114,9 @@ class LinesOperation(Operation):
 
     def __post_init__(self) -> None:
         units = ["ns", "us", "ms", "s", "n", "u", "m", "h"]
-        self.parameters = [_choice("precision", units, "ns", "what the times of lines count in")]
+        self.parameters = [_choice("precision", units, "ns", "unit of the times in lines")]
         self.request_body = _body(
-            "text/plain", "InfluxDB line protocol; Content-Encoding: gzip is taken",
+            "text/plain", "InfluxDB line protocol; Content-Encoding: gzip is accepted",
             Schema(type=OpenAPIType.STRING), required=False, telegraf=_LINES,
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""A page's rows as data: JSON, CSV and Parquet."""
+"""Exports of a page's rows: JSON, CSV and Parquet."""
 
 import io
 from collections.abc import Callable
@@ -9,11 +9,11 @@ import pyarrow as pa
 from litestar import Response
 from pyarrow import csv, parquet
 
-__all__ = ["FORMS", "answer", "encode_json", "paths"]
+__all__ = ["FORMATS", "encode_json", "export_response", "paths"]
 
 
 def encode_json(value: Any) -> bytes:
-    """JSON with times in ISO 8601."""
+    """Encode dataclasses, dicts and lists as JSON, times as ISO 8601."""
     return msgspec.json.encode(value)
 
 
@@ -28,7 +28,7 @@ def _csv(rows: pa.Table) -> bytes:
 
 
 def _flat(rows: pa.Table) -> pa.Table:
-    """CSV has no nested values: they are written as JSON."""
+    """Return the table with nested values as JSON text, because CSV has none."""
     for index, field in enumerate(rows.schema):
         if pa.types.is_nested(field.type):
             texts = [encode_json(v).decode() for v in rows.column(index).to_pylist()]
@@ -42,7 +42,8 @@ def _parquet(rows: pa.Table) -> bytes:
     return out.getvalue()
 
 
-FORMS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
+# Encoder and media type by file extension.
+FORMATS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
     "json": (_json, "application/json"),
     "csv": (_csv, "text/csv"),
     "parquet": (_parquet, "application/vnd.apache.parquet"),
@@ -50,15 +51,15 @@ FORMS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
 
 
 def paths(page: str) -> list[str]:
-    """The addresses of a page's twins."""
-    return [f"{page}.{form}" for form in FORMS]
+    """Return the paths of a page's exports: `/fleet.json` and so on."""
+    return [f"{page}.{extension}" for extension in FORMATS]
 
 
-def answer(rows: pa.Table, form: str, name: str) -> Response[bytes]:
-    """The rows in one of the FORMS; a CSV or Parquet file is called `name`."""
-    encode, media_type = FORMS[form]
+def export_response(rows: pa.Table, extension: str, name: str) -> Response[bytes]:
+    """Return the rows in one of the FORMATS; CSV and Parquet are downloads named after `name`."""
+    encode, media_type = FORMATS[extension]
     headers = {"Cache-Control": "no-store"}
-    if form != "json":
+    if extension != "json":
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
-        headers["Content-Disposition"] = f'attachment; filename="{safe}.{form}"'
+        headers["Content-Disposition"] = f'attachment; filename="{safe}.{extension}"'
     return Response(encode(rows), media_type=media_type, headers=headers)

@@ -1,14 +1,19 @@
-"""Numbers and times as an operator reads them."""
+"""Numbers, durations and UTC times as text."""
 
 from datetime import datetime, timedelta
 
-__all__ = ["ago", "ahead", "clock", "moment", "percent", "reading", "span"]
+__all__ = ["ago", "ahead", "clock", "clock_minutes", "duration", "percent", "reading", "sentence"]
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+# A time further away than this is shown with its day.
+_SAME_DAY = timedelta(hours=20)
 
 
-def span(seconds: float) -> str:
-    """A duration in its two largest units, past 10 min without seconds: `42 s`, `2 h 10 min`."""
+def duration(seconds: float) -> str:
+    """Return a duration in its two largest units: `42 s`, `2 h 10 min`; from 10 min up no seconds.
+
+    A negative duration is `0 s`.
+    """
     left = max(0, round(seconds))
     if left >= 600:
         left = round(left / 60) * 60
@@ -18,43 +23,43 @@ def span(seconds: float) -> str:
     return "0 s"
 
 
-def _two_units(left: int, size: int, unit: str, index: int) -> str:
-    whole, rest = divmod(left, size)
-    words = f"{whole} {unit}"
+def _two_units(seconds: int, size: int, unit: str, index: int) -> str:
+    whole, rest = divmod(seconds, size)
+    text = f"{whole} {unit}"
     if index + 1 < len(_UNITS):
         smaller, name = _UNITS[index + 1]
         if rest // smaller:
-            words += f" {rest // smaller} {name}"
-    return words
+            text += f" {rest // smaller} {name}"
+    return text
 
 
 def ago(then: datetime | None, now: datetime) -> str:
-    """How long ago: `3 s ago`; `never` for None."""
-    return "never" if then is None else f"{span((now - then).total_seconds())} ago"
+    """Return the age of a time: `3 s ago`; `never` for None."""
+    return "never" if then is None else f"{duration((now - then).total_seconds())} ago"
 
 
 def ahead(then: datetime, now: datetime) -> str:
-    """How far ahead, rounded as a forecast deserves: `50 min`, `2 h 10 min`, `less than 5 min`."""
+    """Return the time until `then` in steps of 5 minutes: `50 min`, `less than 5 min`."""
     minutes = (then - now).total_seconds() / 60
     if minutes < 5:
         return "less than 5 min"
-    return span(round(minutes / 5) * 300)
+    return duration(round(minutes / 5) * 300)
 
 
 def clock(then: datetime, now: datetime) -> str:
-    """The time in UTC to the second, with the day unless it is within 20 hours: `02:11:05 UTC`."""
-    near = abs(now - then) < timedelta(hours=20)
+    """Return a UTC time to the second, with its day unless within 20 h of now: `02:11:05 UTC`."""
+    near = abs(now - then) < _SAME_DAY
     return then.strftime("%H:%M:%S UTC" if near else "%d %b %H:%M UTC")
 
 
-def moment(then: datetime, now: datetime) -> str:
-    """The time in UTC to the minute, with the day unless it is within 20 hours."""
-    near = abs(now - then) < timedelta(hours=20)
+def clock_minutes(then: datetime, now: datetime) -> str:
+    """Return a UTC time to the minute, with its day unless within 20 h of now: `02:11 UTC`."""
+    near = abs(now - then) < _SAME_DAY
     return then.strftime("%H:%M UTC" if near else "%d %b %H:%M UTC")
 
 
 def percent(share: float | None) -> str:
-    """A probability: `81 %`, `< 1 %`, `> 99 %`, `–` for None."""
+    """Return a share from 0 to 1 as `81 %`, `< 1 %`, `> 99 %`; `–` for None."""
     if share is None:
         return "–"
     if 0 < share < 0.01:
@@ -65,7 +70,7 @@ def percent(share: float | None) -> str:
 
 
 def reading(value: float | None, unit: str = "") -> str:
-    """A reading in few digits: `7.4 %`, `83 %`, `4.20`, `1,204`; `–` for None."""
+    """Return a metric value with two or three digits: `7.4 %`, `83 %`, `4.20`; `–` for None."""
     if value is None:
         return "–"
     if unit == "sockets" or abs(value) >= 100:
@@ -75,3 +80,8 @@ def reading(value: float | None, unit: str = "") -> str:
     else:
         text = f"{value:.1f}" if abs(value) < 9.95 or unit != "%" else f"{value:.0f}"
     return f"{text} {unit}" if unit in ("%", "MB/s", "days") else text
+
+
+def sentence(text: str) -> str:
+    """Return the text with a capital first letter; the rest stays as it is."""
+    return text[:1].upper() + text[1:]

@@ -1,8 +1,9 @@
-"""Servers whose source is still loading their history."""
+"""Progress of servers whose source is loading their history."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
+from storage.model.severity import AlertLevel
 from storage.query.reader import Reader
 from web.display.server_status import Loading, ServerStatus
 from web.display.source_status import read_sources
@@ -14,26 +15,26 @@ __all__ = ["with_loading"]
 def with_loading(
     servers: Sequence[ServerStatus], reader: Reader, now: datetime
 ) -> list[ServerStatus]:
-    """Return the servers, those without recent samples marked that a source loads history of."""
-    if not any(server.silent for server in servers):
+    """Return the servers; a stale one whose source is loading its history has the progress."""
+    if not any(server.stale for server in servers):
         return list(servers)
-    loading = _loading(reader, now)
+    loading = _loading_by_server(reader, now)
     return [
         server.while_loading(loading[server.server])
-        if server.silent and server.server in loading
+        if server.stale and server.server in loading
         else server
         for server in servers
     ]
 
 
-def _loading(reader: Reader, now: datetime) -> dict[str, Loading]:
-    """Return the progress of each server that a source has just loaded samples of."""
+def _loading_by_server(reader: Reader, now: datetime) -> dict[str, Loading]:
+    """Return the progress of each server of which a source has just loaded samples."""
     progress: dict[str, Loading] = {}
     for source in read_sources(reader, now):
-        fetch = source.catching_up
-        if fetch is None or source.mood != "good":
+        backfill = source.backfill
+        if backfill is None or source.level != AlertLevel.OK:
             continue
-        loading = Loading(fetch.reached, fetch.share(now))
-        rows = reader.query(sql("loading"), source=source.source, reached=fetch.reached)
+        loading = Loading(backfill.reached, backfill.share(now))
+        rows = reader.query(sql("loading"), source=source.source, reached=backfill.reached)
         progress |= dict.fromkeys(rows["server"].to_pylist(), loading)
     return progress

@@ -1,4 +1,4 @@
-"""How each of the 14 metrics is shown: in which order, under which name, which way up."""
+"""How each of the 14 metrics is displayed: order, label, unit and direction."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from storage.model.metrics import Levels, Metric, metric
 from storage.model.profiles import levels_for
 
-__all__ = ["INDICATORS", "SHOWN", "MetricDisplay", "display_of", "displayed_levels"]
+__all__ = ["INDICATORS", "METRIC_DISPLAYS", "MetricDisplay", "display_of", "displayed_levels"]
 
 
 @dataclass(frozen=True, slots=True)
 class MetricDisplay:
-    """A metric as people see it; a `mirrored` one is shown as 100 less its value."""
+    """Display of a metric; a `mirrored` percentage is displayed as 100 minus its value."""
 
     metric: Metric
     label: str
@@ -20,20 +20,20 @@ class MetricDisplay:
 
     @property
     def name(self) -> str:
-        """The metric's name in the lake."""
+        """The metric's column name in the lake."""
         return self.metric.name
 
     @property
     def unit(self) -> str:
-        """The unit of what is shown."""
+        """The unit of the displayed value."""
         return self.metric.unit
 
     def value(self, measured: float | None) -> float | None:
-        """What is shown for a reading."""
+        """Return the displayed value of a measured one."""
         return 100 - measured if self.mirrored and measured is not None else measured
 
     def band(self, value: float | None, levels: Mapping[str, Levels]) -> str:
-        """`critical`, `warn` or nothing, for a value as it is shown."""
+        """Return the level that a displayed value has reached: `critical`, `warn` or empty."""
         own = levels.get(self.name)
         if value is None or own is None:
             return ""
@@ -42,23 +42,23 @@ class MetricDisplay:
         return "warn" if value >= own.warn else ""
 
 
-def _shown(name: str, short: str = "") -> MetricDisplay:
+def _display(name: str, short: str = "") -> MetricDisplay:
     known = metric(name)
     return MetricDisplay(known, known.label, short or known.label)
 
 
-# The five that are displayed first, then the rest in order of how soon an operator asks for them.
+# The five of the fleet page, then the rest in the order in which operators usually check them.
 INDICATORS: tuple[MetricDisplay, ...] = (
     MetricDisplay(metric("cpu_idle_pct"), "CPU used", "CPU", mirrored=True),
-    _shown("cpu_iowait_pct", "I/O wait"),
-    _shown("mem_used_pct", "Memory"),
-    _shown("swap_used_pct", "Swap"),
-    _shown("load_average", "Load"),
+    _display("cpu_iowait_pct", "I/O wait"),
+    _display("mem_used_pct", "Memory"),
+    _display("swap_used_pct", "Swap"),
+    _display("load_average", "Load"),
 )
-SHOWN: tuple[MetricDisplay, ...] = (
+METRIC_DISPLAYS: tuple[MetricDisplay, ...] = (
     *INDICATORS,
     *(
-        _shown(name)
+        _display(name)
         for name in (
             "disk_usage_pct", "java_cpu_pct", "cpu_user_pct", "cpu_sys_pct", "net_in_mb_s",
             "net_out_mb_s", "back_close_wait", "front_close_wait", "uptime_days",
@@ -66,16 +66,16 @@ SHOWN: tuple[MetricDisplay, ...] = (
     ),
 )  # fmt: skip
 
-_BY_NAME = {s.name: s for s in SHOWN}
+_BY_NAME = {display.name: display for display in METRIC_DISPLAYS}
 
 
 def display_of(name: str) -> MetricDisplay:
-    """How the metric called `name` is shown."""
+    """Return the display of the metric `name`; KeyError for an unknown name."""
     return _BY_NAME[name]
 
 
 def displayed_levels(profile: str | None, cores: int | None) -> dict[str, Levels]:
-    """Warn and critical level of each metric, the way up that it is shown."""
+    """Return the warn and critical level of each metric that has them, as displayed."""
     levels = levels_for(profile or "generic", cores)
     return {
         name: _mirrored(own) if _BY_NAME[name].mirrored else own for name, own in levels.items()

@@ -1,4 +1,4 @@
-"""How a server stands: its rung on the ladder, its odds, and both in plain words."""
+"""Status of one server: health, breach probabilities and the texts that describe them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,33 +6,26 @@ from datetime import datetime
 from typing import Any
 
 from storage.model.grid import CONTEXT_STEPS, LEAD_MINUTES, MIN_CONTEXT_STEPS, STEP_MINUTES
-from storage.model.severity import severity_of
+from storage.model.severity import (
+    CRITICAL,
+    LOADING,
+    STALE,
+    UNSCORED,
+    HealthStatus,
+    severity_of,
+)
 from web.display import formatting
 from web.display.metric_display import display_of, displayed_levels
 
-__all__ = ["RUNGS", "SILENT_SECONDS", "Loading", "Odds", "ScoreReason", "ServerStatus", "standing"]
+__all__ = ["STALE_SECONDS", "Loading", "Odds", "ScoreReason", "ServerStatus", "server_status"]
 
-# A server that was not heard of for a whole step of the grid has no data.
-SILENT_SECONDS = STEP_MINUTES * 60
-
-# Slug and word of each rung, worst first; where silence and the unknown rank among them.
-_SILENT_RANK = 59.9
-_UNSCORED_RANK = 29.9
-_LOADING_RANK = 29.8
-
-# What a single metric at its critical level scores.
-CRITICAL_SCORE = 80
-RUNGS: dict[str, str] = {
-    "imminent": "Imminent failure", "critical": "Critical", "danger": "Danger",
-    "warning": "Warning", "silent": "No data", "degrading": "Degrading", "watch": "Watch",
-    "unscored": "Not scored yet", "loading": "Loading history", "healthy": "Healthy",
-}  # fmt: skip
-_SLUGS = {word: slug for slug, word in RUNGS.items()}
+# A server without a sample for a whole step of the grid is stale.
+STALE_SECONDS = STEP_MINUTES * 60
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreReason:
-    """Why a score is what it is."""
+    """A reason for a score, with the points that it adds."""
 
     metric: str | None
     points: float
@@ -41,7 +34,7 @@ class ScoreReason:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """Progress of a source that loads history: up to when, and the share of the span, 0 to 1."""
+    """History load of a server's source: time reached, and share of the whole period, 0 to 1."""
 
     reached: datetime
     share: float
@@ -49,25 +42,25 @@ class Loading:
 
 @dataclass(frozen=True, slots=True)
 class Odds:
-    """The chance that a critical level is passed within `minutes`."""
+    """Probability, 0 to 1, that a critical level is exceeded within `minutes`; None if unknown."""
 
     minutes: int
     chance: float | None
 
     @property
     def lead(self) -> str:
-        """The lead in words."""
-        return formatting.span(self.minutes * 60)
+        """The lead time as text."""
+        return formatting.duration(self.minutes * 60)
 
     @property
-    def words(self) -> str:
-        """The chance in words."""
+    def chance_text(self) -> str:
+        """The probability as text."""
         return formatting.percent(self.chance)
 
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One server as of `now`; scores are None where there is nothing to score from."""
+    """One server as of `now`; scores are None where there are no data to score."""
 
     now: datetime
     server: str
@@ -91,134 +84,129 @@ class ServerStatus:
     loading: Loading | None = None
 
     @property
-    def silent(self) -> bool:
-        """Whether its data stopped."""
-        return self.loading is None and self.age_seconds > SILENT_SECONDS
+    def stale(self) -> bool:
+        """Whether samples have stopped, other than while history is being loaded."""
+        return self.loading is None and self.age_seconds > STALE_SECONDS
 
     @property
     def age_seconds(self) -> float:
-        """Age of its newest sample; infinite without one."""
+        """Age of its newest sample [s]; infinite without one."""
         if self.last_seen is None:
             return float("inf")
         return (self.now - self.last_seen).total_seconds()
 
     @property
     def score(self) -> float | None:
-        """The higher of now and ahead."""
+        """The higher of the present and the forecast score."""
         return max((s for s in (self.now_score, self.ahead_score) if s is not None), default=None)
 
     @property
-    def scored_word(self) -> str:
-        """The rung by score alone."""
-        return RUNGS["unscored"] if self.score is None else severity_of(self.score).name
+    def scored(self) -> HealthStatus:
+        """The health status by score alone."""
+        return UNSCORED if self.score is None else severity_of(self.score)
 
     @property
-    def word(self) -> str:
-        """What it is called: its rung, or that there is no data, or none that is recent yet."""
+    def health(self) -> HealthStatus:
+        """The health status: by score, unless data are stale or still being loaded."""
         if self.loading is not None:
-            return RUNGS["loading"]
-        return RUNGS["silent"] if self.silent else self.scored_word
-
-    @property
-    def slug(self) -> str:
-        """The rung as a name for style sheets and queries."""
-        return _SLUGS[self.word]
+            return LOADING
+        return STALE if self.stale else self.scored
 
     @property
     def respond_within_minutes(self) -> int | None:
-        """Time to act; None when nobody has to."""
+        """Time to respond; None when no action is needed."""
         if self.score is None:
             return None
         return severity_of(self.score).respond_within_minutes
 
     @property
     def rank(self) -> float:
-        """Worst first: the score, with silence above Watch and the unknown above Healthy."""
+        """Sort key, worst first: the score, or the rank of a status without a present score."""
         if self.loading is not None:
-            return _LOADING_RANK
-        score = _UNSCORED_RANK if self.score is None else self.score
-        return max(score, _SILENT_RANK) if self.silent else score
+            return LOADING.rank
+        score = UNSCORED.rank if self.score is None else self.score
+        return max(score, STALE.rank) if self.stale else score
 
     @property
     def chance(self) -> float | None:
-        """P(breach) within the whole horizon."""
+        """Probability of a breach within the whole horizon."""
         return self.odds[-1].chance
 
     @property
-    def silence_words(self) -> str:
-        """Since when there is no data."""
+    def stale_text(self) -> str:
+        """Since when there are no data."""
         if self.last_seen is None:
             return "No data for more than 8 days"
         return f"No data since {formatting.clock(self.last_seen, self.now)}"
 
     @property
-    def loading_words(self) -> str:
+    def loading_text(self) -> str:
         """How much of its history is loaded; empty when none is being loaded."""
         if self.loading is None:
             return ""
-        reached = formatting.moment(self.loading.reached, self.now)
-        return f"loading history, up to {reached} ({formatting.percent(self.loading.share)})"
+        reached = formatting.clock_minutes(self.loading.reached, self.now)
+        return f"Loading history, up to {reached} ({formatting.percent(self.loading.share)})"
 
     @property
-    def forecasts(self) -> bool:
-        """Whether there is a forecast to show."""
+    def has_forecast(self) -> bool:
+        """Whether there is a forecast to display."""
         return self.forecast_state in ("ok", "early")
 
     @property
     def collecting(self) -> bool:
-        """Whether it is too new for a forecast."""
-        waits = self.forecast_state in (None, "abstained")
-        return waits and self.context_steps < MIN_CONTEXT_STEPS
+        """Whether its history is still too short for a forecast."""
+        none_yet = self.forecast_state in (None, "abstained")
+        return none_yet and self.context_steps < MIN_CONTEXT_STEPS
 
     @property
-    def forecast_mood(self) -> str:
-        """How worrying the state of its forecast is: `early`, `abstained` or nothing."""
+    def forecast_class(self) -> str:
+        """CSS class of the forecast state: `early`, `abstained` or empty."""
         if self.collecting or self.forecast_state is None:
             return ""
-        return "early" if self.forecast_state == "early" else "abstained"
+        return {"ok": "", "early": "early"}.get(self.forecast_state, "abstained")
 
     @property
     def breached(self) -> bool:
-        """Whether the likeliest breach has come: the present has to say so too."""
+        """Whether the likeliest breach has happened; the present score must confirm it."""
         if self.breach_likely is None or self.risk_at is None or self.now_score is None:
             return False
-        return self.breach_likely <= self.risk_at and self.now_score >= CRITICAL_SCORE
+        return self.breach_likely <= self.risk_at and self.now_score >= CRITICAL.rank
 
     @property
-    def forecast_words(self) -> str:
-        """The state of its forecast, when there is something to say about it."""
+    def forecast_text(self) -> str:
+        """The state of the forecast; empty when it is normal."""
         if self.loading is not None:
             return ""
         if self.forecast_state == "early":
-            return f"early forecast from {self.context_words} of data"
+            return f"Early forecast from {self.context_text} of data"
         if self.forecast_state == "ok":
             return ""
         if self.collecting:
-            return f"collecting, {self.context_steps} of {CONTEXT_STEPS} steps"
+            return f"Collecting, {self.context_steps} of {CONTEXT_STEPS} steps"
         if self.forecast_state is None:
-            return "no forecast yet"
-        return f"no forecast: {self.forecast_why or 'the forecaster abstained'}"
+            return "No forecast yet"
+        return f"No forecast: {self.forecast_why or 'the forecaster abstained'}"
 
     @property
-    def context_words(self) -> str:
-        """How much history it has."""
-        return formatting.span(self.context_steps * STEP_MINUTES * 60)
+    def context_text(self) -> str:
+        """Length of the history that the forecast can use."""
+        return formatting.duration(self.context_steps * STEP_MINUTES * 60)
 
     @property
-    def breach_words(self) -> str:
-        """What is likeliest to go wrong, and when, in one plain sentence; empty when nothing is."""
+    def breach_text(self) -> str:
+        """The likeliest breach, its level and time; empty when none is likely."""
         if self.breach_metric is None or self.chance is None or self.chance < 0.05:
             return ""
-        what = display_of(self.breach_metric)
+        metric = display_of(self.breach_metric)
         own = displayed_levels(self.profile, self.cores).get(self.breach_metric)
-        level = formatting.reading(own.critical, what.unit) if own else "its critical level"
+        level = formatting.reading(own.critical, metric.unit) if own else "its critical level"
         if self.breached:
-            return f"{what.label} is past {level} now"
+            return f"{metric.label} is past {level} now"
         if self.breach_likely is None:
-            return f"{what.label} may pass {level} within {self.odds[-1].lead}{self._earliest()}"
+            return f"{metric.label} may pass {level} within {self.odds[-1].lead}{self._earliest()}"
         when = formatting.ahead(self.breach_likely, self.now)
         about = "in" if when.startswith("less") else "in about"
-        return f"{what.label} likely passes {level} {about} {when}{self._earliest()}"
+        return f"{metric.label} likely passes {level} {about} {when}{self._earliest()}"
 
     def _earliest(self) -> str:
         if self.breach_earliest is None:
@@ -226,13 +214,13 @@ class ServerStatus:
         return f"; earliest {formatting.ahead(self.breach_earliest, self.now)}"
 
     def without_forecast(self) -> "ServerStatus":
-        """The same server judged by its present alone."""
+        """Return the same server with its present score only."""
         return replace(
             self._without_outlook(), forecast_state="refused", forecast_why="the model was refused"
         )
 
     def while_loading(self, loading: Loading) -> "ServerStatus":
-        """Return the same server without judgement: its newest sample is not of the present."""
+        """Return the same server without scores: its newest sample is too old for them."""
         return replace(
             self._without_outlook(), loading=loading, now_score=None, reasons=(),
             forecast_at=None, forecast_state=None, forecast_why=None,
@@ -245,8 +233,8 @@ class ServerStatus:
         )  # fmt: skip
 
 
-def standing(row: Mapping[str, Any], now: datetime) -> ServerStatus:
-    """The standing in a row of the view `fleet_now`."""
+def server_status(row: Mapping[str, Any], now: datetime) -> ServerStatus:
+    """Return the status in a row of the view `fleet_now`."""
     names = set(ServerStatus.__dataclass_fields__) - {
         "now",
         "odds",

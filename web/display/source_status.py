@@ -1,10 +1,11 @@
-"""Source status: what each source brings, its lag, gaps, back-fill and errors, from the lake."""
+"""Source status: what each source brings, its lag, gaps, backfill and errors, from the lake."""
 
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
+from storage.model.severity import AlertLevel
 from storage.query.reader import Reader
 from web.display import formatting
 from web.lake_session import sql
@@ -12,48 +13,48 @@ from web.lake_session import sql
 __all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
 
 LATE_SECONDS = 60
-FETCHES_AT_LEAST_EVERY = timedelta(seconds=90)  # a run may take its whole deadline of 60 s
-FASTER_THAN_TIME = 2.0
-TROUBLES = frozenset(
+MAX_FETCH_INTERVAL = timedelta(seconds=90)  # a run may take its whole deadline of 60 s
+# A source that advances at about the speed of time is merely late; a faster one is backfilling.
+MIN_BACKFILL_SPEED = 2.0
+FAILURES = frozenset(
     {"failed", "crashed", "timed out", "out of memory", "unreachable", "not written"}
 )
-Mood = Literal["critical", "warning", "good"]
 
 
 @dataclass(frozen=True, slots=True)
 class SampleGap:
-    """A time of which there are no samples."""
+    """A period without samples."""
 
     since: datetime
     until: datetime
 
-    def words(self, now: datetime) -> str:
-        """The hole in a sentence."""
-        lasted = formatting.span((self.until - self.since).total_seconds())
+    def sentence(self, now: datetime) -> str:
+        """Return the gap with its start, end and duration."""
+        lasted = formatting.duration((self.until - self.since).total_seconds())
         since, until = formatting.clock(self.since, now), formatting.clock(self.until, now)
         return f"no samples from {since} to {until} ({lasted})"
 
 
 @dataclass(frozen=True, slots=True)
 class Backfill:
-    """A fetch of what a source held before: from when, up to when, and how fast."""
+    """Progress of a source that loads old samples; `speed` is seconds of data per second."""
 
     since: datetime
     reached: datetime
-    pace: float | None  # seconds of it in a second
+    speed: float | None
 
     def share(self, now: datetime) -> float:
-        """Return the share of the span from `since` to now that has been fetched, 0 to 1."""
+        """Return the share of the period from `since` to now that is loaded, 0 to 1."""
         return min(1.0, (self.reached - self.since) / (now - self.since))
 
-    def words(self, now: datetime) -> str:
-        """How far it is, in a sentence."""
-        done = self.share(now)
-        told = f"fetching what came before: at {formatting.clock(self.reached, now)}, {done:.0%}"
-        if self.pace is None or self.pace <= 1:
-            return told
-        left_s = (now - self.reached).total_seconds() / (self.pace - 1)
-        return f"{told}, about {formatting.span(left_s)} left"
+    def sentence(self, now: datetime) -> str:
+        """Return how far it is and how long it will take."""
+        reached = formatting.clock(self.reached, now)
+        text = f"Loading history, up to {reached} ({formatting.percent(self.share(now))})"
+        if self.speed is None or self.speed <= 1:
+            return text
+        left_s = (now - self.reached).total_seconds() / (self.speed - 1)
+        return f"{text}, about {formatting.duration(left_s)} left"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,78 +73,84 @@ class SourceStatus:
     refusals: tuple[str, ...]
     outcome: str | None
     error: str | None
-    well_at: datetime | None
-    holes: tuple[SampleGap, ...]
-    catching_up: Backfill | None = None
+    last_success: datetime | None
+    gaps: tuple[SampleGap, ...]
+    backfill: Backfill | None = None
 
     @property
     def lag_seconds(self) -> float | None:
-        """Age of the newest sample."""
+        """Age of the newest sample; None without one."""
         if self.last_sample is None:
             return None
         return (self.now - self.last_sample).total_seconds()
 
     @property
-    def mood(self) -> Mood:
-        """How bad it is."""
-        if self.event == "refused" or self.outcome in TROUBLES:
-            return "critical"
-        if self.catching_up is not None:
-            return "good"
+    def level(self) -> AlertLevel:
+        """Critical when its file is invalid or its last run failed, warning when it is late."""
+        if self.event == "refused" or self.outcome in FAILURES:
+            return AlertLevel.CRITICAL
+        if self.backfill is not None or self.event == "off" or self.kind == "files":
+            return AlertLevel.OK
         late = self.lag_seconds is None or self.lag_seconds > LATE_SECONDS
-        return "warning" if late and self.event != "off" and self.kind != "files" else "good"
+        return AlertLevel.WARNING if late else AlertLevel.OK
 
     @property
-    def words(self) -> str:
-        """How it fares, in a sentence."""
+    def summary(self) -> str:
+        """The state of the source in one sentence."""
         if self.event == "off":
-            return f"off: {self.detail or 'its file was removed, or says enabled = false'}"
+            return f"Disabled: {self.detail or 'its file was removed or has enabled = false'}"
         if self.event == "refused":
-            running = "; its last good version runs" if self.well_at else ""
-            return f"its file is refused{running}: {_plain(self.detail)}"
-        if self.outcome in TROUBLES:
-            since = f" since {formatting.clock(self.well_at, self.now)}" if self.well_at else ""
-            return f"{self.outcome}{since}: {_plain(self.error)}"
-        if self.catching_up is not None:
-            return self.catching_up.words(self.now)
+            running = "; the last valid version is running" if self.last_success else ""
+            return f"Invalid configuration file{running}: {_without_class(self.detail)}"
+        if self.outcome in FAILURES:
+            return f"{self._failure()}: {_without_class(self.error)}"
+        if self.backfill is not None:
+            return self.backfill.sentence(self.now)
         if self.last_sample is None:
-            return "it answers, and has brought no sample yet"
-        if self.mood == "warning":
-            return "it answers, and has nothing newer"
-        return "well"
+            return "Connected, no samples yet"
+        if self.level == AlertLevel.WARNING:
+            return "Connected, no new samples"
+        return "Operational"
+
+    def _failure(self) -> str:
+        outcome = formatting.sentence(self.outcome or "")
+        if self.last_success is None:
+            return outcome
+        return f"{outcome} since {formatting.clock(self.last_success, self.now)}"
 
 
-def _plain(error: str | None) -> str:
-    """An error of ours without the name of its class: it was made for people."""
+def _without_class(error: str | None) -> str:
+    """Return the message of an error without the name of its class."""
     return re.sub("^(Unreachable|SourceInvalid|SourceWrong): ", "", error or "no reason was given")
 
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
-    """Every source that the ledgers know, those in trouble first."""
-    order = {"critical": 0, "warning": 1, "good": 2}
-    found = [_stands(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()]
-    return tuple(sorted(found, key=lambda s: (order[s.mood], s.source)))
+    """Return every source that the logs name, those with problems first."""
+    sources = [
+        _source_status(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()
+    ]
+    return tuple(sorted(sources, key=lambda s: (s.level.order, s.source)))
 
 
-def _stands(row: dict[str, Any], now: datetime) -> SourceStatus:
-    holes = tuple(SampleGap(hole["since"], hole["until"]) for hole in row["holes"] or ())
+def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
+    gaps = tuple(SampleGap(gap["since"], gap["until"]) for gap in row["holes"] or ())
     return SourceStatus(
         now, row["source"], row["kind"] or "built in", row["event"], row["detail"],
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, tuple(row["refusals"] or ()), row["outcome"], row["error"],
-        row["well_at"], holes, _catching_up(row, now),
+        row["well_at"], gaps, _backfill(row, now),
     )  # fmt: skip
 
 
-def _catching_up(row: dict[str, Any], now: datetime) -> Backfill | None:
-    """Only while rows come that are old, and faster than time goes by; files are always old."""
+def _backfill(row: dict[str, Any], now: datetime) -> Backfill | None:
+    """Return the backfill while old rows arrive faster than real time; files are always old."""
     if row["kind"] == "files" or row["behind_at"] is None or row["event"] == "off":
         return None
     late = now - row["last_sample"] > timedelta(seconds=LATE_SECONDS)
-    if not late or now - row["behind_at"] > FETCHES_AT_LEAST_EVERY:
+    if not late or now - row["behind_at"] > MAX_FETCH_INTERVAL:
         return None
-    pace: float | None = row["pace"]
-    just_begun = pace is None and now - row["behind_since"] < FETCHES_AT_LEAST_EVERY
-    if just_begun or (pace or 0) >= FASTER_THAN_TIME:
-        return Backfill(row["behind_from"], row["last_sample"], pace)
+    speed: float | None = row["pace"]
+    just_begun = speed is None and now - row["behind_since"] < MAX_FETCH_INTERVAL
+    if just_begun or (speed or 0) >= MIN_BACKFILL_SPEED:
+        return Backfill(row["behind_from"], row["last_sample"], speed)
     return None

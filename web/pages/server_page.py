@@ -1,4 +1,4 @@
-"""The page of one server: how it stands, and 24 h behind and 8 h ahead of each metric."""
+"""The page of one server: its status, and 24 h measured and 8 h forecast of each metric."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,154 +13,137 @@ from storage.errors import HoursightError
 from storage.model.grid import HORIZON_STEPS, STEP
 from storage.model.names import is_name
 from storage.query.reader import Reader
-from web.display import exports
-from web.display.charts import Chart, charts_of
+from web.display import charts, exports
+from web.display.charts import ServerCharts
 from web.display.loading import with_loading
 from web.display.metric_display import displayed_levels
 from web.display.recommendations import next_step, worst_metric
-from web.display.server_status import ServerStatus, standing
+from web.display.server_status import ServerStatus, server_status
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
-from web.rendering import AnyRequest, TheLake, TheTime, page
+from web.rendering import SiteRequest, TheLake, TheTime, page
 
-__all__ = ["ROUTES", "ServerNotFound", "ServerView", "read_server"]
+__all__ = ["ServerNotFound", "ServerView", "chart_data", "read_server", "server_page"]
 
 HISTORY = timedelta(hours=25)
 HORIZON = HORIZON_STEPS * STEP
+MAX_SUGGESTIONS = 8
 
 
 class ServerNotFound(HoursightError, NotFoundException):
-    """No server has that name; `near` are names that come close."""
+    """No server has that name; `similar` are server names close to it."""
 
-    def __init__(self, server: str, near: list[str], status: SystemStatus) -> None:
-        self.server, self.near, self.status = server, near, status
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        super().__init__(f"no server is called {server!r}{hint}")
+    def __init__(self, server: str, similar: list[str], system: SystemStatus) -> None:
+        self.server, self.similar, self.system = server, similar, system
+        hint = f"; did you mean {', '.join(similar)}?" if similar else ""
+        super().__init__(f"server {server!r} not found{hint}")
 
 
 @dataclass(frozen=True, slots=True)
 class ServerView:
-    """What the server page shows."""
+    """Data of the server page."""
 
-    status: SystemStatus
-    standing: ServerStatus
-    charts: tuple[Chart, ...]
+    system: SystemStatus
+    server: ServerStatus
+    charts: ServerCharts
     next_step: str
     worst: str | None
 
 
-def read_server(lake: LakeSession, server: str, now: datetime) -> ServerView:
-    """One server in one snapshot; ServerNotFound when there is none of that name."""
+def read_server(lake: LakeSession, name: str, now: datetime) -> ServerView:
+    """Return one server as of `now` from one snapshot; raise ServerNotFound if it is unknown."""
     with lake.snapshot() as reader:
-        status = system_status(reader, lake.folders, now)
-        stands = _standing(reader, server, now, status)
-        charts = _charts(reader, stands)
-    return ServerView(status, stands, tuple(charts), next_step(stands), worst_metric(stands))
+        system = system_status(reader, lake.folders, now)
+        server = _server(reader, name, now, system)
+        drawn = _charts(reader, server)
+    return ServerView(system, server, drawn, next_step(server), worst_metric(server))
 
 
-def _standing(reader: Reader, server: str, now: datetime, status: SystemStatus) -> ServerStatus:
-    # A name that breaks the rule is in no table, and a NUL in a filter stops DuckLake's own query.
-    known = is_name(server)
-    rows = reader.query(sql("server"), server=server, now=now).to_pylist() if known else []
+def _server(reader: Reader, name: str, now: datetime, system: SystemStatus) -> ServerStatus:
+    # No table has an invalid name, and a NUL in a filter makes DuckLake's own query fail.
+    valid = is_name(name)
+    rows = reader.query(sql("server"), server=name, now=now).to_pylist() if valid else []
     if not rows:
         names = reader.query(sql("server_names"), now=now).column("server").to_pylist()
-        raise ServerNotFound(server, _near(server, names), status)
-    (stands,) = with_loading([standing(rows[0], now)], reader, now)
-    return stands.without_forecast() if status.model_refused else stands
+        raise ServerNotFound(name, _similar(name, names), system)
+    (server,) = with_loading([server_status(rows[0], now)], reader, now)
+    return server.without_forecast() if system.model_refused else server
 
 
-def _near(server: str, names: list[str]) -> list[str]:
-    close = get_close_matches(server, names, n=8, cutoff=0.5)
-    holding = [name for name in names if server.lower() in name.lower()]
-    return list(dict.fromkeys([*close, *holding]))[:8]
+def _similar(name: str, names: list[str]) -> list[str]:
+    close = get_close_matches(name, names, n=MAX_SUGGESTIONS, cutoff=0.5)
+    containing = [each for each in names if name.lower() in each.lower()]
+    return list(dict.fromkeys([*close, *containing]))[:MAX_SUGGESTIONS]
 
 
-def _charts(reader: Reader, stands: ServerStatus) -> list[Chart]:
-    name, now = stands.server, stands.now
+def _charts(reader: Reader, server: ServerStatus) -> ServerCharts:
+    name, now = server.server, server.now
     history = reader.query(sql("history"), server=name, start=now - HISTORY, now=now)
     latest = reader.query(sql("readings"), server=name, now=now).to_pylist()[0]
-    levels = displayed_levels(stands.profile, stands.cores)
-    return _worst_first(charts_of(history, _forecast(reader, stands), latest, levels, now), stands)
+    levels = displayed_levels(server.profile, server.cores)
+    drawn = charts.server_charts(history, _forecast(reader, server), latest, levels, now)
+    if server.respond_within_minutes is None:
+        return drawn
+    return drawn.with_first(worst_metric(server))
 
 
-def _forecast(reader: Reader, stands: ServerStatus) -> list[dict[str, Any]]:
-    """A row a metric; nothing when there is none that still lies ahead."""
-    issued = stands.forecast_at
-    if not stands.forecasts or issued is None or stands.now - issued > HORIZON:
+def _forecast(reader: Reader, server: ServerStatus) -> list[dict[str, Any]]:
+    """Return a row per metric; none without a forecast that reaches beyond the present."""
+    issued = server.forecast_at
+    if not server.has_forecast or issued is None or server.now - issued > HORIZON:
         return []
     rows: list[dict[str, Any]] = reader.query(
-        sql("forecast"), server=stands.server, issued=issued
+        sql("forecast"), server=server.server, issued=issued
     ).to_pylist()
     return rows
 
 
-def _worst_first(charts: list[Chart], stands: ServerStatus) -> list[Chart]:
-    """When somebody has to act, the metric that it is about comes first."""
-    if stands.respond_within_minutes is None:
-        return charts
-    worst = worst_metric(stands)
-    return sorted(charts, key=lambda chart: chart.shown.name != worst)
-
-
-def _twin(lake: LakeSession, server: str, form: str, now: datetime) -> Response[bytes]:
-    if form == "json":
-        view = read_server(lake, server, now)
-        return Response(exports.encode_json(_as_data(view)), media_type="application/json")
+def _export(lake: LakeSession, name: str, extension: str, now: datetime) -> Response[bytes]:
+    if extension == "json":
+        view = read_server(lake, name, now)
+        return Response(exports.encode_json(_as_json(view)), media_type="application/json")
     with lake.snapshot() as reader:
-        status = system_status(reader, lake.folders, now)
-        _standing(reader, server, now, status)
+        _server(reader, name, now, system_status(reader, lake.folders, now))
         rows = reader.query(
-            sql("server_points"), server=server, start=now - timedelta(hours=24), now=now
+            sql("server_points"), server=name, start=now - timedelta(hours=24), now=now
         )
-    return exports.answer(rows, form, server)
+    return exports.export_response(rows, extension, name)
 
 
-def _as_data(view: ServerView) -> dict[str, Any]:
-    stands = view.standing
+def _as_json(view: ServerView) -> dict[str, Any]:
+    server = view.server
     return {
-        **{name: getattr(stands, name) for name in ServerStatus.__dataclass_fields__},
-        "score": stands.score, "severity": stands.scored_word, "no_data": stands.silent,
-        "respond_within_minutes": stands.respond_within_minutes, "next_step": view.next_step,
-        "charts": _chart_data(view),
-    }  # fmt: skip
-
-
-def _chart_data(view: ServerView) -> dict[str, Any]:
-    axis = view.charts[0].axis
-    return {
-        "start": int(axis.start.timestamp()), "now": int(axis.now.timestamp()), "step": 300,
-        "steps": axis.steps, "issued": axis.issued,
-        "charts": [chart.numbers() for chart in view.charts],
+        **{name: getattr(server, name) for name in ServerStatus.__dataclass_fields__},
+        "score": server.score, "severity": server.scored.name, "no_data": server.stale,
+        "respond_within_minutes": server.respond_within_minutes, "next_step": view.next_step,
+        "charts": view.charts.as_json(),
     }  # fmt: skip
 
 
 @get("/servers/{server:path}", sync_to_thread=True, summary="One server: page or data")
 def server_page(
-    request: AnyRequest, lake: TheLake, request_time: TheTime, server: FromPath[str]
+    request: SiteRequest, lake: TheLake, request_time: TheTime, server: FromPath[str]
 ) -> Response[Any]:
-    """The page; with .json, .csv or .parquet after the name the same as data."""
+    """HTML; with .json, .csv or .parquet after the name the same as data."""
     name = server.removeprefix("/")
-    stem, _, form = name.rpartition(".")
-    if stem and form in exports.FORMS:
-        return _twin(lake, stem, form, request_time)
+    stem, _, extension = name.rpartition(".")
+    if stem and extension in exports.FORMATS:
+        return _export(lake, stem, extension, request_time)
     view = read_server(lake, name, request_time)
-    status = view.status
     return page(
-        request, "server", now=request_time, view=view, status=status, troubles=status.troubles
-    )
+        request, "server", now=request_time, view=view, system=view.system,
+        problems=view.system.problems,
+    )  # fmt: skip
 
 
-@get("/charts/{server:path}", sync_to_thread=True, summary="The numbers that its charts draw")
-def server_charts(lake: TheLake, request_time: TheTime, server: FromPath[str]) -> Response[bytes]:
-    """Measured means and quantiles ahead of each metric on one time axis of 5-minute steps.
+@get("/charts/{server:path}", sync_to_thread=True, summary="Chart data of one server")
+def chart_data(lake: TheLake, request_time: TheTime, server: FromPath[str]) -> Response[bytes]:
+    """Measured means and forecast quantiles of each metric on one time axis of 5-minute steps.
 
     `measured` begins at `start`, `ahead` at step `issued`; null is a gap.
     """
     view = read_server(lake, server.removeprefix("/"), request_time)
     return Response(
-        exports.encode_json(_chart_data(view)),
+        exports.encode_json(view.charts.as_json()),
         media_type="application/json", headers={"Cache-Control": "no-store"},
     )  # fmt: skip
-
-
-ROUTES = (server_page, server_charts)

@@ -1,4 +1,4 @@
-"""The sources page: what each source brings, how late it is, and what is wrong with it."""
+"""The sources page: throughput, lag, gaps and problems of each source."""
 
 from datetime import datetime
 
@@ -10,9 +10,9 @@ from web.display import exports
 from web.display.source_status import SourceStatus, read_sources
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
-from web.rendering import AnyRequest, TheLake, TheTime, page
+from web.rendering import SiteRequest, TheLake, TheTime, page
 
-__all__ = ["ROUTES"]
+__all__ = ["sources_export", "sources_page"]
 
 
 def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceStatus, ...]]:
@@ -20,31 +20,28 @@ def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceS
         return system_status(reader, lake.folders, now), read_sources(reader, now)
 
 
-@get("/sources", sync_to_thread=True, summary="The sources, those in trouble first")
-def sources_page(request: AnyRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
-    """The page, or only its live part when htmx asks for it."""
-    status, sources = _read(lake, request_time)
+@get("/sources", sync_to_thread=True, summary="Sources page, problems first")
+def sources_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
+    """HTML; for requests of htmx only the fragment that changes."""
+    system, sources = _read(lake, request_time)
     return page(
-        request, "sources", now=request_time, sources=sources, status=status,
-        troubles=status.troubles, data=lake.folders.data,
+        request, "sources", now=request_time, sources=sources, system=system,
+        problems=system.problems, data=lake.folders.data,
     )  # fmt: skip
 
 
-@get(exports.paths("/sources"), summary="The sources as data")
-async def sources_twin(
-    request: AnyRequest, lake: TheLake, request_time: TheTime
+@get(exports.paths("/sources"), summary="Sources as data")
+async def sources_export(
+    request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:
-    """What the page shows, as JSON, CSV or Parquet; `state` is its sentence."""
-    form = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_twin, lake, form, request_time)
+    """The sources as JSON, CSV or Parquet; `state` is the sentence on the page."""
+    extension = request.url.path.rpartition(".")[2]
+    return await to_thread.run_sync(_export, lake, extension, request_time)
 
 
-def _twin(lake: LakeSession, form: str, now: datetime) -> Response[bytes]:
+def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
         sources = {each.source: each for each in read_sources(reader, now)}
         rows = reader.query(sql("sources"), now=now)
-    told = [sources[name].words for name in rows["source"].to_pylist()]
-    return exports.answer(rows.append_column("state", pa.array(told, pa.string())), form, "sources")
-
-
-ROUTES = (sources_page, sources_twin)
+    states = pa.array([sources[name].summary for name in rows["source"].to_pylist()], pa.string())
+    return exports.export_response(rows.append_column("state", states), extension, "sources")

@@ -1,5 +1,5 @@
--- The fleet as it stood at $now, with each server's newest reading of the indicators that are shown first.
-WITH fresh AS (
+-- The fleet as of $now, with the newest value of each indicator of the fleet page.
+WITH recent AS (
     SELECT
         server,
         arg_max(cpu_idle_pct, ts) AS cpu_idle_pct,
@@ -11,7 +11,7 @@ WITH fresh AS (
     WHERE ts > $now - INTERVAL 10 MINUTE AND ts <= $now
     GROUP BY server
 ),
-stepped AS (
+rolled_up AS (
     SELECT
         server,
         arg_max(cpu_idle_pct_mean, ts) AS cpu_idle_pct,
@@ -25,11 +25,11 @@ stepped AS (
 )
 SELECT
     fleet_now.*,
-    coalesce(fresh.cpu_idle_pct, stepped.cpu_idle_pct) AS cpu_idle_pct,
-    coalesce(fresh.cpu_iowait_pct, stepped.cpu_iowait_pct) AS cpu_iowait_pct,
-    coalesce(fresh.mem_used_pct, stepped.mem_used_pct) AS mem_used_pct,
-    coalesce(fresh.swap_used_pct, stepped.swap_used_pct) AS swap_used_pct,
-    coalesce(fresh.load_average, stepped.load_average) AS load_average
+    coalesce(recent.cpu_idle_pct, rolled_up.cpu_idle_pct) AS cpu_idle_pct,
+    coalesce(recent.cpu_iowait_pct, rolled_up.cpu_iowait_pct) AS cpu_iowait_pct,
+    coalesce(recent.mem_used_pct, rolled_up.mem_used_pct) AS mem_used_pct,
+    coalesce(recent.swap_used_pct, rolled_up.swap_used_pct) AS swap_used_pct,
+    coalesce(recent.load_average, rolled_up.load_average) AS load_average
 FROM {fleet_now} AS fleet_now
-LEFT JOIN fresh USING (server)
-LEFT JOIN stepped USING (server)
+LEFT JOIN recent USING (server)
+LEFT JOIN rolled_up USING (server)

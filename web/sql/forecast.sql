@@ -1,4 +1,4 @@
--- One server's newest forecast: a row a metric, its quantiles as lists.
+-- One server's forecast issued at $issued: a row per metric, its quantiles as lists.
 SELECT *
 FROM forecasts
 WHERE server = $server AND issued_at = $issued

@@ -1,4 +1,4 @@
--- The servers that the source $source has samples of in the hour before $reached.
+-- The servers of which the source $source has samples in the hour before $reached.
 SELECT DISTINCT server
 FROM metrics
 WHERE source = $source AND ts > $reached - INTERVAL 1 HOUR AND ts <= $reached

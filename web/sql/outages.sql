@@ -1,5 +1,5 @@
--- When processes of the system ended and came back: those down now and those of the 24 h before $now.
--- Lakes of earlier versions have other names of the same processes.
+-- Outages of processes: those that are down at $now, and those that ended in the 24 h before.
+-- Lakes of earlier versions have the old names of the processes.
 WITH renamed AS (
     SELECT * REPLACE (
         CASE process

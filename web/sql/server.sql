@@ -1,2 +1,2 @@
--- One server as it stood at $now.
+-- One server as of $now.
 SELECT * FROM {fleet_now} AS fleet_now WHERE server = $server

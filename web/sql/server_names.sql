@@ -1,2 +1,2 @@
--- The name of every server that was known at $now.
+-- The names of all servers known at $now.
 SELECT server FROM {servers} AS servers ORDER BY server

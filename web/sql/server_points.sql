@@ -1,4 +1,4 @@
--- One server's measured means from $start to $now and its forecast's quantiles, a row a metric and time.
+-- One server's measured means from $start to $now and its forecast's quantiles, a row per metric and time.
 SELECT
     metric, ts, 'measured' AS kind, value, CAST(NULL AS TIMESTAMPTZ) AS issued_at,
     CAST(NULL AS FLOAT) AS p02, CAST(NULL AS FLOAT) AS p10, CAST(NULL AS FLOAT) AS p25,

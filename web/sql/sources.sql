@@ -1,5 +1,6 @@
--- Every source as the ledgers told of it at $now: what became of its file, what it brought, how it ran.
-WITH told AS (
+-- Every source as of $now: newest event of its file, samples committed, newest run, gaps, backfill.
+-- The result is public as /sources.json: its column names stay.
+WITH file_event AS (
     SELECT
         source, max(ts) AS told_at, arg_max(event, ts) AS event, arg_max(detail, ts) AS detail,
         arg_max(kind, ts) FILTER (kind IS NOT NULL) AS kind
@@ -7,7 +8,7 @@ WITH told AS (
     WHERE ts <= $now
     GROUP BY source
 ),
-brought AS (
+committed AS (
     SELECT
         function AS source,
         max(last_ts) AS last_sample,
@@ -19,7 +20,7 @@ brought AS (
     WHERE table_name = 'metrics' AND function IS NOT NULL AND ts <= $now
     GROUP BY function
 ),
-ran AS (
+newest_run AS (
     SELECT
         function AS source, max(ts) AS ran_at, arg_max(outcome, ts) AS outcome,
         arg_max(error, ts) AS error,
@@ -28,15 +29,15 @@ ran AS (
     WHERE ts > $now - INTERVAL 7 DAY AND ts <= $now AND trigger != 'its source'
     GROUP BY function
 ),
-level AS (  -- when it last kept up with the clock
+up_to_date AS (  -- when the source last had no lag
     SELECT
         function,
-        max(created_at) FILTER (last_ts >= created_at - INTERVAL 1 MINUTE) AS level_at
+        max(created_at) FILTER (last_ts >= created_at - INTERVAL 1 MINUTE) AS up_to_date_at
     FROM segments
     WHERE table_name = 'metrics' AND ts > $now - INTERVAL 1 DAY AND ts <= $now
     GROUP BY function
 ),
-behind AS (  -- what it has fetched since, and how many seconds of it in a second
+backfill AS (  -- samples committed since then, and their speed in seconds of data per second
     SELECT
         function AS source, min(created_at) AS behind_since, max(created_at) AS behind_at,
         min(first_ts) AS behind_from,
@@ -44,12 +45,12 @@ behind AS (  -- what it has fetched since, and how many seconds of it in a secon
             - min(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 90 SECOND))
         / nullif(max(epoch(created_at))
             - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 90 SECOND), 0) AS pace
-    FROM segments JOIN level USING (function)
+    FROM segments JOIN up_to_date USING (function)
     WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY AND ts <= $now
-        AND (level_at IS NULL OR created_at > level_at)
+        AND (up_to_date_at IS NULL OR created_at > up_to_date_at)
     GROUP BY function
 ),
-spans AS (
+periods AS (
     SELECT
         function AS source, first_ts,
         max(last_ts) OVER (
@@ -59,18 +60,18 @@ spans AS (
     FROM segments
     WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY AND ts <= $now
 ),
-holes AS (
+gaps AS (
     SELECT source, list({'since': before, 'until': first_ts} ORDER BY before DESC)[:5] AS holes
-    FROM spans
+    FROM periods
     WHERE first_ts - before > INTERVAL 5 MINUTE
     GROUP BY source
 )
 SELECT
     source, kind, event, detail, told_at, last_sample, rows_per_min, rows_24h, refused_24h,
     refusals, ran_at, outcome, error, well_at, holes, behind_since, behind_at, behind_from, pace
-FROM told
-FULL JOIN brought USING (source)
-LEFT JOIN ran USING (source)
-LEFT JOIN holes USING (source)
-LEFT JOIN behind USING (source)
+FROM file_event
+FULL JOIN committed USING (source)
+LEFT JOIN newest_run USING (source)
+LEFT JOIN gaps USING (source)
+LEFT JOIN backfill USING (source)
 ORDER BY source

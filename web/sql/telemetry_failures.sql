@@ -1,5 +1,5 @@
--- Failures in a row of each function, in its newest source, within the last day. What the function
--- is not to blame for, a source or a disk that does not answer, neither counts nor ends a row.
+-- Consecutive failures of each function, with its newest code, within the last day. An unreachable
+-- source or disk is not the function's fault: such a run neither counts nor ends the sequence.
 WITH counted AS (
     SELECT
         function, ts,
@@ -13,9 +13,9 @@ WITH counted AS (
             ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING
         )
 ),
-well AS (
-    SELECT function, max(ts) FILTER (NOT failed) AS well_at FROM counted GROUP BY function
+last_success AS (
+    SELECT function, max(ts) FILTER (NOT failed) AS succeeded_at FROM counted GROUP BY function
 )
-SELECT function, count(*) FILTER (failed AND (well_at IS NULL OR ts > well_at)) AS failures
-FROM counted JOIN well USING (function)
+SELECT function, count(*) FILTER (failed AND (succeeded_at IS NULL OR ts > succeeded_at)) AS failures
+FROM counted JOIN last_success USING (function)
 GROUP BY function

@@ -1,4 +1,4 @@
--- Files of the lake and their size, by table.
+-- Number and size of the lake's files by table.
 SELECT
     table_name, file_count + delete_file_count AS files,
     file_size_bytes + delete_file_size_bytes AS bytes

@@ -1,4 +1,4 @@
--- Which model served last, and whether a file was refused since.
+-- The newest model that served, and whether a model file was refused since.
 SELECT
     arg_max(model, ts) FILTER (event = 'serving') AS model,
     arg_max(event, ts) FILTER (event IN ('serving', 'refused')) = 'refused' AS refused

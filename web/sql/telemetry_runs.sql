@@ -1,4 +1,4 @@
--- What the ledger of runs got after row $seen: by function and outcome.
+-- Rows added to the run log after row $seen, by function and outcome.
 SELECT
     function, outcome, count(*) AS runs,
     coalesce(sum(duration_ms), 0) / 1000 AS duration_s, coalesce(sum(cpu_s), 0) AS cpu_s,

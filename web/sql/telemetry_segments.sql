@@ -1,7 +1,8 @@
--- What the ledger of segments got after row $seen: by writing function, table and outcome.
+-- Rows added to the segment log after row $seen, by writing function, table and outcome. The first
+-- read, with $seen = -2, needs no commit times.
 SELECT
     coalesce(function, '') AS function, coalesce(table_name, '') AS table_name, outcome,
-    count(*) AS segments, list(DISTINCT ts) FILTER ($seen >= 0) AS commits,
+    count(*) AS segments, list(DISTINCT ts) FILTER ($seen >= -1) AS commits,
     coalesce(sum(rows_committed), 0)::BIGINT AS rows_committed,
     coalesce(sum(rows_refused), 0)::BIGINT AS rows_refused,
     max(last_ts) AS last_ts, max(rowid) AS seen

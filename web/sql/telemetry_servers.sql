@@ -1,2 +1,2 @@
--- How many servers are known.
+-- Number of known servers.
 SELECT count(DISTINCT server) AS servers FROM server_facts

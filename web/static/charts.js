@@ -1,30 +1,37 @@
-// Draws the fans with uPlot in place of the server's SVG, and renews them as commits come.
+// Replaces the page's SVG charts with uPlot charts of the same chart model (web/display/charts.py)
+// and updates them after each commit.
 "use strict";
 (() => {
   const root = document.querySelector("[data-charts]");
-  const feed = document.getElementById("feed");
+  const dataLoader = document.getElementById("chart-data");
   if (!root || !window.uPlot) return;
 
-  const HEIGHT = 158;
-  const QUANTILES = ["p02", "p98", "p10", "p90", "p25", "p75", "p50"];
+  const height = root.querySelector(".plot").clientHeight;
+  const READOUT_PERCENT = 80; // the band that the readout gives
   const plots = new Map(); // metric -> {plot, chart}
-  let axis = null;
+  let model = null;
+
+  // Series of a plot: 0 the times, 1 measured, then low and high of each band, then the median.
+  const lowSeries = (band) => 2 + 2 * band;
+  const highSeries = (band) => 3 + 2 * band;
+  const medianSeries = () => 2 + 2 * model.bands.length;
+  const quantiles = () => [...model.bands.flatMap((band) => [band.low, band.high]), model.median];
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  function colours() {
+  function readColours() {
     const names = ["measured", "ahead", "band", "future", "now", "soft", "grid", "crit-text", "warn-text"];
     return Object.fromEntries(names.map((name) => [name, colour(`--${name}`)]));
   }
-  let ink = colours();
+  let ink = readColours();
 
   function columns(chart) {
-    const xs = Array.from({ length: axis.steps }, (_, i) => axis.start + i * axis.step);
+    const xs = Array.from({ length: model.steps }, (_, i) => model.start + i * model.step);
     const padded = (values, first) => {
-      const out = new Array(axis.steps).fill(null);
+      const out = new Array(model.steps).fill(null);
       (values || []).forEach((v, i) => { if (first + i >= 0 && first + i < out.length) out[first + i] = v; });
       return out;
     };
-    const ahead = QUANTILES.map((name) => padded(chart.ahead[name], axis.issued ?? 0));
+    const ahead = quantiles().map((name) => padded(chart.ahead[name], model.issued ?? 0));
     return [xs, padded(chart.measured, 0), ...ahead];
   }
 
@@ -36,7 +43,7 @@
   const hour = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
 
   function shadeFuture(u) {
-    const x = u.valToPos(axis.now, "x", true);
+    const x = u.valToPos(model.now, "x", true);
     u.ctx.save();
     u.ctx.fillStyle = ink.future;
     u.ctx.fillRect(x, u.bbox.top, u.bbox.left + u.bbox.width - x, u.bbox.height);
@@ -56,7 +63,7 @@
     ctx.restore();
   }
 
-  // Above the plot, on either side of the line that is now.
+  // Labels above the plot, left and right of the line of the present.
   function caption(u, text, side, x) {
     u.ctx.save();
     u.ctx.font = `${10.5 * devicePixelRatio}px system-ui, sans-serif`;
@@ -75,10 +82,10 @@
       const critical = name === "critical";
       line(u, left, y, left + width, y, critical ? ink["crit-text"] : ink["warn-text"], critical ? [8, 3] : [2, 4], 1);
     }
-    const x = u.valToPos(axis.now, "x", true);
+    const x = u.valToPos(model.now, "x", true);
     line(u, x, top - 12 * devicePixelRatio, x, top + height, ink.now, [], 1.2);
     caption(u, "measured", "right", x);
-    caption(u, plots.get(u.metric)?.chart.ahead.p50 ? "forecast" : "no forecast", "left", x);
+    caption(u, plots.get(u.metric)?.chart.ahead[model.median] ? "forecast" : "no forecast", "left", x);
   }
 
   function readout(u) {
@@ -88,12 +95,17 @@
     const at = (k) => (i == null ? null : u.data[k][i]);
     const parts = [];
     if (at(1) != null) parts.push(`measured ${digits(at(1), chart.unit)}`);
-    if (at(8) != null) parts.push(`forecast ${digits(at(8), chart.unit)} (80 %: ${digits(at(4), "")}–${digits(at(5), "")})`);
+    const middle = at(medianSeries());
+    if (middle != null) {
+      const band = model.bands.findIndex((each) => each.percent === READOUT_PERCENT);
+      const [low, high] = [at(lowSeries(band)), at(highSeries(band))];
+      parts.push(`forecast ${digits(middle, chart.unit)} (${READOUT_PERCENT} %: ${digits(low, "")}–${digits(high, "")})`);
+    }
     out.textContent = i == null ? "" : `${hour(u.data[0][i])} ${parts.join(", ") || "no data"}`;
   }
 
-  // A mean between two gaps has no line to stand on: it is shown as a dot.
-  function lonely(u, series) {
+  // A single mean between two gaps is drawn as a dot.
+  function isolated(u, series) {
     const values = u.data[series];
     return values.flatMap((v, i) => (v != null && values[i - 1] == null && values[i + 1] == null ? [i] : []));
   }
@@ -102,25 +114,25 @@
     const edge = { stroke: "transparent", width: 0, points: { show: false } };
     const axisStyle = { stroke: ink.soft, font: "11px system-ui, sans-serif", grid: { stroke: ink.grid, width: 1 }, ticks: { show: false } };
     return {
-      width, height: HEIGHT, padding: [16, 6, 0, 0],
+      width, height, padding: [16, 6, 0, 0],
       legend: { show: false },
-      cursor: { y: false, sync: { key: "fans" }, drag: { x: false, y: false }, points: { size: 6 } },
+      cursor: { y: false, sync: { key: "charts" }, drag: { x: false, y: false }, points: { size: 6 } },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
       scales: {
-        x: { time: true, range: () => [axis.start, axis.start + (axis.steps - 1) * axis.step] },
+        x: { time: true, range: () => [model.start, model.start + (model.steps - 1) * model.step] },
         y: { range: () => { const c = plots.get(chart.name)?.chart ?? chart; return [c.low, c.high]; } },
       },
       axes: [
-        { ...axisStyle, size: 22, gap: 2, incrs: [6 * 3600], values: (_, ticks) => ticks.map(hour) },
+        { ...axisStyle, size: 22, gap: 2, splits: () => model.ticks.map((tick) => tick.at), values: () => model.ticks.map((tick) => tick.label) },
         { ...axisStyle, size: 42, gap: 4, space: 28, values: (_, ticks) => ticks.map((t) => (Math.abs(t) < 1 ? String(+t.toFixed(2)) : digits(t, "").replace(/\.0$/, ""))) },
       ],
       series: [
         {},
-        { stroke: ink.measured, width: 1.6, points: { show: true, size: 4, filter: lonely } },
-        ...QUANTILES.slice(0, 6).map(() => edge),
+        { stroke: ink.measured, width: 1.6, points: { show: true, size: 4, filter: isolated } },
+        ...model.bands.flatMap(() => [edge, edge]),
         { stroke: ink.ahead, width: 1.6, dash: [5, 4], points: { show: false } },
       ],
-      bands: [[3, 2], [5, 4], [7, 6]].map((pair) => ({ series: pair, fill: ink.band + "38" })),
+      bands: model.bands.map((_, i) => ({ series: [highSeries(i), lowSeries(i)], fill: ink.band + "38" })),
       hooks: { drawClear: [shadeFuture], draw: [marks], setCursor: [readout] },
     };
   }
@@ -128,7 +140,7 @@
   function draw(chart) {
     const figure = root.querySelector(`[data-metric="${chart.name}"]`);
     if (!figure) return;
-    const place = figure.querySelector(".plot");
+    const container = figure.querySelector(".plot");
     const known = plots.get(chart.name);
     if (known) {
       known.chart = chart;
@@ -137,30 +149,30 @@
     }
     const entry = { chart, plot: null, out: figure.querySelector(".readout") };
     plots.set(chart.name, entry);
-    const width = place.clientWidth;
-    place.replaceChildren();
-    entry.plot = new uPlot({ ...options(chart, width), hooks: { ...options(chart, width).hooks, init: [(u) => { u.metric = chart.name; }] } }, columns(chart), place);
+    const width = container.clientWidth;
+    container.replaceChildren();
+    entry.plot = new uPlot({ ...options(chart, width), hooks: { ...options(chart, width).hooks, init: [(u) => { u.metric = chart.name; }] } }, columns(chart), container);
   }
 
   function drawAll(data) {
-    axis = data;
+    model = data;
     data.charts.forEach(draw);
     root.dataset.drawn = String(plots.size);
-    root.dataset.renewed = String(Number(root.dataset.renewed ?? 0) + 1);
+    root.dataset.updates = String(Number(root.dataset.updates ?? 0) + 1);
   }
 
-  feed.addEventListener("htmx:afterRequest", (event) => {
+  dataLoader.addEventListener("htmx:afterRequest", (event) => {
     if (event.detail.successful) drawAll(JSON.parse(event.detail.xhr.responseText));
   });
   fetch(root.dataset.charts).then((answer) => (answer.ok ? answer.json().then(drawAll) : null));
 
   new ResizeObserver(() => {
-    for (const { plot } of plots.values()) plot.setSize({ width: plot.root.parentElement.clientWidth, height: HEIGHT });
+    for (const { plot } of plots.values()) plot.setSize({ width: plot.root.parentElement.clientWidth, height });
   }).observe(root);
 
-  // Colours are drawn into the canvas: other light, other canvas.
+  // A canvas keeps its colours: redraw it when the colour scheme changes.
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    ink = colours();
+    ink = readColours();
     const charts = [...plots.values()].map(({ chart }) => chart);
     for (const { plot } of plots.values()) plot.destroy();
     plots.clear();

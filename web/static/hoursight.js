@@ -1,21 +1,21 @@
-// What a page does beyond HTML: ages that grow, details that stay open, and whether it is live.
+// Running ages, details that stay open after a swap, and the state of the live connection.
 "use strict";
 (() => {
   const skew = Date.parse(document.documentElement.dataset.now) - Date.now();
   const serverNow = () => Date.now() + skew;
 
-  // The same words as web/display/formatting.py.
+  // The same text as duration() in web/display/formatting.py.
   const UNITS = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
-  function span(seconds) {
+  function duration(seconds) {
     let left = Math.max(0, Math.round(seconds));
     if (left >= 600) left = Math.round(left / 60) * 60;
     for (let i = 0; i < UNITS.length; i++) {
       const [size, unit] = UNITS[i];
       if (left < size) continue;
-      const words = `${Math.floor(left / size)} ${unit}`;
+      const text = `${Math.floor(left / size)} ${unit}`;
       const next = UNITS[i + 1];
       const rest = next ? Math.floor((left % size) / next[0]) : 0;
-      return rest ? `${words} ${rest} ${next[1]}` : words;
+      return rest ? `${text} ${rest} ${next[1]}` : text;
     }
     return "0 s";
   }
@@ -26,8 +26,8 @@
 
   function tick() {
     for (const time of document.querySelectorAll("time.age")) {
-      const words = `${span((serverNow() - Date.parse(time.dateTime)) / 1000)} ago`;
-      if (time.textContent !== words) time.textContent = words;
+      const text = `${duration((serverNow() - Date.parse(time.dateTime)) / 1000)} ago`;
+      if (time.textContent !== text) time.textContent = text;
     }
     if (connected) live.textContent = `live · ${clock(serverNow())}`;
   }
@@ -35,14 +35,14 @@
   const live = document.getElementById("live");
   let connected = false;
   let lost = false;
-  let shownAt = serverNow();
+  let updatedAt = serverNow();
 
   document.addEventListener("htmx:sseOpen", () => {
     connected = true;
     live.className = "live on";
-    if (lost) for (const id of ["board", "head", "feed"]) {
+    if (lost) for (const id of ["board", "head", "chart-data"]) {
       const part = document.getElementById(id);
-      if (part) htmx.trigger(part, "renew");
+      if (part) htmx.trigger(part, "refresh");
     }
     lost = false;
     tick();
@@ -51,21 +51,21 @@
     connected = false;
     lost = true;
     live.className = "live lost";
-    live.textContent = `connection lost; shown as of ${clock(shownAt)}`;
+    live.textContent = `connection lost, data as of ${clock(updatedAt)}`;
   });
 
-  // A swap must not close what the operator has opened.
+  // A swap replaces opened details by closed ones.
   let open = [];
   document.addEventListener("htmx:beforeSwap", (event) => {
     open = [...event.detail.target.querySelectorAll("details[open][id]")].map((d) => d.id);
   });
   document.addEventListener("htmx:afterSwap", () => {
     for (const id of open) document.getElementById(id)?.setAttribute("open", "");
-    shownAt = serverNow();
+    updatedAt = serverNow();
     tick();
   });
 
-  // Empty fields of the filter stay out of the address.
+  // Keep empty fields of the filter out of the URL.
   document.addEventListener("htmx:configRequest", (event) => {
     const fields = event.detail.parameters;
     for (const name of Object.keys(fields)) if (fields[name] === "") delete fields[name];

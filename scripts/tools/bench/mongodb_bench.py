@@ -184,7 +184,7 @@ class ProcessChain:
                     if time.monotonic() > printed_at + 5:
                         printed_at = time.monotonic()
                         for each in read_sources(reader, datetime.now(UTC)):
-                            click.echo(f"{each.source}: {each.words}")
+                            click.echo(f"{each.source}: {each.summary}")
             time.sleep(0.1)
         raise TimeoutError(f"{count} samples have not come within {GIVE_UP_S:g} s")
 

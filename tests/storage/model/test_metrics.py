@@ -5,7 +5,6 @@ import pytest
 
 from storage.model.grid import QUANTILE_COLUMNS, floor_step, schema_hash
 from storage.model.metrics import METRIC_NAMES, impossible, metric, without_rounding
-from storage.model.severity import severity_of
 
 
 def test_there_are_fourteen_metrics() -> None:
@@ -57,12 +56,6 @@ def test_zero_is_a_value() -> None:
 def test_an_unknown_metric_is_told_which_there_are() -> None:
     with pytest.raises(KeyError, match="cpu_user_pct"):
         metric("cpu")
-
-
-def test_each_score_has_one_rung() -> None:
-    assert [severity_of(s).name for s in (100, 89.9, 50, 49, 0)] == [
-        "Imminent failure", "Critical", "Degrading", "Watch", "Healthy",
-    ]  # fmt: skip
 
 
 def test_a_step_starts_at_full_five_minutes() -> None:

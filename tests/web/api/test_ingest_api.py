@@ -1,4 +1,4 @@
-"""The doors for pushed rows: what HTTP has to say before and after the intake is asked."""
+"""The push endpoints: HTTP checks before the ingest service, and its answers."""
 
 import gzip
 import json
@@ -19,7 +19,7 @@ from tests.web.test_auth import site
 from web.api import ingest_api
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
-DOORS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
+ENDPOINTS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
 SECOND = "application/x-protobuf;proto=io.prometheus.write.v2.Request"
 PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 
@@ -31,7 +31,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(data: Path) -> Iterator[Client]:
-    """The site, and an intake behind it."""
+    """The site, with an ingest service."""
     with serve_ingest(Folders.at(data)), site(data, False, "127.0.0.1") as client:
         yield client
 
@@ -42,7 +42,7 @@ def rows_of(data: Path, server: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("path", ["/feed", "/feed/data"])
-def test_records_are_taken_plain_and_compressed(client: Client, data: Path, path: str) -> None:
+def test_records_are_accepted_plain_and_compressed(client: Client, data: Path, path: str) -> None:
     server = path.replace("/", "-")
     record = RECORD | {"server": server}
     plain = client.post(path, json=[record, {"server": "b"}])
@@ -58,7 +58,7 @@ def test_records_are_taken_plain_and_compressed(client: Client, data: Path, path
 
 
 @pytest.mark.parametrize("path", ["/api/v2/write?org=o&bucket=b&precision=s", "/write?db=x"])
-def test_lines_are_taken_without_a_word(client: Client, path: str) -> None:
+def test_lines_are_accepted_with_an_empty_response(client: Client, path: str) -> None:
     time = 1778068800 if "precision" in path else 1778068800 * 10**9
     answer = client.post(path, content=f"m,host=a mem_used_pct=1 {time}")
     assert (answer.status_code, answer.content) == (204, b"")
@@ -67,7 +67,7 @@ def test_lines_are_taken_without_a_word(client: Client, path: str) -> None:
     assert "partial write: 1 of 2 lines" in broken.json()["message"]
 
 
-def test_series_are_taken_without_a_word(client: Client) -> None:
+def test_series_are_accepted_with_an_empty_response(client: Client) -> None:
     request = WriteRequest()
     request.timeseries.add().labels.add(name="__name__", value="up")
     body = pa.compress(request.SerializeToString(), codec="snappy", asbytes=True)
@@ -86,7 +86,7 @@ def test_series_are_taken_without_a_word(client: Client) -> None:
         ("/api/v1/write", PROTOBUF | {"Content-Type": SECOND}, "prometheus.WriteRequest"),
     ],
 )  # fmt: skip
-def test_another_form_is_415_and_names_the_right_one(
+def test_an_unsupported_type_is_415_and_names_the_supported_one(
     client: Client, path: str, headers: dict[str, str], says: str
 ) -> None:
     answer = client.post(path, content=b"[]", headers=headers)
@@ -94,8 +94,8 @@ def test_another_form_is_415_and_names_the_right_one(
     assert says in answer.json()["remedy"]
 
 
-@pytest.mark.parametrize("path", DOORS)
-def test_a_body_without_end_is_413_and_is_not_held(client: Client, path: str) -> None:
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_an_endless_body_is_413(client: Client, path: str) -> None:
     headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
     parts = (b"x" * (1 << 20) for _ in range((MAX_SENT_BYTES >> 20) + 1))
     answer = client.post(path, content=parts, headers=headers)
@@ -103,22 +103,24 @@ def test_a_body_without_end_is_413_and_is_not_held(client: Client, path: str) ->
     assert "larger than 16 MiB" in answer.json()["detail"]
 
 
-def test_what_the_intake_refuses_is_passed_on(client: Client) -> None:
+def test_a_rejection_of_the_ingest_service_is_forwarded(client: Client) -> None:
     answer = client.post("/feed", content=b"{", headers={"Content-Type": "application/json"})
     assert answer.status_code == 422
     assert answer.json()["remedy"] == "send a list of records as JSON"
 
 
-def test_too_much_at_once_is_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_api, "MAX_UNDER_WAY", 0)
+def test_too_many_pushes_in_flight_are_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 0)
     answer = client.post("/feed", json=[RECORD])
     assert answer.status_code == 429
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["remedy"]
 
 
-@pytest.mark.parametrize("path", DOORS)
-def test_without_an_intake_it_is_503_with_a_time_to_try_again(tmp_path: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_without_an_ingest_service_a_push_is_503_with_retry_after(
+    tmp_path: Path, path: str
+) -> None:
     headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
     with site(tmp_path, False, "127.0.0.1") as client:
         answer = client.post(path, content=b"[]", headers=headers)
@@ -127,18 +129,18 @@ def test_without_an_intake_it_is_503_with_a_time_to_try_again(tmp_path: Path, pa
     assert "start one with 'hoursight up'" in answer.json()["message"]
 
 
-def test_the_description_of_the_api_has_the_doors_and_their_refusals(client: Client) -> None:
-    described = client.get("/schema").json()
-    paths = described["paths"]
-    assert described["components"]["securitySchemes"].keys() == {"key", "bearer", "basic"}
-    for path in DOORS:
+def test_the_api_description_has_the_endpoints_and_their_errors(client: Client) -> None:
+    description = client.get("/schema").json()
+    paths = description["paths"]
+    assert description["components"]["securitySchemes"].keys() == {"key", "bearer", "basic"}
+    for path in ENDPOINTS:
         assert paths[path]["post"]["requestBody"]["content"]
         assert {"401", "403", "413", "415", "422", "429", "503"} <= paths[path]["post"][
             "responses"
         ].keys()
 
 
-def test_the_examples_of_the_description_are_taken_as_they_stand(client: Client) -> None:
+def test_the_examples_of_the_api_description_are_accepted(client: Client) -> None:
     paths = client.get("/schema").json()["paths"]
     (records,) = paths["/feed"]["post"]["requestBody"]["content"].values()
     for example in records["examples"].values():

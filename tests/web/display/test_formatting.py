@@ -1,4 +1,4 @@
-"""Numbers and times in words."""
+"""Numbers, durations and times as text."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -16,22 +16,22 @@ NOW = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
         (3599, "1 h"), (3900, "1 h 5 min"), (86_400, "1 d"), (273_700, "3 d 4 h"), (-5, "0 s"),
     ],
 )  # fmt: skip
-def test_a_span_has_two_units_at_most(seconds: float, expected: str) -> None:
-    assert formatting.span(seconds) == expected
+def test_a_duration_has_at_most_two_units(seconds: float, expected: str) -> None:
+    assert formatting.duration(seconds) == expected
 
 
 @pytest.mark.parametrize(
     ("minutes", "expected"),
     [(-3, "less than 5 min"), (4, "less than 5 min"), (51, "50 min"), (131, "2 h 10 min")],
 )
-def test_a_time_ahead_is_as_exact_as_a_forecast(minutes: float, expected: str) -> None:
+def test_a_time_ahead_is_rounded_to_five_minutes(minutes: float, expected: str) -> None:
     assert formatting.ahead(NOW + timedelta(minutes=minutes), NOW) == expected
 
 
-def test_a_clock_names_its_zone_and_a_far_day() -> None:
+def test_a_time_has_its_zone_and_a_distant_one_its_day() -> None:
     assert formatting.clock(NOW - timedelta(seconds=37), NOW) == "02:11:05 UTC"
     assert formatting.clock(NOW - timedelta(days=2), NOW) == "27 Feb 02:11 UTC"
-    assert formatting.moment(NOW, NOW) == "02:11 UTC"
+    assert formatting.clock_minutes(NOW, NOW) == "02:11 UTC"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_clock_names_its_zone_and_a_far_day() -> None:
         (1.0, "100 %"),
     ],
 )
-def test_a_chance_is_never_rounded_to_certainty(share: float | None, expected: str) -> None:
+def test_a_probability_is_not_rounded_to_certainty(share: float | None, expected: str) -> None:
     assert formatting.percent(share) == expected
 
 
@@ -57,5 +57,5 @@ def test_a_chance_is_never_rounded_to_certainty(share: float | None, expected: s
         (1204.0, "sockets", "1,204"), (35.04, "MB/s", "35.0 MB/s"), (140.2, "MB/s", "140 MB/s"),
     ],
 )  # fmt: skip
-def test_a_reading_has_few_digits(value: float | None, unit: str, expected: str) -> None:
+def test_a_value_has_two_or_three_digits(value: float | None, unit: str, expected: str) -> None:
     assert formatting.reading(value, unit) == expected

@@ -1,4 +1,4 @@
-"""Servers whose history is being loaded: on the fleet page, their own page and in the twins."""
+"""Servers whose history is being loaded: on the fleet page, their own page and in the exports."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ from tests.web.site_lakes import SiteLakeWriter
 from web.app import create_app
 
 DAY_S = 86_400
-WORDS = r"Loading history, up to \d\d \w{3} \d\d:\d\d UTC \(75 %\)"
+PROGRESS = r"Loading history, up to \d\d \w{3} \d\d:\d\d UTC \(75 %\)"
 
 
 def row_of(page: str, server: str) -> str:
@@ -27,45 +27,45 @@ def row_of(page: str, server: str) -> str:
 
 
 @pytest.fixture
-def told(lake: SiteLakeWriter) -> SourceLog:
+def log(lake: SiteLakeWriter) -> SourceLog:
     """Four days of history of which three are loaded, and a server that stopped long before."""
-    told = SourceLog(lake)
+    log = SourceLog(lake)
     for server, days in (("behind", 1), ("stopped", 2)):
-        told.lake.insert("server_facts", [{"server": server, "ts": told.ago(4 * DAY_S)}])
-        sample = {"server": server, "ts": told.ago(days * DAY_S + 60), "source": "fleet"}
-        told.lake.insert("metrics", [sample | {"mem_used_pct": 99.9}])
-        told.lake.insert("metrics_5m", [{"server": server, "ts": told.ago((days + 1) * DAY_S)}])
-    told.file("fleet", "live")
-    told.brought("fleet", 4 * DAY_S, 2 * DAY_S, made=10)
-    told.brought("fleet", 2 * DAY_S, DAY_S, made=0)
-    return told
+        log.lake.insert("server_facts", [{"server": server, "ts": log.ago(4 * DAY_S)}])
+        sample = {"server": server, "ts": log.ago(days * DAY_S + 60), "source": "fleet"}
+        log.lake.insert("metrics", [sample | {"mem_used_pct": 99.9}])
+        log.lake.insert("metrics_5m", [{"server": server, "ts": log.ago((days + 1) * DAY_S)}])
+    log.file("fleet", "live")
+    log.committed("fleet", 4 * DAY_S, 2 * DAY_S, made=10)
+    log.committed("fleet", 2 * DAY_S, DAY_S, made=0)
+    return log
 
 
 def test_a_server_whose_history_is_being_loaded_says_how_far_it_is(
-    told: SourceLog, site: Client
+    log: SourceLog, site: Client
 ) -> None:
-    told.ran("fleet", 3, "ok")
+    log.ran("fleet", 3, "ok")
     row = row_of(site.get("/").text, "behind")
-    assert re.search(WORDS, row)
+    assert re.search(PROGRESS, row)
     assert "No data since" not in row
     page = site.get("/servers/behind").text
-    assert re.search(WORDS, page)
+    assert re.search(PROGRESS, page)
     assert "No data since" not in page
-    shown = {row["server"]: row["shown_as"] for row in site.get("/fleet.json").json()}
-    assert shown == {"behind": "Loading history", "stopped": "No data"}
+    statuses = {row["server"]: row["shown_as"] for row in site.get("/fleet.json").json()}
+    assert statuses == {"behind": "Loading history", "stopped": "No data"}
     assert not site.get("/servers/behind.json").json()["no_data"]
 
 
 def test_a_server_that_stopped_before_has_no_data_though_its_source_loads(
-    told: SourceLog, site: Client
+    log: SourceLog, site: Client
 ) -> None:
-    told.ran("fleet", 3, "ok")
+    log.ran("fleet", 3, "ok")
     assert "No data since" in row_of(site.get("/").text, "stopped")
     assert "No data since" in site.get("/servers/stopped").text
 
 
-def test_a_source_in_trouble_loads_nothing(told: SourceLog, site: Client) -> None:
-    told.ran("fleet", 3, "unreachable", "it does not answer")
+def test_a_source_with_a_problem_is_not_loading(log: SourceLog, site: Client) -> None:
+    log.ran("fleet", 3, "unreachable", "it does not answer")
     assert "No data since" in row_of(site.get("/").text, "behind")
     assert "No data since" in site.get("/servers/behind").text
 

@@ -1,4 +1,4 @@
-"""The fleet page: rows, nothing yet, and what it says of each server."""
+"""The fleet page: order, rows, filter, exports, and the page before the first sample."""
 
 import io
 import re
@@ -24,13 +24,13 @@ def order_of(page: str) -> list[str]:
     return [unescape(name) for name in re.findall(r'data-server="([^"]*)"', page)]
 
 
-def test_servers_are_listed_worst_first_and_silence_ranks_above_watch(client: Client) -> None:
+def test_servers_are_listed_worst_first_and_stale_ones_rank_above_watch(client: Client) -> None:
     order = order_of(client.get("/").text)
     assert order[:4] == ["web-07.shop", "ppdb-orders-1", "gpu-node-3", "kafka-2"]
     assert len(order) == len(FLEET)
 
 
-def test_a_row_tells_severity_time_to_act_both_scores_and_the_breach(client: Client) -> None:
+def test_a_row_has_severity_response_time_both_scores_and_the_breach(client: Client) -> None:
     row = row_of(client.get("/").text, "web-07.shop")
     assert "Imminent failure" in row
     assert "act within 5 min" in row
@@ -46,7 +46,7 @@ def test_reasons_are_in_a_details_element(client: Client) -> None:
     assert "<b>+48</b> Memory used is 82 % and grows by 4.1 % an hour" in row
 
 
-def test_a_silent_server_is_not_healthy(client: Client) -> None:
+def test_a_stale_server_is_not_healthy(client: Client) -> None:
     row = row_of(client.get("/").text, "gpu-node-3")
     assert "No data since" in row
     assert '<span class="pill silent">No data</span>' in row
@@ -54,14 +54,14 @@ def test_a_silent_server_is_not_healthy(client: Client) -> None:
     assert "chance of a breach" not in row
 
 
-def test_forecast_states_are_told_in_words(client: Client) -> None:
+def test_a_row_explains_the_state_of_its_forecast(client: Client) -> None:
     page = client.get("/").text
     assert "Collecting, 5 of 288 steps" in row_of(page, "new-box")
     assert "Early forecast from 1 h 5 min of data" in row_of(page, "fresh-box")
     assert "No forecast: half of it is gaps" in row_of(page, "quant-eod")
 
 
-def test_a_new_server_collects_also_when_the_forecaster_has_abstained(
+def test_a_new_server_is_collecting_when_the_forecaster_has_abstained(
     lake: SiteLakeWriter, site: Client
 ) -> None:
     lake.fleet([LakeServer("new", state="abstained", why="collecting, 2 of 288", steps=2)])
@@ -70,7 +70,7 @@ def test_a_new_server_collects_also_when_the_forecaster_has_abstained(
     assert "No forecast" not in row
 
 
-def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
+def test_a_level_that_is_already_passed_is_not_described_as_a_forecast(
     lake: SiteLakeWriter, site: Client
 ) -> None:
     passed = ("back_close_wait", -2, -2, -2)
@@ -80,7 +80,7 @@ def test_a_level_that_is_passed_already_is_not_told_as_a_forecast(
     assert "likely passes" not in row
 
 
-def test_a_server_that_has_recovered_since_its_forecast_is_not_told_to_be_past_its_level(
+def test_a_server_that_has_recovered_since_its_forecast_is_not_described_as_past_its_level(
     lake: SiteLakeWriter, site: Client
 ) -> None:
     passed = ("back_close_wait", -2, -2, -2)
@@ -88,7 +88,7 @@ def test_a_server_that_has_recovered_since_its_forecast_is_not_told_to_be_past_i
     assert "likely passes 1,000 in less than 5 min" in row_of(site.get("/").text, "w")
 
 
-def test_readings_are_judged_by_profile(lake: SiteLakeWriter, site: Client) -> None:
+def test_indicators_are_banded_by_profile(lake: SiteLakeWriter, site: Client) -> None:
     hot = {"mem_used_pct": 44.0}
     lake.fleet([
         LakeServer("w", "web_api", climbs=hot), LakeServer("d", "database", climbs=hot),
@@ -122,30 +122,30 @@ def test_the_fleet_can_be_searched(client: Client) -> None:
     assert order_of(client.get("/", params={"q": "KAFKA"}).text) == ["kafka-2"]
     assert order_of(client.get("/", params={"profile": "database"}).text) == ["ppdb-orders-1"]
     assert order_of(client.get("/", params={"severity": "silent"}).text) == ["gpu-node-3"]
-    assert "No server matches" in client.get("/", params={"q": "nothing"}).text
+    assert "No server matches the filter" in client.get("/", params={"q": "nothing"}).text
 
 
-def test_a_long_fleet_shows_the_worst_and_offers_the_rest(client: Client) -> None:
+def test_a_long_fleet_lists_the_worst_and_links_to_the_rest(client: Client) -> None:
     page = client.get("/", params={"show": 2}).text
     assert order_of(page) == ["web-07.shop", "ppdb-orders-1"]
     assert "7 more, none worse than these" in page
 
 
-def test_htmx_is_answered_with_the_board_alone(client: Client) -> None:
+def test_htmx_gets_only_the_fragment(client: Client) -> None:
     answer = client.get("/", headers={"HX-Request": "true"})
     assert "<html" not in answer.text
     assert order_of(answer.text)[0] == "web-07.shop"
     assert "HX-Request" in answer.headers["vary"]
 
 
-def test_an_empty_lake_says_what_is_waited_for(site: Client) -> None:
+def test_an_empty_lake_shows_the_waiting_page(site: Client) -> None:
     answer = site.get("/")
     assert answer.status_code == 200
     assert "Waiting for the first samples" in answer.text
     assert "hoursight demo" in answer.text
 
 
-def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
+def test_without_a_lake_the_page_waits_and_shows_it_once_it_exists(tmp_path: Path) -> None:
     with TestClient(create_app(tmp_path / "var"), "http://127.0.0.1") as client:
         assert "Waiting for the first samples" in client.get("/").text
         assert client.get("/fleet.json").status_code == 503
@@ -154,7 +154,7 @@ def test_without_a_lake_it_waits_and_picks_it_up(tmp_path: Path) -> None:
         writer.close()
 
 
-def test_twins_hold_the_same_servers(client: Client) -> None:
+def test_exports_have_the_same_servers(client: Client) -> None:
     order = order_of(client.get("/").text)
     rows = client.get("/fleet.json").json()
     assert [row["server"] for row in rows] == order
@@ -165,8 +165,6 @@ def test_twins_hold_the_same_servers(client: Client) -> None:
     assert text["server"].to_pylist() == order
 
 
-def test_a_server_that_nobody_scored_is_not_called_healthy(
-    lake: SiteLakeWriter, site: Client
-) -> None:
+def test_a_server_without_a_score_is_not_healthy(lake: SiteLakeWriter, site: Client) -> None:
     lake.fleet([replace(FLEET[-1], now_score=None, state=None)])
     assert "Not scored yet" in row_of(site.get("/").text, "nginx-1")

@@ -1,4 +1,4 @@
-"""The page of one server, its charts and its twins."""
+"""The page of one server, its charts and its exports."""
 
 import io
 import re
@@ -14,7 +14,7 @@ def charts_of(page: str) -> str:
     return page.split('<section class="charts"')[1]
 
 
-def test_all_metrics_are_charted_with_what_is_measured_and_what_is_ahead(client: Client) -> None:
+def test_each_metric_has_a_chart_with_measured_values_and_forecast(client: Client) -> None:
     page = charts_of(client.get("/servers/web-07.shop").text)
     assert set(re.findall(r'data-metric="(\w+)"', page)) == set(METRIC_NAMES)
     assert len(re.findall(r'<path class="measured" d="M[^"]+"', page)) == 14
@@ -22,7 +22,7 @@ def test_all_metrics_are_charted_with_what_is_measured_and_what_is_ahead(client:
     assert len(re.findall(r'<path class="band" d="M[^"]+"', page)) == 3 * 14
 
 
-def test_the_head_tells_what_to_do_by_when(client: Client) -> None:
+def test_the_head_has_the_recommended_action_and_its_deadline(client: Client) -> None:
     page = client.get("/servers/web-07.shop").text
     assert "Act within 5 min" in page
     assert "Next step:" in page
@@ -58,24 +58,24 @@ def test_an_early_forecast_is_marked(client: Client) -> None:
 
 
 def test_a_server_without_forecast_draws_none(client: Client) -> None:
-    for name, words in (
+    for name, text in (
         ("quant-eod", "No forecast: half of it is gaps"),
         ("new-box", "Collecting, 5 of 288 steps"),
     ):
         whole = client.get(f"/servers/{name}").text
         page = charts_of(whole)
-        assert words in whole
+        assert text in whole
         assert '<path class="median"' not in page
         assert "no forecast" in page
 
 
-def test_a_silent_server_gets_a_next_step(client: Client) -> None:
+def test_a_stale_server_has_a_next_step(client: Client) -> None:
     page = client.get("/servers/gpu-node-3").text
     assert "No data since" in page
-    assert "See whether the host answers" in page
+    assert "Check whether the host answers" in page
 
 
-def test_a_hostile_name_has_a_page_and_stays_text(client: Client) -> None:
+def test_a_hostile_name_has_a_page_and_is_escaped(client: Client) -> None:
     answer = client.get("/servers/%3Cb%3Ex%3C%2Fb%3E")
     assert answer.status_code == 200
     assert "<b>x" not in answer.text
@@ -83,23 +83,23 @@ def test_a_hostile_name_has_a_page_and_stays_text(client: Client) -> None:
     assert "<h1>&lt;b&gt;x&lt;/b&gt;</h1>" in answer.text
 
 
-def test_an_unknown_server_is_answered_with_near_names(client: Client) -> None:
+def test_an_unknown_server_is_404_with_similar_names(client: Client) -> None:
     answer = client.get("/servers/web-7.shop")
     assert answer.status_code == 404
     assert 'href="/servers/web-07.shop"' in answer.text
     as_data = client.get("/servers/nobody.json")
     assert as_data.status_code == 404
-    assert "no server is called 'nobody'" in as_data.json()["detail"]
+    assert "server 'nobody' not found" in as_data.json()["detail"]
 
 
-def test_htmx_is_answered_with_the_head_alone(client: Client) -> None:
+def test_htmx_gets_only_the_head(client: Client) -> None:
     text = client.get("/servers/nginx-1", headers={"HX-Request": "true"}).text
     assert "<html" not in text
     assert "<h1>nginx-1</h1>" in text
     assert "data-metric" not in text
 
 
-def test_twins_tell_measured_from_forecast(client: Client) -> None:
+def test_exports_distinguish_measured_and_forecast(client: Client) -> None:
     data = client.get("/servers/web-07.shop.json").json()
     assert data["severity"] == "Imminent failure"
     assert data["odds"][2]["minutes"] == 120

@@ -1,4 +1,4 @@
-"""The sources page: rows, nothing yet, trouble; holes, refusals and twins."""
+"""The sources page: rows, no sources yet, problems, gaps, refusals and exports."""
 
 import io
 import re
@@ -15,7 +15,7 @@ BAD = "cpu_user_pct (field cpu): is not a number, as 'n/a' of <b>x</b>: send a n
 
 
 class SourceLog:
-    """Rows of the ledgers, so many seconds ago."""
+    """Rows of the logs of sources, segments and runs, so many seconds ago."""
 
     def __init__(self, lake: SiteLakeWriter) -> None:
         self.lake, self.now = lake, datetime.now(UTC)
@@ -27,7 +27,7 @@ class SourceLog:
         row = {"source": source, "ts": self.ago(900), "kind": "mongodb", "event": event}
         self.lake.insert("sources", [row | {"detail": detail}])
 
-    def brought(
+    def committed(
         self, source: str, first: float, last: float, why: tuple[str, ...] = (),
         made: float | None = None,
     ) -> None:  # fmt: skip
@@ -47,85 +47,83 @@ class SourceLog:
 
 
 def rows_of(page: str) -> dict[str, str]:
-    found = re.findall(r'data-source="([^"]*)".*?>(.*?)</tr>', page, re.S)
-    return {unescape(name): unescape(body) for name, body in found}
+    rows = re.findall(r'data-source="([^"]*)".*?>(.*?)</tr>', page, re.S)
+    return {unescape(name): unescape(body) for name, body in rows}
 
 
-def test_without_sources_the_page_says_how_to_make_one(site: Client) -> None:
+def test_without_sources_the_page_explains_how_to_add_one(site: Client) -> None:
     answer = site.get("/sources")
     assert answer.status_code == 200
-    assert 'data-state="nothing"' in answer.text
+    assert 'data-state="no-sources"' in answer.text
     assert "hoursight sources new files" in answer.text
 
 
-def test_sources_are_listed_with_what_they_bring_those_in_trouble_first(
+def test_sources_are_listed_with_their_rows_problems_first(
     lake: SiteLakeWriter, site: Client
 ) -> None:
-    told = SourceLog(lake)
+    log = SourceLog(lake)
     for name in ("shop", "beats"):
-        told.file(name, "live")
-    told.brought("shop", 20, 5, (BAD,))
-    told.ran("shop", 4, "ok")
-    told.brought("beats", 700, 600)
-    told.ran("beats", 590, "ok")
-    told.ran("beats", 3, "unreachable", "Unreachable: beats refuses the password of 'reader'")
-    told.file("typo", "refused", "SourceWrong: connection.urll is not a key (expected one of url)")
-    told.brought("feed", 3, 2)
+        log.file(name, "live")
+    log.committed("shop", 20, 5, (BAD,))
+    log.ran("shop", 4, "ok")
+    log.committed("beats", 700, 600)
+    log.ran("beats", 590, "ok")
+    log.ran("beats", 3, "unreachable", "Unreachable: beats refuses the password of 'reader'")
+    log.file("typo", "refused", "SourceWrong: connection.urll is not a key (expected one of url)")
+    log.committed("feed", 3, 2)
     rows = rows_of(site.get("/sources").text)
     assert list(rows) == ["beats", "typo", "feed", "shop"]
-    assert re.search(r"unreachable since .* UTC: beats refuses the password", rows["beats"])
-    assert "its file is refused: connection.urll is not a key" in rows["typo"]
-    assert re.search(r"\bwell\b.*10</td>.*50</td>.*3</td>", rows["shop"], re.S)
+    assert re.search(r"Unreachable since .* UTC: beats refuses the password", rows["beats"])
+    assert "Invalid configuration file: connection.urll is not a key" in rows["typo"]
+    assert re.search(r"\bOperational\b.*10</td>.*50</td>.*3</td>", rows["shop"], re.S)
     assert "is not a number, as 'n/a' of <b>x</b>" in rows["shop"]
     assert BAD not in site.get("/sources").text  # it is escaped there
 
 
-def test_a_hole_is_shown_and_one_that_was_filled_is_not(lake: SiteLakeWriter, site: Client) -> None:
-    told = SourceLog(lake)
-    for name in ("holed", "filled"):
-        told.brought(name, 9000, 7300)
-        told.brought(name, 60, 5)
-    told.brought("filled", 7299, 61)
+def test_a_gap_is_listed_unless_it_was_filled(lake: SiteLakeWriter, site: Client) -> None:
+    log = SourceLog(lake)
+    for name in ("gapped", "filled"):
+        log.committed(name, 9000, 7300)
+        log.committed(name, 60, 5)
+    log.committed("filled", 7299, 61)
     rows = rows_of(site.get("/sources").text)
-    assert re.search(r"no samples from .* to .* \(2 h 1 min\)", rows["holed"])
-    assert "no samples" not in rows["filled"]
+    assert re.search(r"No samples from .* to .* \(2 h 1 min\)", rows["gapped"])
+    assert "No samples" not in rows["filled"]
 
 
-def test_a_source_that_answers_without_anything_new_is_not_called_well(
+def test_a_connected_source_without_new_samples_is_not_operational(
     lake: SiteLakeWriter, site: Client
 ) -> None:
-    told = SourceLog(lake)
-    told.brought("quiet", 700, 600)
-    told.ran("quiet", 3, "nothing")
-    told.file("off", "off", "its file says enabled = false")
+    log = SourceLog(lake)
+    log.committed("quiet", 700, 600)
+    log.ran("quiet", 3, "nothing")
+    log.file("off", "off", "its file says enabled = false")
     rows = rows_of(site.get("/sources").text)
-    assert "it answers, and has nothing newer" in rows["quiet"]
-    assert "off: its file says enabled = false" in rows["off"]
+    assert "Connected, no new samples" in rows["quiet"]
+    assert "Disabled: its file says enabled = false" in rows["off"]
 
 
-def test_a_fetch_of_what_came_before_tells_how_far_it_is(
-    lake: SiteLakeWriter, site: Client
-) -> None:
-    told, day = SourceLog(lake), 86_400
-    told.file("fleet", "live")
-    told.brought("fleet", 4 * day, 3 * day, made=20)
-    told.brought("fleet", 3 * day, 2 * day, made=10)
-    told.brought("fleet", 2 * day, day, made=0)
-    told.brought("late", 2 * day, 3_600, made=5_000)
+def test_a_backfill_shows_its_progress(lake: SiteLakeWriter, site: Client) -> None:
+    log, day = SourceLog(lake), 86_400
+    log.file("fleet", "live")
+    log.committed("fleet", 4 * day, 3 * day, made=20)
+    log.committed("fleet", 3 * day, 2 * day, made=10)
+    log.committed("fleet", 2 * day, day, made=0)
+    log.committed("late", 2 * day, 3_600, made=5_000)
     for seconds in (20, 10, 0):  # always an hour late, and as fast as time
-        told.brought("late", 3_605 + seconds, 3_600 + seconds, made=seconds)
+        log.committed("late", 3_605 + seconds, 3_600 + seconds, made=seconds)
     rows = rows_of(site.get("/sources").text)
-    words = r"fetching what came before: at \d\d \w+ \d\d:\d\d UTC, 75%, about 10 s left"
-    assert re.search(words, rows["fleet"])
-    assert "it answers, and has nothing newer" in rows["late"]
+    progress = r"Loading history, up to \d\d \w+ \d\d:\d\d UTC \(75 %\), about 10 s left"
+    assert re.search(progress, rows["fleet"])
+    assert "Connected, no new samples" in rows["late"]
 
 
-def test_htmx_gets_the_live_part_and_the_twins_hold_the_same(
+def test_htmx_gets_only_the_fragment_and_exports_have_the_same_sources(
     lake: SiteLakeWriter, site: Client
 ) -> None:
-    SourceLog(lake).brought("shop", 20, 5)
+    SourceLog(lake).committed("shop", 20, 5)
     assert "<html" not in site.get("/sources", headers={"HX-Request": "true"}).text
-    assert [row["state"] for row in site.get("/sources.json").json()] == ["well"]
+    assert [row["state"] for row in site.get("/sources.json").json()] == ["Operational"]
     for form, read in (("csv", csv.read_csv), ("parquet", parquet.read_table)):
         rows = read(io.BytesIO(site.get(f"/sources.{form}").content))
         assert rows["source"].to_pylist() == ["shop"]

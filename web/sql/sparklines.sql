@@ -1,4 +1,4 @@
--- Means of half hours of CPU idle and memory used: the complete steps of 24 h since $start.
+-- Half-hour means of CPU idle and memory used: the complete steps of the 24 h from $start on.
 SELECT
     server,
     CAST(floor((epoch(ts) - epoch($start)) / 1800) AS INTEGER) AS slot,

@@ -1,4 +1,4 @@
-"""Memory and CPU of running processes, each with its children, read from /proc."""
+"""Memory and CPU time of running processes, each with its descendants, read from /proc."""
 
 import os
 from collections.abc import Iterator
@@ -11,22 +11,22 @@ __all__ = ["Usage", "started_at", "usage_of"]
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-# Fields of /proc/PID/stat after the name in brackets, counted from 0.
+# Indexes of the fields of /proc/PID/stat after the command name, the state being 0.
 _UTIME, _STIME, _CUTIME, _CSTIME, _STARTTIME, _RSS = 11, 12, 13, 14, 19, 21
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a process and its children hold and have used."""
+    """Resident memory [bytes] and CPU time [s] of a process and its descendants."""
 
-    source_worker_bytes: float
+    resident_bytes: float
     cpu_s: float
 
 
 def usage_of(pid: int) -> Usage | None:
-    """The usage of a process with its descendants; None when there is no such process.
+    """Return the usage of a process with its descendants, or None when it does not exist.
 
-    CPU time of children that have ended is in it, as far as they were waited for.
+    The CPU time includes that of terminated children which were waited for.
     """
     stats = [stat for each in _with_descendants(pid) if (stat := _stat(each))]
     if not stats or _stat(pid) is None:
@@ -36,7 +36,7 @@ def usage_of(pid: int) -> Usage | None:
 
 
 def started_at(pid: int) -> datetime | None:
-    """When a process began; None when there is no such process."""
+    """Return the start time of a process, or None when it does not exist."""
     stat = _stat(pid)
     if stat is None:
         return None

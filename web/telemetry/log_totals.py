@@ -1,8 +1,8 @@
-"""Counters over the ledgers of segments and runs: what was added since the site first looked.
+"""Counters over the segment log and the run log that only grow, although retention deletes rows.
 
-Retention removes old rows of the ledgers, so a sum over them goes down. A counter here only grows:
-it adds up the rows after the last one seen. As any counter it starts at 0 with its process, which
-Prometheus takes for a reset.
+A plain sum over a log goes down when retention removes old rows. A counter here adds up the rows
+after the last one that was counted. It starts at 0 with the process, which Prometheus handles as a
+counter reset.
 """
 
 from collections import defaultdict
@@ -12,38 +12,41 @@ from typing import Any
 from storage.query.reader import Reader
 from web.lake_session import sql
 
-__all__ = ["LedgerTotals"]
+__all__ = ["LogTotals"]
 
-# By table and by function, when first looked at; the ledgers are kept for 30 days by default.
-FIRST_LOOK_BACK = timedelta(days=31)
-# A row with an earlier time that comes after a scrape is not counted.
-LOOK_BACK = timedelta(days=2)
+# The first read finds the newest row by table and function; logs are kept for 30 days by default.
+FIRST_LOOKBACK = timedelta(days=31)
+# A row with an earlier time that arrives after a scrape is not counted.
+LOOKBACK = timedelta(days=2)
+
+# Row ids begin at 0. The commits of an empty log that is read again are counted.
+NEVER_READ, EMPTY = -2, -1
 
 Counts = defaultdict[tuple[str, ...], float]
 Row = dict[str, Any]
 
 
-class LedgerTotals:
-    """Counters by name and label values, and the newest rows by function and by table."""
+class LogTotals:
+    """Counters by metric name and label values, and the newest row times by source and table."""
 
     def __init__(self) -> None:
         self.counters: dict[str, Counts] = defaultdict(lambda: defaultdict(float))
         self.newest_by_source: dict[str, datetime] = {}
         self.newest_by_table: dict[str, datetime] = {}
-        self._seen: dict[str, int] = {}  # the last row counted, by ledger
+        self._last_rowid: dict[str, int] = {}  # by log table
 
-    def begin_anew(self) -> None:
-        """Another lake is in the place of the last one: its rows so far are not counted."""
-        self._seen.clear()
+    def restart(self) -> None:
+        """Forget the last row: the next update counts none of the rows that another lake has."""
+        self._last_rowid.clear()
 
     def update_segments(self, reader: Reader, now: datetime) -> None:
-        """Add what the ledger of segments has more than at the last time."""
+        """Count the rows that were added to the segment log since the last update."""
         rows, first = self._added(reader, "segments", now)
         for row in rows:
             function, table = row["function"], row["table_name"]
-            self._note(self.newest_by_table, table, row["last_ts"])
+            self._update_newest(self.newest_by_table, table, row["last_ts"])
             if table == "metrics":
-                self._note(self.newest_by_source, function, row["last_ts"])
+                self._update_newest(self.newest_by_source, function, row["last_ts"])
         weight = 0 if first else 1
         commits = {at for row in rows for at in row["commits"] or ()}
         self._count("hoursight_commits_total", (), weight * len(commits))
@@ -56,7 +59,7 @@ class LedgerTotals:
                 self._count("hoursight_source_refused_total", (row["function"],), refused)
 
     def update_runs(self, reader: Reader, now: datetime) -> None:
-        """Add what the ledger of runs has more than at the last time."""
+        """Count the rows that were added to the run log since the last update."""
         rows, first = self._added(reader, "runs", now)
         weight = 0 if first else 1
         for row in rows:
@@ -67,19 +70,19 @@ class LedgerTotals:
             self._count("hoursight_function_duration_seconds_count", (name,), runs)
             self._count("hoursight_function_cpu_seconds_total", (name,), cpu_s)
 
-    def _added(self, reader: Reader, ledger: str, now: datetime) -> tuple[list[Row], bool]:
-        """Groups of the rows after the last one seen, and whether none was seen before."""
-        first = ledger not in self._seen
-        oldest = now - (FIRST_LOOK_BACK if first else LOOK_BACK)
-        seen = self._seen.get(ledger, -1)
-        rows = reader.query(sql(f"telemetry_{ledger}"), seen=seen, oldest=oldest).to_pylist()
-        self._seen[ledger] = max([seen, *(row["seen"] for row in rows)])
+    def _added(self, reader: Reader, log: str, now: datetime) -> tuple[list[Row], bool]:
+        """Return the added rows in groups, and whether this is the first read of the log."""
+        first = log not in self._last_rowid
+        oldest = now - (FIRST_LOOKBACK if first else LOOKBACK)
+        seen = self._last_rowid.get(log, NEVER_READ)
+        rows = reader.query(sql(f"telemetry_{log}"), seen=seen, oldest=oldest).to_pylist()
+        self._last_rowid[log] = max([seen, EMPTY, *(row["seen"] for row in rows)])
         return rows, first
 
-    def _count(self, name: str, labels: tuple[str, ...], more: float) -> None:
-        self.counters[name][labels] += more
+    def _count(self, name: str, labels: tuple[str, ...], increment: float) -> None:
+        self.counters[name][labels] += increment
 
     @staticmethod
-    def _note(newest: dict[str, datetime], name: str, at: datetime | None) -> None:
+    def _update_newest(newest: dict[str, datetime], name: str, at: datetime | None) -> None:
         if at is not None:
             newest[name] = max(at, newest.get(name, at))

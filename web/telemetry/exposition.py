@@ -1,4 +1,4 @@
-"""Prometheus' text format 0.0.4: what a metric is, and how its values are written."""
+"""Prometheus text format 0.0.4: declaration of metrics and encoding of their samples."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -7,19 +7,19 @@ from typing import Literal
 
 __all__ = ["CONTENT_TYPE", "Measure", "Values", "exposed"]
 
-CONTENT_TYPE = "text/plain; version=0.0.4"  # as any text it is UTF-8
+CONTENT_TYPE = "text/plain; version=0.0.4"  # UTF-8, as every text response
 
 # By name (of a summary: name and `_sum` or `_count`), then by the values of its labels.
 Values = Mapping[str, Mapping[tuple[str, ...], float]]
 
-# Prometheus takes a zero byte for the end; other control characters only spoil a terminal.
+# Prometheus treats a zero byte as the end of input; other control characters garble terminals.
 _ESCAPES = {code: f"\\\\x{code:02x}" for code in (*range(32), 127)}
 _ESCAPES |= {ord("\n"): r"\n", ord("\\"): r"\\", ord('"'): r"\""}
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A metric: its name, kind, meaning in a sentence, and the names of its labels."""
+    """Declaration of a metric: name, type, help text and label names."""
 
     name: str
     kind: Literal["counter", "gauge", "summary"]
@@ -28,20 +28,24 @@ class Measure:
 
     @property
     def series(self) -> tuple[str, ...]:
-        """The names under which its values stand."""
+        """Names of its samples: two for a summary, else the metric's own name."""
         return (
             (f"{self.name}_sum", f"{self.name}_count") if self.kind == "summary" else (self.name,)
         )
 
 
 def exposed(measures: Iterable[Measure], values: Values) -> str:
-    """The text of all measures that have values; of equal label sets the last one counts."""
+    """Return the exposition text of all measures that have values.
+
+    When two label sets are equal after escaping, the last one wins: a duplicate series would make
+    Prometheus drop the whole scrape.
+    """
     lines: list[str] = []
     for measure in measures:
         samples = {
-            f"{name}{_labels(measure.labels, given)}": value
+            f"{name}{_labels(measure.labels, label_values)}": value
             for name in measure.series
-            for given, value in values.get(name, {}).items()
+            for label_values, value in values.get(name, {}).items()
         }
         if samples:
             lines.append(f"# HELP {measure.name} {_help(measure.meaning)}")
@@ -50,8 +54,8 @@ def exposed(measures: Iterable[Measure], values: Values) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _labels(names: tuple[str, ...], given: tuple[str, ...]) -> str:
-    pairs = [f'{n}="{v.translate(_ESCAPES)}"' for n, v in zip(names, given, strict=True)]
+def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
+    pairs = [f'{n}="{v.translate(_ESCAPES)}"' for n, v in zip(names, values, strict=True)]
     return "{" + ",".join(pairs) + "}" if pairs else ""
 
 

@@ -1,4 +1,4 @@
--- The medians of CPU idle and memory used in the forecasts issued at $issued, every half hour.
+-- Half-hourly forecast medians of CPU idle and memory used, issued at $issued.
 SELECT server, metric, p50[6:96:6] AS medians
 FROM forecasts
 WHERE issued_at = $issued AND metric IN ('cpu_idle_pct', 'mem_used_pct')

@@ -1,0 +1,80 @@
+"""`POST /api/v1/functions/NAME`: what is forwarded to the engine, and how its answers return."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from storage.config.folders import Folders
+from storage.ipc.rpc import serve_rpc
+from tests.web.conftest import Client
+from tests.web.test_auth import site
+
+URL = "/api/v1/functions/risk"
+
+
+class Engine:
+    """An RPC server in place of the engine; it records calls and answers as set."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self.answer = (200, b'{"tables":{}}')
+
+    def __call__(self, call: bytes) -> tuple[int, bytes]:
+        self.calls.append(msgspec.json.decode(call))
+        return self.answer
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+@pytest.fixture
+def client(tmp_path: Path, engine: Engine) -> Iterator[Client]:
+    """The site, with `engine` behind it."""
+    folders = Folders.at(tmp_path).create()
+    with serve_rpc(folders.calls, engine), site(folders.data, False, "127.0.0.1") as client:
+        yield client
+
+
+def test_name_body_and_parameters_are_forwarded(client: Client, engine: Engine) -> None:
+    query = {"now": "2026-05-06T12:00:00Z", "dry_run": "true"}
+    answer = client.post(URL, json={"server": "a"}, params=query)
+    assert (answer.status_code, answer.json()) == (200, {"tables": {}})
+    assert engine.calls == [
+        {"name": "risk", "now": "2026-05-06T12:00:00Z", "dry_run": True, "body": {"server": "a"}}
+    ]
+
+
+@pytest.mark.parametrize("body", [b"", b"  \n"])
+def test_an_empty_body_is_null(client: Client, engine: Engine, body: bytes) -> None:
+    assert client.post(URL, content=body).status_code == 200
+    assert engine.calls == [{"name": "risk", "now": None, "dry_run": False, "body": None}]
+
+
+@pytest.mark.parametrize("status", [404, 500, 504])
+def test_an_error_of_the_engine_keeps_its_status_and_body(
+    client: Client, engine: Engine, status: int
+) -> None:
+    engine.answer = (status, b'{"error":"why"}')
+    answer = client.post(URL)
+    assert (answer.status_code, answer.json()) == (status, {"error": "why"})
+    assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("body", "query"), [(b"{", ""), (b"null", "?now=yesterday")])
+def test_an_invalid_request_is_400_and_calls_nothing(
+    client: Client, engine: Engine, body: bytes, query: str
+) -> None:
+    assert client.post(URL + query, content=body).status_code == 400
+    assert engine.calls == []
+
+
+def test_without_an_engine_it_is_503_with_the_remedy(tmp_path: Path) -> None:
+    with site(tmp_path, False, "127.0.0.1") as client:
+        answer = client.post(URL)
+    assert answer.status_code == 503
+    assert "start one with 'hoursight up'" in answer.json()["error"]

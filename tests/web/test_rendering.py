@@ -1,0 +1,63 @@
+"""Templates: pages, fragments for htmx, static URLs and the colours of health statuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from storage.model.severity import HEALTH_STATUSES, AlertLevel
+from tests.web.conftest import Client
+from web.rendering import STATIC, asset, quoted, server_url
+
+TEMPLATES = Path(STATIC).parent / "templates"
+HTMX = {"HX-Request": "true"}
+
+
+@pytest.mark.parametrize("path", ["/", "/sources", "/servers/nginx-1"])
+def test_htmx_gets_a_fragment_and_a_browser_the_whole_page(client: Client, path: str) -> None:
+    assert client.get(path).text.startswith("<!doctype html>")
+    fragment = client.get(path, headers=HTMX)
+    assert "<html" not in fragment.text
+    assert 'id="problems" hx-swap-oob="true"' in fragment.text
+
+
+def test_htmx_gets_the_whole_page_when_it_restores_it_from_the_history(client: Client) -> None:
+    answer = client.get("/", headers=HTMX | {"HX-History-Restore-Request": "true"})
+    assert answer.text.startswith("<!doctype html>")
+    assert "HX-History-Restore-Request" in answer.headers["vary"]
+
+
+def test_pages_are_not_cached(client: Client) -> None:
+    assert client.get("/").headers["cache-control"] == "no-store"
+
+
+def test_the_url_of_a_static_file_has_the_digest_of_its_content() -> None:
+    assert re.fullmatch(r"/static/charts\.js\?v=[0-9a-f]{10}", asset("charts.js"))
+    with pytest.raises(FileNotFoundError):
+        asset("missing.js")
+
+
+def test_a_server_name_is_one_segment_of_its_url() -> None:
+    assert quoted("a/b?c#d") == "a%2Fb%3Fc%23d"
+    assert server_url("<b>") == "/servers/%3Cb%3E"
+
+
+def test_each_health_status_has_its_colour() -> None:
+    css = (STATIC / "hoursight.css").read_text()
+    for status in HEALTH_STATUSES:
+        assert re.search(rf"^\.{status.slug} {{ --tile: ", css, re.M), status.slug
+
+
+def test_each_alert_level_has_its_colour_on_problems_and_sources() -> None:
+    css = (STATIC / "hoursight.css").read_text()
+    for level in AlertLevel.CRITICAL, AlertLevel.WARNING:
+        assert f".banner.{level} {{" in css
+        assert f".sources tr.{level} {{" in css
+
+
+def test_templates_and_scripts_do_not_spell_health_statuses() -> None:
+    names = {status.name for status in HEALTH_STATUSES} | {s.slug for s in HEALTH_STATUSES}
+    names -= {"warning", "critical"}  # levels of a metric, in the legend and in macros
+    for file in (*TEMPLATES.glob("*.html"), *STATIC.glob("*.js")):
+        words = set(re.findall(r"[\"'>]([A-Za-z ]+)[\"'<]", file.read_text()))
+        assert not words & names, file.name

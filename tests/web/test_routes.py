@@ -1,0 +1,43 @@
+"""The routes of the site: paths, methods and the scope that each requires."""
+
+from litestar.handlers import HTTPRouteHandler
+from litestar.routes import HTTPRoute
+
+from tests.web.conftest import Client
+
+ROUTES = {
+    "GET /": "read", "GET /fleet.json": "read", "GET /fleet.csv": "read",
+    "GET /fleet.parquet": "read", "GET /servers/{server}": "read", "GET /charts/{server}": "read",
+    "GET /sources": "read", "GET /sources.json": "read", "GET /sources.csv": "read",
+    "GET /sources.parquet": "read", "GET /live": "read", "GET /status.json": "read",
+    "GET /metrics": "read", "GET /healthz": None, "GET /readyz": None,
+    "POST /feed": "feed", "POST /feed/data": "feed", "POST /write": "feed",
+    "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
+    "POST /api/v1/functions/{name}": "admin",
+    "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
+    "GET /schema/{path}": "read",
+}  # fmt: skip
+
+
+def served(client: Client) -> dict[str, str | None]:
+    """Each method and path of the application with the scope of its handler."""
+    scopes = {}
+    for route in client.app.routes:
+        assert isinstance(route, HTTPRoute)
+        path = route.path.replace(":path", "").replace(":str", "")
+        for handler in route.route_handlers:
+            assert isinstance(handler, HTTPRouteHandler)
+            for method in set(handler.http_methods) - {"OPTIONS", "HEAD"}:
+                scopes[f"{method} {path}"] = handler.opt.get("scope", "read")
+    return scopes
+
+
+def test_these_are_all_routes_and_their_scopes(client: Client) -> None:
+    routes = {name.replace("/{file_path}", ""): scope for name, scope in served(client).items()}
+    assert routes == ROUTES
+
+
+def test_another_method_is_405_with_the_allowed_ones(client: Client) -> None:
+    answer = client.put("/feed")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["allow"]

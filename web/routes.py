@@ -1,0 +1,40 @@
+"""The router: every route of the site, by purpose. Paths are declared at the handlers."""
+
+from litestar.datastructures import CacheControlHeader
+from litestar.router import Router
+from litestar.static_files import create_static_files_router
+from litestar.types import ControllerRouterHandler
+
+from web.api.functions_api import call_function
+from web.api.health import healthz, readyz, status
+from web.api.ingest_api import feed, write_lines, write_series
+from web.api.metrics_api import metrics
+from web.auth import OPEN
+from web.live import live_events
+from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.server_page import chart_data, server_page
+from web.pages.sources_page import sources_export, sources_page
+from web.rendering import STATIC
+
+__all__ = ["routes"]
+
+PAGES: tuple[ControllerRouterHandler, ...] = (fleet_page, server_page, sources_page)
+EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
+LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
+STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
+INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
+FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function,)
+
+YEAR_SECONDS = 31_536_000
+
+
+def routes() -> list[ControllerRouterHandler]:
+    """Return the handlers of all routes."""
+    return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, _static_files()]
+
+
+def _static_files() -> Router:
+    return create_static_files_router(
+        "/static", [STATIC], opt=OPEN,
+        cache_control=CacheControlHeader(max_age=YEAR_SECONDS, public=True, immutable=True),
+    )  # fmt: skip

@@ -1,0 +1,74 @@
+"""The metrics that /metrics exposes: name, type, help text and labels of each."""
+
+from web.telemetry.exposition import Measure
+
+__all__ = ["MEASURES"]
+
+MEASURES = (
+    Measure("hoursight_up", "gauge", "1 when the lake can be read."),
+    Measure("hoursight_lake_state", "gauge", "1 for the state that the lake is in.", ("state",)),
+    Measure("hoursight_build_info", "gauge", "Always 1: what is installed.", ("version", "python")),
+    Measure("hoursight_model_info", "gauge", "Always 1: the model in use.", ("model",)),
+    Measure("hoursight_model_refused", "gauge", "1 when the model file was refused."),
+    Measure("hoursight_commits_total", "counter", "Commits of segments."),
+    Measure("hoursight_last_commit_timestamp_seconds", "gauge", "When the writer last committed."),
+    Measure("hoursight_segments_total", "counter", "Segments by outcome.", ("outcome",)),
+    Measure("hoursight_rows_total", "counter", "Rows committed by table.", ("table",)),
+    Measure("hoursight_inbox_segments", "gauge", "Segments that wait for the writer."),
+    Measure("hoursight_inbox_bytes", "gauge", "Size of the segments that wait."),
+    Measure("hoursight_inbox_oldest_age_seconds", "gauge", "Age of the oldest segment that waits."),
+    Measure("hoursight_pending_bytes", "gauge", "Size of pushes that are not in a segment yet."),
+    Measure("hoursight_rejected_segments", "gauge", "Files in the folder rejected."),
+    Measure("hoursight_servers", "gauge", "Servers that are known."),
+    Measure(
+        "hoursight_servers_reporting", "gauge", "Servers with a sample of the last 5 minutes."
+    ),
+    Measure("hoursight_newest_sample_age_seconds", "gauge", "Age of the newest sample."),
+    Measure(
+        "hoursight_source_lag_seconds", "gauge", "Age of the newest sample by source.", ("source",)
+    ),
+    Measure(
+        "hoursight_source_rows_total", "counter", "Samples committed by source.", ("source",)
+    ),
+    Measure(
+        "hoursight_source_refused_total", "counter", "Rows and values refused by source.",
+        ("source",),
+    ),
+    Measure("hoursight_forecast_age_seconds", "gauge", "Age of the newest forecast."),
+    Measure(
+        "hoursight_function_runs_total", "counter", "Runs by function and outcome.",
+        ("function", "outcome"),
+    ),
+    Measure(
+        "hoursight_function_duration_seconds", "summary", "Duration of runs by function.",
+        ("function",),
+    ),
+    Measure(
+        "hoursight_function_cpu_seconds_total", "counter", "CPU time of runs by function.",
+        ("function",),
+    ),
+    Measure(
+        "hoursight_function_failures_in_a_row", "gauge",
+        "Failures since the last good run, within a day.", ("function",),
+    ),
+    Measure(
+        "hoursight_functions_suspended", "gauge",
+        "Functions that failed 5 times in a row and run every 10 minutes only.",
+    ),
+    Measure("hoursight_process_up", "gauge", "1 when the process runs.", ("process",)),
+    Measure("hoursight_process_starts_total", "counter", "Starts of the process.", ("process",)),
+    Measure(
+        "hoursight_process_resident_memory_bytes", "gauge",
+        "Resident memory of the process and its children.", ("process",),
+    ),
+    Measure(
+        "hoursight_process_cpu_seconds_total", "counter",
+        "CPU time of the process and its children.", ("process",),
+    ),
+    Measure(
+        "hoursight_lake_snapshots_total", "counter",
+        "Snapshots that the lake has made, by commits and by maintenance.",
+    ),
+    Measure("hoursight_lake_files", "gauge", "Parquet files of the lake by table.", ("table",)),
+    Measure("hoursight_lake_bytes", "gauge", "Size of these files by table.", ("table",)),
+)  # fmt: skip
