@@ -78,9 +78,17 @@ class TableColumns:
         """The columns of some of the rows."""
         return TableColumns(self._table.take(pa.array(places, pa.int64())))
 
-    def fields(self, place: int) -> list[str]:  # noqa: ARG002 - all rows have the same
-        """The names of all columns."""
-        return list(self._table.column_names)
+    def fields(self, place: int) -> list[str]:
+        """The names of the columns with a value in that row."""
+        return [name for name, valid in self._valid.items() if valid[place]]
+
+    @cached_property
+    def _valid(self) -> dict[str, list[bool]]:
+        """Whether each row has a value, by the name of the column."""
+        return {
+            name: column.is_valid().to_pylist()
+            for name, column in zip(self._table.column_names, self._table.columns, strict=True)
+        }
 
     @cached_property
     def _nested(self) -> "DocumentColumns":

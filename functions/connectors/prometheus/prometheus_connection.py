@@ -16,6 +16,8 @@ __all__ = ["PrometheusConnection", "client_of"]
 PERIODS = ("step", "overlap", "timeout")
 # Prometheus looks back 5 minutes for a value: longer steps would leave gaps.
 MIN_STEP, MAX_STEP = timedelta(seconds=1), timedelta(minutes=5)
+# Fields that every scrape has: the value of a query would take their place.
+RESERVED = ("timestamp", "server")
 
 
 class PrometheusConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +52,11 @@ class PrometheusConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
             raise ValueError(f"timeout is {self.timeout!r}, expected at most 10s")
         if self.step and not MIN_STEP <= parse_period(self.step) <= MAX_STEP:
             raise ValueError(f"step is {self.step!r}, expected 1s to 5m")
+        for name in self.queries.keys() & RESERVED:
+            raise ValueError(
+                f"queries has {name!r}, which is a field of every scrape: write another name, and "
+                "use it in the mapping"
+            )
         if self.user and (self.token_env or self.token_file):
             raise ValueError("user and a token are both set: leave one of them out")
         if any(name.lower() == "authorization" for name in self.headers):

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from functions.connectors.connector import Page, ReadOptions, Unreachable
-from functions.connectors.lookback import LookbackWindow
+from functions.connectors.lookback import LookbackWindow, SeenKeys
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi, RangeTooLarge
-from functions.connectors.prometheus.scrapes import Row, Scrapes, ScrapeWindow
+from functions.connectors.prometheus.scrapes import Scrapes, ScrapeWindow
 from storage.model.periods import parse_period
 
 __all__ = ["PrometheusReader", "connect"]
@@ -72,7 +74,7 @@ class PrometheusReader:
 
     def _restart_from(self, position: dict[str, int] | None) -> None:
         self._position = position
-        self._seen: dict[Row, None] = {}
+        self._seen = SeenKeys()
         self._lookback = LookbackWindow(self._overlap, self._short_lookback)
         self._resume_at = None
 
@@ -113,22 +115,20 @@ class PrometheusReader:
         self._window_steps = max(1, min(target, GROWTH * steps, MAX_STEPS))
 
     def _page(self, window: ScrapeWindow) -> Page:
-        fresh = []
-        for document in window.documents:
-            row = document["server"], round(document["timestamp"].timestamp() * 1e6)
-            if row not in self._seen:
-                fresh.append(document)
-                self._seen[row] = None
-        if fresh:
-            self._advance(round(fresh[-1]["timestamp"].timestamp() * 1e6))
-        return Page(fresh, self._position, tuple(window.notes))
+        servers = window.scrapes["server"].to_pylist()
+        times = window.scrapes["timestamp"].cast(pa.int64()).to_pylist()
+        new = self._seen.add(zip(servers, times, strict=True), times)
+        fresh = window.scrapes.filter(pa.array(new, pa.bool_()))
+        if fresh.num_rows:
+            self._advance(fresh["timestamp"].cast(pa.int64())[-1].as_py())
+        return Page(_without_empty_columns(fresh), self._position, tuple(window.notes))
 
     def _advance(self, ts_us: int) -> None:
         last = self._position or {"at": ts_us, "page": 0}
         newest = max(last["at"], ts_us)
         self._position = {"at": newest, "page": last["page"] + 1}
         bound = newest - 2 * max(self._overlap, self._short_lookback) // timedelta(microseconds=1)
-        self._seen = {row: None for row in self._seen if row[1] >= bound}
+        self._seen.discard_before(bound)
 
     @property
     def _short_lookback(self) -> timedelta:
@@ -141,3 +141,11 @@ class PrometheusReader:
             f"no series {self._scrapes.clock} since {since:%Y-%m-%d %H:%M}: check job, match and "
             "clock",
         ))  # fmt: skip
+
+
+def _without_empty_columns(table: pa.Table) -> pa.Table:
+    """`table` without the columns that have no value: no scrape of the page has that field."""
+    return table.select([
+        name for name, column in zip(table.column_names, table.columns, strict=True)
+        if column.null_count < table.num_rows
+    ])  # fmt: skip

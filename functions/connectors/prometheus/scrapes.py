@@ -13,9 +13,12 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any
+from operator import itemgetter
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi, RangeSeries
@@ -25,6 +28,7 @@ from functions.ingest.row_assembly import RowAssembler
 from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import EXPECTED, trimmed
+from storage.model.schema import TIMESTAMP
 
 __all__ = ["ScrapeWindow", "Scrapes"]
 
@@ -34,14 +38,23 @@ MAX_QUERIES_S = 12.0
 LOOKBACK_S = 300
 CPU = "node_cpu_seconds_total"
 Steps = dict[float, int]  # epoch seconds of a step: epoch microseconds of the scrape it shows first
-Row = tuple[str, int]
+Row = tuple[str, int]  # server, and epoch microseconds of the scrape
+OwnValues = dict[str, dict[Row, float]]  # by the name of the query
+
+
+def _no_scrapes() -> pa.Table:
+    return pa.table({"timestamp": pa.array([], TIMESTAMP), "server": pa.array([], pa.string())})
 
 
 @dataclass
 class ScrapeWindow:
-    """The scrapes of a window as documents in time order, and how many points were read."""
+    """The scrapes of a window, one a row in time order, and how many points were read.
 
-    documents: list[dict[str, Any]] = field(default_factory=list)
+    The columns of `scrapes` are `timestamp`, `server`, `labels.NAME` for each label of the clock,
+    `cores`, the stock metrics, and the source file's own queries by their names.
+    """
+
+    scrapes: pa.Table = field(default_factory=_no_scrapes)
     points: int = 0
     notes: dict[str, None] = field(default_factory=dict)
 
@@ -80,9 +93,9 @@ class Scrapes:
             readings = self._readings(span, clocks, window)
             own = self._own(span, clocks, window)
             settled = self._settled(span, clocks) if live else {}
-            window.documents = sorted(
-                _documents(readings, own, clocks, span[0], settled), key=lambda d: d["timestamp"]
-            )
+            rows = _rows(clocks, span[0], settled)
+            values = _with_own(_stock_values(readings, rows), own, rows)
+            window.scrapes = _table(rows, clocks, values)
         window.notes.update(dict.fromkeys(f"Prometheus warns: {w}" for w in self._api.warnings))
         self._api.warnings.clear()
         return window
@@ -177,23 +190,21 @@ class Scrapes:
     def _labels(self, series: RangeSeries) -> dict[str, str]:
         return series.metric | {"instance": series.metric[self._connection.server_label]}
 
-    def _own(
-        self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow
-    ) -> dict[Row, dict[str, float]]:
-        """The values of the source file's own queries, by the name of the query."""
-        rows: dict[Row, dict[str, float]] = {}
+    def _own(self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow) -> OwnValues:
+        """The values of the source file's own queries."""
+        own: OwnValues = {}
         for name, query in self._connection.queries.items():
+            values = own.setdefault(name, {})
             for server, series in self._query(query, span, window):
                 for ts, value in zip(*_placed(series, clocks.get(server)), strict=True):
-                    row = rows.setdefault((server, ts), {})
-                    if name in row:
+                    if (server, ts) in values:
                         window.notes[
                             f"the query {name!r} has several series for {server}: reduce them to "
                             f"such as by 'max by ({self._connection.server_label}) (…)'"
                         ] = None
                     elif not math.isnan(value):
-                        row[name] = value
-        return rows
+                        values[server, ts] = value
+        return own
 
 
 def _stock_queries(more: str) -> Iterator[str]:
@@ -236,40 +247,80 @@ def _placed(series: RangeSeries, clock: _Clock | None) -> tuple[list[int], list[
     return [ts for ts, _ in known], [value for _, value in known]
 
 
-def _documents(
-    readings: PartialSamples,
-    own: dict[Row, dict[str, float]],
-    clocks: dict[str, _Clock],
-    first_step: int,
-    unsure: dict[str, int],
-) -> Iterator[dict[str, Any]]:
-    """A document for each scrape that has a value."""
-    rows = _rows(readings)
+def _rows(clocks: dict[str, _Clock], first_step: int, unsure: dict[str, int]) -> list[Row]:
+    """The scrapes to hand over in time order, before it is known which of them have a value."""
+    rows: list[Row] = []
     for server, clock in clocks.items():
-        before = clock.steps.get(first_step)
-        until = unsure.get(server, math.inf)
-        for ts in clock.steps.values():
-            values = rows.get((server, ts), {}) | own.get((server, ts), {})
-            if values and ts != before and ts < until:
-                yield {
-                    "timestamp": datetime.fromtimestamp(ts / 1e6, UTC), "server": server,
-                    "labels": clock.labels, **values,
-                }  # fmt: skip
+        before, until = clock.steps.get(first_step), unsure.get(server, math.inf)
+        rows += [(server, ts) for ts in clock.steps.values() if ts != before and ts < until]
+    rows.sort(key=itemgetter(1))
+    return rows
 
 
-def _rows(readings: PartialSamples) -> dict[Row, dict[str, Any]]:
-    """The values of each scrape by the names of our metrics."""
+def _stock_values(readings: PartialSamples, rows: Sequence[Row]) -> dict[str, pa.ChunkedArray]:
+    """`cores` and the stock metrics [row] by name; a row without a metric has no `cores` either."""
     if not readings:
         return {}
     tables = RowAssembler("", METRIC_NAMES).rows(readings)
-    facts: Sequence[dict[str, Any]] = (
-        tables["server_facts"].to_pylist() if "server_facts" in tables else ()
-    )
-    cores = {fact["server"]: {"cores": fact["cores"]} for fact in facts}
     metrics = tables["metrics"]
     keys = zip(metrics["server"].to_pylist(), metrics["ts"].cast("int64").to_pylist(), strict=True)
-    values = metrics.select(list(METRIC_NAMES)).to_pylist()
+    place_of = {row: place for place, row in enumerate(keys)}
+    places = [place_of.get(row) for row in rows]
+    values = metrics.select(list(METRIC_NAMES)).take(pa.array(places, pa.int64()))
+    cores = _cores(tables.get("server_facts"))
+    counts = [
+        None if place is None else cores.get(server)
+        for (server, _), place in zip(rows, places, strict=True)
+    ]
     return {
-        (server, ts): cores.get(server, {}) | {n: v for n, v in row.items() if v is not None}
-        for (server, ts), row in zip(keys, values, strict=True)
+        "cores": pa.chunked_array([pa.array(counts, pa.int32())]),
+        **dict(zip(METRIC_NAMES, values.columns, strict=True)),
+    }
+
+
+def _cores(facts: pa.Table | None) -> dict[str, int]:
+    if facts is None:
+        return {}
+    return dict(zip(facts["server"].to_pylist(), facts["cores"].to_pylist(), strict=True))
+
+
+def _with_own(
+    stock: dict[str, pa.ChunkedArray], own: OwnValues, rows: Sequence[Row]
+) -> dict[str, pa.ChunkedArray]:
+    """`stock` and the own queries [row]; a query with the name of a metric goes before it."""
+    values = dict(stock)
+    for name, known in own.items():
+        column = pa.chunked_array([pa.array(map(known.get, rows), pa.float64())])
+        if name in stock:
+            column = pc.coalesce(column, stock[name].cast(pa.float64()))
+        values[name] = column
+    return values
+
+
+def _table(
+    rows: Sequence[Row], clocks: dict[str, _Clock], values: dict[str, pa.ChunkedArray]
+) -> pa.Table:
+    """The rows that have a value, with the labels of their servers."""
+    columns = {
+        "timestamp": pa.array([ts for _, ts in rows], TIMESTAMP),
+        "server": pa.array([server for server, _ in rows], pa.string()),
+        **_label_columns(rows, clocks),
+        **values,
+    }
+    has_value = pa.array(np.zeros(len(rows), bool))
+    for column in values.values():
+        has_value = pc.or_(has_value, column.is_valid())
+    return pa.table(columns).filter(has_value)
+
+
+def _label_columns(rows: Sequence[Row], clocks: dict[str, _Clock]) -> dict[str, pa.Array]:
+    """The labels of the clocks [row], as `labels.NAME`."""
+    number_of = {server: number for number, server in enumerate(clocks)}
+    numbers = pa.array([number_of[server] for server, _ in rows], pa.int64())
+    names = dict.fromkeys(name for clock in clocks.values() for name in clock.labels)
+    return {
+        f"labels.{name}": pa.array(
+            [clock.labels.get(name) for clock in clocks.values()], pa.string()
+        ).take(numbers)
+        for name in names
     }

@@ -54,6 +54,12 @@ def test_some_records_can_be_taken(documents: Documents) -> None:
     assert "load" in some.fields(0)
 
 
+def test_a_row_of_a_table_has_the_fields_that_hold_a_value_in_it() -> None:
+    columns = columns_of(pa.table({"host": ["a", None], "load": [None, 1.5], "disk": [3, 4]}))
+    assert columns.fields(0) == ["host", "disk"]
+    assert columns.fields(1) == ["load", "disk"]
+
+
 def test_a_key_with_dots_goes_before_a_path() -> None:
     documents: list[dict[str, Any]] = [{"a.b": 1, "a": {"b": 2}}]
     assert columns_of(documents).get("a.b") == [1]

@@ -47,6 +47,7 @@ def test_the_client_sends_credentials_and_uses_no_proxy_of_the_environment(monke
         ('timeout = "1m"', "timeout is '1m', expected at most 10s"),
         ('user = "u"\ntoken_env = "T"', "user and a token are both set"),
         ('headers = { authorization = "x" }', "headers has Authorization, which is a secret"),
+        ('queries = { server = "up" }', "queries has 'server', which is a field of every scrape"),
     ],
 )
 def test_a_mistake_in_the_connection_is_rejected_with_the_key(tmp_path, connection, message):

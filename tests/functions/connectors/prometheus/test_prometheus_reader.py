@@ -4,8 +4,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
+from functions.connectors.source_file import read_source
+from storage.config.folders import Folders
 from tests.conftest import NOW
 from tests.functions.connectors.connector_contract import Chain, Contract, Rig, documents, expected
 from tests.functions.connectors.prometheus.prometheus_rig import (
@@ -101,3 +104,22 @@ def test_a_new_process_continues_after_the_scrapes_that_were_read(server, job, t
     rows, _ = read_all(open_read(text()), cursor)
     assert {row["ts"] for row in rows} >= set(times[40:])
     assert min(row["ts"] for row in rows) >= times[40] - timedelta(seconds=130)  # the overlap
+
+
+def test_a_page_is_a_table_with_the_new_scrapes_and_the_columns_that_have_a_value(
+    server, job, text, tmp_path
+):
+    source = read_source("prom", text(head='history = "5m"').encode(), Folders.at(tmp_path))
+    reader = source.connect()
+    times = times_of(5, 60)
+    server.put(fleet(job, times))
+    [page] = reader.pages(None, NOW)
+    assert isinstance(page.documents, pa.Table)
+    assert page.documents["timestamp"].to_pylist() == times
+    assert set(page.documents["labels.job"].to_pylist()) == {job}
+    assert "load_average" in page.documents.column_names
+    assert "mem_used_pct" not in page.documents.column_names
+    again = list(reader.pages(page.position, NOW + timedelta(seconds=5)))
+    reader.close()
+    assert sum(len(each.documents) for each in again) == 0
+    assert {str(each.position) for each in again} == {str(page.position)}

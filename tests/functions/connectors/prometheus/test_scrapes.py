@@ -9,8 +9,9 @@ import pytest
 
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi
-from functions.connectors.prometheus.scrapes import Scrapes
+from functions.connectors.prometheus.scrapes import Scrapes, ScrapeWindow
 from scripts.ports import free_port
+from storage.model.schema import TIMESTAMP
 from tests.conftest import NOW
 from tests.functions.connectors.prometheus.api_double import ApiDouble, matrix
 from tests.functions.connectors.prometheus.prometheus_rig import BOOTED, fleet, gauge, times_of
@@ -139,11 +140,52 @@ def test_a_scrape_that_is_stored_during_the_queries_is_left_for_the_next_poll():
             bodies = (before, matrix(), matrix(), loads, matrix(), matrix(), after)
             double.replies = [(200, body) for body in bodies]
             window = scrapes.read(range(0, 31, 15), True, time.monotonic() + 30)
-            return [(d["timestamp"].timestamp(), d["load_average"]) for d in window.documents]
+            rows = window.scrapes.to_pylist()
+            return [(row["timestamp"].timestamp(), row["load_average"]) for row in rows]
 
         assert read(matrix(old, [28.0, "1"]), matrix(old, [28.0, "1"], new)) == [(14, 0.5)]
         assert read(matrix(old, new), matrix(old, new)) == [(14, 0.5), (29, 0.75)]
         api.close()
+
+
+def window_of(queries: dict[str, str], *bodies: bytes) -> ScrapeWindow:
+    """The window up to 45 s after 1970, from responses in the order of the queries."""
+    with ApiDouble() as double:
+        double.replies = [(200, body) for body in bodies]
+        connection = PrometheusConnection(url=double.url, queries=queries)
+        api = RangeApi(connection)
+        window = Scrapes(api, connection).read(range(0, 46, 15), False, time.monotonic() + 30)
+        api.close()
+    return window
+
+
+def test_labels_and_own_queries_are_columns_and_a_scrape_without_a_value_has_no_row():
+    clock, loads = matrix([14, "1"], [28, "1"], [44, "1"]), matrix([15, "0.5"], [30, "0.75"])
+    own = matrix([15, "NaN"], [30, "9"]), matrix([30, "2"])
+    queries = {"load_average": "a", "java": "b"}
+    bodies = (clock, matrix(), matrix(), loads, matrix(), matrix(), *own)
+    table = window_of(queries, *bodies).scrapes
+    assert table.schema.field("timestamp").type == TIMESTAMP
+    assert table["timestamp"].cast("int64").to_pylist() == [14_000_000, 28_000_000]
+    assert table["server"].to_pylist() == ["a", "a"]
+    assert table["labels.instance"].to_pylist() == ["a:9100", "a:9100"]
+    assert table["load_average"].to_pylist() == [0.5, 9.0]
+    assert table["java"].to_pylist() == [None, 2.0]
+
+
+def test_scrapes_without_any_value_are_no_rows():
+    clock, nothing = matrix([14, "1"], [28, "1"]), matrix()
+    for bodies in ([nothing], [clock, nothing], [clock, *[nothing] * 5, matrix([15, "NaN"])]):
+        assert window_of({"java": "a"}, *bodies).scrapes.num_rows == 0
+
+
+def test_cores_stand_beside_stock_metrics_only():
+    clock, loads = matrix([14, "1"], [28, "1"]), matrix([15, "0.5"])
+    cores, own = matrix([15, "4"], [30, "4"]), matrix([15, "1"], [30, "2"])
+    bodies = (clock, matrix(), matrix(), loads, cores, matrix(), own)
+    table = window_of({"java": "a"}, *bodies).scrapes
+    assert table["cores"].to_pylist() == [4, None]
+    assert table["java"].to_pylist() == [1.0, 2.0]
 
 
 @needs_prometheus
