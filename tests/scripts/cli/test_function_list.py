@@ -257,8 +257,8 @@ def test_a_new_function_runs_and_its_test_passes_as_they_are(run: Run, house: La
     [
         ("forecast", "there is a function 'forecast' already"),
         ("simulator", "there is a function 'simulator' already"),
-        ("No-Name", "'No-Name' is no name"),
-        ("../up", "is no name"),
+        ("No-Name", "'No-Name' is not a valid name"),
+        ("../up", "is not a valid name"),
     ],
 )
 def test_a_name_that_will_not_do_is_told(run: Run, name: str, says: str) -> None:
