@@ -139,7 +139,9 @@ def resume(runner: Runner, name: str) -> str:
 def make_new(runner: Runner, name: str) -> list[Path]:
     """Write a new function and its test into the user's folder."""
     if not NAME.fullmatch(name):
-        raise NotMade(f"{name!r} is not a valid name (expected small letters, digits and '_', a letter first)")
+        raise NotMade(
+            f"{name!r} is not a valid name (expected small letters, digits and '_', a letter first)"
+        )
     folders = runner.folders
     paths = [folders.functions / f"{name}.py", folders.functions / f"test_{name}.py"]
     names = FunctionCatalog(folders, runner.settings).names()
