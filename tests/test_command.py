@@ -101,9 +101,9 @@ def test_a_folder_without_a_lake_is_an_error_with_the_remedy(run: Run, tmp_path:
 
 
 def test_schema_lists_tables_and_their_columns(run: Run) -> None:
-    told = run("schema")[1]
+    reported = run("schema")[1]
     names = [*(table.name for table in TABLES), *(view.name for view in VIEWS)]
-    assert all(f"\n{name} " in told for name in names)
+    assert all(f"\n{name} " in reported for name in names)
     columns = run("schema", "metrics")[1]
     assert all(name in columns for name in METRIC_NAMES)
     assert "newest sample of the last hour" in run("schema", "fleet_now")[1]

@@ -68,8 +68,8 @@ def test_the_scores_shown_are_those_in_the_card_of_the_shipped_model() -> None:
     shown = (ROOT / "docs" / "accuracy.md").read_text()
     for name, parts in Forecaster.open(SHIPPED).card["scores"].items():
         for row in [parts["model"]] if "model" in parts else parts.values():
-            told = " | ".join(f"{score:.3f}".removeprefix("0") for score in row)
-            assert f"| {told} |" in shown, name
+            reported = " | ".join(f"{score:.3f}".removeprefix("0") for score in row)
+            assert f"| {reported} |" in shown, name
 
 
 def test_the_model_answers_from_python_as_the_example_says(
@@ -79,13 +79,13 @@ def test_the_model_answers_from_python_as_the_example_says(
     text = (ROOT / "docs" / "backtest.md").read_text()
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert example is not None
-    found: dict[str, Any] = {}
-    exec(example[1], found)  # noqa: S102  the page's own example
-    forecast = found["forecast"]
+    result: dict[str, Any] = {}
+    exec(example[1], result)  # noqa: S102  the page's own example
+    forecast = result["forecast"]
     assert forecast.quantiles.shape == (1, 96, 14, 7)
     assert METRIC_NAMES.index("mem_used_pct") == 5
     assert forecast.state[0].tolist() == ["abstained"] * 5 + ["early"] + ["abstained"] * 8
-    assert 50 < found["median_in_8_hours"] < 70
+    assert 50 < result["median_in_8_hours"] < 70
 
 
 def test_the_options_shown_are_those_of_the_backtest() -> None:

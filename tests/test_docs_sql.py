@@ -30,9 +30,9 @@ Rows = list[tuple[Any, ...]]
 def example(heading: str) -> str:
     """The code below a heading."""
     _, _, below = TEXT.partition(f"# {heading}\n")
-    found = re.search(r"```\w+\n(.*?)```", below, re.DOTALL)
-    assert found is not None
-    return found[1]
+    result = re.search(r"```\w+\n(.*?)```", below, re.DOTALL)
+    assert result is not None
+    return result[1]
 
 
 def rows_of(house: LakeFixture, sql: str) -> Rows:

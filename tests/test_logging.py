@@ -47,10 +47,10 @@ def test_what_a_function_logs_in_its_child_carries_the_run(data: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
-    (told,) = [line for line in lines if line["logger"] == "users.chatty"]
-    assert told["message"] == "hello from within\na run"
-    assert told["process"] == "command/chatty"
-    assert len(told["run_id"]) == 32
+    (reported,) = [line for line in lines if line["logger"] == "users.chatty"]
+    assert reported["message"] == "hello from within\na run"
+    assert reported["process"] == "command/chatty"
+    assert len(reported["run_id"]) == 32
 
 
 def test_the_run_of_a_line_is_the_run_of_the_ledger(data: Path) -> None:

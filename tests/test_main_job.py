@@ -28,11 +28,11 @@ def until(condition: Callable[[], Any], what: str) -> Any:
     give_up = time.monotonic() + WITHIN_S
     while time.monotonic() < give_up:
         try:
-            found = condition()
+            result = condition()
         except (urllib.error.URLError, ConnectionError):
-            found = None
-        if found:
-            return found
+            result = None
+        if result:
+            return result
         time.sleep(0.2)
     pytest.fail(f"not within {WITHIN_S:g} s: {what}")
 

@@ -59,8 +59,8 @@ class Running:
         give_up = time.monotonic() + WITHIN_S
         while time.monotonic() < give_up:
             try:
-                if found := condition():
-                    return found
+                if result := condition():
+                    return result
             except (OSError, LakeMissing, QueryFailed):
                 pass
             time.sleep(0.2)

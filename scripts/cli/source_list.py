@@ -127,11 +127,11 @@ def _found(source: SourceConfig, rows: pa.Table) -> str:
     there = set(rows.column_names)
     lacking = [n for n in wanted if n not in there or rows[n].null_count == rows.num_rows]
     servers, span = pc.count_distinct(rows["server"]).as_py(), pc.min_max(rows["ts"]).as_py()
-    told = (
+    reported = (
         f"{servers} servers, from {format_time(span['min'])} to {format_time(span['max'])}; "
         f"{len(wanted) - len(lacking)} of {len(wanted)} metrics"
     )
-    return f"{told}, not {', '.join(lacking)}" if lacking else told
+    return f"{reported}, not {', '.join(lacking)}" if lacking else reported
 
 
 def _show_fields(source: SourceConfig, documents: Any, mapped: Mapped, metrics: Any) -> None:

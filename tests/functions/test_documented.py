@@ -43,11 +43,11 @@ def test_each_service_is_a_server(
     group(tmp_path / "groups" / "web.service", "200", "400", 105)
     hoursight.call(house.folders.data, "services", NOW + timedelta(seconds=10))
     house.commit(NOW + timedelta(seconds=10))
-    found = house.reader.query("SELECT * FROM metrics ORDER BY ts").to_pylist()
-    assert [row["mem_used_pct"] for row in found] == [75, 50]
-    assert found[0]["cpu_user_pct"] is None
-    assert 0 < found[1]["cpu_user_pct"] <= 50
-    assert all(row["server"].endswith("-web") for row in found)
+    result = house.reader.query("SELECT * FROM metrics ORDER BY ts").to_pylist()
+    assert [row["mem_used_pct"] for row in result] == [75, 50]
+    assert result[0]["cpu_user_pct"] is None
+    assert 0 < result[1]["cpu_user_pct"] <= 50
+    assert all(row["server"].endswith("-web") for row in result)
 
 
 def test_csv_files_become_samples(house: LakeFixture) -> None:

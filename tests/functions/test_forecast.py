@@ -82,8 +82,8 @@ def forecasted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFixture
 
 def rows_of(house: LakeFixture, server: SimulatedServer) -> list[dict[str, Any]]:
     rows = house.reader.query("SELECT * FROM forecasts WHERE server = $server", server=server.name)
-    found: list[dict[str, Any]] = rows.to_pylist()
-    return found
+    result: list[dict[str, Any]] = rows.to_pylist()
+    return result
 
 
 def states_of(house: LakeFixture, server: SimulatedServer) -> dict[tuple[str, str | None], int]:

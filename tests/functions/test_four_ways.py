@@ -112,17 +112,17 @@ def written(inbox: Path, function: str, table: str) -> pa.Table:
 @pytest.mark.parametrize(("name", "table"), CLAIMS)
 def test_each_way_brings_the_same_rows(filled: LakeFixture, name: str, table: str) -> None:
     ways: tuple[Way, ...] = (by_schedule, over_http, by_command, from_python)
-    found = []
+    result = []
     for way in ways:
         answered = way(filled, name)
         rows = written(filled.folders.inbox, name, table)
-        found.append(rows)
+        result.append(rows)
         if answered is not None:
             names = list(answered[table][0])
             assert answered[table] == msgspec.to_builtins(rows.select(names).to_pylist())
-    assert found[0].num_rows == 2
-    for rows in found[1:]:
-        assert rows.equals(found[0])
+    assert result[0].num_rows == 2
+    for rows in result[1:]:
+        assert rows.equals(result[0])
 
 
 @pytest.mark.timeout(120)

@@ -110,12 +110,12 @@ def test_a_server_that_cannot_be_scored_says_why_and_twenty_are_scored() -> None
 def test_forecasts_of_another_shape_stop_nobody_s_risk(house: LakeFixture) -> None:
     know(house, *FLEET[:3])
     one, two, three = sorted(server.name for server in FLEET[:3])
-    told = {"issued_at": ORIGIN, "made_at": NOW, "state": "ok"}
+    reported = {"issued_at": ORIGIN, "made_at": NOW, "state": "ok"}
     lists = dict.fromkeys(QUANTILE_COLUMNS, [50.0] * HORIZON_STEPS)
     house.put("forecasts", [
-        told | lists | {"server": one, "metric": "mem_used_pct"},
-        told | {"server": two, "metric": "mem_used_pct", "p50": [1.0, 2.0]},
-        told | lists | {"server": three, "metric": "sold_tickets"},
+        reported | lists | {"server": one, "metric": "mem_used_pct"},
+        reported | {"server": two, "metric": "mem_used_pct", "p50": [1.0, 2.0]},
+        reported | lists | {"server": three, "metric": "sold_tickets"},
     ])  # fmt: skip
     house.commit()
     issued = forecasts(house.reader, NOW)
@@ -142,9 +142,9 @@ def test_a_server_with_more_samples_than_a_count_holds_stops_nobody_s_roll_up(
     runner = Runner(house.folders, Settings())
     assert runner.run(rollup, "test", NOW).error is None
     house.commit()
-    found = house.reader.query("SELECT * FROM metrics_5m ORDER BY server").to_pylist()
-    told = [(r["server"], r["mem_used_pct_mean"], r["mem_used_pct_count"]) for r in found]
-    assert told == [("calm", 30, 1), ("flood", 40, 32_767)]
+    result = house.reader.query("SELECT * FROM metrics_5m ORDER BY server").to_pylist()
+    reported = [(r["server"], r["mem_used_pct_mean"], r["mem_used_pct_count"]) for r in result]
+    assert reported == [("calm", 30, 1), ("flood", 40, 32_767)]
     assert runner.run(rollup, "test", NOW + STEP).batch.row_count == 0
     house.writer.run_maintenance(NOW + timedelta(days=9))
     assert house.one("SELECT count(*) FROM metrics") == 0

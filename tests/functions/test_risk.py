@@ -33,8 +33,8 @@ def forecast(server: str, value: float | None) -> dict[str, Any]:
         name: None if value is None else [value + i - 3] * HORIZON_STEPS
         for i, name in enumerate(QUANTILE_COLUMNS)
     }
-    told = {"metric": "mem_used_pct", "issued_at": ORIGIN, "made_at": NOW, "state": "ok"}
-    return {"server": server, **told, **curves}
+    reported = {"metric": "mem_used_pct", "issued_at": ORIGIN, "made_at": NOW, "state": "ok"}
+    return {"server": server, **reported, **curves}
 
 
 def climb(server: str, points_per_hour: float) -> list[dict[str, Any]]:
@@ -76,9 +76,9 @@ def scores(house: LakeFixture) -> dict[str, dict[str, Any]]:
 
 
 def test_every_known_server_is_scored_as_of_now(scored: LakeFixture) -> None:
-    found = scores(scored)
-    assert set(found) == {"unheard", "quiet", *READINGS}
-    assert {row["issued_at"] for row in found.values()} == {NOW}
+    result = scores(scored)
+    assert set(result) == {"unheard", "quiet", *READINGS}
+    assert {row["issued_at"] for row in result.values()} == {NOW}
 
 
 def test_the_columns_are_those_of_the_table(house: LakeFixture) -> None:
@@ -105,20 +105,20 @@ def test_a_server_that_fell_silent_says_since_when(scored: LakeFixture) -> None:
 
 
 def test_a_server_without_a_forecast_is_judged_by_the_present_alone(scored: LakeFixture) -> None:
-    found = scores(scored)["worst"]
-    assert (found["ahead_score"], found["p_breach_480m"]) == (None, None)
-    assert found["score"] == found["now_score"] > 80
+    result = scores(scored)["worst"]
+    assert (result["ahead_score"], result["p_breach_480m"]) == (None, None)
+    assert result["score"] == result["now_score"] > 80
 
 
 def test_a_server_of_which_the_model_abstained_has_no_odds(scored: LakeFixture) -> None:
-    found = scores(scored)["unsaid"]
-    assert (found["ahead_score"], found["p_breach_480m"]) == (None, None)
+    result = scores(scored)["unsaid"]
+    assert (result["ahead_score"], result["p_breach_480m"]) == (None, None)
 
 
 def test_the_forecast_counts_for_the_server_it_is_of(scored: LakeFixture) -> None:
-    found = scores(scored)
-    assert found["doomed"]["ahead_score"] > 80 > 10 > found["lasting"]["ahead_score"]
-    assert found["doomed"]["breach_metric"] == "mem_used_pct"
+    result = scores(scored)
+    assert result["doomed"]["ahead_score"] > 80 > 10 > result["lasting"]["ahead_score"]
+    assert result["doomed"]["breach_metric"] == "mem_used_pct"
 
 
 def test_the_worst_server_comes_first_when_sorted_by_score(scored: LakeFixture) -> None:
@@ -128,9 +128,9 @@ def test_the_worst_server_comes_first_when_sorted_by_score(scored: LakeFixture) 
 
 
 def test_a_metric_that_climbs_is_seen_in_the_last_hour(scored: LakeFixture) -> None:
-    found = scores(scored)
-    assert found["climbing"]["now_score"] > found["flat"]["now_score"]
-    assert "climbing 12 points per hour" in found["climbing"]["reasons"][0]["text"]
+    result = scores(scored)
+    assert result["climbing"]["now_score"] > result["flat"]["now_score"]
+    assert "climbing 12 points per hour" in result["climbing"]["reasons"][0]["text"]
 
 
 def sources() -> list[Path]:

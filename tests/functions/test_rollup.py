@@ -46,8 +46,8 @@ class Rolled:
     def steps(self) -> list[dict[str, Any]]:
         """The roll-ups in the lake, by time."""
         rows = self.house.reader.query("SELECT * FROM metrics_5m ORDER BY ts, server")
-        found: list[dict[str, Any]] = rows.to_pylist()
-        return found
+        result: list[dict[str, Any]] = rows.to_pylist()
+        return result
 
 
 @pytest.fixture

@@ -60,9 +60,9 @@ def test_an_unknown_model_is_refused_with_those_that_exist(folders: Folders) -> 
 def test_the_weights_of_the_serving_model_are_found(folders: Folders) -> None:
     model_registry.promote(folders, "first")
     assert folders.own_model
-    found = model_registry.weights_of(folders, folders.own_model)
-    assert found is not None
-    assert found.read_text() == "weights of first"
+    result = model_registry.weights_of(folders, folders.own_model)
+    assert result is not None
+    assert result.read_text() == "weights of first"
     model_registry.promote(folders, "second")
     assert model_registry.weights_of(folders, folders.own_model) is None
 

@@ -152,9 +152,9 @@ def test_a_context_of_no_numbers_is_refused(
 def test_any_real_numbers_and_any_zone_will_do(model: Forecaster) -> None:
     expected = model.predict(day(), NOON, ["generic"]).quantiles
     east = NOON.astimezone(timezone(timedelta(hours=9)))
-    found = model.predict(day().astype(np.float64), east, "generic")
-    assert found.quantiles.dtype == np.float32
-    np.testing.assert_array_equal(found.quantiles, expected)
+    result = model.predict(day().astype(np.float64), east, "generic")
+    assert result.quantiles.dtype == np.float32
+    np.testing.assert_array_equal(result.quantiles, expected)
 
 
 def test_a_time_without_a_zone_is_refused(model: Forecaster) -> None:

@@ -108,8 +108,8 @@ def load(path: Path, purpose: str, monkeypatch: pytest.MonkeyPatch) -> Function:
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, path.stem, module)
     spec.loader.exec_module(module)
-    found: Function = module.mine
-    return found
+    result: Function = module.mine
+    return result
 
 
 def test_the_code_hash_changes_with_the_source(

@@ -171,8 +171,8 @@ def test_bad_lines_are_400_and_the_good_ones_are_taken(door: IngestClient) -> No
 def test_lines_that_are_refused_as_a_whole(
     door: IngestClient, body: bytes, more: dict[str, str], status: int, says: str
 ) -> None:
-    found, told = door.push("lines", body, **more)
-    assert found == status
+    result, told = door.push("lines", body, **more)
+    assert result == status
     assert says in told["message"]
     assert door.pending() == []
 
@@ -218,8 +218,8 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     door.push("lines", lines("m,host=b load_average=2", "m,host=c"))
     door.flush("influx")
     assert house.commit().rejected == ()
-    found = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
-    assert found.to_pylist() == [
+    result = house.reader.query("SELECT server, load_average, source FROM metrics ORDER BY server")
+    assert result.to_pylist() == [
         {"server": "a", "load_average": 1.0, "source": "feed"},
         {"server": "b", "load_average": 2.0, "source": "influx"},
     ]

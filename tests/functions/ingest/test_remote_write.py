@@ -92,7 +92,7 @@ def test_every_scrape_is_one_whole_row_in_the_lake(house: LakeFixture, tmp_path:
         ]  # fmt: skip
         stack.enter_context(running(str(PROMETHEUS), *prometheus))
         rows = until(
-            lambda: found if len(found := in_the_lake(house)) >= 4 else None, "4 rows in the lake"
+            lambda: result if len(result := in_the_lake(house)) >= 4 else None, "4 rows in the lake"
         )
         theirs = scraped(ports["prometheus"])
     ours = {round(row["ts"].timestamp() * 1000): row["load_average"] for row in rows}

@@ -122,8 +122,8 @@ def test_many_moments_at_once_are_the_same_as_one_after_the_other() -> None:
     whole = PartialSamples()
     for step in [cpu(15 * i, 2, 1 + i / 10, net_in_bytes__eth0=i * 15e6) for i in range(5)]:
         whole.merge(step)
-    found = RowAssembler("test", METRIC_NAMES).rows(whole)["metrics"].to_pylist()
-    assert found == [row for row in expected if row]
+    result = RowAssembler("test", METRIC_NAMES).rows(whole)["metrics"].to_pylist()
+    assert result == [row for row in expected if row]
 
 
 def test_memory_swap_and_volumes_are_shares() -> None:

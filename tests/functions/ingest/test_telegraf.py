@@ -94,16 +94,16 @@ def test_a_line_without_a_time_is_of_now() -> None:
 
 
 def test_bad_lines_are_counted_with_their_reason_and_the_others_are_taken() -> None:
-    found = read(
+    result = read(
         f"m,host=a load_average=1 {T1}\nm load_average=2 {T1}\nm,host=b load_average=x {T1}\n"
         f"m,host=c load_average=1 {T1 * 1000}\nnonsense\nkernel,host=a x=1 {T1}\n",
         "s",
     )
-    told = [reason["reason"] for reason in reason_records(found.reasons)]
-    assert list(found.readings.servers) == ["a"]
-    assert (found.lines, found.used, len(told)) == (6, 1, 4)
+    reported = [reason["reason"] for reason in reason_records(result.reasons)]
+    assert list(result.readings.servers) == ["a"]
+    assert (result.lines, result.used, len(reported)) == (6, 1, 4)
     for says in ("the tag 'host'", "'x' is not a value", "?precision=", "measurement,tag=value"):
-        assert any(says in reason for reason in told), says
+        assert any(says in reason for reason in reported), says
 
 
 @pytest.mark.parametrize(
@@ -118,10 +118,10 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
     """Lines of one series are searched for in the form of the last, where that fits."""
     reader = TelegrafReader(METRIC_NAMES)
     reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
-    found = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
-    parts = found.readings.servers.get("a", {})
+    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
+    parts = result.readings.servers.get("a", {})
     assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
-    if found.reasons:
+    if result.reasons:
         assert not parts
     else:
         assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])

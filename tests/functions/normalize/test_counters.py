@@ -123,13 +123,13 @@ def rates_of(counters: CounterRates, *readings: tuple[str, float, float]) -> lis
     servers = [server for server, _, _ in readings]
     times = np.array([int(seconds * 1e6) for _, seconds, _ in readings], np.int64)
     values = np.array([value for _, _, value in readings])
-    found = counters.rates("rx", servers, [None] * len(servers), times, values)
-    return [float(value) for value in found]
+    result = counters.rates("rx", servers, [None] * len(servers), times, values)
+    return [float(value) for value in result]
 
 
 def test_readings_of_a_page_are_compared_in_the_order_of_time() -> None:
-    found = rates_of(CounterRates(), ("a", 20, 30), ("a", 0, 0), ("b", 20, 7), ("a", 10, 20))
-    np.testing.assert_array_equal(found, [1.0, np.nan, np.nan, 2.0])
+    result = rates_of(CounterRates(), ("a", 20, 30), ("a", 0, 0), ("b", 20, 7), ("a", 10, 20))
+    np.testing.assert_array_equal(result, [1.0, np.nan, np.nan, 2.0])
 
 
 def test_a_reading_that_comes_late_has_no_rate_and_leaves_the_next_alone() -> None:

@@ -70,8 +70,8 @@ def test_a_period_that_drifts_over_the_edge_of_a_span_does_not_double_the_traffi
     mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     for seconds in (0, 10.1, 19.9, 30.1):
         gathering.add(mapper.map(list(period("a", seconds))).rows)
-    found = [row["net_in_mb_s"] for row in rows_of(gathering.take(us(90)))]
-    assert found == [None, pytest.approx(3), pytest.approx(3)]
+    result = [row["net_in_mb_s"] for row in rows_of(gathering.take(us(90)))]
+    assert result == [None, pytest.approx(3), pytest.approx(3)]
 
 
 def test_a_span_waits_until_it_is_over_and_settled() -> None:

@@ -60,8 +60,8 @@ def of_one(text: str, metric: str, **fields: Any) -> Any:
 def test_a_value_is_what_its_unit_says(
     entry: str, metric: str, fields: dict[str, Any], value: Any
 ) -> None:
-    found = of_one(entry, metric, **fields)
-    assert found is None if value is None else found == pytest.approx(value)
+    result = of_one(entry, metric, **fields)
+    assert result is None if value is None else result == pytest.approx(value)
 
 
 @pytest.mark.parametrize(
@@ -153,8 +153,10 @@ def test_a_counter_is_its_difference_by_time_per_server_over_pages() -> None:
 
 
 def test_a_counter_that_was_reset_has_no_rate_and_goes_on() -> None:
-    found = mapper(NET).map([doc("a", 10 * i, rx=v, load=0) for i, v in enumerate([9e6, 1e6, 2e6])])
-    assert rates(found) == [None, None, pytest.approx(0.1)]
+    result = mapper(NET).map(
+        [doc("a", 10 * i, rx=v, load=0) for i, v in enumerate([9e6, 1e6, 2e6])]
+    )
+    assert rates(result) == [None, None, pytest.approx(0.1)]
 
 
 def test_facts_are_told_once_and_again_when_they_change() -> None:
@@ -188,5 +190,5 @@ VALUES = st.one_of(
 def test_whatever_comes_becomes_a_row_in_range_or_a_refusal(documents: list[Any]) -> None:
     mapped = mapper().map(documents)
     assert mapped.rows.num_rows + mapped.rejects.count >= len(documents)
-    found = mapped.rows["load_average"].to_pylist() if mapped.rows.num_rows else []
-    assert all(0 <= value < math.inf for value in found)
+    result = mapped.rows["load_average"].to_pylist() if mapped.rows.num_rows else []
+    assert all(0 <= value < math.inf for value in result)

@@ -36,11 +36,11 @@ def test_the_command_tells_metric_by_metric_and_lead_by_lead(run: Run, tmp_path:
     lines = [line.split()[0] for line in out.splitlines() if re.search(r"\d\.\d{3} ", line)]
     assert lines == ["mem_used_pct", "1", "2", "4", "8", "all", "all", "1", "2", "4", "8", "all",
                      "The"]  # fmt: skip
-    told = json.loads(out_file.read_text())
-    assert told["loses_to_naive"] is False
-    assert len(told["scores"]) == 2 * 6 * 5  # memory and all, leads and all, forecasts
-    assert told["targets"] == {"scored": 2 * 4 * 96, "abstained": 0}
-    whole = [s for s in told["scores"] if s["metric"] is None and s["lead_minutes"] is None]
+    reported = json.loads(out_file.read_text())
+    assert reported["loses_to_naive"] is False
+    assert len(reported["scores"]) == 2 * 6 * 5  # memory and all, leads and all, forecasts
+    assert reported["targets"] == {"scored": 2 * 4 * 96, "abstained": 0}
+    whole = [s for s in reported["scores"] if s["metric"] is None and s["lead_minutes"] is None]
     assert {s["forecast"] for s in whole if s["loss"] == 1} == {"seasonal naive"}
 
 

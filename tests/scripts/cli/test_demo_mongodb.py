@@ -34,7 +34,7 @@ def test_the_mapping_turns_the_agents_documents_back_into_the_14_metrics(tmp_pat
     assert mapped.rejects.count == 0
     for i, server in enumerate(fleet):
         assert (rows[i]["server"], rows[i]["ts"]) == (server.name, MOMENT)
-        found = [rows[i][name] for name in METRIC_NAMES]
-        assert found == pytest.approx(values[i, 0].tolist(), rel=1e-4, abs=0.01)
-        told = {key: facts[server.name][key] for key in ("profile", "site", "cores")}
-        assert told == {"profile": server.profile, "site": server.site, "cores": server.cores}
+        result = [rows[i][name] for name in METRIC_NAMES]
+        assert result == pytest.approx(values[i, 0].tolist(), rel=1e-4, abs=0.01)
+        reported = {key: facts[server.name][key] for key in ("profile", "site", "cores")}
+        assert reported == {"profile": server.profile, "site": server.site, "cores": server.cores}

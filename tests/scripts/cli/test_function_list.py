@@ -111,11 +111,12 @@ def suspended(house: LakeFixture) -> Runner:
 
 def test_a_suspended_function_is_shown_until_it_is_resumed(run: Run, suspended: Runner) -> None:
     assert "suspended: its process was killed" in run("functions", "list")[1]
-    told = "\n".join(why(suspended, "good"))
+    reported = "\n".join(why(suspended, "good"))
     assert (
-        "suspended after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z" in told
+        "suspended after 5 failures in a row: it is tried again about 2026-05-06 12:10:24Z"
+        in reported
     )
-    assert "'hoursight functions resume good'" in told
+    assert "'hoursight functions resume good'" in reported
     assert "good runs again" in run("functions", "resume", "good")[1]
     assert "suspended" not in run("functions")[1]
     assert "good is not suspended" in run("functions", "resume", "good")[1]

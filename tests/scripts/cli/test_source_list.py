@@ -60,10 +60,10 @@ def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_pa
     assert code == 0
     assert "10 documents, 10 rows, 1 refused" in out
     assert "1 servers, from 2026-05-06 10:00:30Z to 2026-05-06 10:00:39Z; 3 of 14 metrics" in out
-    found = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
-    assert found["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
-    assert found["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"
-    assert found["swap_used_pct"].startswith("swap_used_pct not found: swap_used_pct or swap_used")
+    result = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
+    assert result["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
+    assert result["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"
+    assert result["swap_used_pct"].startswith("swap_used_pct not found: swap_used_pct or swap_used")
     assert "load_average (field load1): is not a number, as 'n/a' of web1: send a number" in out
     assert files_of(tmp_path) == before
     assert not list((tmp_path / "in").glob("*/"))

@@ -42,19 +42,19 @@ def written(history: History, folder: Path) -> Path:
 
 
 @pytest.fixture
-def asked(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingOptions:
+def options(tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingOptions:
     monkeypatch.setattr(parity_check, "BATCHES", (1,))
     return TrainingOptions(tmp_path, (file,), steps=3)
 
 
 def test_training_makes_a_candidate_with_its_comparison_in_the_card(
-    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     better = iter([1.0, 1.0, 0.9, *[2.0] * 9])  # what was learned is taken for better than before
     monkeypatch.setattr(fine_tuning, "_validation_loss", lambda _: lambda _: next(better))
     said: list[str] = []
-    command(asked, said.append)
-    folders = Folders.at(asked.data)
+    command(options, said.append)
+    folders = Folders.at(options.data)
     (name,) = model_registry.names(folders)
     card = Forecaster.open(model_registry.path_of(folders, name)).card
     shipped = Forecaster.open().card["training"]
@@ -64,27 +64,29 @@ def test_training_makes_a_candidate_with_its_comparison_in_the_card(
     assert set(events) == {"models"}
     assert len(events) == 1 + card["scores"]["gate"]["promote"]
     assert not (folders.models / "training.progress").exists()
-    model_list.promote(asked.data, name, said.append)
-    model_list.show_models(asked.data)
+    model_list.promote(options.data, name, said.append)
+    model_list.show_models(options.data)
     listed = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "serving" in listed[name]
     assert "serving" not in listed["shipped"].split()
-    target = asked.data / "again.onnx"
-    training.export_command(asked.data, "serving", target, said.append)
+    target = options.data / "again.onnx"
+    training.export_command(options.data, "serving", target, said.append)
     assert Forecaster.open(target).card["weights_sha256"] == card["weights_sha256"]
 
 
-def test_a_training_that_was_cut_off_is_resumed(asked: TrainingOptions) -> None:
+def test_a_training_that_was_cut_off_is_resumed(options: TrainingOptions) -> None:
     def interrupted(_: str) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        command(asked, interrupted)
+        command(options, interrupted)
     said: list[str] = []
-    history = training._history(Folders.at(asked.data), asked, said.append)
+    history = training._history(Folders.at(options.data), options, said.append)
     assert said == ["Resuming the training that was cut off (--fresh starts anew)."]
     assert history.span[1] == datetime(2026, 1, 7, tzinfo=UTC)
-    training._history(Folders.at(asked.data), TrainingOptions(asked.data, asked.files), said.append)
+    training._history(
+        Folders.at(options.data), TrainingOptions(options.data, options.files), said.append
+    )
     assert len(said) == 1  # another training was asked for
 
 
@@ -98,32 +100,32 @@ def test_a_resumed_training_uses_the_same_days_although_there_are_more_by_now(
         ])  # fmt: skip
         house.commit()
 
-    asked = TrainingOptions(house.folders.data, days=1.0)
+    options = TrainingOptions(house.folders.data, days=1.0)
     house.put("server_facts", [{"server": "a", "ts": NOW}])
     put(0, 400)
-    before = training._history(house.folders, asked, lambda _: None)
+    before = training._history(house.folders, options, lambda _: None)
     put(400, 450)
-    after = training._history(house.folders, asked, lambda _: None)
+    after = training._history(house.folders, options, lambda _: None)
     np.testing.assert_array_equal(before.values, after.values)
     assert (before.steps, before.span) == (288, after.span)
 
 
-def test_one_training_at_a_time(asked: TrainingOptions) -> None:
-    folders = Folders.at(asked.data).create()
+def test_one_training_at_a_time(options: TrainingOptions) -> None:
+    folders = Folders.at(options.data).create()
     with training._training_lock(folders), pytest.raises(TrainingUnable, match="wait for it"):
-        command(asked, lambda _: None)
+        command(options, lambda _: None)
 
 
 def test_without_torch_the_error_names_the_remedy(
-    asked: TrainingOptions, monkeypatch: pytest.MonkeyPatch
+    options: TrainingOptions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightning", None)
     with pytest.raises(TrainingUnable, match=r"pip install 'hoursight\[train\]'"):
-        command(asked, lambda _: None)
+        command(options, lambda _: None)
 
 
-def test_a_model_without_weights_cannot_be_trained_further(asked: TrainingOptions) -> None:
-    folders = Folders.at(asked.data).create()
+def test_a_model_without_weights_cannot_be_trained_further(options: TrainingOptions) -> None:
+    folders = Folders.at(options.data).create()
     (folders.models / "serving.onnx").write_bytes(Forecaster.open().path.read_bytes())
     with pytest.raises(TrainingUnable, match="--from shipped"):
-        command(asked, lambda _: None)
+        command(options, lambda _: None)

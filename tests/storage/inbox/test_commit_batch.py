@@ -24,8 +24,8 @@ def micros(seconds: int) -> int:
 
 
 def test_each_server_spans_from_its_first_to_its_last_sample() -> None:
-    found = spans(rows(sample("a", 0), sample("a", 5), sample("a", 9), sample("b", 2)))
-    assert found == {"a": (micros(0), micros(9)), "b": (micros(2), micros(2))}
+    result = spans(rows(sample("a", 0), sample("a", 5), sample("a", 9), sample("b", 2)))
+    assert result == {"a": (micros(0), micros(9)), "b": (micros(2), micros(2))}
     assert spans(rows()) == {}
 
 

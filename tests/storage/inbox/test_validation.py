@@ -18,8 +18,8 @@ def sample(**fields: Any) -> dict[str, Any]:
 
 def drop(house: LakeFixture, columns: dict[str, Any], table: str = "metrics") -> Path:
     """Put a file into the inbox as a careless writer would."""
-    told = Provenance(table=table, function="careless", created_at=NOW)
-    rows = pa.table(columns).replace_schema_metadata({METADATA_KEY: told.encode()})
+    reported = Provenance(table=table, function="careless", created_at=NOW)
+    rows = pa.table(columns).replace_schema_metadata({METADATA_KEY: reported.encode()})
     path = house.folders.inbox / "careless.parquet"
     pq.write_table(rows, path)
     return path

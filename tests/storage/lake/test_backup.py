@@ -37,9 +37,9 @@ def count(data: Path) -> dict[str, int]:
         pass
     writer.close()
     reader = Reader.open(data)
-    found: dict[str, int] = reader.query(COUNTS).to_pylist()[0]
+    result: dict[str, int] = reader.query(COUNTS).to_pylist()[0]
     reader.close()
-    return found
+    return result
 
 
 @pytest.fixture

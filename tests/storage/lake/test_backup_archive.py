@@ -42,8 +42,8 @@ def archive_of(path: Path, *members: tuple[str, bytes]) -> Path:
 
 def test_an_archive_is_unpacked_as_it_was_written(archive: Path, tmp_path: Path) -> None:
     restored = extract_archive(archive, tmp_path / "again")
-    found = {name: (tmp_path / "again" / name).read_bytes() for name in CONTENT}
-    assert found == CONTENT
+    result = {name: (tmp_path / "again" / name).read_bytes() for name in CONTENT}
+    assert result == CONTENT
     assert (restored.snapshot, restored.tables) == (7, {"metrics": TableSum(3, "99")})
     assert restored.files == {n: hashlib.sha256(c).hexdigest() for n, c in CONTENT.items()}
 

@@ -22,12 +22,12 @@ def request_erasure(house: LakeFixture, *servers: str, why: str | None = None) -
 
 def files_naming(house: LakeFixture, name: str) -> list[Path]:
     """Parquet files on the disk that have `name` as a whole word in any text."""
-    found = []
+    result = []
     for path in house.folders.data.rglob("*.parquet"):
         rows = pq.ParquetFile(path).read().to_pylist()
         if any(f"'{name}'" in str(row) or f" {name} " in str(row) for row in rows):
-            found.append(path)
-    return found
+            result.append(path)
+    return result
 
 
 def fill(house: LakeFixture) -> None:

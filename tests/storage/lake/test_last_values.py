@@ -23,9 +23,9 @@ def put(house: LakeFixture, *samples: dict[str, Any]) -> None:
 def latest(house: LakeFixture, hours: float = 24, until_hours: float = 0) -> list[dict[str, Any]]:
     """The result of `latest`, which must be that of a query."""
     span = {"start": NOW - hours * HOUR, "stop": NOW - until_hours * HOUR}
-    found: list[dict[str, Any]] = house.reader.latest(**span).to_pylist()
-    assert found == house.reader.named("windows/readings", **span).to_pylist()
-    return found
+    result: list[dict[str, Any]] = house.reader.latest(**span).to_pylist()
+    assert result == house.reader.named("windows/readings", **span).to_pylist()
+    return result
 
 
 def cached(house: LakeFixture) -> set[str]:

@@ -90,8 +90,8 @@ def test_a_new_metric_becomes_a_column_and_keeps_the_rows(
     began = datetime.now(UTC)
     connection.transaction(lambda: connection.append(table("metrics"), rows("a"), began))
     connection.evolve(customized([GPU], {}))
-    found = house.reader.query("SELECT server, gpu_used_pct FROM metrics").to_pylist()
-    assert found == [{"server": "a", "gpu_used_pct": None}]
+    result = house.reader.query("SELECT server, gpu_used_pct FROM metrics").to_pylist()
+    assert result == [{"server": "a", "gpu_used_pct": None}]
     assert "gpu_used_pct" in connection.schema.table("metrics").names
 
 

@@ -42,8 +42,8 @@ def test_what_is_impossible_has_a_reason_and_nothing_else(name: str, value: floa
 
 
 def test_what_rounding_put_above_the_range_is_brought_down_and_no_more() -> None:
-    found = without_rounding(metric("cpu_user_pct"), np.array([100.00005, 100.2, np.nan, 7.0]))
-    np.testing.assert_array_equal(found, [100.0, 100.2, np.nan, 7.0])
+    result = without_rounding(metric("cpu_user_pct"), np.array([100.00005, 100.2, np.nan, 7.0]))
+    np.testing.assert_array_equal(result, [100.0, 100.2, np.nan, 7.0])
 
 
 def test_zero_is_a_value() -> None:

@@ -14,21 +14,21 @@ FLOAT32 = st.floats(0, 3.4028234663852886e38, width=32)
 def as_stored(values: list[float | None], precision: Precision | None) -> list[float | None]:
     assert precision is not None
     column = pa.chunked_array([pa.array(values, pa.float32())])
-    found: list[float | None] = stored(column, precision).to_pylist()
-    return found
+    result: list[float | None] = stored(column, precision).to_pylist()
+    return result
 
 
 @given(st.lists(st.integers(0, 10_000), min_size=1))
 def test_a_percentage_in_hundredths_comes_back_when_rounded_to_hundredths(given: list[int]) -> None:
-    found = as_stored([each / 100 for each in given], PERCENT)
-    assert [round(100 * each) for each in found if each is not None] == given
+    result = as_stored([each / 100 for each in given], PERCENT)
+    assert [round(100 * each) for each in result if each is not None] == given
 
 
 @given(st.lists(FLOAT32, min_size=1))
 def test_a_rate_is_known_to_one_part_in_4096(given: list[float]) -> None:
     values = np.array(given)
-    found = np.array(as_stored(given, RATE), float)
-    assert np.all(np.abs(found - values) <= np.maximum(values / 4096, 2**-137))
+    result = np.array(as_stored(given, RATE), float)
+    assert np.all(np.abs(result - values) <= np.maximum(values / 4096, 2**-137))
 
 
 @given(st.lists(st.none() | FLOAT32, min_size=1))
@@ -36,10 +36,10 @@ def test_rounding_a_stored_value_changes_nothing_and_null_stays_null(
     given: list[float | None],
 ) -> None:
     for precision in (PERCENT, RATE):
-        found = as_stored(given, precision)
-        assert as_stored(found, precision) == found
-        assert [each is None for each in found] == [each is None for each in given]
-        assert np.isfinite([each for each in found if each is not None]).all()
+        result = as_stored(given, precision)
+        assert as_stored(result, precision) == result
+        assert [each is None for each in result] == [each is None for each in given]
+        assert np.isfinite([each for each in result if each is not None]).all()
 
 
 def test_percentages_are_rounded_and_counts_are_not(house: LakeFixture) -> None:

@@ -52,9 +52,9 @@ def test_steps_of_an_erased_server_are_left_out(house: LakeFixture) -> None:
     house.put("metrics_5m", [{"server": "a", "ts": NOW - STEP, "cpu_user_pct_mean": 1.0}])
     house.put("metrics", [{"server": "z", "ts": NOW, "cpu_user_pct": 2.0}])
     house.commit()
-    found = contexts(house.reader, floor_step(NOW))
-    assert found.servers == ("z",)
-    assert np.isnan(found.values).all()
+    result = contexts(house.reader, floor_step(NOW))
+    assert result.servers == ("z",)
+    assert np.isnan(result.values).all()
 
 
 def test_steps_outside_of_the_context_are_left_out(house: LakeFixture) -> None:
@@ -107,10 +107,10 @@ def test_a_rollup_has_mean_max_and_count_and_missing_stays_missing(house: LakeFi
     house.put("metrics", [sample(10, 20.0), sample(20, 40.0), sample(30, None)])
     house.commit()
     rows, _ = rollup(house.reader, BEGINNING, STOP)
-    found = rows.to_pylist()[0]
-    assert (found["mem_used_pct_mean"], found["mem_used_pct_max"]) == (30.0, 40.0)
-    assert (found["mem_used_pct_count"], found["load_average_count"]) == (2, 3)
-    assert (found["swap_used_pct_mean"], found["swap_used_pct_count"]) == (None, 0)
+    result = rows.to_pylist()[0]
+    assert (result["mem_used_pct_mean"], result["mem_used_pct_max"]) == (30.0, 40.0)
+    assert (result["mem_used_pct_count"], result["load_average_count"]) == (2, 3)
+    assert (result["swap_used_pct_mean"], result["swap_used_pct_count"]) == (None, 0)
 
 
 def test_a_step_that_is_not_over_is_not_rolled_up(house: LakeFixture) -> None:

@@ -92,7 +92,7 @@ Call = Callable[..., CallResult]
 @pytest.fixture(scope="module")
 def call(executor: SubprocessExecutor) -> Call:
     functions = {f.name: f for f in executor.functions}
-    return lambda name, **asked: executor.call(functions[name], CallRequest(NOW, **asked))
+    return lambda name, **options: executor.call(functions[name], CallRequest(NOW, **options))
 
 
 def server(answer: CallResult) -> str:

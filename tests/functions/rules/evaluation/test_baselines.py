@@ -22,16 +22,16 @@ def counting() -> Array:
 
 def answer(name: str, context: Array) -> Array:
     forecast: Forecasting = baselines()[name]
-    found = forecast(context, CLOCK, GENERIC)
-    assert found.shape == (1, 96, 14, 7)
-    assert np.isnan(found[..., 1:, :]).all()
-    return found[0, :, 0]
+    result = forecast(context, CLOCK, GENERIC)
+    assert result.shape == (1, 96, 14, 7)
+    assert np.isnan(result[..., 1:, :]).all()
+    return result[0, :, 0]
 
 
 def test_seasonal_naive_is_the_value_24_h_before() -> None:
-    found = answer(SEASONAL, counting())
-    np.testing.assert_array_equal(found[:, 3], np.arange(96))
-    np.testing.assert_array_equal(found[:, 0], found[:, 6])
+    result = answer(SEASONAL, counting())
+    np.testing.assert_array_equal(result[:, 3], np.arange(96))
+    np.testing.assert_array_equal(result[:, 0], result[:, 6])
 
 
 def test_the_last_value_is_the_newest_there_is() -> None:

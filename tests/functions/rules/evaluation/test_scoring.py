@@ -108,11 +108,11 @@ def test_a_lead_counts_the_steps_from_the_one_before_it() -> None:
     known = comparable(windows, forecast)
     assert tally(forecast, windows, known).count[0, :, 0].tolist() == [6, 6, 12, 24, 48]
     forecast[0, 6:12] += 1.0  # half an hour of errors, one hour ahead
-    found = tally(forecast, windows, known)
+    result = tally(forecast, windows, known)
     np.testing.assert_allclose(
-        found.loss[0, :, 0], [0, 6 * (0.9 + 0.5 + 0.1), 0, 0, 0], rtol=1e-4, atol=1e-5
+        result.loss[0, :, 0], [0, 6 * (0.9 + 0.5 + 0.1), 0, 0, 0], rtol=1e-4, atol=1e-5
     )
-    assert found.inside[0, :, 0].tolist() == [6, 0, 12, 24, 48]
+    assert result.inside[0, :, 0].tolist() == [6, 0, 12, 24, 48]
 
 
 def test_only_what_all_have_forecast_is_compared() -> None:
