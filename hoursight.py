@@ -115,7 +115,7 @@ def _root() -> Path:
     """The folder of our packages: that of this file in a checkout, else one beside it."""
     here = Path(__file__).resolve().parent
     installed = here.parent / "_hoursight"
-    return installed if installed.is_dir() else here
+    return installed if (installed / "storage").is_dir() else here
 
 
 def _is_below(module: ModuleType, root: Path) -> bool:

@@ -56,6 +56,15 @@ def test_nothing_but_our_own_name_appears_among_other_peoples_packages(wheel: se
     assert tops == {"_hoursight", "hoursight", "hoursight.pth"}
 
 
+def test_an_editable_install_copies_no_module_of_the_checkout(tmp_path: Path) -> None:
+    build = "from hatchling.build import build_editable; import sys; build_editable(sys.argv[1])"
+    subprocess.run([sys.executable, "-c", build, str(tmp_path)], cwd=ROOT, check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        assert names == {"_hoursight.pth", "hoursight.pth"}
+        assert archive.read("_hoursight.pth").decode().split() == [str(ROOT)]
+
+
 @pytest.mark.parametrize("package", ["hoursight", "_hoursight/functions", "_hoursight/storage"])
 def test_type_checkers_read_the_public_door_and_what_it_leads_to(
     wheel: set[str], package: str
