@@ -72,7 +72,10 @@ def test_a_second_up_is_refused_before_it_says_anything_else(up: Up, crowded: Pa
     [
         (WRONG, SENTENCE),
         ("[web]\nhost = '0.0.0.0'\n", "no API key exists: create one with 'hoursight keys create"),
-        ("[lake]\ndata_path = '/nonexistent/lake'\n", "'/nonexistent/lake', which cannot be used"),
+        (
+            "[lake]\ndata_path = '/nonexistent/lake'\n",
+            "lake.data_path '/nonexistent/lake' cannot be used",
+        ),
     ],
 )
 def test_a_wrong_setting_ends_the_start_with_one_sentence(

@@ -20,11 +20,13 @@ def test_a_long_query_shows_a_bar_and_ends_with_ctrl_c(house: LakeFixture) -> No
     house.one("SELECT 1")  # the first reader makes the lock that readers share
     before = sorted(house.folders.data.rglob("*"))
     mine, theirs = pty.openpty()
-    command = [sys.executable, "-m", "hoursight", "sql", "--data", str(house.folders.data), LONG]
+    # A runner in the background has SIGINT ignored, and children inherit that.
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "hoursight", "sql"]
     with ExitStack() as cleanup:  # what a failure leaves open would fail a later test too
         cleanup.callback(os.close, mine)
         process = cleanup.enter_context(subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
+            [*command, "--data", str(house.folders.data), LONG],
+            stdout=subprocess.PIPE, stderr=theirs, stdin=subprocess.DEVNULL,
             env=os.environ | {"TERM": "xterm", "COLUMNS": "80"},
         ))  # fmt: skip
         cleanup.callback(process.kill)
