@@ -136,7 +136,7 @@ class Lake:
         read.
         """
         # In a thread of its own: the engine hears no Ctrl-C in the one that calls it.
-        with self._reader.start(text, **parameters) as running:
+        with _keyboard_interrupts(), self._reader.start(text, **parameters) as running:
             return running.rows()
 
     def close(self) -> None:
@@ -161,7 +161,8 @@ def connect(data: Path | str | None = None, *, unrestricted: bool = False) -> La
     from storage.config.folders import default_data
     from storage.query.reader import Reader
 
-    return Lake(Reader.open(data or default_data(), unrestricted=unrestricted))
+    with _keyboard_interrupts():
+        return Lake(Reader.open(data or default_data(), unrestricted=unrestricted))
 
 
 def call(
@@ -207,6 +208,17 @@ def main(arguments: list[str] | None = None) -> None:
     except HoursightError as error:
         click.echo(f"hoursight: {error}", err=True)
         sys.exit(1)
+
+
+@contextmanager
+def _keyboard_interrupts() -> Iterator[None]:
+    """Raise KeyboardInterrupt where DuckDB has made a RuntimeError of it."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__cause__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
 
 
 @contextmanager

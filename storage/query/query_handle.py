@@ -27,7 +27,7 @@ class QueryHandle:
         work: Callable[[], pa.Table],
         release: Callable[[], None],
     ) -> None:
-        self._closed = False
+        self._closed = True  # there is nothing to end before there is a thread
         self._cursor, self._release = cursor, release
         self._cursor.execute(ENABLE_PROGRESS)
         self._future: Future[pa.Table] = Future()
@@ -35,6 +35,7 @@ class QueryHandle:
         self._thread = threading.Thread(
             target=_run, args=(work, self._future), daemon=True, name="query"
         )
+        self._closed = False
         try:
             self._thread.start()
         except BaseException:  # KeyboardInterrupt too
