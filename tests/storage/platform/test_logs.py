@@ -115,7 +115,12 @@ def test_a_level_may_be_set_by_logger(stream: io.StringIO) -> None:
     assert stream.getvalue().endswith("storage.somewhere shown\n")
 
 
-def test_chatty_libraries_stay_at_warning(stream: io.StringIO) -> None:
+def test_chatty_libraries_stay_at_warning(
+    stream: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # uvicorn's own configuration, which a test's server may have set, would keep its records.
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)
     logs.configure("writer", "debug", "text", stream)
     logging.getLogger("httpx").info("GET https://example/?q=all")
     logging.getLogger("uvicorn.error").info("started")
