@@ -1,6 +1,5 @@
 """Progress of a start: servers, samples, history that is being loaded, forecasts."""
 
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +11,7 @@ from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reade
 from web.display import formatting
 from web.display.source_status import SourceStatus, read_sources
 
-__all__ = ["StartProgress", "progress_of", "read_progress"]
+__all__ = ["ProgressReader", "StartProgress"]
 
 COUNTS = """
 SELECT
@@ -82,17 +81,32 @@ class StartProgress:
         return None
 
 
-def read_progress(data: Path) -> StartProgress:
-    """Return the progress; all counts are 0 while there is no lake."""
-    try:
-        with closing(Reader.open(data)) as reader:
-            return progress_of(reader, data, datetime.now(UTC))
-    except (LakeMissing, LakeUnreadable, QueryFailed):  # the writer is creating the tables
-        return StartProgress()
+class ProgressReader:
+    """Reads the progress of a start with one reader, which stays open once there is a lake."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._reader: Reader | None = None
+
+    def read(self) -> StartProgress:
+        """Return the progress as of now; all counts are 0 while there is no lake to read."""
+        try:
+            self._reader = self._reader or Reader.open(self._data)
+            return _progress(self._reader, self._data, datetime.now(UTC))
+        except (LakeMissing, LakeUnreadable):
+            return StartProgress()
+        except QueryFailed:  # the writer is creating the tables
+            self.close()
+            return StartProgress()
+
+    def close(self) -> None:
+        """Close the reader; the next read opens it again."""
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
 
-def progress_of(reader: Reader, data: Path, now: datetime) -> StartProgress:
-    """Return the progress in the lake of `reader`, as of `now`."""
+def _progress(reader: Reader, data: Path, now: datetime) -> StartProgress:
     counts = reader.query(COUNTS, now=now).to_pylist()[0]
     if counts["forecasts"]:
         return StartProgress(**counts)

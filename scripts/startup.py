@@ -5,15 +5,13 @@ import urllib.error
 import urllib.request
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from functions.engine.user_files import FUNCTIONS, SOURCES
-from scripts.start_progress import StartProgress, progress_of
+from scripts.start_progress import ProgressReader, StartProgress
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, SourceSettings, read_settings
 from storage.inbox.notify import table_changes
-from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
 __all__ = ["has_source", "report_startup"]
 
@@ -59,7 +57,7 @@ def has_source(data: Path) -> bool:
 
 async def _first_forecasts(data: Path, say: Print, stop: asyncio.Event) -> StartProgress:
     """Print the progress until there are forecasts, or none can be made yet."""
-    reader, progress = _ProgressReader(data), StartProgress()
+    reader, progress = ProgressReader(data), StartProgress()
     said = ""
     try:
         async with aclosing(_each_commit(data, stop)) as commits:
@@ -82,29 +80,6 @@ async def _each_commit(data: Path, stop: asyncio.Event) -> AsyncGenerator[None, 
         async for _ in commits:
             yield
             await _pause(CHECK_EVERY_S, stop)
-
-
-class _ProgressReader:
-    """Reads the progress of a start with one reader, which stays open once there is a lake."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-        self._reader: Reader | None = None
-
-    def read(self) -> StartProgress:
-        try:
-            self._reader = self._reader or Reader.open(self._data)
-            return progress_of(self._reader, self._data, datetime.now(UTC))
-        except (LakeMissing, LakeUnreadable):
-            return StartProgress()
-        except QueryFailed:  # the writer is creating the tables
-            self.close()
-            return StartProgress()
-
-    def close(self) -> None:
-        if self._reader is not None:
-            self._reader.close()
-            self._reader = None
 
 
 async def _site_answers(url: str, stop: asyncio.Event) -> None:

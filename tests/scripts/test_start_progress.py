@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from functions.engine.runner import Runner
 from functions.forecast import forecast
 from functions.rollup import rollup
 from scripts.ports import free_port
-from scripts.start_progress import StartProgress, read_progress
+from scripts.start_progress import ProgressReader, StartProgress
 from storage.config.settings import Settings, SimulatorSettings, SourceSettings, write_settings
 from storage.inbox import segment
 from storage.model.schema import table
@@ -51,6 +51,11 @@ def run(house: LakeFixture, *functions) -> None:
         runner = Runner(house.folders, Settings())
         assert runner.run(function, "test").error is None
         house.commit(datetime.now(UTC))
+
+
+def read_progress(data: Path) -> StartProgress:
+    with closing(ProgressReader(data)) as reader:
+        return reader.read()
 
 
 def outcome(house: LakeFixture) -> str | None:
