@@ -21,13 +21,15 @@ INTERRUPT_EVERY_S = 0.02
 class QueryHandle:
     """A running query; leaving the context ends it."""
 
+    # Of the class, for a Ctrl-C before the first line of __init__: there is nothing to end then.
+    _closed = True
+
     def __init__(
         self,
         cursor: duckdb.DuckDBPyConnection,
         work: Callable[[], pa.Table],
         release: Callable[[], None],
     ) -> None:
-        self._closed = True  # there is nothing to end before there is a thread
         self._cursor, self._release = cursor, release
         self._cursor.execute(ENABLE_PROGRESS)
         self._future: Future[pa.Table] = Future()
@@ -39,6 +41,7 @@ class QueryHandle:
         try:
             self._thread.start()
         except BaseException:  # KeyboardInterrupt too
+            self._future.cancel()  # a thread that is still to begin
             self.close()
             raise
 
@@ -84,6 +87,8 @@ class QueryHandle:
 
 
 def _run(work: Callable[[], pa.Table], future: "Future[pa.Table]") -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(work())
     except Exception as error:  # raised again where the rows are read

@@ -1,5 +1,10 @@
+from concurrent.futures import Future
+
+import pyarrow as pa
 import pytest
 
+from storage.query import query_handle
+from storage.query.query_handle import QueryHandle
 from storage.query.reader import QueryFailed
 from tests.conftest import NOW, LakeFixture
 
@@ -32,3 +37,15 @@ def test_a_running_query_reports_its_progress(house: LakeFixture) -> None:
     with house.reader.start("SELECT 1") as running:
         running.rows()
         assert running.progress is None or 0 <= running.progress <= 1
+
+
+def test_a_handle_whose_start_was_interrupted_has_nothing_to_end() -> None:
+    handle = QueryHandle.__new__(QueryHandle)  # as a Ctrl-C leaves it before __init__ has begun
+    handle.__del__()
+
+
+def test_a_thread_that_starts_late_runs_nothing_once_its_query_is_cancelled() -> None:
+    future: Future[pa.Table] = Future()
+    future.cancel()
+    query_handle._run(lambda: pytest.fail("the query ran"), future)
+    assert future.cancelled()
