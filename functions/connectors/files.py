@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 
 from functions.connectors.connector import Page, ReadOptions, Unreachable
-from functions.normalize.file_readers import FORMS, Chunk, FileUnreadable, read_chunks
+from functions.normalize.file_readers import (
+    FORMS,
+    Chunk,
+    FileForm,
+    FileUnreadable,
+    read_chunks,
+)
+from functions.normalize.text_encoding import check_encoding
 from storage.model.periods import parse_period
 from storage.platform.error_text import bounded
 
@@ -28,15 +35,25 @@ class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     folder: str = "drop"
     settle: str = "2s"
-    delimiter: str = ","
+    delimiter: str = ""  # seen in the file where it is not stated
+    encoding: str = ""
+    header_line: int = 0
+
+    @property
+    def form(self) -> FileForm:
+        """How the files are written, as far as it is stated."""
+        return FileForm(self.delimiter, self.encoding, self.header_line)
 
     def __post_init__(self) -> None:
         try:
             parse_period(self.settle)
         except ValueError as error:
             raise ValueError(f"settle: {error}") from None
-        if len(self.delimiter) != 1:
+        if len(self.delimiter) > 1:
             raise ValueError(f"delimiter is {self.delimiter!r} (expected one character)")
+        if self.header_line < 0:
+            raise ValueError(f"header_line is {self.header_line} (expected a line from 1 on)")
+        check_encoding(self.encoding)
 
 
 class FilePosition(msgspec.Struct, frozen=True):
@@ -67,21 +84,21 @@ def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolde
             f"the folder '{folder}' cannot be used ({error}): create it, and let this user write "
             "to it"
         ) from error
-    return WatchedFolder(folder, parse_period(connection.settle), connection.delimiter, options)
+    return WatchedFolder(folder, parse_period(connection.settle), connection.form, options)
 
 
 class FileProgress:
     """Reads one file at a time, chunk by chunk; a call continues where the last one stopped."""
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
+    def __init__(self, form: FileForm) -> None:
+        self._form = form
         self._at: tuple[Path, str, int] | None = None
         self._chunks: Iterator[Chunk] = iter(())
 
     def chunks_after(self, path: Path, stamp: str, taken: int) -> Iterator[tuple[int, Chunk]]:
         """Yield the chunks of a file after the first `taken`, each with its number from 1 on."""
         if self._at != (path, stamp, taken):
-            self._chunks = read_chunks(path, self._delimiter)
+            self._chunks = read_chunks(path, form=self._form)
             for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
                 pass
         self._at = None  # until a chunk was read: after an error the file is opened again
@@ -95,10 +112,10 @@ class FileProgress:
 class WatchedFolder:
     """Connector for a folder: each file goes to done/ or rejected/ below it after it was read."""
 
-    def __init__(self, path: Path, settle: timedelta, delimiter: str, options: ReadOptions) -> None:
+    def __init__(self, path: Path, settle: timedelta, form: FileForm, options: ReadOptions) -> None:
         self._path = path
         self._settle = settle
-        self._progress = FileProgress(delimiter)
+        self._progress = FileProgress(form)
         self._options = options
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
@@ -171,9 +188,9 @@ class WatchedFolder:
 class FileConnector:
     """Connector for one file, for `hoursight import`: the file stays where it is."""
 
-    def __init__(self, path: Path, delimiter: str = ",") -> None:
+    def __init__(self, path: Path, form: FileForm = FileForm()) -> None:
         self._path = path
-        self._progress = FileProgress(delimiter)
+        self._progress = FileProgress(form)
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
         """Yield the records after the position; the position of another file counts as none."""

@@ -14,7 +14,7 @@ from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.source_file import parse_source_toml, source_from_dict
 from functions.engine.function import Function
 from functions.engine.runner import Runner
-from functions.normalize.file_readers import FORMS, count_rows
+from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -84,8 +84,8 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
         )  # fmt: skip
     except SourceInvalid as error:
         raise NotImported(f"{like}: {error}") from error
-    delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    read = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, delimiter))
+    form: FileForm = source.connection.form  # type: ignore[attr-defined]
+    read = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, form))
     return function_of(read, source, "import")
 
 

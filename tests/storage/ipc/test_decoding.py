@@ -74,9 +74,9 @@ def test_settings_nested_too_deeply_are_refused_with_a_message(house: LakeFixtur
         read_settings(Folders.at(house.folders.data).data)
 
 
-def test_nan_and_infinity_are_floats_where_foreign_json_is_read() -> None:
+def test_nan_and_infinity_are_floats_where_they_are_expected() -> None:
     text = b'[{"a": NaN, "b": -Infinity, "c": 2, "d": "NaN"}]'
-    [record] = decode_json(text, lenient=True)
+    [record] = decode_json(text, nan=True)
     assert math.isnan(record["a"])
     assert (record["b"], record["c"], record["d"]) == (-math.inf, 2, "NaN")
     with pytest.raises(InvalidJson):
@@ -88,10 +88,10 @@ def test_nan_and_infinity_are_floats_where_foreign_json_is_read() -> None:
 )
 def test_a_nan_excuses_nothing_else(text: bytes) -> None:
     with pytest.raises(InvalidJson, match=r"\w"):
-        decode_json(b"[NaN, " + text + b"]", lenient=True)
+        decode_json(b"[NaN, " + text + b"]", nan=True)
 
 
-def test_a_byte_order_mark_is_skipped_and_utf_16_named_where_foreign_json_is_read() -> None:
-    assert decode_json("\ufeff[1]".encode(), lenient=True) == [1]
-    with pytest.raises(InvalidJson, match="it is UTF-16: send UTF-8"):
-        decode_json("[1]".encode("utf-16"), lenient=True)
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_named(encoding: str) -> None:
+    with pytest.raises(InvalidJson, match="it begins with a byte order mark: send UTF-8 without"):
+        decode_json("[1]".encode(encoding), nan=True)
