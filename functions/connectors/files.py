@@ -188,9 +188,9 @@ class WatchedFolder:
 class FileConnector:
     """Connector for one file, for `hoursight import`: the file stays where it is."""
 
-    def __init__(self, path: Path, form: FileForm = FileForm()) -> None:
+    def __init__(self, path: Path, form: FileForm | None = None) -> None:
         self._path = path
-        self._progress = FileProgress(form)
+        self._progress = FileProgress(form or FileForm())
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
         """Yield the records after the position; the position of another file counts as none."""

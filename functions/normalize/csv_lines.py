@@ -21,8 +21,8 @@ BLOCK_BYTES = 4 << 20
 HEAD_LINES = 200  # among which the header is
 SHOWN_BYTES = 200
 _ANNOTATION = re.compile(rb"#(?:group|datatype)\b")
-# A block without any of these goes to the parser as it is.
-_SPECIAL = (b"\n#", b"\n\n", b"\n\r")
+# A block without any such line goes to the parser as it is.
+_SPECIAL = re.compile(rb"\n[#\r\n]")
 
 
 class CsvLines:
@@ -88,9 +88,8 @@ class CsvLines:
         if not end:
             raise FileUnreadable(f"line {self._line} is longer than {BLOCK_BYTES >> 20} MB")
         block, self._rest = self._rest[:end], self._rest[end:]
-        if block.startswith((b"#", b"\n", b"\r")) or any(mark in block for mark in _SPECIAL):
-            return self._sorted_out(block)
-        if not _is_utf8(block):
+        special = block.startswith((b"#", b"\r", b"\n")) or _SPECIAL.search(block)
+        if special or not _is_utf8(block):
             return self._sorted_out(block)
         lines = block.count(b"\n") + (not block.endswith(b"\n"))
         self._line, self._rows = self._line + lines, self._rows + lines
