@@ -59,6 +59,30 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ("metrics.disk_usage_pct = { field = 'd[].used' }", "a list: write take"),
         ("metrics.disk_usage_pct = { field = 'd', each = 'm' }", "write mapping.gather too"),
         ("stock = 'none'", "mapping.time is missing"),
+        ("stock = 'sdf'", "mapping.stock is 'sdf'.*|stock is 'sdf' .expected one of none, azure"),
+        ("stock = 'netdata'", "mapping.server is missing: write .*fixed"),
+        ("server = { fixed = 'a', field = 'h' }", "fixed is 'a' for all documents: leave field"),
+        ("server = { field = 'h', pattern = '[' }", "pattern is .\\[., which is not a valid reg"),
+        ("server = { field = 'h', pattern = 'x' }", "put the part that counts into"),
+        ("columns = { pattern = '.*' }", "name the group that holds the server"),
+        ("columns = { pattern = '(?P<s>.)', tme = 'x' }", "columns.tme is not a key"),
+        ("decimal = ';'", "decimal is ';'"),
+        ("where = { a = { b = 1 } }", "where"),
+        ("unmapped = [{ field = 'x' }]", "unmapped.*why is missing"),
+        ("metrics.net_in_mb_s = { field = 'a', per = '5m' }", "amount per period: write its unit"),
+        (
+            "metrics.net_in_mb_s = { field = 'a', per = '5m', unit = 'bytes_s' }",
+            "from which no MB/s of an amount per period can be made: write one of mb, kb, bytes",
+        ),
+        ("metrics.net_in_mb_s = { field = 'a', per = '5x', unit = 'mb' }", "per: '5x' is not a"),
+        (
+            "metrics.net_in_mb_s = { field = 'a', per = '5m', unit = 'mb', counter = true }",
+            "per does not fit a counter",
+        ),
+        (
+            "metrics.load_average = { field = 'a', complement = true }",
+            "complement is what is left to 100 %: it needs a share",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_key_value_and_remedy(text: str, says: str) -> None:
