@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.normalize.columns import (
-    Column,
     Columns,
     Documents,
     as_list,
@@ -19,15 +18,18 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
+from functions.normalize.date_and_time import time_column
+from functions.normalize.local_time import ASSUMED, ASSUMED_REMEDY, LocalClock
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, Series, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
+from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
@@ -72,6 +74,8 @@ class Mapper:
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
+        assert mapping.time is not None
+        self._time, self._clock = mapping.time, LocalClock(mapping.time.zone or "UTC")
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -80,9 +84,12 @@ class Mapper:
         each = (f.each for fields in mapping.entries.values() for f in fields)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Documents) -> Mapped:
-        """The rows of a page: of documents, or of a table from a columnar source."""
-        records = self._records(documents)
+    def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source.
+
+        Documents whose times are not `within` those that can be true are refused.
+        """
+        records = self._records(documents, within)
         facts = self._facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
@@ -99,10 +106,10 @@ class Mapper:
             rows = rows.drop_columns([ITEM])
         return Mapped(rows, facts, records.rejects)
 
-    def _records(self, documents: Documents) -> _Records:
+    def _records(self, documents: Documents, within: TimeRange) -> _Records:
         columns, rejects = columns_of(documents), RejectLog()
         servers = _names(columns, "server", self.mapping.server, rejects)
-        times = self._times(columns, len(documents), rejects)
+        times = self._times(columns, len(documents), servers, rejects, within)
         usable = [
             i
             for i, server in enumerate(servers or ())
@@ -118,27 +125,37 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
-        time = self.mapping.time
-        assert time is not None
-        column = _only(columns, time.fields)
-        if column is None:
-            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
+    def _times(
+        self,
+        columns: Columns,
+        count: int,
+        servers: Sequence[str | None] | None,
+        rejects: RejectLog,
+        within: TimeRange,
+    ) -> Micros:
+        column = time_column(columns, self._time)
         if column is None:
             return np.full(count, MISSING)
+        about = f"time (field {self._time.about})"
 
-        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
-            about = f"time (field {' or '.join(time.fields)})"
-            rejects.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
+        def of(i: int) -> str:
+            return f" of {servers[i]}" if servers and servers[i] is not None else ""
 
-        return micros(column, time, refuse)
+        def refuse(i: int, value: Any, error: InvalidTimestamp) -> None:
+            example = error.shown(value) + of(i)
+            rejects.add(f"{about}: {error.message}", example, remedy=error.remedy)
+
+        def assumed(i: int, value: Any, times: int) -> None:
+            rejects.note(f"{about}: {ASSUMED}", _shown(value) + of(i), times, ASSUMED_REMEDY)
+
+        series = Series(self._clock, servers, assumed)
+        return micros(column, self._time, refuse, within, series)
 
     def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
-        assert self.mapping.time is not None
-        parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
         stated = _texts(columns, self.mapping.server)
-        given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
+        given = first_of((time_column(columns, self._time),), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
@@ -147,7 +164,7 @@ class Mapper:
                 lacks.append("time")
             for part in lacks:
                 rejects.add(
-                    f"{part} (field {' or '.join(parts[part])}): missing",
+                    f"{part} (field {parts[part]}): missing",
                     "a document with " + _shown(", ".join(columns.fields(i))),
                     remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
@@ -281,12 +298,6 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
             f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
     return np.where(wrong, np.nan, values)
-
-
-def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
-    """The column of the fields where only one of them is there, as it is; else None."""
-    present = [column for column in map(columns.get, fields) if column is not None]
-    return present[0] if len(present) == 1 else None
 
 
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:

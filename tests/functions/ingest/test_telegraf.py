@@ -117,11 +117,11 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
 ) -> None:
     """Lines of one series are searched for in the form of the last, where that fits."""
     reader = TelegrafReader(METRIC_NAMES)
-    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
-    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
+    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 {T1}", "s", NOW)
+    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 {T2}", "s", NOW)
     parts = result.readings.servers.get("a", {})
     assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
     if result.reasons:
         assert not parts
     else:
-        assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])
+        assert parts["mem_used_pct", ""] == ([T2 * 1_000_000], [7.0])
