@@ -161,8 +161,7 @@ class _ChunkReader:
 
     def part(self, count: int, time: Time, clock: LocalClock, profiles: dict[str, str]) -> _Part:
         """The rows with a time and a server; puts what they state into `profiles`."""
-        servers = self._servers(count)
-        times = self._times(count, time, Series(clock, servers.tolist(), self._assumed_time))
+        times, servers = self._times(count, time, clock), self._servers(count)
         kept = (servers != "") & (times != MISSING)
         values = np.full((count, len(METRICS)), np.nan, np.float32)
         for place, metric in enumerate(METRICS):
@@ -173,11 +172,13 @@ class _ChunkReader:
                 profiles[str(servers[i])] = profile.strip()
         return _Part(times[kept] // 1_000_000, servers[kept], values[kept])
 
-    def _times(self, count: int, time: Time, series: Series) -> NDArray[np.int64]:
+    def _times(self, count: int, time: Time, clock: LocalClock) -> NDArray[np.int64]:
         """Microseconds since the epoch; MISSING where the time is refused."""
-        column = self._columns.get("ts")
+        column, servers = self._columns.get("ts"), self._columns.get("server")
         times = np.full(count, MISSING)
         if column is not None:
+            keys = None if servers is None else [str(each) for each in as_list(servers)]
+            series = Series(clock, keys, self._assumed_time)
             times = micros(column, time, self._bad_time, series=series)
         values = [None] * count if column is None else as_list(column)
         missing = sum(values[i] in (None, "") for i in np.flatnonzero(times == MISSING))
@@ -186,7 +187,7 @@ class _ChunkReader:
         return times
 
     def _bad_time(self, _: int, value: Any, error: InvalidTimestamp) -> None:
-        self._refuse("ts:", error.shown(value), _time_problem(error))
+        self._refuse("ts:", repr(value), _time_problem(error))
 
     def _assumed_time(self, _: int, value: Any, count: int) -> None:
         self._rejects.note(f"{self._name}: ts:", repr(value), count, ASSUMED)

@@ -29,6 +29,8 @@ Mask = npt.NDArray[np.bool_]
 SECOND_US = 1_000_000
 # How far from a repeated hour the last time of each series is worth remembering.
 DAY_US = 86_400 * SECOND_US
+# Steps of earlier parts of a series that count for its order, so that another file can turn it.
+ORDER_STEPS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 _YEAR_US = 365.2425 * DAY_US
@@ -178,10 +180,14 @@ def _offset_us(info: ZoneInfo, at: datetime) -> int:
 
 
 class _Seen(NamedTuple):
-    """The last time of a series in UTC, and its usual step; in microseconds."""
+    """The last time of a series in UTC and its usual step, in microseconds; and its order.
+
+    `ascending` is how many more of the last steps went forward than back.
+    """
 
     utc_us: int
     step_us: int
+    ascending: int
 
 
 def _by_series(series: Sequence[Hashable] | None, count: int) -> dict[Hashable, Micros]:
@@ -205,12 +211,14 @@ class _Series:
         self, utc_us: Micros, fold: Micros, repeated_us: Micros, before: "_Seen | None"
     ) -> None:
         steps = np.diff(utc_us)
-        self._descending = bool((steps < 0).sum() > (steps > 0).sum())
+        every = steps if before is None else np.diff(utc_us, prepend=before.utc_us)
+        ascending = int((every > 0).sum() - (every < 0).sum()) + (before.ascending if before else 0)
+        self._ascending = max(-ORDER_STEPS, min(ORDER_STEPS, ascending))
+        self._descending = self._ascending < 0
         order = slice(None, None, -1) if self._descending else slice(None)
         self._utc_us, self._fold = utc_us[order].copy(), fold[order]
         self._repeated_us, self._before, self._order = repeated_us, before, order
-        forward = np.abs(steps[steps != 0])
-        self._step_us = int(np.median(forward)) if len(forward) else before.step_us if before else 0
+        self._step_us = self._usual_step(np.abs(steps[steps != 0]))
         elsewhere = steps[(fold[1:] < 0) & (fold[:-1] < 0)]
         self._one_a_time = bool(len(elsewhere) and (elsewhere != 0).all())
 
@@ -228,7 +236,15 @@ class _Series:
 
     def seen(self, utc_us: Micros) -> _Seen:
         """What the next part of the series is compared with."""
-        return _Seen(int(utc_us[-1]), self._step_us)
+        return _Seen(int(utc_us[-1]), self._step_us, self._ascending)
+
+    def _usual_step(self, steps: Micros) -> int:
+        """The usual step: of these times, else of the part before, else from that to these."""
+        if len(steps):
+            return int(np.median(steps))
+        if self._before is None:
+            return 0
+        return self._before.step_us or abs(int(self._utc_us[0]) - self._before.utc_us)
 
     def _runs(self, places: Micros) -> list[Micros]:
         """The places of one repeated hour, parted where the file begins again at earlier times."""

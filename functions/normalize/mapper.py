@@ -18,7 +18,12 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
-from functions.normalize.date_and_time import time_column
+from functions.normalize.date_and_time import (
+    DATE_ALONE,
+    DATE_REMEDY,
+    first_date,
+    time_column,
+)
 from functions.normalize.local_time import ASSUMED, ASSUMED_REMEDY, LocalClock
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
@@ -149,7 +154,13 @@ class Mapper:
             rejects.note(f"{about}: {ASSUMED}", _shown(value) + of(i), times, ASSUMED_REMEDY)
 
         series = Series(self._clock, servers, assumed)
-        return micros(column, self._time, refuse, within, series)
+        times = micros(column, self._time, refuse, within, series)
+        first = first_date(column, self._time)
+        if first is not None and servers:
+            keys = [key for key in zip(servers, times.tolist(), strict=True) if key[1] != MISSING]
+            if repeated := len(keys) - len(set(keys)):
+                rejects.note(f"{about}: {DATE_ALONE}", _shown(first), repeated, DATE_REMEDY)
+        return times
 
     def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""

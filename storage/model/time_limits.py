@@ -77,7 +77,7 @@ class TimeRange:
         for factor in (1e3, 1e6, 1e9):
             if self.earliest_us <= ts_us * factor <= self.latest_us:
                 return (
-                    f"times {factor:,.0f} it is {utc_text(ts_us * factor)}: state the unit in "
+                    f"a time {factor:,.0f} times as far from 1970 could be true: state the unit in "
                     "which the sender counts"
                 )
         return None

@@ -231,3 +231,18 @@ def test_json_lines_are_a_history_too(tmp_path: Path) -> None:
     samples = read_samples([path])
     assert samples.seconds.tolist() == [NOON_S, NOON_S + 300]
     assert samples.refused == 1
+
+
+def test_local_times_of_a_history_are_told_by_server_where_the_clock_is_set_back(
+    tmp_path: Path,
+) -> None:
+    clock = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    rows: list[dict[str, object]] = [
+        {"ts": f"2026-10-25 {each}", "server": server, "load_average": 1.0}
+        for each in clock for server in "ab"
+    ]  # fmt: skip
+    time = Time(field="ts", zone="Europe/Berlin")
+    samples = read_samples([written(tmp_path / "h.parquet", rows)], time)
+    seconds = samples.seconds[samples.servers == "a"]
+    assert np.diff(seconds).tolist() == [1800] * 5
+    assert samples.refused == 0
