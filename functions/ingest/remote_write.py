@@ -57,8 +57,7 @@ def read_series(
 ) -> PartialSamples:
     """Decode a request; samples whose times are outside the `limits` at `now` are left out.
 
-    `reasons` takes these, and series whose `instance` is not a valid name. Raises PushRejected
-    (400).
+    `reasons` takes these, and series without a valid name in `instance`. Raises PushRejected (400).
     """
     reasons = RejectLog() if reasons is None else reasons
     try:
@@ -74,8 +73,9 @@ def read_series(
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
         server = server_of(labels.get("instance", ""))
-        if name in _KNOWN and server and trimmed(server) is None:
-            reasons.add(INVALID, labels["instance"], len(series.samples))
+        if name in _KNOWN and trimmed(server) is None:
+            example = labels.get("instance") or f"{name} without one, with {labels}"
+            reasons.add(INVALID, example, len(series.samples))
         elif name in _KNOWN:
             samples = [s for s in series.samples if earliest_ms <= s.timestamp <= latest_ms]
             if len(samples) < len(series.samples):

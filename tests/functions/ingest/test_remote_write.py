@@ -109,6 +109,16 @@ def test_samples_of_a_time_that_cannot_be_true_are_refused_and_counted(
     assert refused.example.startswith(f"{time} of web1: ")
 
 
+def test_a_series_of_ours_without_a_server_is_refused_and_counted() -> None:
+    request = WriteRequest.FromString(written(NOW_MS))
+    del request.timeseries[0].labels[1]
+    reasons = RejectLog()
+    assert not read_series(request.SerializeToString(), NOW, reasons)
+    [refused] = reasons.ranked()
+    assert refused.reason.startswith("label instance: not a valid name")
+    assert "node_load1 without one" in refused.example
+
+
 def test_the_times_of_series_that_are_not_for_us_are_not_looked_at() -> None:
     reasons = RejectLog()
     assert not read_series(written(1, name="go_goroutines"), NOW, reasons)
