@@ -1,6 +1,5 @@
 """Date and time in two columns, as one column of texts."""
 
-import re
 from datetime import date, datetime, time
 from typing import Any
 
@@ -10,11 +9,7 @@ import pyarrow.compute as pc
 from functions.normalize.columns import Column, Columns, as_list, first_of
 from functions.normalize.mapping import Time
 
-__all__ = ["DATE_ALONE", "DATE_REMEDY", "first_date", "time_column"]
-
-DATE_ALONE = "is a date without a time of day, and its server has another row of it"
-DATE_REMEDY = "name the columns of both in mapping.time.date and mapping.time.time"
-_DATE = re.compile(r"\s*\d{4}-\d\d-\d\d\s*")
+__all__ = ["time_column"]
 
 
 def time_column(columns: Columns, time: Time) -> Column | None:
@@ -26,14 +21,6 @@ def time_column(columns: Columns, time: Time) -> Column | None:
         return _joined(columns.get(time.date), columns.get(time.time))
     present = [column for column in map(columns.get, time.fields) if column is not None]
     return present[0] if len(present) == 1 else first_of(present, lambda v: v not in (None, ""))
-
-
-def first_date(column: Column, time: Time) -> str | None:
-    """The first value of times in ISO 8601 where it is a date without a time of day."""
-    if time.format != "iso" or not len(column):
-        return None
-    first = column[0].as_py() if isinstance(column, pa.Array) else column[0]
-    return first if isinstance(first, str) and _DATE.fullmatch(first) else None
 
 
 def _joined(dates: Column | None, times: Column | None) -> Column | None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.normalize.columns import (
+    Column,
     Columns,
     Documents,
     as_list,
@@ -18,16 +19,11 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
-from functions.normalize.date_and_time import (
-    DATE_ALONE,
-    DATE_REMEDY,
-    first_date,
-    time_column,
-)
-from functions.normalize.local_time import ASSUMED, ASSUMED_REMEDY, LocalClock
+from functions.normalize.date_and_time import time_column
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, Series, micros
+from functions.normalize.record_times import RecordTimes
+from functions.normalize.timestamps import MISSING
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
@@ -80,7 +76,7 @@ class Mapper:
         self.mapping = mapping
         self.counters = counters or CounterRates()
         assert mapping.time is not None
-        self._time, self._clock = mapping.time, LocalClock(mapping.time.zone or "UTC")
+        self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -114,14 +110,16 @@ class Mapper:
     def _records(self, documents: Documents, within: TimeRange) -> _Records:
         columns, rejects = columns_of(documents), RejectLog()
         servers = _names(columns, "server", self.mapping.server, rejects)
-        times = self._times(columns, len(documents), servers, rejects, within)
+        column, times = time_column(columns, self._time), np.full(len(documents), MISSING)
+        if column is not None:
+            times = self._times.read(column, servers, within, rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, len(documents), rejects)
+            self._refuse_records(columns, column, len(documents), rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
@@ -130,43 +128,13 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _times(
-        self,
-        columns: Columns,
-        count: int,
-        servers: Sequence[str | None] | None,
-        rejects: RejectLog,
-        within: TimeRange,
-    ) -> Micros:
-        column = time_column(columns, self._time)
-        if column is None:
-            return np.full(count, MISSING)
-        about = f"time (field {self._time.about})"
-
-        def of(i: int) -> str:
-            return f" of {servers[i]}" if servers and servers[i] is not None else ""
-
-        def refuse(i: int, value: Any, error: InvalidTimestamp) -> None:
-            example = error.shown(value) + of(i)
-            rejects.add(f"{about}: {error.message}", example, remedy=error.remedy)
-
-        def assumed(i: int, value: Any, times: int) -> None:
-            rejects.note(f"{about}: {ASSUMED}", _shown(value) + of(i), times, ASSUMED_REMEDY)
-
-        series = Series(self._clock, servers, assumed)
-        times = micros(column, self._time, refuse, within, series)
-        first = first_date(column, self._time)
-        if first is not None and servers:
-            keys = [key for key in zip(servers, times.tolist(), strict=True) if key[1] != MISSING]
-            if repeated := len(keys) - len(set(keys)):
-                rejects.note(f"{about}: {DATE_ALONE}", _shown(first), repeated, DATE_REMEDY)
-        return times
-
-    def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
+    def _refuse_records(
+        self, columns: Columns, times: Column | None, count: int, rejects: RejectLog
+    ) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
         parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
         stated = _texts(columns, self.mapping.server)
-        given = first_of((time_column(columns, self._time),), lambda v: v not in (None, ""))
+        given = first_of((times,), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:

@@ -19,6 +19,7 @@ from storage.model.time_limits import WIDEST, TimeProblem, TimeRange, utc_text
 __all__ = [
     "MISSING",
     "InvalidTimestamp",
+    "Micros",
     "Series",
     "TimeOutside",
     "UnitMissing",
