@@ -72,6 +72,9 @@ class LocalClock:
         assumed = np.zeros(len(local_us), bool)
         if zone.repeats_near(local_us):
             for key, rows in _by_series(series, len(local_us)).items():
+                if len(rows) == 1 and fold[rows[0]] < 0:
+                    self._last[key] = _seen_one(int(utc_us[rows[0]]), self._last.get(key))
+                    continue
                 run = _Series(utc_us[rows], fold[rows], zone.repeated_us, self._last.get(key))
                 utc_us[rows], assumed[rows] = run.resolved(latest_us)
                 self._last[key] = run.seen(utc_us[rows])
@@ -190,14 +193,27 @@ class _Seen(NamedTuple):
     ascending: int
 
 
-def _by_series(series: Sequence[Hashable] | None, count: int) -> dict[Hashable, Micros]:
+def _seen_one(utc_us: int, before: _Seen | None) -> _Seen:
+    """What follows a series of one time that is not repeated."""
+    if before is None:
+        return _Seen(utc_us, 0, 0)
+    step_us = utc_us - before.utc_us
+    ascending = before.ascending + (step_us > 0) - (step_us < 0)
+    return _Seen(utc_us, before.step_us or abs(step_us), _bounded(ascending))
+
+
+def _bounded(ascending: int) -> int:
+    return max(-ORDER_STEPS, min(ORDER_STEPS, ascending))
+
+
+def _by_series(series: Sequence[Hashable] | None, count: int) -> dict[Hashable, list[int]]:
     """The places of each series, in order."""
     if series is None:
-        return {None: np.arange(count)}
+        return {None: list(range(count))}
     places: dict[Hashable, list[int]] = {}
     for place, key in enumerate(series):
         places.setdefault(key, []).append(place)
-    return {key: np.array(those) for key, those in places.items()}
+    return places
 
 
 class _Series:
@@ -213,7 +229,7 @@ class _Series:
         steps = np.diff(utc_us)
         every = steps if before is None else np.diff(utc_us, prepend=before.utc_us)
         ascending = int((every > 0).sum() - (every < 0).sum()) + (before.ascending if before else 0)
-        self._ascending = max(-ORDER_STEPS, min(ORDER_STEPS, ascending))
+        self._ascending = _bounded(ascending)
         self._descending = self._ascending < 0
         order = slice(None, None, -1) if self._descending else slice(None)
         self._utc_us, self._fold = utc_us[order].copy(), fold[order]

@@ -80,6 +80,11 @@ def test_hours_that_come_twice_are_both_passes() -> None:
     assert passes("00:00", "01:00", "02:00", "02:00", "03:00", "04:00")[2:4] == "12"
 
 
+def test_times_that_a_source_sorts_as_text_are_both_passes() -> None:
+    times = ("01:55", "02:00", "02:00", "02:05", "02:05", "02:10", "02:10", "03:00", "03:05")
+    assert passes(*times)[1:7] == "121212"
+
+
 def test_rows_of_one_time_stay_together() -> None:
     assert passes("01:55", "01:55", "02:00", "02:00", "02:05", "02:05")[2:] == "1111"
 
