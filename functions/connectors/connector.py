@@ -9,6 +9,7 @@ from functions.engine.function import Unreachable
 from functions.normalize.columns import Documents
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = ["Connector", "Document", "Page", "ReadOptions", "Unreachable"]
 
@@ -22,6 +23,7 @@ class ReadOptions:
     `time` is the mapping's time field: the first of its names that the source has orders the
     documents. `fields` are the paths that the mapping may read, for a projection. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
+    `limits` say which times of samples can be true.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ReadOptions:
     every: timedelta = timedelta(seconds=5)
     history: timedelta = timedelta(days=1)
     dry: bool = False
+    limits: TimeLimits = STOCK_LIMITS
 
 
 @dataclass(frozen=True, slots=True)
