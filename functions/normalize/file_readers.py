@@ -3,9 +3,9 @@
 import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,11 +15,16 @@ from functions.normalize.columns import Documents
 from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 
-__all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "is_parquet", "read_chunks"]
+__all__ = [
+    "FORMS", "Chunk", "FileUnreadable", "Header", "count_rows", "grows_by_lines", "is_parquet",
+    "read_chunks", "read_header", "read_lines",
+]  # fmt: skip
 
 CHUNK_ROWS = 20_000
 SHOWN_CHARS = 200
 PARQUET_HEAD = b"PAR1"
+UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+UTF_8_MARK = b"\xef\xbb\xbf"
 BLOCK_BYTES = 4 << 20
 # A JSON file that is one list is read whole.
 MAX_LIST_BYTES = 256 << 20
@@ -49,6 +54,13 @@ class Chunk:
         return tuple(dict.fromkeys(name for document in self.documents for name in document))
 
 
+class Header(NamedTuple):
+    """The header of a CSV file: its size in bytes through the end of its line, and its names."""
+
+    size: int
+    names: list[str]
+
+
 def read_chunks(path: Path, delimiter: str = ",", ending: str | None = None) -> Iterator[Chunk]:
     """The records of a file in order, by its ending or by `ending` instead, such as '.csv'.
 
@@ -66,6 +78,48 @@ def read_chunks(path: Path, delimiter: str = ",", ending: str | None = None) -> 
         raise FileUnreadable(str(error)) from error
 
 
+def read_lines(
+    lines: bytes, ending: str, delimiter: str = ",", header: bytes = b"", before: int = 0
+) -> Chunk:
+    """The records of some complete lines of a CSV or JSON lines file, for a file that grows.
+
+    `header` is what stands before the rows of a CSV file, through the line with the names; `before`
+    is the number of lines before these ones. Raises FileUnreadable.
+    """
+    file = io.BytesIO(header + lines)
+    try:
+        if FORMS[ending] is _csv:
+            return _joined(list(_csv_rows(file, delimiter)))
+        return _joined(list(_documents(file, before)))
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise FileUnreadable(str(error)) from error
+
+
+def read_header(file: BinaryIO, delimiter: str = ",") -> Header:
+    """The header of a CSV file that is open at its start; raises FileUnreadable without one."""
+    first = file.readline()
+    if not first.strip():
+        raise FileUnreadable("it is empty: its first line must name the columns")
+    options = pyarrow.csv.ParseOptions(delimiter=delimiter)
+    try:
+        names = pyarrow.csv.read_csv(io.BytesIO(first), parse_options=options).column_names
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise FileUnreadable(str(error)) from error
+    end = first.rstrip(b"\r\n").find(b"\r") + 1  # where lines end with CR alone
+    return Header(end or len(first), list(names))
+
+
+def grows_by_lines(start: bytes, ending: str) -> bool:
+    """Return True if a file that begins with `start` can be read line by line while it grows.
+
+    Parquet, a JSON list and UTF-16 are read whole.
+    """
+    form = FORMS.get(ending)
+    if start.startswith((PARQUET_HEAD, *UTF_16_MARKS)) or form not in (_csv, _json_lines):
+        return False
+    return form is _csv or not start.removeprefix(UTF_8_MARK).lstrip().startswith(b"[")
+
+
 def is_parquet(path: Path) -> bool:
     """Return True if a file begins as Parquet does, whatever it is called."""
     with path.open("rb") as file:
@@ -81,6 +135,11 @@ def count_rows(path: Path) -> int:
 
 
 def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
+    with path.open("rb") as file:
+        yield from _csv_rows(file, delimiter)
+
+
+def _csv_rows(file: BinaryIO, delimiter: str) -> Iterator[Chunk]:
     refused: list[str] = []
 
     def skip(row: Any) -> str:
@@ -88,36 +147,25 @@ def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
         refused.append(f"{row.actual_columns} columns instead of {row.expected_columns}: {text}")
         return "skip"
 
-    with path.open("rb") as file:
-        names = _header(file, delimiter)
-        # All as text: what a column holds is the mapping's to judge, not its first block's.
-        reader = pyarrow.csv.open_csv(
-            file,
-            pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
-                null_values=["", "NULL", "null", "NA"],
-            ),
-        )  # fmt: skip
-        for batch in reader:
-            for start in range(0, batch.num_rows, CHUNK_ROWS):
-                some = pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
-                yield _chunk(some, refused)
-        if refused:  # in a file of nothing else
-            yield _chunk([], refused)
-
-
-def _header(file: BinaryIO, delimiter: str) -> list[str]:
-    first = file.readline()
+    names = read_header(file, delimiter).names
+    _check_names(names)
     file.seek(0)
-    if not first.strip():
-        raise FileUnreadable("it is empty: its first line must name the columns")
-    table = pyarrow.csv.read_csv(
-        io.BytesIO(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)
-    )
-    _check_names(table.column_names)
-    return list(table.column_names)
+    # All as text: what a column holds is the mapping's to judge, not its first block's.
+    reader = pyarrow.csv.open_csv(
+        file,
+        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+        pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
+        pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
+            null_values=["", "NULL", "null", "NA"],
+        ),
+    )  # fmt: skip
+    for batch in reader:
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            some = pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
+            yield _chunk(some, refused)
+    if refused:  # in a file of nothing else
+        yield _chunk([], refused)
 
 
 def _check_names(names: Sequence[str]) -> None:
@@ -131,10 +179,14 @@ def _json_lines(path: Path, _: str) -> Iterator[Chunk]:
             yield from _json_list(path)
             return
         file.seek(0)
-        lines = enumerate(file, 1)
-        while some := list(islice(lines, CHUNK_ROWS)):
-            refused: list[str] = []
-            yield _chunk(list(_parsed(some, refused)), refused)
+        yield from _documents(file)
+
+
+def _documents(file: Iterable[bytes], before: int = 0) -> Iterator[Chunk]:
+    lines = enumerate(file, before + 1)
+    while some := list(islice(lines, CHUNK_ROWS)):
+        refused: list[str] = []
+        yield _chunk(list(_parsed(some, refused)), refused)
 
 
 def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[Document]:
@@ -170,6 +222,19 @@ def _parquet(path: Path, _: str) -> Iterator[Chunk]:
         _check_names(file.schema_arrow.names)
         for batch in file.iter_batches(CHUNK_ROWS):
             yield Chunk(pa.Table.from_batches([batch]))
+
+
+def _joined(chunks: Sequence[Chunk]) -> Chunk:
+    """One chunk of what several have."""
+    parts = [chunk.documents for chunk in chunks if len(chunk.documents)]
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    documents: Documents = (
+        pa.concat_tables(tables, promote_options="default")
+        if tables
+        else list(chain.from_iterable(parts))
+    )
+    reasons = [chunk.why for chunk in chunks if chunk.refused]
+    return Chunk(documents, sum(chunk.refused for chunk in chunks), reasons[0] if reasons else "")
 
 
 def _chunk(documents: Documents, refused: list[str]) -> Chunk:
