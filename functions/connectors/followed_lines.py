@@ -100,7 +100,8 @@ class LineReader:
         With `last` nobody writes to the file any more, and its end ends a line too. Raises
         FileUnreadable.
         """
-        header, notes, first = b"", (), cursor.offset == 0
+        header, first = b"", cursor.offset == 0
+        notes: tuple[str, ...] = ()
         if ending_of(cursor.name) == ".csv":
             begun = self._begin(file, cursor, last) if first else (cursor, ())
             if begun is None:

@@ -41,7 +41,7 @@ def test_what_was_refused_is_read_again_once_the_mapping_is_corrected(
     file, like = tmp_path / "h.csv", tmp_path / "shop.toml"
     file.write_text("timestamp,box,cpu_user_pct\n2026-05-06T12:00:00Z,web1,7\n")
     for _ in range(2):
-        with pytest.raises(NotImported, match="no row of .*h.csv' was taken; 1 rows or values"):
+        with pytest.raises(NotImported, match=r"no row of .*h\.csv' was taken; 1 rows or values"):
             import_file(house.folders.data, file, None, click.echo)
     like.write_text('kind = "files"\n[mapping]\nserver = { field = "box" }\n')
     assert import_file(house.folders.data, file, like, print) == 1
