@@ -111,7 +111,8 @@ class WatchedFolder:
 
     def __init__(self, path: Path, connection: FolderConnection, options: ReadOptions) -> None:
         self._path = path
-        self._settle = parse_period(connection.settle)
+        # A dry run looks once: it can see nothing become quiet.
+        self._settle = timedelta(0) if options.dry else parse_period(connection.settle)
         self._stay = parse_period(connection.stay)
         self._options = options
         self._reader = _fingerprint(options.reader, connection.delimiter)
@@ -124,8 +125,14 @@ class WatchedFolder:
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
         """Yield the records after the position, the oldest file first; raises Unreachable."""
         state = FolderState(position, self._reader)
-        self._move_finished(state)
-        self._bring_back(state)
+        try:
+            self._move_finished(state)
+            self._bring_back(state)
+        except OSError as error:
+            raise Unreachable(
+                f"a file cannot be moved in the folder '{self._path}' ({error}): let this user "
+                "write to it"
+            ) from error
         try:
             files = self._looks.files(now)
         except OSError as error:
@@ -219,7 +226,7 @@ class WatchedFolder:
         state.forget(file.status.st_ino)
         state.whole = WholeFile()
         state.finish(Finished(file.name, file.stamp, why))
-        note = f"{file.name} is rejected: {why}"
+        note = f"{file.name} is rejected: {why}. To try again move it back from rejected/"
         return Page((), state.position(), (note,), refused, final=True, again=True)
 
     def _move_finished(self, state: FolderState) -> None:
@@ -233,6 +240,7 @@ class WatchedFolder:
             if stamp != each.stamp:
                 if cursor is None or _size(path) <= cursor.offset:  # moved back, or gone
                     state.forget(inode)
+                    self._watch(self._path / "done" / each.name, cursor)
             elif each.rejected:
                 reject(path, self._path / "rejected", each.rejected)
             else:
@@ -241,6 +249,7 @@ class WatchedFolder:
                 self._watch(target, cursor)
 
     def _watch(self, target: Path, cursor: LineCursor | None) -> None:
+        """Remember a file in done/: who has it open may still write to it."""
         if cursor is not None:
             self._done[target] = cursor
         if len(self._done) > MAX_FILES:

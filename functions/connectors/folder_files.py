@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
+
 from functions.normalize.file_readers import FORMS
 
 __all__ = [
@@ -18,6 +20,7 @@ __all__ = [
 
 # How long a file must be quiet where it cannot be known whether somebody has it open.
 UNKNOWN_QUIET = timedelta(minutes=10)
+NETWORK = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "lustre", "gluster", "virtiofs")
 UNFINISHED = (".partial", ".tmp", ".part")
 # What a rotation appends to the name of a file: .1, -20260506, .2026-05-06, .old
 ROTATED = re.compile(r"[.\-_~](?:\d[\d\-_.T]*|old|bak)$")
@@ -98,9 +101,9 @@ class Looks:
 def open_for_writing(path: Path) -> bool | None:
     """Return True if a process has the file open for writing; None where that cannot be known.
 
-    The kernel refuses a read lease on a file that somebody can write to. It cannot be known on a
-    network file system, on systems other than Linux, and without CAP_LEASE for the files of other
-    users.
+    The kernel refuses a read lease on a file that somebody can write to. Whether one has it open
+    cannot be known on a network file system, on systems other than Linux, and without CAP_LEASE
+    for the files of other users.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         return None
@@ -113,10 +116,18 @@ def open_for_writing(path: Path) -> bool | None:
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:
-        return True if error.errno == errno.EAGAIN else None
+        return True if error.errno == errno.EAGAIN and not _on_network(path) else None
     finally:
         os.close(file)  # ends the lease
     return False
+
+
+def _on_network(path: Path) -> bool:
+    """Return True for a file system whose leases say nothing about writers, such as NFS."""
+    mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
+    place = path.resolve()
+    kind = next((mounts[each] for each in (place, *place.parents) if each in mounts), "")
+    return kind.startswith(NETWORK)
 
 
 def stamp_of(path: Path) -> str:
@@ -150,6 +161,7 @@ def base_name(name: str) -> str:
 
 def move(path: Path, folder: Path) -> Path:
     """Move a file into a folder, under another name if one of its name is there."""
+    folder.mkdir(exist_ok=True)
     target, number = folder / path.name, 1
     while target.exists():
         number += 1

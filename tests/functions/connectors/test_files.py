@@ -279,10 +279,13 @@ def test_a_file_that_was_copied_and_cut_loses_no_line(folder: Folder, header: st
     assert folder.poll(11) == []
 
 
-def test_what_is_written_to_a_file_in_done_is_read(folder: Folder) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+def test_what_is_written_to_a_file_in_done_is_read(folder: Folder, restarts: bool) -> None:
     folder.write("a.csv", CSV_HEADER + line(0), at_s=-600)
     folder.poll()
     folder.poll(1)
+    if restarts:
+        folder.restart()
     folder.write("done/a.csv", line(1), at_s=2)
     assert folder.poll(5) == [1]
     assert folder.names() == {"a.csv"}

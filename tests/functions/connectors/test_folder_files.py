@@ -3,6 +3,7 @@
 import os
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -34,6 +35,19 @@ def test_a_file_is_open_for_writing_until_its_writer_closes_it(tmp_path: Path) -
         assert open_for_writing(path) is True
     with path.open():  # a reader is not a writer
         assert open_for_writing(path) is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "is_open"), [("nfs4", None), ("fuse.sshfs", None), ("ext4", True)]
+)
+def test_on_a_network_file_system_a_refused_lease_says_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, is_open: bool | None
+) -> None:
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4")]
+    mounts.append(SimpleNamespace(mountpoint=str(tmp_path), fstype=kind))
+    monkeypatch.setattr("psutil.disk_partitions", lambda **_: mounts)
+    with (tmp_path / "a.csv").open("w"):
+        assert open_for_writing(tmp_path / "a.csv") is is_open
 
 
 def test_a_file_without_leases_is_complete_after_a_longer_quiet(
