@@ -1,5 +1,6 @@
 """Files in chunks: every form, what is left out of them, and what cannot be read."""
 
+import io
 import json
 from itertools import chain
 from pathlib import Path
@@ -11,7 +12,14 @@ import pytest
 
 from functions.normalize import file_readers
 from functions.normalize.columns import as_list, columns_of
-from functions.normalize.file_readers import FileUnreadable, count_rows, read_chunks
+from functions.normalize.file_readers import (
+    FileUnreadable,
+    count_rows,
+    grows_by_lines,
+    read_chunks,
+    read_header,
+    read_lines,
+)
 
 ROWS: list[dict[str, Any]] = [{"server": f"s{i}", "load": i / 2} for i in range(10)]
 
@@ -105,3 +113,42 @@ def test_a_file_that_cannot_be_read_says_why(
 @pytest.mark.parametrize("ending", [".csv", ".jsonl", ".parquet"])
 def test_rows_are_counted_roughly_without_reading_them(tmp_path: Path, ending: str) -> None:
     assert count_rows(write(tmp_path / f"h{ending}")) in (10, 11)
+
+
+@pytest.mark.parametrize(
+    ("start", "ending", "expected"),
+    [
+        (b"ts,server\n", ".csv", True),
+        (b"[a],b\n", ".csv", True),
+        (b'{"ts": 1}\n', ".json", True),
+        (b"", ".jsonl", True),
+        (b'[{"ts": 1}]', ".json", False),
+        (b'\xef\xbb\xbf\n [{"ts": 1}]', ".jsonl", False),
+        (b"\xff\xfet\x00s\x00", ".csv", False),
+        (b"PAR1", ".csv", False),
+        (b"ts,server\n", ".parquet", False),
+        (b"ts,server\n", ".xlsx", False),
+    ],
+)
+def test_csv_and_json_lines_can_be_read_while_they_grow(
+    start: bytes, ending: str, expected: bool
+) -> None:
+    assert grows_by_lines(start, ending) is expected
+
+
+def test_lines_of_a_csv_file_are_read_by_its_header() -> None:
+    chunk = read_lines(b"a,1\nb,2,3\nc,4\n", ".csv", header=b"server,load\n")
+    assert as_list(columns_of(chunk.documents).get("load")) == ["1", "4"]
+    assert (chunk.refused, "3 columns instead of 2" in chunk.why) == (1, True)
+
+
+def test_lines_of_json_are_numbered_after_those_before() -> None:
+    chunk = read_lines(b'{"n": 1}\n{\n', ".jsonl", before=10)
+    assert chunk.documents == [{"n": 1}]
+    assert chunk.why.startswith("line 12 is not JSON")
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_header_ends_with_its_line(end: bytes) -> None:
+    header = read_header(io.BytesIO(b"server,load" + end + b"a,1" + end))
+    assert header == (len(b"server,load" + end), ["server", "load"])
