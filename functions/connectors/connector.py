@@ -22,7 +22,8 @@ class ReadOptions:
 
     `time` is the mapping's time field: the first of its names that the source has orders the
     documents. `fields` are the paths that the mapping may read, for a projection. `reader` is a
-    fingerprint of what makes rows of documents: the mapping, and this program's version. Without a
+    fingerprint of what makes rows of documents: the mapping, and this program's version. `shaped`
+    is True where records are made of parts of documents: their fields have other names. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
     """
 
@@ -34,6 +35,7 @@ class ReadOptions:
     history: timedelta = timedelta(days=1)
     dry: bool = False
     reader: str = ""
+    shaped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

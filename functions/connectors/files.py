@@ -4,10 +4,8 @@ Lines are read as they become complete, like `tail -F` does; other forms are rea
 writes to them any more.
 """
 
-import hashlib
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -26,13 +24,14 @@ from functions.connectors.folder_files import (
 )
 from functions.connectors.folder_position import Finished, FolderState, WholeFile
 from functions.connectors.followed_lines import (
+    START_BYTES,
     HeaderMemory,
     LineCursor,
     LineReader,
-    check_time_column,
 )
-from functions.connectors.whole_files import ChunkProgress, page_of
-from functions.normalize.file_readers import FileUnreadable, grows_by_lines
+from functions.connectors.whole_files import ChunkProgress, fingerprint, page_of
+from functions.normalize.csv_header import FileForm, FileUnreadable
+from functions.normalize.text_encoding import check_encoding
 from storage.model.periods import parse_period
 from storage.model.reject_log import RejectLog
 from storage.platform.error_text import bounded
@@ -43,7 +42,6 @@ __all__ = ["FolderConnection", "connect"]
 MAX_FILES = 100
 # Files that are followed at a time: their cursors are all in the position.
 MAX_FOLLOWED = 1000
-START_BYTES = 4096
 
 
 class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +54,14 @@ class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     folder: str = "drop"
     settle: str = "2s"
     stay: str = "1m"
-    delimiter: str = ","
+    delimiter: str = ""  # seen in the file where it is not stated
+    encoding: str = ""
+    header_line: int = 0
+
+    @property
+    def form(self) -> FileForm:
+        """How the files are written, as far as it is stated."""
+        return FileForm(self.delimiter, self.encoding, self.header_line)
 
     def __post_init__(self) -> None:
         for key in ("settle", "stay"):
@@ -64,8 +69,11 @@ class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 parse_period(getattr(self, key))
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from None
-        if len(self.delimiter) != 1:
+        if len(self.delimiter) > 1:
             raise ValueError(f"delimiter is {self.delimiter!r} (expected one character)")
+        if self.header_line < 0:
+            raise ValueError(f"header_line is {self.header_line} (expected a line from 1 on)")
+        check_encoding(self.encoding)
 
 
 def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolder":
@@ -115,10 +123,11 @@ class WatchedFolder:
         self._settle = timedelta(0) if options.dry else parse_period(connection.settle)
         self._stay = parse_period(connection.stay)
         self._options = options
-        self._reader = _fingerprint(options.reader, connection.delimiter)
+        form, times = connection.form, () if options.shaped else options.time.fields
+        self._reader = fingerprint(options.reader, *astuple(form))
         self._looks = Looks(path)
-        self._lines = LineReader(HeaderMemory(path), options.time.fields, connection.delimiter)
-        self._chunks = ChunkProgress(connection.delimiter)
+        self._lines = LineReader(HeaderMemory(path, form), times, form)
+        self._chunks = ChunkProgress(form)
         self._tallies: dict[int, Tally] = {}
         self._done: dict[Path, LineCursor] = {}
 
@@ -152,9 +161,13 @@ class WatchedFolder:
         by_lines = False
         try:
             with file.path.open("rb") as opened:
-                by_lines = grows_by_lines(opened.read(START_BYTES), ending_of(file.name))
+                cursor = state.cursor_of(file, opened)
+                opened.seek(0)
+                by_lines = bool(cursor.offset) or self._lines.follows(
+                    file.name, opened.read(START_BYTES)
+                )
                 if by_lines:
-                    yield from self._line_pages(file, opened, state, stay)
+                    yield from self._line_pages(file, opened, state, cursor, stay)
                 else:
                     yield from self._whole_pages(file, state)
         except FileUnreadable as error:
@@ -168,9 +181,14 @@ class WatchedFolder:
             yield Page((), state.position(), (note,))
 
     def _line_pages(
-        self, file: FolderFile, opened: BinaryIO, state: FolderState, stay: timedelta
+        self,
+        file: FolderFile,
+        opened: BinaryIO,
+        state: FolderState,
+        cursor: LineCursor,
+        stay: timedelta,
     ) -> Iterator[Page]:
-        cursor, complete = state.cursor_of(file, opened), False
+        complete = False
         if cursor.offset == 0 and max(file.quiet, file.known) < self._settle:
             return
         while True:
@@ -196,8 +214,6 @@ class WatchedFolder:
         taken = state.whole.chunks if same else 0
         chunks = self._chunks.chunks_after(file.path, file.stamp, taken, ending_of(file.name))
         for read, chunk in chunks:
-            if read == 1:
-                check_time_column(chunk.fields, self._options.time.fields)
             state.whole = WholeFile(file.name, file.stamp, read)
             yield page_of(
                 file.name, chunk, state.position(), begins=read == 1,
@@ -274,7 +290,3 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _fingerprint(*parts: str) -> str:
-    return hashlib.blake2b(os.fsencode("\0".join(parts)), digest_size=8).hexdigest()

@@ -1,7 +1,6 @@
 """Lines of a file that grows: read as they become complete, from a cursor that counts bytes."""
 
 import hashlib
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,19 @@ import numpy as np
 
 from functions.connectors.folder_files import base_name, ending_of
 from functions.normalize import file_readers
-from functions.normalize.file_readers import Chunk, FileUnreadable, Header, read_header, read_lines
+from functions.normalize.csv_header import CsvHeader, FileForm, FileUnreadable, width_of
+from functions.normalize.file_readers import Chunk
+from functions.normalize.growing_text import (
+    CSV,
+    GrowingHeader,
+    grows_by_lines,
+    header_of,
+    read_lines,
+)
 
-__all__ = ["HeaderMemory", "LineCursor", "LineReader", "Part", "check_time_column"]
+__all__ = ["START_BYTES", "HeaderMemory", "LineCursor", "LineReader", "Part", "check_time_column"]
 
+START_BYTES = 256 << 10
 CHECKED_BYTES = 1024
 MAX_LINE_BYTES = 64 << 20
 MAX_HEADERS = 1000
@@ -65,17 +73,18 @@ class HeaderMemory:
     After a restart they are those of the files in the folder and in done/.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, form: FileForm) -> None:
         self._folder = folder
-        self._headers: dict[str, bytes] = {}
+        self._form = form
+        self._headers: dict[str, GrowingHeader] = {}
 
-    def remember(self, name: str, header: bytes) -> None:
+    def remember(self, name: str, header: GrowingHeader) -> None:
         """Keep the header of a file."""
         self._headers[base_name(name)] = header
         if len(self._headers) > MAX_HEADERS:
             del self._headers[next(iter(self._headers))]
 
-    def candidates(self, name: str) -> Iterator[bytes]:
+    def candidates(self, name: str) -> Iterator[GrowingHeader]:
         """Yield what may be the header of an earlier file of the name."""
         base = base_name(name)
         if base in self._headers:
@@ -83,16 +92,23 @@ class HeaderMemory:
         for earlier in (base, f"{base}.1"):
             for path in (self._folder / "done" / earlier, self._folder / earlier):
                 if path.name != name or path.parent != self._folder:
-                    yield from _first_bytes(path)
+                    yield from self._header_in(path)
+
+    def _header_in(self, path: Path) -> Iterator[GrowingHeader]:
+        try:
+            with path.open("rb") as file:
+                yield header_of(file.read(START_BYTES), self._form)
+        except (OSError, FileUnreadable):
+            return
 
 
 class LineReader:
-    """Reads the lines of files that grow; a CSV file needs a header with a time column."""
+    """Reads the lines of files that grow, which `grows_by_lines` knows."""
 
-    def __init__(self, headers: HeaderMemory, times: Sequence[str], delimiter: str) -> None:
+    def __init__(self, headers: HeaderMemory, times: Sequence[str], form: FileForm) -> None:
         self._headers = headers
         self._times = times
-        self._delimiter = delimiter
+        self._form = form
 
     def next_part(self, file: BinaryIO, cursor: LineCursor, *, last: bool) -> Part | None:
         """Return the complete lines after the cursor, a chunk at most; None if there is none yet.
@@ -100,69 +116,48 @@ class LineReader:
         With `last` nobody writes to the file any more, and its end ends a line too. Raises
         FileUnreadable.
         """
-        header, first = b"", cursor.offset == 0
         notes: tuple[str, ...] = ()
-        if ending_of(cursor.name) == ".csv":
-            begun = self._begin(file, cursor, last) if first else (cursor, ())
-            if begun is None:
-                return None
-            cursor, notes = begun
+        header = None
+        if ending_of(cursor.name) in CSV:
+            if cursor.offset == 0:
+                cursor, notes = self._begin(file, cursor)
             header = self._header(file, cursor)
         lines = _complete_lines(file, cursor.offset, last)
         if not lines:
             return None
-        chunk = read_lines(lines, ending_of(cursor.name), self._delimiter, header, cursor.lines)
-        if first and not header and not self._has_time(chunk, last):
-            return None
+        chunk = read_lines(lines, self._form, header, cursor.lines)
         return Part(chunk, cursor.after(file, lines), notes)
 
-    def _has_time(self, chunk: Chunk, last: bool) -> bool:
-        """Return False for the first lines of JSON without a time, while more may come."""
-        try:
-            check_time_column(chunk.fields, self._times)
-        except FileUnreadable:
-            if last or len(chunk.documents) >= file_readers.CHUNK_ROWS:
-                raise
-            return False
-        return True
+    def follows(self, name: str, start: bytes) -> bool:
+        """Return True if a file that begins with `start` can be read line by line as it grows."""
+        ending = ending_of(name)
+        if grows_by_lines(start, ending, self._form):
+            return True
+        return ending in CSV and b"\0" not in start and self._earlier(name, start) is not None
 
-    def _begin(
-        self, file: BinaryIO, cursor: LineCursor, last: bool
-    ) -> tuple[LineCursor, tuple[str, ...]] | None:
-        """Return the cursor before the first row of a CSV file; None while its header grows."""
-        file.seek(0)
+    def _begin(self, file: BinaryIO, cursor: LineCursor) -> tuple[LineCursor, tuple[str, ...]]:
+        """Return the cursor before the first row of a CSV file, and a note without a header."""
+        start = _start_of(file)
         try:
-            header = read_header(file, self._delimiter)
-        except FileUnreadable:
-            if last:
-                raise
-            return None
-        file.seek(0)
-        text = file.read(header.size)
-        if not (last or text.endswith((b"\n", b"\r"))):
-            return None
-        try:
-            check_time_column(header.names, self._times)
+            own = header_of(start, self._form)
+            check_time_column(own.names, self._times)
         except FileUnreadable as error:
-            if self._earlier(cursor.name, len(header.names)) is None:
+            if self._earlier(cursor.name, start) is None:
                 raise FileUnreadable(
                     f"{error}. If the file continues an earlier one, write that one's header first"
                 ) from error
             name = base_name(cursor.name)
             note = f"{cursor.name} has no header: it is read with that of the earlier {name}"
             return msgspec.structs.replace(cursor, header=BORROWED), (note,)
-        self._headers.remember(cursor.name, text)
-        size = header.size
-        lines = text.count(b"\n")
-        return msgspec.structs.replace(cursor, offset=size, lines=lines, header=size), ()
+        self._headers.remember(cursor.name, own)
+        lines = own.header.lines
+        return msgspec.structs.replace(cursor, offset=own.size, lines=lines, header=own.size), ()
 
-    def _header(self, file: BinaryIO, cursor: LineCursor) -> bytes:
+    def _header(self, file: BinaryIO, cursor: LineCursor) -> CsvHeader:
+        start = _start_of(file)
         if cursor.header != BORROWED:
-            file.seek(0)
-            return file.read(cursor.header)
-        file.seek(0)
-        width = len(read_header(file, self._delimiter).names)
-        header = self._earlier(cursor.name, width)
+            return header_of(start, self._form).header
+        header = self._earlier(cursor.name, start)
         if header is None:
             raise FileUnreadable(
                 f"it has no header, and the earlier {base_name(cursor.name)} is gone: write the "
@@ -170,23 +165,34 @@ class LineReader:
             )
         return header
 
-    def _earlier(self, name: str, columns: int) -> bytes | None:
-        """Return the header of an earlier file of the name with as many columns, and a time."""
-        for candidate in self._headers.candidates(name):
-            header = _header_in(candidate, self._delimiter)
-            if header is None or len(header.names) != columns:
-                continue
+    def _earlier(self, name: str, start: bytes) -> CsvHeader | None:
+        """Return the header of an earlier file of the name, with a time, that fits the first line.
+
+        None too while the first line grows.
+        """
+        line, end, _ = start.lstrip(b"\r\n").partition(b"\n")
+        text = line.decode(errors="replace")
+        for candidate in self._headers.candidates(name) if end else ():
+            header = candidate.header
             try:
                 check_time_column(header.names, self._times)
             except FileUnreadable:
                 continue
-            return candidate[: header.size]
+            if not header.marked and width_of(text, header.delimiter) == len(header.names):
+                return header
         return None
 
 
 def check_time_column(names: Sequence[str], times: Sequence[str]) -> None:
-    """Raise FileUnreadable if no record with fields of these names can have a time."""
-    if names and not any(t in names or t.split(".")[0].split("[")[0] in names for t in times):
+    """Raise FileUnreadable if no record with fields of these names can have a time.
+
+    Without `times` any may.
+    """
+    if (
+        times
+        and names
+        and not any(t in names or t.split(".")[0].split("[")[0] in names for t in times)
+    ):
         raise FileUnreadable(
             f"no time column (expected {' or '.join(times)}, columns are "
             f"{', '.join(sorted(names)[:20])}): name it in mapping.time.field"
@@ -217,16 +223,6 @@ def _digest(file: BinaryIO, offset: int) -> str:
     return hashlib.blake2b(start + end, digest_size=8).hexdigest()
 
 
-def _first_bytes(path: Path) -> Iterator[bytes]:
-    try:
-        with path.open("rb") as file:
-            yield file.read(file_readers.BLOCK_BYTES)
-    except OSError:
-        return
-
-
-def _header_in(start: bytes, delimiter: str) -> Header | None:
-    try:
-        return read_header(io.BytesIO(start), delimiter)
-    except FileUnreadable:
-        return None
+def _start_of(file: BinaryIO) -> bytes:
+    file.seek(0)
+    return file.read(START_BYTES)

@@ -91,6 +91,7 @@ def source_from_dict(
     options = ReadOptions(
         name, folders, mapping.time, mapping.paths, parse_period(file.every),
         parse_period(file.history), reader=_fingerprint(raw_mapping, file.site),
+        shaped=bool(mapping.records or mapping.columns),
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import msgspec
 
 from functions.connectors.connector import Page
-from functions.normalize.file_readers import Chunk, read_chunks
+from functions.normalize.file_readers import Chunk, FileForm, read_chunks
 
-__all__ = ["ChunkProgress", "FileConnector", "page_of"]
+__all__ = ["ChunkProgress", "FileConnector", "fingerprint", "page_of"]
 
 # Number of chunks in the position of an imported file that was read to its end.
 AT_END = -1
@@ -27,8 +28,8 @@ class ImportPosition(msgspec.Struct, frozen=True):
 class ChunkProgress:
     """Reads one file at a time, chunk by chunk; a call continues where the last one stopped."""
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
+    def __init__(self, form: FileForm) -> None:
+        self._form = form
         self._at: tuple[Path, str, int] | None = None
         self._chunks: Iterator[Chunk] = iter(())
 
@@ -37,7 +38,7 @@ class ChunkProgress:
     ) -> Iterator[tuple[int, Chunk]]:
         """Yield the chunks of a file after the first `taken`, each with its number from 1 on."""
         if self._at != (path, stamp, taken):
-            self._chunks = read_chunks(path, self._delimiter, ending)
+            self._chunks = read_chunks(path, ending=ending, form=self._form)
             for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
                 pass
         self._at = None  # until a chunk was read: after an error the file is opened again
@@ -55,10 +56,11 @@ class FileConnector:
     reached the end begins again.
     """
 
-    def __init__(self, path: Path, delimiter: str = ",", reader: str = "") -> None:
+    def __init__(self, path: Path, form: FileForm | None = None, reader: str = "") -> None:
+        form = form or FileForm()
         self._path = path
-        self._reader = f"{reader}-{delimiter}"
-        self._progress = ChunkProgress(delimiter)
+        self._reader = fingerprint(reader, *astuple(form))
+        self._progress = ChunkProgress(form)
         self._file = ""
         self.resumed = False
 
@@ -93,3 +95,8 @@ def page_of(name: str, chunk: Chunk, position: Any, **more: Any) -> Page:
 def _content(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()[:32]
+
+
+def fingerprint(*parts: object) -> str:
+    """Return a short digest of some values, by their text."""
+    return hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).hexdigest()

@@ -43,6 +43,11 @@ class DocumentGrouping:
         oldest = [pc.min(rows["ts"].cast(pa.int64())).as_py() for rows in self._open]
         return min(oldest) // self._period_us * self._period_us if oldest else None
 
+    @property
+    def open_rows(self) -> int:
+        """The number of rows in incomplete spans."""
+        return sum(rows.num_rows for rows in self._open)
+
     def add(self, rows: pa.Table) -> None:
         """Add the rows of a mapper."""
         times = rows["ts"].cast(pa.int64()).to_numpy()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -14,25 +13,28 @@ from functions.normalize.columns import (
     Column,
     Columns,
     Documents,
-    as_list,
     columns_of,
     first_of,
 )
 from functions.normalize.counters import CounterRates
-from functions.normalize.mapping import Field, Mapping, Text
-from functions.normalize.numbers import Floats, floats, reduced
+from functions.normalize.entry_items import excluded, items_of, joined_items, without_elements
+from functions.normalize.mapping import Field, Mapping
+from functions.normalize.mapping_notes import MappingNotes
+from functions.normalize.numbers import Floats, floats, reduced, remedy_for
+from functions.normalize.record_shapes import shaped
+from functions.normalize.record_texts import names_of, shown, texts_of
+from functions.normalize.row_filter import Mask, matches
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
-from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
-SHOWN_LENGTH = 60
 ITEM = "item"
+_FIXED = {"server": ", or write mapping.server.fixed", "time": ""}
 _NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
 
 Micros = npt.NDArray[np.int64]
@@ -40,11 +42,15 @@ Micros = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Rows of `metrics` (with the column `item` where documents are grouped) and `server_facts`."""
+    """Rows of `metrics` (with the column `item` where documents are grouped) and `server_facts`.
+
+    `notes` say what of the records is not used, and why.
+    """
 
     rows: pa.Table
     facts: pa.Table
     rejects: RejectLog
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -57,6 +63,9 @@ class _Records:
     rejects: RejectLog
     items: list[str | None] = field(default_factory=list)
     cores: Floats = field(default_factory=lambda: np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.servers)
 
 
 class Mapper:
@@ -77,12 +86,17 @@ class Mapper:
         self._metrics = {m.name: m for m in metrics}
         self._known: dict[str, dict[str, Any]] = {}
         self._sent_facts: dict[str, tuple[Any, ...]] = {}
-        each = (f.each for fields in mapping.entries.values() for f in fields)
+        entries = [entry for fields in mapping.entries.values() for entry in fields]
+        each = (entry.each for entry in entries if not entry.of_list)
+        self._filtered = bool(entries) and all(entry.where for entry in entries)
+        self._notes = MappingNotes(mapping)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
     def map(self, documents: Documents) -> Mapped:
         """The rows of a page: of documents, or of a table from a columnar source."""
-        records = self._records(documents)
+        rejects = RejectLog()
+        documents = shaped(documents, self.mapping, rejects)
+        records = self._records(documents, rejects)
         facts = self._facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
@@ -90,32 +104,35 @@ class Mapper:
         }
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
-        if empty and self.mapping.gather is None:
+        if empty and self.mapping.gather is None and not self._filtered:
             records.rejects.add(
                 "document: has no metric that could be used", "one of " + records.servers[0],
                 empty, "name its fields in mapping.metrics",
             )  # fmt: skip
         if self.mapping.gather is None:
             rows = rows.drop_columns([ITEM])
-        return Mapped(rows, facts, records.rejects)
+        notes = self._notes.of(columns_of(documents), len(documents), rows.num_rows)
+        return Mapped(rows, facts, records.rejects, notes)
 
-    def _records(self, documents: Documents) -> _Records:
-        columns, rejects = columns_of(documents), RejectLog()
-        servers = _names(columns, "server", self.mapping.server, rejects)
-        times = self._times(columns, len(documents), rejects)
+    def _records(self, documents: Documents, rejects: RejectLog) -> _Records:
+        columns, count = columns_of(documents), len(documents)
+        wanted = matches(columns, self.mapping.where, count)
+        if wanted is not None and not wanted.all():
+            places = np.flatnonzero(wanted).tolist()
+            columns, count = columns.take(places), len(places)
+        servers = names_of(columns, "server", self.mapping.server, rejects, count)
+        times = self._times(columns, count, rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
-        if len(usable) < len(documents):
-            self._refuse_records(columns, len(documents), rejects)
+        if len(usable) < count:
+            self._refuse_records(columns, count, rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
-        count = len(records.servers)
-        items = first_of(map(columns.get, self._each), lambda v: isinstance(v, str))
-        records.items = items or [None] * count
+        records.items = joined_items(columns, self._each, len(records))
         return records
 
     def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
@@ -129,7 +146,7 @@ class Mapper:
 
         def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
             about = f"time (field {' or '.join(time.fields)})"
-            rejects.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
+            rejects.add(f"{about}: {error.message}", shown(value), remedy=error.remedy)
 
         return micros(column, time, refuse)
 
@@ -137,7 +154,7 @@ class Mapper:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
         assert self.mapping.time is not None
         parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
-        stated = _texts(columns, self.mapping.server)
+        stated = texts_of(columns, self.mapping.server, count)
         given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
@@ -148,15 +165,15 @@ class Mapper:
             for part in lacks:
                 rejects.add(
                     f"{part} (field {' or '.join(parts[part])}): missing",
-                    "a document with " + _shown(", ".join(columns.fields(i))),
-                    remedy=f"name the field that has it in mapping.{part}.field",
+                    "a document with " + shown(", ".join(columns.fields(i))),
+                    remedy=f"name the field that has it in mapping.{part}.field" + _FIXED[part],
                 )  # fmt: skip
 
     def _facts(self, records: _Records) -> pa.Table:
         """A row for each server whose facts changed."""
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
-            column = _names(records.columns, name, text, records.rejects) if text.fields else None
+            column = names_of(records.columns, name, text, records.rejects, len(records))
             if column is not None:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
@@ -192,7 +209,7 @@ class Mapper:
     @staticmethod
     def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
         records.rejects.add(
-            f"cores (field {path}): is not a number", f"{_shown(value)} of {records.servers[i]}",
+            f"cores (field {path}): is not a number", f"{shown(value)} of {records.servers[i]}",
             remedy="name a field with a number in mapping.cores",
         )  # fmt: skip
 
@@ -208,24 +225,67 @@ class Mapper:
     def _entry(
         self, records: _Records, metric: Metric, entry: Field, counter: str
     ) -> Floats | None:
-        values = _numbers(records, metric, entry, entry.fields)
+        wanted = matches(records.columns, entry.where, len(records))
+        if wanted is not None and not wanted.any():
+            return None
+        numbers = partial(self._numbers, records, metric, entry, wanted)
+        values = numbers(entry.fields)
         if values is None:
             return None
+        for path in entry.plus_fields:
+            more = numbers((path,))
+            values = values if more is None else values + np.nan_to_num(more)
         if entry.of is not None:
-            whole = _numbers(records, metric, entry, (entry.of,))
+            whole = numbers((entry.of,))
             if whole is None:
                 return None
             values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
-        if entry.except_:
-            values = np.where(_matches(records.items, entry.except_), np.nan, values)
+        if entry.except_ and not entry.of_list:
+            items = items_of(records.columns, entry.each, len(records))
+            values = np.where(excluded(items, entry.except_), np.nan, values)
         if entry.counter:
-            values = self.counters.rates(
-                counter, records.servers, records.items, records.times, values
-            )
-        values = values * scale(metric, entry.unit, entry.counter)
-        if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
+            items = items_of(records.columns, entry.each, len(records))
+            values = self.counters.rates(counter, records.servers, items, records.times, values)
+        values = values * (scale(metric, entry.unit, entry.is_amount) / (entry.per_s or 1))
+        if entry.unit in _NEEDS_CORES or (entry.is_amount and metric.unit == "%"):
             values = self._by_cores(records, metric, values)
+        if entry.complement:
+            values = 100 - values
         return _in_range(records, metric, entry, values)
+
+    def _numbers(
+        self,
+        records: _Records,
+        metric: Metric,
+        entry: Field,
+        wanted: Mask | None,
+        paths: Sequence[str],
+    ) -> Floats | None:
+        """The first number of the paths in each wanted record; None where there is no column."""
+        merged: Floats | None = None
+        for path in paths:
+            column = records.columns.get(path)
+            if column is None:
+                continue
+
+            def refuse(i: int, value: Any, path: str = path) -> None:
+                if wanted is None or wanted[i]:
+                    records.rejects.add(
+                        f"{metric.name} (field {path}): is not a number",
+                        f"{shown(value)} of {records.servers[i]}", remedy=remedy_for(value),
+                    )  # fmt: skip
+
+            percent, decimal = metric.unit == "%" and not entry.is_amount, self.mapping.decimal
+            if entry.take is not None:
+                if entry.of_list and entry.except_:
+                    column = without_elements(records.columns, column, entry)
+                values = reduced(column, entry.take, refuse, percent, decimal)
+            else:
+                values = floats(column, refuse, percent, decimal)
+            merged = values if merged is None else np.where(np.isnan(merged), values, merged)
+        if merged is not None and wanted is not None:
+            merged = np.where(wanted, merged, np.nan)
+        return merged
 
     def _by_cores(self, records: _Records, metric: Metric, values: Floats) -> Floats:
         cores = records.cores
@@ -241,31 +301,6 @@ class Mapper:
             )  # fmt: skip
         divided: Floats = values / cores
         return divided
-
-
-def _numbers(
-    records: _Records, metric: Metric, entry: Field, paths: Sequence[str]
-) -> Floats | None:
-    merged: Floats | None = None
-    for path in paths:
-        column = records.columns.get(path)
-        if column is None:
-            continue
-
-        def refuse(i: int, value: Any, path: str = path) -> None:
-            records.rejects.add(
-                f"{metric.name} (field {path}): is not a number",
-                f"{_shown(value)} of {records.servers[i]}",
-                remedy="send a number, and leave it out or null when it is missing",
-            )  # fmt: skip
-
-        percent = metric.unit == "%" and not entry.counter
-        if entry.take is not None:
-            values = reduced(column, entry.take, refuse, percent)
-        else:
-            values = floats(column, refuse, percent)
-        merged = values if merged is None else np.where(np.isnan(merged), values, merged)
-    return merged
 
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
@@ -287,56 +322,6 @@ def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
     """The column of the fields where only one of them is there, as it is; else None."""
     present = [column for column in map(columns.get, fields) if column is not None]
     return present[0] if len(present) == 1 else None
-
-
-def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
-    known = {
-        item: any(fnmatchcase(item, pattern) for pattern in patterns)
-        for item in set(items) if item is not None
-    }  # fmt: skip
-    return np.array([known.get(item, False) if item else False for item in items], bool)
-
-
-def _texts(columns: Columns, text: Text) -> list[Any] | None:
-    """The first text of the fields in each record."""
-    if text.prefix:
-        texts = first_of(
-            ([_tag(v, text.prefix) for v in as_list(column)] if column is not None else None
-             for column in map(columns.get, text.fields)),
-            lambda v: v is not None,
-        )  # fmt: skip
-    else:
-        texts = first_of(
-            map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
-        )
-    if texts is None:
-        return None
-    if not set(map(type, texts)) <= {str, type(None)}:
-        texts = [None if v is None or isinstance(v, bool) else str(v) for v in texts]
-    return [text.values.get(v, v) for v in texts] if text.values else texts
-
-
-def _names(columns: Columns, about: str, text: Text, rejects: RejectLog) -> list[Any] | None:
-    """The names in a text field, trimmed; invalid ones are refused."""
-    texts = _texts(columns, text)
-    if texts is None:
-        return None
-    valid = {value: trimmed(value) for value in set(texts)}
-    for value in texts:
-        stated = value is not None and (about == "server" or value.strip())
-        if stated and valid[value] is None:
-            rejects.add(
-                f"{about} (field {' or '.join(text.fields)}): not a valid name ({EXPECTED})",
-                _shown(value), remedy=REMEDY,
-            )  # fmt: skip
-    return [valid[value] for value in texts]
-
-
-def _tag(value: Any, prefix: str) -> str | None:
-    for each in value if isinstance(value, list) else (value,):
-        if isinstance(each, str) and each.startswith(prefix) and len(each) > len(prefix):
-            return each[len(prefix) :]
-    return None
 
 
 def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:
@@ -369,8 +354,3 @@ def _facts_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
         ],
         schema=schema,
     )  # fmt: skip
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"

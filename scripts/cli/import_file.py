@@ -15,7 +15,7 @@ from functions.connectors.source_file import SourceConfig, parse_source_toml, so
 from functions.connectors.whole_files import FileConnector
 from functions.engine.function import Batch, Function
 from functions.engine.runner import Runner
-from functions.normalize.file_readers import FORMS, count_rows
+from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -68,8 +68,8 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
         )
     runner = Runner(Folders.at(data).create(), read_settings(data))
     source = _source(runner, like)
-    delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    connector = FileConnector(file.absolute(), delimiter, source.options.reader)
+    form: FileForm = source.connection.form  # type: ignore[attr-defined]
+    connector = FileConnector(file.absolute(), form, source.options.reader)
     read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
     imported = _run_to_end(runner, function_of(read, source, "import"), file)
     if connector.resumed:

@@ -8,6 +8,7 @@ import pytest
 
 from functions.connectors.whole_files import ChunkProgress, FileConnector
 from functions.normalize import file_readers
+from functions.normalize.csv_header import FileForm
 from tests.conftest import NOW
 
 
@@ -42,16 +43,14 @@ def test_an_import_after_one_that_reached_the_end_begins_again(file: Path) -> No
     assert not connector.resumed
 
 
-@pytest.mark.parametrize("change", ["content", "mapping", "delimiter"])
+@pytest.mark.parametrize("change", ["content", "mapping", "form"])
 def test_what_another_file_or_mapping_has_read_does_not_count(file: Path, change: str) -> None:
-    position = read(FileConnector(file, ",", "one"), None, 1)[1]
+    position = read(FileConnector(file, FileForm(","), "one"), None, 1)[1]
     if change == "content":
         file.write_text(file.read_text().replace("4", "9"))
-    delimiter, reader = (
-        ";" if change == "delimiter" else ",",
-        "two" if change == "mapping" else "one",
-    )
-    assert len(read(FileConnector(file, delimiter, reader), position)[0]) == 5
+    form = FileForm(";" if change == "form" else ",")
+    reader = "two" if change == "mapping" else "one"
+    assert len(read(FileConnector(file, form, reader), position)[0]) == 5
 
 
 def test_a_renamed_file_is_the_same_file(file: Path) -> None:
@@ -60,6 +59,6 @@ def test_a_renamed_file_is_the_same_file(file: Path) -> None:
 
 
 def test_chunks_continue_after_those_that_were_taken(file: Path) -> None:
-    progress = ChunkProgress(",")
+    progress = ChunkProgress(FileForm())
     assert [n for n, _ in progress.chunks_after(file, "stamp", 1)] == [2, 3]
     assert [n for n, _ in progress.chunks_after(file, "other", 0)] == [1, 2, 3]

@@ -74,7 +74,7 @@ def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> No
     file.write_text('kind = "files"\n[connection]\nfoldr = "x"\n')
     code, _, err = run("sources", "test", file)
     assert code == 1
-    assert "connection.foldr is not a key (expected one of delimiter, folder, settle" in err
+    assert "connection.foldr is not a key (expected one of delimiter, encoding, folder, " in err
 
 
 def test_the_list_tells_what_each_source_brought(run: Run, house: LakeFixture) -> None:
