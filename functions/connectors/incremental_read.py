@@ -186,11 +186,17 @@ class IncrementalRead:
         collected.again |= page.again
         newest = self._marks[-1].newest_us
         self._position, self._after_final_page = page.position, page.final
+        if page.begins:
+            self._mapper.counters.begin()
+            if self._grouping is not None:
+                self._grouping.begin()
         if page.documents:
             mapped = self._mapper.map(page.documents, within)
             collected.rejects.merge(mapped.rejects)
             collected.notes += mapped.notes
             collected.facts.append(mapped.facts)
+            if page.on_mapped is not None:
+                page.on_mapped(mapped.rows.num_rows, mapped.rejects)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())
             if self._grouping is None:

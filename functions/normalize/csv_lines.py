@@ -15,7 +15,7 @@ from functions.normalize.csv_header import (
     width_of,
 )
 
-__all__ = ["CsvLines"]
+__all__ = ["HEAD_LINES", "CsvLines"]
 
 BLOCK_BYTES = 4 << 20
 HEAD_LINES = 200  # among which the header is
@@ -52,9 +52,14 @@ class CsvLines:
         for number, text in self.header.passed:
             self._refused.append(f"line {number} comes before the header: {text[:SHOWN_BYTES]!r}")
         self._skip_lines(self.header.lines)
-        self._rows, self._section_over = 0, False
-        self._shifts = [(0, self._line - 1)]
+        self.begin_section(self.header, self._line)
         return True
+
+    def begin_section(self, header: CsvHeader, line: int) -> None:
+        """Begin a section below a known header, with the line of this number."""
+        self.header, self._line = header, line
+        self._rows, self._section_over = 0, False
+        self._shifts = [(0, line - 1)]
 
     def line_of(self, row: int) -> int:
         """The number of the line of a row; both count from 1."""

@@ -19,7 +19,8 @@ from functions.normalize.text_encoding import EncodingUnknown, open_utf8
 from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = [
-    "FORMS", "Chunk", "FileForm", "FileUnreadable", "count_rows", "is_parquet", "read_chunks",
+    "FORMS", "Chunk", "FileForm", "FileUnreadable", "count_rows", "csv_section",
+    "is_json_object", "is_parquet", "joined", "json_lines", "read_chunks",
 ]  # fmt: skip
 
 CHUNK_ROWS = 20_000
@@ -94,7 +95,7 @@ def _csv(path: Path, form: FileForm) -> Iterator[Chunk]:
     with open_utf8(path, form.encoding) as file:
         lines = CsvLines(file, form, refused)
         while lines.next_section():
-            for table in _section(lines, refused):
+            for table in csv_section(lines, refused):
                 rows += table.num_rows
                 yield _chunk(table, refused)
     if refused:
@@ -103,7 +104,7 @@ def _csv(path: Path, form: FileForm) -> Iterator[Chunk]:
         yield _chunk([], refused)
 
 
-def _section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
+def csv_section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
     """The rows below one header."""
 
     def skip(row: Any) -> str:
@@ -151,20 +152,29 @@ def _json(path: Path, form: FileForm) -> Iterator[Chunk]:
                 )
             yield from _json_list(first + file.read())
             return
-        if small and not _is_json(first):
+        if small and not is_json_object(first):
             whole = first + file.read()
-            if _is_json(whole):
+            if is_json_object(whole):
                 yield Chunk([decode_json(whole, dict[str, Any], nan=True)])
                 return
             lines = enumerate(io.BytesIO(whole), number)
         else:
             lines = chain([(number, first)], lines)
-        while some := list(islice(lines, CHUNK_ROWS)):
-            refused: list[str] = []
-            yield _chunk(list(_parsed(some, refused)), refused)
+        yield from _numbered(lines)
 
 
-def _is_json(text: bytes) -> bool:
+def json_lines(file: Iterable[bytes], before: int = 0) -> Iterator[Chunk]:
+    """JSON documents, one a line, below so many lines."""
+    yield from _numbered(enumerate(file, before + 1))
+
+
+def _numbered(lines: Iterator[tuple[int, bytes]]) -> Iterator[Chunk]:
+    while some := list(islice(lines, CHUNK_ROWS)):
+        refused: list[str] = []
+        yield _chunk(list(_parsed(some, refused)), refused)
+
+
+def is_json_object(text: bytes) -> bool:
     """Return True if a text is one JSON object."""
     try:
         decode_json(text, dict[str, Any], nan=True)
@@ -207,6 +217,19 @@ def _parquet(path: Path, _: FileForm) -> Iterator[Chunk]:
         check_names(file.schema_arrow.names)
         for batch in file.iter_batches(CHUNK_ROWS):
             yield Chunk(pa.Table.from_batches([batch]))
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """One chunk of what several have."""
+    parts = [chunk.documents for chunk in chunks if len(chunk.documents)]
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    documents: Documents = (
+        pa.concat_tables(tables, promote_options="default")
+        if tables
+        else list(chain.from_iterable(parts))
+    )
+    reasons = [chunk.why for chunk in chunks if chunk.refused]
+    return Chunk(documents, sum(chunk.refused for chunk in chunks), reasons[0] if reasons else "")
 
 
 def _chunk(documents: Documents, refused: list[str]) -> Chunk:

@@ -33,6 +33,10 @@ class DocumentGrouping:
         self._open: list[pa.Table] = []
         self._over_us = 0
 
+    def begin(self) -> None:
+        """Begin a file: its documents are grouped, however old they are."""
+        self._over_us = 0
+
     @property
     def oldest_us(self) -> int | None:
         """Start of the oldest incomplete span; None without one."""

@@ -153,3 +153,15 @@ def test_a_cursor_that_is_invalid_or_of_another_version_starts_from_the_beginnin
     source.documents = [{"ts": at(0), "host": "a", "load": 1}]
     for cursor in ("nonsense", '{"position": 1, "version": 99}'):
         assert rows_of(read_of(source).run(at(20), cursor))
+
+
+def test_a_page_is_said_what_became_of_its_documents() -> None:
+    results: list[tuple[int, int]] = []
+
+    class Counting(ListConnector):
+        def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
+            documents = [{"ts": at(0), "host": "a", "load": 1}, {"ts": at(1), "load": 1}]
+            yield Page(documents, 2, on_mapped=lambda rows, log: results.append((rows, log.count)))
+
+    read_of(Counting()).run(at(60), None)
+    assert results == [(1, 1)]

@@ -120,3 +120,22 @@ def test_a_file_is_followed_live_and_its_events_are_recorded(folders: Folders) -
     assert events == {
         ("quiet", "live"), ("quiet", "refused"), ("quiet", "off"), ("other", "live"), ("off", "off")
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ('site = "fra"\n', False),
+        ('[mapping.time]\nfield = "when"\n', False),
+        ('every = "10s"\n', True),
+        ("# a comment\n", True),
+    ],
+)
+def test_a_reader_is_another_one_when_the_mapping_or_site_changes(
+    folders: Folders, change: str, same: bool
+) -> None:
+    before, after = (
+        read_source("mine", f'kind = "files"\n{text}'.encode(), folders).options.reader
+        for text in ("", change)
+    )
+    assert (before == after) is same

@@ -1,6 +1,8 @@
 from datetime import UTC, datetime
 from pathlib import Path
 
+import click
+import pyarrow.parquet as pq
 import pytest
 
 from scripts.cli import import_file as module
@@ -10,11 +12,13 @@ from tests.conftest import LakeFixture
 from tests.scripts.cli.histories import waves
 
 
-def test_the_rows_of_a_file_are_written_once(house: LakeFixture, tmp_path: Path) -> None:
+def test_the_rows_of_a_file_are_stored_once_however_often_it_is_imported(
+    house: LakeFixture, tmp_path: Path
+) -> None:
     file = waves(tmp_path / "history.parquet", days=0.5)
     data = house.folders.data
     assert import_file(data, file, None, print) == 2 * 144
-    assert import_file(data, file, None, print) == 0
+    assert import_file(data, file, None, print) == 2 * 144
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 2 * 144
 
@@ -29,6 +33,55 @@ def test_a_wrong_mapping_names_its_file(tmp_path: Path) -> None:
     like.write_text('kind = "files"\n[mapping]\nserver = { feild = "x" }\n')
     with pytest.raises(NotImported, match=r"shop\.toml: .*feild"):
         import_file(tmp_path, file, like, print)
+
+
+def test_what_was_refused_is_read_again_once_the_mapping_is_corrected(
+    house: LakeFixture, tmp_path: Path
+) -> None:
+    file, like = tmp_path / "h.csv", tmp_path / "shop.toml"
+    file.write_text("timestamp,box,cpu_user_pct\n2026-05-06T12:00:00Z,web1,7\n")
+    for _ in range(2):
+        with pytest.raises(NotImported, match=r"no row of .*h\.csv' was taken; 1 rows or values"):
+            import_file(house.folders.data, file, None, click.echo)
+    like.write_text('kind = "files"\n[mapping]\nserver = { field = "box" }\n')
+    assert import_file(house.folders.data, file, like, print) == 1
+
+
+def test_a_deleted_server_comes_back_when_its_file_is_imported_again(
+    house: LakeFixture, tmp_path: Path
+) -> None:
+    file = waves(tmp_path / "history.parquet", days=0.1, servers=1)
+    rows = import_file(house.folders.data, file, None, print)
+    house.commit(datetime.now(UTC))
+    server = house.one("SELECT any_value(server) FROM metrics")
+    house.put("deletions", [{"server": server, "ts": datetime.now(UTC)}])
+    house.commit(datetime.now(UTC))
+    assert house.one("SELECT count(*) FROM metrics") == 0
+    assert import_file(house.folders.data, file, None, print) == rows
+    house.commit(datetime.now(UTC))
+    assert house.one("SELECT count(*) FROM metrics") == rows
+
+
+def test_counters_that_are_imported_again_have_their_rates(
+    house: LakeFixture, tmp_path: Path
+) -> None:
+    file, like = tmp_path / "h.csv", tmp_path / "shop.toml"
+    lines = [f"2026-05-06T12:0{i}:00Z,web1,{i * 60_000_000}" for i in range(3)]
+    file.write_text("\n".join(["timestamp,server,rx", *lines]) + "\n")
+    like.write_text(
+        'kind = "files"\n[mapping.metrics]\n'
+        'net_in_mb_s = { field = "rx", unit = "bytes", counter = true }\n'
+    )
+    for _ in range(2):
+        import_file(house.folders.data, file, like, click.echo)
+        newest = max(house.folders.inbox.glob("*-import-metrics-*"))
+        assert pq.read_table(newest)["net_in_mb_s"].to_pylist() == [1.0, 1.0]
+
+
+def test_a_file_without_a_record_is_not_imported(tmp_path: Path) -> None:
+    (tmp_path / "h.csv").write_text("timestamp,server,cpu_user_pct\n")
+    with pytest.raises(NotImported, match="has no record"):
+        import_file(tmp_path, tmp_path / "h.csv", None, print)
 
 
 def test_the_import_does_not_wait_for_a_writer_that_does_not_run(
