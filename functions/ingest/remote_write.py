@@ -18,6 +18,7 @@ __all__ = ["WriteRequest", "read_series"]
 
 NAME_UNIT = "send milliseconds, as the protocol demands: the number is a time in {unit}"
 INVALID = f"label instance: not a valid name ({EXPECTED}): {REMEDY}"
+NO_INSTANCE = "label instance: missing: it names the server, so let the sender keep it"
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -74,8 +75,9 @@ def read_series(
         name = labels.get("__name__", "")
         server = server_of(labels.get("instance", ""))
         if name in _KNOWN and trimmed(server) is None:
-            example = labels.get("instance") or f"{name} without one, with {labels}"
-            reasons.add(INVALID, example, len(series.samples))
+            given = labels.get("instance")
+            reason, example = (INVALID, given) if given else (NO_INSTANCE, str(labels))
+            reasons.add(reason, example, len(series.samples))
         elif name in _KNOWN:
             samples = [s for s in series.samples if earliest_ms <= s.timestamp <= latest_ms]
             if len(samples) < len(series.samples):

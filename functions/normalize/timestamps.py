@@ -66,8 +66,7 @@ class NotATime(InvalidTimestamp):
 class UnitMissing(InvalidTimestamp):
     """A number whose unit is not stated; it is never guessed."""
 
-    def __init__(self, format: str, number: float | str, within: TimeRange) -> None:  # noqa: A002
-        number = _float(number)
+    def __init__(self, format: str, number: float, within: TimeRange) -> None:  # noqa: A002
         unit = within.unit_of(number)
         formats = f"'epoch_{unit}'" if unit else "'epoch_s', 'epoch_ms', 'epoch_us' or 'epoch_ns'"
         super().__init__(
@@ -273,17 +272,10 @@ def _micros(value: Any, time: Time, within: TimeRange) -> tuple[int, bool]:
     except ValueError:
         pass
     if number:
-        raise UnitMissing(time.format, value, within)
+        raise UnitMissing(time.format, float(value), within)
     raise InvalidTimestamp(
         f"is not a time of format {time.format!r}", "write its format in mapping.time.format"
     )
-
-
-def _float(number: float | str) -> float:
-    try:
-        return float(number)
-    except OverflowError:  # an integer of hundreds of digits
-        return float("inf")
 
 
 def _from_datetime(value: datetime) -> tuple[int, bool]:

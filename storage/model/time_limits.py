@@ -1,5 +1,6 @@
 """Time limits: how old a sample may be, how far ahead of the clock, and what a time means else."""
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
@@ -45,6 +46,7 @@ class TimeRange:
 
     def unit_of(self, number: float) -> str | None:
         """The unit in which `number` is within the range: one, or None."""
+        number = _float(number)
         fits = (
             unit
             for unit, us in UNITS_US.items()
@@ -70,6 +72,7 @@ class TimeRange:
 
     def readings(self, number: float) -> str:
         """What a number means in each unit: `2026-11-28 10:46:02 in s, … in ms, …`."""
+        number = _float(number)
         return ", ".join(f"{utc_text(number * us)} in {unit}" for unit, us in UNITS_US.items())
 
     def _mistaken_unit(self, ts_us: float) -> str | None:
@@ -106,6 +109,14 @@ class TimeLimits:
 
 
 STOCK_LIMITS = TimeLimits()
+
+
+def _float(number: float) -> float:
+    """A number that can be multiplied: an integer may have hundreds of digits."""
+    try:
+        return float(number)
+    except OverflowError:
+        return math.inf if number > 0 else -math.inf
 
 
 def in_words(period: timedelta) -> str:

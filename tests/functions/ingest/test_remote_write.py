@@ -115,8 +115,8 @@ def test_a_series_of_ours_without_a_server_is_refused_and_counted() -> None:
     reasons = RejectLog()
     assert not read_series(request.SerializeToString(), NOW, reasons)
     [refused] = reasons.ranked()
-    assert refused.reason.startswith("label instance: not a valid name")
-    assert "node_load1 without one" in refused.example
+    assert refused.reason.startswith("label instance: missing: it names the server")
+    assert "node_load1" in refused.example
 
 
 def test_the_times_of_series_that_are_not_for_us_are_not_looked_at() -> None:
