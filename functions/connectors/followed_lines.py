@@ -34,8 +34,8 @@ BORROWED = -1
 class LineCursor(msgspec.Struct, frozen=True, array_like=True):
     """How much of a file was read: `offset` bytes, which are `lines` lines.
 
-    `header` is the size of the header of CSV in bytes, and `check` a digest of the bytes at the start of
-    the file and before the offset, by which a file is known again.
+    `header` is the size of the header of CSV in bytes, and `check` a digest of the bytes at the
+    start of the file and before the offset, by which a file is known again.
     """
 
     name: str
