@@ -4,7 +4,7 @@ Lines are read as they become complete, like `tail -F` does; other forms are rea
 writes to them any more.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -148,7 +148,9 @@ class WatchedFolder:
             raise Unreachable(
                 f"the folder '{self._path}' cannot be read ({error}): create it"
             ) from error
-        state.keep_only({file.status.st_ino for file in files})
+        there = {file.status.st_ino for file in files}
+        state.keep_only(there)
+        self._tallies = {i: tally for i, tally in self._tallies.items() if i in there}
         stay = self._stay if len(files) <= MAX_FILES else self._settle
         for file in files:
             if state.finished_count < MAX_FILES and state.has_room(file, MAX_FOLLOWED):
@@ -223,7 +225,7 @@ class WatchedFolder:
             state.whole = WholeFile()
             yield self._finished(file, state)
 
-    def _tally(self, file: FolderFile, begins: bool) -> Any:
+    def _tally(self, file: FolderFile, begins: bool) -> Callable[[int, RejectLog], None] | None:
         """Return what counts the rows of a file; None for one whose first rows are not known."""
         if begins:
             self._tallies[file.status.st_ino] = Tally()

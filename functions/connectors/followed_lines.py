@@ -34,8 +34,8 @@ BORROWED = -1
 class LineCursor(msgspec.Struct, frozen=True, array_like=True):
     """How much of a file was read: `offset` bytes, which are `lines` lines.
 
-    `header` is the size of the header in bytes, and `check` a digest of the bytes at the start of
-    the file and before the offset, by which a file is known again.
+    `header` is the size of the header of CSV in bytes, and `check` a digest of the bytes at the
+    start of the file and before the offset, by which a file is known again.
     """
 
     name: str
@@ -117,11 +117,9 @@ class LineReader:
         FileUnreadable.
         """
         notes: tuple[str, ...] = ()
-        header = None
-        if ending_of(cursor.name) in CSV:
-            if cursor.offset == 0:
-                cursor, notes = self._begin(file, cursor)
-            header = self._header(file, cursor)
+        if cursor.offset == 0 and ending_of(cursor.name) in CSV:
+            cursor, notes = self._begin(file, cursor)
+        header = self._header(file, cursor) if cursor.header else None
         lines = _complete_lines(file, cursor.offset, last)
         if not lines:
             return None

@@ -62,7 +62,8 @@ class FileConnector:
         self._reader = fingerprint(reader, *astuple(form))
         self._progress = ChunkProgress(form)
         self._file = ""
-        self.resumed = False
+        self.resumed = False  # behind what an import that was cut off has read
+        self.repeated = False  # after an import that reached the end
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
         """Yield the records after the position; the position of another file counts as none."""
@@ -71,8 +72,8 @@ class FileConnector:
             self._file = f"{_content(self._path)}-{self._reader}"
         taken = at.chunks if at.file == self._file else 0
         if first:
+            self.resumed, self.repeated = taken > 0, taken == AT_END
             taken = max(taken, 0)
-            self.resumed = taken > 0
         if taken == AT_END:
             return
         for read, chunk in self._progress.chunks_after(self._path, self._file, taken):

@@ -74,6 +74,11 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
     imported = _run_to_end(runner, function_of(read, source, "import"), file)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
+    if connector.repeated:
+        say(
+            f"'{file}' was imported before. What the lake has already is not stored again; "
+            "'hoursight functions runs import' shows how much was new.", err=True,
+        )  # fmt: skip
     for reason in imported.reasons:
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:

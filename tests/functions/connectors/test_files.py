@@ -268,6 +268,17 @@ def test_a_rotated_file_is_read_to_its_end_and_the_new_one_from_its_start(
     assert folder.poll(11) == []
 
 
+@pytest.mark.parametrize("name", ["a.old", "a.csv.processed", "b.jsonl"])
+def test_a_followed_file_is_read_as_what_it_was_whatever_it_is_called(
+    folder: Folder, name: str
+) -> None:
+    path = folder.write("a.csv", CSV_HEADER + line(0))
+    assert folder.poll(5) == [0]
+    path.rename(folder.path / name)
+    folder.write(name, line(1))
+    assert folder.poll(6) == [1]
+
+
 @pytest.mark.parametrize("header", [CSV_HEADER, ""])
 def test_a_file_that_was_copied_and_cut_loses_no_line(folder: Folder, header: str) -> None:
     path = folder.write("a.csv", CSV_HEADER + line(0))

@@ -76,7 +76,11 @@ def _optional(text: str) -> list[tuple[str, str]]:
         ("shop", "kind = ", "the file is not valid TOML"),
         ("shop", 'kind = "oracle"', "kind is 'oracle'"),
         ("shop", "enabled = true", "kind is missing: write it"),
-        ("shop", FILES + 'foldr = "x"', "foldr is not a key (expected one of delimiter, folder"),
+        (
+            "shop",
+            FILES + 'foldr = "x"',
+            "foldr is not a key (expected one of delimiter, encoding, folder",
+        ),
         ("shop", 'kind = "files"\nevery = "5 s"', "every: '5 s' is"),
         (
             "shop",

@@ -40,7 +40,7 @@ def test_an_import_that_was_cut_off_resumes(file: Path) -> None:
 def test_an_import_after_one_that_reached_the_end_begins_again(file: Path) -> None:
     end, connector = read(FileConnector(file), None)[1], FileConnector(file)
     assert read(connector, end)[0] == [0, 1, 2, 3, 4]
-    assert not connector.resumed
+    assert (connector.resumed, connector.repeated) == (False, True)
 
 
 @pytest.mark.parametrize("change", ["content", "mapping", "form"])

@@ -17,8 +17,8 @@ def test_the_rows_of_a_file_are_stored_once_however_often_it_is_imported(
 ) -> None:
     file = waves(tmp_path / "history.parquet", days=0.5)
     data = house.folders.data
-    assert import_file(data, file, None, print) == 2 * 144
-    assert import_file(data, file, None, print) == 2 * 144
+    assert import_file(data, file, None, click.echo) == 2 * 144
+    assert import_file(data, file, None, click.echo) == 2 * 144
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 2 * 144
 
@@ -51,13 +51,13 @@ def test_a_deleted_server_comes_back_when_its_file_is_imported_again(
     house: LakeFixture, tmp_path: Path
 ) -> None:
     file = waves(tmp_path / "history.parquet", days=0.1, servers=1)
-    rows = import_file(house.folders.data, file, None, print)
+    rows = import_file(house.folders.data, file, None, click.echo)
     house.commit(datetime.now(UTC))
     server = house.one("SELECT any_value(server) FROM metrics")
     house.put("deletions", [{"server": server, "ts": datetime.now(UTC)}])
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics") == 0
-    assert import_file(house.folders.data, file, None, print) == rows
+    assert import_file(house.folders.data, file, None, click.echo) == rows
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics") == rows
 

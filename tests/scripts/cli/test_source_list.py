@@ -105,9 +105,12 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
     assert (code, out) == (0, "600 rows are in the inbox.\n")
     assert "refused" not in err
     assert "that was cut off was continued" in err
+    code, out, err = run("import", file)
+    assert (code, out) == (0, "1,000 rows are in the inbox.\n")
+    assert "was imported before" in err
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 1000
-    assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 1
+    assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 2
 
 
 def test_an_import_may_use_the_mapping_of_a_source(
