@@ -78,6 +78,36 @@ h1;60;2026-05-06 12:01:00 UTC;/dev/sdb1;1;1;70.00;75.00
     assert notes[0].startswith("%memused is not mapped: older versions")
 
 
+def test_sadf_json(tmp_path: Path) -> None:
+    cpus = [
+        {"cpu": "all", "user": 45.25, "nice": 41.25, "system": 10, "iowait": 1.5, "idle": 2},
+        {"cpu": "0", "user": 99, "nice": 0, "system": 1, "iowait": 0, "idle": 0},
+    ]
+    links = [
+        {"iface": "lo", "rxkB": 5000, "txkB": 5000}, {"iface": "eth0", "rxkB": 1000, "txkB": 500},
+        {"iface": "eth1", "rxkB": 3000, "txkB": 0},
+    ]  # fmt: skip
+    at = {"date": "2026-05-06", "time": "12:01:00", "utc": 1, "interval": 60}
+    sample = {
+        "timestamp": at, "cpu-load": cpus, "network": {"net-dev": links},
+        "memory": {"memused-percent": 61, "swpused-percent": 12.5}, "queue": {"ldavg-1": 0.8},
+        "filesystems": [{"filesystem": "/dev/sda1", "%ufsused": 42}],
+    }  # fmt: skip
+    local = {"timestamp": at | {"time": "14:01:00", "utc": 0}, "cpu-load": cpus}
+    host = {"nodename": "h1", "number-of-cpus": 2, "statistics": [sample, local]}
+    text = json.dumps({"sysstat": {"hosts": [host]}}, indent="\t")
+    rows, notes, refused = read(tmp_path / "s.json", text, "sadf_json")
+    assert rows == {
+        ("h1", "12:01:00"): pytest.approx({
+            "cpu_user_pct": 86.5, "cpu_sys_pct": 10, "cpu_iowait_pct": 1.5, "cpu_idle_pct": 2,
+            "swap_used_pct": 12.5, "load_average": 0.8, "disk_usage_pct": 42,
+            "net_in_mb_s": 4.096, "net_out_mb_s": 0.512,
+        })
+    }  # fmt: skip
+    assert refused == 0
+    assert notes[0].startswith("memory.memused-percent is not mapped: older versions")
+
+
 def test_cloudwatch_csv_without_guessing_what_bytes_are_of(tmp_path: Path) -> None:
     text = (
         "Label,CPUUtilization,NetworkIn,CPUUtilization\n,i-0a,i-0a,i-0b\n,,,\nTime,,,\n"
