@@ -127,3 +127,30 @@ def test_an_import_may_use_the_mapping_of_a_source(
     assert run("import", file, "--like", like)[1] == "5 rows are in the inbox.\n"
     house.commit(datetime.now(UTC))
     assert house.one("SELECT site FROM servers WHERE server = 'web1'") == "fra"
+
+
+SADF = """\
+h1;-1;2026-05-06 11:00:00 UTC;LINUX-RESTART\t(2 CPU)
+# hostname;interval;timestamp;CPU;%user;%nice;%system;%iowait;%steal;%idle
+h1;60;2026-05-06 11:01:00 UTC;-1;45.25;41.25;10.00;1.50;0.00;2.00
+h1;60;2026-05-06 11:01:00 UTC;0;99.00;0.00;1.00;0.00;0.00
+"""
+
+
+def test_a_test_of_an_export_shows_what_is_left_out_and_the_mapping_that_reads_it(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(SADF)
+    file = tmp_path / "shop.toml"
+    text = f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n'
+    file.write_text(text)
+    code, out, _ = run("sources", "test", file)
+    assert code == 1
+    assert "stock = 'sadf'" in out
+    file.write_text(text + '[mapping]\nstock = "sadf"\n')
+    code, out, _ = run("sources", "test", file, "--all")
+    assert code == 0
+    assert "2 records left out, such as line 1 comes before the header" in out
+    assert "cpu_user_pct" in out
+    assert "86.5" in out
