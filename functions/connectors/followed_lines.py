@@ -20,6 +20,7 @@ from functions.normalize.growing_text import (
     header_of,
     read_lines,
 )
+from functions.normalize.stock_mappings import similar_stock
 
 __all__ = ["START_BYTES", "HeaderMemory", "LineCursor", "LineReader", "Part", "check_time_column"]
 
@@ -191,9 +192,11 @@ def check_time_column(names: Sequence[str], times: Sequence[str]) -> None:
         and names
         and not any(t in names or t.split(".")[0].split("[")[0] in names for t in times)
     ):
+        similar = similar_stock(names)
+        hint = f", or write stock = '{similar}' in [mapping]" if similar else ""
         raise FileUnreadable(
             f"no time column (expected {' or '.join(times)}, columns are "
-            f"{', '.join(sorted(names)[:20])}): name it in mapping.time.field"
+            f"{', '.join(sorted(names)[:20])}): name it in mapping.time.field{hint}"
         )
 
 

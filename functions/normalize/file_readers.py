@@ -141,7 +141,7 @@ def _check_any_utf8(refused: Sequence[str]) -> None:
 def _json(path: Path, form: FileForm) -> Iterator[Chunk]:
     """JSON documents, one a line; or one list of them, or one document over several lines."""
     with open_utf8(path, form.encoding) as file:
-        lines = enumerate(file, 1)
+        lines: Iterator[tuple[int, bytes]] = enumerate(file, 1)
         number, first = next((pair for pair in lines if pair[1].strip()), (1, b""))
         small = path.stat().st_size <= MAX_WHOLE_BYTES
         if first.lstrip().startswith(b"["):

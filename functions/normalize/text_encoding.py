@@ -45,7 +45,8 @@ def open_utf8(path: Path, encoding: str = "") -> BinaryIO:
             _check_nul(head)
         if not encoding or codecs.lookup(encoding).name == "utf-8":
             return file
-        return io.BufferedReader(_Transcoded(file, encoding), READ_BYTES)
+        raw: io.RawIOBase = _Transcoded(file, encoding)
+        return io.BufferedReader(raw, READ_BYTES)
     except BaseException:
         file.close()
         raise

@@ -185,7 +185,8 @@ def test_the_series_of_a_file_are_joined_however_far_apart_they_stand(
     source.documents = [
         {"ts": at(60 * i), "host": "a", "link": link, "rx": 1} for link in "xyz" for i in range(4)
     ]
-    read, batches = read_of(source, LONG), []
+    read = read_of(source, LONG)
+    batches: list[Batch] = []
     while not batches or batches[-1].more:
         batches.append(read.run(at(900), batches[-1].cursor if batches else None))
     assert len(batches) > 2

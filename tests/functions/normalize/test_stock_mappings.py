@@ -1,6 +1,7 @@
 """Exports of common programs become the right metrics, in the right units, or are named."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,9 @@ def read(path: Path, text: str, stock: str, **mapping: Any) -> Read:
     path.write_text(text)
     whole = read_mapping({"stock": stock, **mapping})
     mapper, grouping = Mapper(whole, "x"), DocumentGrouping(whole) if whole.gather else None
-    tables, notes, refused = [], [], 0
+    tables: list[pa.Table] = []
+    notes: list[str] = []
+    refused = 0
     for chunk in read_chunks(path):
         mapped = mapper.map(chunk.documents)
         tables.append(mapped.rows)
@@ -393,3 +396,10 @@ def test_the_fields_of_flat_documents_are_those_of_no_other_program() -> None:
     columns = columns_of([{"timestamp": "x", "server": "a", **dict.fromkeys(METRIC_NAMES, 1)}])
     assert similar_stock(columns.names) is None
     assert {"flat", "sadf", "grafana", "zabbix"} <= set(stock_names())
+
+
+def test_the_documentation_lists_every_stock_mapping() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "sources.md").read_text()
+    section = text[text.index("### Exports of other programs") :]
+    listed = re.findall(r"^\| `(\w+)` \|", section[: section.index("\n## ")], re.MULTILINE)
+    assert sorted(listed) == list(stock_names())
