@@ -10,6 +10,7 @@ from functions.normalize.columns import Documents
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = ["Connector", "Document", "Page", "ReadOptions", "Unreachable"]
 
@@ -25,6 +26,7 @@ class ReadOptions:
     fingerprint of what makes rows of documents: the mapping, and this program's version. `shaped`
     is True where records are made of parts of documents: their fields have other names. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
+    `limits` say which times of samples can be true.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ReadOptions:
     every: timedelta = timedelta(seconds=5)
     history: timedelta = timedelta(days=1)
     dry: bool = False
+    limits: TimeLimits = STOCK_LIMITS
     reader: str = ""
     shaped: bool = False
 

@@ -89,8 +89,9 @@ def source_from_dict(
     mapping = read_mapping(raw_mapping, schema.metrics)
     assert mapping.time is not None
     options = ReadOptions(
-        name, folders, mapping.time, mapping.paths, parse_period(file.every),
-        parse_period(file.history), reader=_fingerprint(raw_mapping, file.site),
+        name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),
+        parse_period(file.history), limits=schema.times,
+        reader=_fingerprint(raw_mapping, file.site),
         shaped=bool(mapping.records or mapping.columns),
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)

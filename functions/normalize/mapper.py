@@ -17,19 +17,22 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
+from functions.normalize.date_and_time import time_column
 from functions.normalize.entry_items import excluded, items_of, joined_items, without_elements
 from functions.normalize.mapping import Field, Mapping
 from functions.normalize.mapping_notes import MappingNotes
 from functions.normalize.numbers import Floats, floats, reduced, remedy_for
 from functions.normalize.record_shapes import shaped
 from functions.normalize.record_texts import names_of, shown, texts_of
+from functions.normalize.record_times import RecordTimes
 from functions.normalize.row_filter import Mask, matches
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
+from functions.normalize.timestamps import MISSING
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
+from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
@@ -81,6 +84,8 @@ class Mapper:
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
+        assert mapping.time is not None
+        self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -92,11 +97,14 @@ class Mapper:
         self._notes = MappingNotes(mapping)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Documents) -> Mapped:
-        """The rows of a page: of documents, or of a table from a columnar source."""
+    def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source.
+
+        Documents whose times are not `within` those that can be true are refused.
+        """
         rejects = RejectLog()
         documents = shaped(documents, self.mapping, rejects)
-        records = self._records(documents, rejects)
+        records = self._records(documents, within, rejects)
         facts = self._facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
@@ -114,48 +122,36 @@ class Mapper:
         notes = self._notes.of(columns_of(documents), len(documents), rows.num_rows)
         return Mapped(rows, facts, records.rejects, notes)
 
-    def _records(self, documents: Documents, rejects: RejectLog) -> _Records:
+    def _records(self, documents: Documents, within: TimeRange, rejects: RejectLog) -> _Records:
         columns, count = columns_of(documents), len(documents)
         wanted = matches(columns, self.mapping.where, count)
         if wanted is not None and not wanted.all():
             places = np.flatnonzero(wanted).tolist()
             columns, count = columns.take(places), len(places)
         servers = names_of(columns, "server", self.mapping.server, rejects, count)
-        times = self._times(columns, count, rejects)
+        column, times = time_column(columns, self._time), np.full(count, MISSING)
+        if column is not None:
+            times = self._times.read(column, servers, within, rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < count:
-            self._refuse_records(columns, count, rejects)
+            self._refuse_records(columns, column, count, rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
         records.items = joined_items(columns, self._each, len(records))
         return records
 
-    def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
-        time = self.mapping.time
-        assert time is not None
-        column = _only(columns, time.fields)
-        if column is None:
-            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
-        if column is None:
-            return np.full(count, MISSING)
-
-        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
-            about = f"time (field {' or '.join(time.fields)})"
-            rejects.add(f"{about}: {error.message}", shown(value), remedy=error.remedy)
-
-        return micros(column, time, refuse)
-
-    def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
+    def _refuse_records(
+        self, columns: Columns, times: Column | None, count: int, rejects: RejectLog
+    ) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
-        assert self.mapping.time is not None
-        parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
         stated = texts_of(columns, self.mapping.server, count)
-        given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
+        given = first_of((times,), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
@@ -164,7 +160,7 @@ class Mapper:
                 lacks.append("time")
             for part in lacks:
                 rejects.add(
-                    f"{part} (field {' or '.join(parts[part])}): missing",
+                    f"{part} (field {parts[part]}): missing",
                     "a document with " + shown(", ".join(columns.fields(i))),
                     remedy=f"name the field that has it in mapping.{part}.field" + _FIXED[part],
                 )  # fmt: skip
@@ -316,12 +312,6 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
             f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
     return np.where(wrong, np.nan, values)
-
-
-def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
-    """The column of the fields where only one of them is there, as it is; else None."""
-    present = [column for column in map(columns.get, fields) if column is not None]
-    return present[0] if len(present) == 1 else None
 
 
 def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:

@@ -32,10 +32,16 @@ class MappingNotes:
     def _unmapped(self, columns: Columns, count: int) -> Iterator[str]:
         """Fields that are no metric for certain."""
         for each in self._mapping.unmapped:
-            there = not each.field or columns.get(each.field) is not None
+            there = not each.field or self._is_there(columns, each.field)
             mask = matches(columns, each.where, count) if there else None
             if there and (mask is None or mask.any()):
                 yield f"{each.field or filter_text(each.where)} is not mapped: {each.why}"
+
+    def _is_there(self, columns: Columns, field: str) -> bool:
+        """Return True where there is a field that no entry reads in every record."""
+        entries = (entry for fields in self._mapping.entries.values() for entry in fields)
+        read = any(field in entry.fields and not entry.where for entry in entries)
+        return not read and columns.get(field) is not None
 
     def _unused(self, columns: Columns, count: int) -> Iterator[str]:
         """Why there may be no row at all."""

@@ -134,7 +134,7 @@ class _Reader:
 
     def number(self, i: int, value: Any) -> float:
         """The number of a value; NaN for none, and for what is refused."""
-        if value is None or value == "":
+        if value is None or (isinstance(value, str) and not value.strip()):
             return np.nan
         try:
             number = self._parsed(value)

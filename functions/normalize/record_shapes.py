@@ -70,7 +70,8 @@ def _by_column(table: pa.Table, rule: ColumnPattern, rejects: RejectLog) -> Docu
     """A table with the rows of each series below those of the one before."""
     series, common = _sorted_columns(table.column_names, rule, table.num_rows, rejects)
     if not series:
-        return table.rename_columns(list(common.values())) if common else table
+        names = list(common.values())
+        return table.select(list(common)).rename_columns(names) if common else table
     shared = {called: table[name] for name, called in common.items()}
     parts = []
     for known, columns in series.items():

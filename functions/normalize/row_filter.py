@@ -18,14 +18,15 @@ Mask = npt.NDArray[np.bool_]
 def matches(columns: Columns, where: Where, count: int) -> Mask | None:
     """A mask [n] of the records that match all fields of `where`; None where it is empty.
 
-    A value matches as text, exactly or with * and ? as in names of files; '' is a missing value.
+    A value matches as text, exactly or with * and ? as in names of files; '' is a missing value,
+    and '!x' any but x.
     """
     mask: Mask | None = None
     for path, wanted in where.items():
         texts = _texts(wanted)
         column = columns.get(path)
         if column is None:
-            fits = np.full(count, "" in texts)
+            fits = np.full(count, _fits("", texts))
         else:
             values = [_text(value) for value in as_list(column)]
             known = {value: _fits(value, texts) for value in set(values)}
@@ -41,7 +42,15 @@ def filter_text(where: Where) -> str:
 
 @lru_cache(10_000)
 def _fits(value: str, texts: tuple[str, ...]) -> bool:
-    return any(value == text or fnmatchcase(value, text) for text in texts)
+    unwanted = [text[1:] for text in texts if text.startswith("!")]
+    if any(_is_like(value, text) for text in unwanted):
+        return False
+    wanted = [text for text in texts if not text.startswith("!")]
+    return not wanted or any(_is_like(value, text) for text in wanted)
+
+
+def _is_like(value: str, text: str) -> bool:
+    return value == text or fnmatchcase(value, text)
 
 
 def _texts(wanted: Any) -> tuple[str, ...]:

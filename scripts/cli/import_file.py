@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.source_file import SourceConfig, parse_source_toml, source_from_dict
+from functions.connectors.source_file import SourceConfig, source_from_dict
 from functions.connectors.whole_files import FileConnector
 from functions.engine.function import Batch, Function
 from functions.engine.runner import Runner
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
+from scripts.cli.import_mapping import ImportOptions, mapping_source
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -55,19 +56,25 @@ class Imported:
         self.reasons |= dict.fromkeys(batch.reasons)
 
 
-def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., Any]) -> int:
+def import_file(
+    data: Path,
+    file: Path,
+    like: str | Path | None,
+    say: Callable[..., Any],
+    options: ImportOptions = ImportOptions(),  # noqa: B008 - it is frozen
+) -> int:
     """Write the samples of a file into the inbox; return the number of rows.
 
     After a kill the same command resumes behind the last segment; after its end it reads the file
-    again. `like` is a source file whose mapping and site are used. Raises NotImported, also when
-    the file brought no row.
+    again. `like` is a source file whose mapping and site are used, or the name of a stock mapping;
+    `options` state more. Raises NotImported, also when the file brought no row, and UnknownMapping.
     """
     if file.suffix.lower() not in FORMS:
         raise NotImported(
             f"'{file}' has an unknown format (expected a name that ends with {', '.join(FORMS)})"
         )
     runner = Runner(Folders.at(data).create(), read_settings(data))
-    source = _source(runner, like)
+    source = _source(runner, like, options)
     form: FileForm = source.connection.form  # type: ignore[attr-defined]
     connector = FileConnector(file.absolute(), form, source.options.reader)
     read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
@@ -113,18 +120,15 @@ def _nothing_imported(file: Path, imported: Imported) -> NotImported:
     return NotImported(f"'{file}' has no record")
 
 
-def _source(runner: Runner, like: Path | None) -> SourceConfig:
-    raw = parse_source_toml(like.read_bytes()) if like else {}
-    connection = raw.get("connection", {}) if raw.get("kind") == "files" else {}
+def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> SourceConfig:
     try:
-        return source_from_dict(
-            NAME,
-            {k: raw[k] for k in ("mapping", "site") if k in raw}
-            | {"kind": "files", "connection": connection},
-            runner.folders, runner.settings.schema(),
-        )  # fmt: skip
+        raw = mapping_source(like, options)
+        return source_from_dict(NAME, raw, runner.folders, runner.settings.schema())
     except SourceInvalid as error:
-        raise NotImported(f"{like}: {error}") from error
+        about, remedy = (f"{like}: " if like else ""), ""
+        if "mapping.server is missing" in str(error):
+            remedy = "name the server of the file with --server NAME"
+        raise NotImported(f"{about}{error}", remedy) from error
 
 
 def _wait_for_writer(folders: Folders) -> None:

@@ -127,3 +127,9 @@ def test_a_share_may_have_a_decimal_comma() -> None:
 )
 def test_the_remedy_names_the_setting_that_would_help(value: Any, says: str) -> None:
     assert says in remedy_for(value)
+
+
+def test_blank_text_is_missing() -> None:
+    numbers, refused = read([" ", "1"])
+    np.testing.assert_array_equal(numbers, [NAN, 1])
+    assert refused == []
