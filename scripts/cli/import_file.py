@@ -117,7 +117,7 @@ def _nothing_imported(file: Path, imported: Imported) -> NotImported:
             "correct the file, or name a source file with a mapping that fits by --like, and "
             "import it again: it is read from its start",
         )
-    return NotImported(f"'{file}' has no record")
+    return NotImported(f"'{file}' has no record, or none that the mapping counts")
 
 
 def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> SourceConfig:
