@@ -81,7 +81,7 @@ def import_file(
     imported = _run_to_end(runner, function_of(read, source, "import"), file)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
-    if connector.repeated:
+    if connector.repeated and imported.rows:
         say(
             f"'{file}' was imported before. What the lake has already is not stored again; "
             "'hoursight functions runs import' shows how much was new.", err=True,
