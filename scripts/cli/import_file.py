@@ -81,7 +81,7 @@ def import_file(
     imported = _run_to_end(runner, function_of(read, source, "import"), file)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
-    if connector.repeated:
+    if connector.repeated and imported.rows:
         say(
             f"'{file}' was imported before. What the lake has already is not stored again; "
             "'hoursight functions runs import' shows how much was new.", err=True,
@@ -117,7 +117,7 @@ def _nothing_imported(file: Path, imported: Imported) -> NotImported:
             "correct the file, or name a source file with a mapping that fits by --like, and "
             "import it again: it is read from its start",
         )
-    return NotImported(f"'{file}' has no record")
+    return NotImported(f"'{file}' has no record, or none that the mapping counts")
 
 
 def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> SourceConfig:

@@ -398,3 +398,22 @@ def test_a_file_of_which_no_record_could_be_used_is_rejected_until_the_mapping_f
     rejected.rename(path)
     chain.run_all(text + 'zone = "Europe/Berlin"\n')
     assert [cpu for _, _, cpu in chain.samples()] == [1, 2]
+
+
+def test_lines_that_come_in_two_polls_are_gathered_also_over_a_restart(
+    rig: FolderRig, house: LakeFixture
+) -> None:
+    chain, path = Chain(house), rig.folder / "a.jsonl"
+    text = rig.text() + '[mapping]\ngather = "10s"\n'
+    parts = [{"cpu_user_pct": 1}, {"mem_used_pct": 2}]
+    for seconds, values in zip((2, 7), parts, strict=True):
+        with path.open("a") as file:
+            ts = (NOW + timedelta(seconds=seconds)).isoformat()
+            file.write(json.dumps({"timestamp": ts, "server": "a"} | values) + "\n")
+        for later in (2.5, 5):
+            chain.run(text, NOW + timedelta(seconds=seconds + later))
+        chain = chain.restarted()
+    chain.run(text, NOW + timedelta(seconds=50))
+    chain.run_all(text, NOW + timedelta(seconds=60))
+    rows = house.reader.query("SELECT cpu_user_pct, mem_used_pct FROM metrics")
+    assert rows.to_pylist() == [{"cpu_user_pct": 1, "mem_used_pct": 2}]
