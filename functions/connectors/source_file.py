@@ -88,6 +88,10 @@ def source_from_dict(
     raw_mapping = _default_mapping(adapter) | file.mapping
     mapping = read_mapping(raw_mapping, schema.metrics)
     assert mapping.time is not None
+    if mapping.columns is not None and file.kind != "files":
+        raise SourceInvalid(
+            f"mapping.columns is about the columns of files, and kind is {file.kind!r}: leave it out"
+        )
     options = ReadOptions(
         name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),
         parse_period(file.history), limits=schema.times,

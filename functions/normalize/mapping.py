@@ -291,6 +291,7 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         for part in (self.time, self.server, self.profile, self.site, self.cores):
             yield from part.fields if part else ()
         yield from self.where
+        yield from (re.split(r"[.\[]", path)[0] for path in _names(self.records))
         for field in (each for fields in self.entries.values() for each in fields):
             yield from (*field.fields, *field.plus_fields, *field.where)
             yield from filter(None, (field.of, field.each))

@@ -87,6 +87,22 @@ def _optional(text: str) -> list[tuple[str, str]]:
             'kind = "files"\n[connection]\ndelimiter = ";;"',
             "connection: delimiter is ';;' (expected one character)",
         ),
+        (
+            "shop",
+            'kind = "files"\n[connection]\nencoding = "latin-99"',
+            "connection: encoding is 'latin-99': write one such as 'utf-8'",
+        ),
+        (
+            "shop",
+            'kind = "files"\n[connection]\nheader_line = -1',
+            "connection: header_line is -1 (expected a line from 1 on)",
+        ),
+        (
+            "shop",
+            'kind = "mongodb"\n[connection]\nuri = "mongodb://a"\ndatabase = "d"\n'
+            'collection = "c"\n[mapping.columns]\npattern = "(?P<server>.)"',
+            "mapping.columns is about the columns of files, and kind is 'mongodb'",
+        ),
     ],
 )
 def test_a_mistake_is_rejected_with_key_value_and_remedy(

@@ -114,3 +114,14 @@ def test_a_source_is_ordered_by_the_date_where_it_is_in_a_column_of_its_own(
     assert mapping.time is not None
     assert (mapping.time.ordering.fields, mapping.time.ordering.format) == ((field,), pattern)
     assert set(mapping.time.fields) <= set(mapping.paths)
+
+
+def test_the_paths_are_those_of_documents_also_where_these_hold_many_records() -> None:
+    mapping = read_mapping(
+        tomllib.loads("""
+        records = ["hosts[].stats[]", "all[]"]
+        where = { kind = "vm" }
+        metrics.cpu_user_pct = { field = "user", plus = ["nice"], where = { "tags.cpu" = "all" } }
+        """)
+    )
+    assert {"hosts", "all", "kind", "user", "nice", "tags.cpu"} <= set(mapping.paths)
