@@ -90,7 +90,8 @@ def source_from_dict(
     assert mapping.time is not None
     if mapping.columns is not None and file.kind != "files":
         raise SourceInvalid(
-            f"mapping.columns is about the columns of files, and kind is {file.kind!r}: leave it out"
+            f"mapping.columns is about the columns of files, and kind is {file.kind!r}: leave it "
+            "out"
         )
     options = ReadOptions(
         name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),

@@ -97,22 +97,22 @@ def _plain(lines: Sequence[str], place: int, stated: str, first: int) -> CsvHead
 
 
 def _marked(lines: Sequence[str], place: int, stated: str, first: int) -> CsvHeader | None:
-    """The header that begins with '#' and stands before a row of the same width; None without."""
+    """The header that begins with '#' and stands before a row of the same width; None without.
+
+    What stands before it has another width: else it is a comment among rows.
+    """
+    passed: list[tuple[int, str]] = []
     for at in range(place, len(lines) - 1):
         line, row = lines[at], lines[at + 1]
-        if not line.startswith("#") or _ANNOTATION.match(line):
-            continue
-        if row.startswith("#"):
-            continue
-        tried = [stated] if stated else DELIMITERS
-        if not any(_heads(line, row, delimiter) for delimiter in tried):
-            continue
-        delimiter = _delimiter(lines, at, stated, first)
-        passed = [
-            (number + first, text) for number, text in enumerate(lines[:at])
-            if number >= place and text.strip() and not text.startswith("#")
-        ]  # fmt: skip
-        return CsvHeader(delimiter, _names(line, delimiter), at + 1, True, tuple(passed))
+        if not line.startswith("#"):
+            passed += [(at + first, line)] if line.strip() else []
+        elif not _ANNOTATION.match(line) and not row.startswith("#"):
+            tried = [d for d in ([stated] if stated else DELIMITERS) if _heads(line, row, d)]
+            if any(width_of(text, d) == width_of(line, d) for _, text in passed for d in tried):
+                return None
+            if tried:
+                delimiter = _delimiter(lines, at, stated, first)
+                return CsvHeader(delimiter, _names(line, delimiter), at + 1, True, tuple(passed))
     return None
 
 

@@ -5,6 +5,7 @@ A file may have several sections, each with its own header, as those of sadf and
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from functions.normalize.csv_header import (
@@ -20,6 +21,7 @@ __all__ = ["HEAD_LINES", "CsvLines"]
 BLOCK_BYTES = 4 << 20
 HEAD_LINES = 200  # among which the header is
 SHOWN_BYTES = 200
+_ROW = re.compile(rb"^[^#\r\n]", re.MULTILINE)
 _ANNOTATION = re.compile(rb"#(?:group|datatype)\b")
 # A block without any such line goes to the parser as it is.
 _SPECIAL = re.compile(rb"\n[#\r\n]")
@@ -43,15 +45,19 @@ class CsvLines:
         Raises FileUnreadable when the file has no header, or none that is certain.
         """
         self._fill(BLOCK_BYTES)
-        if self._line > 1 and not self._rest.strip():
+        if self._line > 1 and not _ROW.search(self._rest):
             return False
         head = self._rest.split(b"\n", HEAD_LINES)[:HEAD_LINES]
         lines = [line.decode(errors="replace").rstrip("\r") for line in head]
-        self.header = find_header(lines, self._form, self._line)
-        _check_utf8(head[self.header.lines - 1])
+        header = find_header(lines, self._form, self._line)
+        if self.header.marked and not header.marked:
+            self._refuse_rest(lines)
+            return False
+        self.header = header
+        _check_utf8(head[header.lines - 1])
         for number, text in self.header.passed:
             self._refused.append(f"line {number} comes before the header: {text[:SHOWN_BYTES]!r}")
-        self._skip_lines(self.header.lines)
+        self._skip_lines(header.lines)
         self.begin_section(self.header, self._line)
         return True
 
@@ -60,6 +66,15 @@ class CsvLines:
         self.header, self._line = header, line
         self._rows, self._section_over = 0, False
         self._shifts = [(0, line - 1)]
+
+    def _refuse_rest(self, lines: Sequence[str]) -> None:
+        """Refuse rows below a header with another number of columns."""
+        self._refused += [
+            f"line {number} has other columns than the header before it: {line[:SHOWN_BYTES]!r}"
+            for number, line in enumerate(lines, self._line)
+            if line.strip() and not line.startswith("#")
+        ]
+        self._rest = b""
 
     def line_of(self, row: int) -> int:
         """The number of the line of a row; both count from 1."""
@@ -120,7 +135,8 @@ class CsvLines:
 
     def _starts_section(self, line: bytes) -> bool:
         if self.header.marked:
-            return width_of(line.decode(errors="replace"), self.header.delimiter) > 1
+            mark = self.header.names[0] + self.header.delimiter
+            return line.startswith(mark.encode())
         return bool(_ANNOTATION.match(line))
 
     def _is_row(self, line: bytes) -> bool:

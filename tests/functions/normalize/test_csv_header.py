@@ -26,6 +26,7 @@ def test_the_delimiter_is_seen_in_the_header(delimiter: str) -> None:
         ("\n  \n\nts;host\n", (";", ("ts", "host"), 4)),
         ("# made by x, on Monday\nts,host,load1\n1,a,2\n", (",", ("ts", "host", "load1"), 2)),
         ("# ts,host,load1\nts,host,load1\n1,a,2\n", (",", ("ts", "host", "load1"), 2)),
+        ("ts,host\n1,a\n# x,y\n2,b\n", (",", ("ts", "host"), 1)),
         ("#ts,host\n1,a\n", (",", ("#ts", "host"), 1)),
         ("#group,false\n#datatype,long\n#default,\n,time\n", (",", ("", "time"), 4)),
         ('"cpu, user";host\n1;a\n', (";", ("cpu, user", "host"), 1)),

@@ -36,6 +36,21 @@ def test_a_marked_header_begins_a_section() -> None:
     ]
 
 
+def test_a_comment_below_a_marked_header_begins_no_section() -> None:
+    text = b"# host;ts\na;1\n# a note; of three; parts\n"
+    assert sections(text + b"a;2\n")[0] == [(("# host", "ts"), b"a;1\na;2\n")]
+
+
+def test_a_header_without_rows_at_the_end_is_no_mistake_and_a_row_of_another_width_is_counted() -> (
+    None
+):
+    text = b"# host;ts\na;1\n# host;ts;mem\n"
+    assert sections(text) == ([(("# host", "ts"), b"a;1\n")], [])
+    read, refused = sections(text + b"a;RESTART\n")
+    assert read == [(("# host", "ts"), b"a;1\n")]
+    assert refused == ["line 4 has other columns than the header before it: 'a;RESTART'"]
+
+
 def test_annotations_begin_a_section() -> None:
     block = b"#group,false\n#datatype,long,double\n#default,,\n,%s\n,%d\n\n"
     read = sections(block % (b"time", 1) + block % (b"host", 2))[0]
