@@ -17,6 +17,7 @@ from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
@@ -64,7 +65,7 @@ class IngestService:
         self._metrics = schema_of(folders).metrics
         names = [metric.name for metric in self._metrics]
         self._lines = TelegrafReader(names)
-        self._facts = ServerFacts()
+        self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
         self.buffers = {
@@ -108,7 +109,7 @@ class IngestService:
         sent = json_records.read_records(decompress(push.body, push.encoding))
         result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused,
+            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
             "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
@@ -121,6 +122,7 @@ class IngestService:
             facts = self._facts.changed(result.facts)
             self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
             self._facts.remember(result.facts)
+            payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:

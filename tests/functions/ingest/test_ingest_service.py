@@ -84,6 +84,18 @@ def test_records_are_in_a_segment_when_they_are_answered(door: IngestClient) -> 
     assert pq.read_table(path)["site"].to_pylist() == ["fra", "fra"]
 
 
+def test_a_record_for_each_metric_repeats_nothing_and_the_same_one_again_does(
+    door: IngestClient,
+) -> None:
+    sent = [{"server": "a", "ts": TS, name: 50} for name in ("mem_used_pct", "load_average")]
+    assert [door.push("records", json.dumps([one]).encode())[1]["repeated"] for one in sent] == [
+        0,
+        0,
+    ]
+    status, answer = door.push("records", json.dumps([*sent, {"server": "b", "ts": TS}]).encode())
+    assert (status, answer["accepted"], answer["refused"], answer["repeated"]) == (200, 2, 1, 2)
+
+
 def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     status, told = door.push("records", b'[{"server": "a", "ts": "2026-05-06T12:00:00Z"}]')
     assert (status, told["refused"], door.rows()) == (422, 1, [])
