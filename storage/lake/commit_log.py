@@ -27,6 +27,7 @@ def committed_row(
         "batch_id": provenance.batch_id,
         "table_name": provenance.table,
         "function": provenance.function,
+        "run_id": provenance.run_id,
         "code_hash": provenance.code_hash,
         "window_key": provenance.window_key,
         "cursor": provenance.cursor,

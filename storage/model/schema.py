@@ -188,6 +188,7 @@ TABLES: tuple[Table, ...] = (
             _text("batch_id", "one batch, committed once", required=True),
             _text("table_name", "where its rows went"),
             _text("function", "who wrote it"),
+            _text("run_id", "the run that wrote it, as in `runs`"),
             _text("code_hash", "fingerprint of the function's source"),
             _text("window_key", "the window it was made from"),
             _text("cursor", "where its source continues"),

@@ -88,10 +88,8 @@ def test_a_record_for_each_metric_repeats_nothing_and_the_same_one_again_does(
     door: IngestClient,
 ) -> None:
     sent = [{"server": "a", "ts": TS, name: 50} for name in ("mem_used_pct", "load_average")]
-    assert [door.push("records", json.dumps([one]).encode())[1]["repeated"] for one in sent] == [
-        0,
-        0,
-    ]
+    for one in sent:
+        assert door.push("records", json.dumps([one]).encode())[1]["repeated"] == 0
     status, answer = door.push("records", json.dumps([*sent, {"server": "b", "ts": TS}]).encode())
     assert (status, answer["accepted"], answer["refused"], answer["repeated"]) == (200, 2, 1, 2)
 

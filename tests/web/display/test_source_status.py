@@ -19,8 +19,9 @@ def source(age_s: float | None = 3, **values: Any) -> SourceStatus:
     last = None if age_s is None else NOW - timedelta(seconds=age_s)
     fields: dict[str, Any] = {
         "now": NOW, "source": "shop", "kind": "mongodb", "event": "live", "detail": None,
-        "last_sample": last, "rows_per_min": 10.0, "rows_24h": 50, "refused_24h": 0, "repeated_24h": 0,
-        "refusals": (), "outcome": "ok", "error": None, "last_success": NOW, "gaps": (),
+        "last_sample": last, "rows_per_min": 10.0, "rows_24h": 50, "refused_24h": 0,
+        "repeated_24h": 0, "refusals": (), "outcome": "ok", "error": None, "last_success": NOW,
+        "gaps": (),
     }  # fmt: skip
     return SourceStatus(**(fields | values))
 
