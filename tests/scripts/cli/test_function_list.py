@@ -46,7 +46,8 @@ def leaks():
 SAMPLE = """
 @function(on=every("1m"), writes="metrics")
 def sample():
-    return [{"server": "a", "ts": datetime(2026, 5, 6, tzinfo=UTC), "mem_used_pct": 1.0}]
+    noon = pa.array([datetime(2026, 5, 6, tzinfo=UTC)], pa.timestamp("us", "UTC"))
+    return pa.table({"server": ["a"], "ts": noon, "mem_used_pct": [1.0]})
 """
 
 
