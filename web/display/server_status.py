@@ -67,6 +67,8 @@ class ServerStatus:
     profile: str
     site: str | None
     cores: int | None
+    disk_volume: str | None
+    net_links: str | None
     last_seen: datetime | None
     context_steps: int
     risk_at: datetime | None
@@ -146,6 +148,16 @@ class ServerStatus:
             return ""
         reached = formatting.clock_minutes(self.loading.reached, self.now)
         return f"Loading history, up to {reached} ({formatting.percent(self.loading.share)})"
+
+    @property
+    def counted_text(self) -> str:
+        """The volume and the links behind its disk and network metrics; empty without any."""
+        volume, links = self.disk_volume, self.net_links
+        parts = (
+            f"Disk used is of {volume}" if volume else "",
+            f"Network is of {links}" if links else "",
+        )
+        return ". ".join(filter(None, parts))
 
     @property
     def has_forecast(self) -> bool:
