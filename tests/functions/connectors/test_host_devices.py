@@ -70,7 +70,7 @@ def test_links_are_counted_by_type_whatever_their_names_are(
         "veth1/queues", "storage/queues",
     )  # fmt: skip
     links = {path.name: Traffic(5, 7) for path in folder.iterdir()}
-    monkeypatch.setattr(psutil, "net_io_counters", lambda pernic: links)
+    monkeypatch.setattr(psutil, "net_io_counters", lambda **_: links)
     assert read_links(STOCK_RULES, folder) == {"left": (5, 7), "right": (5, 7)}
 
 
