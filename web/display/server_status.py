@@ -150,16 +150,6 @@ class ServerStatus:
         return f"Loading history, up to {reached} ({formatting.percent(self.loading.share)})"
 
     @property
-    def counted_text(self) -> str:
-        """The volume and the links behind its disk and network metrics; empty without any."""
-        volume, links = self.disk_volume, self.net_links
-        parts = (
-            f"Disk used is of {volume}" if volume else "",
-            f"Network is of {links}" if links else "",
-        )
-        return ". ".join(filter(None, parts))
-
-    @property
     def has_forecast(self) -> bool:
         """Whether there is a forecast to display."""
         return self.forecast_state in ("ok", "early")
