@@ -145,8 +145,8 @@ class DevicePatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `exclude` goes before `include`.
     """
 
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
+    include: list[str] = []
+    exclude: list[str] = []
 
     def __post_init__(self) -> None:
         for key in ("include", "exclude"):

@@ -37,7 +37,7 @@ def test_volumes_of_the_network_count_where_there_is_no_other_or_by_the_settings
     share, root = Part("nas:/", "/nas", "nfs4", "rw"), Part("sda1", "/", "ext4", "rw")
     assert real_volumes([share]) == ["/nas"]
     assert real_volumes([share, root]) == ["/"]
-    both = DeviceRules(DeviceSettings(volumes=DevicePatterns(include=("nfs*",))))
+    both = DeviceRules(DeviceSettings(volumes=DevicePatterns(include=["nfs*"])))
     assert real_volumes([share, root], both) == ["/nas", "/"]
 
 

@@ -172,7 +172,7 @@ def test_pseudo_volumes_are_not_the_fullest_disk() -> None:
 
 
 def test_the_settings_choose_links_and_volumes() -> None:
-    chosen = DevicePatterns(include=("wg0", "/scratch"), exclude=("eth*", "/"))
+    chosen = DevicePatterns(include=["wg0", "/scratch"], exclude=["eth*", "/"])
     rules = DeviceRules(DeviceSettings(chosen, chosen))
     body = traffic(["eth0", "wg0"], T1, 0) + (
         f"\ndisk,host=a,device=x,fstype=ext4,path=/ used_percent=9 {T1}"

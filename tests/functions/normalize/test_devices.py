@@ -152,8 +152,8 @@ def test_a_virtual_link_with_a_name_of_hardware_comes_after_hardware() -> None:
 
 
 def test_the_settings_go_before_the_table() -> None:
-    links = DevicePatterns(include=("wg*", "docker0"), exclude=("eth1", "wg9"))
-    volumes = DevicePatterns(include=("nfs4", "/run"), exclude=("/scratch*", "/dev/sdz*"))
+    links = DevicePatterns(include=["wg*", "docker0"], exclude=["eth1", "wg9"])
+    volumes = DevicePatterns(include=["nfs4", "/run"], exclude=["/scratch*", "/dev/sdz*"])
     rules = DeviceRules(DeviceSettings(volumes, links))
     present = dict.fromkeys(("eth0", "eth1", "wg0", "wg9", "docker0", "br0"), "")
     assert rules.links(present) == {"eth0", "wg0", "docker0"}
@@ -169,7 +169,7 @@ def test_the_settings_go_before_the_table() -> None:
 
 def test_a_read_only_volume_counts_only_where_the_settings_include_it() -> None:
     assert STOCK_RULES.volume("ext4", "/usr", read_only=True) is None
-    rules = DeviceRules(DeviceSettings(volumes=DevicePatterns(include=("/usr",))))
+    rules = DeviceRules(DeviceSettings(volumes=DevicePatterns(include=["/usr"])))
     assert rules.volume("ext4", "/usr", read_only=True) is not None
 
 

@@ -69,5 +69,5 @@ def test_devices_that_count_are_settings(tmp_path: Path) -> None:
     text = "[devices.volumes]\ninclude = ['nfs4']\n[devices.links]\nexclude = ['wg*', 'tun0']\n"
     (tmp_path / "hoursight.toml").write_text(text)
     devices = read_settings(tmp_path).devices
-    assert devices.volumes.include == ("nfs4",)
-    assert devices.links.exclude == ("wg*", "tun0")
+    assert devices.volumes.include == ["nfs4"]
+    assert devices.links.exclude == ["wg*", "tun0"]
