@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from functions.connectors.connector import Page, Unreachable
 from functions.connectors.source_file import SourceConfig, read_source
 from functions.normalize.columns import first_document
+from functions.normalize.devices import DeviceRules
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
@@ -76,10 +77,13 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     folders, settings = Folders.at(data), read_settings(data)
     schema = settings.schema()
     try:
-        source = read_source(file.stem, file.read_bytes(), folders, schema)
+        rules = DeviceRules(settings.devices)
+        source = read_source(file.stem, file.read_bytes(), folders, schema, rules)
     except ValueError as error:
         raise CannotTry(f"{file}: {error}") from error
-    mapper = Mapper(source.mapping, source.name, source.file.site, schema.metrics)
+    mapper = Mapper(
+        source.mapping, source.name, source.file.site, schema.metrics, rules=source.options.rules
+    )
     well = False
     try:
         for page in _pages(source, 1 if once else None):

@@ -115,6 +115,8 @@ TABLES: tuple[Table, ...] = (
             _name("profile", "kind of server"),
             _name("site", "location"),
             Column("cores", pa.int32(), "logical CPUs"),
+            _text("disk_volume", "the volume whose fullness is disk_usage_pct"),
+            _text("net_links", "the network links whose traffic is counted"),
         ),
         key=("server", "ts"), on_conflict="last", by_cell=True, by_day=False,
     ),

@@ -237,3 +237,32 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
+
+
+def test_the_devices_that_count_by_the_settings_are_facts_of_the_server(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.settings.write_text('[devices.links]\nexclude = ["eth0"]\n')
+    door = IngestClient(folders)
+    link = "node_network_receive_bytes_total__device__"
+    volume = "__device__sda1__mountpoint__/data__fstype__ext4"
+    body = written(
+        1778068800_000,
+        **{f"{link}eth0": 5, f"{link}eth1": 5, f"{link}docker0": 5},
+        **{f"node_filesystem_{part}_bytes{volume}": 50 for part in ("size", "free", "avail")},
+    )
+    assert door.push("remote_write", body, "snappy")[0] == 204
+    door.flush("remote_write")
+    [path] = folders.inbox.glob("*-server_facts-*.parquet")
+    [fact] = pq.read_table(path).to_pylist()
+    assert (fact["disk_volume"], fact["net_links"]) == ("/data", "eth1")
+
+
+def test_a_boot_in_the_future_is_refused_with_its_reason(door: IngestClient) -> None:
+    at_ms = 1778068800_000
+    body = written(at_ms, node_load1=1.0, node_boot_time_seconds=at_ms / 1000 + 500)
+    assert door.push("remote_write", body, "snappy")[0] == 204
+    door.flush("remote_write")
+    [row] = door.rows()
+    assert (row["load_average"], row["uptime_days"]) == (1.0, None)
+    [path] = door.folders.inbox.glob("*-metrics-*.parquet")
+    assert "the boot lies after its sample" in provenance_of(path).reasons[0]
