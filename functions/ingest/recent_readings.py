@@ -6,6 +6,7 @@ that is computed of several series has its value once the last of them is there.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -67,38 +68,47 @@ class RecentReadings:
     """The readings of the last 5 minutes, and which metrics were given out of them."""
 
     def __init__(self, metrics: int) -> None:
-        self._parts: dict[Part, int] = {}
+        self._parts: dict[Part, int] = {}  # the column of each
+        self._counters: dict[str, list[int]] = {}  # their columns by kind
         self._times: Times = np.empty(0, np.int64)
         self._values: Floats = np.empty((0, 0))
         self._written: Bools = np.zeros((0, metrics), np.bool_)
 
     def join(self, came: Mapping[Part, Column]) -> JoinedReadings:
         """Join readings that came with those that were known, from the ones before them on."""
-        at = np.unique(np.concatenate([times for times, _ in came.values()]))
+        stamps = np.fromiter(chain.from_iterable(times for times, _ in came.values()), np.int64)
+        numbers = np.fromiter(chain.from_iterable(each for _, each in came.values()), np.float64)
+        at = np.unique(stamps)
         first = self._first_needed(came, int(at[0]))
         known = self._times[first:]
         times = np.union1d(known, at)
-        parts = dict(self._parts)
-        for part in came:
-            parts.setdefault(part, len(parts))
+        parts = self._with_new(came)
         values = np.full((len(times), len(parts)), np.nan)
         arrived = np.zeros(values.shape, np.bool_)
         written = np.zeros((len(times), self._written.shape[1]), np.bool_)
         places = np.searchsorted(times, known)
         values[places, : self._values.shape[1]] = self._values[first:]
         written[places] = self._written[first:]
-        for part, (stamps, numbers) in came.items():
-            rows = np.searchsorted(times, stamps)
-            values[rows, parts[part]] = numbers
-            arrived[rows, parts[part]] = True
+        columns = np.repeat([parts[part] for part in came], [len(t) for t, _ in came.values()])
+        rows = np.searchsorted(times, stamps)
+        values[rows, columns] = numbers
+        arrived[rows, columns] = True
         return JoinedReadings(times, list(parts), values, first, arrived, written)
+
+    def _with_new(self, came: Mapping[Part, Column]) -> dict[Part, int]:
+        """The column of each part, the new ones at the end."""
+        if came.keys() <= self._parts.keys():
+            return self._parts
+        parts = dict(self._parts)
+        for part in came:
+            parts.setdefault(part, len(parts))
+        return parts
 
     def _first_needed(self, came: Mapping[Part, Column], earliest: int) -> int:
         """The row with which each kind of counter that came is compared, of the oldest of them."""
-        before = int(np.searchsorted(self._times, earliest))
-        first = before
+        first = before = int(np.searchsorted(self._times, earliest))
         for kind in {kind for kind, _ in came if kind in COUNTERS}:
-            columns = [place for (known, _), place in self._parts.items() if known == kind]
+            columns = self._counters.get(kind, [])
             rows = np.flatnonzero(~np.isnan(self._values[:before, columns]).all(axis=1))
             if rows.size:
                 first = min(first, int(rows[-1]))
@@ -109,19 +119,27 @@ class RecentReadings:
 
         Of the rows, those of the last 5 minutes are kept, as far as they have `most_values`.
         """
-        columns = len(joined.parts) - self._values.shape[1]
-        before = np.pad(
-            self._values[: joined.first], ((0, 0), (0, columns)), constant_values=np.nan
-        )
+        before = self._values[: joined.first]
+        if fewer := len(joined.parts) - before.shape[1]:
+            before = np.pad(before, ((0, 0), (0, fewer)), constant_values=np.nan)
         times = np.concatenate([self._times[: joined.first], joined.times])
         recent = int(np.searchsorted(times, times[-1] - KEPT_US))
         most = min(MAX_ROWS, max(FEWEST_ROWS, most_values // max(1, len(joined.parts))))
         since = max(min(recent, len(times) - MIN_ROWS), len(times) - most, 0)
         values = np.concatenate([before, joined.values])[since:]
+        given = np.concatenate([self._written[: joined.first], joined.written | given])
+        self._times, self._written = times[since:], given[since:]
+        self._values = self._without_empty(joined.parts, values)
+
+    def _without_empty(self, parts: Sequence[Part], values: Floats) -> Floats:
+        """The columns that have a value; takes note of their parts."""
         live = ~np.isnan(values).all(axis=0)
-        names = (part for part, kept in zip(joined.parts, live.tolist(), strict=True) if kept)
-        self._parts = {part: place for place, part in enumerate(names)}
-        self._times, self._values = times[since:], values[:, live]
-        self._written = np.concatenate([self._written[: joined.first], joined.written | given])[
-            since:
-        ]
+        if len(parts) == len(self._parts) and live.all():
+            return values
+        kept = [part for part, has in zip(parts, live, strict=True) if has]
+        self._parts = {part: place for place, part in enumerate(kept)}
+        self._counters = {}
+        for (kind, _), place in self._parts.items():
+            if kind in COUNTERS:
+                self._counters.setdefault(kind, []).append(place)
+        return values[:, live]
