@@ -17,6 +17,7 @@ from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
@@ -29,8 +30,9 @@ from functions.ingest.server_facts import ServerFacts
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
+from functions.normalize.devices import DeviceRules
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
@@ -63,12 +65,15 @@ class IngestService:
         self._folders, self._clock = folders, clock
         self._metrics = schema_of(folders).metrics
         names = [metric.name for metric in self._metrics]
-        self._lines = TelegrafReader(names)
-        self._facts = ServerFacts()
+        self._rules = DeviceRules(settings_in_force(folders.data).devices)
+        self._lines = TelegrafReader(names, self._rules)
+        self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
         self.buffers = {
-            source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
+            source: WriteBuffer(
+                folders, source, RowAssembler(source, names, self._rules), seconds, clock
+            )
             for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Reply]] = {
@@ -101,14 +106,14 @@ class IngestService:
     def recover(self) -> None:
         """Read back requests that an earlier process accepted but did not write to a segment."""
         self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.buffers["remote_write"].recover(_series_of)
+        self.buffers["remote_write"].recover(self._series_of)
 
     def _take_records(self, push: Push) -> Reply:
         unit = _choice(push, "time", "s", json_records.UNITS)
         sent = json_records.read_records(decompress(push.body, push.encoding))
         result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused,
+            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
             "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
@@ -121,6 +126,7 @@ class IngestService:
             facts = self._facts.changed(result.facts)
             self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
             self._facts.remember(result.facts)
+            payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:
@@ -166,10 +172,14 @@ class IngestService:
     def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
         reasons = RejectLog()
-        readings = _series_of(entry, reasons)
+        readings = self._series_of(entry, reasons)
         if readings:
             self.buffers["remote_write"].take(entry, readings, reasons)
         return _partial_write(reasons, "samples")
+
+    def _series_of(self, entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
+        body = decompress(entry.push.body, entry.push.encoding)
+        return read_series(body, entry.received_at, reasons, self._rules)
 
 
 @contextmanager
@@ -188,11 +198,6 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def _series_of(entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
-    body = decompress(entry.push.body, entry.push.encoding)
-    return read_series(body, entry.received_at, reasons)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
@@ -48,7 +49,12 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) -> PartialSamples:
+def read_series(
+    body: bytes,
+    now: datetime,
+    reasons: RejectLog | None = None,
+    rules: DeviceRules = STOCK_RULES,
+) -> PartialSamples:
     """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
 
     `reasons` takes series whose `instance` is not a valid name. Raises PushRejected (400).
@@ -71,5 +77,5 @@ def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) ->
         elif name in _KNOWN:
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, timestamps, values)
+            add_series(readings, name, labels, timestamps, values, rules)
     return readings

@@ -19,6 +19,9 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
+from functions.normalize.devices import STOCK_RULES, DeviceRules
+from functions.normalize.fact_rows import FactRow, fact_rows
+from functions.normalize.mapped_devices import MappedDevices
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
@@ -27,7 +30,7 @@ from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
-from storage.model.schema import TIMESTAMP, table
+from storage.model.schema import TIMESTAMP
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
@@ -69,9 +72,11 @@ class Mapper:
         site: str | None = None,
         metrics: Sequence[Metric] = METRICS,
         counters: CounterRates | None = None,
+        rules: DeviceRules = STOCK_RULES,
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
+        self._devices = MappedDevices(rules)
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -83,11 +88,12 @@ class Mapper:
     def map(self, documents: Documents) -> Mapped:
         """The rows of a page: of documents, or of a table from a columnar source."""
         records = self._records(documents)
-        facts = self._facts(records)
+        self._learn_facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
             for name, fields in self.mapping.entries.items()
         }
+        facts = self._facts(records)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None:
@@ -152,8 +158,7 @@ class Mapper:
                     remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
 
-    def _facts(self, records: _Records) -> pa.Table:
-        """A row for each server whose facts changed."""
+    def _learn_facts(self, records: _Records) -> None:
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
             column = _names(records.columns, name, text, records.rejects) if text.fields else None
@@ -161,19 +166,32 @@ class Mapper:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
                         self._known.setdefault(server, {})[name] = value
+        for name, text in (
+            ("disk_volume", self.mapping.disk_volume), ("net_links", self.mapping.net_links)
+        ):  # fmt: skip
+            texts = _texts(records.columns, text) or [None] * len(records.servers)
+            for server, value in zip(records.servers, texts, strict=True):
+                if value is not None:
+                    self._known.setdefault(server, {})[name] = value
+
+    def _facts(self, records: _Records) -> pa.Table:
+        """A row for each server whose facts changed."""
         order = range(len(records.servers) - 1, -1, -1)
         first = dict(zip(reversed(records.servers), order, strict=True))
         rows = []
         for server, i in first.items():
             known = self._known.get(server, {})
+            devices = self._devices.facts(server)
             facts = (
                 stated_profile(known.get("profile")), known.get("site", self._site),
                 known.get("cores", self.mapping.cores.number),
+                devices.volume or known.get("disk_volume"),
+                devices.links or known.get("net_links"),
             )  # fmt: skip
             if self._sent_facts.get(server) != facts:
                 self._sent_facts[server] = facts
-                rows.append((server, int(records.times[i]), *facts))
-        return _facts_table(rows)
+                rows.append(FactRow(server, int(records.times[i]), *facts))
+        return fact_rows(rows)
 
     def _learn_cores(self, records: _Records) -> None:
         records.cores = np.full(len(records.servers), np.nan)
@@ -218,6 +236,8 @@ class Mapper:
             values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
         if entry.except_:
             values = np.where(_matches(records.items, entry.except_), np.nan, values)
+        if entry.real:
+            values = np.where(self._counted(records, entry, values), values, np.nan)
         if entry.counter:
             values = self.counters.rates(
                 counter, records.servers, records.items, records.times, values
@@ -225,7 +245,20 @@ class Mapper:
         values = values * scale(metric, entry.unit, entry.counter)
         if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
             values = self._by_cores(records, metric, values)
-        return _in_range(records, metric, entry, values)
+        values = _in_range(records, metric, entry, values)
+        if entry.real == "volumes":
+            self._devices.state_fullest(records.servers, records.items, values)
+        return values
+
+    def _counted(self, records: _Records, entry: Field, values: Floats) -> npt.NDArray[np.bool_]:
+        """A mask [n] of the records with a volume or link that counts."""
+        servers, items, times = records.servers, records.items, records.times
+        if entry.real == "links":
+            return self._devices.links(servers, items, times, ~np.isnan(values))
+        column = records.columns.get(entry.type) if entry.type else None
+        types = [None] * len(servers) if column is None else as_list(column)
+        texts = [each if isinstance(each, str) else None for each in types]
+        return self._devices.volumes(servers, items, texts, times, values)
 
     def _by_cores(self, records: _Records, metric: Metric, values: Floats) -> Floats:
         cores = records.cores
@@ -355,20 +388,6 @@ def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Tabl
     columns[ITEM] = pa.array(records.items, pa.string())
     rows = pa.table(columns)
     return rows if some.all() else rows.filter(pa.array(some))
-
-
-def _facts_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    schema = table("server_facts").arrow
-    servers, times, profiles, sites, cores = (list(column) for column in columns)
-    return pa.Table.from_arrays(
-        [
-            pa.array(servers, pa.string()), pa.array(times, pa.int64()).cast(TIMESTAMP),
-            pa.array(profiles, pa.string()), pa.array(sites, pa.string()),
-            pa.array(cores, pa.int32()),
-        ],
-        schema=schema,
-    )  # fmt: skip
 
 
 def _shown(value: Any) -> str:

@@ -91,7 +91,9 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in order; of several elements `take` makes one value. `of` divides by another field, which makes
     a share. A `counter` only grows: the metric is its difference by time. Where documents of one
     server are gathered, `each` names the field that tells several of one kind apart (network links,
-    volumes), `except_` its values that do not count, and `combine` makes one value of them.
+    volumes), `except_` its values that do not count, and `combine` makes one value of them. With
+    `real` only volumes or links count that the table of devices says; `type` names the field with
+    their file system.
     """
 
     field: Names
@@ -101,6 +103,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counter: bool = False
     each: str | None = None
     except_: tuple[str, ...] = msgspec.field(default=(), name="except")
+    real: Literal["volumes", "links"] | None = None
+    type: str | None = None
     combine: Literal["max", "min", "sum", "mean"] = "mean"
 
     def __post_init__(self) -> None:
@@ -108,6 +112,12 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"unit is {self.unit!r}: write one of {', '.join(UNITS)}")
         if self.except_ and not self.each:
             raise ValueError("except names values of the field in each, which is missing: write it")
+        if self.real and not self.each:
+            raise ValueError(
+                "real tells values of the field in each apart, which is missing: write it"
+            )
+        if self.type and self.real != "volumes":
+            raise ValueError("type names the file system of a volume: write real = 'volumes' too")
         if self.take is None and any("[]" in name for name in self.fields):
             raise ValueError(f"field is {self.field!r}, a list: write take, such as take = 'max'")
 
@@ -130,6 +140,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Text = Text()
     site: Text = Text()
     cores: Cores = Cores()
+    disk_volume: Text = Text()
+    net_links: Text = Text()
     gather: str | None = None
     settle: str = "5s"
     metrics: dict[str, Field | tuple[Field, ...]] = {}
@@ -157,11 +169,12 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(dict.fromkeys(self._paths()))
 
     def _paths(self) -> Iterator[str]:
-        for part in (self.time, self.server, self.profile, self.site, self.cores):
+        facts = (self.profile, self.site, self.cores, self.disk_volume, self.net_links)
+        for part in (self.time, self.server, *facts):
             yield from part.fields if part else ()
         for field in (each for fields in self.entries.values() for each in fields):
             yield from field.fields
-            yield from filter(None, (field.of, field.each))
+            yield from filter(None, (field.of, field.each, field.type))
 
 
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:
