@@ -133,8 +133,8 @@ class RecentReadings:
 
     def _without_empty(self, parts: Sequence[Part], values: Floats) -> Floats:
         """The columns that have a value; takes note of their parts."""
-        live = ~np.isnan(values).all(axis=0)
-        if len(parts) == len(self._parts) and live.all():
+        live: list[bool] = (~np.isnan(values)).any(axis=0).tolist()
+        if len(parts) == len(self._parts) and all(live):
             return values
         kept = [part for part, has in zip(parts, live, strict=True) if has]
         self._parts = {part: place for place, part in enumerate(kept)}

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.inbox.commit_batch import CommitBatch, distinct
+from storage.inbox.validation import with_derived_idle
 from storage.lake.cell_merge import SegmentOutcome, merge_cells
 from storage.lake.dedup import NewestTimes
 from storage.lake.transaction import WriteConnection
@@ -94,7 +95,8 @@ class RowInserter:
             self._connection.run(
                 f"DELETE FROM {target.name} USING replaced WHERE {same} AND {where}", **limits
             )
-        return Inserted(merged.rows, merged.outcomes)
+        rows = with_derived_idle(merged.rows) if target.name == "metrics" else merged.rows
+        return Inserted(rows, merged.outcomes)
 
     def _stored(self, target: Table, incoming: pa.Table) -> pa.Table:
         """The rows of the lake that have the key of an incoming one."""

@@ -96,3 +96,11 @@ def test_a_later_value_completes_the_stored_row(house: LakeFixture) -> None:
     assert insert(house, "metrics", [sample("a", 0, 22.0)]) == [1]
     rows = house.reader.query("SELECT server, cpu_user_pct, mem_used_pct FROM metrics ORDER BY 1")
     assert [tuple(row.values()) for row in rows.to_pylist()] == [("a", 11, 22), ("b", None, 50)]
+
+
+def test_a_row_that_is_completed_gets_the_idle_time_that_its_parts_leave(
+    house: LakeFixture,
+) -> None:
+    for name in ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct"):
+        insert(house, "metrics", [{"server": "a", "ts": NOW, name: 10.0}])
+    assert house.one("SELECT cpu_idle_pct FROM metrics") == 70
