@@ -133,10 +133,10 @@ class RecentReadings:
 
     def _without_empty(self, parts: Sequence[Part], values: Floats) -> Floats:
         """The columns that have a value; takes note of their parts."""
-        live: list[bool] = (~np.isnan(values)).any(axis=0).tolist()
-        if len(parts) == len(self._parts) and all(live):
+        live: Bools = np.logical_or.reduce(~np.isnan(values), axis=0)
+        if len(parts) == len(self._parts) and live.all():
             return values
-        kept = [part for part, has in zip(parts, live, strict=True) if has]
+        kept = [part for part, has in zip(parts, live.tolist(), strict=True) if has]
         self._parts = {part: place for place, part in enumerate(kept)}
         self._counters = {}
         for (kind, _), place in self._parts.items():
