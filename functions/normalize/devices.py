@@ -17,8 +17,8 @@ from storage.config.settings import DevicePatterns, DeviceSettings
 
 __all__ = [
     "ALWAYS", "BRIDGE", "BUNDLE", "HARDWARE", "LOCAL", "NAMED_LIKE_HARDWARE", "NETWORK",
-    "NEVER_LINKS", "NEVER_VOLUMES", "OVERLAY", "STOCK_RULES", "TUNNEL", "VIRTUAL_FUNCTION", "VLAN", "DeviceRules", "link_layer",
-    "lowest", "volume_layer",
+    "NEVER_LINKS", "NEVER_VOLUMES", "OVERLAY", "STOCK_RULES", "TUNNEL", "VIRTUAL_FUNCTION", "VLAN",
+    "DeviceRules", "link_layer", "lowest", "volume_layer",
 ]  # fmt: skip
 
 ALWAYS = -1  # included by the settings
@@ -42,7 +42,7 @@ NEVER_LINKS = (
     "fw(br|ln|pr)[0-9].*", "tap[0-9]+i[0-9]+", "(tap|qvo|qvb|qbr|qr-|qg-)[0-9a-f]{8}-.*", "ifb.*",
     "imq.*", "dummy.*", "teql.*", "nlmon.*", "bpf(in|out)[.].*", "kube-(ipvs|dummy).*",
     "nodelocaldns", "pod-id-link.*", "pflog.*", "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*",
-    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p.*", "awdl.*", "llw.*", "isatap.*",
+    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*",
     ".*pseudo-interface.*", "wan miniport.*", "bluetooth.*", "local area connection[*].*",
 )  # fmt: skip
 _TUNNELS = (

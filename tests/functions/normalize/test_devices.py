@@ -58,6 +58,7 @@ LINKS = {
     "a VPS with a tunnel": ("lo dummy0 tun0", "tun0"),
     "a container": ("lo eth0", "eth0"),
     "a jail": ("lo0 epair3b", "epair3b"),
+    "a Dell server by slots": ("lo em1 em2 p2p1 p2p2", "em1 em2 p2p1 p2p2"),
     "a mainframe": ("lo enc600 enc1000", "enc600 enc1000"),
     "a POWER server": ("lo enP2p1s0f0 enP48p1s0f1", "enP2p1s0f0 enP48p1s0f1"),
     "InfiniBand and mobile": ("lo ib0 wwan0 eth0", "ib0 wwan0 eth0"),
