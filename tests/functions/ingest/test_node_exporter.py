@@ -176,3 +176,11 @@ def test_infinity_is_left_to_the_writer_which_counts_it(wrong: float) -> None:
     exporter = Exporter()
     exporter.scrape(0, "node_load1", wrong)
     assert exporter.column("load_average") == [wrong]
+
+
+def test_samples_of_a_series_may_come_in_any_order() -> None:
+    samples, labels = PartialSamples(), {"instance": "a:9100", "device": "eth0"}
+    name = "node_network_receive_bytes_total"
+    add_series(samples, name, labels, [30_000_000, 0, 15_000_000], [45e6, 0, 15e6])
+    made = RowAssembler("test", METRIC_NAMES).rows(samples)["metrics"]
+    assert made["net_in_mb_s"].to_pylist() == [1.0, 2.0]
