@@ -295,7 +295,8 @@ class _ServerColumns:
         if steps is None:
             return {}
         modes = [name.split(" ", 1)[1] for name in steps.names]
-        grown = np.where(of_whole_cores(steps.grown, steps.names), steps.grown, np.nan)
+        whole = of_whole_cores(steps.grown, steps.names, steps.seconds)
+        grown = np.where(whole, steps.grown, np.nan)
         return {
             metric: self._spread(steps.places, share)
             for metric, share in cpu_shares(grown, modes).items()

@@ -16,16 +16,16 @@ from functools import lru_cache
 from storage.config.settings import DevicePatterns, DeviceSettings
 
 __all__ = [
-    "ALWAYS", "BRIDGE", "BUNDLE", "HARDWARE", "LOCAL", "NETWORK", "NEVER_LINKS", "NEVER_VOLUMES",
-    "OVERLAY", "STOCK_RULES", "TUNNEL", "VIRTUAL_FUNCTION", "VLAN", "DeviceRules", "link_layer",
-    "lowest", "volume_layer",
+    "ALWAYS", "BRIDGE", "BUNDLE", "HARDWARE", "LOCAL", "NAMED_LIKE_HARDWARE", "NETWORK",
+    "NEVER_LINKS", "NEVER_VOLUMES", "OVERLAY", "STOCK_RULES", "TUNNEL", "VIRTUAL_FUNCTION", "VLAN",
+    "DeviceRules", "link_layer", "lowest", "volume_layer",
 ]  # fmt: skip
 
 ALWAYS = -1  # included by the settings
-# Layers of links. A virtual function carries traffic of the synthetic link above it, which counts
-# it as well (Azure). Links of unknown make in a machine whose hardware is known come after it.
-HARDWARE, VIRTUAL_FUNCTION, BUNDLE, VLAN, BRIDGE, TUNNEL = range(6)
-_NOT_HARDWARE = 10
+# Layers of links. A virtual link that is named like hardware is that of a container, or of unknown
+# make beside hardware. A virtual function carries traffic of the synthetic link above it, which
+# counts it as well (Azure).
+HARDWARE, NAMED_LIKE_HARDWARE, VIRTUAL_FUNCTION, BUNDLE, VLAN, BRIDGE, TUNNEL = range(7)
 # Layers of volumes.
 LOCAL, NETWORK, OVERLAY = range(3)
 
@@ -42,7 +42,7 @@ NEVER_LINKS = (
     "fw(br|ln|pr)[0-9].*", "tap[0-9]+i[0-9]+", "(tap|qvo|qvb|qbr|qr-|qg-)[0-9a-f]{8}-.*", "ifb.*",
     "imq.*", "dummy.*", "teql.*", "nlmon.*", "bpf(in|out)[.].*", "kube-(ipvs|dummy).*",
     "nodelocaldns", "pod-id-link.*", "pflog.*", "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*",
-    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p.*", "awdl.*", "llw.*", "isatap.*",
+    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*",
     ".*pseudo-interface.*", "wan miniport.*", "bluetooth.*", "local area connection[*].*",
 )  # fmt: skip
 _TUNNELS = (
@@ -102,7 +102,7 @@ def link_layer(name: str, kind: str = "") -> int | None:
     """
     by_name = _layer_by_name(name)
     if kind == "virtual":
-        return None if by_name is None else by_name + _NOT_HARDWARE
+        return NAMED_LIKE_HARDWARE if by_name == HARDWARE else by_name
     if kind == "tunnel" and by_name is None:
         return None
     return _KINDS.get(kind, by_name)
@@ -123,6 +123,7 @@ def _listed_layer(name: str) -> int | None:
     return next((layer for layer, names in _LINKS if names.fullmatch(lower)), HARDWARE)
 
 
+@lru_cache(10_000)
 def _base_of(name: str) -> str | None:
     """The link of which another is a VLAN or an alias: eth0 of eth0.100."""
     match = _STACKED.fullmatch(name)
@@ -154,7 +155,7 @@ class DeviceRules:
         """Of the links of one machine, by name and kind, those whose traffic is counted."""
         layers = {name: self.link(name, kind) for name, kind in kinds.items()}
         for name, layer in layers.items():
-            if layer != ALWAYS and _base_of(name) in kinds:
+            if layer != ALWAYS and layers.get(_base_of(name) or "") is not None:
                 layers[name] = None
         return lowest(layers)
 

@@ -130,6 +130,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Source fields to metrics. What a mapping leaves out is taken from its `stock` mapping.
 
+    `disk_volume` and `net_links` say what disk usage and traffic are of.
+
     With `gather` the documents of a server within the same span of the clock become one row, once
     it is over since `settle`.
     """

@@ -130,11 +130,19 @@ def test_a_core_that_goes_away_and_returns_does_not_disturb_the_others() -> None
     assert shares == [pytest.approx(percent) for percent in (60, 20, 20, 60)]
 
 
-def test_idle_that_steps_back_is_no_reset() -> None:
+def test_idle_that_steps_back_does_not_make_a_core_seem_busy() -> None:
     exporter = Exporter()
     for number, idle in enumerate((0.0, -0.02, 9.0)):
+        exporter.scrape(number, "node_load1", number)
         exporter.core(number, 0, user=5.0 * number, idle=idle)
-    assert exporter.column("cpu_idle_pct") == [0.0, pytest.approx(100 * 9.02 / 14.02)]
+    assert exporter.column("cpu_idle_pct") == [None, None, pytest.approx(100 * 9.02 / 14.02)]
+
+
+def test_idle_that_steps_back_on_a_busy_core_is_none() -> None:
+    exporter = Exporter()
+    for number, idle in enumerate((0.0, -0.02)):
+        exporter.core(number, 0, user=15.0 * number, idle=idle)
+    assert exporter.column("cpu_idle_pct") == [0.0]
 
 
 def test_steal_is_neither_idle_nor_use() -> None:
@@ -176,3 +184,11 @@ def test_infinity_is_left_to_the_writer_which_counts_it(wrong: float) -> None:
     exporter = Exporter()
     exporter.scrape(0, "node_load1", wrong)
     assert exporter.column("load_average") == [wrong]
+
+
+def test_samples_of_a_series_may_come_in_any_order() -> None:
+    samples, labels = PartialSamples(), {"instance": "a:9100", "device": "eth0"}
+    name = "node_network_receive_bytes_total"
+    add_series(samples, name, labels, [30_000_000, 0, 15_000_000], [45e6, 0, 15e6])
+    made = RowAssembler("test", METRIC_NAMES).rows(samples)["metrics"]
+    assert made["net_in_mb_s"].to_pylist() == [1.0, 2.0]

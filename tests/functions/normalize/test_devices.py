@@ -58,6 +58,7 @@ LINKS = {
     "a VPS with a tunnel": ("lo dummy0 tun0", "tun0"),
     "a container": ("lo eth0", "eth0"),
     "a jail": ("lo0 epair3b", "epair3b"),
+    "a Dell server by slots": ("lo em1 em2 p2p1 p2p2", "em1 em2 p2p1 p2p2"),
     "a mainframe": ("lo enc600 enc1000", "enc600 enc1000"),
     "a POWER server": ("lo enP2p1s0f0 enP48p1s0f1", "enP2p1s0f0 enP48p1s0f1"),
     "InfiniBand and mobile": ("lo ib0 wwan0 eth0", "ib0 wwan0 eth0"),
@@ -148,7 +149,13 @@ def test_the_type_of_a_link_goes_before_its_name(name: str, kind: str, layer: in
 def test_a_virtual_link_with_a_name_of_hardware_comes_after_hardware() -> None:
     kinds = {"eth0": "hardware", "storage": "virtual", "wg0": "virtual"}
     assert STOCK_RULES.links(kinds) == {"eth0"}
-    assert STOCK_RULES.links({"eth0": "virtual", "wg0": "virtual"}) == {"eth0"}
+    container = {"eth0": "virtual", "docker0": "bridge", "tunl0": "tunnel", "wg0": "virtual"}
+    assert STOCK_RULES.links(container) == {"eth0"}
+
+
+def test_a_vlan_on_a_link_that_is_excluded_counts_instead() -> None:
+    rules = DeviceRules(DeviceSettings(links=DevicePatterns(exclude=["eth0"])))
+    assert rules.links({"eth0": "", "eth0.100": ""}) == {"eth0.100"}
 
 
 def test_the_settings_go_before_the_table() -> None:
