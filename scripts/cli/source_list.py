@@ -87,7 +87,8 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     well = False
     try:
         for page in _pages(source, 1 if once else None):
-            mapped = mapper.map(page.documents)
+            within = source.options.limits.at(datetime.now(UTC))
+            mapped = mapper.map(page.documents, within)
             well |= _tell(source, page, mapped, say, verbose, schema.metrics)
     except Unreachable as error:
         raise CannotTry(f"{source.name} does not answer: {error}") from error

@@ -18,6 +18,7 @@ from storage.model.table_definition import (
     retention_text,
     sql_type,
 )
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
@@ -303,10 +304,11 @@ def rollup_merged(metrics: Iterable[str]) -> str:
 
 @dataclass(frozen=True)
 class Schema:
-    """The tables of one data folder: the stock ones, with the changes from its settings."""
+    """The tables of one data folder, and which times of samples can be true, by its settings."""
 
     metrics: tuple[Metric, ...] = METRICS
     tables: tuple[Table, ...] = TABLES
+    times: TimeLimits = STOCK_LIMITS
 
     def table(self, name: str) -> Table:
         """The table called `name`. Raises UnknownTable."""
@@ -324,8 +326,12 @@ class Schema:
 STOCK = Schema()
 
 
-def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None]) -> Schema:
-    """The stock schema with a data folder's own metrics and the retention of its tables."""
+def customized(
+    own: Sequence[Metric],
+    retention: Mapping[str, timedelta | None],
+    times: TimeLimits = STOCK_LIMITS,
+) -> Schema:
+    """The stock schema with a data folder's own metrics, retention and limits of times."""
     more = dict(zip(WITH_OWN_METRICS, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(
@@ -335,7 +341,7 @@ def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None])
         )
         for t in TABLES
     )
-    return Schema((*METRICS, *own), tuple(tables))
+    return Schema((*METRICS, *own), tuple(tables), times)
 
 
 def table(name: str) -> Table:
