@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from functions.engine.function import Unreachable
 from functions.normalize.columns import Documents
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
 from storage.model.reject_log import RejectLog
@@ -26,7 +27,8 @@ class ReadOptions:
     fingerprint of what makes rows of documents: the mapping, and this program's version. `shaped`
     is True where records are made of parts of documents: their fields have other names. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
-    `limits` say which times of samples can be true.
+    `rules` say which volumes and links count, where the connector chooses them; `limits` say which
+    times of samples can be true.
     """
 
     name: str
@@ -36,6 +38,7 @@ class ReadOptions:
     every: timedelta = timedelta(seconds=5)
     history: timedelta = timedelta(days=1)
     dry: bool = False
+    rules: DeviceRules = STOCK_RULES
     limits: TimeLimits = STOCK_LIMITS
     reader: str = ""
     shaped: bool = False

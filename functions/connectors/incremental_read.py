@@ -23,6 +23,7 @@ from functions.connectors.source_file import SourceConfig, read_source
 from functions.engine.function import Batch, Function, Unreachable, hash_of
 from functions.engine.triggers import Every
 from functions.normalize.counters import CounterRates, State
+from functions.normalize.devices import DeviceRules
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
 from storage.config.folders import Folders
@@ -129,7 +130,7 @@ class IncrementalRead:
         self._position = start.position
         self._mapper = Mapper(
             mapping, self._source.name, self._source.file.site, self._metrics,
-            CounterRates(start.counters),
+            CounterRates(start.counters), self._source.options.rules,
         )  # fmt: skip
         self._grouping = DocumentGrouping(mapping) if mapping.period else None
         self._has_counters = any(f.counter for fields in mapping.entries.values() for f in fields)
@@ -236,7 +237,7 @@ class IncrementalRead:
 def source_function(name: str, text: bytes, folders: Folders, settings: Settings) -> Function:
     """Return the function that runs the source file NAME.toml; raises SourceInvalid."""
     schema = settings.schema()
-    source = read_source(name, text, folders, schema)
+    source = read_source(name, text, folders, schema, DeviceRules(settings.devices))
     return function_of(IncrementalRead(source, schema.metrics), source, hash_of(text))
 
 

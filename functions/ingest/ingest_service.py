@@ -17,6 +17,7 @@ from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
@@ -29,8 +30,9 @@ from functions.ingest.server_facts import ServerFacts
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
+from functions.normalize.devices import DeviceRules
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
@@ -68,12 +70,15 @@ class IngestService:
         schema = schema_of(folders)
         self._metrics, self._limits = schema.metrics, schema.times
         names = [metric.name for metric in self._metrics]
-        self._lines = TelegrafReader(names, self._limits)
-        self._facts = ServerFacts()
+        self._rules = DeviceRules(settings_in_force(folders.data).devices)
+        self._lines = TelegrafReader(names, self._rules, self._limits)
+        self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
         self.buffers = {
-            source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
+            source: WriteBuffer(
+                folders, source, RowAssembler(source, names, self._rules), seconds, clock
+            )
             for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Reply]] = {
@@ -128,7 +133,7 @@ class IngestService:
             sent, self._metrics, self._clock(), unit, "feed", self._limits
         )
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused,
+            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
             "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
@@ -141,6 +146,7 @@ class IngestService:
             facts = self._facts.changed(result.facts)
             self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
             self._facts.remember(result.facts)
+            payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:
@@ -199,7 +205,7 @@ class IngestService:
 
     def _read_series(self, entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
         body = decompress(entry.push.body, entry.push.encoding)
-        return read_series(body, entry.received_at, reasons, self._limits)
+        return read_series(body, entry.received_at, reasons, self._rules, self._limits)
 
 
 @contextmanager

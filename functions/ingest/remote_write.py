@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected, time_reason
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
@@ -54,6 +55,7 @@ def read_series(
     body: bytes,
     now: datetime,
     reasons: RejectLog | None = None,
+    rules: DeviceRules = STOCK_RULES,
     limits: TimeLimits = STOCK_LIMITS,
 ) -> PartialSamples:
     """Decode a request; samples whose times are outside the `limits` at `now` are left out.
@@ -83,7 +85,7 @@ def read_series(
             if len(samples) < len(series.samples):
                 _refuse_times([s.timestamp for s in series.samples], server, within, reasons)
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, timestamps, values)
+            add_series(readings, name, labels, timestamps, values, rules)
     return readings
 
 

@@ -113,7 +113,7 @@ class WriteBuffer:
             due.readings.merge(self._new.readings.cut_out(due.readings.timestamps()))
             self._aging, self._new = self._new, _Generation()
         try:
-            rows = self._assembler.rows(due.readings) if due.readings else {}
+            rows = self._assembler.rows(due.readings, due.reasons) if due.readings else {}
         except Exception:  # NumPy and Arrow, over anything a sender may send
             log.exception("%s: %s cannot be assembled to rows", self._source, due.files)
             for path in due.files:

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.normalize.columns import Column, Columns, as_list
+from functions.normalize.devices import DeviceRules
 from functions.normalize.mapping import Field
 
-__all__ = ["excluded", "items_of", "joined_items", "without_elements"]
+__all__ = ["Items", "excluded", "items_of", "joined_items", "without_elements"]
 
 _BETWEEN = "\x1f"
 Items = list[str | None]
@@ -38,17 +39,35 @@ def excluded(items: Items, patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
     return np.array([known[item] for item in items], bool)
 
 
-def without_elements(columns: Columns, column: Column, entry: Field) -> list[Any]:
-    """The lists of a column without the elements that `except` leaves out."""
+def without_elements(
+    columns: Columns, column: Column, entry: Field, rules: DeviceRules
+) -> list[Any]:
+    """The lists of a column without the elements that do not count by `except` and `real`."""
     assert entry.each is not None
     names = columns.get(entry.each)
     if names is None:
         return as_list(column)
+    lists = zip(as_list(column), as_list(names), strict=True)
     return [
-        [v for v, name in zip(values, items, strict=False) if not _fits(name, entry.except_)]
-        if isinstance(values, list) and isinstance(items, list) else values
-        for values, items in zip(as_list(column), as_list(names), strict=True)
-    ]  # fmt: skip
+        _counted_elements(values, items, entry, rules)
+        if isinstance(values, list) and isinstance(items, list)
+        else values
+        for values, items in lists
+    ]
+
+
+def _counted_elements(
+    values: list[Any], items: list[Any], entry: Field, rules: DeviceRules
+) -> list[Any]:
+    kept = [
+        (value, item)
+        for value, item in zip(values, items, strict=False)
+        if not _fits(item, entry.except_)
+    ]
+    if entry.real is None:
+        return [value for value, _ in kept]
+    links = rules.links({item: "" for _, item in kept if isinstance(item, str)})
+    return [value for value, item in kept if item in links]
 
 
 def _fits(item: Any, patterns: Sequence[str]) -> bool:

@@ -13,12 +13,22 @@ from functions.normalize.columns import (
     Column,
     Columns,
     Documents,
+    as_list,
     columns_of,
     first_of,
 )
 from functions.normalize.counters import CounterRates
 from functions.normalize.date_and_time import time_column
-from functions.normalize.entry_items import excluded, items_of, joined_items, without_elements
+from functions.normalize.devices import STOCK_RULES, DeviceRules
+from functions.normalize.entry_items import (
+    Items,
+    excluded,
+    items_of,
+    joined_items,
+    without_elements,
+)
+from functions.normalize.fact_rows import FactRow, fact_rows
+from functions.normalize.mapped_devices import MappedDevices
 from functions.normalize.mapping import Field, Mapping
 from functions.normalize.mapping_notes import MappingNotes
 from functions.normalize.numbers import Floats, floats, reduced, remedy_for
@@ -31,7 +41,7 @@ from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
-from storage.model.schema import TIMESTAMP, table
+from storage.model.schema import TIMESTAMP
 from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
@@ -81,9 +91,11 @@ class Mapper:
         site: str | None = None,
         metrics: Sequence[Metric] = METRICS,
         counters: CounterRates | None = None,
+        rules: DeviceRules = STOCK_RULES,
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
+        self._rules, self._devices = rules, MappedDevices(rules)
         assert mapping.time is not None
         self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
@@ -105,11 +117,12 @@ class Mapper:
         rejects = RejectLog()
         documents = shaped(documents, self.mapping, rejects)
         records = self._records(documents, within, rejects)
-        facts = self._facts(records)
+        self._learn_facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
             for name, fields in self.mapping.entries.items()
         }
+        facts = self._facts(records)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None and not self._filtered:
@@ -165,8 +178,7 @@ class Mapper:
                     remedy=f"name the field that has it in mapping.{part}.field" + _FIXED[part],
                 )  # fmt: skip
 
-    def _facts(self, records: _Records) -> pa.Table:
-        """A row for each server whose facts changed."""
+    def _learn_facts(self, records: _Records) -> None:
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
             column = names_of(records.columns, name, text, records.rejects, len(records))
@@ -174,19 +186,32 @@ class Mapper:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
                         self._known.setdefault(server, {})[name] = value
+        for name, text in (
+            ("disk_volume", self.mapping.disk_volume), ("net_links", self.mapping.net_links)
+        ):  # fmt: skip
+            texts = texts_of(records.columns, text, len(records)) or [None] * len(records)
+            for server, value in zip(records.servers, texts, strict=True):
+                if value is not None:
+                    self._known.setdefault(server, {})[name] = value
+
+    def _facts(self, records: _Records) -> pa.Table:
+        """A row for each server whose facts changed."""
         order = range(len(records.servers) - 1, -1, -1)
         first = dict(zip(reversed(records.servers), order, strict=True))
         rows = []
         for server, i in first.items():
             known = self._known.get(server, {})
+            devices = self._devices.facts(server)
             facts = (
                 stated_profile(known.get("profile")), known.get("site", self._site),
                 known.get("cores", self.mapping.cores.number),
+                devices.volume or known.get("disk_volume"),
+                devices.links or known.get("net_links"),
             )  # fmt: skip
             if self._sent_facts.get(server) != facts:
                 self._sent_facts[server] = facts
-                rows.append((server, int(records.times[i]), *facts))
-        return _facts_table(rows)
+                rows.append(FactRow(server, int(records.times[i]), *facts))
+        return fact_rows(rows)
 
     def _learn_cores(self, records: _Records) -> None:
         records.cores = np.full(len(records.servers), np.nan)
@@ -236,18 +261,35 @@ class Mapper:
             if whole is None:
                 return None
             values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
+        items = items_of(records.columns, entry.each, len(records))
         if entry.except_ and not entry.of_list:
-            items = items_of(records.columns, entry.each, len(records))
             values = np.where(excluded(items, entry.except_), np.nan, values)
+        if entry.real and not entry.of_list:
+            counted = self._counted(records, entry, items, values)
+            values = np.where(counted, values, np.nan)
         if entry.counter:
-            items = items_of(records.columns, entry.each, len(records))
             values = self.counters.rates(counter, records.servers, items, records.times, values)
         values = values * (scale(metric, entry.unit, entry.is_amount) / (entry.per_s or 1))
         if entry.unit in _NEEDS_CORES or (entry.is_amount and metric.unit == "%"):
             values = self._by_cores(records, metric, values)
         if entry.complement:
             values = 100 - values
-        return _in_range(records, metric, entry, values)
+        values = _in_range(records, metric, entry, values)
+        if entry.real == "volumes":
+            self._devices.state_fullest(records.servers, items, values)
+        return values
+
+    def _counted(
+        self, records: _Records, entry: Field, items: Items, values: Floats
+    ) -> npt.NDArray[np.bool_]:
+        """A mask [n] of the records with a volume or link that counts."""
+        servers, times = records.servers, records.times
+        if entry.real == "links":
+            return self._devices.links(servers, items, times, ~np.isnan(values))
+        column = records.columns.get(entry.type) if entry.type else None
+        types = [None] * len(servers) if column is None else as_list(column)
+        texts = [each if isinstance(each, str) else None for each in types]
+        return self._devices.volumes(servers, items, texts, times, values)
 
     def _numbers(
         self,
@@ -273,8 +315,8 @@ class Mapper:
 
             percent, decimal = metric.unit == "%" and not entry.is_amount, self.mapping.decimal
             if entry.take is not None:
-                if entry.of_list and entry.except_:
-                    column = without_elements(records.columns, column, entry)
+                if entry.of_list and (entry.except_ or entry.real):
+                    column = without_elements(records.columns, column, entry, self._rules)
                 values = reduced(column, entry.take, refuse, percent, decimal)
             else:
                 values = floats(column, refuse, percent, decimal)
@@ -330,17 +372,3 @@ def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Tabl
     columns[ITEM] = pa.array(records.items, pa.string())
     rows = pa.table(columns)
     return rows if some.all() else rows.filter(pa.array(some))
-
-
-def _facts_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    schema = table("server_facts").arrow
-    servers, times, profiles, sites, cores = (list(column) for column in columns)
-    return pa.Table.from_arrays(
-        [
-            pa.array(servers, pa.string()), pa.array(times, pa.int64()).cast(TIMESTAMP),
-            pa.array(profiles, pa.string()), pa.array(sites, pa.string()),
-            pa.array(cores, pa.int32()),
-        ],
-        schema=schema,
-    )  # fmt: skip

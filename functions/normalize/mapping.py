@@ -9,6 +9,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from functions.normalize.mapping_parts import (
+    ColumnPattern,
+    Cores,
+    Names,
+    Text,
+    Unmapped,
+    Where,
+    names_in,
+)
 from functions.normalize.stock_mappings import stock_names, stock_toml
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from functions.normalize.units import UNITS, fits, stock_unit
@@ -22,9 +31,6 @@ __all__ = [
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 # Where the time of day begins in a pattern.
 _TIME_OF_DAY = re.compile(r"%[HIMSfpTXR]")
-Names = str | tuple[str, ...]
-# The values that count, by field: texts with * and ?, one of which must match; '' is a missing one.
-Where = dict[str, str | int | bool | tuple[str | int | bool, ...]]
 
 
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +84,7 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the field, in the order in which they are tried; or those of both parts."""
-        return (self.date, self.time) if self.date else _names(self.field)
+        return (self.date, self.time) if self.date else names_in(self.field)
 
     @property
     def about(self) -> str:
@@ -94,87 +100,6 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Time(field=self.date, format=days or self.format, zone=self.zone)
 
 
-class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A text of a document, such as its server: the first of the fields that there is.
-
-    With `prefix` it is what follows it, in a tag of a list too (`site:` of ["site:fra1"]); with
-    `pattern` the first group of it that matches. `values` puts other words in the place of the
-    source's. `fixed` is one text for all documents instead.
-    """
-
-    field: Names = ()
-    prefix: str = ""
-    pattern: str = ""
-    values: dict[str, str] = {}
-    fixed: str = ""
-
-    def __post_init__(self) -> None:
-        if self.fixed and (self.field or self.prefix or self.pattern or self.values):
-            raise ValueError(
-                f"fixed is {self.fixed!r} for all documents: leave field, prefix, pattern and "
-                "values out, or fixed"
-            )
-        if self.pattern and not _compiled("pattern", self.pattern).groups:
-            raise ValueError(
-                f"pattern is {self.pattern!r}: put the part that counts into (), such as '([^:]+)'"
-            )
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
-
-
-class ColumnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Columns whose names hold a server or more, as in exports that have a column per series.
-
-    `pattern` is a regular expression over the name of a column. Its named groups become fields of
-    the record, such as `server`; the column's value becomes the field that the group `field`
-    names, else `value`. Columns that do not match belong to every record. The column that `time`
-    matches is called 'time'.
-    """
-
-    pattern: str
-    time: str = ""
-
-    def __post_init__(self) -> None:
-        if not _compiled("pattern", self.pattern).groupindex:
-            raise ValueError(
-                f"pattern is {self.pattern!r}: name the group that holds the server, such as "
-                "'(?P<server>[^:]+):.*'"
-            )
-        _compiled("time", self.time)
-
-
-class Unmapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A field of a source that is no metric for certain, and `why`.
-
-    It is there where a `field` is, or where a record matches `where`.
-    """
-
-    why: str
-    field: str = ""
-    where: Where = {}
-
-
-class Cores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Logical CPUs of a server: a field, or one number for all."""
-
-    field: Names = ()
-    number: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.number is not None and self.number < 1:
-            raise ValueError(
-                f"cores.number is {self.number}: write how many logical CPUs there are"
-            )
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
-
-
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a metric comes from.
 
@@ -185,7 +110,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     is the period. Only records that match `where` count. Where documents of one server are
     gathered, `each` names the field that tells several of one kind apart (network links, volumes),
     `except_` its values that do not count, and `combine` makes one value of them; of a list, `each`
-    names that field of its elements.
+    names that field of its elements. With `real` only volumes or links count that the table of
+    devices says; `type` names the field with their file system.
     """
 
     field: Names
@@ -199,6 +125,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     where: Where = {}
     each: str | None = None
     except_: tuple[str, ...] = msgspec.field(default=(), name="except")
+    real: Literal["volumes", "links"] | None = None
+    type: str | None = None
     combine: Literal["max", "min", "sum", "mean"] = "mean"
 
     def __post_init__(self) -> None:
@@ -211,18 +139,29 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.counter and (self.per or self.complement):
             extra = "per" if self.per else "complement"
             raise ValueError(f"{extra} does not fit a counter: leave one of the two out")
+        self._check_real()
         if self.take is None and any("[]" in name for name in self.fields):
             raise ValueError(f"field is {self.field!r}, a list: write take, such as take = 'max'")
+
+    def _check_real(self) -> None:
+        if self.real and not self.each:
+            raise ValueError(
+                "real tells values of the field in each apart, which is missing: write it"
+            )
+        if self.type and self.real != "volumes":
+            raise ValueError("type names the file system of a volume: write real = 'volumes' too")
+        if self.real == "volumes" and self.of_list:
+            raise ValueError("real = 'volumes' does not fit elements of a list: write except")
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
+        return names_in(self.field)
 
     @property
     def plus_fields(self) -> tuple[str, ...]:
         """The fields that are added."""
-        return _names(self.plus)
+        return names_in(self.plus)
 
     @property
     def per_s(self) -> float:
@@ -245,9 +184,9 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `records` is the path of the records where a document holds many (`hosts[].statistics[]`), or
     several that are tried; fields of what is around them belong to each. Only records that match
-    `where` count. `decimal` is the sign before the fraction of numbers that are text. With `gather`
-    the documents of a server within the same span of the clock become one row, once it is over
-    since `settle`.
+    `where` count. `decimal` is the sign before the fraction of numbers that are text. `disk_volume`
+    and `net_links` say what disk usage and traffic are of. With `gather` the documents of a server
+    within the same span of the clock become one row, once it is over since `settle`.
     """
 
     stock: str = "flat"
@@ -260,6 +199,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Text = Text()
     site: Text = Text()
     cores: Cores = Cores()
+    disk_volume: Text = Text()
+    net_links: Text = Text()
     gather: str | None = None
     settle: str = "5s"
     metrics: dict[str, Field | tuple[Field, ...]] = {}
@@ -288,13 +229,14 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(dict.fromkeys(self._paths()))
 
     def _paths(self) -> Iterator[str]:
-        for part in (self.time, self.server, self.profile, self.site, self.cores):
+        facts = (self.profile, self.site, self.cores, self.disk_volume, self.net_links)
+        for part in (self.time, self.server, *facts):
             yield from part.fields if part else ()
         yield from self.where
-        yield from (re.split(r"[.\[]", path)[0] for path in _names(self.records))
+        yield from (re.split(r"[.\[]", path)[0] for path in names_in(self.records))
         for field in (each for fields in self.entries.values() for each in fields):
             yield from (*field.fields, *field.plus_fields, *field.where)
-            yield from filter(None, (field.of, field.each))
+            yield from filter(None, (field.of, field.each, field.type))
 
 
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:
@@ -382,19 +324,6 @@ def _check_field(where: str, field: Field, metric: Metric, mapping: Mapping) -> 
             f"{where}.each tells documents apart that are gathered: write mapping.gather too, such "
             "as gather = '10s'"
         )
-
-
-def _names(field: Names) -> tuple[str, ...]:
-    return field if isinstance(field, tuple) else (field,) if field else ()
-
-
-def _compiled(key: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"{key} is {pattern!r}, which is not a valid regular expression: {error}"
-        ) from None
 
 
 def _check_period(key: str, text: str) -> None:

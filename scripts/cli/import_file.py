@@ -15,6 +15,7 @@ from functions.connectors.source_file import SourceConfig, source_from_dict
 from functions.connectors.whole_files import FileConnector
 from functions.engine.function import Batch, Function
 from functions.engine.runner import Runner
+from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from scripts.cli.import_mapping import ImportOptions, mapping_source
@@ -122,8 +123,8 @@ def _nothing_imported(file: Path, imported: Imported) -> NotImported:
 
 def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> SourceConfig:
     try:
-        raw = mapping_source(like, options)
-        return source_from_dict(NAME, raw, runner.folders, runner.settings.schema())
+        raw, rules = mapping_source(like, options), DeviceRules(runner.settings.devices)
+        return source_from_dict(NAME, raw, runner.folders, runner.settings.schema(), rules)
     except SourceInvalid as error:
         about, remedy = (f"{like}: " if like else ""), ""
         if "mapping.server is missing" in str(error):

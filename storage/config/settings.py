@@ -20,9 +20,10 @@ from storage.model.schema import STOCK, TABLES, Schema, customized
 from storage.model.time_limits import TimeLimits
 
 __all__ = [
-    "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "Settings",
-    "SettingsError", "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings",
-    "adopt_settings", "read_settings", "schema_of", "settings_in_force", "write_settings",
+    "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
+    "MetricSettings", "ProfileSettings", "Settings", "SettingsError", "SimulatorSettings",
+    "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings", "read_settings", "schema_of",
+    "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -141,6 +142,29 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+class DevicePatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Globs of devices that count besides those of the stock table, and of those that do not.
+
+    `exclude` goes before `include`.
+    """
+
+    include: list[str] = []
+    exclude: list[str] = []
+
+    def __post_init__(self) -> None:
+        for key in ("include", "exclude"):
+            for pattern in getattr(self, key):
+                if not pattern.strip():
+                    raise ValueError(f"{key} has {pattern!r}, expected a pattern such as 'wg*'")
+
+
+class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which volumes (by mount point, device or type) and links (by name) count, for all sources."""
+
+    volumes: DevicePatterns = DevicePatterns()
+    links: DevicePatterns = DevicePatterns()
+
+
 class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An additional metric: stored, validated and rolled up, but not forecast."""
 
@@ -215,6 +239,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
+    devices: DeviceSettings = DeviceSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
 
     def __post_init__(self) -> None:

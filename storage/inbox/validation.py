@@ -20,7 +20,7 @@ from storage.model.reject_log import RejectLog, RejectReason
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
 from storage.model.time_limits import TimeLimits, TimeRange, utc_text
 
-__all__ = ["ValidationResult", "validate"]
+__all__ = ["ValidationResult", "validate", "with_derived_idle"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -65,13 +65,22 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
     if target.name == "metrics":
         validation.drop_impossible_times(schema.times, provenance.created_at, now)
         validation.drop_impossible(schema.metrics)
-        validation.derive_idle()
+        validation.rows = with_derived_idle(validation.rows)
         validation.flag_cpu_sums()
         validation.drop_empty(schema.metrics)
     kept = rounded(validation.rows, target.name, schema.metrics)
     rejects = validation.rejects
     reasons = tuple(_sentence(each) for each in rejects.ranked())
     return ValidationResult(path, provenance, kept, rows.num_rows, rejects.count, reasons)
+
+
+def with_derived_idle(rows: pa.Table) -> pa.Table:
+    """Rows of `metrics` with the idle CPU that their other parts leave, where it is missing."""
+    user, system, iowait, idle = (rows[name] for name in CPU_PARTS)
+    rest = pc.subtract(100.0, pc.add(pc.add(user, system), iowait))
+    derived = pc.cast(pc.max_element_wise(rest, 0.0, skip_nulls=False), pa.float32())
+    place = rows.column_names.index("cpu_idle_pct")
+    return rows.set_column(place, "cpu_idle_pct", pc.coalesce(idle, derived))
 
 
 def _check_clock(created_at: datetime, now: datetime) -> None:
@@ -165,12 +174,6 @@ class _RowValidation:
             mask = impossible(metric, np.asarray(values), absent)
             if mask.any():
                 self._void(metric, mask)
-
-    def derive_idle(self) -> None:
-        user, system, iowait, idle = (self.rows[name] for name in CPU_PARTS)
-        rest = pc.subtract(100.0, pc.add(pc.add(user, system), iowait))
-        derived = pc.cast(pc.max_element_wise(rest, 0.0, skip_nulls=False), pa.float32())
-        self._set("cpu_idle_pct", pc.coalesce(idle, derived))
 
     def flag_cpu_sums(self) -> None:
         first, *others = (self.rows[name] for name in CPU_PARTS)

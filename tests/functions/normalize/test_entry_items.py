@@ -1,6 +1,7 @@
 """Items of servers: which one a record is of, and which do not count."""
 
 from functions.normalize.columns import columns_of
+from functions.normalize.devices import STOCK_RULES
 from functions.normalize.entry_items import excluded, items_of, joined_items, without_elements
 from functions.normalize.mapping import Field
 
@@ -33,4 +34,11 @@ def test_items_are_excluded_by_patterns() -> None:
 def test_elements_of_lists_are_left_out_by_the_name_beside_them() -> None:
     columns = columns_of(RECORDS)
     entry = Field(field="v", take="sum", each="n", except_=("lo",))
-    assert without_elements(columns, columns.get("v"), entry) == [[1, 3], 7, None]
+    shown = without_elements(columns, columns.get("v"), entry, STOCK_RULES)
+    assert shown == [[1, 3], 7, None]
+
+
+def test_elements_that_are_links_on_other_links_do_not_count() -> None:
+    columns = columns_of([{"v": [1, 2, 3, 4], "n": ["eth0", "bond0", "lo", "eth0.7"]}])
+    entry = Field(field="v", take="sum", each="n", real="links")
+    assert without_elements(columns, columns.get("v"), entry, STOCK_RULES) == [[1]]

@@ -77,6 +77,11 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ("decimal = ';'", "decimal is ';'"),
         ("where = { a = { b = 1 } }", "where"),
         ("unmapped = [{ field = 'x' }]", "unmapped.*why is missing"),
+        (
+            "metrics.disk_usage_pct = { field = 'd[].u', take = 'max', each = 'd[].m', "
+            "real = 'volumes' }",
+            "real = 'volumes' does not fit elements of a list",
+        ),
         ("metrics.net_in_mb_s = { field = 'a', per = '5m' }", "amount per period: write its unit"),
         (
             "metrics.net_in_mb_s = { field = 'a', per = '5m', unit = 'bytes_s' }",

@@ -70,6 +70,7 @@ h1;60;2026-05-06 12:01:00 UTC;1;109;0.80;1.32
 # hostname;interval;timestamp;FILESYSTEM;MBfsfree;MBfsused;%fsused;%ufsused
 h1;60;2026-05-06 12:01:00 UTC;/dev/sda1;1;1;40.00;42.00
 h1;60;2026-05-06 12:01:00 UTC;/dev/sdb1;1;1;70.00;75.00
+h1;60;2026-05-06 12:01:00 UTC;/dev/loop0;0;1;100.00;100.00
 """
     rows, notes, refused = read(tmp_path / "s.csv", text, "sadf")
     assert rows["h1", "12:01:00"] == pytest.approx({
@@ -94,7 +95,10 @@ def test_sadf_json(tmp_path: Path) -> None:
     sample = {
         "timestamp": at, "cpu-load": cpus, "network": {"net-dev": links},
         "memory": {"memused-percent": 61, "swpused-percent": 12.5}, "queue": {"ldavg-1": 0.8},
-        "filesystems": [{"filesystem": "/dev/sda1", "%ufsused": 42}],
+        "filesystems": [
+            {"filesystem": "/dev/sda1", "%ufsused": 42},
+            {"filesystem": "/dev/loop0", "%ufsused": 100},
+        ],
     }  # fmt: skip
     local = {"timestamp": at | {"time": "14:01:00", "utc": 0}, "cpu-load": cpus}
     host = {"nodename": "h1", "number-of-cpus": 2, "statistics": [sample, local]}

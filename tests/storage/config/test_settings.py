@@ -24,6 +24,8 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
         ("[web]\nport = 'x'", "web.port is 'x', expected `int`, got `str`"),
         ("[web]\nport = 70000", "port is 70000, expected 1 to 65535"),
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
+        ("[devices.links]\ninclude = ['']", "include has '', expected a pattern such as 'wg*'"),
+        ("[devices]\nlink = 1", "unknown field `link` in [devices]"),
         ("[wep]\nport = 1", "unknown field `wep`"),
         ("[web", "hoursight.toml"),
         ("[[metrics]]\nname = 'GPU %'", "name is 'GPU %', expected lower-case letters"),
@@ -68,6 +70,14 @@ def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -
     patterns = read_settings(tmp_path).profiles.all_patterns
     assert patterns["database"] == ("db-*",)
     assert patterns["web_api"] == STOCK_PATTERNS["web_api"]
+
+
+def test_devices_that_count_are_settings(tmp_path: Path) -> None:
+    text = "[devices.volumes]\ninclude = ['nfs4']\n[devices.links]\nexclude = ['wg*', 'tun0']\n"
+    (tmp_path / "hoursight.toml").write_text(text)
+    devices = read_settings(tmp_path).devices
+    assert devices.volumes.include == ["nfs4"]
+    assert devices.links.exclude == ["wg*", "tun0"]
 
 
 def test_the_limits_of_times_are_part_of_the_schema(tmp_path: Path) -> None:
