@@ -20,6 +20,7 @@ from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
+    counts_of,
     main_reason,
     reason_records,
 )
@@ -109,7 +110,8 @@ class IngestService:
         result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
         payload: dict[str, Any] = {
             "accepted": result.rows.num_rows, "refused": result.refused,
-            "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
+            "values_refused": result.values_refused,
+            "values_clamped": result.reasons.clamped, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
         if sent and not result.rows.num_rows:
@@ -134,9 +136,7 @@ class IngestService:
             if blocks:
                 provenance = segment.Provenance(name, "feed", now)
                 if name == "metrics":
-                    provenance = replace(
-                        provenance, refused=refused.count, reasons=refused.sentences()
-                    )
+                    provenance = replace(provenance, **counts_of(refused))
                 segment.write(self._folders, pa.concat_tables(blocks), provenance)
 
     def _take_lines(self, push: Push) -> Reply:

@@ -18,7 +18,7 @@ from functions.normalize.numbers import Floats, floats
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from storage.inbox.validation import MAX_FUTURE
 from storage.ipc.decoding import InvalidJson, decode_json
-from storage.model.metrics import Metric, impossible
+from storage.model.metrics import Metric, check_range
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
@@ -153,11 +153,16 @@ class _RecordValidation:
             self._refuse_value(f"{metric.name}: not a number", place)
 
         values = floats(self._first(names), refuse, percent=metric.unit == "%")
-        wrong = impossible(metric, values)
+        check = check_range(metric, values)
         why = f"{metric.name}: outside {metric.valid_range} {metric.unit}".rstrip()
-        for place in np.flatnonzero(wrong).tolist():
+        why += f": {metric.remedy}" if metric.remedy else ""
+        for place in np.flatnonzero(check.impossible).tolist():
             self._refuse_value(why, place)
-        return np.where(wrong, np.nan, values)
+        clamped = np.flatnonzero(check.clamped & self.good)
+        if clamped.size:
+            example = self.records[clamped[0]]
+            self.reasons.clamp(f"{metric.name}: {metric.clamping}", example, int(clamped.size))
+        return check.possible
 
     def facts(self, servers: Column, times: Micros) -> dict[str, ServerFact]:
         """Profile, site and cores that valid records state, by server; the last record wins."""

@@ -31,7 +31,7 @@ from functions.normalize.timestamps import (
     ZoneMissing,
     micros,
 )
-from storage.model.metrics import METRIC_NAMES, METRICS, Metric, impossible
+from storage.model.metrics import METRIC_NAMES, METRICS, Metric, check_range
 from storage.model.names import EXPECTED, trimmed
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns, profile_of
 from storage.model.reject_log import RejectLog, RejectReason
@@ -204,12 +204,15 @@ class _ChunkReader:
             )
         percent = metric.unit == "%"
         values = floats(column, lambda _, value: self._bad_number(metric, value), percent)
-        wrong = impossible(metric, values)
-        if wrong.any():
-            why = metric.refusal(float(values[wrong][0])) or ""
+        check = check_range(metric, values)
+        if check.impossible.any():
+            why = metric.refusal(float(values[check.impossible][0])) or ""
             example = why.removeprefix(f"{metric.name}: ")
-            self._refuse(f"{metric.name}:", example, "", int(wrong.sum()))
-        return np.where(wrong, np.nan, values)
+            self._refuse(f"{metric.name}:", example, "", int(check.impossible.sum()))
+        if check.clamped.any():
+            example, count = metric.shown(values[check.clamped][0]), int(check.clamped.sum())
+            self._rejects.clamp(f"{self._name}: {metric.name}, {metric.clamping}:", example, count)
+        return check.possible
 
     def _bad_number(self, metric: Metric, value: Any) -> None:
         text = str(value).strip().lower()

@@ -23,7 +23,7 @@ from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from functions.normalize.units import UNITS, scale
-from storage.model.metrics import METRICS, Metric, impossible, without_rounding
+from storage.model.metrics import METRICS, Metric, check_range
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
@@ -270,17 +270,24 @@ def _numbers(
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
     """`values` with NaN for those that cannot be true, which are refused."""
-    values = without_rounding(metric, values)
-    wrong = impossible(metric, values)
-    if wrong.any():
-        i = int(np.argmax(wrong))
+    check = check_range(metric, values)
+    about = f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit})"
+
+    def example(mask: npt.NDArray[np.bool_]) -> str:
+        i = int(np.argmax(mask))
+        return f"{metric.shown(values[i])} of {records.servers[i]}"
+
+    if check.impossible.any():
+        remedy = f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there"
+        raised = f", or raise limits.{metric.name} in hoursight.toml if it is true"
         records.rejects.add(
-            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit}): "
-            f"lies outside {metric.valid_range}",
-            f"{values[i]:g} {metric.unit} of {records.servers[i]}", int(wrong.sum()),
-            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
+            f"{about}: lies outside {metric.valid_range}", example(check.impossible),
+            int(check.impossible.sum()), remedy + (raised if metric.remedy else ""),
         )  # fmt: skip
-    return np.where(wrong, np.nan, values)
+    if check.clamped.any():
+        count = int(check.clamped.sum())
+        records.rejects.clamp(f"{about}: {metric.clamping}", example(check.clamped), count)
+    return check.possible
 
 
 def _only(columns: Columns, fields: Sequence[str]) -> Column | None:

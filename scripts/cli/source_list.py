@@ -56,7 +56,7 @@ def list_sources(data: Path) -> None:
         print("No source has brought anything yet: 'hoursight sources new files' shows how.")
         return
     columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h", "refused 24 h"]
-    print_grid([*columns, "state"], rows)
+    print_grid([*columns, "clamped 24 h", "state"], rows)
 
 
 def _row(each: SourceStatus) -> list[Any]:
@@ -64,7 +64,7 @@ def _row(each: SourceStatus) -> list[Any]:
     gaps = [gap.sentence(each.now) for gap in each.gaps]
     return [
         each.source, each.kind, each.last_sample, lag, round(each.rows_per_min), each.rows_24h,
-        each.refused_24h, "; ".join([each.summary, *gaps]),
+        each.refused_24h, each.clamped_24h, "; ".join([each.summary, *gaps]),
     ]  # fmt: skip
 
 
@@ -109,7 +109,11 @@ def _tell(
         gathering = DocumentGrouping(source.mapping)
         gathering.add(rows)
         rows = gathering.take_all() or rows
-    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused")
+    counts = (
+        f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused"
+    )
+    clamped = mapped.rejects.clamped
+    say(f"{counts}, {clamped} clamped" if clamped else counts)
     if rows.num_rows:
         say(_found(source, rows))
     if page.documents:

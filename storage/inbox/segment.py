@@ -64,6 +64,7 @@ class Provenance:
     model: str | None = None
     # Rows and values that the function itself left out, and the reasons.
     refused: int = 0
+    clamped: int = 0  # values stored as the bound of their metric
     reasons: tuple[str, ...] = ()
 
     def encode(self) -> bytes:

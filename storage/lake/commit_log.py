@@ -35,6 +35,7 @@ def committed_row(segment: ValidationResult, new_rows: int, ts: datetime) -> dic
         "rows_in": segment.rows_in,
         "rows_committed": new_rows,
         "rows_refused": provenance.refused + segment.refused,
+        "values_clamped": provenance.clamped + segment.clamped,
         "refusals": [*bounded_list(provenance.reasons), *bounded_list(segment.reasons)],
         "outcome": "committed",
     }

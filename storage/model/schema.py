@@ -198,6 +198,7 @@ TABLES: tuple[Table, ...] = (
             _int("rows_in", "rows in the file"),
             _int("rows_committed", "rows that were new"),
             _int("rows_refused", "rows or values refused"),
+            _int("values_clamped", "values just outside their range, stored as its bound"),
             _prose("refusals", "up to 20 reasons, in words", pa.list_(pa.string())),
             _text("outcome", "committed or rejected", required=True),
         ),
@@ -305,8 +306,12 @@ class Schema:
 STOCK = Schema()
 
 
-def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None]) -> Schema:
-    """The stock schema with a data folder's own metrics and the retention of its tables."""
+def customized(
+    own: Sequence[Metric],
+    retention: Mapping[str, timedelta | None],
+    limits: Mapping[str, float] | None = None,
+) -> Schema:
+    """The stock schema with a data folder's own metrics, its retention and limits of metrics."""
     more = dict(zip(WITH_OWN_METRICS, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(
@@ -316,7 +321,8 @@ def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None])
         )
         for t in TABLES
     )
-    return Schema((*METRICS, *own), tuple(tables))
+    stock = (replace(m, limit=(limits or {}).get(m.name, m.limit)) for m in METRICS)
+    return Schema((*stock, *own), tuple(tables))
 
 
 def table(name: str) -> Table:

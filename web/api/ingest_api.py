@@ -42,6 +42,7 @@ class IngestResponse(msgspec.Struct):
     accepted: int
     refused: int
     values_refused: int
+    values_clamped: int
     reasons: list[RejectedRow]
     fields_ignored: list[str]
 

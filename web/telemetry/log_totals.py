@@ -57,6 +57,8 @@ class LogTotals:
             if row["table_name"] == "metrics":
                 self._count("hoursight_source_rows_total", (row["function"],), committed)
                 self._count("hoursight_source_refused_total", (row["function"],), refused)
+                clamped = weight * row["values_clamped"]
+                self._count("hoursight_source_clamped_total", (row["function"],), clamped)
 
     def update_runs(self, reader: Reader, now: datetime) -> None:
         """Count the rows that were added to the run log since the last update."""

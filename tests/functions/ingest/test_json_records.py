@@ -99,6 +99,14 @@ def test_a_value_that_cannot_be_true_is_refused_alone(value: Any, says: str) -> 
     assert says in reason(taken)
 
 
+def test_a_value_at_saturation_is_clamped_and_counted() -> None:
+    taken = take({"server": "a", "ts": TS, "cpu_user_pct": 100.005, "mem_used_pct": -0.2})
+    [row] = taken.rows.to_pylist()
+    assert (row["cpu_user_pct"], row["mem_used_pct"]) == (100, 0)
+    assert (taken.values_refused, taken.reasons.clamped) == (0, 2)
+    assert "less than 1 % outside 0–100, stored as the bound" in taken.reasons.ranked()[0].reason
+
+
 def test_profile_site_and_cores_are_told_once_and_when_they_change() -> None:
     facts = ServerFacts()
     record = {"server": "ppdb1", "ts": TS, "load": 1, "profile": "web_api", "cores": 8}

@@ -86,6 +86,16 @@ def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
     assert says in mapped.rejects.sentences()[0]
 
 
+def test_a_share_just_over_the_whole_is_clamped_in_its_own_unit_and_counted() -> None:
+    text = "metrics.mem_used_pct = { field = 'mem', unit = 'fraction' }"
+    mapped = mapper(text).map([doc(mem=1.00005), doc("b", mem=1.02)])
+    [row] = mapped.rows.to_pylist()
+    assert (row["server"], row["mem_used_pct"]) == ("a", 100)
+    assert (mapped.rejects.count, mapped.rejects.clamped) == (2, 1)  # the value, and its document
+    says = "mem_used_pct (field mem, unit fraction): less than 1 % outside 0–100, stored as the"
+    assert any(each.startswith(says) for each in mapped.rejects.sentences())
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
