@@ -12,6 +12,7 @@ import msgspec
 from functions.connectors.connector import Connector, ReadOptions
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
+from functions.normalize.unclear_names import unclear_fields
 from storage.config.folders import Folders
 from storage.model.names import check_name
 from storage.model.periods import parse_period
@@ -86,8 +87,8 @@ def source_from_dict(
     mapping = read_mapping(_default_mapping(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
     options = ReadOptions(
-        name, folders, mapping.time, mapping.paths, parse_period(file.every),
-        parse_period(file.history),
+        name, folders, mapping.time, (*mapping.paths, *unclear_fields(mapping)),
+        parse_period(file.every), parse_period(file.history),
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)
 

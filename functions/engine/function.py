@@ -62,8 +62,8 @@ class Batch:
     model: str | None = None
     more: bool = False
     refused: int = 0
-    clamped: int = 0
     reasons: tuple[str, ...] = ()
+    clamped: int = 0
 
     @property
     def row_count(self) -> int:

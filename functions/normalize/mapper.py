@@ -22,6 +22,7 @@ from functions.normalize.counters import CounterRates
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
+from functions.normalize.unclear_names import refuse_unclear, unclear_fields
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, check_range
 from storage.model.names import EXPECTED, REMEDY, trimmed
@@ -78,6 +79,7 @@ class Mapper:
         self._known: dict[str, dict[str, Any]] = {}
         self._sent_facts: dict[str, tuple[Any, ...]] = {}
         each = (f.each for fields in mapping.entries.values() for f in fields)
+        self._unclear = unclear_fields(mapping)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
     def map(self, documents: Documents) -> Mapped:
@@ -88,6 +90,7 @@ class Mapper:
             name: self._metric(records, self._metrics[name], fields)
             for name, fields in self.mapping.entries.items()
         }
+        refuse_unclear(records.columns, self._unclear, values, records.rejects)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None:

@@ -15,7 +15,7 @@ from functions.normalize.units import UNITS, fits, stock_unit
 from storage.model.metrics import METRICS, Metric
 from storage.model.periods import parse_period
 
-__all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]
+__all__ = ["Field", "Mapping", "Text", "Time", "read_mapping", "stock_entries"]
 
 STOCK = Path(__file__).parent / "stock"
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -182,6 +182,11 @@ def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Ma
     whole = Mapping(**merged)
     _check(whole, {m.name: m for m in metrics})
     return msgspec.structs.replace(whole, metrics=_with_units(whole, metrics))
+
+
+def stock_entries(stock: str) -> dict[str, tuple[Field, ...]]:
+    """The fields of each metric in a stock mapping, units as they are written there."""
+    return Mapping(metrics=_stock(stock).get("metrics", {})).entries
 
 
 @cache

@@ -11,11 +11,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from functions.connectors.files import FileConnector
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.source_file import parse_source_toml, source_from_dict
+from functions.connectors.source_file import SourceConfig, parse_source_toml, source_from_dict
 from functions.engine.function import Function
 from functions.engine.runner import Runner
 from functions.normalize.file_readers import FORMS, count_rows
 from functions.normalize.strict_toml import SourceInvalid
+from functions.normalize.unit_questions import UnitQuestions
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -50,7 +51,9 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
             f"'{file}' has an unknown format (expected a name that ends with {', '.join(FORMS)})"
         )
     runner = Runner(Folders.at(data).create(), read_settings(data))
-    function = _function(runner, file.absolute(), like)
+    source = _source(runner, like)
+    function = _function(runner, source, file.absolute())
+    questions = UnitQuestions(source.mapping, runner.settings.schema().metrics)
     rows: int = 0
     reasons: dict[str, None] = {}
     with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
@@ -61,22 +64,24 @@ def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., An
             if run.error is not None:
                 raise NotImported(f"'{file}' after {rows:,} rows: {run.error}")
             rows += run.batch.rows["metrics"].num_rows
+            questions.add(run.batch.rows["metrics"])
             reasons |= dict.fromkeys(run.batch.reasons)
             bar.update(task, completed=rows + run.batch.refused)
             if not run.batch.more:
                 break
             _wait_for_writer(runner.folders)
-    for reason in reasons:
+    for reason in (*reasons, *questions.sentences()):
         say(f"! {reason}", err=True)
     return rows
 
 
-def _function(runner: Runner, file: Path, like: Path | None) -> Function:
+def _source(runner: Runner, like: Path | None) -> SourceConfig:
+    """The mapping of `like` or the stock one, for files. Raises NotImported."""
     schema, folders = runner.settings.schema(), runner.folders
     raw = parse_source_toml(like.read_bytes()) if like else {}
     connection = raw.get("connection", {}) if raw.get("kind") == "files" else {}
     try:
-        source = source_from_dict(
+        return source_from_dict(
             NAME,
             {k: raw[k] for k in ("mapping", "site") if k in raw}
             | {"kind": "files", "connection": connection},
@@ -84,8 +89,12 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
         )  # fmt: skip
     except SourceInvalid as error:
         raise NotImported(f"{like}: {error}") from error
+
+
+def _function(runner: Runner, source: SourceConfig, file: Path) -> Function:
     delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    read = IncrementalRead(source, schema.metrics, lambda: FileConnector(file, delimiter))
+    metrics = runner.settings.schema().metrics
+    read = IncrementalRead(source, metrics, lambda: FileConnector(file, delimiter))
     return function_of(read, source, "import")
 
 

@@ -17,6 +17,7 @@ from functions.normalize.columns import first_document
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
+from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -80,13 +81,16 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     except ValueError as error:
         raise CannotTry(f"{file}: {error}") from error
     mapper = Mapper(source.mapping, source.name, source.file.site, schema.metrics)
-    well = False
+    questions, well = UnitQuestions(source.mapping, schema.metrics), False
     try:
         for page in _pages(source, 1 if once else None):
             mapped = mapper.map(page.documents)
+            questions.add(mapped.rows)
             well |= _tell(source, page, mapped, say, verbose, schema.metrics)
     except Unreachable as error:
         raise CannotTry(f"{source.name} does not answer: {error}") from error
+    for question in questions.sentences():
+        say(f"! {question}")
     if not well:
         say("Nothing that could become a sample was found.")
     return well

@@ -64,8 +64,8 @@ class Provenance:
     model: str | None = None
     # Rows and values that the function itself left out, and the reasons.
     refused: int = 0
-    clamped: int = 0  # values stored as the bound of their metric
     reasons: tuple[str, ...] = ()
+    clamped: int = 0  # values stored as the bound of their metric
 
     def encode(self) -> bytes:
         """The JSON for the file's metadata."""

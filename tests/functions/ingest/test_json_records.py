@@ -38,8 +38,8 @@ def test_our_own_names_are_taken_as_they_are() -> None:
 
 def test_stock_names_and_percent_in_words_are_known() -> None:
     taken = take({
-        "hostname": "a", "timestamp": TS, "cpu_system": 3, "memory_used": 0, "disk_used": "67% /m",
-        "load1": 1.5, "network_in": 12.5,
+        "hostname": "a", "timestamp": TS, "cpu_sys_pct": 3, "mem_used_pct": 0, "load1": 1.5,
+        "disk_usage_pct": "67% /m", "net_in_mb_s": 12.5,
     })  # fmt: skip
     [row] = taken.rows.to_pylist()
     known = {"cpu_sys_pct": 3.0, "mem_used_pct": 0.0, "disk_usage_pct": 67.0}
@@ -97,6 +97,31 @@ def test_a_value_that_cannot_be_true_is_refused_alone(value: Any, says: str) -> 
     assert (row["load_average"], row["mem_used_pct"]) == (1.0, None)
     assert (taken.refused, taken.values_refused) == (0, 1)
     assert says in reason(taken)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"uptime": 864_000}, "'uptime' does not say its unit (seconds, hours or days?): send it"),
+        ({"network_in": 123_456_789}, "send it as net_in_mb_s"),
+        ({"memory_used": 0.45}, "(percent or a fraction?): send it as mem_used_pct"),
+        ({"uptime_days": 864_000}, "outside 0–10000 days: check the unit, or raise limits.uptime"),
+    ],
+)
+def test_a_value_in_an_unknown_unit_is_refused_alone_and_never_guessed(
+    fields: dict[str, Any], says: str
+) -> None:
+    taken = take({"server": "a", "ts": TS, "load1": 1, **fields})
+    [row] = taken.rows.to_pylist()
+    assert [n for n in METRIC_NAMES if row[n] is not None] == ["load_average"]
+    assert (taken.refused, taken.values_refused) == (0, 1)
+    assert says in reason(taken)
+
+
+def test_a_record_of_nothing_but_unclear_names_says_which_they_are() -> None:
+    taken = take({"server": "a", "ts": TS, "uptime": 5, "uptime_days": None})
+    assert (taken.refused, taken.values_refused) == (1, 1)
+    assert "'uptime' does not say" in taken.reasons.ranked()[0].reason
 
 
 def test_a_value_at_saturation_is_clamped_and_counted() -> None:

@@ -67,7 +67,7 @@ def test_a_value_is_what_its_unit_says(
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("n/a", "cpu_user_pct (field cpu_user): is not a number, as 'n/a' of a"),
+        ("n/a", "cpu_user_pct (field cpu_user_pct): is not a number, as 'n/a' of a"),
         (True, "is not a number, as True of a"),
         ({"x": 1}, "is not a number"),
         (math.nan, "is not a number, as nan"),
@@ -79,7 +79,7 @@ def test_a_value_is_what_its_unit_says(
 def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
     bad: Any, says: str
 ) -> None:
-    mapped = mapper().map([doc(cpu_user=bad, mem_used_pct=7), doc("b", cpu_user=5)])
+    mapped = mapper().map([doc(cpu_user_pct=bad, mem_used_pct=7), doc("b", cpu_user_pct=5)])
     rows = mapped.rows.to_pylist()
     assert [(r["cpu_user_pct"], r["mem_used_pct"]) for r in rows] == [(None, 7), (5, None)]
     assert mapped.rejects.count == 1

@@ -133,8 +133,8 @@ def test_text_and_numbers_are_times_too(mongod, collection, open_read, form, tim
 def test_decimals_are_numbers_and_times(mongod, collection, open_read):
     seconds = [Decimal128(f"{NOW.timestamp() + i:.3f}") for i in range(2)]
     collection.insert_many([
-        document(timestamp=seconds[0], memory_used=Decimal128("45.2")),
-        document(timestamp=seconds[1], memory_used=Decimal128("NaN")),
+        document(timestamp=seconds[0], mem_used_pct=Decimal128("45.2")),
+        document(timestamp=seconds[1], mem_used_pct=Decimal128("NaN")),
     ])  # fmt: skip
     time = "[mapping.time]\nfield = 'timestamp'\nformat = 'epoch_s'"
     batch = open_read(source_text(mongod, collection.name, time)).run(NOW, None)

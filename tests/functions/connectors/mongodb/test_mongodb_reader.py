@@ -29,7 +29,7 @@ class TestMongodb(Contract):
 
 
 def test_documents_become_rows_with_their_units(mongod, collection, open_read):
-    collection.insert_one(document(memory_used=45.2, swap_used=0, disk_used="67% /data"))
+    collection.insert_one(document(mem_used_pct=45.2, swap_used_pct=0, disk_usage_pct="67% /data"))
     row = rows_of(open_read(source_text(mongod, collection.name)).run(NOW, None))[0]
     assert (row["server"], row["ts"]) == ("db1", NOW)
     assert (row["mem_used_pct"], row["swap_used_pct"]) == (pytest.approx(45.2), 0)
@@ -41,8 +41,8 @@ def test_a_bad_document_is_reported_and_does_not_delay_the_others(mongod, collec
     collection.insert_many([
         document(0, "good"),
         document(timestamp="unknown"),  # as text, larger than any time
-        document(1, "half", cpu_user="n/a", memory_used=40.0),
-        {"timestamp": NOW, "cpu_user": 1.0},
+        document(1, "half", cpu_user_pct="n/a", mem_used_pct=40.0),
+        {"timestamp": NOW, "cpu_user_pct": 1.0},
         document(10**8, "ahead"),
     ])  # fmt: skip
     batch = read.run(NOW, None)
@@ -65,7 +65,7 @@ def test_times_that_do_not_sort_as_text_are_rejected_with_the_remedy(mongod, col
 
 def test_the_time_field_is_the_first_that_the_newest_document_has(mongod, collection, open_read):
     collection.create_index("when")
-    collection.insert_one({"hostname": "a", "when": NOW, "cpu_user": 1.0})
+    collection.insert_one({"hostname": "a", "when": NOW, "cpu_user_pct": 1.0})
     time = '[mapping.time]\nfield = ["timestamp", "when"]'
     read = open_read(source_text(mongod, collection.name, time))
     assert servers_of(read.run(NOW, None)) == ["a"]
