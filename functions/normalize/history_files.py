@@ -85,10 +85,9 @@ def read(
     """Read files with the columns ts, server, optionally profile, and any of the 14 metrics.
 
     `time` says what the times are where they are not ISO 8601 with a zone; nothing is guessed.
-    Servers without a stated profile have the one of `patterns`, and readings are checked against the
-    limits of `metrics`, the 14. Readings of any cadence become
-    means of 5-minute steps. Raises HistoryError when nothing is left, or a file lacks a column
-    that is needed or cannot be read.
+    Servers without a stated profile have the one of `patterns`, and values are checked against the
+    limits of `metrics`, the 14. Readings of any cadence become means of 5-minute steps. Raises
+    HistoryError when nothing is left, or a file lacks a column that is needed or cannot be read.
     """
     samples = read_samples(paths, time, metrics)
     servers, rows = np.unique(samples.servers, return_inverse=True)

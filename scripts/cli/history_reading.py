@@ -15,7 +15,10 @@ __all__ = ["read_history"]
 def read_history(
     data: Path, files: Sequence[Path], time_format: str, time_zone: str | None
 ) -> LoadedHistory:
-    """Return the history in files, with the profiles and limits of the settings. Raises HistoryError."""
+    """Return the history in files, with the profiles and limits of the settings.
+
+    Raises HistoryError.
+    """
     option = "--time-format"
     try:
         Time(field="ts", format=time_format)

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +99,14 @@ def _pages(source: SourceConfig, count: int | None) -> Iterator[Page]:
     connector = source.adapter.connect(source.connection, replace(source.options, dry=True))
     try:
         pages = connector.pages(None, datetime.now(UTC))
-        yield from islice((p for p in pages if p.documents or p.notes), count)
+        left = count
+        for page in pages:
+            if page.documents or page.notes:
+                yield page
+            if left is not None and page.documents:  # a page of notes alone is not the one
+                left -= 1
+                if not left:
+                    return
     finally:
         connector.close()
 
@@ -117,7 +123,8 @@ def _tell(
         f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused"
     )
     clamped = mapped.rejects.clamped
-    say(f"{counts}, {clamped} clamped" if clamped else counts)
+    if page.documents or page.refused:
+        say(f"{counts}, {clamped} clamped" if clamped else counts)
     if rows.num_rows:
         say(_found(source, rows))
     if page.documents:

@@ -69,6 +69,18 @@ def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_pa
     assert not list((tmp_path / "in").glob("*/"))
 
 
+def test_a_page_of_notes_alone_is_not_the_page_that_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.parquet").write_text("not Parquet")
+    history(tmp_path / "in" / "b.csv", 5)
+    file = tmp_path / "shop.toml"
+    file.write_text(f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n')
+    code, out, _ = run("sources", "test", file)
+    assert code == 0
+    assert "! a.parquet" in out
+    assert "5 documents, 5 rows" in out
+
+
 def test_units_that_look_wrong_are_asked_about_and_unclear_names_are_named(
     run: Run, house: LakeFixture, tmp_path: Path
 ) -> None:

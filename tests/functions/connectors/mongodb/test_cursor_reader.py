@@ -7,7 +7,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 
 from functions.connectors.connector import ReadOptions
-from functions.connectors.mongodb.cursor_reader import CursorReader, value_at
+from functions.connectors.mongodb.cursor_reader import CursorReader
 from functions.connectors.mongodb.mongodb_connection import MongoConnection
 from functions.connectors.mongodb.mongodb_reader import CODEC
 from functions.normalize.mapping import Time
@@ -75,12 +75,6 @@ def test_a_date_outside_the_range_of_python_does_not_move_the_position(collectio
     reader = reader_of()
     assert servers(reader.read(NOW, OVERLAP)) == [["db1", "far"]]
     assert datetime.fromisoformat(reader.position["at"]).astimezone(UTC) == NOW
-
-
-def test_a_value_is_found_at_a_key_with_dots_and_at_a_path():
-    assert value_at({"a.b": 1, "a": {"b": 2}}, "a.b") == 1
-    assert value_at({"a": {"b": 2}}, "a.b") == 2
-    assert value_at({"a": 3}, "a.b") is None
 
 
 def test_only_new_documents_are_read(mongod, collection, open_read):
