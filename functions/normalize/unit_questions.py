@@ -70,7 +70,8 @@ class UnitQuestions:
         shares = [m.name for m in self._with_unit("%", "percent") if self._spans[m.name].high > 0]
         all_low = all(self._spans[name].high <= 1 for name in shares)
         for name in shares:
-            if self._spans[name].high <= 1 and (all_low or name in _NEVER_THAT_LOW):
+            low, high = self._spans[name].low, self._spans[name].high
+            if low < 1 >= high and (all_low or name in _NEVER_THAT_LOW):
                 yield (
                     f"{self._values(name)} in 0–1: is the unit a fraction? Stored as percent; else "
                     f'write unit = "fraction" in mapping.metrics.{name}'

@@ -89,7 +89,7 @@ def type_counts(
     stages.append({"$group": {"_id": {"$type": f"${field}"}, "count": {"$sum": 1}}})
     counts = {}
     for group in collection.aggregate(stages, maxTimeMS=timeout_ms):
-        kind = _KIND_OF.get(group["_id"], group["_id"])
+        kind = str(_KIND_OF.get(group["_id"], group["_id"]))
         counts[kind] = counts.get(kind, 0) + group["count"]
     return counts
 

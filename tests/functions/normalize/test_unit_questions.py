@@ -37,6 +37,7 @@ def test_a_single_value_is_named_as_one() -> None:
         ({"cpu_iowait_pct": [0.3], "mem_used_pct": [0.45]}, ["cpu_iowait_pct", "mem_used_pct"]),
         ({"cpu_user_pct": [12], "disk_usage_pct": [0.9]}, ["disk_usage_pct"]),
         ({"swap_used_pct": [0, 0]}, []),  # a machine without swap
+        ({"cpu_user_pct": [1]}, []),
         ({"mem_used_pct": [0.4, 1.2]}, []),
         ({"uptime_days": [5000, 9000]}, ["3650 days (10 years): is the unit seconds or hours?"]),
         ({"uptime_days": [0.1, 9000]}, []),

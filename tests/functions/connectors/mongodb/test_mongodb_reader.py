@@ -183,7 +183,8 @@ def test_mixed_kinds_of_time_are_read_without_an_index_and_the_others_named(
         document(0, "bson", timestamp=bson_timestamp(NOW)), document(0, "list", timestamp=[NOW]),
         document(0, "ms", timestamp=NOW.timestamp() * 1000), {"hostname": "none"},
     ])  # fmt: skip
-    rows, notes = [], []
+    rows: list[str] = []
+    notes: list[str] = []
     read, cursor = open_read(source_text(mongod, collection.name)), None
     for _ in range(2):
         batch = read.run(NOW, cursor)
@@ -206,7 +207,7 @@ def test_the_command_shows_a_collection_without_an_index_and_what_is_wrong_with_
         collection.insert_one(document_)
         with pytest.raises(SystemExit) as end:
             hoursight.main(["sources", "--data", str(tmp_path), "test", str(file)])
-        return end.value.code, "".join(capsys.readouterr())
+        return int(end.value.code or 0), "".join(capsys.readouterr())
 
     code, text = output(document())
     assert code == 0
