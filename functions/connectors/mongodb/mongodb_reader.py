@@ -136,8 +136,8 @@ class MongoReader:
                     (self._position or {}).get(kind),
                 )  # fmt: skip
         notes += self._skipped(field, counts)
-        if notes:
-            self._position = {"noted": True} | (self._position or {})
+        if notes:  # the position moves, or a run without documents would not keep the notes
+            self._position = (self._position or {}) | {"noted": len(self._noted)}
             yield Page((), self._position, tuple(notes))
 
     def _field(self, newest: Document) -> str:
