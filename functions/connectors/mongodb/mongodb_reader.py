@@ -3,7 +3,6 @@
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -189,21 +188,29 @@ class MongoReader:
 
     def _notes(self, field: str) -> list[str]:
         place = self._connection.place
-        with suppress(OperationFailure):  # listing the indexes of a view is an error
-            indexes = self._collection.index_information().values()
-            self._indexed = any(index["key"][0][0] == field for index in indexes)
-            series = self._collection.options().get("timeseries", {})
-            self._indexed |= series.get("timeField") == field  # its buckets are in order
+        is_view = False
+        try:
+            self._indexed = self._has_index(field)
+        except OperationFailure:  # listing the indexes of a view is an error
+            self._indexed, is_view = False, True
         if not self._has({}):
             names = sorted(self._client[self._connection.database].list_collection_names())
             available = f"; collections are {', '.join(names[:10])}" if names else ""
             return [f"{place} has no documents{available}"]
-        if not self._indexed:
+        if not self._indexed and not is_view:
             return [
                 f"{place} has no index that begins with {field!r}, so each poll reads the whole "
                 f"collection: have its owner create an index on {field!r}"
             ]
         return []
+
+    def _has_index(self, field: str) -> bool:
+        """Return True if the documents can be read in the order of the field without a scan."""
+        indexes = self._collection.index_information().values()
+        if any(index["key"][0][0] == field for index in indexes):
+            return True
+        series = self._collection.options().get("timeseries", {})
+        return bool(series.get("timeField") == field)  # its buckets are in that order
 
     def _open_stream(self) -> Iterator[Page]:
         if not self._streams or self._stream is not None:

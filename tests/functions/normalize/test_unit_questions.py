@@ -31,7 +31,7 @@ def test_a_single_value_is_named_as_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "asked"),
+    ("columns", "expected"),
     [
         ({"cpu_iowait_pct": [0.3], "mem_used_pct": [45]}, []),  # low, as it often is
         ({"cpu_iowait_pct": [0.3], "mem_used_pct": [0.45]}, ["cpu_iowait_pct", "mem_used_pct"]),
@@ -46,11 +46,11 @@ def test_a_single_value_is_named_as_one() -> None:
     ],
 )
 def test_only_what_no_machine_does_is_asked_about(
-    columns: dict[str, list[float | None]], asked: list[str]
+    columns: dict[str, list[float | None]], expected: list[str]
 ) -> None:
     questions = sentences({}, **columns)
-    assert len(questions) == len(asked)
-    assert all(word in question for word, question in zip(asked, questions, strict=True))
+    assert len(questions) == len(expected)
+    assert all(word in question for word, question in zip(expected, questions, strict=True))
 
 
 def test_a_stated_fraction_is_not_asked_about() -> None:

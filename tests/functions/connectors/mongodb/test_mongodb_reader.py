@@ -219,6 +219,15 @@ def test_the_command_shows_a_collection_without_an_index_and_what_is_wrong_with_
     assert "the newest has _id (object id), hostname (text)" in text
 
 
+def test_a_view_is_read_and_no_index_is_demanded_of_it(mongod, collection, open_read):
+    name = collection.name + "_view"
+    collection.database.create_collection(name, viewOn=collection.name, pipeline=[])
+    collection.insert_many([document(), document(server="b", timestamp=NOW.isoformat())])
+    batch = open_read(source_text(mongod, name)).run(NOW, None)
+    assert (servers_of(batch), batch.reasons) == (["b", "db1"], ())
+    collection.database.drop_collection(name)
+
+
 def test_documents_of_one_server_and_time_are_all_handed_over(mongod, collection, open_read):
     collection.insert_many([
         document(cpu_user_pct=5.0),
