@@ -66,6 +66,11 @@ class RejectLog:
         elif not entry.kept:
             self._enter(RejectReason(OTHER, entry.example, entry.count))
 
+    def note(self, reason: str, example: Any, count: int, remedy: str = "") -> None:
+        """Count what was kept, with what has to be known about it; it is not refused."""
+        self.add(reason, example, count, remedy)
+        self.count -= count
+
     def merge(self, other: "RejectLog") -> None:
         """Add all reasons and the count of another log."""
         for each in other._reasons.values():

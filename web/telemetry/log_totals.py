@@ -59,6 +59,8 @@ class LogTotals:
                 self._count("hoursight_source_refused_total", (row["function"],), refused)
                 clamped = weight * row["values_clamped"]
                 self._count("hoursight_source_clamped_total", (row["function"],), clamped)
+                repeated = weight * row["values_repeated"]
+                self._count("hoursight_source_repeated_total", (row["function"],), repeated)
 
     def update_runs(self, reader: Reader, now: datetime) -> None:
         """Count the rows that were added to the run log since the last update."""

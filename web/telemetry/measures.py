@@ -38,6 +38,10 @@ MEASURES = (
         "hoursight_source_clamped_total", "counter",
         "Values just outside their range, stored as its bound, by source.", ("source",),
     ),
+    Measure(
+        "hoursight_source_repeated_total", "counter",
+        "Values of a source that the lake had already.", ("source",),
+    ),
     Measure("hoursight_forecast_age_seconds", "gauge", "Age of the newest forecast."),
     Measure(
         "hoursight_function_runs_total", "counter", "Runs by function and outcome.",
