@@ -18,6 +18,7 @@ from functions.engine.runner import Runner
 from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
+from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.import_mapping import ImportOptions, mapping_source
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -46,6 +47,7 @@ class NotImported(HoursightError):
 class Imported:
     """What an import has brought so far."""
 
+    questions: UnitQuestions
     rows: int = 0
     refused: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
@@ -53,6 +55,7 @@ class Imported:
     def add(self, batch: Batch) -> None:
         """Add a run."""
         self.rows += batch.rows["metrics"].num_rows
+        self.questions.add(batch.rows["metrics"])
         self.refused += batch.refused
         self.reasons |= dict.fromkeys(batch.reasons)
 
@@ -78,8 +81,10 @@ def import_file(
     source = _source(runner, like, options)
     form: FileForm = source.connection.form  # type: ignore[attr-defined]
     connector = FileConnector(file.absolute(), form, source.options.reader)
-    read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
-    imported = _run_to_end(runner, function_of(read, source, "import"), file)
+    metrics = runner.settings.schema().metrics
+    read = IncrementalRead(source, metrics, lambda: connector)
+    imported = Imported(UnitQuestions(source.mapping, metrics))
+    _run_to_end(runner, function_of(read, source, "import"), file, imported)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
     if connector.repeated and imported.rows:
@@ -87,15 +92,14 @@ def import_file(
             f"'{file}' was imported before. What the lake has already is not stored again; "
             "'hoursight functions runs import' shows how much was new.", err=True,
         )  # fmt: skip
-    for reason in imported.reasons:
+    for reason in (*imported.reasons, *imported.questions.sentences()):
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:
         raise _nothing_imported(file, imported)
     return imported.rows
 
 
-def _run_to_end(runner: Runner, function: Function, file: Path) -> Imported:
-    imported = Imported()
+def _run_to_end(runner: Runner, function: Function, file: Path, imported: Imported) -> None:
     with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
         task = bar.add_task(file.name, total=count_rows(file))
         while True:
@@ -106,7 +110,7 @@ def _run_to_end(runner: Runner, function: Function, file: Path) -> Imported:
             imported.add(run.batch)
             bar.update(task, completed=imported.rows + imported.refused)
             if not run.batch.more:
-                return imported
+                return
             _wait_for_writer(runner.folders)
 
 

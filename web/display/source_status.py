@@ -77,6 +77,7 @@ class SourceStatus:
     last_success: datetime | None
     gaps: tuple[SampleGap, ...]
     backfill: Backfill | None = None
+    clamped_24h: int = 0
 
     @property
     def lag_seconds(self) -> float | None:
@@ -140,6 +141,7 @@ def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, row["repeated_24h"] or 0, tuple(row["refusals"] or ()),
         row["outcome"], row["error"], row["well_at"], gaps, _backfill(row, now),
+        row["clamped_24h"] or 0,
     )  # fmt: skip
 
 
