@@ -22,6 +22,7 @@ def test_the_rows_of_a_file_are_stored_once_however_often_it_is_imported(
     assert import_file(data, file, None, click.echo) == 2 * 144
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 2 * 144
+    assert house.one("SELECT sum(values_repeated) FROM segments") == 2 * 144
 
 
 def test_a_file_of_an_unknown_format_is_an_error(tmp_path: Path) -> None:
