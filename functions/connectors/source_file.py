@@ -97,8 +97,8 @@ def source_from_dict(
     mapping = read_mapping(_default_mapping(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
     options = ReadOptions(
-        name, folders, mapping.time, mapping.paths, parse_period(file.every),
-        parse_period(file.history), rules=rules,
+        name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),
+        parse_period(file.history), rules=rules, limits=schema.times,
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)
 

@@ -1,7 +1,7 @@
 """Row assembly: partial samples of one timestamp become one row, and counters become rates.
 
-A counter needs its last value. The last values of each server are in memory: after a restart the
-first rates are missing, and none is ever wrong.
+A counter needs its last value, and a late reading those of its time. The last readings of each
+server are in memory: after a restart the first rates are missing, and none is ever wrong.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.recent_readings import RecentReadings
 from functions.normalize.counted_devices import DeviceMemory, link_kinds, mount_of, volume_shares
 from functions.normalize.counters import growth, rate
 from functions.normalize.cpu_modes import cpu_shares, of_whole_cores
@@ -26,6 +27,7 @@ __all__ = ["RowAssembler", "as_floats"]
 
 REMEMBERED_US = 3_600_000_000
 MAX_SERVERS = 50_000
+MAX_KEPT_VALUES = 4_000_000  # of the recent readings of all servers: 32 MB
 MAX_CORES = 65_536
 BOOT_TOLERANCE_S = 5.0
 DAY_S = 86_400.0
@@ -39,9 +41,9 @@ Times = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class ServerMemory:
-    """The last counters of a server by kind, and what rarely changes."""
+    """The last readings of a server, and what rarely changes."""
 
-    counters: dict[str, tuple[int, dict[str, float]]] = field(default_factory=dict)
+    recent: RecentReadings
     booted_at_s: float | None = None
     cores: int | None = None
     devices: DeviceMemory = field(default_factory=DeviceMemory)
@@ -80,7 +82,8 @@ class RowAssembler:
         for server, parts in readings.servers.items():
             memory = self._memory_of(server)
             columns = _ServerColumns(parts, memory, self._rules)
-            block.add(server, columns.timestamps, columns.metrics(self._metrics))
+            share = MAX_KEPT_VALUES // len(self._memories)
+            block.add(server, columns.timestamps, columns.new_values(self._metrics, share))
             if columns.facts_are_news():
                 facts.append(_fact(server, columns.timestamps[-1], memory))
             for reason, remedy, count in columns.refused:
@@ -94,7 +97,8 @@ class RowAssembler:
     def _memory_of(self, server: str) -> ServerMemory:
         memory = self._memories.get(server)
         if memory is None:
-            memory = self._memories[server] = ServerMemory()
+            recent = RecentReadings(len(self._metrics))
+            memory = self._memories[server] = ServerMemory(recent)
             if self._stated is not None:
                 memory.devices.facts = self._stated.setdefault(server, DeviceFacts())
         return memory
@@ -166,17 +170,27 @@ class _ServerColumns:
     ) -> None:
         self._memory = memory
         self.refused: list[tuple[str, str, int]] = []  # reason, remedy, values
-        self.timestamps: Times = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
-        self._kinds: dict[str, dict[str, Floats]] = {}
-        for (kind, name), (timestamps, values) in parts.items():
-            column = np.full(len(self.timestamps), np.nan)
-            column[np.searchsorted(self.timestamps, timestamps)] = values
-            self._kinds.setdefault(kind, {})[name] = column
+        self._joined = memory.recent.join(parts)
+        self.timestamps = self._joined.times
+        self._came = self._joined.came.any(axis=1)
+        self._kinds = self._joined.kinds()
         self._cores_are_news = self._note_cores()
         self._rebooted = self._note_boot()
         self._links = self._counted_links(rules)
         self._fullness: dict[str, Floats] = {}  # by volume, of those that count
         memory.seen = max(memory.seen, int(self.timestamps[-1]))
+
+    def new_values(self, names: Sequence[str], most_kept: int) -> dict[str, Floats]:
+        """A column for each metric, NaN where there is no value or it was given out before.
+
+        What was sent again is given out again: the writer counts it. Of the readings, `most_kept`
+        at most are kept for what comes late.
+        """
+        columns = self.metrics(names)
+        values = np.column_stack([columns[name] for name in names])
+        values[self._joined.written & ~self._joined.repeated(names)] = np.nan
+        self._memory.recent.keep(self._joined, ~np.isnan(values), most_kept)
+        return {name: values[:, place] for place, name in enumerate(names)}
 
     def metrics(self, names: Iterable[str]) -> dict[str, Floats]:
         """A column for each metric, NaN where there is no value."""
@@ -263,7 +277,7 @@ class _ServerColumns:
     def _since_boot(self, booted: Floats) -> Floats:
         """Seconds since the boot; NaN for a boot later than its sample, or at 1970."""
         since = self.timestamps / 1e6 - booted
-        wrong = (since < -BOOT_TOLERANCE_S) | (booted == 0)
+        wrong = self._came & ((since < -BOOT_TOLERANCE_S) | (booted == 0))
         if wrong.any():
             self.refused.append((BOOT_IMPOSSIBLE, BOOT_REMEDY, int(wrong.sum())))
         return np.where(wrong, np.nan, np.maximum(0, since))
@@ -299,22 +313,13 @@ class _ServerColumns:
         columns = self._kinds.get(kind)
         if not columns:
             return None
-        last_at, last = self._memory.counters.get(kind, (None, {}))
-        names = list({**columns, **last})
-        nothing = np.full(len(self.timestamps), np.nan)
-        values = np.column_stack([columns.get(name, nothing) for name in names])
+        values = np.column_stack(list(columns.values()))
         places = np.flatnonzero(~np.isnan(values).all(axis=1))
-        if last_at is not None:  # a late sample has no neighbours any more
-            places = places[self.timestamps[places] > last_at]
-        if not places.size:
-            return None
         values, at = values[places], self.timestamps[places]
-        self._memory.counters[kind] = int(at[-1]), _known(names, values[-1])
-        oldest = np.array([last.get(name, np.nan) for name in names])
-        before = np.vstack([oldest, values[:-1]])
+        before = np.vstack([np.full(len(columns), np.nan), values[:-1]])
         before[self._rebooted[places]] = np.nan
-        spans = np.diff(at, prepend=at[0] if last_at is None else last_at)
-        return _CounterSteps(places, names, before, values, spans[:, None] / 1e6)
+        spans = np.diff(at, prepend=at[0])
+        return _CounterSteps(places, list(columns), before, values, spans[:, None] / 1e6)
 
     def _spread(self, places: npt.NDArray[np.int64], values: Floats) -> Floats:
         column = np.full(len(self.timestamps), np.nan)
@@ -346,7 +351,8 @@ class _ServerColumns:
         changed = np.zeros(len(self.timestamps), bool)
         if booted is None:
             return changed
-        last = self._memory.booted_at_s
+        known = booted[: int(self._came.argmax())]
+        last = self._memory.booted_at_s if np.isnan(known).all() else None
         for place, at in enumerate(booted):
             if not np.isnan(at):
                 changed[place] = last is not None and abs(at - last) > BOOT_TOLERANCE_S
@@ -358,10 +364,6 @@ class _ServerColumns:
 def as_floats(values: Floats) -> pa.Array:
     """A float column of the lake, NULL for NaN."""
     return pa.array(values.astype(np.float32), mask=np.isnan(values))
-
-
-def _known(names: Sequence[str], values: Floats) -> dict[str, float]:
-    return {n: float(v) for n, v in zip(names, values, strict=True) if not np.isnan(v)}
 
 
 def _sum(columns: Any) -> Floats:

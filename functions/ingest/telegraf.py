@@ -4,24 +4,25 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from functions.ingest import line_protocol
-from functions.ingest.line_protocol import MalformedLine
+from functions.ingest.line_protocol import MalformedLine, TimeRefused
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.rejection import time_reason
 from functions.normalize.counted_devices import volume_item
 from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import STOCK_RULES, DeviceRules
-from storage.inbox.validation import MAX_FUTURE
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["INPUTS", "TelegrafReader"]
 
-MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
 MAX_SERIES = 20_000  # whose plans are cached
+NAME_UNIT = "name its unit with ?precision={unit}"
 HOST_TAGS = ("host", "hostname", "server", "server_name")
 
 Tags = Mapping[str, str]
@@ -138,8 +139,13 @@ class _SeriesColumns(dict[str, Column | None]):
 class TelegrafReader:
     """Parses bodies of line protocol; caches how series are mapped."""
 
-    def __init__(self, metrics: Collection[str], rules: DeviceRules = STOCK_RULES) -> None:
-        self._rules = rules
+    def __init__(
+        self,
+        metrics: Collection[str],
+        rules: DeviceRules = STOCK_RULES,
+        limits: TimeLimits = STOCK_LIMITS,
+    ) -> None:
+        self._rules, self._limits = rules, limits
         self._own: Fields = {name: (name, "") for name in metrics}
         self._plans: dict[str, _SeriesPlan] = {}
 
@@ -147,7 +153,7 @@ class TelegrafReader:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
         readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
-        timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us)
+        timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us, self._limits.at(now))
         known: dict[str, _SeriesColumns] = {}
         count = used = 0
         for line in line_protocol.parts(text):
@@ -159,6 +165,8 @@ class TelegrafReader:
                     columns = known[head] = _SeriesColumns(readings, self._plan(head))
                 ts = timestamp_of(time)
                 used += _take(columns, body, ts)
+            except TimeRefused as error:
+                reasons.add(str(error), f"{error.readings}: {line}")
             except MalformedLine as error:
                 reasons.add(str(error), line)
         readings.drop_empty()
@@ -234,18 +242,18 @@ def _template(shape: tuple[tuple[str, str], ...]) -> _Template:
     return _Template(re.compile(pattern), tuple(name for name, form in shape if "(" in form))
 
 
-def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:
+def _clock(precision_ns: int, now_us: int, within: TimeRange) -> Callable[[str | None], int]:
     """Return a function from the time of a line to microseconds since 1970."""
 
     def timestamp_of(time: str | None) -> int:
         if time is None:
             return now_us
-        ts = line_protocol.time_of(time) * precision_ns // 1000
-        if not 0 <= ts <= now_us + MAX_FUTURE_US:
-            raise MalformedLine(
-                "the time lies before 1970, or more than 5 minutes in the future: check the clock, "
-                "and name the unit of times with ?precision=ns, us, ms or s"
-            )
-        return ts
+        number = line_protocol.time_of(time)
+        ts = number * precision_ns // 1000
+        if within.earliest_us <= ts <= within.latest_us:
+            return ts
+        problem = within.problem(ts, number)
+        assert problem is not None
+        raise TimeRefused(time_reason(problem, NAME_UNIT), f"{number} is {within.readings(number)}")
 
     return timestamp_of

@@ -19,18 +19,21 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
+from functions.normalize.date_and_time import time_column
 from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.fact_rows import FactRow, fact_rows
 from functions.normalize.mapped_devices import MappedDevices
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
+from functions.normalize.record_times import RecordTimes
+from functions.normalize.timestamps import MISSING
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
+from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
@@ -77,6 +80,8 @@ class Mapper:
         self.mapping = mapping
         self.counters = counters or CounterRates()
         self._devices = MappedDevices(rules)
+        assert mapping.time is not None
+        self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -85,9 +90,12 @@ class Mapper:
         each = (f.each for fields in mapping.entries.values() for f in fields)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Documents) -> Mapped:
-        """The rows of a page: of documents, or of a table from a columnar source."""
-        records = self._records(documents)
+    def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source.
+
+        Documents whose times are not `within` those that can be true are refused.
+        """
+        records = self._records(documents, within)
         self._learn_facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
@@ -105,17 +113,19 @@ class Mapper:
             rows = rows.drop_columns([ITEM])
         return Mapped(rows, facts, records.rejects)
 
-    def _records(self, documents: Documents) -> _Records:
+    def _records(self, documents: Documents, within: TimeRange) -> _Records:
         columns, rejects = columns_of(documents), RejectLog()
         servers = _names(columns, "server", self.mapping.server, rejects)
-        times = self._times(columns, len(documents), rejects)
+        column, times = time_column(columns, self._time), np.full(len(documents), MISSING)
+        if column is not None:
+            times = self._times.read(column, servers, within, rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, len(documents), rejects)
+            self._refuse_records(columns, column, len(documents), rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
@@ -124,27 +134,13 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
-        time = self.mapping.time
-        assert time is not None
-        column = _only(columns, time.fields)
-        if column is None:
-            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
-        if column is None:
-            return np.full(count, MISSING)
-
-        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
-            about = f"time (field {' or '.join(time.fields)})"
-            rejects.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
-
-        return micros(column, time, refuse)
-
-    def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
+    def _refuse_records(
+        self, columns: Columns, times: Column | None, count: int, rejects: RejectLog
+    ) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
-        assert self.mapping.time is not None
-        parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
         stated = _texts(columns, self.mapping.server)
-        given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
+        given = first_of((times,), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
@@ -153,7 +149,7 @@ class Mapper:
                 lacks.append("time")
             for part in lacks:
                 rejects.add(
-                    f"{part} (field {' or '.join(parts[part])}): missing",
+                    f"{part} (field {parts[part]}): missing",
                     "a document with " + _shown(", ".join(columns.fields(i))),
                     remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
@@ -314,12 +310,6 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
             f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
     return np.where(wrong, np.nan, values)
-
-
-def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
-    """The column of the fields where only one of them is there, as it is; else None."""
-    present = [column for column in map(columns.get, fields) if column is not None]
-    return present[0] if len(present) == 1 else None
 
 
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:

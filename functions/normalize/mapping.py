@@ -1,5 +1,6 @@
 """A mapping as data: which source fields become which metrics, and in which units they are."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -19,17 +20,26 @@ __all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]
 
 STOCK = Path(__file__).parent / "stock"
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
+# Where the time of day begins in a pattern.
+_TIME_OF_DAY = re.compile(r"%[HIMSfpTXR]")
 Names = str | tuple[str, ...]
 
 
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The time of a document: its `field` (or several, in order), format and zone."""
+    """The time of a document: its `field` (or several, in order), format and zone.
 
-    field: Names
+    Where the time of day is in a field of its own, `date` and `time` name both instead: `format` is
+    that of both with a space between them.
+    """
+
+    field: Names = ()
     format: str = "iso"
     zone: str | None = None  # of times without their own
+    date: str = ""
+    time: str = ""
 
     def __post_init__(self) -> None:
+        self._check_fields()
         if self.format not in ("iso", *_EPOCHS) and "%" not in self.format:
             raise ValueError(
                 f"time.format is {self.format!r}: write iso, {', '.join(_EPOCHS)} or a pattern "
@@ -43,10 +53,43 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"time.zone is {self.zone!r}: write a name such as 'UTC' or 'Europe/Berlin'"
                 ) from None
 
+    def _check_fields(self) -> None:
+        if self.field and (self.date or self.time):
+            raise ValueError(
+                f"field is {self.field!r}, beside date and time: write field where one column has "
+                "the whole time, else date and time"
+            )
+        if bool(self.date) != bool(self.time):
+            there, missing = ("date", "time") if self.date else ("time", "date")
+            raise ValueError(
+                f"{there} is {self.date or self.time!r}, and {missing} is missing: write the "
+                "columns of both"
+            )
+        if not self.fields:
+            raise ValueError("field is missing: write it, or date and time where these are two")
+        if self.date and self.format in _EPOCHS:
+            raise ValueError(
+                f"format is {self.format!r}, a number, and date and time are two columns: write "
+                "iso or a pattern such as '%d.%m.%Y %H:%M:%S'"
+            )
+
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
+        """The names of the field, in the order in which they are tried; or those of both parts."""
+        return (self.date, self.time) if self.date else _names(self.field)
+
+    @property
+    def about(self) -> str:
+        """The names of the field for a message."""
+        return (" and " if self.date else " or ").join(self.fields)
+
+    @property
+    def ordering(self) -> "Time":
+        """The time by which a source can sort its documents: the date, where it is on its own."""
+        if not self.date:
+            return self
+        days = _TIME_OF_DAY.split(self.format)[0].rstrip(" T,")
+        return Time(field=self.date, format=days or self.format, zone=self.zone)
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

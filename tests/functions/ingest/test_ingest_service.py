@@ -84,6 +84,16 @@ def test_records_are_in_a_segment_when_they_are_answered(door: IngestClient) -> 
     assert pq.read_table(path)["site"].to_pylist() == ["fra", "fra"]
 
 
+def test_a_record_for_each_metric_repeats_nothing_and_the_same_one_again_does(
+    door: IngestClient,
+) -> None:
+    sent = [{"server": "a", "ts": TS, name: 50} for name in ("mem_used_pct", "load_average")]
+    for one in sent:
+        assert door.push("records", json.dumps([one]).encode())[1]["repeated"] == 0
+    status, answer = door.push("records", json.dumps([*sent, {"server": "b", "ts": TS}]).encode())
+    assert (status, answer["accepted"], answer["refused"], answer["repeated"]) == (200, 2, 1, 2)
+
+
 def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     status, told = door.push("records", b'[{"server": "a", "ts": "2026-05-06T12:00:00Z"}]')
     assert (status, told["refused"], door.rows()) == (422, 1, [])
@@ -256,3 +266,43 @@ def test_a_boot_in_the_future_is_refused_with_its_reason(door: IngestClient) -> 
     assert (row["load_average"], row["uptime_days"]) == (1.0, None)
     [path] = door.folders.inbox.glob("*-metrics-*.parquet")
     assert "the boot lies after its sample" in provenance_of(path).reasons[0]
+
+
+AHEAD_S = NS // 10**9 + 3600
+PUSHED_AHEAD = [
+    ("remote_write", "remote_write", written(AHEAD_S * 1000, node_load1=1.5), "snappy", 400),
+    ("lines", "influx", f"m,host=web1 load_average=1 {AHEAD_S}000000000".encode(), "identity", 400),
+    ("records", "feed", f'[{{"server": "web1", "ts": {AHEAD_S}, "load": 1}}]'.encode(),
+     "identity", 422),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "source", "body", "encoding", "answer"), PUSHED_AHEAD)
+def test_a_sender_whose_clock_is_ahead_is_told_in_the_answer_and_on_the_page_of_sources(
+    house: LakeFixture, kind: str, source: str, body: bytes, encoding: str, answer: int
+) -> None:
+    door = IngestClient(house.folders)
+    status, told = door.push(kind, body, encoding)
+    assert status == answer
+    [reason] = told["reasons"]
+    assert "lies more than 5 minutes in the future: check the sender's clock" in reason["reason"]
+    assert "web1" in reason["example"]
+    if source == "feed":
+        door.service.flush_refusals()
+    else:
+        door.flush(source)
+    house.commit()
+    [(by, refused, refusals)] = [
+        (row["function"], row["rows_refused"], row["refusals"])
+        for row in house.reader.query("SELECT * FROM segments").to_pylist()
+    ]
+    assert (by, refused) == (source, 1)
+    assert "lies more than 5 minutes in the future" in refusals[0]
+    assert "web1" in refusals[0]
+
+
+def test_the_limits_of_times_are_those_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text('[times]\nmax_ahead = "2h"\n')
+    door = IngestClient(Folders.at(tmp_path))
+    kind, _, body, encoding, _ = PUSHED_AHEAD[0]
+    assert door.push(kind, body, encoding) == (204, None)

@@ -120,14 +120,14 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
 ) -> None:
     """Lines of one series are searched for in the form of the last, where that fits."""
     reader = TelegrafReader(METRIC_NAMES)
-    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
-    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
+    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 {T1}", "s", NOW)
+    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 {T2}", "s", NOW)
     parts = result.readings.servers.get("a", {})
     assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
     if result.reasons:
         assert not parts
     else:
-        assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])
+        assert parts["mem_used_pct", ""] == ([T2 * 1_000_000], [7.0])
 
 
 def traffic(links: Sequence[str], t: int, received: int) -> str:
@@ -154,7 +154,7 @@ def test_traffic_over_stacked_links_counts_once(links: list[str], factor: int) -
 
 
 def test_pseudo_volumes_are_not_the_fullest_disk() -> None:
-    line = "disk,host=a,device={},fstype={},path={},mode=rw used_percent={} 1"
+    line = f"disk,host=a,device={{}},fstype={{}},path={{}},mode=rw used_percent={{}} {T1}"
     body = "\n".join(
         line.format(*each)
         for each in (
@@ -187,7 +187,33 @@ def test_the_settings_choose_links_and_volumes() -> None:
 
 
 def test_idle_that_was_not_sent_is_what_steal_leaves_too() -> None:
-    body = "cpu,host=a usage_user=20,usage_system=10,usage_iowait=5,usage_steal=30{} 1"
+    body = f"cpu,host=a usage_user=20,usage_system=10,usage_iowait=5,usage_steal=30{{}} {T1}"
     assert rows(body.format(""), precision="s")[0]["cpu_idle_pct"] == pytest.approx(35)
     [sent] = rows(body.format(",usage_idle=34"), precision="s")
     assert sent["cpu_idle_pct"] == 34
+
+
+@pytest.mark.parametrize(
+    ("time", "precision", "says"),
+    [
+        (T1, "ns", "is older than 10 years: name its unit with ?precision=s"),
+        (T1 * 10**3, "ns", "is older than 10 years: name its unit with ?precision=ms"),
+        (T1 * 10**6, "ns", "is older than 10 years: name its unit with ?precision=us"),
+        (T1 * 10**3, "s", "in the future: name its unit with ?precision=ms"),
+        (T1 * 10**9, "s", "in the future: name its unit with ?precision=ns"),
+        (T1 + 600, "s", "lies more than 5 minutes in the future: check the sender's clock"),
+        (0, "s", "send the time of the sample"),
+        (10**400, "s", "lies more than 5 minutes in the future: check the sender's clock"),
+        (T1 - 11 * 365 * 86_400, "s", "is older than 10 years: check the sender's clock; for"),
+    ],
+)  # fmt: skip
+def test_a_time_that_cannot_be_true_is_refused_with_what_it_means_in_each_unit(
+    time: int, precision: str, says: str
+) -> None:
+    result = read(f"m,host=a load_average=1 {time}\nm,host=b load_average=1", precision)
+    [reported] = reason_records(result.reasons)
+    assert says in reported["reason"]
+    assert reported["example"].startswith(str(time)[:20])
+    if time < 10**400:
+        assert all(f" in {unit}" in reported["example"] for unit in ("s", "ms", "us", "ns"))
+    assert list(result.readings.servers) == ["b"]
