@@ -43,9 +43,10 @@ NEVER_LINKS = (
     "imq.*", "dummy.*", "teql.*", "nlmon.*", "bpf(in|out)[.].*", "kube-(ipvs|dummy).*",
     "nodelocaldns", "pod-id-link.*", "docker.*", "podman.*", "nerdctl.*", "cni.*", "virbr.*",
     "(lxd|lxc|incus|mpqemu)br.*", "lxdfan.*", "br-[0-9a-f]{12}", "kube-bridge", "vmnet.*",
-    "vmenet.*", "vboxnet.*", "virtualbox host-only.*", "vmware network adapter.*", "pflog.*", "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*",
-    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*",
-    ".*pseudo-interface.*", "wan miniport.*", "bluetooth.*", "local area connection[*].*",
+    "vmenet.*", "vboxnet.*", "virtualbox host-only.*", "vmware network adapter.*", "pflog.*",
+    "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*", "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+",
+    "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*", ".*pseudo-interface.*", "wan miniport.*",
+    "bluetooth.*", "local area connection[*].*",
 )  # fmt: skip
 _TUNNELS = (
     "tun.*", "tap.*", "utun.*", "cscotun.*", "wg.*", "wireguard.*", "tailscale.*", "zt.*", "ppp.*",
