@@ -7,15 +7,19 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
+import pyarrow as pa
 import pytest
 import uvicorn
 
 from functions.ingest.ingest_service import serve_ingest
+from functions.ingest.remote_write import WriteRequest
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
 from tests.conftest import NOW, LakeFixture
@@ -35,6 +39,7 @@ SAMPLES = """
 SELECT ts, load_average, cpu_idle_pct, cpu_user_pct, mem_used_pct, net_in_mb_s, uptime_days
 FROM metrics WHERE server = '127.0.0.1' AND source = 'remote_write' ORDER BY ts
 """
+PROTOBUF = {"Content-Type": "application/x-protobuf", "Content-Encoding": "snappy"}
 
 
 @contextmanager
@@ -69,9 +74,53 @@ def scraped(port: int) -> dict[int, float]:
     return {round(at * 1000): float(value) for at, value in series["values"]}
 
 
+def stored(house: LakeFixture) -> int:
+    """How many rows of remote write are in the lake."""
+    house.commit(datetime.now(UTC))
+    rows = house.reader.query("SELECT count(*) AS n FROM metrics WHERE source = 'remote_write'")
+    return int(rows["n"][0].as_py())
+
+
 def in_the_lake(house: LakeFixture) -> list[dict[str, Any]]:
     house.commit(datetime.now(UTC))
     return list(house.reader.query(SAMPLES).to_pylist())
+
+
+def series(server: str, samples: int, now: datetime) -> bytes:
+    """A request as one shard of Prometheus sends it."""
+    request = WriteRequest()
+    one = request.timeseries.add()
+    one.labels.add(name="__name__", value="node_load1")
+    one.labels.add(name="instance", value=f"{server}:9100")
+    begin_ms = round(now.timestamp() * 1000) - 600_000
+    for n in range(samples):
+        one.samples.add(value=n % 7, timestamp=begin_ms + 1000 * n)
+    return bytes(pa.compress(request.SerializeToString(), codec="snappy", asbytes=True))
+
+
+def test_200_senders_at_once_lose_nothing(house: LakeFixture) -> None:
+    port, now = free_port(), datetime.now(UTC)
+    bodies = [series(f"host{n}", 500, now) for n in range(200)]
+    gate = threading.Barrier(len(bodies))
+    client = httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", limits=httpx.Limits(), trust_env=False, timeout=60
+    )
+
+    def push(body: bytes) -> int:
+        gate.wait()
+        while (answer := client.post("/api/v1/write", content=body, headers=PROTOBUF)).is_error:
+            if answer.status_code != 503:  # a default Prometheus sends nothing else again
+                break
+        return answer.status_code
+
+    with (
+        serve_ingest(house.folders, {"influx": 1.0, "remote_write": 0.1}),
+        site(house, port), client,
+    ):  # fmt: skip
+        until(lambda: client.get("/healthz"), "the site runs")
+        with ThreadPoolExecutor(len(bodies)) as pool:
+            assert set(pool.map(push, bodies)) == {204}
+        until(lambda: stored(house) == 200 * 500, "all samples are in the lake")
 
 
 @needs_prometheus

@@ -1,5 +1,6 @@
 """The push endpoints: HTTP checks before the ingest service, and its answers."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
 from web.api import ingest_api
+from web.api.ingest_api import InFlightLimit
+from web.http_errors import HttpRejection
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
 ENDPOINTS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
@@ -109,12 +112,62 @@ def test_a_rejection_of_the_ingest_service_is_forwarded(client: Client) -> None:
     assert answer.json()["remedy"] == "send a list of records as JSON"
 
 
-def test_too_many_pushes_in_flight_are_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_pushes_without_a_turn_are_503_with_retry_after(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 0)
-    answer = client.post("/feed", json=[RECORD])
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "1"
+    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 0.01)
+    headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
+    answer = client.post(path, content=b"[]", headers=headers)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
     assert answer.json()["remedy"]
+
+
+def test_a_push_beyond_the_limit_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 60)
+    limit, order = InFlightLimit(), list[str]()
+
+    async def push(name: str) -> None:
+        async with limit.request() as count:
+            count(7)
+            await asyncio.sleep(0)
+            assert (limit.requests, limit.bytes) == (1, 7)
+            order.append(name)
+
+    async def play() -> None:
+        await asyncio.gather(*map(push, "abc"))
+
+    asyncio.run(play())
+    assert (order, limit.requests, limit.bytes) == (["a", "b", "c"], 0, 0)
+
+
+def test_a_sender_that_leaves_while_it_waits_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(ingest_api, "MAX_WAITING", 1)
+    limit = InFlightLimit()
+
+    async def push() -> None:
+        async with limit.request():
+            pass
+
+    async def play() -> None:
+        async with limit.request():
+            leaves = asyncio.ensure_future(push())
+            await asyncio.sleep(0)
+            with pytest.raises(HttpRejection, match="too many pushes at once"):
+                await push()  # there is no room to wait either
+            leaves.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaves
+        await push()
+
+    asyncio.run(play())
+    assert limit.requests == 0
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
@@ -135,9 +188,7 @@ def test_the_api_description_has_the_endpoints_and_their_errors(client: Client) 
     assert description["components"]["securitySchemes"].keys() == {"key", "bearer", "basic"}
     for path in ENDPOINTS:
         assert paths[path]["post"]["requestBody"]["content"]
-        assert {"401", "403", "413", "415", "422", "429", "503"} <= paths[path]["post"][
-            "responses"
-        ].keys()
+        assert {"401", "403", "413", "415", "422", "503"} <= paths[path]["post"]["responses"].keys()
 
 
 def test_the_examples_of_the_api_description_are_accepted(client: Client) -> None:
