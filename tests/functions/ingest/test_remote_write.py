@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -21,9 +21,11 @@ import uvicorn
 from functions.ingest.ingest_service import serve_ingest
 from functions.ingest.remote_write import WriteRequest
 from scripts.ports import free_port
+from scripts.tools.prometheus_outage import counters_of
 from storage.config.api_keys import create_key
 from tests.conftest import NOW, LakeFixture
 from tests.functions.prometheus_server import EXPORTER, PROMETHEUS, needs_prometheus, until
+from web.api import ingest_api
 from web.app import create_app
 
 CONFIG = """\
@@ -34,6 +36,15 @@ remote_write:
 - url: http://127.0.0.1:{site}/api/v1/write
   basic_auth: {{username: prometheus, password: {key}}}
   queue_config: {{batch_send_deadline: 1s, max_samples_per_send: 100, max_shards: 2}}
+"""
+# What is not named is default: above all, 429 would not be retried.
+MANY_SHARDS = """\
+global: {{scrape_interval: 1s, scrape_timeout: 1s}}
+scrape_configs:
+- {{job_name: node, static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]}}
+remote_write:
+- url: http://127.0.0.1:{site}/api/v1/write
+  queue_config: {{batch_send_deadline: 1s, max_samples_per_send: 100, min_shards: 10}}
 """
 SAMPLES = """
 SELECT ts, load_average, cpu_idle_pct, cpu_user_pct, mem_used_pct, net_in_mb_s, uptime_days
@@ -48,8 +59,22 @@ def running(*command: str) -> Iterator[None]:
     try:
         yield
     finally:
-        process.terminate()
-        process.wait(10)
+        process.kill()  # otherwise Prometheus goes on sending for up to a minute
+        process.wait()
+
+
+@contextmanager
+def prometheus_to(folder: Path, config: str, values: Mapping[str, object]) -> Iterator[None]:
+    """Run node_exporter and Prometheus with a configuration."""
+    (folder / "prometheus.yml").write_text(config.format_map(values))
+    exporter = [str(EXPORTER), f"--web.listen-address=127.0.0.1:{values['exporter']}"]
+    prometheus = [
+        str(PROMETHEUS), f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{values['prometheus']}",
+    ]  # fmt: skip
+    with running(*exporter), running(*prometheus):
+        yield
 
 
 @contextmanager
@@ -74,6 +99,12 @@ def scraped(port: int) -> dict[int, float]:
     return {round(at * 1000): float(value) for at, value in series["values"]}
 
 
+def sample_counters(port: int) -> dict[str, int]:
+    """What Prometheus says that it sent, sent again, failed to send and dropped."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
+        return counters_of(reply.read().decode())
+
+
 def stored(house: LakeFixture) -> int:
     """How many rows of remote write are in the lake."""
     house.commit(datetime.now(UTC))
@@ -84,6 +115,11 @@ def stored(house: LakeFixture) -> int:
 def in_the_lake(house: LakeFixture) -> list[dict[str, Any]]:
     house.commit(datetime.now(UTC))
     return list(house.reader.query(SAMPLES).to_pylist())
+
+
+def loads(rows: list[dict[str, Any]]) -> dict[int, float]:
+    """Load by time [ms]."""
+    return {round(row["ts"].timestamp() * 1000): row["load_average"] for row in rows}
 
 
 def series(server: str, samples: int, now: datetime) -> bytes:
@@ -127,27 +163,39 @@ def test_200_senders_at_once_lose_nothing(house: LakeFixture) -> None:
 def test_every_scrape_is_one_whole_row_in_the_lake(house: LakeFixture, tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("exporter", "site", "prometheus")}
     key = create_key(house.folders, "prometheus", ["feed"], NOW)
-    config = tmp_path / "prometheus.yml"
-    config.write_text(CONFIG.format(key=key, **ports))
     with ExitStack() as stack:
         stack.enter_context(serve_ingest(house.folders, {"influx": 1.0, "remote_write": 1.0}))
         stack.enter_context(site(house, ports["site"]))
-        stack.enter_context(
-            running(str(EXPORTER), f"--web.listen-address=127.0.0.1:{ports['exporter']}")
-        )
-        prometheus = [
-            f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'tsdb'}",
-            f"--web.listen-address=127.0.0.1:{ports['prometheus']}",
-        ]  # fmt: skip
-        stack.enter_context(running(str(PROMETHEUS), *prometheus))
+        stack.enter_context(prometheus_to(tmp_path, CONFIG, ports | {"key": key}))
         rows = until(
             lambda: result if len(result := in_the_lake(house)) >= 4 else None, "4 rows in the lake"
         )
         theirs = scraped(ports["prometheus"])
-    ours = {round(row["ts"].timestamp() * 1000): row["load_average"] for row in rows}
+    ours = loads(rows)
     expected = {at: load for at, load in theirs.items() if min(ours) <= at <= max(ours)}
     assert ours == pytest.approx(expected, abs=1 / 256)  # the lake holds load in steps of 1/128
     assert rows[0]["cpu_idle_pct"] is None  # a counter tells nothing at first
     for row in rows[1:]:
         assert None not in row.values(), row
         assert 0 <= row["cpu_idle_pct"] <= 100
+
+
+@needs_prometheus
+def test_prometheus_keeps_and_resends_what_a_busy_or_absent_site_did_not_take(
+    house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 0.01)
+    ports = {name: free_port() for name in ("exporter", "site", "prometheus")}
+    with ExitStack() as stack:
+        stack.enter_context(serve_ingest(house.folders, {"influx": 1.0, "remote_write": 0.5}))
+        stack.enter_context(prometheus_to(tmp_path, MANY_SHARDS, ports))
+        until(lambda: len(scraped(ports["prometheus"])) >= 3, "there are scrapes to be sent")
+        stack.enter_context(site(house, ports["site"]))
+        theirs = scraped(ports["prometheus"])
+        until(lambda: theirs.keys() <= loads(in_the_lake(house)).keys(), "all are in the lake")
+        counters = sample_counters(ports["prometheus"])
+    assert counters["samples_retried_total"] > 0
+    assert counters["samples_failed_total"] == counters["samples_dropped_total"] == 0
+    ours = loads(in_the_lake(house))
+    assert {at: ours[at] for at in theirs} == pytest.approx(theirs, abs=1 / 256)
