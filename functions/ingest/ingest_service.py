@@ -25,12 +25,14 @@ from functions.ingest.rejection import (
 )
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.sender_conflicts import ObserveStream, SenderConflicts, observe_rows
 from functions.ingest.server_facts import ServerFacts
+from functions.ingest.server_label import ServerLabel
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
@@ -45,6 +47,10 @@ log = logging.getLogger(__name__)
 # How long samples wait for others of the same timestamp. Telegraf sends the batches of one
 # interval in a row; Prometheus fills a batch for up to 5 s.
 HOLD_S = {"influx": 1.0, "remote_write": 5.0}
+NAME_ANOTHER = (
+    "give each server a name of its own: for Prometheus name another label, or several, in "
+    "remote_write.server_label, or set the host's name at the sender"
+)
 
 Reply = tuple[int, bytes]  # HTTP status and body
 # Rows by table, and what was refused of the same request.
@@ -64,6 +70,9 @@ class IngestService:
         self._metrics = schema_of(folders).metrics
         names = [metric.name for metric in self._metrics]
         self._lines = TelegrafReader(names)
+        settings = settings_in_force(folders.data)
+        self._server_label = ServerLabel(settings.remote_write.server_label)
+        self._conflicts = SenderConflicts(NAME_ANOTHER)
         self._facts = ServerFacts()
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
@@ -101,7 +110,7 @@ class IngestService:
     def recover(self) -> None:
         """Read back requests that an earlier process accepted but did not write to a segment."""
         self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.buffers["remote_write"].recover(_series_of)
+        self.buffers["remote_write"].recover(self._series_of)
 
     def _take_records(self, push: Push) -> Reply:
         unit = _choice(push, "time", "s", json_records.UNITS)
@@ -119,7 +128,12 @@ class IngestService:
             )
         if result.rows.num_rows:
             facts = self._facts.changed(result.facts)
-            self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
+            notes = RejectLog.merged([result.reasons])
+            sites = {server: fact.site for server, fact in result.facts.items()}
+            observe_rows(
+                result.rows, sites, self._conflicts.observer(push.sender, self._clock(), notes)
+            )
+            self._group_commit.put(({"metrics": result.rows} | facts, notes))
             self._facts.remember(result.facts)
         return 200, msgspec.json.encode(payload)
 
@@ -141,7 +155,9 @@ class IngestService:
 
     def _take_lines(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
-        read = self._read_lines(entry)
+        notes = RejectLog()
+        observe = self._conflicts.observer(push.sender, entry.received_at, notes)
+        read = self._read_lines(entry, observe)
         if read.lines and not read.used and not read.reasons:
             raise PushRejected(
                 422, f"none of {read.lines} lines has one of our metrics",
@@ -149,10 +165,11 @@ class IngestService:
                 "metrics', with the tag 'host'",
             )  # fmt: skip
         if read.readings:
-            self.buffers["influx"].take(entry, read.readings, read.reasons)
+            notes.merge(read.reasons)
+            self.buffers["influx"].take(entry, read.readings, notes)
         return _partial_write(read.reasons, f"of {read.lines} lines")
 
-    def _read_lines(self, entry: WalEntry) -> TelegrafResult:
+    def _read_lines(self, entry: WalEntry, observe: ObserveStream | None = None) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
         body = decompress(entry.push.body, entry.push.encoding)
         try:
@@ -161,15 +178,27 @@ class IngestService:
             raise PushRejected(
                 400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
             ) from error
-        return self._lines.read(text, precision, entry.received_at)
+        return self._lines.read(text, precision, entry.received_at, observe)
 
     def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
         reasons = RejectLog()
-        readings = _series_of(entry, reasons)
+        notes = RejectLog()
+        observe = self._conflicts.observer(push.sender, entry.received_at, notes)
+        readings = self._series_of(entry, reasons, observe)
         if readings:
-            self.buffers["remote_write"].take(entry, readings, reasons)
+            notes.merge(reasons)
+            self.buffers["remote_write"].take(entry, readings, notes)
         return _partial_write(reasons, "samples")
+
+    def _series_of(
+        self,
+        entry: WalEntry,
+        reasons: RejectLog | None = None,
+        observe: ObserveStream | None = None,
+    ) -> PartialSamples:
+        body = decompress(entry.push.body, entry.push.encoding)
+        return read_series(body, entry.received_at, reasons, self._server_label, observe)
 
 
 @contextmanager
@@ -188,11 +217,6 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def _series_of(entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
-    body = decompress(entry.push.body, entry.push.encoding)
-    return read_series(body, entry.received_at, reasons)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:

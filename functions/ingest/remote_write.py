@@ -6,17 +6,25 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from functions.ingest.node_exporter import NAMES, add_series, server_of
+from functions.ingest.node_exporter import DEVICE_LABELS, NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected
+from functions.ingest.sender_conflicts import Labels, ObserveStream
+from functions.ingest.server_label import INSTANCE, ServerLabel
 from storage.inbox.validation import MAX_FUTURE
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
 
 __all__ = ["WriteRequest", "read_series"]
 
 MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
-INVALID = f"label instance: not a valid name ({EXPECTED}): {REMEDY}"
+INVALID = f"label {{}}: not a valid name ({EXPECTED}): {REMEDY}"
+MISSING = "label {}: missing, and it names the server: name another in remote_write.server_label"
+# Series of which two senders are looked for: one of each of node_exporter's collectors.
+WATCHED = frozenset({
+    "node_cpu_seconds_total", "node_memory_MemAvailable_bytes", "node_filesystem_avail_bytes",
+    "node_network_receive_bytes_total", "node_load1", "node_boot_time_seconds",
+})  # fmt: skip
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -48,11 +56,19 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) -> PartialSamples:
+def read_series(
+    body: bytes,
+    now: datetime,
+    reasons: RejectLog | None = None,
+    label: ServerLabel = INSTANCE,
+    observe: ObserveStream | None = None,
+) -> PartialSamples:
     """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
 
-    `reasons` takes series whose `instance` is not a valid name. Raises PushRejected (400).
+    `reasons` takes series without a valid name of a server in `label`. `observe` is called with
+    each series that is used. Raises PushRejected (400).
     """
+    reasons = RejectLog() if reasons is None else reasons
     try:
         request = WriteRequest.FromString(body)
     except DecodeError as error:
@@ -64,12 +80,21 @@ def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) ->
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
-        server = server_of(labels.get("instance", ""))
-        if name in _KNOWN and server and trimmed(server) is None:
-            if reasons is not None:
-                reasons.add(INVALID, labels["instance"], len(series.samples))
-        elif name in _KNOWN:
+        server = server_name(stated := label.name(labels)) if name in _KNOWN else None
+        if name in _KNOWN and server is None:
+            what, example = (INVALID, stated) if stated else (MISSING, labels)
+            reasons.add(what.format(label), example, len(series.samples))
+        elif server is not None:
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, timestamps, values)
+            used = add_series(readings, name, labels, timestamps, values, server)
+            if used and samples and observe is not None and name in WATCHED:
+                observe(server, name, *_stream_of(labels), timestamps, values)
     return readings
+
+
+def _stream_of(labels: dict[str, str]) -> tuple[str, Labels]:
+    """The device of a series, and its labels that are no device's."""
+    item = " ".join(labels[name] for name in sorted(DEVICE_LABELS & labels.keys()))
+    rest = ((k, v) for k, v in labels.items() if k not in DEVICE_LABELS and k != "__name__")
+    return item, frozenset(rest)

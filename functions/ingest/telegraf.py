@@ -11,10 +11,11 @@ from typing import NamedTuple
 from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.sender_conflicts import Labels, ObserveStream
 from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.inbox.validation import MAX_FUTURE
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
 
 __all__ = ["INPUTS", "TelegrafReader"]
@@ -22,6 +23,11 @@ __all__ = ["INPUTS", "TelegrafReader"]
 MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
 MAX_SERIES = 20_000  # whose plans are cached
 HOST_TAGS = ("host", "hostname", "server", "server_name")
+# Of one server there are several series of an input that differ in these.
+DEVICE_TAGS = frozenset({
+    "cpu", "device", "exe", "fstype", "interface", "label", "mode", "name", "path", "pattern",
+    "pid", "process_name", "user",
+})  # fmt: skip
 
 Tags = Mapping[str, str]
 Fields = Mapping[str, Part]
@@ -90,6 +96,7 @@ class _SeriesPlan:
     fields: Fields
     by_pid: bool
     why_none: str = "no server: send it in the tag 'host'"
+    labels: Labels = frozenset()  # tags that are neither the server's nor a device's
     template: _Template | None = None
 
 
@@ -108,6 +115,8 @@ class _SeriesColumns(dict[str, Column | None]):
     def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
+        self._noted: str | None = None  # the field whose samples are passed on
+        self._samples: list[tuple[int, float]] = []
         self._ordered: tuple[_Template, list[Column]] | None = None
 
     def of(self, template: _Template) -> list[Column]:
@@ -116,6 +125,22 @@ class _SeriesColumns(dict[str, Column | None]):
             columns = [self[name] for name in template.names]
             self._ordered = template, [column for column in columns if column is not None]
         return self._ordered[1]
+
+    def note(self, ts: int) -> None:
+        """Note the sample of `ts` that was added last: of one field, and of no process."""
+        if self._noted is None:
+            used = (name for name, column in self.items() if column and column[0][-1:] == [ts])
+            self._noted = next(used, None)
+        column = self[self._noted] if self._noted else None
+        if column is not None and column[0][-1:] == [ts]:
+            self._samples.append((ts, column[1][-1]))
+
+    def report(self, observe: ObserveStream) -> None:
+        """Pass the noted samples on as a stream."""
+        if self._noted is not None and self.plan.server is not None:
+            kind, item = self.plan.fields[self._noted]
+            times, values = zip(*self._samples, strict=True)
+            observe(self.plan.server, kind, item, self.plan.labels, times, values)
 
     def of_process(self, pid: str) -> "_SeriesColumns":
         """The columns of one process of the series."""
@@ -138,8 +163,13 @@ class TelegrafReader:
         self._own: Fields = {name: (name, "") for name in metrics}
         self._plans: dict[str, _SeriesPlan] = {}
 
-    def read(self, text: str, precision: str, now: datetime) -> TelegrafResult:
-        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
+    def read(
+        self, text: str, precision: str, now: datetime, observe: ObserveStream | None = None
+    ) -> TelegrafResult:
+        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS.
+
+        `observe` is called with each series that is used.
+        """
         readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
         timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us)
@@ -153,9 +183,14 @@ class TelegrafReader:
                 if columns is None:
                     columns = known[head] = _SeriesColumns(readings, self._plan(head))
                 ts = timestamp_of(time)
-                used += _take(columns, body, ts)
+                if _take(columns, body, ts):
+                    used += 1
+                    columns.note(ts)
             except MalformedLine as error:
                 reasons.add(str(error), line)
+        if observe is not None:
+            for columns in known.values():
+                columns.report(observe)
         readings.drop_empty()
         return TelegrafResult(readings, reasons, count, used)
 
@@ -174,10 +209,12 @@ class TelegrafReader:
         by_pid = measurement == "procstat" and "cpu_usage" in fields
         if tag is None:
             return _SeriesPlan(None, fields, by_pid)
-        server = trimmed(tags[tag])
-        return _SeriesPlan(
-            server, fields, by_pid, f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
-        )
+        server = server_name(tags[tag])
+        others = {
+            (k, v) for k, v in tags.items() if k != tag and (not known or k not in DEVICE_TAGS)
+        }
+        why_none = f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
+        return _SeriesPlan(server, fields, by_pid, why_none, frozenset(others))
 
 
 def _take(columns: _SeriesColumns, body: str, ts: int) -> bool:

@@ -24,7 +24,7 @@ from functions.normalize.numbers import Floats, floats, reduced
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
@@ -321,7 +321,8 @@ def _names(columns: Columns, about: str, text: Text, rejects: RejectLog) -> list
     texts = _texts(columns, text)
     if texts is None:
         return None
-    valid = {value: trimmed(value) for value in set(texts)}
+    name_of = server_name if about == "server" else trimmed
+    valid = {value: name_of(value) for value in set(texts)}
     for value in texts:
         stated = value is not None and (about == "server" or value.strip())
         if stated and valid[value] is None:

@@ -25,10 +25,13 @@ class RejectReason:
     remedy: str = ""
 
     def sentence(self) -> str:
-        """The reason as the run log keeps it: `reason, as example: remedy (3 times)`."""
+        """The reason as the run log keeps it: `reason, as example: remedy (3 times)`.
+
+        What was kept, with a count of 0, has no times.
+        """
         remedy = f": {self.remedy}" if self.remedy else ""
-        times = "once" if self.count == 1 else f"{self.count} times"
-        return f"{self.reason}, as {escaped(str(self.example))}{remedy} ({times})"
+        times = {0: "", 1: " (once)"}.get(self.count, f" ({self.count} times)")
+        return f"{self.reason}, as {escaped(str(self.example))}{remedy}{times}"
 
 
 class RejectLog:

@@ -30,6 +30,7 @@ MAX_IN_FLIGHT_BYTES = 64 << 20
 MAX_WAITING = 1024
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
 MAX_WAIT_S = 3.0
+MAX_PROGRAM_CHARS = 60
 RETRY_AFTER = {"Retry-After": "5"}
 
 
@@ -205,8 +206,16 @@ async def _forward(
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
     async with request.app.state.in_flight.request() as count_bytes:
-        push = Push(kind, await _body(request, count_bytes), encoding, parameters)
+        body = await _body(request, count_bytes)
+        push = Push(kind, body, encoding, parameters, _sender(request))
         return await _ingest(lake, push)
+
+
+def _sender(request: SiteRequest) -> str:
+    """The remote address and the program: `10.0.0.5 (Prometheus/2.42.0)`."""
+    address = request.client.host if request.client else "an unknown address"
+    program = request.headers.get("user-agent", "")[:MAX_PROGRAM_CHARS]
+    return f"{address} ({program})" if program else address
 
 
 async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:

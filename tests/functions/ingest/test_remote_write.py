@@ -41,10 +41,12 @@ remote_write:
 MANY_SHARDS = """\
 global: {{scrape_interval: 1s, scrape_timeout: 1s}}
 scrape_configs:
-- {{job_name: node, static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]}}
+- job_name: node
+  static_configs: [{{targets: ["127.0.0.1:{exporter}"]}}]
+  metric_relabel_configs: [{{source_labels: [__name__], regex: "node_load.*", action: keep}}]
 remote_write:
 - url: http://127.0.0.1:{site}/api/v1/write
-  queue_config: {{batch_send_deadline: 1s, max_samples_per_send: 100, min_shards: 10}}
+  queue_config: {{batch_send_deadline: 1s, max_samples_per_send: 100, min_shards: 4}}
 """
 SAMPLES = """
 SELECT ts, load_average, cpu_idle_pct, cpu_user_pct, mem_used_pct, net_in_mb_s, uptime_days
@@ -193,7 +195,7 @@ def test_prometheus_keeps_and_resends_what_a_busy_or_absent_site_did_not_take(
         until(lambda: len(scraped(ports["prometheus"])) >= 3, "there are scrapes to be sent")
         stack.enter_context(site(house, ports["site"]))
         theirs = scraped(ports["prometheus"])
-        until(lambda: theirs.keys() <= loads(in_the_lake(house)).keys(), "all are in the lake")
+        until(lambda: theirs.keys() <= loads(in_the_lake(house)).keys(), "all are in the lake", 100)
         counters = sample_counters(ports["prometheus"])
     assert counters["samples_retried_total"] > 0
     assert counters["samples_failed_total"] == counters["samples_dropped_total"] == 0
