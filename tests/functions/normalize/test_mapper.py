@@ -192,3 +192,9 @@ def test_whatever_comes_becomes_a_row_in_range_or_a_refusal(documents: list[Any]
     assert mapped.rows.num_rows + mapped.rejects.count >= len(documents)
     result = mapped.rows["load_average"].to_pylist() if mapped.rows.num_rows else []
     assert all(0 <= value < math.inf for value in result)
+
+
+def test_a_server_has_one_name_for_all_spellings_of_its_address() -> None:
+    servers = ("2001:db8:0:0:0:0:5:1", "[2001:DB8::5:1]", "2001:db8::5:2")
+    rows = mapper().map([doc(server, load1=1.0) for server in servers]).rows
+    assert rows["server"].to_pylist() == ["2001:db8::5:1", "2001:db8::5:1", "2001:db8::5:2"]
