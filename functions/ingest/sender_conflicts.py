@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 import pyarrow as pa
 
 from storage.model.names import escaped
-from storage.model.reject_log import RejectLog
+from storage.model.reject_log import TWO_SENDERS, RejectLog
 
 __all__ = ["Labels", "ObserveStream", "Sender", "SenderConflicts", "observe_rows"]
 
@@ -170,7 +170,7 @@ class SenderConflicts:
 
     def _note(self, server: str, metric: str, one: Sender, other: Sender, notes: RejectLog) -> None:
         first, second = sorted((one.unlike(other), other.unlike(one)))
-        reason = f"two senders write {server} at the same time"
+        reason = TWO_SENDERS.format(server=server)
         example = f"{metric}: {first or 'one'}; {second or 'another'}"
         notes.add(reason, example, 0, self._remedy)
         if server not in self._logged and len(self._logged) < MAX_LOGGED:

@@ -6,13 +6,23 @@ from typing import Any
 
 from storage.model.names import escaped
 
-__all__ = ["MAX_EXAMPLE_CHARS", "MAX_LISTED", "MAX_REASONS", "OTHER", "RejectLog", "RejectReason"]
+__all__ = [
+    "MAX_EXAMPLE_CHARS",
+    "MAX_LISTED",
+    "MAX_REASONS",
+    "OTHER",
+    "TWO_SENDERS",
+    "RejectLog",
+    "RejectReason",
+]
 
 MAX_LISTED = 20
 # Senders choose part of the text of a reason: beyond so many, reasons are counted together.
 MAX_REASONS = 200
 MAX_EXAMPLE_CHARS = 200
 OTHER = "other reasons"
+# The reason of a note that the page of sources shows beside the state.
+TWO_SENDERS = "two senders write {server} at the same time"
 
 
 @dataclass(slots=True)
