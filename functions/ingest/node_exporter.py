@@ -10,14 +10,9 @@ from functions.ingest.server_label import INSTANCE
 from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
 from storage.model.names import server_name
 
-__all__ = ["DEVICE_LABELS", "NAMES", "add_series"]
+__all__ = ["NAMES", "add_series"]
 
 Labels = Mapping[str, str]
-
-# Of one server there are several series that differ in these.
-DEVICE_LABELS = frozenset({
-    "cpu", "mode", "device", "device_error", "fstype", "mountpoint", "state", "master",
-})  # fmt: skip
 
 
 def _always(kind: str) -> Callable[[Labels], Part]:

@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from functions.ingest.node_exporter import DEVICE_LABELS, NAMES, add_series
+from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected
 from functions.ingest.sender_conflicts import Labels, ObserveStream
@@ -20,11 +20,11 @@ __all__ = ["WriteRequest", "read_series"]
 MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
 INVALID = f"label {{}}: not a valid name ({EXPECTED}): {REMEDY}"
 MISSING = "label {}: missing, and it names the server: name another in remote_write.server_label"
-# Series of which two senders are looked for: one of each of node_exporter's collectors.
-WATCHED = frozenset({
-    "node_cpu_seconds_total", "node_memory_MemAvailable_bytes", "node_filesystem_avail_bytes",
-    "node_network_receive_bytes_total", "node_load1", "node_boot_time_seconds",
-})  # fmt: skip
+# Series of which two senders are looked for, by their labels of devices: one for each server.
+WATCHED = {
+    "node_load1": {}, "node_memory_MemAvailable_bytes": {}, "node_boot_time_seconds": {},
+    "node_cpu_seconds_total": {"cpu": "0", "mode": "idle"},
+}  # fmt: skip
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -88,13 +88,15 @@ def read_series(
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
             used = add_series(readings, name, labels, timestamps, values, server)
-            if used and samples and observe is not None and name in WATCHED:
-                observe(server, name, *_stream_of(labels), timestamps, values)
+            if observe is not None and used and samples and _is_watched(name, labels):
+                observe(server, name, "", _of_sender(labels), timestamps, values)
     return readings
 
 
-def _stream_of(labels: dict[str, str]) -> tuple[str, Labels]:
-    """The device of a series, and its labels that are no device's."""
-    item = " ".join(labels[name] for name in sorted(DEVICE_LABELS & labels.keys()))
-    rest = ((k, v) for k, v in labels.items() if k not in DEVICE_LABELS and k != "__name__")
-    return item, frozenset(rest)
+def _is_watched(name: str, labels: dict[str, str]) -> bool:
+    device = WATCHED.get(name)
+    return device is not None and device.items() <= labels.items()
+
+
+def _of_sender(labels: dict[str, str]) -> Labels:
+    return frozenset(labels.items() - {("__name__", labels["__name__"])})

@@ -12,6 +12,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 import pyarrow as pa
 
@@ -34,7 +35,7 @@ SWEEP_EVERY = timedelta(minutes=1)
 
 Labels = frozenset[tuple[str, str]]
 # Server, metric, device or '', the sender's labels, times [microseconds since 1970] and values.
-# Of rows, which come with all metrics at once.
+# Of rows the first of these that a row has: agents with one name are mostly of one kind.
 WATCHED_METRICS = ("cpu_user_pct", "mem_used_pct", "load_average")
 ObserveStream = Callable[[str, str, str, Labels, Sequence[int], Sequence[float]], None]
 
@@ -68,7 +69,11 @@ class _Stream:
 
     def add(self, samples: Iterable[tuple[int, float]]) -> None:
         for ts, value in samples:
-            place = bisect_left(self.times, ts)
+            place = (
+                bisect_left(self.times, ts)
+                if self.times and ts <= self.times[-1]
+                else len(self.times)
+            )
             if value == value and ts not in self.times[place : place + 1]:
                 self.times.insert(place, ts)
                 self.values.insert(place, value)
@@ -101,7 +106,7 @@ class _Watched:
     def stream_of(self, sender: Sender, now: datetime) -> _Stream:
         """The stream of a sender; where there are too many, the one seen longest ago goes."""
         for stream in self.streams:
-            if stream.sender == sender:
+            if stream.sender is sender or stream.sender == sender:
                 stream.seen = now
                 return stream
         if len(self.streams) >= MAX_STREAMS:
@@ -126,13 +131,14 @@ class SenderConflicts:
     def observer(self, origin: str, now: datetime, notes: RejectLog) -> ObserveStream:
         """Return the function that takes the streams of one request, and adds notes to `notes`."""
         self._sweep(now)
+        senders: dict[Labels, Sender] = {}
 
         def observe(
             server: str, metric: str, item: str, labels: Labels,
             times: Sequence[int], values: Sequence[float],
         ) -> None:  # fmt: skip
             samples = zip(times[-KEPT_SAMPLES:], values[-KEPT_SAMPLES:], strict=True)
-            sender = Sender(origin, labels)
+            sender = senders.get(labels) or senders.setdefault(labels, Sender(origin, labels))
             other = self._conflicting(server, metric, item, sender, samples, now)
             if other is not None:
                 self._note(server, metric, sender, other, notes)
@@ -154,6 +160,8 @@ class SenderConflicts:
                 return None
             mine = watched.stream_of(sender, now)
             mine.add(samples)
+            if len(watched.streams) == 1:
+                return None
             others = (each for each in watched.streams if each is not mine)
             return next((each.sender for each in others if each.conflicts_with(mine)), None)
 
@@ -185,10 +193,10 @@ def observe_rows(rows: pa.Table, sites: Mapping[str, str | None], observe: Obser
     for place, server in enumerate(servers):
         if server not in newest or times[place] > times[newest[server]]:
             newest[server] = place
-    for metric in WATCHED_METRICS:
-        values = rows[metric].to_pylist()
-        for server, place in newest.items():
-            if values[place] is not None:
-                site = sites.get(server)
-                labels = frozenset({("site", site)}) if site else frozenset()
-                observe(server, metric, "", labels, times[place : place + 1], [values[place]])
+    columns = {metric: rows[metric].to_pylist() for metric in WATCHED_METRICS}
+    for server, place in newest.items():
+        values = ((m, v[place]) for m, v in columns.items() if v[place] is not None)
+        for metric, value in islice(values, 1):
+            site = sites.get(server)
+            labels = frozenset({("site", site)}) if site else frozenset()
+            observe(server, metric, "", labels, (times[place],), (value,))

@@ -115,8 +115,7 @@ class _SeriesColumns(dict[str, Column | None]):
     def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
-        self._noted: str | None = None  # the field whose samples are passed on
-        self._samples: list[tuple[int, float]] = []
+        self.first: tuple[str, int, float] | None = None  # field, time and value
         self._ordered: tuple[_Template, list[Column]] | None = None
 
     def of(self, template: _Template) -> list[Column]:
@@ -127,20 +126,18 @@ class _SeriesColumns(dict[str, Column | None]):
         return self._ordered[1]
 
     def note(self, ts: int) -> None:
-        """Note the sample of `ts` that was added last: of one field, and of no process."""
-        if self._noted is None:
-            used = (name for name, column in self.items() if column and column[0][-1:] == [ts])
-            self._noted = next(used, None)
-        column = self[self._noted] if self._noted else None
-        if column is not None and column[0][-1:] == [ts]:
-            self._samples.append((ts, column[1][-1]))
+        """Note a sample of `ts` that was added last, for `report`; of no process."""
+        for name, column in self.items():
+            if column is not None and column[0][-1:] == [ts]:
+                self.first = name, ts, column[1][-1]
+                return
 
     def report(self, observe: ObserveStream) -> None:
-        """Pass the noted samples on as a stream."""
-        if self._noted is not None and self.plan.server is not None:
-            kind, item = self.plan.fields[self._noted]
-            times, values = zip(*self._samples, strict=True)
-            observe(self.plan.server, kind, item, self.plan.labels, times, values)
+        """Pass the noted sample on: the others of a series are of the same sender."""
+        if self.first is not None and self.plan.server is not None:
+            name, ts, value = self.first
+            kind, item = self.plan.fields[name]
+            observe(self.plan.server, kind, item, self.plan.labels, (ts,), (value,))
 
     def of_process(self, pid: str) -> "_SeriesColumns":
         """The columns of one process of the series."""
@@ -185,7 +182,8 @@ class TelegrafReader:
                 ts = timestamp_of(time)
                 if _take(columns, body, ts):
                     used += 1
-                    columns.note(ts)
+                    if columns.first is None:
+                        columns.note(ts)
             except MalformedLine as error:
                 reasons.add(str(error), line)
         if observe is not None:

@@ -1,6 +1,7 @@
 """Addresses in names of servers: the host of a label `host:port`, and one spelling of IPv6."""
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 __all__ = ["canonical_address", "host_of"]
@@ -25,6 +26,7 @@ def canonical_address(name: str) -> str:
     return str(address.ipv4_mapped or address)
 
 
+@lru_cache(20_000)
 def host_of(label: str) -> str:
     """The host of a label of Prometheus: `host`, `host:port`, an address, or `[IPv6]:port`.
 

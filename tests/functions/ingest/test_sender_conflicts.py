@@ -120,7 +120,6 @@ def test_of_rows_the_newest_of_each_server_counts() -> None:
     seen: list[tuple[object, ...]] = []
     observe_rows(rows, {"a": "fra1"}, lambda *stream: seen.append(stream))
     assert seen == [
-        ("b", "cpu_user_pct", "", frozenset(), [1], [5.0]),
-        ("a", "mem_used_pct", "", frozenset({("site", "fra1")}), [2], [2.0]),
-        ("b", "mem_used_pct", "", frozenset(), [1], [3.0]),
+        ("a", "mem_used_pct", "", frozenset({("site", "fra1")}), (2,), (2.0,)),
+        ("b", "cpu_user_pct", "", frozenset(), (1,), (5.0,)),
     ]

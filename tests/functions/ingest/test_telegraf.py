@@ -125,3 +125,19 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
         assert not parts
     else:
         assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])
+
+
+def test_each_series_is_reported_with_the_tags_that_are_no_device() -> None:
+    seen: list[tuple[object, ...]] = []
+    lines = (
+        "disk,host=a,dc=x,device=sda,fstype=ext4,path=/ used_percent=5 1000000000",
+        "disk,host=a,dc=x,device=sda,fstype=ext4,path=/ used_percent=6 2000000000",
+        'jvm,host=a,path=/ note="t",load_average=2 3000000000',
+        "procstat,host=a,exe=java cpu_usage=1,pid=7i 1000000000",
+    )
+    reader = TelegrafReader(METRIC_NAMES)
+    reader.read("\n".join(lines), "ns", NOW, lambda *stream: seen.append(stream))
+    assert seen == [
+        ("a", "disk_usage_pct", "sda/", frozenset({("dc", "x")}), (1_000_000,), (5.0,)),
+        ("a", "load_average", "", frozenset({("path", "/")}), (3_000_000,), (2.0,)),
+    ]
