@@ -60,12 +60,12 @@ def read_series(
     body: bytes,
     now: datetime,
     reasons: RejectLog | None = None,
-    label: ServerLabel = INSTANCE,
+    server_label: ServerLabel = INSTANCE,
     observe: ObserveStream | None = None,
 ) -> PartialSamples:
     """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
 
-    `reasons` takes series without a valid name of a server in `label`. `observe` is called with
+    `reasons` takes series without a valid name in `server_label`. `observe` is called with
     each series that is used. Raises PushRejected (400).
     """
     reasons = RejectLog() if reasons is None else reasons
@@ -80,10 +80,10 @@ def read_series(
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
-        server = server_name(stated := label.name(labels)) if name in _KNOWN else None
+        server = server_name(stated := server_label.name(labels)) if name in _KNOWN else None
         if name in _KNOWN and server is None:
             what, example = (INVALID, stated) if stated else (MISSING, labels)
-            reasons.add(what.format(label), example, len(series.samples))
+            reasons.add(what.format(server_label), example, len(series.samples))
         elif server is not None:
             samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]

@@ -32,11 +32,11 @@ MAX_GAP_US = 600_000_000
 MAX_SHOWN = 120
 FORGET_AFTER = timedelta(minutes=10)
 SWEEP_EVERY = timedelta(minutes=1)
+# Of rows the first of these that a row has: agents with one name are mostly of one kind.
+WATCHED_METRICS = ("cpu_user_pct", "mem_used_pct", "load_average")
 
 Labels = frozenset[tuple[str, str]]
 # Server, metric, device or '', the sender's labels, times [microseconds since 1970] and values.
-# Of rows the first of these that a row has: agents with one name are mostly of one kind.
-WATCHED_METRICS = ("cpu_user_pct", "mem_used_pct", "load_average")
 ObserveStream = Callable[[str, str, str, Labels, Sequence[int], Sequence[float]], None]
 
 
@@ -69,11 +69,7 @@ class _Stream:
 
     def add(self, samples: Iterable[tuple[int, float]]) -> None:
         for ts, value in samples:
-            place = (
-                bisect_left(self.times, ts)
-                if self.times and ts <= self.times[-1]
-                else len(self.times)
-            )
+            place = bisect_left(self.times, ts)
             if value == value and ts not in self.times[place : place + 1]:
                 self.times.insert(place, ts)
                 self.values.insert(place, value)

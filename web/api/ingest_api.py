@@ -30,7 +30,7 @@ MAX_IN_FLIGHT_BYTES = 64 << 20
 MAX_WAITING = 1024
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
 MAX_WAIT_S = 3.0
-MAX_PROGRAM_CHARS = 60
+MAX_SENDER_CHARS = 60
 RETRY_AFTER = {"Retry-After": "5"}
 
 
@@ -212,10 +212,14 @@ async def _forward(
 
 
 def _sender(request: SiteRequest) -> str:
-    """The remote address and the program: `10.0.0.5 (Prometheus/2.42.0)`."""
+    """The remote address and the program: `10.0.0.5 (Prometheus/2.42.0)`.
+
+    It only tells senders apart, and is what they or a proxy state.
+    """
     address = request.client.host if request.client else "an unknown address"
-    program = request.headers.get("user-agent", "")[:MAX_PROGRAM_CHARS]
-    return f"{address} ({program})" if program else address
+    behind = request.headers.get("x-forwarded-for", "")[:MAX_SENDER_CHARS]
+    program = request.headers.get("user-agent", "")[:MAX_SENDER_CHARS]
+    return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
 
 
 async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:

@@ -10,16 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from litestar.testing import RequestFactory
 
 from functions.ingest.ingest_service import serve_ingest
 from functions.ingest.remote_write import WriteRequest
 from storage.config.folders import Folders
+from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
 from web.api import ingest_api
 from web.api.ingest_api import InFlightLimit
 from web.http_errors import HttpRejection
+from web.rendering import SiteRequest
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
 ENDPOINTS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
@@ -75,6 +78,33 @@ def test_series_are_accepted_with_an_empty_response(client: Client) -> None:
     request.timeseries.add().labels.add(name="__name__", value="up")
     body = pa.compress(request.SerializeToString(), codec="snappy", asbytes=True)
     assert client.post("/api/v1/write", content=body, headers=PROTOBUF).status_code == 204
+
+
+def test_two_senders_are_told_apart_by_address_and_program(client: Client, data: Path) -> None:
+    for load in (1, 2):
+        record = RECORD | {"server": "sent twice", "mem_used_pct": load}
+        client.post("/feed", json=[record], headers={"User-Agent": f"agent/{load}"})
+    paths = Folders.at(data).inbox.glob("*-metrics-*.parquet")
+    reasons = [reason for path in paths for reason in provenance_of(path).reasons]
+    [mine] = [reason for reason in reasons if "write sent twice at" in reason]
+    assert "testclient (agent/1); testclient (agent/2)" in mine
+
+
+@pytest.mark.parametrize(
+    ("headers", "sender"),
+    [
+        ({}, "127.0.0.1"),
+        ({"User-Agent": "Prometheus/2.42.0"}, "127.0.0.1 (Prometheus/2.42.0)"),
+        ({"User-Agent": "a" * 99, "X-Forwarded-For": "10.0.0.5"},
+         f"10.0.0.5 by 127.0.0.1 ({'a' * 60})"),
+    ],
+)  # fmt: skip
+def test_a_sender_behind_a_proxy_has_the_address_that_the_proxy_states(
+    headers: dict[str, str], sender: str
+) -> None:
+    request = RequestFactory(server="127.0.0.1").post("/feed", headers=headers)
+    request.scope["client"] = ("127.0.0.1", 1)
+    assert ingest_api._sender(SiteRequest(request.scope)) == sender
 
 
 @pytest.mark.parametrize(
