@@ -17,6 +17,7 @@ from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
@@ -31,6 +32,7 @@ from functions.ingest.server_label import ServerLabel
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
+from functions.normalize.devices import DeviceRules
 from storage.config.folders import Folders
 from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import segment
@@ -38,6 +40,7 @@ from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
 from storage.model.reject_log import RejectLog
+from storage.model.schema import table
 from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
@@ -51,6 +54,9 @@ NAME_ANOTHER = (
     "give each server a name of its own: for Prometheus name another label, or several, in "
     "remote_write.server_label, or set the host's name at the sender"
 )
+
+# How often the reasons of requests without any accepted record become a segment.
+REFUSALS_EVERY_S = 5.0
 
 Reply = tuple[int, bytes]  # HTTP status and body
 # Rows by table, and what was refused of the same request.
@@ -67,17 +73,21 @@ class IngestService:
         hold_s: Mapping[str, float] = HOLD_S,
     ) -> None:
         self._folders, self._clock = folders, clock
-        self._metrics = schema_of(folders).metrics
+        schema = schema_of(folders)
+        self._metrics, self._limits = schema.metrics, schema.times
         names = [metric.name for metric in self._metrics]
-        self._lines = TelegrafReader(names)
         settings = settings_in_force(folders.data)
+        self._rules = DeviceRules(settings.devices)
+        self._lines = TelegrafReader(names, self._rules, self._limits)
         self._server_label = ServerLabel(settings.remote_write.server_label)
         self._conflicts = SenderConflicts(NAME_ANOTHER)
-        self._facts = ServerFacts()
+        self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
         self.buffers = {
-            source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
+            source: WriteBuffer(
+                folders, source, RowAssembler(source, names, self._rules), seconds, clock
+            )
             for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Reply]] = {
@@ -110,14 +120,29 @@ class IngestService:
     def recover(self) -> None:
         """Read back requests that an earlier process accepted but did not write to a segment."""
         self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.buffers["remote_write"].recover(self._series_of)
+        self.buffers["remote_write"].recover(self._read_series)
+
+    def run_refusals_loop(self, stop: threading.Event) -> None:
+        """Write what was refused in requests without any accepted record, until `stop` is set."""
+        while not stop.wait(REFUSALS_EVERY_S):
+            try:
+                self.flush_refusals()
+            except OSError as error:  # such as a full disk
+                log.error("feed: %s", error)
+
+    def flush_refusals(self) -> None:
+        """Write the reasons of requests without any accepted record. Raises SegmentNotWritten."""
+        if self._unclaimed:
+            self._write([])
 
     def _take_records(self, push: Push) -> Reply:
         unit = _choice(push, "time", "s", json_records.UNITS)
         sent = json_records.read_records(decompress(push.body, push.encoding))
-        result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
+        result = json_records.validate_records(
+            sent, self._metrics, self._clock(), unit, "feed", self._limits
+        )
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused,
+            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
             "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
@@ -135,6 +160,7 @@ class IngestService:
             )
             self._group_commit.put(({"metrics": result.rows} | facts, notes))
             self._facts.remember(result.facts)
+            payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:
@@ -145,6 +171,8 @@ class IngestService:
         refused.merge(self._unclaimed.take())
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
+            if name == "metrics" and refused and not blocks:
+                blocks = [table(name).arrow.empty_table()]
             if blocks:
                 provenance = segment.Provenance(name, "feed", now)
                 if name == "metrics":
@@ -167,6 +195,8 @@ class IngestService:
         if read.readings:
             notes.merge(read.reasons)
             self.buffers["influx"].take(entry, read.readings, notes)
+        else:
+            self.buffers["influx"].note(read.reasons)
         return _partial_write(read.reasons, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry, observe: ObserveStream | None = None) -> TelegrafResult:
@@ -185,20 +215,24 @@ class IngestService:
         reasons = RejectLog()
         notes = RejectLog()
         observe = self._conflicts.observer(push.sender, entry.received_at, notes)
-        readings = self._series_of(entry, reasons, observe)
+        readings = self._read_series(entry, reasons, observe)
         if readings:
             notes.merge(reasons)
             self.buffers["remote_write"].take(entry, readings, notes)
+        else:
+            self.buffers["remote_write"].note(reasons)
         return _partial_write(reasons, "samples")
 
-    def _series_of(
+    def _read_series(
         self,
         entry: WalEntry,
         reasons: RejectLog | None = None,
         observe: ObserveStream | None = None,
     ) -> PartialSamples:
         body = decompress(entry.push.body, entry.push.encoding)
-        return read_series(body, entry.received_at, reasons, self._server_label, observe)
+        return read_series(
+            body, entry.received_at, reasons, self._rules, self._limits, self._server_label, observe
+        )
 
 
 @contextmanager
@@ -210,6 +244,8 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         SupervisedThread(source, partial(buffer.run_loop, stop), stop).start()
         for source, buffer in service.buffers.items()
     ]
+    loop = partial(service.run_refusals_loop, stop)
+    threads.append(SupervisedThread("refusals", loop, stop).start())
     try:
         with serve_rpc(folders.push_socket, service.handle, MAX_PUSH_BYTES):
             yield

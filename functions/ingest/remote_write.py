@@ -1,6 +1,7 @@
 """Prometheus remote write 1.0: a protobuf message of series, decoded by a minimal definition."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -8,18 +9,22 @@ from google.protobuf.message import DecodeError
 
 from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, time_reason
 from functions.ingest.sender_conflicts import Labels, ObserveStream
 from functions.ingest.server_label import INSTANCE, ServerLabel
-from storage.inbox.validation import MAX_FUTURE
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["WriteRequest", "read_series"]
 
-MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
+NAME_UNIT = "send milliseconds, as the protocol demands: the number is a time in {unit}"
 INVALID = f"label {{}}: not a valid name ({EXPECTED}): {REMEDY}"
-MISSING = "label {}: missing, and it names the server: name another in remote_write.server_label"
+MISSING = (
+    "label {}: missing: it names the server, so let the sender keep it, or name another in "
+    "remote_write.server_label"
+)
 # Series of which two senders are looked for, by their labels of devices: one for each server.
 WATCHED = {
     "node_load1": {}, "node_memory_MemAvailable_bytes": {}, "node_boot_time_seconds": {},
@@ -60,13 +65,15 @@ def read_series(
     body: bytes,
     now: datetime,
     reasons: RejectLog | None = None,
+    rules: DeviceRules = STOCK_RULES,
+    limits: TimeLimits = STOCK_LIMITS,
     server_label: ServerLabel = INSTANCE,
     observe: ObserveStream | None = None,
 ) -> PartialSamples:
-    """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
+    """Decode a request; samples whose times are outside the `limits` at `now` are left out.
 
-    `reasons` takes series without a valid name in `server_label`. `observe` is called with
-    each series that is used. Raises PushRejected (400).
+    `reasons` takes these, and series without a valid name in `server_label`. `observe` is called
+    with each series that is used. Raises PushRejected (400).
     """
     reasons = RejectLog() if reasons is None else reasons
     try:
@@ -75,19 +82,22 @@ def read_series(
         raise PushRejected(
             400, "the body is not a prometheus.WriteRequest", "send remote write 1.0"
         ) from error
-    limit_ms = int(now.timestamp() * 1000) + MAX_FUTURE_MS
+    within = limits.at(now)
+    earliest_ms, latest_ms = within.earliest_us // 1000, within.latest_us // 1000
     readings = PartialSamples()
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
         server = server_name(stated := server_label.name(labels)) if name in _KNOWN else None
         if name in _KNOWN and server is None:
-            what, example = (INVALID, stated) if stated else (MISSING, labels)
+            what, example = (INVALID, stated) if stated else (MISSING, str(labels))
             reasons.add(what.format(server_label), example, len(series.samples))
         elif server is not None:
-            samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
+            samples = [s for s in series.samples if earliest_ms <= s.timestamp <= latest_ms]
+            if len(samples) < len(series.samples):
+                _refuse_times([s.timestamp for s in series.samples], server, within, reasons)
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            used = add_series(readings, name, labels, timestamps, values, server)
+            used = add_series(readings, name, labels, timestamps, values, rules, server)
             if observe is not None and used and samples and _is_watched(name, labels):
                 observe(server, name, "", _of_sender(labels), timestamps, values)
     return readings
@@ -100,3 +110,13 @@ def _is_watched(name: str, labels: dict[str, str]) -> bool:
 
 def _of_sender(labels: dict[str, str]) -> Labels:
     return frozenset(labels.items() - {("__name__", labels["__name__"])})
+
+
+def _refuse_times(
+    times_ms: Sequence[int], server: str, within: TimeRange, reasons: RejectLog
+) -> None:
+    for number in times_ms:
+        problem = within.problem(number * 1000, number)
+        if problem is not None:
+            example = f"{number} of {server}: {within.readings(number)}"
+            reasons.add(time_reason(problem, NAME_UNIT), example)

@@ -26,7 +26,7 @@ def test_the_counters_of_prometheus_are_read_by_name() -> None:
 
 
 def test_a_whole_copy_is_clean_also_without_the_first_rates_and_with_later_rows() -> None:
-    result = compare(SENT, SCRAPES, [ALL[0] | dict.fromkeys(RATES), *ALL[1:], row("a", 9000)])
+    result = compare(SENT, 8, SCRAPES, [ALL[0] | dict.fromkeys(RATES), *ALL[1:], row("a", 9000)])
     assert (result.clean, result.rows, result.empty["cpu_idle_pct"]) == (True, 4, 1)
 
 
@@ -38,13 +38,21 @@ def test_a_whole_copy_is_clean_also_without_the_first_rates_and_with_later_rows(
         (SENT, [ALL[0] | {"load_average": None}, *ALL[1:]]),
         (SENT | {"samples_failed_total": 1}, ALL),
         (SENT | {"samples_dropped_total": 1}, ALL),
+        (SENT | {"samples_total": 7}, ALL),
     ],
-    ids=["a row is missing", "a row is there twice", "a cell is empty", "failed", "dropped"],
+    ids=[
+        "a row is missing",
+        "a row is there twice",
+        "a cell is empty",
+        "failed",
+        "dropped",
+        "unsent",
+    ],
 )
 def test_what_is_not_there_once_and_whole_is_not_clean(
     counters: dict[str, int], rows: list[dict[str, object]]
 ) -> None:
-    assert not compare(counters, SCRAPES, rows).clean
+    assert not compare(counters, 8, SCRAPES, rows).clean
 
 
 def test_each_target_is_a_server_of_its_own_and_remote_write_is_default() -> None:
