@@ -30,7 +30,7 @@ from storage.config.folders import Folders
 from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 
-__all__ = ["OutageResult", "compare", "config_of", "counters_of"]
+__all__ = ["OutageResult", "appended_of", "compare", "config_of", "counters_of"]
 
 PROMETHEUS, EXPORTER = "prometheus", "prometheus-node-exporter"
 BEFORE_S, AFTER_S = 30.0, 30.0
@@ -47,6 +47,7 @@ remote_write:
 """
 TARGET = '  - {{targets: ["127.0.0.1:{exporter}"], labels: {{instance: "target{n:02}:9100"}}}}'
 COUNTER = re.compile(r"prometheus_remote_storage_(samples\w*)\{[^}]*\} (\S+)")
+APPENDED = re.compile(r"^prometheus_tsdb_head_samples_appended_total\S* (\S+)", re.MULTILINE)
 # Metrics that every scrape has, and those that need the scrape before it.
 GAUGES = ("load_average", "mem_used_pct", "disk_usage_pct", "uptime_days")
 RATES = ("cpu_idle_pct", "cpu_user_pct", "net_in_mb_s", "net_out_mb_s")
@@ -89,6 +90,11 @@ def config_of(exporter: int, site: int, targets: int, every: str = "5s") -> str:
 def counters_of(exposition: str) -> dict[str, int]:
     """Prometheus' counts of samples, by name after `prometheus_remote_storage_`."""
     return {name: round(float(text)) for name, text in COUNTER.findall(exposition)}
+
+
+def appended_of(exposition: str) -> int:
+    """The number of samples that Prometheus has stored since its start."""
+    return round(sum(float(text) for text in APPENDED.findall(exposition)))
 
 
 def compare(
@@ -162,16 +168,13 @@ class _Scene:
         except (LakeMissing, LakeUnreadable, QueryFailed):  # the writer starts
             return []
 
-    def samples(self, until_ms: int) -> int:
-        """How many samples of all series Prometheus has stored until then."""
-        query = 'sum(count_over_time({__name__=~".+"}[1d]))'
-        parameters = urllib.parse.urlencode({"query": query, "time": until_ms / 1000})
-        [total] = json.loads(self._get(f"/api/v1/query?{parameters}"))["data"]["result"]
-        return int(total["value"][1])
+    def appended(self) -> int:
+        """How many samples of all series Prometheus has stored so far."""
+        return appended_of(self._get("/metrics").decode())
 
-    def is_written(self, until_ms: int) -> bool:
-        """Return True if all was sent, and each scrape is in the lake with all its gauges."""
-        if self.counters().get("samples_total", 0) < self.samples(until_ms):
+    def is_written(self, samples: int, until_ms: int) -> bool:
+        """Return True if so many samples were sent, and each scrape until then is a whole row."""
+        if self.counters().get("samples_total", 0) < samples:
             return False
         whole = {
             (row["server"], row["at"]) for row in self.rows()
@@ -206,11 +209,11 @@ def _outage(folder: Path, seconds: float, targets: int) -> OutageResult:
         time.sleep(seconds)
         with scene.hoursight():
             time.sleep(AFTER_S)
-            until_ms = round(time.time() * 1000)
+            until_ms, samples = round(time.time() * 1000), scene.appended()
             with suppress(TimeoutError):  # what is missing is counted
-                _wait(lambda: scene.is_written(until_ms))
+                _wait(lambda: scene.is_written(samples, until_ms))
             scrapes = {scrape for scrape in scene.scrapes() if scrape[1] <= until_ms}
-            return compare(scene.counters(), scene.samples(until_ms), scrapes, scene.rows())
+            return compare(scene.counters(), samples, scrapes, scene.rows())
 
 
 def _wait(condition: Callable[[], bool]) -> None:

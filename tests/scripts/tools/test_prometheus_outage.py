@@ -2,7 +2,14 @@
 
 import pytest
 
-from scripts.tools.prometheus_outage import GAUGES, RATES, compare, config_of, counters_of
+from scripts.tools.prometheus_outage import (
+    GAUGES,
+    RATES,
+    appended_of,
+    compare,
+    config_of,
+    counters_of,
+)
 
 EXPOSITION = """\
 # TYPE prometheus_remote_storage_samples_total counter
@@ -23,6 +30,12 @@ ALL = [row(*scrape) for scrape in sorted(SCRAPES)]
 
 def test_the_counters_of_prometheus_are_read_by_name() -> None:
     assert counters_of(EXPOSITION) == {"samples_total": 1_500_000, "samples_failed_total": 500}
+
+
+def test_all_kinds_of_stored_samples_are_counted() -> None:
+    name = "prometheus_tsdb_head_samples_appended_total"
+    assert appended_of(f'# TYPE {name} counter\n{name}{{type="float"}} 1.2e+03\n') == 1200
+    assert appended_of(f"{name} 7\n") == 7
 
 
 def test_a_whole_copy_is_clean_also_without_the_first_rates_and_with_later_rows() -> None:
