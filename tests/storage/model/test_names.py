@@ -3,7 +3,15 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from storage.model.names import InvalidName, check_name, check_names, escaped, is_name, trimmed
+from storage.model.names import (
+    InvalidName,
+    check_name,
+    check_names,
+    escaped,
+    is_name,
+    server_name,
+    trimmed,
+)
 from storage.model.schema import TABLES, table
 from tests.conftest import NOW, LakeFixture
 
@@ -46,6 +54,16 @@ def test_a_printable_name_is_valid_and_trimmed(name: str) -> None:
     assert is_name(name)
     assert check_name("server", f" \t{name}\r\n") == name
     assert not is_name(f"{name} ")
+
+
+def test_a_server_has_one_name_for_all_spellings_of_its_address() -> None:
+    assert server_name(" 2001:DB8:0::5:1 ") == "2001:db8::5:1"
+    assert (server_name("db1:5432"), server_name("a\0")) == ("db1:5432", None)
+    columns = table("metrics").columns
+    rows = pa.table({"server": ["2001:DB8::1", "[2001:db8::1]", "a"], "source": ["::0", "s", "s"]})
+    assert check_names(rows, columns).rows.to_pydict() == {
+        "server": ["2001:db8::1", "2001:db8::1", "a"], "source": ["::0", "s", "s"],
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("value", [None, 7, b"a", ["a"]])
