@@ -7,8 +7,10 @@ from typing import Any, Protocol
 
 from functions.engine.function import Unreachable
 from functions.normalize.columns import Documents
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = ["Connector", "Document", "Page", "ReadOptions", "Unreachable"]
 
@@ -22,6 +24,8 @@ class ReadOptions:
     `time` is the mapping's time field: the first of its names that the source has orders the
     documents. `fields` are the paths that the mapping may read, for a projection. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
+    `rules` say which volumes and links count, where the connector chooses them; `limits` say which
+    times of samples can be true.
     """
 
     name: str
@@ -31,6 +35,8 @@ class ReadOptions:
     every: timedelta = timedelta(seconds=5)
     history: timedelta = timedelta(days=1)
     dry: bool = False
+    rules: DeviceRules = STOCK_RULES
+    limits: TimeLimits = STOCK_LIMITS
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,14 @@ import numpy as np
 import psutil
 import pyarrow as pa
 
+from functions.connectors.host_devices import read_fullness, read_links
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.normalize import cpu_modes
 from functions.normalize.counters import MAX_GAP_S, growth, rate
-from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
+from functions.normalize.device_facts import DeviceFacts
+from functions.normalize.devices import STOCK_RULES, DeviceRules
+from storage.config.settings import DeviceSettings
 from storage.model.metrics import METRICS, Metric
 from storage.model.names import check_name
 from storage.model.schema import table
@@ -29,6 +32,8 @@ CURSOR_VERSION = 1
 FIRST_STEP_S = 0.5
 SCAN_PAUSE_S = 9.5  # two runs of 5 s less the jitter of runs: a scan costs more than all the rest
 BOOT_TOLERANCE_S = 5.0  # boot time is now minus uptime in whole seconds, and NTP adjusts now
+
+STOCK_DEVICES = DeviceSettings()
 
 T = TypeVar("T")
 
@@ -60,15 +65,20 @@ class HostCounters:
     cpu_s: Mapping[str, float]
     links: Mapping[str, tuple[int, int]]
     java: JavaScan | None = None
+    devices: DeviceFacts = field(default_factory=DeviceFacts)  # as stated with an earlier reading
 
 
 @dataclass(frozen=True, slots=True)
 class HostReading:
-    """One reading of the machine: its counters, and the metrics that need no difference."""
+    """One reading of the machine: its counters, and the metrics that need no difference.
+
+    `fullness` is the share used of each volume that counts [%], by mount point.
+    """
 
     counters: HostCounters
     gauges: Mapping[str, float | None] = field(default_factory=dict)
     cores: int | None = None
+    fullness: Mapping[str, float] = field(default_factory=dict)
 
 
 Probe = Callable[[float | None], HostReading]
@@ -76,22 +86,31 @@ Probe = Callable[[float | None], HostReading]
 
 # Without a cursor a run takes two readings; samples that are missed cannot be read later.
 @function(on=every("5s"), writes=("metrics", "server_facts"), cursor_required=False)
-def host(now: datetime, cursor: str | None) -> Batch:
+def host(now: datetime, cursor: str | None, devices: DeviceSettings = STOCK_DEVICES) -> Batch:
     """Return this machine's own 14 metrics."""
     server = check_name("host name", socket.gethostname().lower(), "set it with hostnamectl")
-    return host_batch(now, cursor, server, read_host, time.sleep)
+    probe = partial(read_host, rules=DeviceRules(devices))
+    return host_batch(now, cursor, server, probe, time.sleep)
 
 
 def host_batch(
     now: datetime, cursor: str | None, server: str, probe: Probe, pause: Callable[[float], None]
 ) -> Batch:
-    """Return a row of metrics, and one of facts when there is no earlier reading to continue."""
+    """Return a row of metrics, and one of facts where these changed since the earlier reading.
+
+    Without an earlier reading to continue from there is one.
+    """
     last, reading, fresh = _two_readings(_decode_cursor(cursor), probe, pause)
     values = sample(last, reading)
     rows = {"metrics": _row("metrics", server=server, ts=now, source="host", **values)}
-    if fresh:
-        rows["server_facts"] = _row("server_facts", server=server, ts=now, cores=reading.cores)
-    return Batch(rows, _encode_cursor(_with_java(last, reading.counters, values["java_cpu_pct"])))
+    devices = DeviceFacts(last.devices.volume, last.devices.links)
+    if devices.update(reading.fullness, reading.counters.links) or fresh:
+        rows["server_facts"] = _row(
+            "server_facts", server=server, ts=now, cores=reading.cores,
+            disk_volume=devices.volume, net_links=devices.links,
+        )  # fmt: skip
+    counters = replace(reading.counters, devices=devices)
+    return Batch(rows, _encode_cursor(_with_java(last, counters, values["java_cpu_pct"])))
 
 
 def sample(before: HostCounters, after: HostReading) -> dict[str, float | None]:
@@ -153,7 +172,7 @@ def traffic(before: HostCounters, after: HostCounters) -> dict[str, float | None
     return {"net_in_mb_s": received, "net_out_mb_s": sent}
 
 
-def read_host(scanned_at: float | None) -> HostReading:
+def read_host(scanned_at: float | None, rules: DeviceRules = STOCK_RULES) -> HostReading:
     """Read this machine; its processes only if the last scan (`scanned_at`) is old enough.
 
     `scanned_at` is monotonic time in seconds, None without a scan.
@@ -164,18 +183,25 @@ def read_host(scanned_at: float | None) -> HostReading:
         at=at,
         booted_at=psutil.boot_time(),
         cpu_s=psutil.cpu_times()._asdict(),
-        links=_or_none(_read_links) or {},
+        links=_or_none(lambda: read_links(rules)) or {},
         java=scan_java(at, time.time(), psutil.process_iter(["name"])) if due else None,
     )
+    fullness = _or_none(lambda: read_fullness(rules)) or {}
     gauges = {
         "mem_used_pct": _or_none(_read_memory),
         "swap_used_pct": _or_none(_read_swap),
-        "disk_usage_pct": _or_none(_read_disk),
+        "disk_usage_pct": max(fullness.values(), default=None),
         "load_average": _or_none(lambda: psutil.getloadavg()[0]),
-        "uptime_days": max(0.0, time.time() - counters.booted_at) / 86_400,
+        "uptime_days": uptime_days(time.time(), counters.booted_at),
         **close_wait(_or_none(lambda: psutil.net_connections("tcp"))),
     }
-    return HostReading(counters, gauges, psutil.cpu_count())
+    return HostReading(counters, gauges, psutil.cpu_count(), fullness)
+
+
+def uptime_days(clock_s: float, booted_at: float) -> float | None:
+    """Days since the boot, both times in epoch seconds; None for a boot in the future."""
+    since = clock_s - booted_at
+    return None if since < -BOOT_TOLERANCE_S else max(0.0, since) / 86_400
 
 
 def close_wait(sockets: Iterable[Any] | None) -> dict[str, float | None]:
@@ -190,15 +216,6 @@ def close_wait(sockets: Iterable[Any] | None) -> dict[str, float | None]:
     waiting = [port for status, port in ports if status == psutil.CONN_CLOSE_WAIT]
     front = sum(port in listening for port in waiting)
     return {"front_close_wait": float(front), "back_close_wait": float(len(waiting) - front)}
-
-
-def real_volumes(partitions: Iterable[Any]) -> list[str]:
-    """Return a mount point per writable device: images and read-only volumes cannot fill up."""
-    by_device: dict[str, str] = {}
-    for part in partitions:
-        if part.fstype not in IMAGE_FILESYSTEMS and "ro" not in part.opts.split(","):
-            by_device.setdefault(part.device, part.mountpoint)
-    return list(by_device.values())
 
 
 def scan_java(at: float, clock_s: float, processes: Iterable[Any]) -> JavaScan | None:
@@ -239,18 +256,6 @@ def _read_memory() -> float | None:
 def _read_swap() -> float:
     # Without swap 0 % is true, not missing.
     return float(psutil.swap_memory().percent)
-
-
-def _read_disk() -> float | None:
-    # A container has only the overlay: its root is the volume that can fill up.
-    volumes = real_volumes(psutil.disk_partitions()) or ["/"]
-    shares = [_or_none(partial(psutil.disk_usage, volume)) for volume in volumes]
-    return max((float(share.percent) for share in shares if share), default=None)
-
-
-def _read_links() -> dict[str, tuple[int, int]]:
-    links = psutil.net_io_counters(pernic=True)
-    return {n: (c.bytes_recv, c.bytes_sent) for n, c in links.items() if is_real_link(n)}
 
 
 def _two_readings(
@@ -311,6 +316,7 @@ def _decode_cursor(cursor: str | None) -> HostCounters | None:
             cpu_s={name: _number(value) for name, value in body["cpu_s"].items()},
             links={name: (int(a), int(b)) for name, (a, b) in body["links"].items()},
             java=_decode_scan(body["java"]),
+            devices=_decode_devices(body.get("devices")),
         )
     except (
         ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError
@@ -324,6 +330,13 @@ def _decode_scan(body: Any) -> JavaScan | None:
     used = body["used_pct"]
     cpu_s = {name: _number(value) for name, value in body["cpu_s"].items()}
     return JavaScan(_number(body["at"]), cpu_s, used_pct=None if used is None else _number(used))
+
+
+def _decode_devices(body: Any) -> DeviceFacts:
+    """What was stated; nothing in a cursor of an earlier release."""
+    known = body if isinstance(body, dict) else {}
+    texts = (known.get(name) for name in ("volume", "links"))
+    return DeviceFacts(*(text if isinstance(text, str) else None for text in texts))
 
 
 def _number(value: Any) -> float:

@@ -23,6 +23,7 @@ from functions.connectors.source_file import SourceConfig, read_source
 from functions.engine.function import Batch, Function, Unreachable, hash_of
 from functions.engine.triggers import Every
 from functions.normalize.counters import CounterRates, State
+from functions.normalize.devices import DeviceRules
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapper
 from storage.config.folders import Folders
@@ -31,6 +32,7 @@ from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import METRICS, Metric
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
+from storage.model.time_limits import TimeRange
 
 __all__ = ["IncrementalRead", "SourceCursor", "function_of", "source_function"]
 
@@ -126,7 +128,7 @@ class IncrementalRead:
         self._position = start.position
         self._mapper = Mapper(
             mapping, self._source.name, self._source.file.site, self._metrics,
-            CounterRates(start.counters),
+            CounterRates(start.counters), self._source.options.rules,
         )  # fmt: skip
         self._grouping = DocumentGrouping(mapping) if mapping.period else None
         self._has_counters = any(f.counter for fields in mapping.entries.values() for f in fields)
@@ -151,9 +153,10 @@ class IncrementalRead:
             self._connector = self._connect()
             log.debug("%s: connected", self._source.name)
         pages, deadline = self._connector.pages(self._position, now), time.monotonic() + MAX_READ_S
+        within = self._source.options.limits.at(now)
         try:
             for page in pages:
-                self._add_page(page, collected)
+                self._add_page(page, collected, within)
                 if collected.documents >= MAX_DOCUMENTS or time.monotonic() > deadline:
                     collected.more = True
                     break
@@ -168,7 +171,7 @@ class IncrementalRead:
             if close is not None:
                 close()
 
-    def _add_page(self, page: Page, collected: ReadBatch) -> None:
+    def _add_page(self, page: Page, collected: ReadBatch, within: TimeRange) -> None:
         collected.documents += len(page.documents)
         collected.moved |= page.position != self._position or bool(page.documents or page.refused)
         collected.rejects.count += page.refused
@@ -177,7 +180,7 @@ class IncrementalRead:
         newest = self._marks[-1].newest_us
         self._position, self._after_final_page = page.position, page.final
         if page.documents:
-            mapped = self._mapper.map(page.documents)
+            mapped = self._mapper.map(page.documents, within)
             collected.rejects.merge(mapped.rejects)
             collected.facts.append(mapped.facts)
             if mapped.rows.num_rows:
@@ -219,7 +222,7 @@ class IncrementalRead:
 def source_function(name: str, text: bytes, folders: Folders, settings: Settings) -> Function:
     """Return the function that runs the source file NAME.toml; raises SourceInvalid."""
     schema = settings.schema()
-    source = read_source(name, text, folders, schema)
+    source = read_source(name, text, folders, schema, DeviceRules(settings.devices))
     return function_of(IncrementalRead(source, schema.metrics), source, hash_of(text))
 
 

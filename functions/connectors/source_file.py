@@ -10,6 +10,7 @@ from typing import Any, Literal, get_type_hints
 import msgspec
 
 from functions.connectors.connector import Connector, ReadOptions
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from storage.config.folders import Folders
@@ -63,7 +64,13 @@ class SourceConfig:
         return connector
 
 
-def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK) -> SourceConfig:
+def read_source(
+    name: str,
+    text: bytes,
+    folders: Folders,
+    schema: Schema = STOCK,
+    rules: DeviceRules = STOCK_RULES,
+) -> SourceConfig:
     """Return the source that the file NAME.toml with content `text` describes.
 
     Raises SourceInvalid with the key, its value and the remedy.
@@ -73,11 +80,15 @@ def read_source(name: str, text: bytes, folders: Folders, schema: Schema = STOCK
             f"{name!r} is not a valid source name (expected up to 50 lower-case letters, digits, "
             "'_' and '-', starting with a letter): rename the file"
         )
-    return source_from_dict(name, parse_source_toml(text), folders, schema)
+    return source_from_dict(name, parse_source_toml(text), folders, schema, rules)
 
 
 def source_from_dict(
-    name: str, raw: dict[str, Any], folders: Folders, schema: Schema = STOCK
+    name: str,
+    raw: dict[str, Any],
+    folders: Folders,
+    schema: Schema = STOCK,
+    rules: DeviceRules = STOCK_RULES,
 ) -> SourceConfig:
     """Return the source that the parsed content of a file describes; errors like `read_source`."""
     file: SourceFile = decode_strict(raw, SourceFile)
@@ -86,8 +97,8 @@ def source_from_dict(
     mapping = read_mapping(_default_mapping(adapter) | file.mapping, schema.metrics)
     assert mapping.time is not None
     options = ReadOptions(
-        name, folders, mapping.time, mapping.paths, parse_period(file.every),
-        parse_period(file.history),
+        name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),
+        parse_period(file.history), rules=rules, limits=schema.times,
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)
 

@@ -26,7 +26,7 @@ __all__ = [
 ]  # fmt: skip
 
 # What a function may name as an argument.
-ARGUMENTS = ("now", "window", "model", "cursor", "settings", "paths", "body")
+ARGUMENTS = ("now", "window", "model", "cursor", "settings", "devices", "paths", "body")
 FORMER_ARGUMENTS = {"shelf": "model"}
 
 
@@ -92,7 +92,8 @@ class Function(Declared, frozen=True, kw_only=True):
     """A registered function; `call` is the Python function itself, with the arguments it names.
 
     It may name `now` (datetime, UTC), `window` (Window), `model` (ServingModel), `cursor` (str or
-    None), `settings` (the struct of its own section), `paths` (of the files that set it off) and
+    None), `settings` (the struct of its own section), `devices` (which volumes and links count, by
+    the settings), `paths` (of the files that set it off) and
     `body` (the JSON that was sent with a request), and is handed those.
     """
 

@@ -139,7 +139,7 @@ class Runner:
         try:
             cursor = self._cursor(function) if "cursor" in function.needs else None
             result = executor.call(function, msgspec.structs.replace(request, cursor=cursor))
-            error = None if dry else self._try_write(function, result, now)
+            error = None if dry else self._try_write(function, result, now, entry["run_id"])
             outcome = "not written" if error else ("ok" if result.batch.row_count else "nothing")
         except RunStopped as stopped:
             result, raised = CallResult(Batch(), cost=stopped.cost), stopped.raised
@@ -216,15 +216,17 @@ class Runner:
         """Write the run log so far to the inbox."""
         self.run_log.flush()
 
-    def _try_write(self, function: Declared, result: CallResult, now: datetime) -> str | None:
+    def _try_write(
+        self, function: Declared, result: CallResult, now: datetime, run_id: str
+    ) -> str | None:
         """Write the segments; return the error if the disk does not take them."""
         try:
-            self._write(function, result, now)
+            self._write(function, result, now, run_id)
         except OSError as error:
             return error_text(error)
         return None
 
-    def _write(self, function: Declared, result: CallResult, now: datetime) -> None:
+    def _write(self, function: Declared, result: CallResult, now: datetime, run_id: str) -> None:
         """Write a segment for each table and each span without a gap; the main table comes last."""
         batch, main = result.batch, function.writes[0]
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
@@ -234,7 +236,7 @@ class Runner:
             (name, piece) for name in sorted(rows, key=lambda name: name == main)
             for piece in (split_at_gaps(rows[name]) if name == "metrics" else (rows[name],))
         ]  # fmt: skip
-        shared = _values_of(_PROVENANCE, function, result, batch)
+        shared = _values_of(_PROVENANCE, function, result, batch) | {"run_id": run_id}
         for number, (name, piece) in enumerate(pieces, 1):
             own = shared if number == len(pieces) else shared | _ONLY_LAST
             provenance = segment.Provenance(

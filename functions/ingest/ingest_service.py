@@ -17,6 +17,7 @@ from functions.ingest import json_records
 from functions.ingest.decompression import decompress
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
+from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
@@ -29,13 +30,15 @@ from functions.ingest.server_facts import ServerFacts
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
+from functions.normalize.devices import DeviceRules
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import segment
 from storage.ipc.decoding import InvalidJson
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
 from storage.model.reject_log import RejectLog
+from storage.model.schema import table
 from storage.platform.threads import SupervisedThread
 
 __all__ = ["IngestService", "serve_ingest"]
@@ -45,6 +48,9 @@ log = logging.getLogger(__name__)
 # How long samples wait for others of the same timestamp. Telegraf sends the batches of one
 # interval in a row; Prometheus fills a batch for up to 5 s.
 HOLD_S = {"influx": 1.0, "remote_write": 5.0}
+
+# How often the reasons of requests without any accepted record become a segment.
+REFUSALS_EVERY_S = 5.0
 
 Reply = tuple[int, bytes]  # HTTP status and body
 # Rows by table, and what was refused of the same request.
@@ -61,14 +67,18 @@ class IngestService:
         hold_s: Mapping[str, float] = HOLD_S,
     ) -> None:
         self._folders, self._clock = folders, clock
-        self._metrics = schema_of(folders).metrics
+        schema = schema_of(folders)
+        self._metrics, self._limits = schema.metrics, schema.times
         names = [metric.name for metric in self._metrics]
-        self._lines = TelegrafReader(names)
-        self._facts = ServerFacts()
+        self._rules = DeviceRules(settings_in_force(folders.data).devices)
+        self._lines = TelegrafReader(names, self._rules, self._limits)
+        self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
         self.buffers = {
-            source: WriteBuffer(folders, source, RowAssembler(source, names), seconds, clock)
+            source: WriteBuffer(
+                folders, source, RowAssembler(source, names, self._rules), seconds, clock
+            )
             for source, seconds in hold_s.items()
         }
         self._kinds: Mapping[str, Callable[[Push], Reply]] = {
@@ -101,14 +111,29 @@ class IngestService:
     def recover(self) -> None:
         """Read back requests that an earlier process accepted but did not write to a segment."""
         self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.buffers["remote_write"].recover(_series_of)
+        self.buffers["remote_write"].recover(self._read_series)
+
+    def run_refusals_loop(self, stop: threading.Event) -> None:
+        """Write what was refused in requests without any accepted record, until `stop` is set."""
+        while not stop.wait(REFUSALS_EVERY_S):
+            try:
+                self.flush_refusals()
+            except OSError as error:  # such as a full disk
+                log.error("feed: %s", error)
+
+    def flush_refusals(self) -> None:
+        """Write the reasons of requests without any accepted record. Raises SegmentNotWritten."""
+        if self._unclaimed:
+            self._write([])
 
     def _take_records(self, push: Push) -> Reply:
         unit = _choice(push, "time", "s", json_records.UNITS)
         sent = json_records.read_records(decompress(push.body, push.encoding))
-        result = json_records.validate_records(sent, self._metrics, self._clock(), unit, "feed")
+        result = json_records.validate_records(
+            sent, self._metrics, self._clock(), unit, "feed", self._limits
+        )
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused,
+            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
             "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
@@ -121,6 +146,7 @@ class IngestService:
             facts = self._facts.changed(result.facts)
             self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
             self._facts.remember(result.facts)
+            payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
 
     def _write(self, batches: list[_Batch]) -> None:
@@ -131,6 +157,8 @@ class IngestService:
         refused.merge(self._unclaimed.take())
         for name in ("server_facts", "metrics"):
             blocks = [rows[name] for rows, _ in batches if name in rows]
+            if name == "metrics" and refused and not blocks:
+                blocks = [table(name).arrow.empty_table()]
             if blocks:
                 provenance = segment.Provenance(name, "feed", now)
                 if name == "metrics":
@@ -150,6 +178,8 @@ class IngestService:
             )  # fmt: skip
         if read.readings:
             self.buffers["influx"].take(entry, read.readings, read.reasons)
+        else:
+            self.buffers["influx"].note(read.reasons)
         return _partial_write(read.reasons, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry) -> TelegrafResult:
@@ -166,10 +196,16 @@ class IngestService:
     def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
         reasons = RejectLog()
-        readings = _series_of(entry, reasons)
+        readings = self._read_series(entry, reasons)
         if readings:
             self.buffers["remote_write"].take(entry, readings, reasons)
+        else:
+            self.buffers["remote_write"].note(reasons)
         return _partial_write(reasons, "samples")
+
+    def _read_series(self, entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
+        body = decompress(entry.push.body, entry.push.encoding)
+        return read_series(body, entry.received_at, reasons, self._rules, self._limits)
 
 
 @contextmanager
@@ -181,6 +217,8 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         SupervisedThread(source, partial(buffer.run_loop, stop), stop).start()
         for source, buffer in service.buffers.items()
     ]
+    loop = partial(service.run_refusals_loop, stop)
+    threads.append(SupervisedThread("refusals", loop, stop).start())
     try:
         with serve_rpc(folders.push_socket, service.handle, MAX_PUSH_BYTES):
             yield
@@ -188,11 +226,6 @@ def serve_ingest(folders: Folders, hold_s: Mapping[str, float] = HOLD_S) -> Iter
         stop.set()
         for thread in threads:
             thread.join()
-
-
-def _series_of(entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
-    body = decompress(entry.push.body, entry.push.encoding)
-    return read_series(body, entry.received_at, reasons)
 
 
 def _choice(push: Push, name: str, default: str, known: Mapping[str, Any]) -> str:

@@ -9,24 +9,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, time_reason
 from functions.ingest.row_assembly import as_floats
 from functions.ingest.server_facts import ServerFact
 from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
-from storage.inbox.validation import MAX_FUTURE
+from functions.normalize.timestamps import MISSING, InvalidTimestamp, TimeOutside, micros
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import Metric, impossible
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["MAX_RECORDS", "UNITS", "RecordsResult", "read_records", "validate_records"]
 
 MAX_RECORDS = 10_000
-MAX_FUTURE_S = MAX_FUTURE.total_seconds()
 MAX_CORES = 65_536
 # Units of epoch times as a push names them, and as a mapping does.
 UNITS = {"s": "epoch_s", "ms": "epoch_ms", "us": "epoch_us", "ns": "epoch_ns"}
@@ -74,11 +73,19 @@ def read_records(body: bytes) -> list[Any]:
 
 
 def validate_records(
-    records: Sequence[Any], metrics: Sequence[Metric], now: datetime, unit: str, source: str
+    records: Sequence[Any],
+    metrics: Sequence[Metric],
+    now: datetime,
+    unit: str,
+    source: str,
+    limits: TimeLimits = STOCK_LIMITS,
 ) -> RecordsResult:
-    """Validate decoded records; `unit` is the unit of epoch times, a key of UNITS."""
+    """Validate decoded records; `unit` is the unit of epoch times, a key of UNITS.
+
+    Times outside the `limits` at `now` are refused.
+    """
     validation = _RecordValidation(records)
-    servers, times = validation.servers(), validation.times(now, UNITS[unit])
+    servers, times = validation.servers(), validation.times(limits.at(now), UNITS[unit])
     values = {m.name: validation.metric(m) for m in metrics}
     validation.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
     good = np.flatnonzero(validation.good)
@@ -109,11 +116,12 @@ class _RecordValidation:
         self._columns = DocumentColumns(self.records)
         self._names = set().union(*self.records)
 
-    def drop(self, mask: Mask, reason: str) -> None:
-        """Refuse the records in `mask` that are still valid."""
+    def drop(self, mask: Mask, reason: str, about: str = "") -> None:
+        """Refuse the records in `mask` that are still valid; `about` goes before the example."""
         lost = np.flatnonzero(mask & self.good)
         if lost.size:
-            self.reasons.add(reason, self.records[lost[0]], int(lost.size))
+            record = self.records[lost[0]]
+            self.reasons.add(reason, f"{about} in {record}" if about else record, int(lost.size))
             self.good[lost] = False
 
     def servers(self) -> Column:
@@ -128,21 +136,15 @@ class _RecordValidation:
         self.drop(np.array(invalid, bool), f"server: not a valid name ({EXPECTED}): {REMEDY}")
         return names
 
-    def times(self, now: datetime, epoch: str) -> Micros:
-        """Microseconds since 1970; records without a time or with a future one are refused."""
+    def times(self, within: TimeRange, epoch: str) -> Micros:
+        """Microseconds since 1970; records without a time `within` the limits are refused."""
         assert _FLAT.time is not None
         values = self._first((*_FLAT.time.fields, "@timestamp"))
         self.drop(
             np.array([v is None for v in values], bool),
             "no time: send 'timestamp' as ISO 8601 with a zone, or as epoch seconds",
         )
-        times = self._timestamps(values, epoch)
-        limit = int((now.timestamp() + MAX_FUTURE_S) * 1e6)
-        self.drop(
-            times > limit,
-            "the time lies more than 5 minutes in the future: check the sender's clock",
-        )
-        return times
+        return self._timestamps(values, epoch, within)
 
     def metric(self, metric: Metric) -> Floats:
         """The values of a metric [n], NaN where a record has none or a refused one."""
@@ -180,25 +182,29 @@ class _RecordValidation:
         """The names of fields that are not read, sorted."""
         return tuple(sorted(self._names - _KNOWN - {m.name for m in metrics}))
 
-    def _timestamps(self, values: Column, epoch: str) -> Micros:
+    def _timestamps(self, values: Column, epoch: str, within: TimeRange) -> Micros:
         """Microseconds since 1970: of ISO 8601 for text, of epoch times for numbers."""
-
-        def refuse(place: int, _: Any, error: InvalidTimestamp) -> None:
-            mask = np.zeros(len(values), bool)
-            mask[place] = True
-            self.drop(mask, f"the time {error.message}: {_TIME_REMEDY}")
-
         is_text = [isinstance(v, str) for v in values]
         if all(is_text):
-            return micros(values, ISO, refuse)
+            return micros(values, ISO, self._refuse_time, within)
         numbers = micros(
             [None if text else v for v, text in zip(values, is_text, strict=True)],
-            Time(field="timestamp", format=epoch), refuse,
+            Time(field="timestamp", format=epoch), self._refuse_time, within,
         )  # fmt: skip
         if not any(is_text):
             return numbers
         written = [v if text else None for v, text in zip(values, is_text, strict=True)]
-        return np.where(numbers == MISSING, micros(written, ISO, refuse), numbers)
+        return np.where(
+            numbers == MISSING, micros(written, ISO, self._refuse_time, within), numbers
+        )
+
+    def _refuse_time(self, place: int, value: Any, error: InvalidTimestamp) -> None:
+        mask = np.zeros(len(self.records), bool)
+        mask[place] = True
+        if isinstance(error, TimeOutside):
+            self.drop(mask, time_reason(error.problem, _NAME_UNIT), error.shown(value))
+        else:
+            self.drop(mask, f"the time {error.message}: {_TIME_REMEDY}")
 
     def _names_in(self, what: str, fields: Iterable[str]) -> Column:
         """The names of sites or profiles; an invalid one is refused, and its record is kept."""
@@ -218,6 +224,7 @@ class _RecordValidation:
         return [None] * len(self.records) if column is None else column
 
 
+_NAME_UNIT = "name its unit with ?time={unit} (one of s, ms, us or ns)"
 _TIME_REMEDY = (
     "send ISO 8601 with a zone such as 2026-05-06T12:00:00Z, or epoch seconds; name other units "
     "with ?time=ms, us or ns"

@@ -10,6 +10,7 @@ __all__ = [
     "PRECISIONS",
     "LinePoint",
     "MalformedLine",
+    "TimeRefused",
     "fields",
     "number",
     "parts",
@@ -42,6 +43,14 @@ _LAST_OF_FLOAT = frozenset("0123456789.")
 
 class MalformedLine(HoursightError, ValueError):
     """A line that does not follow the protocol; the message says what was expected."""
+
+
+class TimeRefused(MalformedLine):
+    """A line whose time cannot be true; `readings` says what its number means in each unit."""
+
+    def __init__(self, reason: str, readings: str) -> None:
+        super().__init__(reason)
+        self.readings = readings
 
 
 class LinePoint(NamedTuple):

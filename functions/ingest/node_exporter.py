@@ -6,46 +6,48 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from functions.ingest.partial_samples import Part, PartialSamples
-from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
+from functions.normalize.counted_devices import volume_item
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import trimmed
 
 __all__ = ["NAMES", "add_series", "server_of"]
 
 Labels = Mapping[str, str]
+PartOf = Callable[[Labels, DeviceRules], Part | None]
 
 
-def _always(kind: str) -> Callable[[Labels], Part]:
-    return lambda _: (kind, "")
+def _always(kind: str) -> PartOf:
+    return lambda *_: (kind, "")
 
 
-def _cpu(labels: Labels) -> Part | None:
+def _cpu(labels: Labels, _: DeviceRules) -> Part | None:
     cpu, mode = labels.get("cpu"), labels.get("mode")
     return ("cpu_s", f"{cpu} {mode}") if cpu and mode else None
 
 
-def _volume(kind: str) -> Callable[[Labels], Part | None]:
-    def part(labels: Labels) -> Part | None:
-        if labels.get("fstype") in IMAGE_FILESYSTEMS:
-            return None
-        return kind, f"{labels.get('device', '')} {labels.get('mountpoint', '')}"
+def _volume(kind: str) -> PartOf:
+    def part(labels: Labels, rules: DeviceRules) -> Part | None:
+        device, mount = labels.get("device", ""), labels.get("mountpoint", "")
+        layer = rules.volume(labels.get("fstype", ""), mount, device)
+        return None if layer is None else (kind, volume_item(layer, device, mount))
 
     return part
 
 
-def _link(kind: str) -> Callable[[Labels], Part | None]:
-    def part(labels: Labels) -> Part | None:
-        device = labels.get("device", "")
-        return (kind, device) if device and is_real_link(device) else None
+def _link(kind: str, label: str = "device") -> PartOf:
+    def part(labels: Labels, rules: DeviceRules) -> Part | None:
+        name = labels.get(label, "")
+        return None if not name or rules.link(name) is None else (kind, name)
 
     return part
 
 
-def _connections(labels: Labels) -> Part | None:
+def _connections(labels: Labels, _: DeviceRules) -> Part | None:
     # The series does not say which end waits.
     return ("back_close_wait", "") if labels.get("state") == "close_wait" else None
 
 
-SERIES: Mapping[str, Callable[[Labels], Part | None]] = {
+SERIES: Mapping[str, PartOf] = {
     "node_cpu_seconds_total": _cpu,
     "node_memory_MemTotal_bytes": _always("mem_total"),
     "node_memory_MemAvailable_bytes": _always("mem_available"),
@@ -57,6 +59,10 @@ SERIES: Mapping[str, Callable[[Labels], Part | None]] = {
     "node_filesystem_readonly": _volume("fs_readonly"),
     "node_network_receive_bytes_total": _link("net_in_bytes"),
     "node_network_transmit_bytes_total": _link("net_out_bytes"),
+    "node_network_iface_id": _link("link_id"),
+    "node_network_iface_link": _link("link_below"),
+    "node_network_protocol_type": _link("link_type"),
+    "node_bonding_slaves": _link("bond_members", label="master"),
     "node_load1": _always("load_average"),
     "node_boot_time_seconds": _always("booted_at_s"),
     "node_tcp_connection_states": _connections,
@@ -72,6 +78,7 @@ def add_series(
     labels: Labels,
     timestamps: Iterable[int],
     values: Iterable[float],
+    rules: DeviceRules = STOCK_RULES,
 ) -> bool:
     """Add one series with `timestamps` in microseconds since 1970; return False if it is not used.
 
@@ -79,7 +86,7 @@ def add_series(
     """
     find = SERIES.get(name)
     server = trimmed(server_of(labels.get("instance", "")))
-    part = find(labels) if find and server else None
+    part = find(labels, rules) if find and server else None
     if part is None or server is None:
         return False
     known = [(m, v) for m, v in zip(timestamps, values, strict=True) if v == v]

@@ -5,8 +5,9 @@ from typing import Any
 
 from storage.errors import HoursightError
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import TimeProblem
 
-__all__ = ["PushRejected", "UnclaimedReasons", "main_reason", "reason_records"]
+__all__ = ["PushRejected", "UnclaimedReasons", "main_reason", "reason_records", "time_reason"]
 
 
 class PushRejected(HoursightError):
@@ -33,6 +34,16 @@ def main_reason(rejects: RejectLog) -> str:
     return f"{first.reason} (such as {first.example!r})"
 
 
+def time_reason(problem: TimeProblem, name_unit: str) -> str:
+    """The reason for a time that cannot be true, with the remedy.
+
+    `name_unit` says how a sender of this protocol names the unit `{unit}`.
+    """
+    if problem.unit is None:
+        return f"the time {problem.reason}: {problem.remedy}"
+    return f"the time {problem.reason}: {name_unit.format(unit=problem.unit)}"
+
+
 class UnclaimedReasons:
     """Reasons of requests without an accepted row, kept until a segment can carry them.
 
@@ -42,6 +53,10 @@ class UnclaimedReasons:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reasons = RejectLog()
+
+    def __bool__(self) -> bool:
+        with self._lock:
+            return bool(self._reasons)
 
     def add(self, reasons: RejectLog) -> None:
         """Keep reasons for the next segment."""

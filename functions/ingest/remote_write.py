@@ -1,6 +1,7 @@
 """Prometheus remote write 1.0: a protobuf message of series, decoded by a minimal definition."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
@@ -8,15 +9,17 @@ from google.protobuf.message import DecodeError
 
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected
-from storage.inbox.validation import MAX_FUTURE
+from functions.ingest.rejection import PushRejected, time_reason
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["WriteRequest", "read_series"]
 
-MAX_FUTURE_MS = MAX_FUTURE // timedelta(milliseconds=1)
+NAME_UNIT = "send milliseconds, as the protocol demands: the number is a time in {unit}"
 INVALID = f"label instance: not a valid name ({EXPECTED}): {REMEDY}"
+NO_INSTANCE = "label instance: missing: it names the server, so let the sender keep it"
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -48,28 +51,49 @@ def _defined() -> Any:
 WriteRequest = _defined()
 
 
-def read_series(body: bytes, now: datetime, reasons: RejectLog | None = None) -> PartialSamples:
-    """Decode a request; samples before 1970 or over 5 minutes after `now` are left out.
+def read_series(
+    body: bytes,
+    now: datetime,
+    reasons: RejectLog | None = None,
+    rules: DeviceRules = STOCK_RULES,
+    limits: TimeLimits = STOCK_LIMITS,
+) -> PartialSamples:
+    """Decode a request; samples whose times are outside the `limits` at `now` are left out.
 
-    `reasons` takes series whose `instance` is not a valid name. Raises PushRejected (400).
+    `reasons` takes these, and series without a valid name in `instance`. Raises PushRejected (400).
     """
+    reasons = RejectLog() if reasons is None else reasons
     try:
         request = WriteRequest.FromString(body)
     except DecodeError as error:
         raise PushRejected(
             400, "the body is not a prometheus.WriteRequest", "send remote write 1.0"
         ) from error
-    limit_ms = int(now.timestamp() * 1000) + MAX_FUTURE_MS
+    within = limits.at(now)
+    earliest_ms, latest_ms = within.earliest_us // 1000, within.latest_us // 1000
     readings = PartialSamples()
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
         server = server_of(labels.get("instance", ""))
-        if name in _KNOWN and server and trimmed(server) is None:
-            if reasons is not None:
-                reasons.add(INVALID, labels["instance"], len(series.samples))
+        if name in _KNOWN and trimmed(server) is None:
+            given = labels.get("instance")
+            reason, example = (INVALID, given) if given else (NO_INSTANCE, str(labels))
+            reasons.add(reason, example, len(series.samples))
         elif name in _KNOWN:
-            samples = [s for s in series.samples if 0 <= s.timestamp <= limit_ms]
+            samples = [s for s in series.samples if earliest_ms <= s.timestamp <= latest_ms]
+            if len(samples) < len(series.samples):
+                _refuse_times([s.timestamp for s in series.samples], server, within, reasons)
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, timestamps, values)
+            add_series(readings, name, labels, timestamps, values, rules)
     return readings
+
+
+def _refuse_times(
+    times_ms: Sequence[int], server: str, within: TimeRange, reasons: RejectLog
+) -> None:
+    for number in times_ms:
+        problem = within.problem(number * 1000, number)
+        if problem is not None:
+            example = f"{number} of {server}: {within.readings(number)}"
+            reasons.add(time_reason(problem, NAME_UNIT), example)

@@ -1,7 +1,7 @@
 """Row assembly: partial samples of one timestamp become one row, and counters become rates.
 
-A counter needs its last value. The last values of each server are in memory: after a restart the
-first rates are missing, and none is ever wrong.
+A counter needs its last value, and a late reading those of its time. The last readings of each
+server are in memory: after a restart the first rates are missing, and none is ever wrong.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,18 +14,25 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.recent_readings import RecentReadings
+from functions.normalize.counted_devices import DeviceMemory, link_kinds, mount_of, volume_shares
 from functions.normalize.counters import growth, rate
-from functions.normalize.cpu_modes import cpu_shares
+from functions.normalize.cpu_modes import cpu_shares, of_whole_cores
+from functions.normalize.device_facts import DeviceFacts
+from functions.normalize.devices import STOCK_RULES, DeviceRules
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["RowAssembler", "as_floats"]
 
 REMEMBERED_US = 3_600_000_000
 MAX_SERVERS = 50_000
+MAX_KEPT_VALUES = 4_000_000  # of the recent readings of all servers: 32 MB
 MAX_CORES = 65_536
 BOOT_TOLERANCE_S = 5.0
 DAY_S = 86_400.0
-NEEDED_MODES = {"user", "system", "idle"}  # without these the rest would seem to be all
+BOOT_IMPOSSIBLE = "uptime_days: the boot lies after its sample, or at the start of 1970"
+BOOT_REMEDY = "set the clock of the server, and of what scrapes it"
 LARGEST = frozenset({"disk_usage_pct", "mem_used_pct", "swap_used_pct"})
 
 Floats = npt.NDArray[np.float64]
@@ -34,40 +41,67 @@ Times = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class ServerMemory:
-    """The last counters of a server by kind, and what rarely changes."""
+    """The last readings of a server, and what rarely changes."""
 
-    counters: dict[str, tuple[int, dict[str, float]]] = field(default_factory=dict)
+    recent: RecentReadings
     booted_at_s: float | None = None
     cores: int | None = None
+    devices: DeviceMemory = field(default_factory=DeviceMemory)
     seen: int = 0
 
 
 class RowAssembler:
     """Makes rows of partial samples; used by one thread at a time."""
 
-    def __init__(self, source: str, metrics: Sequence[str]) -> None:
+    def __init__(
+        self,
+        source: str,
+        metrics: Sequence[str],
+        rules: DeviceRules = STOCK_RULES,
+        stated: dict[str, DeviceFacts] | None = None,
+    ) -> None:
+        """`stated` are the device facts of servers that go on from an earlier assembler."""
         self._source = source
         self._metrics = tuple(metrics)
+        self._rules = rules
+        self._stated = stated
         self._memories: dict[str, ServerMemory] = {}
 
-    def rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
-        """Rows of `metrics`, and of `server_facts` where the cores of a server changed."""
-        with np.errstate(all="ignore"):  # a sender may send infinity, which the writer refuses
-            return self._rows(readings)
+    def rows(
+        self, readings: PartialSamples, rejects: RejectLog | None = None
+    ) -> dict[str, pa.Table]:
+        """Rows of `metrics`, and of `server_facts` where cores or counted devices changed.
 
-    def _rows(self, readings: PartialSamples) -> dict[str, pa.Table]:
+        `rejects` takes values that cannot be true.
+        """
+        with np.errstate(all="ignore"):  # a sender may send infinity, which the writer refuses
+            return self._rows(readings, RejectLog() if rejects is None else rejects)
+
+    def _rows(self, readings: PartialSamples, rejects: RejectLog) -> dict[str, pa.Table]:
         block, facts = _Block(self._metrics), []
         for server, parts in readings.servers.items():
-            memory = self._memories.setdefault(server, ServerMemory())
-            columns = _ServerColumns(parts, memory)
-            if memory.cores is not None and columns.cores_are_news:
-                facts.append(_fact(server, columns.timestamps[-1], memory.cores))
-            block.add(server, columns.timestamps, columns.metrics(self._metrics))
+            memory = self._memory_of(server)
+            columns = _ServerColumns(parts, memory, self._rules)
+            share = MAX_KEPT_VALUES // len(self._memories)
+            block.add(server, columns.timestamps, columns.new_values(self._metrics, share))
+            if columns.facts_are_news():
+                facts.append(_fact(server, columns.timestamps[-1], memory))
+            for reason, remedy, count in columns.refused:
+                rejects.add(reason, server, count, remedy)
         self._forget()
         result = {"metrics": block.table(self._source)} if readings.servers else {}
         if facts:
             result["server_facts"] = pa.Table.from_pylist(facts, table("server_facts").arrow)
         return result
+
+    def _memory_of(self, server: str) -> ServerMemory:
+        memory = self._memories.get(server)
+        if memory is None:
+            recent = RecentReadings(len(self._metrics))
+            memory = self._memories[server] = ServerMemory(recent)
+            if self._stated is not None:
+                memory.devices.facts = self._stated.setdefault(server, DeviceFacts())
+        return memory
 
     def _forget(self) -> None:
         """Forget servers that send nothing any more, and the oldest where there are too many."""
@@ -131,24 +165,39 @@ class _CounterSteps:
 class _ServerColumns:
     """The samples of one server: ordered `timestamps` [µs] and a column over them for each part."""
 
-    def __init__(self, parts: Mapping[Part, Column], memory: ServerMemory) -> None:
+    def __init__(
+        self, parts: Mapping[Part, Column], memory: ServerMemory, rules: DeviceRules
+    ) -> None:
         self._memory = memory
-        self.timestamps: Times = np.array(sorted(set().union(*(c[0] for c in parts.values()))))
-        self._kinds: dict[str, dict[str, Floats]] = {}
-        for (kind, name), (timestamps, values) in parts.items():
-            column = np.full(len(self.timestamps), np.nan)
-            column[np.searchsorted(self.timestamps, timestamps)] = values
-            self._kinds.setdefault(kind, {})[name] = column
-        self.cores_are_news = self._note_cores()
+        self.refused: list[tuple[str, str, int]] = []  # reason, remedy, values
+        self._joined = memory.recent.join(parts)
+        self.timestamps = self._joined.times
+        self._came = self._joined.came.any(axis=1)
+        self._kinds = self._joined.kinds()
+        self._cores_are_news = self._note_cores()
         self._rebooted = self._note_boot()
+        self._links = self._counted_links(rules)
+        self._fullness: dict[str, Floats] = {}  # by volume, of those that count
         memory.seen = max(memory.seen, int(self.timestamps[-1]))
+
+    def new_values(self, names: Sequence[str], most_kept: int) -> dict[str, Floats]:
+        """A column for each metric, NaN where there is no value or it was given out before.
+
+        What was sent again is given out again: the writer counts it. Of the readings, `most_kept`
+        at most are kept for what comes late.
+        """
+        columns = self.metrics(names)
+        values = np.column_stack([columns[name] for name in names])
+        values[self._joined.written & ~self._joined.repeated(names)] = np.nan
+        self._memory.recent.keep(self._joined, ~np.isnan(values), most_kept)
+        return {name: values[:, place] for place, name in enumerate(names)}
 
     def metrics(self, names: Iterable[str]) -> dict[str, Floats]:
         """A column for each metric, NaN where there is no value."""
         derived: dict[str, Callable[[], Floats | None]] = {
             "mem_used_pct": self._memory_used, "swap_used_pct": self._swap_used,
             "disk_usage_pct": self._fullest, "java_cpu_pct": self._java,
-            "uptime_days": self._uptime,
+            "uptime_days": self._uptime, "cpu_idle_pct": self._idle_beside_steal,
             "net_in_mb_s": lambda: self._traffic("net_in_bytes"),
             "net_out_mb_s": lambda: self._traffic("net_out_bytes"),
         }  # fmt: skip
@@ -161,6 +210,13 @@ class _ServerColumns:
             column = _first(column, shares.get(name))
             result[name] = nothing if column is None else column
         return result
+
+    def facts_are_news(self) -> bool:
+        """Note which devices were counted; return True if they or the cores changed."""
+        fullness = {mount_of(item): _last(share) for item, share in self._fullness.items()}
+        known = {mount: share for mount, share in fullness.items() if share == share}
+        news = self._memory.devices.facts.update(known, self._links)
+        return news or (self._cores_are_news and self._memory.cores is not None)
 
     def _direct(self, name: str) -> Floats | None:
         """What was sent as the metric itself: the sum of its items, or the largest of them."""
@@ -189,15 +245,10 @@ class _ServerColumns:
         return np.where(total == 0, 0.0, 100 * (1 - _ratio(free, total)))
 
     def _fullest(self) -> Floats | None:
-        size, free, avail = (self._kinds.get(k, {}) for k in ("fs_size", "fs_free", "fs_avail"))
-        shares = []
-        fixed = self._kinds.get("fs_readonly", {})
-        for volume in size.keys() & avail.keys():
-            if volume in fixed and np.nanmax(fixed[volume], initial=0) > 0:
-                continue
-            used = size[volume] - free.get(volume, avail[volume])
-            shares.append(100 * _ratio(used, used + avail[volume]))
-        return _over(np.fmax.reduce, shares) if shares else None
+        shares = volume_shares(self._kinds)
+        counted = self._memory.devices.counted_volumes(shares, int(self.timestamps[-1]))
+        self._fullness = {item: share for item, share in shares.items() if item in counted}
+        return _over(np.fmax.reduce, self._fullness.values()) if self._fullness else None
 
     def _java(self) -> Floats | None:
         columns = self._kinds.get("java_core_pct")
@@ -205,19 +256,37 @@ class _ServerColumns:
             return None
         return _over(_sum, columns.values()) / self._memory.cores
 
+    def _idle_beside_steal(self) -> Floats | None:
+        """Idle CPU where it was not sent and steal was: what all others leave."""
+        parts = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_steal_pct")
+        columns = [column for name in parts if (column := self._direct(name)) is not None]
+        if len(columns) < len(parts):
+            return None
+        rest: Floats = 100 - np.sum(columns, axis=0)
+        return np.maximum(0, rest)
+
     def _uptime(self) -> Floats | None:
         uptime, booted = self._gauge("uptime_s"), self._gauge("booted_at_s")
         if booted is not None:
-            uptime = _first(uptime, np.maximum(0, self.timestamps / 1e6 - booted))
+            uptime = _first(uptime, self._since_boot(booted))
         return None if uptime is None else uptime / DAY_S
 
+    def _since_boot(self, booted: Floats) -> Floats:
+        """Seconds since the boot; NaN for a boot later than its sample, or at 1970."""
+        since = self.timestamps / 1e6 - booted
+        wrong = self._came & ((since < -BOOT_TOLERANCE_S) | (booted == 0))
+        if wrong.any():
+            self.refused.append((BOOT_IMPOSSIBLE, BOOT_REMEDY, int(wrong.sum())))
+        return np.where(wrong, np.nan, np.maximum(0, since))
+
     def _traffic(self, kind: str) -> Floats | None:
-        """Megabytes per second over the links that both samples have; NaN after a reset."""
+        """Megabytes per second over the counted links of both samples; NaN after a reset."""
         steps = self._steps(kind)
-        if steps is None:
+        counted = [i for i, name in enumerate(steps.names) if name in self._links] if steps else []
+        if steps is None or not counted:
             return None
-        moved = _sum(rate(steps.before, steps.after, steps.seconds).T)
-        moved[(steps.grown < 0).any(axis=1)] = np.nan
+        moved = _sum(rate(steps.before, steps.after, steps.seconds)[:, counted].T)
+        moved[(steps.grown[:, counted] < 0).any(axis=1)] = np.nan
         return self._spread(steps.places, moved / 1e6)
 
     def _cpu_shares(self) -> dict[str, Floats]:
@@ -226,7 +295,8 @@ class _ServerColumns:
         if steps is None:
             return {}
         modes = [name.split(" ", 1)[1] for name in steps.names]
-        grown = np.where(_of_whole_cores(steps.grown, steps.names), steps.grown, np.nan)
+        whole = of_whole_cores(steps.grown, steps.names, steps.seconds)
+        grown = np.where(whole, steps.grown, np.nan)
         return {
             metric: self._spread(steps.places, share)
             for metric, share in cpu_shares(grown, modes).items()
@@ -240,27 +310,25 @@ class _ServerColumns:
         columns = self._kinds.get(kind)
         if not columns:
             return None
-        last_at, last = self._memory.counters.get(kind, (None, {}))
-        names = list({**columns, **last})
-        nothing = np.full(len(self.timestamps), np.nan)
-        values = np.column_stack([columns.get(name, nothing) for name in names])
+        values = np.column_stack(list(columns.values()))
         places = np.flatnonzero(~np.isnan(values).all(axis=1))
-        if last_at is not None:  # a late sample has no neighbours any more
-            places = places[self.timestamps[places] > last_at]
-        if not places.size:
-            return None
         values, at = values[places], self.timestamps[places]
-        self._memory.counters[kind] = int(at[-1]), _known(names, values[-1])
-        oldest = np.array([last.get(name, np.nan) for name in names])
-        before = np.vstack([oldest, values[:-1]])
+        before = np.vstack([np.full(len(columns), np.nan), values[:-1]])
         before[self._rebooted[places]] = np.nan
-        spans = np.diff(at, prepend=at[0] if last_at is None else last_at)
-        return _CounterSteps(places, names, before, values, spans[:, None] / 1e6)
+        spans = np.diff(at, prepend=at[0])
+        return _CounterSteps(places, list(columns), before, values, spans[:, None] / 1e6)
 
     def _spread(self, places: npt.NDArray[np.int64], values: Floats) -> Floats:
         column = np.full(len(self.timestamps), np.nan)
         column[places] = values
         return column
+
+    def _counted_links(self, rules: DeviceRules) -> frozenset[str]:
+        names = {
+            name for kind in ("net_in_bytes", "net_out_bytes") for name in self._kinds.get(kind, ())
+        }
+        kinds, at_us = link_kinds(self._kinds), int(self.timestamps[-1])
+        return self._memory.devices.counted_links(names, kinds, at_us, rules)
 
     def _note_cores(self) -> bool:
         """Remember the number of cores; return True if it changed."""
@@ -280,7 +348,8 @@ class _ServerColumns:
         changed = np.zeros(len(self.timestamps), bool)
         if booted is None:
             return changed
-        last = self._memory.booted_at_s
+        known = booted[: int(self._came.argmax())]
+        last = self._memory.booted_at_s if np.isnan(known).all() else None
         for place, at in enumerate(booted):
             if not np.isnan(at):
                 changed[place] = last is not None and abs(at - last) > BOOT_TOLERANCE_S
@@ -289,27 +358,9 @@ class _ServerColumns:
         return changed
 
 
-def _of_whole_cores(grown: Floats, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """A mask [step, counter]: True where all modes of the counter's core are known."""
-    cores: dict[str, dict[str, int]] = {}
-    for place, name in enumerate(names):
-        core, mode = name.split(" ", 1)
-        cores.setdefault(core, {})[mode] = place
-    known = np.zeros(grown.shape, bool)
-    for modes in cores.values():
-        if modes.keys() >= NEEDED_MODES:
-            mine = list(modes.values())
-            known[:, mine] = ~np.isnan(grown[:, mine]).any(axis=1, keepdims=True)
-    return known
-
-
 def as_floats(values: Floats) -> pa.Array:
     """A float column of the lake, NULL for NaN."""
     return pa.array(values.astype(np.float32), mask=np.isnan(values))
-
-
-def _known(names: Sequence[str], values: Floats) -> dict[str, float]:
-    return {n: float(v) for n, v in zip(names, values, strict=True) if not np.isnan(v)}
 
 
 def _sum(columns: Any) -> Floats:
@@ -337,6 +388,14 @@ def _first(one: Floats | None, other: Floats | None) -> Floats | None:
     return np.where(np.isnan(one), other, one)
 
 
-def _fact(server: str, ts: Any, cores: int) -> dict[str, Any]:
-    at = datetime.fromtimestamp(int(ts) / 1e6, UTC)
-    return {"server": server, "ts": at, "cores": cores}
+def _last(column: Floats) -> float:
+    known = column[~np.isnan(column)]
+    return float(known[-1]) if known.size else np.nan
+
+
+def _fact(server: str, ts: Any, memory: ServerMemory) -> dict[str, Any]:
+    at, devices = datetime.fromtimestamp(int(ts) / 1e6, UTC), memory.devices.facts
+    return {
+        "server": server, "ts": at, "cores": memory.cores, "disk_volume": devices.volume,
+        "net_links": devices.links,
+    }  # fmt: skip

@@ -4,23 +4,25 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from functions.ingest import line_protocol
-from functions.ingest.line_protocol import MalformedLine
+from functions.ingest.line_protocol import MalformedLine, TimeRefused
 from functions.ingest.partial_samples import Column, Part, PartialSamples
+from functions.ingest.rejection import time_reason
+from functions.normalize.counted_devices import volume_item
 from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
-from functions.normalize.devices import IMAGE_FILESYSTEMS, is_real_link
-from storage.inbox.validation import MAX_FUTURE
+from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.reject_log import RejectLog
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["INPUTS", "TelegrafReader"]
 
-MAX_FUTURE_US = MAX_FUTURE // timedelta(microseconds=1)
 MAX_SERIES = 20_000  # whose plans are cached
+NAME_UNIT = "name its unit with ?precision={unit}"
 HOST_TAGS = ("host", "hostname", "server", "server_name")
 
 Tags = Mapping[str, str]
@@ -33,7 +35,7 @@ CPU: Fields = {
         **CPU_MODES, **{guest: CPU_MODES[host] for guest, host in GUEST_MODES.items()}
     }.items()
     if metric is not None
-}  # fmt: skip
+} | {"usage_steal": ("cpu_steal_pct", "")}  # fmt: skip
 MEM: Fields = {
     "available_percent": ("mem_available_pct", ""),
     "used_percent": ("mem_used_rough_pct", ""),
@@ -45,33 +47,36 @@ SYSTEM: Fields = {
 NETSTAT: Fields = {"tcp_close_wait": ("back_close_wait", "")}  # it does not say which end waits
 
 
-def _cpu(tags: Tags) -> Fields:
+def _cpu(tags: Tags, _: DeviceRules) -> Fields:
     return CPU if tags.get("cpu", "cpu-total") == "cpu-total" else {}
 
 
-def _disk(tags: Tags) -> Fields:
-    if tags.get("fstype") in IMAGE_FILESYSTEMS or tags.get("mode", "rw").split(",")[0] == "ro":
+def _disk(tags: Tags, rules: DeviceRules) -> Fields:
+    device, mount = tags.get("device", ""), tags.get("path", "")
+    read_only = tags.get("mode", "rw").split(",")[0] == "ro"
+    layer = rules.volume(tags.get("fstype", ""), mount, device, read_only)
+    if layer is None:
         return {}
-    return {"used_percent": ("disk_usage_pct", tags.get("device", "") + tags.get("path", ""))}
+    return {"used_percent": ("volume_used_pct", volume_item(layer, device, mount))}
 
 
-def _net(tags: Tags) -> Fields:
+def _net(tags: Tags, rules: DeviceRules) -> Fields:
     link = tags.get("interface", "")
-    if not link or not is_real_link(link):
+    if not link or rules.link(link) is None:
         return {}
     return {"bytes_recv": ("net_in_bytes", link), "bytes_sent": ("net_out_bytes", link)}
 
 
-def _procstat(tags: Tags) -> Fields:
+def _procstat(tags: Tags, _: DeviceRules) -> Fields:
     names = (tags.get(name, "").lower() for name in ("process_name", "exe", "pattern"))
     if not any(name.removesuffix(".exe") == "java" for name in names):
         return {}
     return {"cpu_usage": ("java_core_pct", "")}
 
 
-INPUTS: Mapping[str, Callable[[Tags], Fields]] = {
-    "cpu": _cpu, "mem": lambda _: MEM, "swap": lambda _: SWAP, "disk": _disk, "net": _net,
-    "system": lambda _: SYSTEM, "netstat": lambda _: NETSTAT, "procstat": _procstat,
+INPUTS: Mapping[str, Callable[[Tags, DeviceRules], Fields]] = {
+    "cpu": _cpu, "mem": lambda *_: MEM, "swap": lambda *_: SWAP, "disk": _disk, "net": _net,
+    "system": lambda *_: SYSTEM, "netstat": lambda *_: NETSTAT, "procstat": _procstat,
 }  # fmt: skip
 
 
@@ -134,7 +139,13 @@ class _SeriesColumns(dict[str, Column | None]):
 class TelegrafReader:
     """Parses bodies of line protocol; caches how series are mapped."""
 
-    def __init__(self, metrics: Collection[str]) -> None:
+    def __init__(
+        self,
+        metrics: Collection[str],
+        rules: DeviceRules = STOCK_RULES,
+        limits: TimeLimits = STOCK_LIMITS,
+    ) -> None:
+        self._rules, self._limits = rules, limits
         self._own: Fields = {name: (name, "") for name in metrics}
         self._plans: dict[str, _SeriesPlan] = {}
 
@@ -142,7 +153,7 @@ class TelegrafReader:
         """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
         readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
-        timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us)
+        timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us, self._limits.at(now))
         known: dict[str, _SeriesColumns] = {}
         count = used = 0
         for line in line_protocol.parts(text):
@@ -154,6 +165,8 @@ class TelegrafReader:
                     columns = known[head] = _SeriesColumns(readings, self._plan(head))
                 ts = timestamp_of(time)
                 used += _take(columns, body, ts)
+            except TimeRefused as error:
+                reasons.add(str(error), f"{error.readings}: {line}")
             except MalformedLine as error:
                 reasons.add(str(error), line)
         readings.drop_empty()
@@ -170,7 +183,7 @@ class TelegrafReader:
     def _made(self, measurement: str, tags: Tags) -> _SeriesPlan:
         tag = next((name for name in HOST_TAGS if name in tags), None)
         known = INPUTS.get(measurement)
-        fields = self._own if known is None else {**self._own, **known(tags)}
+        fields = self._own if known is None else {**self._own, **known(tags, self._rules)}
         by_pid = measurement == "procstat" and "cpu_usage" in fields
         if tag is None:
             return _SeriesPlan(None, fields, by_pid)
@@ -229,18 +242,18 @@ def _template(shape: tuple[tuple[str, str], ...]) -> _Template:
     return _Template(re.compile(pattern), tuple(name for name, form in shape if "(" in form))
 
 
-def _clock(precision_ns: int, now_us: int) -> Callable[[str | None], int]:
+def _clock(precision_ns: int, now_us: int, within: TimeRange) -> Callable[[str | None], int]:
     """Return a function from the time of a line to microseconds since 1970."""
 
     def timestamp_of(time: str | None) -> int:
         if time is None:
             return now_us
-        ts = line_protocol.time_of(time) * precision_ns // 1000
-        if not 0 <= ts <= now_us + MAX_FUTURE_US:
-            raise MalformedLine(
-                "the time lies before 1970, or more than 5 minutes in the future: check the clock, "
-                "and name the unit of times with ?precision=ns, us, ms or s"
-            )
-        return ts
+        number = line_protocol.time_of(time)
+        ts = number * precision_ns // 1000
+        if within.earliest_us <= ts <= within.latest_us:
+            return ts
+        problem = within.problem(ts, number)
+        assert problem is not None
+        raise TimeRefused(time_reason(problem, NAME_UNIT), f"{number} is {within.readings(number)}")
 
     return timestamp_of

@@ -17,6 +17,7 @@ from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.model.reject_log import RejectLog
+from storage.model.schema import table
 
 __all__ = ["WriteBuffer"]
 
@@ -73,6 +74,11 @@ class WriteBuffer:
             raise PushRejected(429, "the write buffer is full", "send it again in some seconds")
         self._group_commit.put((entry, readings, reasons))
 
+    def note(self, reasons: RejectLog) -> None:
+        """Write the reasons of a request without any accepted sample at the next flush."""
+        with self._lock:
+            self._new.reasons.merge(reasons)
+
     def recover(self, read: Callable[[WalEntry], PartialSamples]) -> None:
         """Read back the requests that an earlier process did not write to a segment."""
         for path, entries in self._wal.unfinished():
@@ -107,12 +113,14 @@ class WriteBuffer:
             due.readings.merge(self._new.readings.cut_out(due.readings.timestamps()))
             self._aging, self._new = self._new, _Generation()
         try:
-            rows = self._assembler.rows(due.readings) if due.readings else {}
+            rows = self._assembler.rows(due.readings, due.reasons) if due.readings else {}
         except Exception:  # NumPy and Arrow, over anything a sender may send
             log.exception("%s: %s cannot be assembled to rows", self._source, due.files)
             for path in due.files:
                 self._reject_file(path)
             return
+        if due.reasons:
+            rows.setdefault("metrics", table("metrics").arrow.empty_table())
         self._unwritten, self._refused = list(rows.items()), due.reasons
         self._written_files += due.files
         self._write_out()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from functions.normalize.numbers import Floats
 
-__all__ = ["CPU_MODES", "GUEST_MODES", "MODES_OF", "cpu_shares"]
+__all__ = ["CPU_MODES", "GUEST_MODES", "MODES_OF", "cpu_shares", "of_whole_cores"]
 
 # The metric that a mode is a part of. Steal is time that the hypervisor gave to others: it is part
 # of the whole and of no metric. So is a mode that is not listed.
@@ -35,6 +35,8 @@ MODES_OF: Mapping[str, tuple[str, ...]] = {
 }
 # Known to step back a little in Linux; a decrease of any other mode is a reset.
 UNSTEADY_MODES = frozenset({"idle", "iowait"})
+ACCOUNTED = 0.9  # share of the time that counters of all modes grow by, at least
+NEEDED_MODES = frozenset({"user", "system", "idle"})  # without these the rest would seem to be all
 
 Mask = npt.NDArray[np.bool_]
 
@@ -53,6 +55,28 @@ def cpu_shares(grown: Floats, modes: Sequence[str]) -> dict[str, Floats]:
     total = spent.sum(axis=1)
     total[reset | (total <= 0)] = np.nan
     return {metric: 100 * spent[:, mine].sum(axis=1) / total for metric, mine in parts.items()}
+
+
+def of_whole_cores(grown: Floats, names: Sequence[str], seconds: Floats) -> Mask:
+    """A mask [step, counter]: True where all modes of the counter's core are known.
+
+    `names` [counter] are of the form `CORE MODE`; `grown` [step, counter] is NaN where not known,
+    within `seconds` [step, 1]. A core whose idle time stepped back is known only where its other
+    modes account for the time: else it would seem to be busy.
+    """
+    cores: dict[str, dict[str, int]] = {}
+    for place, name in enumerate(names):
+        core, mode = name.split(" ", 1)
+        cores.setdefault(core, {})[mode] = place
+    known = np.zeros(grown.shape, bool)
+    for modes in cores.values():
+        if modes.keys() >= NEEDED_MODES:
+            mine = list(modes.values())
+            whole = ~np.isnan(grown[:, mine]).any(axis=1, keepdims=True)
+            spent = np.maximum(0, grown[:, mine]).sum(axis=1, keepdims=True)
+            stepped_back = grown[:, [modes["idle"]]] < 0
+            known[:, mine] = whole & ~(stepped_back & (spent < ACCOUNTED * seconds))
+    return known
 
 
 @lru_cache(1000)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from functions.normalize.columns import Columns, Documents, as_list, columns_of
+from functions.normalize.date_and_time import time_column
 from functions.normalize.mapper import Mapped
 from functions.normalize.mapping import Mapping
 from storage.model.metrics import Metric
@@ -36,6 +37,8 @@ def explain(
         fields = getattr(mapping, target).fields
         if fields:
             field, raw, _ = _first(columns, fields)
+            if target == "time":
+                field, raw = _time(columns, mapping, field)
             lines.append(
                 Line(target, field or f"not found: {' or '.join(fields)}", raw, "", "", "")
             )
@@ -54,6 +57,15 @@ def explain(
             tried = " or ".join(f for entry in entries for f in entry.fields)
             lines.append(Line(name, f"not found: {tried}", None, "", None, ""))
     return lines
+
+
+def _time(columns: Columns, mapping: Mapping, field: str | None) -> tuple[str | None, Any]:
+    """The field and the first value of the time, which may be of two columns."""
+    assert mapping.time is not None
+    column = time_column(columns, mapping.time)
+    values = [] if column is None else as_list(column)
+    raw = next((value for value in values if value is not None), None)
+    return (mapping.time.about if raw is not None and mapping.time.date else field), raw
 
 
 def _first(columns: Columns, fields: Sequence[str]) -> tuple[str | None, Any, int]:

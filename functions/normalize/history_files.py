@@ -22,11 +22,13 @@ from functions.normalize.file_readers import (
     is_parquet,
     read_chunks,
 )
+from functions.normalize.local_time import ASSUMED, LocalClock
 from functions.normalize.mapping import Time
 from functions.normalize.numbers import floats
 from functions.normalize.timestamps import (
     MISSING,
     InvalidTimestamp,
+    Series,
     UnitMissing,
     ZoneMissing,
     micros,
@@ -118,6 +120,7 @@ def read_samples(paths: Iterable[Path], time: Time = ISO) -> Samples:
     ignored: dict[str, None] = {}
     profiles: dict[str, str] = {}
     for path in paths:
+        clock = LocalClock(time.zone or "UTC")
         for chunk in _chunks(path):
             _check_columns(path, chunk)
             ignored |= dict.fromkeys(name for name in chunk.fields if name not in _COLUMNS)
@@ -125,7 +128,7 @@ def read_samples(paths: Iterable[Path], time: Time = ISO) -> Samples:
                 rejects.add(f"{path.name}:", chunk.why, chunk.refused)
             if len(chunk.documents):
                 reader = _ChunkReader(path.name, columns_of(chunk.documents), rejects)
-                parts.append(reader.part(len(chunk.documents), time, profiles))
+                parts.append(reader.part(len(chunk.documents), time, clock, profiles))
     reasons = tuple(_sentence(each) for each in rejects.ranked())
     seconds, servers, values = (
         np.concatenate([getattr(part, name) for part in parts])
@@ -156,9 +159,9 @@ class _ChunkReader:
     def __init__(self, name: str, columns: Columns, rejects: RejectLog) -> None:
         self._name, self._columns, self._rejects = name, columns, rejects
 
-    def part(self, count: int, time: Time, profiles: dict[str, str]) -> _Part:
+    def part(self, count: int, time: Time, clock: LocalClock, profiles: dict[str, str]) -> _Part:
         """The rows with a time and a server; puts what they state into `profiles`."""
-        times, servers = self._times(count, time), self._servers(count)
+        times, servers = self._times(count, time, clock), self._servers(count)
         kept = (servers != "") & (times != MISSING)
         values = np.full((count, len(METRICS)), np.nan, np.float32)
         for place, metric in enumerate(METRICS):
@@ -169,10 +172,14 @@ class _ChunkReader:
                 profiles[str(servers[i])] = profile.strip()
         return _Part(times[kept] // 1_000_000, servers[kept], values[kept])
 
-    def _times(self, count: int, time: Time) -> NDArray[np.int64]:
+    def _times(self, count: int, time: Time, clock: LocalClock) -> NDArray[np.int64]:
         """Microseconds since the epoch; MISSING where the time is refused."""
-        column = self._columns.get("ts")
-        times = np.full(count, MISSING) if column is None else micros(column, time, self._bad_time)
+        column, servers = self._columns.get("ts"), self._columns.get("server")
+        times = np.full(count, MISSING)
+        if column is not None:
+            keys = None if servers is None else [str(each) for each in as_list(servers)]
+            series = Series(clock, keys, self._assumed_time)
+            times = micros(column, time, self._bad_time, series=series)
         values = [None] * count if column is None else as_list(column)
         missing = sum(values[i] in (None, "") for i in np.flatnonzero(times == MISSING))
         if missing:
@@ -181,6 +188,9 @@ class _ChunkReader:
 
     def _bad_time(self, _: int, value: Any, error: InvalidTimestamp) -> None:
         self._refuse("ts:", repr(value), _time_problem(error))
+
+    def _assumed_time(self, _: int, value: Any, count: int) -> None:
+        self._rejects.note(f"{self._name}: ts:", repr(value), count, ASSUMED)
 
     def _servers(self, count: int) -> NDArray[np.str_]:
         """The names of the servers, trimmed; '' where there is none, or no valid one."""

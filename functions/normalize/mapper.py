@@ -19,15 +19,21 @@ from functions.normalize.columns import (
     first_of,
 )
 from functions.normalize.counters import CounterRates
+from functions.normalize.date_and_time import time_column
+from functions.normalize.devices import STOCK_RULES, DeviceRules
+from functions.normalize.fact_rows import FactRow, fact_rows
+from functions.normalize.mapped_devices import MappedDevices
 from functions.normalize.mapping import Field, Mapping, Text
 from functions.normalize.numbers import Floats, floats, reduced
-from functions.normalize.timestamps import MISSING, InvalidTimestamp, micros
+from functions.normalize.record_times import RecordTimes
+from functions.normalize.timestamps import MISSING
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, impossible, without_rounding
 from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
-from storage.model.schema import TIMESTAMP, table
+from storage.model.schema import TIMESTAMP
+from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
@@ -69,9 +75,13 @@ class Mapper:
         site: str | None = None,
         metrics: Sequence[Metric] = METRICS,
         counters: CounterRates | None = None,
+        rules: DeviceRules = STOCK_RULES,
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
+        self._devices = MappedDevices(rules)
+        assert mapping.time is not None
+        self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
         self._site = site
         self._metrics = {m.name: m for m in metrics}
@@ -80,14 +90,18 @@ class Mapper:
         each = (f.each for fields in mapping.entries.values() for f in fields)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
-    def map(self, documents: Documents) -> Mapped:
-        """The rows of a page: of documents, or of a table from a columnar source."""
-        records = self._records(documents)
-        facts = self._facts(records)
+    def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:
+        """The rows of a page: of documents, or of a table from a columnar source.
+
+        Documents whose times are not `within` those that can be true are refused.
+        """
+        records = self._records(documents, within)
+        self._learn_facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
             for name, fields in self.mapping.entries.items()
         }
+        facts = self._facts(records)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
         if empty and self.mapping.gather is None:
@@ -99,17 +113,19 @@ class Mapper:
             rows = rows.drop_columns([ITEM])
         return Mapped(rows, facts, records.rejects)
 
-    def _records(self, documents: Documents) -> _Records:
+    def _records(self, documents: Documents, within: TimeRange) -> _Records:
         columns, rejects = columns_of(documents), RejectLog()
         servers = _names(columns, "server", self.mapping.server, rejects)
-        times = self._times(columns, len(documents), rejects)
+        column, times = time_column(columns, self._time), np.full(len(documents), MISSING)
+        if column is not None:
+            times = self._times.read(column, servers, within, rejects)
         usable = [
             i
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
         if len(usable) < len(documents):
-            self._refuse_records(columns, len(documents), rejects)
+            self._refuse_records(columns, column, len(documents), rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
@@ -118,27 +134,13 @@ class Mapper:
         records.items = items or [None] * count
         return records
 
-    def _times(self, columns: Columns, count: int, rejects: RejectLog) -> Micros:
-        time = self.mapping.time
-        assert time is not None
-        column = _only(columns, time.fields)
-        if column is None:
-            column = first_of(map(columns.get, time.fields), lambda v: v is not None)
-        if column is None:
-            return np.full(count, MISSING)
-
-        def refuse(_: int, value: Any, error: InvalidTimestamp) -> None:
-            about = f"time (field {' or '.join(time.fields)})"
-            rejects.add(f"{about}: {error.message}", _shown(value), remedy=error.remedy)
-
-        return micros(column, time, refuse)
-
-    def _refuse_records(self, columns: Columns, count: int, rejects: RejectLog) -> None:
+    def _refuse_records(
+        self, columns: Columns, times: Column | None, count: int, rejects: RejectLog
+    ) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
-        assert self.mapping.time is not None
-        parts = {"server": self.mapping.server.fields, "time": self.mapping.time.fields}
+        parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
         stated = _texts(columns, self.mapping.server)
-        given = first_of(map(columns.get, parts["time"]), lambda v: v not in (None, ""))
+        given = first_of((times,), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
             if stated is None or stated[i] is None:
@@ -147,13 +149,12 @@ class Mapper:
                 lacks.append("time")
             for part in lacks:
                 rejects.add(
-                    f"{part} (field {' or '.join(parts[part])}): missing",
+                    f"{part} (field {parts[part]}): missing",
                     "a document with " + _shown(", ".join(columns.fields(i))),
                     remedy=f"name the field that has it in mapping.{part}.field",
                 )  # fmt: skip
 
-    def _facts(self, records: _Records) -> pa.Table:
-        """A row for each server whose facts changed."""
+    def _learn_facts(self, records: _Records) -> None:
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
             column = _names(records.columns, name, text, records.rejects) if text.fields else None
@@ -161,19 +162,32 @@ class Mapper:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
                         self._known.setdefault(server, {})[name] = value
+        for name, text in (
+            ("disk_volume", self.mapping.disk_volume), ("net_links", self.mapping.net_links)
+        ):  # fmt: skip
+            texts = _texts(records.columns, text) or [None] * len(records.servers)
+            for server, value in zip(records.servers, texts, strict=True):
+                if value is not None:
+                    self._known.setdefault(server, {})[name] = value
+
+    def _facts(self, records: _Records) -> pa.Table:
+        """A row for each server whose facts changed."""
         order = range(len(records.servers) - 1, -1, -1)
         first = dict(zip(reversed(records.servers), order, strict=True))
         rows = []
         for server, i in first.items():
             known = self._known.get(server, {})
+            devices = self._devices.facts(server)
             facts = (
                 stated_profile(known.get("profile")), known.get("site", self._site),
                 known.get("cores", self.mapping.cores.number),
+                devices.volume or known.get("disk_volume"),
+                devices.links or known.get("net_links"),
             )  # fmt: skip
             if self._sent_facts.get(server) != facts:
                 self._sent_facts[server] = facts
-                rows.append((server, int(records.times[i]), *facts))
-        return _facts_table(rows)
+                rows.append(FactRow(server, int(records.times[i]), *facts))
+        return fact_rows(rows)
 
     def _learn_cores(self, records: _Records) -> None:
         records.cores = np.full(len(records.servers), np.nan)
@@ -218,6 +232,8 @@ class Mapper:
             values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
         if entry.except_:
             values = np.where(_matches(records.items, entry.except_), np.nan, values)
+        if entry.real:
+            values = np.where(self._counted(records, entry, values), values, np.nan)
         if entry.counter:
             values = self.counters.rates(
                 counter, records.servers, records.items, records.times, values
@@ -225,7 +241,20 @@ class Mapper:
         values = values * scale(metric, entry.unit, entry.counter)
         if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
             values = self._by_cores(records, metric, values)
-        return _in_range(records, metric, entry, values)
+        values = _in_range(records, metric, entry, values)
+        if entry.real == "volumes":
+            self._devices.state_fullest(records.servers, records.items, values)
+        return values
+
+    def _counted(self, records: _Records, entry: Field, values: Floats) -> npt.NDArray[np.bool_]:
+        """A mask [n] of the records with a volume or link that counts."""
+        servers, items, times = records.servers, records.items, records.times
+        if entry.real == "links":
+            return self._devices.links(servers, items, times, ~np.isnan(values))
+        column = records.columns.get(entry.type) if entry.type else None
+        types = [None] * len(servers) if column is None else as_list(column)
+        texts = [each if isinstance(each, str) else None for each in types]
+        return self._devices.volumes(servers, items, texts, times, values)
 
     def _by_cores(self, records: _Records, metric: Metric, values: Floats) -> Floats:
         cores = records.cores
@@ -281,12 +310,6 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
             f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
         )  # fmt: skip
     return np.where(wrong, np.nan, values)
-
-
-def _only(columns: Columns, fields: Sequence[str]) -> Column | None:
-    """The column of the fields where only one of them is there, as it is; else None."""
-    present = [column for column in map(columns.get, fields) if column is not None]
-    return present[0] if len(present) == 1 else None
 
 
 def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
@@ -355,20 +378,6 @@ def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Tabl
     columns[ITEM] = pa.array(records.items, pa.string())
     rows = pa.table(columns)
     return rows if some.all() else rows.filter(pa.array(some))
-
-
-def _facts_table(rows: Sequence[tuple[Any, ...]]) -> pa.Table:
-    columns = list(zip(*rows, strict=True)) or [()] * 5
-    schema = table("server_facts").arrow
-    servers, times, profiles, sites, cores = (list(column) for column in columns)
-    return pa.Table.from_arrays(
-        [
-            pa.array(servers, pa.string()), pa.array(times, pa.int64()).cast(TIMESTAMP),
-            pa.array(profiles, pa.string()), pa.array(sites, pa.string()),
-            pa.array(cores, pa.int32()),
-        ],
-        schema=schema,
-    )  # fmt: skip
 
 
 def _shown(value: Any) -> str:

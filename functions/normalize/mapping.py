@@ -1,5 +1,6 @@
 """A mapping as data: which source fields become which metrics, and in which units they are."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
@@ -19,17 +20,26 @@ __all__ = ["Field", "Mapping", "Text", "Time", "read_mapping"]
 
 STOCK = Path(__file__).parent / "stock"
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
+# Where the time of day begins in a pattern.
+_TIME_OF_DAY = re.compile(r"%[HIMSfpTXR]")
 Names = str | tuple[str, ...]
 
 
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The time of a document: its `field` (or several, in order), format and zone."""
+    """The time of a document: its `field` (or several, in order), format and zone.
 
-    field: Names
+    Where the time of day is in a field of its own, `date` and `time` name both instead: `format` is
+    that of both with a space between them.
+    """
+
+    field: Names = ()
     format: str = "iso"
     zone: str | None = None  # of times without their own
+    date: str = ""
+    time: str = ""
 
     def __post_init__(self) -> None:
+        self._check_fields()
         if self.format not in ("iso", *_EPOCHS) and "%" not in self.format:
             raise ValueError(
                 f"time.format is {self.format!r}: write iso, {', '.join(_EPOCHS)} or a pattern "
@@ -43,10 +53,43 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     f"time.zone is {self.zone!r}: write a name such as 'UTC' or 'Europe/Berlin'"
                 ) from None
 
+    def _check_fields(self) -> None:
+        if self.field and (self.date or self.time):
+            raise ValueError(
+                f"field is {self.field!r}, beside date and time: write field where one column has "
+                "the whole time, else date and time"
+            )
+        if bool(self.date) != bool(self.time):
+            there, missing = ("date", "time") if self.date else ("time", "date")
+            raise ValueError(
+                f"{there} is {self.date or self.time!r}, and {missing} is missing: write the "
+                "columns of both"
+            )
+        if not self.fields:
+            raise ValueError("field is missing: write it, or date and time where these are two")
+        if self.date and self.format in _EPOCHS:
+            raise ValueError(
+                f"format is {self.format!r}, a number, and date and time are two columns: write "
+                "iso or a pattern such as '%d.%m.%Y %H:%M:%S'"
+            )
+
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
+        """The names of the field, in the order in which they are tried; or those of both parts."""
+        return (self.date, self.time) if self.date else _names(self.field)
+
+    @property
+    def about(self) -> str:
+        """The names of the field for a message."""
+        return (" and " if self.date else " or ").join(self.fields)
+
+    @property
+    def ordering(self) -> "Time":
+        """The time by which a source can sort its documents: the date, where it is on its own."""
+        if not self.date:
+            return self
+        days = _TIME_OF_DAY.split(self.format)[0].rstrip(" T,")
+        return Time(field=self.date, format=days or self.format, zone=self.zone)
 
 
 class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,7 +134,9 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in order; of several elements `take` makes one value. `of` divides by another field, which makes
     a share. A `counter` only grows: the metric is its difference by time. Where documents of one
     server are gathered, `each` names the field that tells several of one kind apart (network links,
-    volumes), `except_` its values that do not count, and `combine` makes one value of them.
+    volumes), `except_` its values that do not count, and `combine` makes one value of them. With
+    `real` only volumes or links count that the table of devices says; `type` names the field with
+    their file system.
     """
 
     field: Names
@@ -101,6 +146,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     counter: bool = False
     each: str | None = None
     except_: tuple[str, ...] = msgspec.field(default=(), name="except")
+    real: Literal["volumes", "links"] | None = None
+    type: str | None = None
     combine: Literal["max", "min", "sum", "mean"] = "mean"
 
     def __post_init__(self) -> None:
@@ -108,6 +155,12 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"unit is {self.unit!r}: write one of {', '.join(UNITS)}")
         if self.except_ and not self.each:
             raise ValueError("except names values of the field in each, which is missing: write it")
+        if self.real and not self.each:
+            raise ValueError(
+                "real tells values of the field in each apart, which is missing: write it"
+            )
+        if self.type and self.real != "volumes":
+            raise ValueError("type names the file system of a volume: write real = 'volumes' too")
         if self.take is None and any("[]" in name for name in self.fields):
             raise ValueError(f"field is {self.field!r}, a list: write take, such as take = 'max'")
 
@@ -120,6 +173,8 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Source fields to metrics. What a mapping leaves out is taken from its `stock` mapping.
 
+    `disk_volume` and `net_links` say what disk usage and traffic are of.
+
     With `gather` the documents of a server within the same span of the clock become one row, once
     it is over since `settle`.
     """
@@ -130,6 +185,8 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: Text = Text()
     site: Text = Text()
     cores: Cores = Cores()
+    disk_volume: Text = Text()
+    net_links: Text = Text()
     gather: str | None = None
     settle: str = "5s"
     metrics: dict[str, Field | tuple[Field, ...]] = {}
@@ -157,11 +214,12 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(dict.fromkeys(self._paths()))
 
     def _paths(self) -> Iterator[str]:
-        for part in (self.time, self.server, self.profile, self.site, self.cores):
+        facts = (self.profile, self.site, self.cores, self.disk_volume, self.net_links)
+        for part in (self.time, self.server, *facts):
             yield from part.fields if part else ()
         for field in (each for fields in self.entries.values() for each in fields):
             yield from field.fields
-            yield from filter(None, (field.of, field.each))
+            yield from filter(None, (field.of, field.each, field.type))
 
 
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from functions.normalize.local_time import repeated_span
 from functions.normalize.mapping import Time
 from functions.normalize.timestamps import MISSING, micros
 
@@ -31,7 +33,7 @@ def before(value: Any, span: timedelta, time: Time) -> Any:
         return value - span
     if isinstance(value, str):
         ts = _parsed(value, time)
-        return value if ts is None else _formatted(ts - span, value, time)
+        return value if ts is None else _formatted(_earlier(ts, span, time), value, time)
     if time.format not in _PER_SECOND:
         return value
     return value - span.total_seconds() * _PER_SECOND[time.format]
@@ -45,8 +47,8 @@ def since(ts: datetime, like: Any, time: Time) -> Any:
         sample = _parsed(like, time)
         if sample is None:
             return None
-        local = ts if sample.tzinfo else ts.replace(tzinfo=None)
-        return _formatted(local.astimezone(sample.tzinfo) if sample.tzinfo else local, like, time)
+        local = ts.astimezone(sample.tzinfo or ZoneInfo(time.zone or "UTC"))
+        return _formatted(local, like, time)
     if time.format not in _PER_SECOND:
         return None
     return ts.timestamp() * _PER_SECOND[time.format]
@@ -71,6 +73,17 @@ def unordered(kind: str, field: str, time: Time) -> str | None:
     return None
 
 
+def _earlier(ts: datetime, span: timedelta, time: Time) -> datetime:
+    """`span` before a time as written; before the hour that a clock set back repeats after it.
+
+    The second pass of that hour comes after its first, and sorts among it.
+    """
+    repeated = None if ts.tzinfo or time.zone is None else repeated_span(ts, time.zone)
+    if repeated is None or ts - span >= repeated[1]:
+        return ts - span
+    return min(ts - span, repeated[0])
+
+
 def _timestamp(value: Any, time: Time) -> datetime | None:
     since_epoch_us = int(micros([value], time, lambda *_: None)[0])
     return None if since_epoch_us == MISSING else _EPOCH + timedelta(microseconds=since_epoch_us)
@@ -90,5 +103,7 @@ def _formatted(ts: datetime, like: str, time: Time) -> str:
     """Format `ts` so that it sorts before all later times written like `like`."""
     if time.format != "iso":
         return ts.strftime(time.format)
+    if len(like.strip()) == len("2026-05-06"):
+        return ts.strftime("%Y-%m-%d")
     separator = like.strip()[10:11] or "T"
     return ts.strftime(f"%Y-%m-%d{separator}%H:%M:%S")

@@ -78,14 +78,32 @@ def show_functions(runner: Runner) -> None:
     print_grid(["function", "on", "writes", "last run", "state", "purpose"], rows)
 
 
+# What became of a run's rows is known once its segments are committed.
+RUNS = """
+WITH newest AS (
+    FROM runs WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last
+),
+written AS (
+    SELECT
+        run_id, sum(rows_committed)::BIGINT AS new, sum(rows_refused)::BIGINT AS refused,
+        sum(values_repeated)::BIGINT AS repeated
+    FROM segments
+    WHERE run_id IN (SELECT run_id FROM newest)
+    GROUP BY run_id
+)
+SELECT
+    ts, function, trigger, outcome, rows_out, new, refused, repeated, round(duration_ms) AS ms,
+    round(peak_rss_mb) AS mb, error
+FROM newest LEFT JOIN written USING (run_id)
+ORDER BY ts DESC
+"""
+
+
 def show_runs(data: Path, name: str | None, last: int) -> None:
     """The newest runs of one function or of all, from the ledger."""
     with closing(Reader.open(data)) as reader:
         rows = reader.query(
-            "SELECT ts, function, trigger, outcome, rows_out, round(duration_ms) AS ms, "
-            "round(peak_rss_mb) AS mb, error FROM runs "
-            "WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last",
-            name=name, last=last,
+            RUNS, name=name, last=last,
         )  # fmt: skip
     print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 

@@ -14,6 +14,7 @@ from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.source_file import parse_source_toml, source_from_dict
 from functions.engine.function import Function
 from functions.engine.runner import Runner
+from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
@@ -80,7 +81,7 @@ def _function(runner: Runner, file: Path, like: Path | None) -> Function:
             NAME,
             {k: raw[k] for k in ("mapping", "site") if k in raw}
             | {"kind": "files", "connection": connection},
-            folders, schema,
+            folders, schema, DeviceRules(runner.settings.devices),
         )  # fmt: skip
     except SourceInvalid as error:
         raise NotImported(f"{like}: {error}") from error

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from functions.connectors.connector import Page, Unreachable
 from functions.connectors.source_file import SourceConfig, read_source
 from functions.normalize.columns import first_document
+from functions.normalize.devices import DeviceRules
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
@@ -55,8 +56,8 @@ def list_sources(data: Path) -> None:
     if not rows:
         print("No source has brought anything yet: 'hoursight sources new files' shows how.")
         return
-    columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h", "refused 24 h"]
-    print_grid([*columns, "state"], rows)
+    columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h"]
+    print_grid([*columns, "refused 24 h", "repeated 24 h", "state"], rows)
 
 
 def _row(each: SourceStatus) -> list[Any]:
@@ -64,7 +65,7 @@ def _row(each: SourceStatus) -> list[Any]:
     gaps = [gap.sentence(each.now) for gap in each.gaps]
     return [
         each.source, each.kind, each.last_sample, lag, round(each.rows_per_min), each.rows_24h,
-        each.refused_24h, "; ".join([each.summary, *gaps]),
+        each.refused_24h, each.repeated_24h, "; ".join([each.summary, *gaps]),
     ]  # fmt: skip
 
 
@@ -76,14 +77,18 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     folders, settings = Folders.at(data), read_settings(data)
     schema = settings.schema()
     try:
-        source = read_source(file.stem, file.read_bytes(), folders, schema)
+        rules = DeviceRules(settings.devices)
+        source = read_source(file.stem, file.read_bytes(), folders, schema, rules)
     except ValueError as error:
         raise CannotTry(f"{file}: {error}") from error
-    mapper = Mapper(source.mapping, source.name, source.file.site, schema.metrics)
+    mapper = Mapper(
+        source.mapping, source.name, source.file.site, schema.metrics, rules=source.options.rules
+    )
     well = False
     try:
         for page in _pages(source, 1 if once else None):
-            mapped = mapper.map(page.documents)
+            within = source.options.limits.at(datetime.now(UTC))
+            mapped = mapper.map(page.documents, within)
             well |= _tell(source, page, mapped, say, verbose, schema.metrics)
     except Unreachable as error:
         raise CannotTry(f"{source.name} does not answer: {error}") from error

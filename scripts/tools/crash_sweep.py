@@ -21,6 +21,9 @@ import click
 
 from scripts.tools.crash_workers import (
     AT_ANY_TIME,
+    FIRST,
+    LATER,
+    LATER_BY,
     SERVER,
     SERVERS,
     START,
@@ -40,7 +43,7 @@ from storage.query.reader import QueryFailed, Reader
 
 __all__ = ["POSTGRES_POINTS", "SERVER_POINTS", "SQLITE_POINTS", "SweepResult", "sweep"]
 
-BATCHES = 4  # segments a round, each of SERVERS rows, and as many for a table without a key
+BATCHES = LATER_BY  # a round; so that each completes the rows of the round before
 READ_EVERY_S = 0.03
 
 REPLY = "COMMIT "
@@ -54,13 +57,18 @@ SERVER_POINTS = (
 
 POSTGRES_POINTS = (*SQLITE_POINTS, *SERVER_POINTS)
 
-COUNTS = """
+COUNTS = f"""
 SELECT
     (SELECT count(*) FROM metrics) AS rows,
+    (SELECT count({FIRST}) FROM metrics) AS first_values,
+    (SELECT count({LATER}) FROM metrics) AS later_values,
     (SELECT count(DISTINCT (server, ts)) FROM metrics) AS distinct_rows,
     (SELECT count(*) FROM processes) AS events,
     (SELECT count(DISTINCT process) FROM processes) AS distinct_events
 """
+
+# Each commit brings a multiple of SERVERS of these, and none is ever lost.
+WHOLE = ("rows", "first_values", "later_values")
 
 
 @dataclass
@@ -190,16 +198,19 @@ class _LakeUnderTest:
         events = {
             int(n) for n in reader.query("SELECT process FROM processes")["process"].to_pylist()
         }
-        complete = {
-            round((ts - START) / STEP)
-            for ts in reader.query(
-                "SELECT ts FROM metrics GROUP BY ts HAVING count(*) = $n", n=SERVERS
-            )["ts"].to_pylist()
-        }
+        first, later = (self._complete(reader, metric) for metric in (FIRST, LATER))
         reader.close()
-        self._result.lost += len(written - events) + len(written - complete)
+        completed = {number - LATER_BY for number in written if number >= LATER_BY}
+        self._result.lost += len(written - events)
+        self._result.lost += len(written - first) + len(completed - later)
         self._result.doubled += counts["rows"] - counts["distinct_rows"]
         self._result.doubled += counts["events"] - counts["distinct_events"]
+
+    def _complete(self, reader: Reader, metric: str) -> set[int]:
+        """The numbers whose rows all have a value of `metric`."""
+        complete = f"SELECT ts FROM metrics GROUP BY ts HAVING count({metric}) = $servers"
+        stamps = reader.query(complete, servers=SERVERS)["ts"].to_pylist()
+        return {round((ts - START) / STEP) for ts in stamps}
 
     def _count_backups(self) -> None:
         """A killed backup must leave a complete archive or none; the last backup has all rows."""
@@ -227,7 +238,7 @@ def _readers(data: Path, inconsistent: list[str]) -> Iterator[None]:
 
 
 def _read(data: Path, inconsistent: list[str], stop: threading.Event) -> None:
-    reader, rows = Reader.open(data), 0
+    reader, before = Reader.open(data), dict.fromkeys(WHOLE, 0)
     while not stop.wait(READ_EVERY_S):
         try:
             counts = reader.query(COUNTS).to_pylist()[0]
@@ -235,10 +246,11 @@ def _read(data: Path, inconsistent: list[str], stop: threading.Event) -> None:
             if not error.retryable:
                 inconsistent.append(str(error))
             continue
-        halves, doubled = counts["rows"] % SERVERS, counts["rows"] != counts["distinct_rows"]
-        if halves or doubled or counts["rows"] < rows:
-            inconsistent.append(f"{counts} after {rows} rows")
-        rows = counts["rows"]
+        halves = any(counts[name] % SERVERS for name in WHOLE)
+        fewer = any(counts[name] < before[name] for name in WHOLE)
+        if halves or fewer or counts["rows"] != counts["distinct_rows"]:
+            inconsistent.append(f"{counts} after {before}")
+        before = {name: counts[name] for name in WHOLE}
     reader.close()
 
 

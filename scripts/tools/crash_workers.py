@@ -33,11 +33,13 @@ from storage.platform.failpoints import arm
 from storage.query.reader import LakeUnreadable
 
 __all__ = [
-    "AT_ANY_TIME", "SERVER", "SERVERS", "START", "STEP", "JobResult", "Workers", "workers",
-    "write_segments",
+    "AT_ANY_TIME", "FIRST", "LATER", "LATER_BY", "SERVER", "SERVERS", "START", "STEP", "JobResult",
+    "Workers", "workers", "write_segments",
 ]  # fmt: skip
 
 SERVERS = 40  # rows of each segment for `metrics`
+FIRST, LATER = "load_average", "mem_used_pct"  # metrics of the same rows that come in two segments
+LATER_BY = 4  # numbers: by then the row is in the lake, and is completed there
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STEP = timedelta(seconds=5)
 JOB_S = 60.0
@@ -102,16 +104,26 @@ def workers() -> Iterator[Workers]:
 
 
 def write_segments(data: Path, numbers: Sequence[int], on_written: Callable[[int], None]) -> None:
-    """Write a segment for a table with a key and one for a table without, for each number."""
+    """Write a segment for a table without a key and two for one with a key, for each number.
+
+    The second of them completes the rows of an earlier number.
+    """
     folders = Folders.at(data)
     for number in numbers:
         ts = START + number * STEP
-        samples = [{"server": f"s{i}", "ts": ts, "load_average": 1.0} for i in range(SERVERS)]
         event = [{"process": f"{number}", "ts": ts, "event": "started"}]
-        for name, rows in (("metrics", samples), ("processes", event)):
+        parts = [("metrics", _samples(number, FIRST)), ("processes", event)]
+        if number >= LATER_BY:
+            parts.append(("metrics", _samples(number - LATER_BY, LATER)))
+        for name, rows in parts:
             provenance = segment.Provenance(table=name, function="sweep", created_at=ts)
             segment.write(folders, pa.Table.from_pylist(rows, table(name).arrow), provenance)
         on_written(number)
+
+
+def _samples(number: int, metric: str) -> list[dict[str, Any]]:
+    ts = START + number * STEP
+    return [{"server": f"s{i}", "ts": ts, metric: 1.0} for i in range(SERVERS)]
 
 
 def _print(word: str, value: int) -> None:

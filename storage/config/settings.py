@@ -3,6 +3,7 @@
 import logging
 import re
 import tomllib
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -13,13 +14,16 @@ import msgspec
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.metrics import METRIC_NAMES, Levels, Metric
+from storage.model.periods import parse_period
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
+from storage.model.time_limits import TimeLimits
 
 __all__ = [
-    "POSTGRES", "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "Settings",
-    "SettingsError", "SimulatorSettings", "SourceSettings", "WebSettings", "adopt_settings",
-    "read_settings", "schema_of", "settings_in_force", "write_settings",
+    "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
+    "MetricSettings", "ProfileSettings", "Settings", "SettingsError", "SimulatorSettings",
+    "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings", "read_settings", "schema_of",
+    "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -138,6 +142,29 @@ class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             )
 
 
+class DevicePatterns(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Globs of devices that count besides those of the stock table, and of those that do not.
+
+    `exclude` goes before `include`.
+    """
+
+    include: list[str] = []
+    exclude: list[str] = []
+
+    def __post_init__(self) -> None:
+        for key in ("include", "exclude"):
+            for pattern in getattr(self, key):
+                if not pattern.strip():
+                    raise ValueError(f"{key} has {pattern!r}, expected a pattern such as 'wg*'")
+
+
+class DeviceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which volumes (by mount point, device or type) and links (by name) count, for all sources."""
+
+    volumes: DevicePatterns = DevicePatterns()
+    links: DevicePatterns = DevicePatterns()
+
+
 class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """An additional metric: stored, validated and rolled up, but not forecast."""
 
@@ -178,6 +205,27 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         )  # fmt: skip
 
 
+class TimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which times of samples can be true: a sample outside is refused, whatever way it comes."""
+
+    max_age: str = "3650d"
+    max_ahead: str = "5m"
+
+    def __post_init__(self) -> None:
+        for key, least, most in (("max_age", "1d", "36500d"), ("max_ahead", "1s", "1d")):
+            try:
+                fits = parse_period(least) <= parse_period(getattr(self, key)) <= parse_period(most)
+            except (ValueError, OverflowError):
+                fits = False
+            if not fits:
+                raise ValueError(f"{key} is {getattr(self, key)!r}, expected {least} to {most}")
+
+    @property
+    def limits(self) -> TimeLimits:
+        """These settings as periods."""
+        return TimeLimits(parse_period(self.max_age), parse_period(self.max_ahead))
+
+
 def _stock_retention() -> dict[str, str]:
     return {t.name: t.retention_text for t in TABLES if t.by_day}
 
@@ -189,7 +237,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: SourceSettings = SourceSettings()
     web: WebSettings = WebSettings()
     lake: LakeSettings = LakeSettings()
+    times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
+    devices: DeviceSettings = DeviceSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
 
     def __post_init__(self) -> None:
@@ -205,13 +255,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             _retention(table, text)
 
     def schema(self) -> Schema:
-        """The tables with these metrics and this retention."""
+        """The tables with these metrics, this retention and these limits of times."""
         retention = {table: _retention(table, text) for table, text in self.retention.items()}
         if not self.metrics and all(
             STOCK.table(name).retention == r for name, r in retention.items()
         ):
-            return STOCK
-        return customized([m.metric() for m in self.metrics], retention)
+            return replace(STOCK, times=self.times.limits)
+        return customized([m.metric() for m in self.metrics], retention, self.times.limits)
 
 
 def _retention(table: str, text: str) -> timedelta | None:

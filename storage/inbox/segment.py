@@ -57,6 +57,7 @@ class Provenance:
     function: str
     created_at: datetime
     batch_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_id: str | None = None  # as in the table `runs`
     code_hash: str | None = None
     window_key: str | None = None
     cursor: str | None = None

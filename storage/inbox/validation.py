@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,12 @@ from storage.model.names import check_names
 from storage.model.precision import rounded
 from storage.model.reject_log import RejectLog, RejectReason
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
+from storage.model.time_limits import TimeLimits, TimeRange, utc_text
 
-__all__ = ["MAX_FUTURE", "ValidationResult", "validate"]
+__all__ = ["ValidationResult", "validate", "with_derived_idle"]
 
 Mask = npt.NDArray[np.bool_]
 
-MAX_FUTURE = timedelta(minutes=5)
 # Segments written before the clock was set back seem to come from the future.
 MAX_CLOCK_JUMP = timedelta(days=1)
 CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
@@ -62,15 +63,24 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
     validation.check_names(target)
     validation.drop_incomplete(target)
     if target.name == "metrics":
-        validation.drop_future(max(now, provenance.created_at))
+        validation.drop_impossible_times(schema.times, provenance.created_at, now)
         validation.drop_impossible(schema.metrics)
-        validation.derive_idle()
+        validation.rows = with_derived_idle(validation.rows)
         validation.flag_cpu_sums()
         validation.drop_empty(schema.metrics)
     kept = rounded(validation.rows, target.name, schema.metrics)
     rejects = validation.rejects
     reasons = tuple(_sentence(each) for each in rejects.ranked())
     return ValidationResult(path, provenance, kept, rows.num_rows, rejects.count, reasons)
+
+
+def with_derived_idle(rows: pa.Table) -> pa.Table:
+    """Rows of `metrics` with the idle CPU that their other parts leave, where it is missing."""
+    user, system, iowait, idle = (rows[name] for name in CPU_PARTS)
+    rest = pc.subtract(100.0, pc.add(pc.add(user, system), iowait))
+    derived = pc.cast(pc.max_element_wise(rest, 0.0, skip_nulls=False), pa.float32())
+    place = rows.column_names.index("cpu_idle_pct")
+    return rows.set_column(place, "cpu_idle_pct", pc.coalesce(idle, derived))
 
 
 def _check_clock(created_at: datetime, now: datetime) -> None:
@@ -148,16 +158,14 @@ class _RowValidation:
                 absent = pc.is_null(self.rows[column.name])
                 self._drop(absent, lambda _, name=column.name: f"{name}: missing; a row needs it")
 
-    def drop_future(self, now: datetime) -> None:
-        limit = now + MAX_FUTURE
-        late = pc.greater(self.rows["ts"], pa.scalar(limit, TIMESTAMP))
-        self._drop(
-            late,
-            lambda row: (
-                f"ts: {row['ts'].isoformat()} of {row['server']} lies more than 5 minutes in the "
-                f"future (it is {now.isoformat(timespec='seconds')}); check the sender's clock"
-            ),
-        )
+    def drop_impossible_times(self, times: TimeLimits, created_at: datetime, now: datetime) -> None:
+        oldest, newest = times.at(min(now, created_at)), times.at(max(now, created_at))
+        since_epoch_us = self.rows["ts"].cast(pa.int64())
+        for outside, limits in (
+            (pc.less(since_epoch_us, oldest.earliest_us), oldest),
+            (pc.greater(since_epoch_us, newest.latest_us), newest),
+        ):
+            self._drop(outside, lambda row, limits=limits: _time_problem(row, limits, now))
 
     def drop_impossible(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:
@@ -166,12 +174,6 @@ class _RowValidation:
             mask = impossible(metric, np.asarray(values), absent)
             if mask.any():
                 self._void(metric, mask)
-
-    def derive_idle(self) -> None:
-        user, system, iowait, idle = (self.rows[name] for name in CPU_PARTS)
-        rest = pc.subtract(100.0, pc.add(pc.add(user, system), iowait))
-        derived = pc.cast(pc.max_element_wise(rest, 0.0, skip_nulls=False), pa.float32())
-        self._set("cpu_idle_pct", pc.coalesce(idle, derived))
 
     def flag_cpu_sums(self) -> None:
         first, *others = (self.rows[name] for name in CPU_PARTS)
@@ -199,7 +201,7 @@ class _RowValidation:
         count = pc.sum(mask).as_py() or 0
         if not count:
             return
-        example = self.rows.filter(mask).slice(0, 1).to_pylist()[0]
+        example = _plain_times(self.rows.filter(mask).slice(0, 1)).to_pylist()[0]
         self.rejects.add(reason(example), "", count)
         self.rows = self.rows.filter(pc.invert(mask))
 
@@ -213,6 +215,21 @@ class _RowValidation:
 
     def _set(self, name: str, values: pa.ChunkedArray) -> None:
         self.rows = self.rows.set_column(self.rows.column_names.index(name), name, values)
+
+
+def _plain_times(rows: pa.Table) -> pa.Table:
+    """`rows` with `ts` as microseconds since 1970: a wrong one may be no date of Python's."""
+    place = rows.column_names.index("ts") if "ts" in rows.column_names else None
+    return rows if place is None else rows.set_column(place, "ts", rows["ts"].cast(pa.int64()))
+
+
+def _time_problem(row: dict[str, Any], limits: TimeRange, now: datetime) -> str:
+    problem = limits.problem(row["ts"])
+    assert problem is not None
+    return (
+        f"ts: {utc_text(row['ts'])} of {row['server']} {problem.reason} "
+        f"(it is {now.isoformat(timespec='seconds')}); {problem.remedy}"
+    )
 
 
 def _sentence(reject: RejectReason) -> str:

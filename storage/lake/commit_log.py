@@ -6,16 +6,20 @@ import pyarrow.compute as pc
 
 from storage.inbox.commit_batch import RejectedSegment
 from storage.inbox.validation import ValidationResult
+from storage.lake.cell_merge import SegmentOutcome
 from storage.model.schema import table
-from storage.platform.error_text import bounded_list
+from storage.platform.error_text import bounded, bounded_list
 
 __all__ = ["committed_row", "rejected_row"]
 
 
-def committed_row(segment: ValidationResult, new_rows: int, ts: datetime) -> dict[str, object]:
-    """The row of a segment of which `new_rows` rows were committed at `ts`.
+def committed_row(
+    segment: ValidationResult, outcome: SegmentOutcome, ts: datetime
+) -> dict[str, object]:
+    """The row of a segment that was committed at `ts`.
 
-    Its refusals are the function's own and those of validation, each list bounded.
+    Its refusals are the function's own and those of validation, each list bounded, and a value that
+    differs from the one that came before.
     """
     provenance = segment.provenance
     span = pc.min_max(segment.rows[table(provenance.table).time]).as_py()
@@ -23,6 +27,7 @@ def committed_row(segment: ValidationResult, new_rows: int, ts: datetime) -> dic
         "batch_id": provenance.batch_id,
         "table_name": provenance.table,
         "function": provenance.function,
+        "run_id": provenance.run_id,
         "code_hash": provenance.code_hash,
         "window_key": provenance.window_key,
         "cursor": provenance.cursor,
@@ -33,9 +38,14 @@ def committed_row(segment: ValidationResult, new_rows: int, ts: datetime) -> dic
         "first_ts": span["min"],
         "last_ts": span["max"],
         "rows_in": segment.rows_in,
-        "rows_committed": new_rows,
+        "rows_committed": outcome.new,
         "rows_refused": provenance.refused + segment.refused,
-        "refusals": [*bounded_list(provenance.reasons), *bounded_list(segment.reasons)],
+        "values_repeated": outcome.repeated,
+        "refusals": [
+            *bounded_list(provenance.reasons),
+            *bounded_list(segment.reasons),
+            *([bounded(outcome.conflict.sentence())] if outcome.conflict else []),
+        ],
         "outcome": "committed",
     }
 

@@ -15,7 +15,7 @@ from storage.lake.attach import SQL
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
-__all__ = ["erase_rejected", "erase_servers", "erased_name", "rewrite_after_erasure"]
+__all__ = ["erase_rejected", "erase_servers", "erased_name", "rewrite_masked"]
 
 
 # Characters that end a name: web-1 is neither web-10 nor my.web-1.
@@ -94,10 +94,11 @@ def _replaced(value: str, kind: pa.DataType, depth: int = 0) -> str:
     return value
 
 
-def rewrite_after_erasure(connection: WriteConnection, target: Table) -> None:
-    """Rewrite files from which a server was erased; until then its rows are only masked.
+def rewrite_masked(connection: WriteConnection, target: Table) -> None:
+    """Rewrite files with rows that were erased, completed or replaced; until then they are masked.
 
-    Readers need no lock: a replaced file stays listed for the snapshots that it belongs to.
+    A file with masked rows is never merged. Readers need no lock: a replaced file stays listed for
+    the snapshots that it belongs to.
     """
     if not connection.value((SQL / "masked.sql").read_text(), name=target.name):
         return

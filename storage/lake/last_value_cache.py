@@ -51,11 +51,11 @@ class LastValueCache:
         return rows.to_arrow_table().cast(self._arrow)
 
     def add(self, samples: pa.Table) -> None:
-        """Add samples that were just committed; repeated keys are ignored, as in the lake."""
+        """Add rows as they were just written to the lake: they replace those of the same key."""
         if not samples.num_rows:
             return
-        rows = pa.concat_tables([self._rows, samples.select(self._arrow.names)])
-        # The sort is stable: of two rows with the same key the first is kept, as in the lake.
+        rows = pa.concat_tables([samples.select(self._arrow.names).cast(self._arrow), self._rows])
+        # The sort is stable: of two rows with the same key the one just written is kept.
         order = pc.sort_indices(rows, [("server", "ascending"), ("ts", "descending")])
         begins = np.append(True, steps(rows.select(["server"]).take(order), ["server"]))
         last = rows.take(order.filter(pa.array(begins)))

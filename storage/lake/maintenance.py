@@ -12,7 +12,7 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.lake.attach import SQL, merge_lock
 from storage.lake.backup import drop_abandoned
-from storage.lake.erasure import rewrite_after_erasure
+from storage.lake.erasure import rewrite_masked
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table, rollup_complete
 from storage.platform.failpoints import failpoint
@@ -44,9 +44,8 @@ def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[Ma
     yield partial(_expire_snapshots, connection, now)
     for each in connection.schema.tables:
         yield from _expired_days(connection, each, now)
-        yield partial(rewrite_after_erasure, connection, each)
-        if each.name != "deletions":  # the age of its files decides which others are rewritten
-            yield partial(merge, connection, each)
+        yield partial(rewrite_masked, connection, each)
+        yield partial(merge, connection, each)
 
 
 def merge(connection: WriteConnection, target: Table, patience_s: float = PATIENCE_S) -> None:

@@ -1,7 +1,8 @@
-"""Insertion of a commit batch's rows: a row whose key the lake has is dropped, or replaces it."""
+"""Insertion of a commit batch's rows: what the lake has of a key is kept, completed or replaced."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
@@ -9,13 +10,28 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.inbox.commit_batch import CommitBatch, distinct
+from storage.inbox.validation import with_derived_idle
+from storage.lake.cell_merge import SegmentOutcome, merge_cells
 from storage.lake.dedup import NewestTimes
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
-__all__ = ["RowInserter"]
+__all__ = ["Inserted", "RowInserter"]
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Inserted:
+    """The rows that a commit wrote to a table, whole, and what came of each of its segments."""
+
+    rows: pa.Table
+    outcomes: Sequence[SegmentOutcome]
+
+    @property
+    def new(self) -> int:
+        """Rows that are new or brought a value."""
+        return sum(each.new for each in self.outcomes)
 
 
 class RowInserter:
@@ -25,24 +41,21 @@ class RowInserter:
         self._connection = connection
         self._newest: dict[str, NewestTimes] = {}  # by table, read on first use
 
-    def insert(self, target: Table, batch: CommitBatch, began: datetime) -> list[int]:
-        """Insert the batch's rows for `target` in a transaction that began at `began`.
-
-        Returns how many rows of each of the batch's segments for that table were new.
-        """
-        segments = batch.for_table(target.name)
+    def insert(self, target: Table, batch: CommitBatch, began: datetime) -> Inserted:
+        """Insert the batch's rows for `target` in a transaction that began at `began`."""
         incoming = batch.rows(target)
-        if target.key and not self._all_later(target, batch):
-            incoming = self._without_known_keys(target, incoming)
-        rows = incoming.drop_columns("_batch")
-        if rows.num_rows:
-            self._connection.append(target, rows, began)
-        tally = pc.value_counts(incoming["_batch"]).to_pylist()
-        counts = {each["values"]: each["counts"] for each in tally}
-        repeated = sum(segment.rows.num_rows for segment in segments) - rows.num_rows
-        if repeated:
-            log.debug("%s: %d rows dropped, their keys are in the lake", target.name, repeated)
-        return [counts.get(i, 0) for i in range(len(segments))]
+        sizes = [segment.rows.num_rows for segment in batch.for_table(target.name)]
+        if not target.key or self._all_later(target, batch):
+            result = _all_new(incoming, sizes)
+        elif target.by_cell:
+            result = self._merged(target, incoming, len(sizes))
+        else:
+            result = _without_repeats(self._new_keys(target, incoming), sizes)
+        if result.rows.num_rows:
+            self._connection.append(target, result.rows, began)
+        if repeated := sum(each.repeated for each in result.outcomes):
+            log.debug("%s: %d values or rows repeated", target.name, repeated)
+        return result
 
     def newest(self, target: Table) -> NewestTimes:
         """The time of each server's newest row in `target`, whose key begins with the server."""
@@ -72,7 +85,32 @@ class RowInserter:
         later = self.newest(target).all_later(batch.spans(target))
         return later and distinct(batch.rows(target), target.key)
 
-    def _without_known_keys(self, target: Table, incoming: pa.Table) -> pa.Table:
+    def _merged(self, target: Table, incoming: pa.Table, segments: int) -> Inserted:
+        """The rows that gained a value, merged with those of the lake, which are deleted there."""
+        merged = merge_cells(target, self._stored(target, incoming), incoming, segments)
+        if merged.replaced.num_rows:
+            self._connection.stage("replaced", merged.replaced, "FROM incoming")
+            same = " AND ".join(f"{target.name}.{c} = replaced.{c}" for c in target.key)
+            where, limits = _time_limits(target, merged.replaced)
+            self._connection.run(
+                f"DELETE FROM {target.name} USING replaced WHERE {same} AND {where}", **limits
+            )
+        rows = with_derived_idle(merged.rows) if target.name == "metrics" else merged.rows
+        return Inserted(rows, merged.outcomes)
+
+    def _stored(self, target: Table, incoming: pa.Table) -> pa.Table:
+        """The rows of the lake that have the key of an incoming one."""
+        key = ", ".join(target.key)
+        self._connection.stage(
+            "incoming_keys", incoming.select(list(target.key)), "SELECT DISTINCT * FROM incoming"
+        )
+        where, limits = _time_limits(target, incoming)
+        names = ", ".join(f'"{name}"' for name in target.names)
+        known = f"FROM {target.name} SEMI JOIN incoming_keys USING ({key}) WHERE {where}"
+        rows = self._connection.run(f"SELECT {names} {known}", **limits)
+        return rows.to_arrow_table().cast(incoming.select(list(target.names)).schema)
+
+    def _new_keys(self, target: Table, incoming: pa.Table) -> pa.Table:
         """One row for each key, after the table's rule for keys that the lake has already."""
         key = ", ".join(target.key)
         self._stage_new_keys(target, incoming, key)
@@ -118,3 +156,21 @@ class RowInserter:
             f"SELECT 1 FROM (SELECT * {known}) AS {target.name}, new_keys WHERE {replaced} LIMIT 1"
         ):
             self._connection.run(f"DELETE FROM {target.name} USING new_keys WHERE {replaced}")
+
+
+def _all_new(incoming: pa.Table, sizes: Sequence[int]) -> Inserted:
+    return Inserted(incoming.drop_columns("_batch"), [SegmentOutcome(size) for size in sizes])
+
+
+def _without_repeats(left: pa.Table, sizes: Sequence[int]) -> Inserted:
+    """The rows that are left of segments of `sizes` rows, which are kept whole."""
+    new = np.bincount(np.asarray(left["_batch"]), minlength=len(sizes)).tolist()
+    outcomes = [SegmentOutcome(n, size - n) for n, size in zip(new, sizes, strict=True)]
+    return Inserted(left.drop_columns("_batch"), outcomes)
+
+
+def _time_limits(target: Table, rows: pa.Table) -> tuple[str, dict[str, datetime]]:
+    """A condition with parameters for the span of `rows`, which names the files to be read."""
+    span = pc.min_max(rows[target.time]).as_py()
+    where = f"{target.name}.{target.time} >= $first AND {target.name}.{target.time} <= $last"
+    return where, {"first": span["min"], "last": span["max"]}

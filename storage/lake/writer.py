@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,13 +25,14 @@ from storage.inbox.segment import provenance_of
 from storage.inbox.validation import ValidationResult
 from storage.lake import maintenance
 from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
+from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
 from storage.lake.dedup import CommittedBatches
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.renaming import rename_invalid
-from storage.lake.row_insertion import RowInserter
+from storage.lake.row_insertion import Inserted, RowInserter
 from storage.lake.server_profiles import assign_profiles, pattern_rows
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table, table
@@ -148,7 +149,7 @@ class Writer:
         failpoint("segments validated")
         batch = CommitBatch(self._without_repeats(valid), rejected, self._connection.schema)
         ts = self._commit_time(now)
-        changed = self._connection.transaction(lambda: self._insert_all(batch, ts))
+        inserted, changed = self._connection.transaction(lambda: self._insert_all(batch, ts))
         log.debug(
             "commit of %d segments: %d new, %d rejected, validated in %.1f ms, committed in %.1f "
             "ms as of %s: %s",
@@ -157,14 +158,19 @@ class Writer:
         )  # fmt: skip
         failpoint("committed")
         self._last_commit = ts
-        self._after_commit(batch, valid)
+        self._after_commit(batch, valid, inserted)
         notify(self._folders, changed)
         log.debug("announced %s", ", ".join(changed))
         failpoint("announced")
         new = len(batch.segments)
         return CommitResult(changed, new, len(valid) - new, tuple(rejected))
 
-    def _after_commit(self, batch: CommitBatch, valid: Sequence[ValidationResult]) -> None:
+    def _after_commit(
+        self,
+        batch: CommitBatch,
+        valid: Sequence[ValidationResult],
+        inserted: Mapping[str, Inserted],
+    ) -> None:
         """Update what is cached of the lake and empty the inbox of what was read."""
         self._add_committed(batch)
         self._move_rejected(batch.rejected)
@@ -173,7 +179,7 @@ class Writer:
         for segment in valid:
             self._remove_committed(segment.path)
             failpoint("segment removed")
-        self._update_last_values(batch)
+        self._update_last_values(batch, inserted)
 
     def merge(self, table_name: str, patience_s: float = maintenance.PATIENCE_S) -> None:
         """Merge a table's small files; raises ReadersBusy when readers leave no gap."""
@@ -277,13 +283,14 @@ class Writer:
         self._known_servers |= _servers_in(batch.for_table("server_facts"))
         self._inserter.add_committed(batch)
 
-    def _update_last_values(self, batch: CommitBatch) -> None:
+    def _update_last_values(self, batch: CommitBatch, inserted: Mapping[str, Inserted]) -> None:
         """Write the last-value cache; readers on other hosts would not see its file."""
         if self._connection.networked:
             return
         metrics = self._connection.schema.table("metrics")
         if self._last_values is not None:
-            self._last_values.add(batch.rows(metrics))
+            if "metrics" in inserted:
+                self._last_values.add(inserted["metrics"].rows)
             self._last_values.forget(_servers_in(batch.for_table("deletions")))
         elif batch.spans(metrics):
             self._last_values = LastValueCache(self._connection, self._inserter.newest(metrics))
@@ -311,32 +318,30 @@ class Writer:
             new.append(segment)
         return new
 
-    def _insert_all(self, batch: CommitBatch, ts: datetime) -> dict[str, int]:
-        """Insert the batch, committed as of `ts`; returns the new rows by table."""
+    def _insert_all(
+        self, batch: CommitBatch, ts: datetime
+    ) -> tuple[dict[str, Inserted], dict[str, int]]:
+        """Insert the batch, committed as of `ts`; returns what was written, and new rows by table.
+
+        An erasure inserts the rows of `deletions` itself, at the end.
+        """
         began = datetime.now(UTC)
-        new_rows: dict[str, int] = {}
-        committed: dict[str, int] = {}
+        inserted: dict[str, Inserted] = {}
         for target in self._connection.schema.tables:
-            segments = batch.for_table(target.name)
-            if not segments:
-                continue
-            if target.name == "deletions":  # inserted by the erasure itself
-                counts = [segment.rows.num_rows for segment in segments]
-            else:
-                counts = self._inserter.insert(target, batch, began)
-            new_rows[target.name] = sum(counts)
-            for segment, count in zip(segments, counts, strict=True):
-                committed[segment.provenance.batch_id] = count
-            failpoint("rows inserted")
+            if batch.for_table(target.name) and target.name != "deletions":
+                inserted[target.name] = self._inserter.insert(target, batch, began)
+                failpoint("rows inserted")
+        new_rows = {name: each.new for name, each in inserted.items()}
         self._register_servers(batch, began, new_rows)
         failpoint("servers registered")
-        self._write_commit_log(batch, committed, ts, began)
+        self._write_commit_log(batch, inserted, ts, began)
         failpoint("commit log written")
         # Last, so that an erasure also covers what this commit has brought of the server.
         for segment in batch.for_table("deletions"):
             erase_servers(self._connection, segment.rows, began)
+            new_rows["deletions"] = new_rows.get("deletions", 0) + segment.rows.num_rows
         changed = {name: count for name, count in new_rows.items() if count}
-        return changed | {"segments": len(batch.segments)}
+        return inserted, changed | {"segments": len(batch.segments)}
 
     def _register_servers(
         self, batch: CommitBatch, began: datetime, new_rows: dict[str, int]
@@ -361,10 +366,18 @@ class Writer:
         new_rows["server_facts"] = new_rows.get("server_facts", 0) + rows.num_rows
 
     def _write_commit_log(
-        self, batch: CommitBatch, committed: dict[str, int], ts: datetime, began: datetime
+        self, batch: CommitBatch, inserted: Mapping[str, Inserted], ts: datetime, began: datetime
     ) -> None:
         logged = self._batches.in_lake([each.path.name for each in batch.rejected])
-        rows = [committed_row(s, committed[s.provenance.batch_id], ts) for s in batch.segments]
+        rows = [
+            committed_row(segment, outcome, ts)
+            for name, each in inserted.items()
+            for segment, outcome in zip(batch.for_table(name), each.outcomes, strict=True)
+        ]
+        rows += [
+            committed_row(s, SegmentOutcome(s.rows.num_rows), ts)
+            for s in batch.for_table("deletions")
+        ]
         rows += [rejected_row(r, ts) for r in batch.rejected if r.path.name not in logged]
         if rows:
             segments = table("segments")

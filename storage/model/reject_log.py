@@ -57,6 +57,11 @@ class RejectLog:
             self.count -= count
             self.add(OTHER, example, count)
 
+    def note(self, reason: str, example: Any, count: int, remedy: str = "") -> None:
+        """Count what was kept, with what has to be known about it; it is not refused."""
+        self.add(reason, example, count, remedy)
+        self.count -= count
+
     def merge(self, other: "RejectLog") -> None:
         """Add all reasons and the count of another log."""
         uncounted = other.count - sum(each.count for each in other._reasons.values())

@@ -18,10 +18,11 @@ from storage.model.table_definition import (
     retention_text,
     sql_type,
 )
+from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = [
     "OUTCOMES", "STOCK", "TABLES", "TIMESTAMP", "Column", "Schema", "Table", "UnknownTable",
-    "customized", "retention_text", "rollup_complete", "sql_type", "table",
+    "customized", "retention_text", "rollup_complete", "rollup_merged", "sql_type", "table",
 ]  # fmt: skip
 
 ALWAYS = None
@@ -89,9 +90,12 @@ TABLES: tuple[Table, ...] = (
             _SERVER,
             _time("ts", "when it was measured"),
             *_samples(METRICS),
-            _name("source", "the function that read or received it"),
+            Column(
+                "source", pa.string(), "the function that read or received its first value",
+                is_name=True, origin=True,
+            ),
         ),
-        key=("server", "ts"),
+        key=("server", "ts"), by_cell=True,
     ),
     Table(
         "metrics_5m", "roll-ups: mean, max and count of each metric in 5-minute steps",
@@ -112,9 +116,10 @@ TABLES: tuple[Table, ...] = (
             _name("profile", "kind of server"),
             _name("site", "location"),
             Column("cores", pa.int32(), "logical CPUs"),
+            _text("disk_volume", "the volume whose fullness is disk_usage_pct"),
+            _text("net_links", "the network links whose traffic is counted"),
         ),
-        key=("server", "ts"), on_conflict="last",  # a server seen first at that time states less
-        by_day=False,
+        key=("server", "ts"), on_conflict="last", by_cell=True, by_day=False,
     ),
     Table(
         "forecasts", "every forecast as it was issued, one row a server and metric", TWO_DAYS,
@@ -186,6 +191,7 @@ TABLES: tuple[Table, ...] = (
             _text("batch_id", "one batch, committed once", required=True),
             _text("table_name", "where its rows went"),
             _text("function", "who wrote it"),
+            _text("run_id", "the run that wrote it, as in `runs`"),
             _text("code_hash", "fingerprint of the function's source"),
             _text("window_key", "the window it was made from"),
             _text("cursor", "where its source continues"),
@@ -196,8 +202,12 @@ TABLES: tuple[Table, ...] = (
             _time("first_ts", "its earliest row", required=False),
             _time("last_ts", "its latest row", required=False),
             _int("rows_in", "rows in the file"),
-            _int("rows_committed", "rows that were new"),
+            _int("rows_committed", "rows that were new or brought a value that was missing"),
             _int("rows_refused", "rows or values refused"),
+            _int(
+                "values_repeated",
+                "values (in tables of whole rows: rows) that the lake had already",
+            ),
             _prose("refusals", "up to 20 reasons, in words", pa.list_(pa.string())),
             _text("outcome", "committed or rejected", required=True),
         ),
@@ -282,12 +292,23 @@ def rollup_complete(metrics: Iterable[str]) -> str:
     return " AND ".join(f"coalesce(stored.{m}_count, 0) >= steps.{m}_count" for m in metrics)
 
 
+def rollup_merged(metrics: Iterable[str]) -> str:
+    """SQL columns: of each metric the roll-up of more samples, from `steps` or `stored`."""
+    return ", ".join(
+        f"CASE WHEN steps.{m}_count >= coalesce(stored.{m}_count, 0) "
+        f"THEN steps.{m}_{part} ELSE stored.{m}_{part} END AS {m}_{part}"
+        for m in metrics
+        for part in ("mean", "max", "count")
+    )
+
+
 @dataclass(frozen=True)
 class Schema:
-    """The tables of one data folder: the stock ones, with the changes from its settings."""
+    """The tables of one data folder, and which times of samples can be true, by its settings."""
 
     metrics: tuple[Metric, ...] = METRICS
     tables: tuple[Table, ...] = TABLES
+    times: TimeLimits = STOCK_LIMITS
 
     def table(self, name: str) -> Table:
         """The table called `name`. Raises UnknownTable."""
@@ -305,8 +326,12 @@ class Schema:
 STOCK = Schema()
 
 
-def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None]) -> Schema:
-    """The stock schema with a data folder's own metrics and the retention of its tables."""
+def customized(
+    own: Sequence[Metric],
+    retention: Mapping[str, timedelta | None],
+    times: TimeLimits = STOCK_LIMITS,
+) -> Schema:
+    """The stock schema with a data folder's own metrics, retention and limits of times."""
     more = dict(zip(WITH_OWN_METRICS, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(
@@ -316,7 +341,7 @@ def customized(own: Sequence[Metric], retention: Mapping[str, timedelta | None])
         )
         for t in TABLES
     )
-    return Schema((*METRICS, *own), tuple(tables))
+    return Schema((*METRICS, *own), tuple(tables), times)
 
 
 def table(name: str) -> Table:

@@ -22,7 +22,8 @@ class Column:
     """A column: its Arrow type and what it means.
 
     A row without a `required` column is rejected. `prose` columns hold sentences, which may name
-    servers: an erasure rewrites them. Values of `is_name` columns follow storage.model.names.
+    servers: an erasure rewrites them. Values of `is_name` columns follow storage.model.names. An
+    `origin` column says where the row comes from: of rows that are merged, the first one's.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     required: bool = False
     prose: bool = False
     is_name: bool = False
+    origin: bool = False
 
     @property
     def ddl(self) -> str:
@@ -43,7 +45,8 @@ class Table:
     """A table of the lake.
 
     `key` names the columns that identify a row (empty: each row is unique); `on_conflict` says
-    whether the first or the last row with the same key is kept. `provisional` is a column and the
+    whether the first or the last row with the same key is kept. With `by_cell` it says so of each
+    value: rows of one key are merged, and NULL replaces nothing. `provisional` is a column and the
     value that marks a row as provisional: the first row of the same key with another value replaces
     it. `time` is the column that dates a row. Rows older than `retention` are deleted, a whole day
     at a time (None: never); `by_day` partitions the table's files by day for that.
@@ -57,6 +60,7 @@ class Table:
     on_conflict: str = "first"
     time: str = "ts"
     by_day: bool = True
+    by_cell: bool = False
     provisional: tuple[str, str] | None = None
 
     @cached_property

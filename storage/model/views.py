@@ -59,7 +59,7 @@ def _time(name: str, meaning: str) -> Column:
 
 
 _SERVERS = (
-    *_of("server_facts", "server", "profile", "site", "cores"),
+    *_of("server_facts", "server", "profile", "site", "cores", "disk_volume", "net_links"),
     _time("first_seen", "time of its first sample or fact"),
 )
 

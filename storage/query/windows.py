@@ -20,7 +20,7 @@ from storage.model.grid import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
-from storage.model.schema import STOCK, rollup_complete, table
+from storage.model.schema import STOCK, rollup_complete, rollup_merged, table
 from storage.query.reader import Reader
 
 __all__ = [
@@ -163,13 +163,15 @@ def servers_to_forecast(
 def rollup(reader: Reader, cursor: datetime, until: datetime) -> tuple[pa.Table, datetime]:
     """Roll-ups of steps before `until` that commits after `cursor` changed, and the next cursor.
 
-    They have the 14 metrics and the settings' own. A stored roll-up of at least as many samples is
-    kept: the raw samples of old steps were deleted, and a late one alone is not the mean.
+    They have the 14 metrics and the settings' own. Of each metric, a stored roll-up of at least as
+    many samples is kept: the raw samples of old steps were deleted, and a late one alone is not the
+    mean.
     """
     names = _stored_metrics(reader)
     pieces = {
         "metrics": "[" + ", ".join(f"'{name}'" for name in names) + "]",
         "stored_counts": rollup_complete(names),
+        "merged": rollup_merged(names),
     }
     touched = reader.named("touched", cursor=cursor, until=until).to_pylist()
     if not touched:

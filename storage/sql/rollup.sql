@@ -1,4 +1,5 @@
 -- Roll-ups of the 5-minute steps from $start to $stop whose stored roll-up lacks samples.
+-- Of each metric the roll-up of more samples counts: the raw samples of old steps were deleted.
 WITH steps AS (
     SELECT
         server, time_bucket(INTERVAL 5 MINUTE, ts) AS ts,
@@ -9,10 +10,8 @@ WITH steps AS (
     WHERE ts >= $start AND ts < $stop
     GROUP BY ALL
 )
-SELECT steps.*
+SELECT server, ts, {merged}
 FROM steps
-ANTI JOIN metrics_5m AS stored ON
-    stored.server = steps.server AND stored.ts = steps.ts
-    AND stored.ts >= $start AND stored.ts < $stop
-    AND {stored_counts}
+LEFT JOIN (FROM metrics_5m WHERE ts >= $start AND ts < $stop) AS stored USING (server, ts)
+WHERE stored.server IS NULL OR NOT ({stored_counts})
 ORDER BY server, ts

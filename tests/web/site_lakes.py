@@ -145,7 +145,10 @@ def _last_step(server: LakeServer) -> int:
 def facts(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:
     """Its facts."""
     since = now - timedelta(days=8)
-    yield {"server": server.name, "ts": since, "profile": server.profile, "site": "lab", "cores": 8}
+    yield {
+        "server": server.name, "ts": since, "profile": server.profile, "site": "lab", "cores": 8,
+        "disk_volume": "/srv/<data>", "net_links": "eno1, eno2",
+    }  # fmt: skip
 
 
 def steps(server: LakeServer, now: datetime) -> Iterable[dict[str, Any]]:

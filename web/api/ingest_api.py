@@ -37,10 +37,15 @@ class RejectedRow(msgspec.Struct):
 
 
 class IngestResponse(msgspec.Struct):
-    """Result of a push: the `accepted` records are on disk."""
+    """Result of a push: the `accepted` records are on disk.
+
+    `repeated` counts values for a server and time that had one already, as far as the collector
+    remembers its last 50,000 rows or more: the first one stays. The commit log counts all of them.
+    """
 
     accepted: int
     refused: int
+    repeated: int
     values_refused: int
     reasons: list[RejectedRow]
     fields_ignored: list[str]

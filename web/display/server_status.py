@@ -67,6 +67,8 @@ class ServerStatus:
     profile: str
     site: str | None
     cores: int | None
+    disk_volume: str | None
+    net_links: str | None
     last_seen: datetime | None
     context_steps: int
     risk_at: datetime | None

@@ -70,6 +70,7 @@ class SourceStatus:
     rows_per_min: float
     rows_24h: int
     refused_24h: int
+    repeated_24h: int  # values that the lake had already
     refusals: tuple[str, ...]
     outcome: str | None
     error: str | None
@@ -137,8 +138,8 @@ def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
     return SourceStatus(
         now, row["source"], row["kind"] or "built in", row["event"], row["detail"],
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
-        row["refused_24h"] or 0, tuple(row["refusals"] or ()), row["outcome"], row["error"],
-        row["well_at"], gaps, _backfill(row, now),
+        row["refused_24h"] or 0, row["repeated_24h"] or 0, tuple(row["refusals"] or ()),
+        row["outcome"], row["error"], row["well_at"], gaps, _backfill(row, now),
     )  # fmt: skip
 
 

@@ -57,6 +57,8 @@ class LogTotals:
             if row["table_name"] == "metrics":
                 self._count("hoursight_source_rows_total", (row["function"],), committed)
                 self._count("hoursight_source_refused_total", (row["function"],), refused)
+                repeated = weight * row["values_repeated"]
+                self._count("hoursight_source_repeated_total", (row["function"],), repeated)
 
     def update_runs(self, reader: Reader, now: datetime) -> None:
         """Count the rows that were added to the run log since the last update."""

@@ -34,6 +34,10 @@ MEASURES = (
         "hoursight_source_refused_total", "counter", "Rows and values refused by source.",
         ("source",),
     ),
+    Measure(
+        "hoursight_source_repeated_total", "counter",
+        "Values of a source that the lake had already.", ("source",),
+    ),
     Measure("hoursight_forecast_age_seconds", "gauge", "Age of the newest forecast."),
     Measure(
         "hoursight_function_runs_total", "counter", "Runs by function and outcome.",

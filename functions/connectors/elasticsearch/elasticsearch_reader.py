@@ -18,7 +18,6 @@ from functions.connectors.elasticsearch.elasticsearch_errors import unreachable
 from functions.connectors.elasticsearch.pit_search import Hit, PitSearch, TimeField
 from functions.connectors.lookback import LookbackWindow, SeenKeys
 from functions.normalize.columns import projection
-from storage.inbox.validation import MAX_FUTURE
 from storage.model.periods import parse_period
 
 __all__ = ["MAPPING", "ElasticsearchReader", "connect"]
@@ -126,7 +125,8 @@ class ElasticsearchReader:
     def _advance(self, hits: list[Hit], now: datetime) -> None:
         assert self._field is not None
         # A document from the future is handed over, to be rejected, but must not move the position.
-        newest_ms, limit_ms = (self._position or {}).get("at"), _ms(now + MAX_FUTURE)
+        newest_ms = (self._position or {}).get("at")
+        limit_ms = _ms(now + self._options.limits.max_ahead)
         times_ms = [ms for hit in hits if (ms := self._field.ms(hit)) <= limit_ms]
         if times_ms and (newest_ms is None or times_ms[-1] > newest_ms):
             self._position = (self._position or {}) | {"at": times_ms[-1]}

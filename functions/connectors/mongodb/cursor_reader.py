@@ -16,7 +16,6 @@ from functions.connectors.lookback import SeenKeys
 from functions.connectors.mongodb.mongodb_connection import MongoConnection
 from functions.normalize.columns import projection
 from functions.normalize.time_bounds import before, newest, since
-from storage.inbox.validation import MAX_FUTURE
 from storage.model.periods import parse_period
 
 __all__ = ["KINDS", "TYPES", "CursorReader", "Document", "value_at"]
@@ -48,7 +47,7 @@ class CursorReader:
     ) -> None:
         self._collection = collection
         self._field, self._kind, self._time = field, kind, options.time
-        self._history = options.history
+        self._history, self._limits = options.history, options.limits
         self._projection = dict.fromkeys([*projection((*options.fields, field)), "_id"], 1)
         self._page, self._overlap = connection.page, parse_period(connection.overlap)
         self._frontier = _decode_position(position)
@@ -123,7 +122,8 @@ class CursorReader:
 
     def _advance(self, documents: Sequence[Document], now: datetime) -> None:
         # A document from the future is handed over, to be rejected, but must not move the position.
-        last = newest(_column(documents, self._field), self._time, now + MAX_FUTURE)
+        latest = now + self._limits.max_ahead
+        last = newest(_column(documents, self._field), self._time, latest)
         if last is not None and (self._frontier is None or last > self._frontier):
             self._frontier = last
 

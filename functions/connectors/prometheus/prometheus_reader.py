@@ -15,7 +15,10 @@ from functions.connectors.prometheus.range_api import RangeApi, RangeTooLarge
 from functions.connectors.prometheus.scrapes import Scrapes, ScrapeWindow
 from storage.model.periods import parse_period
 
-__all__ = ["PrometheusReader", "connect"]
+__all__ = ["MAPPING", "PrometheusReader", "connect"]
+
+# What `Scrapes` adds to the fields of the stock mapping.
+MAPPING = {"disk_volume": {"field": "disk_volume"}, "net_links": {"field": "net_links"}}
 
 # Prometheus returns at most 11,000 points per series; a window has one point more than steps.
 MAX_STEPS = 10_999
@@ -44,7 +47,7 @@ class PrometheusReader:
     def __init__(self, connection: PrometheusConnection, options: ReadOptions) -> None:
         self._api = RangeApi(connection)
         self._close_api = weakref.finalize(self, self._api.close)
-        self._scrapes = Scrapes(self._api, connection)
+        self._scrapes = Scrapes(self._api, connection, options.rules)
         self._connection, self._options = connection, options
         step = parse_period(connection.step) if connection.step else max(options.every, MIN_STEP)
         self._step = max(1, round(step.total_seconds()))

@@ -11,7 +11,7 @@ there is no rate, where rate() would return one.
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -25,9 +25,11 @@ from functions.connectors.prometheus.range_api import RangeApi, RangeSeries
 from functions.ingest.node_exporter import NAMES, add_series, server_of
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.row_assembly import RowAssembler
-from functions.normalize.devices import IMAGE_FILESYSTEMS, VIRTUAL_LINKS
+from functions.normalize.device_facts import DeviceFacts
+from functions.normalize.devices import NEVER_LINKS, NEVER_VOLUMES, STOCK_RULES, DeviceRules
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import EXPECTED, trimmed
+from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
 __all__ = ["ScrapeWindow", "Scrapes"]
@@ -51,7 +53,8 @@ class ScrapeWindow:
     """The scrapes of a window, one a row in time order, and how many points were read.
 
     The columns of `scrapes` are `timestamp`, `server`, `labels.NAME` for each label of the clock,
-    `cores`, the stock metrics, and the source file's own queries by their names.
+    `cores`, `disk_volume`, `net_links`, the stock metrics, and the source file's own queries by
+    their names.
     """
 
     scrapes: pa.Table = field(default_factory=_no_scrapes)
@@ -70,14 +73,17 @@ class _Clock:
 class Scrapes:
     """Reads the scrapes of all servers that the connection selects."""
 
-    def __init__(self, api: RangeApi, connection: PrometheusConnection) -> None:
-        self._api, self._connection = api, connection
+    def __init__(
+        self, api: RangeApi, connection: PrometheusConnection, rules: DeviceRules = STOCK_RULES
+    ) -> None:
+        self._api, self._connection, self._rules = api, connection, rules
+        self._devices: dict[str, DeviceFacts] = {}
         more = "," + connection.matchers if connection.matchers else ""
         by = connection.server_label
         self.clock = f"{connection.clock}{{{connection.matchers}}}"
         self._cores_query = f'count by ({by}) ({CPU}{{mode="idle"{more}}})'
         self._cpu_query = f"sum by ({by}, mode) ({CPU}{{{connection.matchers}}})"
-        self._stock_queries = tuple(_stock_queries(more))
+        self._stock_queries = tuple(_stock_queries(more, rules))
 
     def read(self, span: range, live: bool, deadline: float) -> ScrapeWindow:
         """Return the scrapes that the steps of `span` (epoch seconds) after its first show first.
@@ -94,11 +100,28 @@ class Scrapes:
             own = self._own(span, clocks, window)
             settled = self._settled(span, clocks) if live else {}
             rows = _rows(clocks, span[0], settled)
-            values = _with_own(_stock_values(readings, rows), own, rows)
+            stock = self._stock_values(readings, rows, window)
+            values = _with_own(stock, own, rows)
             window.scrapes = _table(rows, clocks, values)
         window.notes.update(dict.fromkeys(f"Prometheus warns: {w}" for w in self._api.warnings))
         self._api.warnings.clear()
         return window
+
+    def _stock_values(
+        self, readings: PartialSamples, rows: Sequence[Row], window: ScrapeWindow
+    ) -> dict[str, pa.ChunkedArray]:
+        """`cores`, devices and stock metrics [row] by name; all NULL in a row without a metric."""
+        if not readings:
+            return {}
+        rejects = RejectLog()
+        assembler = RowAssembler("", METRIC_NAMES, self._rules, self._devices)
+        tables = assembler.rows(readings, rejects)
+        window.notes.update(dict.fromkeys(rejects.sentences()))
+        values = _at_rows(tables["metrics"], rows)
+        present = pc.is_valid(values["server"]).to_pylist()
+        servers = [server if p else None for (server, _), p in zip(rows, present, strict=True)]
+        facts = _cores(tables.get("server_facts")), self._devices
+        return _fact_columns(servers, *facts) | {name: values[name] for name in METRIC_NAMES}
 
     def _query(
         self, query: str, span: range, window: ScrapeWindow
@@ -159,8 +182,9 @@ class Scrapes:
             for server, series in self._query(query, span, window):
                 placed = _placed(series, clocks.get(server))
                 add_series(
-                    readings, series.metric.get("__name__", ""), self._labels(series), *placed
-                )
+                    readings, series.metric.get("__name__", ""), self._labels(series), *placed,
+                    self._rules,
+                )  # fmt: skip
         self._add_cpu(span, clocks, window, readings)
         readings.drop_empty()
         return readings
@@ -207,20 +231,22 @@ class Scrapes:
         return own
 
 
-def _stock_queries(more: str) -> Iterator[str]:
+def _stock_queries(more: str, rules: DeviceRules) -> Iterator[str]:
     """The queries of node_exporter's series, without devices whose values are not used."""
     kinds: dict[str, list[str]] = {"filesystem": [], "network": [], "": []}
     for name in NAMES:
         if name != CPU:
             kinds[next(kind for kind in kinds if name.startswith(f"node_{kind}"))].append(name)
-    virtual, images = "|".join(VIRTUAL_LINKS), "|".join(sorted(IMAGE_FILESYSTEMS))
+    links, volumes = rules.settings.links, rules.settings.volumes  # they may include any
+    never = "|".join(sorted(NEVER_VOLUMES)).replace(".", "[.]")
     only = {
-        "filesystem": f'fstype!~"{images}"',
-        "network": rf'device!~"({virtual}).*|.*[.].*"',
+        "filesystem": "" if volumes.include else f'fstype!~"{never}"',
+        "network": "" if links.include else f'device!~"{"|".join(NEVER_LINKS)}"',
         "": 'state=~"|close_wait"',
     }
     for kind, names in kinds.items():
-        yield f'{{__name__=~"{"|".join(names)}",{only[kind]}{more}}}'
+        matchers = filter(None, (f'__name__=~"{"|".join(names)}"', only[kind], more.strip(",")))
+        yield f"{{{','.join(matchers)}}}"
 
 
 def _overlap(several: Sequence[RangeSeries]) -> bool:
@@ -257,25 +283,24 @@ def _rows(clocks: dict[str, _Clock], first_step: int, unsure: dict[str, int]) ->
     return rows
 
 
-def _stock_values(readings: PartialSamples, rows: Sequence[Row]) -> dict[str, pa.ChunkedArray]:
-    """`cores` and the stock metrics [row] by name; a row without a metric has no `cores` either."""
-    if not readings:
-        return {}
-    tables = RowAssembler("", METRIC_NAMES).rows(readings)
-    metrics = tables["metrics"]
+def _at_rows(metrics: pa.Table, rows: Sequence[Row]) -> pa.Table:
+    """The rows of `metrics` at the scrapes [row], NULL where there is none."""
     keys = zip(metrics["server"].to_pylist(), metrics["ts"].cast("int64").to_pylist(), strict=True)
     place_of = {row: place for place, row in enumerate(keys)}
-    places = [place_of.get(row) for row in rows]
-    values = metrics.select(list(METRIC_NAMES)).take(pa.array(places, pa.int64()))
-    cores = _cores(tables.get("server_facts"))
-    counts = [
-        None if place is None else cores.get(server)
-        for (server, _), place in zip(rows, places, strict=True)
-    ]
-    return {
-        "cores": pa.chunked_array([pa.array(counts, pa.int32())]),
-        **dict(zip(METRIC_NAMES, values.columns, strict=True)),
+    return metrics.take(pa.array([place_of.get(row) for row in rows], pa.int64()))
+
+
+def _fact_columns(
+    servers: Sequence[str | None], cores: Mapping[str, int], devices: Mapping[str, DeviceFacts]
+) -> dict[str, pa.ChunkedArray]:
+    """Facts of the servers [row]; NULL where there is no server."""
+    known = [DeviceFacts() if s is None else devices.get(s, DeviceFacts()) for s in servers]
+    columns = {
+        "cores": pa.array([cores.get(server or "") for server in servers], pa.int32()),
+        "disk_volume": pa.array([each.volume for each in known], pa.string()),
+        "net_links": pa.array([each.links for each in known], pa.string()),
     }
+    return {name: pa.chunked_array([column]) for name, column in columns.items()}
 
 
 def _cores(facts: pa.Table | None) -> dict[str, int]:

@@ -78,6 +78,8 @@ class InProcessExecutor:
             arguments[name] = self._serving_model()
         if "settings" in function.needs:
             arguments["settings"] = self._section(function.name)
+        if "devices" in function.needs:
+            arguments["devices"] = self.settings.devices
         if "window" not in function.needs:
             return CallResult(_batch(function, arguments))
         # A child that reads nothing stays small.

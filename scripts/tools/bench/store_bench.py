@@ -85,6 +85,7 @@ def figures(servers: int, hours: float) -> Iterator[Figure]:
         yield from bench.late()
         yield from bench.forecasts()
         yield from bench.month()
+        yield from bench.completions()
         bench.close()
         yield from visibility(folder / "beside", servers)
         yield from memory(folder / "var")
@@ -269,6 +270,26 @@ class Bench:
             self.put(rolled, "metrics_5m", self.stop)
             self.writer.commit_waiting(self.stop + STEP)
             yield Figure(f"late data, 2 steps × {self.servers}", elapsed(), "ms", 200)
+
+    def completions(self) -> Iterator[Figure]:
+        """Measure commits whose rows are in the lake with half of their values, beside new rows."""
+        half = METRIC_NAMES[: RAW_VALUES // 2]
+        new: list[float] = []
+        completing: list[float] = []
+        for i in range(ROUNDS):
+            first = self.stop + (2 * i + 1) * timedelta(seconds=STEP_S)
+            rows = samples(self.servers, first, 1)
+            parts = [rows.drop_columns(list(names)) for names in (METRIC_NAMES[len(half) :], half)]
+            later = samples(self.servers, first + timedelta(seconds=STEP_S), 1)
+            for part, into in zip((*parts, later), ([], completing, new), strict=True):
+                self.put(part, "metrics", self.stop)
+                began = time.process_time()
+                self.writer.commit_waiting(self.stop + timedelta(hours=1))
+                into.append(1000 * (time.process_time() - began))
+        yield Figure(
+            f"CPU of a commit that completes {self.servers} rows, p50", median(completing), "ms", 2,
+            "as many new rows", median(new), "ratio",
+        )  # fmt: skip
 
     def forecasts(self) -> Iterator[Figure]:
         """Measure a forecast of every server: 96 steps × 7 quantiles of each metric."""

@@ -35,7 +35,8 @@ forecast AS (
     GROUP BY server
 )
 SELECT
-    servers.server, servers.profile, servers.site, servers.cores, servers.first_seen,
+    servers.server, servers.profile, servers.site, servers.cores,
+    servers.disk_volume, servers.net_links, servers.first_seen,
     coalesce(recent.ts, steps.ts) AS last_seen,
     date_diff('second', coalesce(recent.ts, steps.ts), {now}) AS age_seconds,
     coalesce(steps.context_steps, 0) AS context_steps,

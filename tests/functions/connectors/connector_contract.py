@@ -196,6 +196,17 @@ class Contract:
         assert any("'n/a'" in reason for reason in reasons)
         assert any(reason.startswith("server (field") for reason in reasons)
 
+    def test_a_document_whose_clock_is_ahead_is_refused_with_its_server(
+        self, rig: Rig, chain: Chain
+    ) -> None:
+        docs = documents(0, 5)
+        rig.put([*docs, docs[-1] | {"hostname": "fast", "ts": NOW + timedelta(hours=1)}])
+        run = chain.run_all(rig.text())
+        assert chain.samples() == expected(docs)
+        [reason] = run.batch.reasons
+        assert "lies more than 5 minutes in the future" in reason
+        assert "of fast: check the sender's clock" in reason
+
     def test_refused_credentials_are_reported_and_the_cursor_stays(
         self, rig: Rig, chain: Chain
     ) -> None:

@@ -18,10 +18,10 @@ from functions.connectors.host import (
     host,
     host_batch,
     java_share,
-    real_volumes,
     sample,
     scan_java,
     traffic,
+    uptime_days,
 )
 from functions.engine.function import Batch
 from storage.model.metrics import METRIC_NAMES, metric
@@ -207,25 +207,33 @@ def test_sockets_that_may_not_be_read_are_missing_not_zero() -> None:
     assert close_wait(None) == {"front_close_wait": None, "back_close_wait": None}
 
 
-def test_images_and_read_only_mounts_do_not_count_and_a_device_counts_once() -> None:
-    Part = namedtuple("Part", "device mountpoint fstype opts")
-    parts = [
-        Part("/dev/sda1", "/", "ext4", "rw,relatime"),
-        Part("/dev/sda1", "/srv/again", "ext4", "rw,bind"),
-        Part("/dev/loop3", "/snap/core", "squashfs", "ro"),
-        Part("/dev/sdb1", "/usr", "ext4", "ro,nodev"),
-        Part("/dev/sdc1", "/data", "xfs", "rw,errors=remount-ro"),
-    ]
-    assert real_volumes(parts) == ["/", "/data"]
-
-
 def test_the_first_run_takes_a_second_reading_and_writes_the_facts() -> None:
     machine = Machine(replace(AFTER, counters=BEFORE), AFTER)
     batch = machine.run()
     assert machine.pauses == [0.5]
     assert batch.rows["metrics"].to_pylist()[0]["cpu_user_pct"] == pytest.approx(60)
     facts = batch.rows["server_facts"].to_pylist()[0]
-    assert facts == {"server": "ppweb01", "ts": NOW, "profile": None, "site": None, "cores": 2}
+    assert facts == {
+        "server": "ppweb01", "ts": NOW, "profile": None, "site": None, "cores": 2,
+        "disk_volume": None, "net_links": "eth0",
+    }  # fmt: skip
+
+
+def test_a_change_of_the_fullest_volume_or_of_the_links_is_a_fact() -> None:
+    full = replace(later(5), fullness={"/": 40.0, "/var": 70.0})
+    first = Machine(full).run(first_cursor())
+    [fact] = first.rows["server_facts"].to_pylist()
+    assert (fact["disk_volume"], fact["net_links"]) == ("/var", "eth0")
+    same = Machine(replace(later(10), fullness={"/": 70.5, "/var": 70.0})).run(first.cursor)
+    assert "server_facts" not in same.rows
+    more = Machine(later(15, links={"eth0": (0, 0), "eth1": (0, 0)})).run(same.cursor)
+    assert more.rows["server_facts"]["net_links"].to_pylist() == ["eth0, eth1"]
+
+
+def test_a_boot_later_than_the_clock_has_no_uptime() -> None:
+    assert uptime_days(1000.0, 1500.0) is None
+    assert uptime_days(1000.0, 1001.0) == 0.0
+    assert uptime_days(86_400.0 * 3, 86_400.0) == 2.0
 
 
 def test_later_runs_continue_from_the_cursor() -> None:

@@ -84,6 +84,16 @@ def test_records_are_in_a_segment_when_they_are_answered(door: IngestClient) -> 
     assert pq.read_table(path)["site"].to_pylist() == ["fra", "fra"]
 
 
+def test_a_record_for_each_metric_repeats_nothing_and_the_same_one_again_does(
+    door: IngestClient,
+) -> None:
+    sent = [{"server": "a", "ts": TS, name: 50} for name in ("mem_used_pct", "load_average")]
+    for one in sent:
+        assert door.push("records", json.dumps([one]).encode())[1]["repeated"] == 0
+    status, answer = door.push("records", json.dumps([*sent, {"server": "b", "ts": TS}]).encode())
+    assert (status, answer["accepted"], answer["refused"], answer["repeated"]) == (200, 2, 1, 2)
+
+
 def test_records_of_which_none_can_be_used_are_422(door: IngestClient) -> None:
     status, told = door.push("records", b'[{"server": "a", "ts": "2026-05-06T12:00:00Z"}]')
     assert (status, told["refused"], door.rows()) == (422, 1, [])
@@ -227,3 +237,72 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
+
+
+def test_the_devices_that_count_by_the_settings_are_facts_of_the_server(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.settings.write_text('[devices.links]\nexclude = ["eth0"]\n')
+    door = IngestClient(folders)
+    link = "node_network_receive_bytes_total__device__"
+    volume = "__device__sda1__mountpoint__/data__fstype__ext4"
+    body = written(
+        1778068800_000,
+        **{f"{link}eth0": 5, f"{link}eth1": 5, f"{link}docker0": 5},
+        **{f"node_filesystem_{part}_bytes{volume}": 50 for part in ("size", "free", "avail")},
+    )
+    assert door.push("remote_write", body, "snappy")[0] == 204
+    door.flush("remote_write")
+    [path] = folders.inbox.glob("*-server_facts-*.parquet")
+    [fact] = pq.read_table(path).to_pylist()
+    assert (fact["disk_volume"], fact["net_links"]) == ("/data", "eth1")
+
+
+def test_a_boot_in_the_future_is_refused_with_its_reason(door: IngestClient) -> None:
+    at_ms = 1778068800_000
+    body = written(at_ms, node_load1=1.0, node_boot_time_seconds=at_ms / 1000 + 500)
+    assert door.push("remote_write", body, "snappy")[0] == 204
+    door.flush("remote_write")
+    [row] = door.rows()
+    assert (row["load_average"], row["uptime_days"]) == (1.0, None)
+    [path] = door.folders.inbox.glob("*-metrics-*.parquet")
+    assert "the boot lies after its sample" in provenance_of(path).reasons[0]
+
+
+AHEAD_S = NS // 10**9 + 3600
+PUSHED_AHEAD = [
+    ("remote_write", "remote_write", written(AHEAD_S * 1000, node_load1=1.5), "snappy", 400),
+    ("lines", "influx", f"m,host=web1 load_average=1 {AHEAD_S}000000000".encode(), "identity", 400),
+    ("records", "feed", f'[{{"server": "web1", "ts": {AHEAD_S}, "load": 1}}]'.encode(),
+     "identity", 422),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "source", "body", "encoding", "answer"), PUSHED_AHEAD)
+def test_a_sender_whose_clock_is_ahead_is_told_in_the_answer_and_on_the_page_of_sources(
+    house: LakeFixture, kind: str, source: str, body: bytes, encoding: str, answer: int
+) -> None:
+    door = IngestClient(house.folders)
+    status, told = door.push(kind, body, encoding)
+    assert status == answer
+    [reason] = told["reasons"]
+    assert "lies more than 5 minutes in the future: check the sender's clock" in reason["reason"]
+    assert "web1" in reason["example"]
+    if source == "feed":
+        door.service.flush_refusals()
+    else:
+        door.flush(source)
+    house.commit()
+    [(by, refused, refusals)] = [
+        (row["function"], row["rows_refused"], row["refusals"])
+        for row in house.reader.query("SELECT * FROM segments").to_pylist()
+    ]
+    assert (by, refused) == (source, 1)
+    assert "lies more than 5 minutes in the future" in refusals[0]
+    assert "web1" in refusals[0]
+
+
+def test_the_limits_of_times_are_those_of_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text('[times]\nmax_ahead = "2h"\n')
+    door = IngestClient(Folders.at(tmp_path))
+    kind, _, body, encoding, _ = PUSHED_AHEAD[0]
+    assert door.push(kind, body, encoding) == (204, None)

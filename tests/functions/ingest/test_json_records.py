@@ -11,6 +11,7 @@ from functions.ingest.json_records import RecordsResult, read_records, validate_
 from functions.ingest.rejection import PushRejected, reason_records
 from functions.ingest.server_facts import ServerFacts
 from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.time_limits import TimeLimits
 from tests.conftest import NOW
 
 TS = "2026-05-06T12:00:00Z"
@@ -154,3 +155,31 @@ def test_whatever_is_sent_becomes_a_row_of_a_sane_time_or_a_refusal(sent: list[A
 def test_an_empty_text_is_no_time_and_no_name() -> None:
     assert reason(take({"server": "a", "ts": "", "load": 1, "cores": 2})).startswith("no time")
     assert reason(take({"server": "", "ts": TS, "load": 1})).startswith("no server")
+
+
+@pytest.mark.parametrize(
+    ("time", "unit", "says"),
+    [
+        ("0001-01-01T00:00:00Z", "s", "is older than 10 years: send the time of the sample"),
+        (1778068800, "ms", "is older than 10 years: name its unit with ?time=s (one of"),
+        (1778068800000000, "s", "in the future: name its unit with ?time=us (one of"),
+        (LATER, "s", "lies more than 5 minutes in the future: check the sender's clock"),
+        ("2009-05-06T12:00:00Z", "s", "is older than 10 years: check the sender's clock; for"),
+    ],
+)
+def test_a_time_that_cannot_be_true_is_refused_with_its_record(
+    time: Any, unit: str, says: str
+) -> None:
+    good = {"server": "b", "ts": TS, "load": 1}
+    taken = take({"server": "web1", "ts": time, "load": 1}, good, unit=unit)
+    [reported] = reason_records(taken.reasons)
+    assert taken.rows["server"].to_pylist() == ["b"]
+    assert says in reported["reason"]
+    assert str(time) in reported["example"]
+    assert "web1" in reported["example"]
+
+
+def test_the_age_limit_is_the_one_of_the_settings() -> None:
+    old = {"server": "a", "ts": "2009-05-06T12:00:00Z", "load": 1}
+    limits = TimeLimits(max_age=timedelta(days=7300))
+    assert validate_records([old], METRICS, NOW, "s", "feed", limits).refused == 0

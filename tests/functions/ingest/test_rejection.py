@@ -37,8 +37,10 @@ def test_a_rejected_push_has_a_status_a_message_and_a_remedy() -> None:
 def test_reasons_are_returned_once() -> None:
     unclaimed, log = UnclaimedReasons(), RejectLog()
     log.add("no server", "x", 2)
+    assert not unclaimed
     unclaimed.add(log)
     unclaimed.add(log)
+    assert unclaimed
     assert unclaimed.take().count == 4
     assert not unclaimed.take()
 

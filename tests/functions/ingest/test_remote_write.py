@@ -16,8 +16,10 @@ import pytest
 import uvicorn
 
 from functions.ingest.ingest_service import serve_ingest
+from functions.ingest.remote_write import WriteRequest, read_series
 from scripts.ports import free_port
 from storage.config.api_keys import create_key
+from storage.model.reject_log import RejectLog
 from tests.conftest import NOW, LakeFixture
 from tests.functions.prometheus_server import EXPORTER, PROMETHEUS, needs_prometheus, until
 from web.app import create_app
@@ -72,6 +74,55 @@ def scraped(port: int) -> dict[int, float]:
 def in_the_lake(house: LakeFixture) -> list[dict[str, Any]]:
     house.commit(datetime.now(UTC))
     return list(house.reader.query(SAMPLES).to_pylist())
+
+
+def written(*times_ms: int, name: str = "node_load1") -> bytes:
+    request = WriteRequest()
+    series = request.timeseries.add()
+    for label, text in (("__name__", name), ("instance", "web1:9100")):
+        series.labels.add(name=label, value=text)
+    for at_ms in times_ms:
+        series.samples.add(value=1.5, timestamp=at_ms)
+    return bytes(request.SerializeToString())
+
+
+NOW_MS = int(NOW.timestamp() * 1000)
+
+
+@pytest.mark.parametrize(
+    ("time", "says"),
+    [
+        (NOW_MS // 1000, "is older than 10 years: send milliseconds, as the protocol demands"),
+        (NOW_MS * 1000, "in the future: send milliseconds, as the protocol demands: the number is"),
+        (NOW_MS + 600_000, "lies more than 5 minutes in the future: check the sender's clock"),
+        (-62_135_596_800_000, "is older than 10 years: send the time of the sample"),
+    ],
+)
+def test_samples_of_a_time_that_cannot_be_true_are_refused_and_counted(
+    time: int, says: str
+) -> None:
+    reasons = RejectLog()
+    readings = read_series(written(NOW_MS, time, time), NOW, reasons)
+    assert readings.timestamps() == {"web1": {NOW_MS * 1000}}
+    [refused] = reasons.ranked()
+    assert (refused.count, says in refused.reason) == (2, True)
+    assert refused.example.startswith(f"{time} of web1: ")
+
+
+def test_a_series_of_ours_without_a_server_is_refused_and_counted() -> None:
+    request = WriteRequest.FromString(written(NOW_MS))
+    del request.timeseries[0].labels[1]
+    reasons = RejectLog()
+    assert not read_series(request.SerializeToString(), NOW, reasons)
+    [refused] = reasons.ranked()
+    assert refused.reason.startswith("label instance: missing: it names the server")
+    assert "node_load1" in refused.example
+
+
+def test_the_times_of_series_that_are_not_for_us_are_not_looked_at() -> None:
+    reasons = RejectLog()
+    assert not read_series(written(1, name="go_goroutines"), NOW, reasons)
+    assert not reasons
 
 
 @needs_prometheus

@@ -35,9 +35,11 @@ class AssemblyChain:
     def __init__(self) -> None:
         self._assembler = RowAssembler("test", METRIC_NAMES)
 
+    def rows(self, readings: PartialSamples) -> list[dict[str, Any]]:
+        return list(self._assembler.rows(readings)["metrics"].to_pylist())
+
     def last(self, readings: PartialSamples) -> dict[str, Any]:
-        rows = self._assembler.rows(readings)["metrics"].to_pylist()
-        return dict(rows[-1]) if rows else {}
+        return next(reversed(self.rows(readings)), {})
 
 
 def test_cpu_time_becomes_shares_over_all_cores() -> None:
@@ -147,3 +149,49 @@ def test_numbers_without_sense_do_no_harm() -> None:
     row = chain.last(scrape(10, net_in_bytes__eth0=inf, cores=-1, fs_size__a=inf, fs_avail__a=inf,
                             load_average=1))  # fmt: skip
     assert (row["load_average"], row["net_in_mb_s"], row["disk_usage_pct"]) == (1.0, None, None)
+
+
+def merged(*pieces: PartialSamples) -> PartialSamples:
+    whole = PartialSamples()
+    for piece in pieces:
+        whole.merge(piece)
+    return whole
+
+
+def test_late_pieces_of_a_time_complete_what_is_computed_of_several() -> None:
+    """Two shards: one is three scrapes behind."""
+    chain = AssemblyChain()
+    chain.last(merged(cpu(0, 1, 1.0), scrape(0, mem_total=100)))
+    modes = cpu(15, 1, 1.1)
+    late = PartialSamples()
+    late.servers["a"] = {("cpu_s", "0 idle"): modes.servers["a"].pop(("cpu_s", "0 idle"))}
+    assert chain.last(merged(modes, scrape(15, mem_total=100))) == {}
+    for at, scale in ((30, 1.2), (45, 1.3)):
+        chain.last(merged(cpu(at, 1, scale), scrape(at, load_average=1)))
+    first, second = chain.rows(merged(late, scrape(15, mem_available=25)))
+    assert (first["ts"].timestamp(), first["mem_used_pct"]) == (15, 75.0)
+    assert first["cpu_user_pct"] == pytest.approx(40, rel=1e-5)
+    assert (second["ts"].timestamp(), second["load_average"]) == (30, None)
+    assert second["cpu_user_pct"] == pytest.approx(40, rel=1e-5)
+
+
+def test_a_row_after_a_late_one_gets_the_rate_that_it_lacked() -> None:
+    chain = AssemblyChain()
+    chain.last(scrape(0, net_in_bytes__eth0=0))
+    chain.last(scrape(800, net_in_bytes__eth0=800e6))  # no rate over such a gap
+    row = chain.last(scrape(400, net_in_bytes__eth0=400e6))
+    assert (row["ts"].timestamp(), row["net_in_mb_s"]) == (800, pytest.approx(1.0))
+
+
+def test_a_metric_that_was_given_out_is_not_computed_again_of_a_late_piece() -> None:
+    chain = AssemblyChain()
+    chain.last(scrape(0, net_in_bytes__eth0=0, net_in_bytes__eth1=0))
+    assert chain.last(scrape(10, net_in_bytes__eth0=20e6))["net_in_mb_s"] == pytest.approx(2.0)
+    assert chain.last(scrape(10, net_in_bytes__eth1=20e6)) == {}
+
+
+def test_what_was_sent_again_is_given_out_again_for_the_writer_to_count() -> None:
+    chain = AssemblyChain()
+    for _ in range(2):
+        row = chain.last(scrape(0, mem_total=100, mem_available=25, load_average=1))
+        assert (row["mem_used_pct"], row["load_average"]) == (75.0, 1.0)

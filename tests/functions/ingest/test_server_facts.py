@@ -11,7 +11,7 @@ def test_facts_are_rows_until_they_are_remembered() -> None:
         [row] = facts.changed(stated)["server_facts"].to_pylist()
     assert row == {
         "server": "a", "ts": datetime.fromtimestamp(1, UTC), "profile": "database", "site": "fra",
-        "cores": 8,
+        "cores": 8, "disk_volume": None, "net_links": None,
     }  # fmt: skip
     facts.remember(stated)
     assert facts.changed(stated) == {}

@@ -1,5 +1,6 @@
 """Telegraf's stock inputs, as it writes them, become rows of the 14 metrics."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 from functions.ingest.rejection import reason_records
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader, TelegrafResult
+from functions.normalize.devices import DeviceRules
+from storage.config.settings import DevicePatterns, DeviceSettings
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import NOW
 
@@ -117,11 +120,100 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
 ) -> None:
     """Lines of one series are searched for in the form of the last, where that fits."""
     reader = TelegrafReader(METRIC_NAMES)
-    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 1", "s", NOW)
-    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 2", "s", NOW)
+    reader.read(f"m,host=a x=1,load_average={first},mem_used_pct=5 {T1}", "s", NOW)
+    result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 {T2}", "s", NOW)
     parts = result.readings.servers.get("a", {})
     assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
     if result.reasons:
         assert not parts
     else:
-        assert parts["mem_used_pct", ""] == ([2_000_000], [7.0])
+        assert parts["mem_used_pct", ""] == ([T2 * 1_000_000], [7.0])
+
+
+def traffic(links: Sequence[str], t: int, received: int) -> str:
+    tags = (link.replace(" ", "\\ ") for link in links)
+    return "\n".join(
+        f"net,host=a,interface={link} bytes_recv={received}i,bytes_sent=0i {t}" for link in tags
+    )
+
+
+@pytest.mark.parametrize(
+    ("links", "factor"),
+    [
+        (["eno1", "vmbr0"], 1), (["eno1", "eno1.10", "vlan10", "fwbr100i0"], 1),
+        (["eth0", "cilium_host", "azv1a2b3c", "eni9f8e7d6c"], 1),
+        (["eth0", "eth1", "bond0", "tailscale0"], 2), (["eth0", "ovs-system", "ppp0"], 1),
+        (["eth0", "gre0", "vxlan100", "nerdctl0", "ztabcdef"], 1), (["vmbr0", "tap100i0"], 1),
+        (["Ethernet", "vEthernet (Default Switch)"], 1), (["tun0"], 1),
+    ],
+)  # fmt: skip
+def test_traffic_over_stacked_links_counts_once(links: list[str], factor: int) -> None:
+    bodies = (traffic(links, T1, 10**9), traffic(links, T2, 10**9 + 10**8))
+    [row] = rows(*bodies, precision="s")
+    assert row["net_in_mb_s"] == pytest.approx(10 * factor)
+
+
+def test_pseudo_volumes_are_not_the_fullest_disk() -> None:
+    line = f"disk,host=a,device={{}},fstype={{}},path={{}},mode=rw used_percent={{}} {T1}"
+    body = "\n".join(
+        line.format(*each)
+        for each in (
+            ("sda1", "ext4", "/", 41),
+            ("efivarfs", "efivarfs", "/sys/firmware/efi/efivars", 97),
+            ("devfs", "devfs", "/dev", 100),
+            ("snapfuse", "fuse.snapfuse", "/snap/x/1", 100),
+            ("overlay", "overlay", "/var/lib/docker/overlay2/7/merged", 60),
+        )
+    )
+    assembler = RowAssembler("influx", METRIC_NAMES)
+    made = assembler.rows(read(body, "s").readings)
+    assert made["metrics"]["disk_usage_pct"].to_pylist() == [41.0]
+    assert made["server_facts"]["disk_volume"].to_pylist() == ["/"]
+
+
+def test_the_settings_choose_links_and_volumes() -> None:
+    chosen = DevicePatterns(include=["wg0", "/scratch"], exclude=["eth*", "/"])
+    rules = DeviceRules(DeviceSettings(chosen, chosen))
+    body = traffic(["eth0", "wg0"], T1, 0) + (
+        f"\ndisk,host=a,device=x,fstype=ext4,path=/ used_percent=9 {T1}"
+        f"\ndisk,host=a,device=t,fstype=tmpfs,path=/scratch used_percent=8 {T1}"
+    )
+    made = RowAssembler("influx", METRIC_NAMES, rules).rows(
+        TelegrafReader(METRIC_NAMES, rules).read(body, "s", NOW).readings
+    )
+    [fact] = made["server_facts"].to_pylist()
+    assert (fact["disk_volume"], fact["net_links"]) == ("/scratch", "wg0")
+    assert made["metrics"]["disk_usage_pct"].to_pylist() == [8.0]
+
+
+def test_idle_that_was_not_sent_is_what_steal_leaves_too() -> None:
+    body = f"cpu,host=a usage_user=20,usage_system=10,usage_iowait=5,usage_steal=30{{}} {T1}"
+    assert rows(body.format(""), precision="s")[0]["cpu_idle_pct"] == pytest.approx(35)
+    [sent] = rows(body.format(",usage_idle=34"), precision="s")
+    assert sent["cpu_idle_pct"] == 34
+
+
+@pytest.mark.parametrize(
+    ("time", "precision", "says"),
+    [
+        (T1, "ns", "is older than 10 years: name its unit with ?precision=s"),
+        (T1 * 10**3, "ns", "is older than 10 years: name its unit with ?precision=ms"),
+        (T1 * 10**6, "ns", "is older than 10 years: name its unit with ?precision=us"),
+        (T1 * 10**3, "s", "in the future: name its unit with ?precision=ms"),
+        (T1 * 10**9, "s", "in the future: name its unit with ?precision=ns"),
+        (T1 + 600, "s", "lies more than 5 minutes in the future: check the sender's clock"),
+        (0, "s", "send the time of the sample"),
+        (10**400, "s", "lies more than 5 minutes in the future: check the sender's clock"),
+        (T1 - 11 * 365 * 86_400, "s", "is older than 10 years: check the sender's clock; for"),
+    ],
+)  # fmt: skip
+def test_a_time_that_cannot_be_true_is_refused_with_what_it_means_in_each_unit(
+    time: int, precision: str, says: str
+) -> None:
+    result = read(f"m,host=a load_average=1 {time}\nm,host=b load_average=1", precision)
+    [reported] = reason_records(result.reasons)
+    assert says in reported["reason"]
+    assert reported["example"].startswith(str(time)[:20])
+    if time < 10**400:
+        assert all(f" in {unit}" in reported["example"] for unit in ("s", "ms", "us", "ns"))
+    assert list(result.readings.servers) == ["b"]

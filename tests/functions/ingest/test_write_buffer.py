@@ -16,6 +16,7 @@ from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import WalEntry
 from functions.ingest.write_buffer import WriteBuffer
 from storage.config.folders import Folders
+from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
 from storage.model.reject_log import RejectLog
 from tests.conftest import NOW
@@ -127,3 +128,15 @@ def await_condition(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < give_up, "not in time"
         time.sleep(0.01)
+
+
+def test_what_was_refused_of_requests_without_a_sample_is_written_too(rig: BufferRig) -> None:
+    refused = RejectLog()
+    refused.add("the time lies in the future", "web1", 3)
+    rig.buffer.note(refused)
+    rig.buffer.flush()
+    rig.buffer.flush()
+    [path] = rig.folders.inbox.glob("*-metrics-*.parquet")
+    assert (provenance_of(path).refused, pq.read_metadata(path).num_rows) == (3, 0)
+    rig.buffer.flush()
+    assert len(list(rig.folders.inbox.iterdir())) == 1

@@ -7,7 +7,13 @@ from functions.connectors import host
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader
-from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES, MODES_OF, cpu_shares
+from functions.normalize.cpu_modes import (
+    CPU_MODES,
+    GUEST_MODES,
+    MODES_OF,
+    cpu_shares,
+    of_whole_cores,
+)
 from storage.model.metrics import METRIC_NAMES
 from tests.conftest import NOW
 
@@ -71,3 +77,13 @@ def test_cores_are_summed_and_one_that_is_not_known_counts_nothing() -> None:
     grown = np.array([[1.0, 3.0, np.nan, np.nan], [1.0, 3.0, 3.0, 1.0]])
     shares = cpu_shares(grown, ["user", "idle", "user", "idle"])
     assert shares["cpu_user_pct"] == pytest.approx([25, 50])
+
+
+def test_a_core_counts_where_all_its_modes_are_known_and_its_idle_time_is_believable() -> None:
+    names = ["0 user", "0 system", "0 idle", "1 user", "1 system", "1 idle"]
+    grown = np.array([
+        [5.0, 1.0, 9.0, 5.0, 1.0, np.nan],
+        [5.0, 1.0, -0.02, 14.0, 1.0, -0.02],
+    ])  # fmt: skip
+    mask = of_whole_cores(grown, names, np.array([[15.0], [15.0]]))
+    assert mask[:, [0, 3]].tolist() == [[True, False], [False, True]]

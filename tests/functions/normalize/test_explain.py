@@ -51,3 +51,10 @@ def test_parts_of_a_record_are_shown_with_their_raw_values() -> None:
     shown = lines(DOCUMENTS)
     assert (shown["server"].field, shown["server"].raw) == ("host", "a")
     assert shown["time"].raw == NOW
+
+
+def test_a_time_of_two_columns_is_shown_as_one() -> None:
+    mapping = read_mapping(tomllib.loads("time = { date = 'day', time = 'hour', zone = 'UTC' }"))
+    documents = [{"day": "2026-05-06", "hour": "12:00", "host": "a", "load": 1}]
+    shown = explain(mapping, documents, Mapper(mapping, "shop").map(documents), METRICS)
+    assert (shown[0].field, shown[0].raw) == ("day and hour", "2026-05-06 12:00")

@@ -92,3 +92,26 @@ def test_what_comes_too_late_is_a_row_at_its_own_time() -> None:
     gathering.add(mapper.map([beat("a", 3.5, memory={"used": {"pct": 0.1}})]).rows)
     (row,) = rows_of(gathering.take(us(61)))
     assert row["ts"] == START + timedelta(seconds=3.5)
+
+
+def test_snaps_and_stacked_links_of_metricbeat_do_not_count() -> None:
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
+    facts = []
+    for seconds in (1, 11):
+        documents = [
+            beat("a", seconds, network={"name": name, "in": {"bytes": 1e6 * seconds}})
+            for name in ("eth0", "bond0", "eth0.100", "br0", "vmbr0", "cali0a1b")
+        ]
+        documents += [
+            beat("a", seconds, filesystem={"mount_point": mount, "type": kind, "used": {"pct": p}})
+            for mount, kind, p in (
+                ("/", "ext4", 0.41), ("/snap/core/1", "squashfs", 1), ("/mnt/x", "efivarfs", 0.97),
+            )
+        ]  # fmt: skip
+        mapped = mapper.map(documents)
+        gathering.add(mapped.rows)
+        facts += mapped.facts.to_pylist()
+    first, second = rows_of(gathering.take(us(60)))
+    assert first["disk_usage_pct"] == pytest.approx(41)
+    assert second["net_in_mb_s"] == pytest.approx(1)
+    assert [(fact["disk_volume"], fact["net_links"]) for fact in facts] == [("/", "eth0")]

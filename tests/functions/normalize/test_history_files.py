@@ -207,9 +207,9 @@ def test_csv_and_parquet_tell_the_same(tmp_path: Path) -> None:
 def test_a_wrong_year_is_suspected_before_memory_is_asked_for(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"ts": ts, "server": f"a{i}", "load_average": 1.0}
-        for i, ts in enumerate([START, START.replace(year=1026), START, START])
+        for i, ts in enumerate([START.replace(year=1972), *[START] * 20])
     ]
-    with pytest.raises(HistoryError, match=r"1026-01-05 00:00 to 2026-.*is a time wrong"):
+    with pytest.raises(HistoryError, match=r"1972-01-05 00:00 to 2026-.*is a time wrong"):
         load([written(tmp_path / "h.parquet", rows)])
 
 
@@ -231,3 +231,18 @@ def test_json_lines_are_a_history_too(tmp_path: Path) -> None:
     samples = read_samples([path])
     assert samples.seconds.tolist() == [NOON_S, NOON_S + 300]
     assert samples.refused == 1
+
+
+def test_local_times_of_a_history_are_told_by_server_where_the_clock_is_set_back(
+    tmp_path: Path,
+) -> None:
+    clock = ["01:30", "02:00", "02:30", "02:00", "02:30", "03:00"]
+    rows: list[dict[str, object]] = [
+        {"ts": f"2026-10-25 {each}", "server": server, "load_average": 1.0}
+        for each in clock for server in "ab"
+    ]  # fmt: skip
+    time = Time(field="ts", zone="Europe/Berlin")
+    samples = read_samples([written(tmp_path / "h.parquet", rows)], time)
+    seconds = samples.seconds[samples.servers == "a"]
+    assert np.diff(seconds).tolist() == [1800] * 5
+    assert samples.refused == 0

@@ -134,7 +134,7 @@ def test_times_come_in_many_forms(time: str, value: Any) -> None:
 def test_seconds_taken_for_milliseconds_are_refused_with_the_remedy() -> None:
     text = "time = { field = 'ts', format = 'epoch_ms' }"
     mapped = mapper(text).map([doc(load=1) | {"ts": 1_778_068_800}])
-    assert "write another of epoch_s" in mapped.rejects.sentences()[0]
+    assert "write format = 'epoch_s'" in mapped.rejects.sentences()[0]
 
 
 NET = "metrics.net_in_mb_s = { field = 'rx', unit = 'bytes', counter = true }"

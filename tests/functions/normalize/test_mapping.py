@@ -37,10 +37,18 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ("stok = 'flat'", "mapping.stok is not a key .expected one of .*stock"),
         (
             "time = { fild = 'ts' }",
-            "time.fild is not a key .expected one of field, format, zone",
+            "time.fild is not a key .expected one of date, field, format, time, zone",
         ),
         ("time = { field = 'ts', zone = 'Mars' }", "time.zone is 'Mars': write a name such as"),
         ("time = { field = 'ts', format = 'epoch' }", "time.format is 'epoch': write iso, epoch_s"),
+        ("time = { date = 'd' }", "date is 'd', and time is missing: write the columns of both"),
+        ("time = { time = 't' }", "time is 't', and date is missing: write the columns of both"),
+        ("time = { field = 'f', date = 'd', time = 't' }", "field is 'f', beside date and time"),
+        ("time = { zone = 'UTC' }", "field is missing: write it, or date and time"),
+        (
+            "time = { date = 'd', time = 't', format = 'epoch_s' }",
+            "format is 'epoch_s', a number, and date and time are two columns: write iso or",
+        ),
         ("gather = 'often'", "gather: 'often' is not a valid period"),
         (
             "metrics.cpu = { field = 'a' }",
@@ -64,3 +72,21 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
 def test_a_mistake_is_told_with_key_value_and_remedy(text: str, says: str) -> None:
     with pytest.raises(SourceInvalid, match=says):
         read_mapping(tomllib.loads(text))
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "pattern"),
+    [
+        ("{ field = 'ts' }", "ts", "iso"),
+        ("{ date = 'd', time = 't' }", "d", "iso"),
+        ("{ date = 'd', time = 't', format = '%Y-%m-%d %H:%M:%S' }", "d", "%Y-%m-%d"),
+        ("{ date = 'd', time = 't', format = '%Y/%m/%d %I:%M %p' }", "d", "%Y/%m/%d"),
+    ],
+)
+def test_a_source_is_ordered_by_the_date_where_it_is_in_a_column_of_its_own(
+    text: str, field: str, pattern: str
+) -> None:
+    mapping = read_mapping(tomllib.loads(f"time = {text}"))
+    assert mapping.time is not None
+    assert (mapping.time.ordering.fields, mapping.time.ordering.format) == ((field,), pattern)
+    assert set(mapping.time.fields) <= set(mapping.paths)

@@ -11,6 +11,8 @@ from functions.normalize.time_bounds import before, newest, since, unordered
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 ISO = Time(field="ts")
 MILLIS = Time(field="ts", format="epoch_ms")
+BERLIN = Time(field="ts", zone="Europe/Berlin")
+DAY = Time(date="day", time="hour", zone="UTC").ordering
 MINUTE = timedelta(minutes=1)
 
 
@@ -28,6 +30,12 @@ def test_the_newest_value_is_a_time_and_not_in_the_future() -> None:
         ("2026-05-06 12:00:00", ISO, "2026-05-06 11:59:00"),
         (1_000_000, MILLIS, 940_000),
         ("unknown", ISO, "unknown"),
+        ("2026-05-06", DAY, "2026-05-05"),
+        # The second pass of the hour from 02:00 sorts among its first.
+        ("2026-10-25 02:59:59", BERLIN, "2026-10-25 02:00:00"),
+        ("2026-10-25 03:00:30", BERLIN, "2026-10-25 02:00:00"),
+        ("2026-10-25 03:01:00", BERLIN, "2026-10-25 03:00:00"),
+        ("2026-10-25T02:30:00+02:00", BERLIN, "2026-10-25T02:29:00"),
     ],
 )
 def test_an_earlier_time_has_the_form_of_its_value(value: Any, time: Time, earlier: Any) -> None:
@@ -41,6 +49,8 @@ def test_an_earlier_time_has_the_form_of_its_value(value: Any, time: Time, earli
         ("2020-01-01T00:00:00+02:00", ISO, "2026-05-06T14:00:00"),
         ("2020-01-01 00:00:00", ISO, "2026-05-06 12:00:00"),
         (5, MILLIS, NOON.timestamp() * 1000),
+        ("2020-01-01 00:00:00", BERLIN, "2026-05-06 14:00:00"),
+        ("2020-01-01", DAY, "2026-05-06"),
         (5, ISO, None),
         ("unknown", ISO, None),
     ],

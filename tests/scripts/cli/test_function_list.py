@@ -43,6 +43,13 @@ def leaks():
     while True: held.append(os.urandom(1000) * 1000)
 """
 
+SAMPLE = """
+@function(on=every("1m"), writes="metrics")
+def sample():
+    noon = pa.array([datetime(2026, 5, 6, tzinfo=UTC)], pa.timestamp("us", "UTC"))
+    return pa.table({"server": ["a"], "ts": noon, "mem_used_pct": [1.0]})
+"""
+
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
@@ -296,3 +303,14 @@ def test_a_call_goes_on_while_there_is_more_and_a_dry_run_shows_one_portion(
     save(house.folders, "portions", PORTIONS)
     assert run("call", "portions", "--dry-run")[1].count("1 rows for metrics") == 1
     assert run("call", "portions")[1].count("1 rows for metrics, in the inbox") == 3
+
+
+def test_runs_lists_what_became_of_the_rows(run: Run, house: LakeFixture) -> None:
+    """The rows of the second run are in the lake already."""
+    save(house.folders, "sample", SAMPLE)
+    for _ in range(2):
+        run("call", "sample")
+        house.commit(datetime.now(UTC))
+    listed = run("functions", "runs")[1]
+    assert re.search("rows_out +new +refused +repeated", listed)
+    assert re.findall(r"ok +1 +(\d+) +0 +(\d+)", listed) == [("0", "1"), ("1", "0")]

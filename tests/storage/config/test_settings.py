@@ -1,9 +1,12 @@
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from storage.config.settings import Settings, SettingsError, read_settings, write_settings
 from storage.model.profiles import STOCK_PATTERNS
+from storage.model.schema import STOCK
+from storage.model.time_limits import TimeLimits
 
 
 def test_without_a_file_every_key_has_its_default(tmp_path: Path) -> None:
@@ -21,6 +24,8 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
         ("[web]\nport = 'x'", "web.port is 'x', expected `int`, got `str`"),
         ("[web]\nport = 70000", "port is 70000, expected 1 to 65535"),
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
+        ("[devices.links]\ninclude = ['']", "include has '', expected a pattern such as 'wg*'"),
+        ("[devices]\nlink = 1", "unknown field `link` in [devices]"),
         ("[wep]\nport = 1", "unknown field `wep`"),
         ("[web", "hoursight.toml"),
         ("[[metrics]]\nname = 'GPU %'", "name is 'GPU %', expected lower-case letters"),
@@ -42,6 +47,10 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
             "patterns has 'frontend', expected one of ml",
         ),
         ("[profiles.patterns]\ndatabase = 'db-*'", "profiles.patterns"),
+        ("[times]\nmax_age = '10y'", "max_age is '10y', expected 1d to 36500d"),
+        ("[times]\nmax_age = '1h'", "max_age is '1h', expected 1d to 36500d"),
+        ("[times]\nmax_ahead = '2d'", "max_ahead is '2d', expected 1s to 1d"),
+        ("[times]\nmax_ahaed = '5m'", "unknown field `max_ahaed` in [times]"),
         ("[retention]\nmodels = '7d'", "retention has 'models', expected one of metrics,"),
     ],
 )
@@ -61,3 +70,18 @@ def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -
     patterns = read_settings(tmp_path).profiles.all_patterns
     assert patterns["database"] == ("db-*",)
     assert patterns["web_api"] == STOCK_PATTERNS["web_api"]
+
+
+def test_devices_that_count_are_settings(tmp_path: Path) -> None:
+    text = "[devices.volumes]\ninclude = ['nfs4']\n[devices.links]\nexclude = ['wg*', 'tun0']\n"
+    (tmp_path / "hoursight.toml").write_text(text)
+    devices = read_settings(tmp_path).devices
+    assert devices.volumes.include == ["nfs4"]
+    assert devices.links.exclude == ["wg*", "tun0"]
+
+
+def test_the_limits_of_times_are_part_of_the_schema(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[times]\nmax_age = '7300d'\n")
+    times = read_settings(tmp_path).schema().times
+    assert times == TimeLimits(timedelta(days=7300), timedelta(minutes=5))
+    assert Settings().schema() == STOCK

@@ -1,4 +1,4 @@
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +113,46 @@ def test_a_time_in_the_future_is_refused_and_the_other_rows_are_kept(house: Lake
     assert "of b lies more than 5 minutes in the future" in house.one(
         "SELECT refusals[1] FROM segments"
     )
+
+
+@pytest.mark.parametrize(
+    ("ts", "says"),
+    [
+        (
+            NOW - timedelta(days=3651),
+            "2016-05-07 12:00:30 of b is older than 10 years (it is 2026-",
+        ),
+        (
+            datetime(1970, 1, 21, 13, tzinfo=UTC),
+            "a time 1,000 times as far from 1970 could be true",
+        ),
+        (datetime(1, 1, 1, tzinfo=UTC), "0001-01-01 00:00:00 of b is older than 10 years"),
+    ],
+)
+def test_a_time_older_than_the_age_limit_is_refused_whoever_writes_it(
+    house: LakeFixture, ts: datetime, says: str
+) -> None:
+    house.put("metrics", [sample(), sample(server="b", ts=ts)])
+    house.commit()
+    assert house.one("SELECT string_agg(server) FROM metrics") == "a"
+    assert says in house.one("SELECT refusals[1] FROM segments")
+
+
+def test_a_time_of_a_year_that_python_has_not_is_refused(house: LakeFixture) -> None:
+    times = pa.array([int(NOW.timestamp()) * 10**6, 2**62]).cast(TS)
+    drop(house, {"server": ["a", "b"], "ts": times, "load_average": [1.0, 2.0]})
+    house.commit()
+    assert house.one("SELECT count(*) FROM metrics") == 1
+    assert "after the year 9999 of b lies more than" in house.one(
+        "SELECT refusals[1] FROM segments"
+    )
+
+
+def test_the_settings_raise_the_age_limit(house: LakeFixture) -> None:
+    (house.folders.data / "hoursight.toml").write_text('[times]\nmax_age = "7300d"\n')
+    house.put("metrics", [sample(ts=datetime(2011, 5, 6, tzinfo=UTC))])
+    house.commit()
+    assert house.one("SELECT count(*) FROM metrics") == 1
 
 
 def test_a_record_without_a_server_is_refused(house: LakeFixture) -> None:

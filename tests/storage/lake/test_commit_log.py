@@ -6,6 +6,7 @@ import pyarrow as pa
 from storage.inbox.commit_batch import RejectedSegment
 from storage.inbox.segment import Provenance
 from storage.inbox.validation import ValidationResult
+from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
 from storage.model.schema import table
 from tests.conftest import NOW, LakeFixture
@@ -23,7 +24,7 @@ def segment(*seconds: int, reasons: tuple[str, ...] = ()) -> ValidationResult:
 
 
 def test_a_committed_segment_is_logged_with_the_span_of_its_rows() -> None:
-    row = committed_row(segment(9, -3, 0), 3, LATER)
+    row = committed_row(segment(9, -3, 0), SegmentOutcome(3), LATER)
     assert row["first_ts"] == NOW - timedelta(seconds=3)
     assert row["last_ts"] == NOW + timedelta(seconds=9)
     assert (row["ts"], row["created_at"], row["outcome"]) == (LATER, NOW, "committed")
@@ -31,18 +32,18 @@ def test_a_committed_segment_is_logged_with_the_span_of_its_rows() -> None:
 
 
 def test_refusals_of_the_function_and_of_validation_are_added_up() -> None:
-    row = committed_row(segment(0, reasons=("ts: missing",)), 1, LATER)
+    row = committed_row(segment(0, reasons=("ts: missing",)), SegmentOutcome(1), LATER)
     assert row["rows_refused"] == 3
     assert row["refusals"] == ["no server", "ts: missing"]
 
 
 def test_a_segment_without_rows_has_no_span() -> None:
-    row = committed_row(segment(), 0, LATER)
+    row = committed_row(segment(), SegmentOutcome(0), LATER)
     assert (row["first_ts"], row["last_ts"], row["rows_committed"]) == (None, None, 0)
 
 
 def test_the_reasons_of_a_segment_are_bounded() -> None:
-    row = committed_row(segment(0, reasons=("x" * 100_000,) * 300), 1, LATER)
+    row = committed_row(segment(0, reasons=("x" * 100_000,) * 300), SegmentOutcome(1), LATER)
     refusals = row["refusals"]
     assert isinstance(refusals, list)
     assert len(refusals) <= 1 + 50

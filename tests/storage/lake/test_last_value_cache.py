@@ -52,16 +52,15 @@ def test_only_newer_samples_replace_those_of_the_cache(
     assert written(house, cache) == {"a": 0, "b": 1, "c": 4}
 
 
-def test_of_two_samples_with_one_key_the_first_is_kept(
+def test_a_row_that_was_completed_replaces_the_one_before(
     house: LakeFixture, cache: LastValueCache
 ) -> None:
-    cache.add(rows(sample("a", 0, 99.0)))
+    cache.add(rows(sample("a", 0, 50.0) | {"load_average": 2.0}))
     cache.write()
     values = read_last_values(house.folders)
     assert values is not None
-    assert values.rows.filter(pa.compute.equal(values.rows["server"], "a"))[
-        "mem_used_pct"
-    ].to_pylist() == [50]
+    row = values.rows.filter(pa.compute.equal(values.rows["server"], "a")).to_pylist()[0]
+    assert (row["mem_used_pct"], row["load_average"]) == (50, 2)
 
 
 def test_a_server_without_a_sample_for_more_than_a_day_leaves_the_cache(

@@ -108,3 +108,20 @@ def test_retention_is_set_by_the_settings(tmp_path: Path) -> None:
     assert house.one("SELECT count(*) FROM forecasts") == 1
     reader.close()
     writer.close()
+
+
+def test_files_whose_rows_were_completed_are_rewritten_and_merged(house: LakeFixture) -> None:
+    """A file with masked rows would be left out of every merge."""
+    for seconds in (0, 5, 10):
+        first = {"server": "b", "ts": NOW - timedelta(seconds=seconds), "load_average": 1.0}
+        house.put("metrics", [sample(0, seconds), first])
+        house.commit()
+        house.put("metrics", [first | {"load_average": None, "swap_used_pct": 2.0}])
+        house.commit()
+    for _ in range(3):
+        house.writer.run_maintenance(NOW)
+    files = "SELECT count(*) FROM ducklake_list_files('lake', 'metrics')"
+    assert house.one(files) == 1
+    assert (
+        house.one("SELECT count(*) FROM metrics WHERE swap_used_pct = 2 AND load_average = 1") == 3
+    )

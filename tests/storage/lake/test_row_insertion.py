@@ -7,7 +7,7 @@ import pyarrow as pa
 from storage.inbox.commit_batch import CommitBatch
 from storage.inbox.segment import Provenance
 from storage.inbox.validation import ValidationResult
-from storage.lake.row_insertion import RowInserter
+from storage.lake.row_insertion import Inserted, RowInserter
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import STOCK, table
 from tests.conftest import NOW, LakeFixture
@@ -29,7 +29,11 @@ def insert(house: LakeFixture, name: str, *segments: list[dict[str, Any]]) -> li
     connection: WriteConnection = house.writer._connection
     inserter, began = RowInserter(connection), datetime.now(UTC)
     taken = batch(name, *segments)
-    return connection.transaction(lambda: inserter.insert(table(name), taken, began))
+    return counts(connection.transaction(lambda: inserter.insert(table(name), taken, began)))
+
+
+def counts(inserted: Inserted) -> list[int]:
+    return [outcome.new for outcome in inserted.outcomes]
 
 
 def sample(server: str, seconds: int, memory: float = 50.0) -> dict[str, Any]:
@@ -41,10 +45,10 @@ def step(minutes: int, mean: float) -> dict[str, Any]:
 
 
 def test_new_rows_are_counted_by_segment(house: LakeFixture) -> None:
-    counts = insert(
+    new = insert(
         house, "metrics", [sample("a", 0), sample("b", 0)], [sample("a", 0), sample("a", 5)]
     )
-    assert counts == [2, 1]
+    assert new == [2, 1]
     assert house.one("SELECT count(*) FROM metrics") == 3
 
 
@@ -83,4 +87,20 @@ def test_an_erased_server_may_send_its_old_keys_again(house: LakeFixture) -> Non
     assert not inserter.newest(target).all_later(first.spans(target))
     connection.transaction(lambda: connection.run("DELETE FROM metrics WHERE server = 'a'"))
     inserter.forget_servers(["a"])
-    assert connection.transaction(lambda: inserter.insert(target, first, began)) == [1]
+    assert counts(connection.transaction(lambda: inserter.insert(target, first, began))) == [1]
+
+
+def test_a_later_value_completes_the_stored_row(house: LakeFixture) -> None:
+    cpu = {"server": "a", "ts": NOW, "cpu_user_pct": 11.0}
+    insert(house, "metrics", [cpu, sample("b", 0)])
+    assert insert(house, "metrics", [sample("a", 0, 22.0)]) == [1]
+    rows = house.reader.query("SELECT server, cpu_user_pct, mem_used_pct FROM metrics ORDER BY 1")
+    assert [tuple(row.values()) for row in rows.to_pylist()] == [("a", 11, 22), ("b", None, 50)]
+
+
+def test_a_row_that_is_completed_gets_the_idle_time_that_its_parts_leave(
+    house: LakeFixture,
+) -> None:
+    for name in ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct"):
+        insert(house, "metrics", [{"server": "a", "ts": NOW, name: 10.0}])
+    assert house.one("SELECT cpu_idle_pct FROM metrics") == 70

@@ -61,3 +61,13 @@ def test_a_listed_reason_is_a_copy() -> None:
     log.add("late", "a")
     log.ranked()[0].count = 99
     assert log.ranked()[0].count == 1
+
+
+def test_what_was_kept_is_noted_with_a_count_and_is_not_refused() -> None:
+    log, other = RejectLog(), RejectLog()
+    log.note("assumed", "02:00 of a", 3, "write the zone")
+    other.add("no server", "a")
+    other.merge(log)
+    assert (log.count, other.count) == (0, 1)
+    assert log.sentences() == ("assumed, as 02:00 of a: write the zone (3 times)",)
+    assert len(other.sentences()) == 2

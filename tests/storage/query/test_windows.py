@@ -137,6 +137,21 @@ def test_complete_rollups_are_not_written_again(house: LakeFixture) -> None:
     assert rollup(house.reader, BEGINNING, STOP)[0].num_rows == 0
 
 
+def test_a_metric_that_comes_late_leaves_the_rollups_of_the_others_alone(
+    house: LakeFixture,
+) -> None:
+    """The raw samples of the first one were deleted: the late one's are all that is left."""
+    house.put("metrics_5m", [{
+        "server": "a", "ts": STOP - STEP, "cpu_user_pct_mean": 7.0, "cpu_user_pct_count": 60,
+    }])  # fmt: skip
+    house.put("metrics", [sample(10, 20.0)])
+    house.commit()
+    rows, _ = rollup(house.reader, BEGINNING, STOP)
+    result = rows.to_pylist()[0]
+    assert (result["cpu_user_pct_mean"], result["cpu_user_pct_count"]) == (7.0, 60)
+    assert (result["mem_used_pct_mean"], result["mem_used_pct_count"]) == (20.0, 1)
+
+
 @pytest.mark.parametrize("days", [0, 3])
 def test_late_samples_of_any_age_are_rolled_up_again(house: LakeFixture, days: int) -> None:
     old = days * 86_400

@@ -17,6 +17,7 @@ def status(**values: Any) -> ServerStatus:
     """A healthy server, but for VALUES of its row in `fleet_now`."""
     row = {
         "server": "a", "profile": "generic", "site": None, "cores": 8,
+        "disk_volume": None, "net_links": None,
         "last_seen": NOW - timedelta(seconds=3), "context_steps": 288, "risk_at": NOW,
         "now_score": 8.0, "ahead_score": 6.0, "breach_metric": None, "breach_earliest": None,
         "breach_likely": None, "breach_latest": None, "reasons": None, "forecast_at": NOW,

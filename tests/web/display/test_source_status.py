@@ -20,7 +20,8 @@ def source(age_s: float | None = 3, **values: Any) -> SourceStatus:
     fields: dict[str, Any] = {
         "now": NOW, "source": "shop", "kind": "mongodb", "event": "live", "detail": None,
         "last_sample": last, "rows_per_min": 10.0, "rows_24h": 50, "refused_24h": 0,
-        "refusals": (), "outcome": "ok", "error": None, "last_success": NOW, "gaps": (),
+        "repeated_24h": 0, "refusals": (), "outcome": "ok", "error": None, "last_success": NOW,
+        "gaps": (),
     }  # fmt: skip
     return SourceStatus(**(fields | values))
 

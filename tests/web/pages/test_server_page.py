@@ -30,6 +30,14 @@ def test_the_head_has_the_recommended_action_and_its_deadline(client: Client) ->
     assert re.search(r"within 2 h</th>.*?81 %", page)
 
 
+def test_the_volume_and_the_links_behind_the_metrics_are_named(client: Client) -> None:
+    page = client.get("/servers/web-07.shop").text
+    assert "Fullest volume: /srv/&lt;data&gt;" in page
+    assert "Network links: eno1, eno2" in page
+    data = client.get("/servers/web-07.shop.json").json()
+    assert (data["disk_volume"], data["net_links"]) == ("/srv/<data>", "eno1, eno2")
+
+
 def test_the_worst_metric_comes_first(client: Client) -> None:
     page = client.get("/servers/ppdb-orders-1").text
     assert re.findall(r'data-metric="(\w+)"', page)[0] == "disk_usage_pct"

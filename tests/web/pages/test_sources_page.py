@@ -36,7 +36,8 @@ class SourceLog:
             "batch_id": f"{source}{first}", "table_name": "metrics", "function": source,
             "ts": self.ago(made), "created_at": self.ago(made), "first_ts": self.ago(first),
             "last_ts": self.ago(last), "rows_in": 50, "rows_committed": 50,
-            "rows_refused": 3 * len(why), "refusals": list(why), "outcome": "committed",
+            "rows_refused": 3 * len(why), "values_repeated": 7, "refusals": list(why),
+            "outcome": "committed",
         }  # fmt: skip
         self.lake.insert("segments", [row])
 

@@ -69,6 +69,7 @@ def test_counters_grow_by_what_was_added_and_survive_retention(lake: SiteLakeWri
     samples = scrape(telemetry)
     assert samples['hoursight_source_rows_total{source="fleet"}'] == 8
     assert samples['hoursight_source_refused_total{source="fleet"}'] == 2
+    assert samples['hoursight_source_repeated_total{source="fleet"}'] == 3
     assert samples['hoursight_function_runs_total{function="mine",outcome="failed"}'] == 1
     assert samples['hoursight_function_duration_seconds_sum{function="mine"}'] == 1.0
     assert samples['hoursight_function_duration_seconds_count{function="mine"}'] == 2

@@ -35,7 +35,8 @@ def values(text: str) -> dict[str, float]:
 def segment_row(**values: Any) -> dict[str, Any]:
     return {
         "batch_id": uuid.uuid4().hex, "table_name": "metrics", "function": "fleet", "ts": NOW,
-        "rows_in": 10, "rows_committed": 8, "rows_refused": 2, "outcome": "committed",
+        "rows_in": 10, "rows_committed": 8, "rows_refused": 2, "values_repeated": 3,
+        "outcome": "committed",
     } | values  # fmt: skip
 
 

@@ -141,3 +141,29 @@ def test_decimals_are_numbers_and_times(mongod, collection, open_read):
     assert [row["ts"] for row in rows_of(batch)] == [NOW, NOW + timedelta(seconds=1)]
     assert [row["mem_used_pct"] for row in rows_of(batch)] == [pytest.approx(45.2), None]
     assert "Decimal128('NaN') of db1" in batch.reasons[0]
+
+
+def test_local_text_is_read_in_both_passes_of_the_hour_that_the_clock_repeats(
+    mongod, collection, open_read
+):
+    """The second pass sorts among the first, which was read already."""
+    time = '[mapping.time]\nfield = "timestamp"\nzone = "Europe/Berlin"'
+    read = open_read(source_text(mongod, collection.name, time))
+    now, cursor, hours = datetime(2026, 10, 24, 23, 59, tzinfo=UTC), None, []
+    for minute in range(-10, 130, 10):
+        local = datetime(2026, 10, 25, 2) + timedelta(minutes=minute - 60 * (minute >= 60))  # noqa: DTZ001
+        collection.insert_one(document(timestamp=str(local)))
+        rows, cursor = read_all(read, cursor, now + timedelta(minutes=minute + 1))
+        hours += [row["ts"] for row in rows]
+    assert hours == [now + timedelta(minutes=minute + 1) for minute in range(-10, 130, 10)]
+
+
+def test_date_and_time_in_two_fields_are_read_by_date_each_once(mongod, collection, open_read):
+    time = '[mapping.time]\ndate = "day"\ntime = "hour"\nzone = "UTC"'
+    read = open_read(source_text(mongod, collection.name, time))
+    cursor, seen = None, []
+    for minute in range(3):
+        collection.insert_one(document(day=DAY, hour=f"11:5{minute}:00"))
+        rows, cursor = read_all(read, cursor)
+        seen += [f"{row['ts']:%H:%M}" for row in rows]
+    assert seen == ["11:50", "11:51", "11:52"]

@@ -75,6 +75,34 @@ def test_a_change_in_the_number_of_cores_has_no_rate(server, job, text, open_rea
 
 
 @needs_prometheus
+def test_stacked_links_and_pseudo_volumes_do_not_count_and_the_others_are_stated(
+    server, job, text, open_read
+):
+    times = times_of(5, 30)
+    first = times[0].timestamp()
+    bytes_in = {ts: 2e6 * (ts.timestamp() - first) for ts in times}
+    name = "node_network_receive_bytes_total"
+    series = [
+        gauge(job, name, bytes_in, device=link) for link in ("br0", "bond0", "cali0a1b", "lan")
+    ]
+    for link, below, own in (("eth0", 2, 2), ("lan", 2, 9)):  # a VLAN with a name of its own
+        parts = {"node_network_iface_link": below, "node_network_iface_id": own}
+        series += [gauge(job, n, dict.fromkeys(times, v), device=link) for n, v in parts.items()]
+    for mount, kind, left in (("/", "ext4", 60), ("/snap/x/1", "squashfs", 0), ("/nas", "nfs4", 5)):
+        labels = {"device": kind, "mountpoint": mount, "fstype": kind}
+        for part, value in (("size", 100), ("free", left), ("avail", left)):
+            values = dict.fromkeys(times, value)
+            series.append(gauge(job, f"node_filesystem_{part}_bytes", values, **labels))
+    server.put([*fleet(job, times), *series])
+    batch = open_read(text()).run(NOW, None)
+    rows = rows_of(batch)
+    assert {row["disk_usage_pct"] for row in rows} == {40}
+    assert [row["net_in_mb_s"] for row in rows[1:]] == pytest.approx([1.0] * len(rows[1:]))
+    [fact] = batch.rows["server_facts"].to_pylist()
+    assert (fact["disk_volume"], fact["net_links"]) == ("/", "eth0")
+
+
+@needs_prometheus
 def test_a_server_without_scrapes_leaves_a_gap(server, job, text, open_read):
     times = [*times_of(5, 500, 400), *times_of(5, 200, 150)]  # without a staleness marker
     server.put(fleet(job, times))
