@@ -20,7 +20,8 @@ def connection() -> Iterator[duckdb.DuckDBPyConnection]:
 
 def as_arrow(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
     text = with_text(connection, sql, connection.execute(sql).description)
-    return connection.execute(text).to_arrow_table().to_pylist()
+    rows: list[dict[str, Any]] = connection.execute(text).to_arrow_table().to_pylist()
+    return rows
 
 
 def test_only_types_that_arrow_does_not_hold_are_named(
