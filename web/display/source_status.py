@@ -1,18 +1,21 @@
 """Source status: what each source brings, its lag, gaps, backfill and errors, from the lake."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.model.reject_log import TWO_SENDERS
 from storage.model.severity import AlertLevel
 from storage.query.reader import Reader
 from web.display import formatting
+from web.display.source_conflicts import source_conflicts
 from web.lake_session import sql
 
 __all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
 
 LATE_SECONDS = 60
+TWO_SENDERS_BEGIN = TWO_SENDERS.partition("{")[0]
 MAX_FETCH_INTERVAL = timedelta(seconds=90)  # a run may take its whole deadline of 60 s
 # A source that advances at about the speed of time is merely late; a faster one is backfilling.
 MIN_BACKFILL_SPEED = 2.0
@@ -78,6 +81,7 @@ class SourceStatus:
     gaps: tuple[SampleGap, ...]
     backfill: Backfill | None = None
     clamped_24h: int = 0
+    conflicts: tuple[str, ...] = ()
 
     @property
     def lag_seconds(self) -> float | None:
@@ -128,10 +132,18 @@ def _without_class(error: str | None) -> str:
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Return every source that the logs name, those with problems first."""
-    sources = [
-        _source_status(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()
-    ]
-    return tuple(sorted(sources, key=lambda s: (s.level.order, s.source)))
+    rows = reader.query(sql("sources"), now=now).to_pylist()
+    sources = [_source_status(row, now) for row in rows]
+    between = source_conflicts(reader, (row["last_sample"] for row in rows), now)
+    statuses = [_with_conflicts(each, between.get(each.source, [])) for each in sources]
+    return tuple(sorted(statuses, key=lambda s: (s.level.order, s.source)))
+
+
+def _with_conflicts(status: SourceStatus, between: list[str]) -> SourceStatus:
+    """`status` with the conflicts of its senders apart from refusals, and those with sources."""
+    within = [reason for reason in status.refusals if reason.startswith(TWO_SENDERS_BEGIN)]
+    refusals = tuple(reason for reason in status.refusals if reason not in within)
+    return replace(status, refusals=refusals, conflicts=(*within, *between))
 
 
 def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
