@@ -155,8 +155,8 @@ def _delimiter(lines: Sequence[str], place: int, stated: str, first: int) -> str
         possible = fits if len(fits) == 1 else possible
     if len(possible) > 1:
         raise FileUnreadable(
-            f"line {number} can be divided by {' or '.join(map(repr, possible))}: {_shown(header)}; "
-            f"write delimiter = {possible[0]!r} (or another) in [connection]"
+            f"line {number} can be divided by {' or '.join(map(repr, possible))}: "
+            f"{_shown(header)}; write delimiter = {possible[0]!r} (or another) in [connection]"
         )
     if not possible:
         raise FileUnreadable(
