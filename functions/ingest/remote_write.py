@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected, time_reason
-from functions.ingest.sender_conflicts import Labels, ObserveStream
+from functions.ingest.sender_conflicts import ObserveStream, bounded_labels
 from functions.ingest.server_label import INSTANCE, ServerLabel
 from functions.normalize.devices import STOCK_RULES, DeviceRules
 from storage.model.names import EXPECTED, REMEDY, server_name
@@ -99,17 +99,14 @@ def read_series(
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
             used = add_series(readings, name, labels, timestamps, values, rules, server)
             if observe is not None and used and samples and _is_watched(name, labels):
-                observe(server, name, "", _of_sender(labels), timestamps, values)
+                del labels["__name__"]
+                observe(server, name, "", bounded_labels(labels.items()), timestamps, values)
     return readings
 
 
 def _is_watched(name: str, labels: dict[str, str]) -> bool:
     device = WATCHED.get(name)
     return device is not None and device.items() <= labels.items()
-
-
-def _of_sender(labels: dict[str, str]) -> Labels:
-    return frozenset(labels.items() - {("__name__", labels["__name__"])})
 
 
 def _refuse_times(

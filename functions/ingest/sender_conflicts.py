@@ -19,7 +19,9 @@ import pyarrow as pa
 from storage.model.names import escaped
 from storage.model.reject_log import TWO_SENDERS, RejectLog
 
-__all__ = ["Labels", "ObserveStream", "Sender", "SenderConflicts", "observe_rows"]
+__all__ = [
+    "Labels", "ObserveStream", "Sender", "SenderConflicts", "bounded_labels", "observe_rows",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ MAX_LOGGED = 1_000
 # Samples further apart say nothing of what lies between them: a sender was away, or came back.
 MAX_GAP_US = 600_000_000
 MAX_SHOWN = 120
+MAX_LABELS, MAX_LABEL_CHARS = 64, 200  # of a sender
 FORGET_AFTER = timedelta(minutes=10)
 SWEEP_EVERY = timedelta(minutes=1)
 # Of rows the first of these that a row has: agents with one name are mostly of one kind.
@@ -180,6 +183,12 @@ class SenderConflicts:
         if server not in self._logged and len(self._logged) < MAX_LOGGED:
             self._logged.add(server)
             log.warning("%s, as %s: %s", reason, example, self._remedy)
+
+
+def bounded_labels(pairs: Iterable[tuple[str, str]]) -> Labels:
+    """Labels or tags as a sender has them, of bounded size."""
+    shown = islice(pairs, MAX_LABELS)
+    return frozenset((name[:MAX_LABEL_CHARS], value[:MAX_LABEL_CHARS]) for name, value in shown)
 
 
 def observe_rows(rows: pa.Table, sites: Mapping[str, str | None], observe: ObserveStream) -> None:

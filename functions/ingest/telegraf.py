@@ -12,7 +12,7 @@ from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine, TimeRefused
 from functions.ingest.partial_samples import Column, Part, PartialSamples
 from functions.ingest.rejection import time_reason
-from functions.ingest.sender_conflicts import Labels, ObserveStream
+from functions.ingest.sender_conflicts import Labels, ObserveStream, bounded_labels
 from functions.normalize.counted_devices import volume_item
 from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import STOCK_RULES, DeviceRules
@@ -225,7 +225,7 @@ class TelegrafReader:
             (k, v) for k, v in tags.items() if k != tag and (not known or k not in DEVICE_TAGS)
         }
         why_none = f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
-        return _SeriesPlan(server, fields, by_pid, why_none, frozenset(others))
+        return _SeriesPlan(server, fields, by_pid, why_none, bounded_labels(others))
 
 
 def _take(columns: _SeriesColumns, body: str, ts: int) -> bool:

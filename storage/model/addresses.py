@@ -7,6 +7,7 @@ from ipaddress import AddressValueError, IPv6Address
 __all__ = ["canonical_address", "host_of"]
 
 MAX_PORT = 65_535
+MAX_CHARS = 300  # longer labels are no hosts
 BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]+))?")
 
 
@@ -26,12 +27,16 @@ def canonical_address(name: str) -> str:
     return str(address.ipv4_mapped or address)
 
 
-@lru_cache(20_000)
 def host_of(label: str) -> str:
     """The host of a label of Prometheus: `host`, `host:port`, an address, or `[IPv6]:port`.
 
     What is an IPv6 address as a whole has no port: `2001:db8::5:9100` is one address.
     """
+    return _host_of(label) if len(label) <= MAX_CHARS else label
+
+
+@lru_cache(20_000)
+def _host_of(label: str) -> str:
     whole = canonical_address(label)
     if whole != label or _is_address(label):
         return whole

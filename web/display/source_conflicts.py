@@ -1,25 +1,34 @@
 """Source conflicts: two sources that write the same metrics of one server at the same time."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from storage.query.reader import Reader
+from web.display.source_status import SourceStatus
 from web.lake_session import sql
 
-__all__ = ["source_conflicts"]
+__all__ = ["with_source_conflicts"]
 
 SPAN = timedelta(minutes=5)
 MAX_METRICS = 3
 
 
-def source_conflicts(
-    reader: Reader, last_samples: Iterable[datetime | None], now: datetime
-) -> dict[str, list[str]]:
-    """Return sentences by source; rows are read only if two sources have sent lately."""
-    since = now - SPAN
-    if sum(last is not None and last > since for last in last_samples) < 2:
-        return {}
-    sentences: dict[str, list[str]] = {}
+def with_source_conflicts(
+    sources: Sequence[SourceStatus], reader: Reader, now: datetime
+) -> tuple[SourceStatus, ...]:
+    """`sources` with the conflicts between them; reads rows only if two have sent lately."""
+    recent = [each for each in sources if each.last_sample and each.last_sample > now - SPAN]
+    between = _sentences(reader, now) if len(recent) > 1 else {}
+    return tuple(
+        replace(each, conflicts=(*each.conflicts, *between.get(each.source, ())))
+        for each in sources
+    )
+
+
+def _sentences(reader: Reader, now: datetime) -> dict[str, list[str]]:
+    """The conflicts by source."""
+    since, sentences = now - SPAN, dict[str, list[str]]()
     for row in reader.query(sql("source_conflicts"), since=since, now=now).to_pylist():
         sentence = _sentence(
             row["one"], row["other"], row["server"], row["servers"], row["metrics"]

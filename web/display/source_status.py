@@ -9,7 +9,6 @@ from storage.model.reject_log import TWO_SENDERS
 from storage.model.severity import AlertLevel
 from storage.query.reader import Reader
 from web.display import formatting
-from web.display.source_conflicts import source_conflicts
 from web.lake_session import sql
 
 __all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
@@ -132,18 +131,17 @@ def _without_class(error: str | None) -> str:
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Return every source that the logs name, those with problems first."""
-    rows = reader.query(sql("sources"), now=now).to_pylist()
-    sources = [_source_status(row, now) for row in rows]
-    between = source_conflicts(reader, (row["last_sample"] for row in rows), now)
-    statuses = [_with_conflicts(each, between.get(each.source, [])) for each in sources]
-    return tuple(sorted(statuses, key=lambda s: (s.level.order, s.source)))
+    sources = [
+        _source_status(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()
+    ]
+    return tuple(sorted(map(_conflicts_apart, sources), key=lambda s: (s.level.order, s.source)))
 
 
-def _with_conflicts(status: SourceStatus, between: list[str]) -> SourceStatus:
-    """`status` with the conflicts of its senders apart from refusals, and those with sources."""
-    within = [reason for reason in status.refusals if reason.startswith(TWO_SENDERS_BEGIN)]
-    refusals = tuple(reason for reason in status.refusals if reason not in within)
-    return replace(status, refusals=refusals, conflicts=(*within, *between))
+def _conflicts_apart(status: SourceStatus) -> SourceStatus:
+    """`status` with the conflicts of its senders apart from refusals."""
+    conflicts = tuple(each for each in status.refusals if each.startswith(TWO_SENDERS_BEGIN))
+    refusals = tuple(each for each in status.refusals if each not in conflicts)
+    return replace(status, refusals=refusals, conflicts=conflicts)
 
 
 def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:

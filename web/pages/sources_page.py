@@ -7,6 +7,7 @@ from anyio import to_thread
 from litestar import Response, get
 
 from web.display import exports
+from web.display.source_conflicts import with_source_conflicts
 from web.display.source_status import SourceStatus, read_sources
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
@@ -17,7 +18,8 @@ __all__ = ["sources_export", "sources_page"]
 
 def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceStatus, ...]]:
     with lake.snapshot() as reader:
-        return system_status(reader, lake.folders, now), read_sources(reader, now)
+        sources = with_source_conflicts(read_sources(reader, now), reader, now)
+        return system_status(reader, lake.folders, now), sources
 
 
 @get("/sources", sync_to_thread=True, summary="Sources page, problems first")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from functions.ingest import sender_conflicts
-from functions.ingest.sender_conflicts import Labels, SenderConflicts, observe_rows
+from functions.ingest.sender_conflicts import Labels, SenderConflicts, bounded_labels, observe_rows
 from storage.model.reject_log import RejectLog
 from tests.conftest import NOW
 
@@ -102,6 +102,12 @@ def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     [*streams] = watched["web1", "m"].streams
     assert len(streams) == sender_conflicts.MAX_STREAMS
     assert max(len(each.times) for each in streams) == sender_conflicts.KEPT_SAMPLES
+
+
+def test_labels_are_bounded() -> None:
+    labels = bounded_labels((f"{n:03}" + "n" * 999, "v" * 999) for n in range(999))
+    assert len(labels) == sender_conflicts.MAX_LABELS
+    assert {len(text) for pair in labels for text in pair} == {sender_conflicts.MAX_LABEL_CHARS}
 
 
 def test_a_conflict_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:

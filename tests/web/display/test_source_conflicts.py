@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import NOW, LakeFixture
-from web.display.source_conflicts import source_conflicts
+from tests.web.display.test_source_status import source
+from web.display.source_conflicts import with_source_conflicts
 
-FRESH = (NOW, NOW)
+FRESH = tuple(source(source=name, last_sample=NOW) for name in ("influx", "shop"))
 
 
 def row(server: str, source: str, ago_s: float, **values: float) -> dict[str, Any]:
@@ -18,7 +19,8 @@ def row(server: str, source: str, ago_s: float, **values: float) -> dict[str, An
 def conflicts_of(house: LakeFixture, *rows: dict[str, Any]) -> dict[str, list[str]]:
     house.put("metrics", list(rows))
     house.commit(NOW)
-    return source_conflicts(house.reader, FRESH, NOW)
+    sources = with_source_conflicts(FRESH, house.reader, NOW)
+    return {each.source: list(each.conflicts) for each in sources if each.conflicts}
 
 
 def test_both_sources_are_named_with_the_first_server_and_its_metrics(house: LakeFixture) -> None:
@@ -55,4 +57,6 @@ def test_sources_that_do_not_meet_are_no_conflict(
 
 
 def test_nothing_is_read_while_only_one_source_sends() -> None:
-    assert source_conflicts(None, (NOW, None, NOW - timedelta(hours=1)), NOW) == {}
+    old = source(source="old", last_sample=NOW - timedelta(hours=1), conflicts=("two senders",))
+    never = source(source="never", last_sample=None)
+    assert with_source_conflicts((FRESH[0], old, never), None, NOW) == (FRESH[0], old, never)
