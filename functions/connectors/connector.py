@@ -1,6 +1,6 @@
 """Connector contract: what a pull adapter implements, as docs/sources.md describes it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from functions.normalize.columns import Documents
 from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
+from storage.model.reject_log import RejectLog
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits
 
 __all__ = ["Connector", "Document", "Page", "ReadOptions", "Unreachable"]
@@ -22,7 +23,9 @@ class ReadOptions:
     """What a source file says outside its [connection] section.
 
     `time` is the mapping's time field: the first of its names that the source has orders the
-    documents. `fields` are the paths that the mapping may read, for a projection. Without a
+    documents. `fields` are the paths that the mapping may read, for a projection. `reader` is a
+    fingerprint of what makes rows of documents: the mapping, and this program's version. `shaped`
+    is True where records are made of parts of documents: their fields have other names. Without a
     position a connector starts `history` before now. On a `dry` run it must change nothing.
     `rules` say which volumes and links count, where the connector chooses them; `limits` say which
     times of samples can be true.
@@ -37,6 +40,8 @@ class ReadOptions:
     dry: bool = False
     rules: DeviceRules = STOCK_RULES
     limits: TimeLimits = STOCK_LIMITS
+    reader: str = ""
+    shaped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,9 @@ class Page:
     `refused` counts documents that could not be parsed, which the notes explain. A `final` page
     ends something complete, such as a file: nothing later is merged with its rows, and it cannot be
     fetched again. After a page with `again` the connector is called again at once instead of at the
-    next period, because its source pushes.
+    next period. A page that `begins` a file may have older documents than the pages before it, and
+    they are treated like the first ones. `on_mapped` is called with the number of rows that the
+    documents became, and with what was refused of them.
     """
 
     documents: Documents  # a table where the source is columnar
@@ -56,6 +63,8 @@ class Page:
     refused: int = 0
     final: bool = False
     again: bool = False
+    begins: bool = False
+    on_mapped: Callable[[int, RejectLog], None] | None = None
 
 
 class Connector(Protocol):

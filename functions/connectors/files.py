@@ -1,54 +1,79 @@
-"""Files connector: CSV, JSON lines and Parquet files in a folder, each read once."""
+"""Files connector: CSV, JSON lines and Parquet files in a folder, each read once.
 
-from collections.abc import Iterator
+Lines are read as they become complete, like `tail -F` does; other forms are read whole once nobody
+writes to them any more.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from functions.connectors.connector import Page, ReadOptions, Unreachable
-from functions.normalize.file_readers import FORMS, Chunk, FileUnreadable, read_chunks
+from functions.connectors.folder_files import (
+    FolderFile,
+    Looks,
+    ending_of,
+    move,
+    open_for_writing,
+    reject,
+    stamp_of,
+)
+from functions.connectors.folder_position import Finished, FolderState, WholeFile
+from functions.connectors.followed_lines import (
+    START_BYTES,
+    HeaderMemory,
+    LineCursor,
+    LineReader,
+)
+from functions.connectors.whole_files import ChunkProgress, fingerprint, page_of
+from functions.normalize.csv_header import FileForm, FileUnreadable
+from functions.normalize.text_encoding import check_encoding
 from storage.model.periods import parse_period
+from storage.model.reject_log import RejectLog
 from storage.platform.error_text import bounded
 
-__all__ = ["FileConnector", "FolderConnection", "connect"]
+__all__ = ["FolderConnection", "connect"]
 
-# Files of one call: their names are all in its position.
+# Files that one call finishes, and those after which one is watched in done/.
 MAX_FILES = 100
-# Number of chunks in the position of an imported file that was read to its end.
-AT_END = -1
+# Files that are followed at a time: their cursors are all in the position.
+MAX_FOLLOWED = 1000
 
 
 class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The watched folder; a relative path starts at the data folder.
 
-    A file that did not change for `settle` is complete.
+    A file that did not change for `settle`, and that nobody has open for writing, is complete. A
+    file of lines is moved away when it did not change for `stay`.
     """
 
     folder: str = "drop"
     settle: str = "2s"
-    delimiter: str = ","
+    stay: str = "1m"
+    delimiter: str = ""  # seen in the file where it is not stated
+    encoding: str = ""
+    header_line: int = 0
+
+    @property
+    def form(self) -> FileForm:
+        """How the files are written, as far as it is stated."""
+        return FileForm(self.delimiter, self.encoding, self.header_line)
 
     def __post_init__(self) -> None:
-        try:
-            parse_period(self.settle)
-        except ValueError as error:
-            raise ValueError(f"settle: {error}") from None
-        if len(self.delimiter) != 1:
+        for key in ("settle", "stay"):
+            try:
+                parse_period(getattr(self, key))
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from None
+        if len(self.delimiter) > 1:
             raise ValueError(f"delimiter is {self.delimiter!r} (expected one character)")
-
-
-class FilePosition(msgspec.Struct, frozen=True):
-    """The file that is being read, its stamp at that time and how many of its chunks were read.
-
-    `done` are the names and stamps of the files that were read to their end since the last call.
-    """
-
-    file: str = ""
-    stamp: str = ""
-    chunks: int = 0
-    done: tuple[tuple[str, str], ...] = ()
+        if self.header_line < 0:
+            raise ValueError(f"header_line is {self.header_line} (expected a line from 1 on)")
+        check_encoding(self.encoding)
 
 
 def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolder":
@@ -67,158 +92,203 @@ def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolde
             f"the folder '{folder}' cannot be used ({error}): create it, and let this user write "
             "to it"
         ) from error
-    return WatchedFolder(folder, parse_period(connection.settle), connection.delimiter, options)
+    return WatchedFolder(folder, connection, options)
 
 
-class FileProgress:
-    """Reads one file at a time, chunk by chunk; a call continues where the last one stopped."""
+@dataclass
+class Tally:
+    """How many rows the records of a file became, and what was refused of them."""
 
-    def __init__(self, delimiter: str) -> None:
-        self._delimiter = delimiter
-        self._at: tuple[Path, str, int] | None = None
-        self._chunks: Iterator[Chunk] = iter(())
+    rows: int = 0
+    rejects: RejectLog = field(default_factory=RejectLog)
 
-    def chunks_after(self, path: Path, stamp: str, taken: int) -> Iterator[tuple[int, Chunk]]:
-        """Yield the chunks of a file after the first `taken`, each with its number from 1 on."""
-        if self._at != (path, stamp, taken):
-            self._chunks = read_chunks(path, self._delimiter)
-            for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
-                pass
-        self._at = None  # until a chunk was read: after an error the file is opened again
-        for chunk in self._chunks:
-            taken += 1
-            self._at = (path, stamp, taken)
-            yield taken, chunk
-            self._at = None
+    def add(self, rows: int, rejects: RejectLog) -> None:
+        """Add those of a page."""
+        self.rows += rows
+        self.rejects.merge(rejects)
+
+    def problem(self) -> str:
+        """Return why the file has brought nothing, in words; "" if it has, or was empty."""
+        if self.rows or not self.rejects.count:
+            return ""
+        return f"no record could be used: {'; '.join(self.rejects.sentences()[:3])}"
 
 
 class WatchedFolder:
     """Connector for a folder: each file goes to done/ or rejected/ below it after it was read."""
 
-    def __init__(self, path: Path, settle: timedelta, delimiter: str, options: ReadOptions) -> None:
+    def __init__(self, path: Path, connection: FolderConnection, options: ReadOptions) -> None:
         self._path = path
-        self._settle = settle
-        self._progress = FileProgress(delimiter)
+        # A dry run looks once: it can see nothing become quiet.
+        self._settle = timedelta(0) if options.dry else parse_period(connection.settle)
+        self._stay = parse_period(connection.stay)
         self._options = options
+        form, times = connection.form, () if options.shaped else options.time.fields
+        self._reader = fingerprint(options.reader, *astuple(form))
+        self._looks = Looks(path)
+        self._lines = LineReader(HeaderMemory(path, form), times, form)
+        self._chunks = ChunkProgress(form)
+        self._tallies: dict[int, Tally] = {}
+        self._done: dict[Path, LineCursor] = {}
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
-        """Yield the records of the complete files, the oldest file first; raises Unreachable."""
-        at = msgspec.convert(position or {}, FilePosition)
-        for name, stamp in at.done:  # the rows of these files are safe
-            if _stamp(self._path / name) == stamp:
-                _move(self._path / name, self._path / "done")
-        at = FilePosition(at.file, at.stamp, at.chunks)
-        for path in self._complete_files(now)[:MAX_FILES]:
-            for page in self._read(path, at):
-                at = msgspec.convert(page.position, FilePosition)
-                yield page
-
-    def close(self) -> None:
-        """Do nothing: no file stays open between calls."""
-
-    def _complete_files(self, now: datetime) -> list[Path]:
-        complete = []
+        """Yield the records after the position, the oldest file first; raises Unreachable."""
+        state = FolderState(position, self._reader)
         try:
-            names = list(self._path.iterdir())
+            self._move_finished(state)
+            self._bring_back(state)
+        except OSError as error:
+            raise Unreachable(
+                f"a file cannot be moved in the folder '{self._path}' ({error}): let this user "
+                "write to it"
+            ) from error
+        try:
+            files = self._looks.files(now)
         except OSError as error:
             raise Unreachable(
                 f"the folder '{self._path}' cannot be read ({error}): create it"
             ) from error
-        for path in names:
-            try:
-                status = path.stat()
-            except OSError:  # deleted meanwhile, or not readable
-                continue
-            quiet_s = now.timestamp() - max(status.st_mtime, 0)
-            hidden = path.name.startswith(".") or path.suffix in (".partial", ".tmp", ".part")
-            if path.is_file() and not hidden and quiet_s >= self._settle.total_seconds():
-                complete.append((status.st_mtime, path.name, path))
-        return [path for *_, path in sorted(complete)]
-
-    def _read(self, path: Path, at: FilePosition) -> Iterator[Page]:
-        stamp = _stamp(path)
-        taken = at.chunks if (at.file, at.stamp) == (path.name, stamp) else 0
-        read = taken
-        try:
-            for read, chunk in self._progress.chunks_after(path, stamp, taken):
-                if read == 1:
-                    self._check(chunk)
-                yield _page(path.name, chunk, FilePosition(path.name, stamp, read, at.done))
-        except FileUnreadable as error:
-            why = bounded(str(error))
-            if not self._options.dry:
-                _reject(path, self._path / "rejected", why, read)
-            note = f"{path.name} is rejected: {why}"
-            yield Page((), msgspec.to_builtins(FilePosition(done=at.done)), (note,), refused=1)
-            return
-        except FileNotFoundError:
-            return
-        if _stamp(path) == stamp:  # else it is still being written, and is read again when complete
-            done = FilePosition(done=(*at.done, (path.name, stamp)))
-            yield Page((), msgspec.to_builtins(done), final=True)
-
-    def _check(self, chunk: Chunk) -> None:
-        """Raise FileUnreadable for a file in which no record can have a time."""
-        keys = chunk.fields
-        fields = self._options.time.fields
-        if keys and not any(f in keys or f.split(".")[0].split("[")[0] in keys for f in fields):
-            raise FileUnreadable(
-                f"no time column (expected {' or '.join(fields)}, columns are "
-                f"{', '.join(sorted(keys)[:20])}): name it in mapping.time.field"
-            )
-
-
-class FileConnector:
-    """Connector for one file, for `hoursight import`: the file stays where it is."""
-
-    def __init__(self, path: Path, delimiter: str = ",") -> None:
-        self._path = path
-        self._progress = FileProgress(delimiter)
-
-    def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
-        """Yield the records after the position; the position of another file counts as none."""
-        at, stamp = msgspec.convert(position or {}, FilePosition), _stamp(self._path)
-        taken = at.chunks if (at.file, at.stamp) == (str(self._path), stamp) else 0
-        if taken == AT_END:
-            return
-        for read, chunk in self._progress.chunks_after(self._path, stamp, taken):
-            yield _page(self._path.name, chunk, FilePosition(str(self._path), stamp, read))
-        end = FilePosition(str(self._path), stamp, AT_END)
-        yield Page((), msgspec.to_builtins(end), final=True)
+        there = {file.status.st_ino for file in files}
+        state.keep_only(there)
+        self._tallies = {i: tally for i, tally in self._tallies.items() if i in there}
+        stay = self._stay if len(files) <= MAX_FILES else self._settle
+        for file in files:
+            if state.finished_count < MAX_FILES and state.has_room(file, MAX_FOLLOWED):
+                yield from self._pages_of(file, state, stay)
 
     def close(self) -> None:
         """Do nothing: no file stays open between calls."""
 
+    def _pages_of(self, file: FolderFile, state: FolderState, stay: timedelta) -> Iterator[Page]:
+        by_lines = False
+        try:
+            with file.path.open("rb") as opened:
+                cursor = state.cursor_of(file, opened)
+                opened.seek(0)
+                by_lines = bool(cursor.offset) or self._lines.follows(
+                    file.name, opened.read(START_BYTES)
+                )
+                if by_lines:
+                    yield from self._line_pages(file, opened, state, cursor, stay)
+                else:
+                    yield from self._whole_pages(file, state)
+        except FileUnreadable as error:
+            quiet = file.quiet >= self._settle if by_lines else file.is_complete(self._settle)
+            if quiet:  # else more may come
+                yield self._rejected(file, state, bounded(str(error)), refused=1)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            note = f"{file.name} cannot be read ({error.strerror}): let this user read it"
+            yield Page((), state.position(), (note,))
 
-def _page(name: str, chunk: Chunk, position: FilePosition) -> Page:
-    notes = (f"{name}: {chunk.refused} records left out, such as {chunk.why}",)
-    return Page(
-        chunk.documents, msgspec.to_builtins(position), notes if chunk.refused else (),
-        chunk.refused,
-    )  # fmt: skip
+    def _line_pages(
+        self,
+        file: FolderFile,
+        opened: BinaryIO,
+        state: FolderState,
+        cursor: LineCursor,
+        stay: timedelta,
+    ) -> Iterator[Page]:
+        complete = False
+        if cursor.offset == 0 and max(file.quiet, file.known) < self._settle:
+            return
+        while True:
+            part = self._lines.next_part(opened, cursor, last=complete)
+            if part is not None:
+                begins, cursor = cursor.offset == 0, part.cursor
+                state.put(cursor)
+                yield page_of(
+                    file.name, part.chunk, state.position(), notes=part.notes, begins=begins,
+                    on_mapped=self._tally(file, begins),
+                )  # fmt: skip
+            elif complete or not file.is_complete(self._settle):
+                break
+            else:
+                complete = True
+        if complete and file.is_complete(stay) and stamp_of(file.path) == file.stamp:
+            yield self._finished(file, state)
+
+    def _whole_pages(self, file: FolderFile, state: FolderState) -> Iterator[Page]:
+        if file.quiet < self._settle or open_for_writing(file.path):
+            return
+        same = (state.whole.name, state.whole.stamp) == (file.name, file.stamp)
+        taken = state.whole.chunks if same else 0
+        chunks = self._chunks.chunks_after(file.path, file.stamp, taken, ending_of(file.name))
+        for read, chunk in chunks:
+            state.whole = WholeFile(file.name, file.stamp, read)
+            yield page_of(
+                file.name, chunk, state.position(), begins=read == 1,
+                on_mapped=self._tally(file, read == 1),
+            )  # fmt: skip
+        if stamp_of(file.path) == file.stamp:  # else it is read again when it is complete
+            state.whole = WholeFile()
+            yield self._finished(file, state)
+
+    def _tally(self, file: FolderFile, begins: bool) -> Callable[[int, RejectLog], None] | None:
+        """Return what counts the rows of a file; None for one whose first rows are not known."""
+        if begins:
+            self._tallies[file.status.st_ino] = Tally()
+        tally = self._tallies.get(file.status.st_ino)
+        return tally.add if tally else None
+
+    def _finished(self, file: FolderFile, state: FolderState) -> Page:
+        tally = self._tallies.pop(file.status.st_ino, None)
+        problem = tally.problem() if tally else ""
+        if problem:
+            return self._rejected(file, state, bounded(problem))
+        state.finish(Finished(file.name, file.stamp))
+        return Page((), state.position(), final=True, again=state.finished_count >= MAX_FILES)
+
+    def _rejected(self, file: FolderFile, state: FolderState, why: str, refused: int = 0) -> Page:
+        state.forget(file.status.st_ino)
+        state.whole = WholeFile()
+        state.finish(Finished(file.name, file.stamp, why))
+        note = f"{file.name} is rejected: {why}. To try again move it back from rejected/"
+        return Page((), state.position(), (note,), refused, final=True, again=True)
+
+    def _move_finished(self, state: FolderState) -> None:
+        """Move the files away that the last call finished: their rows are safe now."""
+        for each in state.take_finished():
+            path = self._path / each.name
+            inode = int(each.stamp.partition("-")[0])
+            cursor, stamp = state.known(inode), stamp_of(path)
+            if self._options.dry or (stamp == each.stamp and open_for_writing(path)):
+                continue
+            if stamp != each.stamp:
+                if cursor is None or _size(path) <= cursor.offset:  # moved back, or gone
+                    state.forget(inode)
+                    self._watch(self._path / "done" / each.name, cursor)
+            elif each.rejected:
+                reject(path, self._path / "rejected", each.rejected)
+            else:
+                target = move(path, self._path / "done")
+                state.forget(inode)
+                self._watch(target, cursor)
+
+    def _watch(self, target: Path, cursor: LineCursor | None) -> None:
+        """Remember a file in done/: who has it open may still write to it."""
+        if cursor is not None:
+            self._done[target] = cursor
+        if len(self._done) > MAX_FILES:
+            del self._done[next(iter(self._done))]
+
+    def _bring_back(self, state: FolderState) -> None:
+        """Move files back from done/ to which somebody has written since."""
+        for target, cursor in list(self._done.items()):
+            try:
+                status = target.stat()
+            except OSError:
+                status = None
+            if status is None or status.st_ino != cursor.inode:
+                del self._done[target]
+            elif status.st_size > cursor.offset:
+                del self._done[target]
+                state.put(msgspec.structs.replace(cursor, name=move(target, self._path).name))
 
 
-def _stamp(path: Path) -> str:
-    """Inode, size and modification time; empty for a file that is gone."""
+def _size(path: Path) -> int:
     try:
-        status = path.stat()
+        return path.stat().st_size
     except OSError:
-        return ""
-    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-
-
-def _reject(path: Path, folder: Path, why: str, chunks: int) -> None:
-    moved = _move(path, folder)
-    before = " The records before the error were read." if chunks > 1 else ""
-    text = f"{why}\nSupported: {', '.join(FORMS)}.{before} Correct the file and move it back.\n"
-    moved.with_name(moved.name + ".reason.txt").write_text(text)
-
-
-def _move(path: Path, folder: Path) -> Path:
-    """Move a file into a folder, under another name if one of its name is there."""
-    target, number = folder / path.name, 1
-    while target.exists():
-        number += 1
-        target = folder / f"{path.stem}-{number}{path.suffix}"
-    path.rename(target)
-    return target
+        return 0

@@ -45,6 +45,8 @@ DEADLINE = timedelta(seconds=60)
 MEMORY_MB = 1024
 # How far back a restart fetches again, for the previous readings of counters.
 COUNTER_LOOKBACK = timedelta(minutes=2)
+# Of a file whose documents are gathered so many rows wait for its end, about 200 MB.
+MAX_OPEN_ROWS = 2_000_000
 VERSION = 1
 
 
@@ -138,7 +140,7 @@ class IncrementalRead:
     def _batch(self, now: datetime) -> Batch:
         collected = ReadBatch()
         self._fetch(collected, now)
-        if self._grouping is not None:
+        if self._grouping is not None and not self._waits_for_end(collected.more):
             until = self._marks[-1].newest_us if collected.more else int(now.timestamp() * 1e6)
             collected.add(self._grouping.take(until))
         rows = {"metrics": _concat(collected.rows), "server_facts": _concat(collected.facts)}
@@ -148,6 +150,12 @@ class IncrementalRead:
             clamped=collected.rejects.clamped,
             reasons=(*dict.fromkeys(collected.notes), *collected.rejects.sentences()),
         )  # fmt: skip
+
+    def _waits_for_end(self, more: bool) -> bool:
+        """Return True in the middle of a file: its rows may come series after series."""
+        assert self._grouping is not None
+        in_file = more and self._source.file.kind == "files"
+        return in_file and self._grouping.open_rows < MAX_OPEN_ROWS
 
     def _fetch(self, collected: ReadBatch, now: datetime) -> None:
         if self._connector is None:
@@ -180,10 +188,17 @@ class IncrementalRead:
         collected.again |= page.again
         newest = self._marks[-1].newest_us
         self._position, self._after_final_page = page.position, page.final
+        if page.begins:
+            self._mapper.counters.begin()
+            if self._grouping is not None:
+                self._grouping.begin()
         if page.documents:
             mapped = self._mapper.map(page.documents, within)
             collected.rejects.merge(mapped.rejects)
+            collected.notes += mapped.notes
             collected.facts.append(mapped.facts)
+            if page.on_mapped is not None:
+                page.on_mapped(mapped.rows.num_rows, mapped.rejects)
             if mapped.rows.num_rows:
                 newest = max(newest, pc.max(mapped.rows["ts"].cast(pa.int64())).as_py())
             if self._grouping is None:

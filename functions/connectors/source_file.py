@@ -1,9 +1,11 @@
 """Source file: `sources/NAME.toml` in the data folder, decoded and checked as a whole."""
 
+import hashlib
 import importlib
 import re
 import tomllib
 from dataclasses import dataclass
+from importlib import metadata
 from types import ModuleType
 from typing import Any, Literal, get_type_hints
 
@@ -95,11 +97,19 @@ def source_from_dict(
     file: SourceFile = decode_strict(raw, SourceFile)
     adapter = importlib.import_module(f"functions.connectors.{file.kind}")
     connection = decode_strict(file.connection, connection_type(adapter), "connection")
-    mapping = read_mapping(_default_mapping(adapter) | file.mapping, schema.metrics)
+    raw_mapping = _default_mapping(adapter) | file.mapping
+    mapping = read_mapping(raw_mapping, schema.metrics)
     assert mapping.time is not None
+    if mapping.columns is not None and file.kind != "files":
+        raise SourceInvalid(
+            f"mapping.columns is about the columns of files, and kind is {file.kind!r}: leave it "
+            "out"
+        )
     options = ReadOptions(
         name, folders, mapping.time.ordering, (*mapping.paths, *unclear_fields(mapping)),
         parse_period(file.every), parse_period(file.history), rules=rules, limits=schema.times,
+        reader=_fingerprint(raw_mapping, file.site),
+        shaped=bool(mapping.records or mapping.columns),
     )  # fmt: skip
     return SourceConfig(name, file, adapter, connection, mapping, options)
 
@@ -108,6 +118,16 @@ def connection_type(connector: ModuleType) -> type[msgspec.Struct]:
     """Return the struct that a connector's `connect` takes as its `connection`."""
     declared: type[msgspec.Struct] = get_type_hints(connector.connect)["connection"]
     return declared
+
+
+def _fingerprint(mapping: dict[str, Any], site: str | None) -> str:
+    """The fingerprint of what makes rows of documents; see ReadOptions.reader."""
+    try:
+        version = metadata.version("hoursight")
+    except metadata.PackageNotFoundError:  # run from a checkout that is not installed
+        version = ""
+    text = msgspec.json.encode((version, mapping, site), order="sorted")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
 def _default_mapping(adapter: ModuleType) -> dict[str, Any]:

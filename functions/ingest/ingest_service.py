@@ -186,7 +186,7 @@ class IngestService:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
         body = decompress(entry.push.body, entry.push.encoding)
         try:
-            text = body.decode()
+            text = body.decode("utf-8-sig")
         except UnicodeDecodeError as error:
             raise PushRejected(
                 400, f"the body is not UTF-8 ({error})", "send it as UTF-8"

@@ -56,7 +56,7 @@ class RecordsResult(msgspec.Struct):
 def read_records(body: bytes) -> list[Any]:
     """Decode a JSON body: a list, or an object with `records`. Raises PushRejected (422, 413)."""
     try:
-        sent = decode_json(body)
+        sent = decode_json(body, nan=True)
     except InvalidJson as error:
         raise PushRejected(
             422, f"the body is not JSON ({error})", "send a list of records as JSON"

@@ -211,15 +211,24 @@ def _take_slowly(columns: _SeriesColumns, body: str, ts: int) -> bool:
     plan = columns.plan
     if plan.by_pid:
         columns = columns.of_process(dict(pairs).get("pid", ""))
-    used = [
-        (column, value)
-        for name, text in pairs
-        if (column := columns[name]) is not None
-        and (value := line_protocol.number(text)) is not None
-    ]
+    used, texts = [], []
+    for name, text in pairs:
+        column = columns[name]
+        if column is None:
+            continue
+        value = line_protocol.number(text)
+        if value is None:
+            texts.append(name)
+        else:
+            used.append((column, value))
     for (timestamps, values), value in used:
         timestamps.append(ts)
         values.append(value)
+    if texts:
+        raise MalformedLine(
+            f"{', '.join(texts)}: quoted text or a boolean (expected a number without quotes, such "
+            f"as {texts[0]}=1.5); the other fields of the line were taken"
+        )
     if not used and plan.server is None and plan.fields.keys() & dict(pairs):
         raise MalformedLine(plan.why_none)
     if used and not plan.by_pid and '"' not in body and "\\" not in body:

@@ -23,6 +23,11 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d*)\]")
 class Columns(Protocol):
     """The columns of a page of records, by path."""
 
+    @property
+    def names(self) -> list[str]:
+        """The names of all fields."""
+        ...
+
     def get(self, path: str) -> Column | None:
         """The values at `path`, None where a record has none; None when no record has it.
 
@@ -67,6 +72,11 @@ class TableColumns:
 
     def __init__(self, table: pa.Table) -> None:
         self._table = table
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        return list(self._table.column_names)
 
     def get(self, path: str) -> Column | None:
         """The column of that name as one Arrow array, or the values at a path below a column."""
@@ -117,6 +127,11 @@ class DocumentColumns:
         self._documents = documents
         self._keys: set[str] = set().union(*documents)
         self._columns: dict[tuple[str, ...], list[Any] | None] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The keys of all documents, sorted."""
+        return sorted(map(str, self._keys))
 
     def get(self, path: str) -> list[Any] | None:
         """The values at `path`, None where a document has none; None when no document has it."""

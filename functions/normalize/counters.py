@@ -49,6 +49,11 @@ class CounterRates:
     def __init__(self, state: State | None = None) -> None:
         self._last: dict[Series, tuple[int, float]] = {}
         self._kept: State = dict(state or {})
+        self._begun: set[Series] | None = None
+
+    def begin(self) -> None:
+        """Begin a file: the first reading of a series in it may be older than the last one."""
+        self._begun = set()
 
     def state(self) -> State:
         """The last readings, for JSON."""
@@ -79,7 +84,11 @@ class CounterRates:
                 last = self._kept.get(_fingerprint(series))
             at_us = int(times[i])
             if last is not None and at_us <= last[0]:
-                continue
+                if self._begun is None or series in self._begun:
+                    continue
+                last = None
+            if self._begun is not None:
+                self._begun.add(series)
             self._last[series] = (at_us, float(value))
             if last is not None:
                 before[i], seconds[i] = last[1], (at_us - last[0]) / 1e6

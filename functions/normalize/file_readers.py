@@ -1,33 +1,35 @@
 """CSV, JSON lines and Parquet files, a chunk at a time, so that memory stays bounded."""
 
 import io
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from functions.normalize.columns import Documents
-from storage.errors import HoursightError
+from functions.normalize.csv_header import FileForm, FileUnreadable, check_names
+from functions.normalize.csv_lines import CsvLines
+from functions.normalize.text_encoding import EncodingUnknown, open_utf8
 from storage.ipc.decoding import InvalidJson, decode_json
 
-__all__ = ["FORMS", "Chunk", "FileUnreadable", "count_rows", "is_parquet", "read_chunks"]
+__all__ = [
+    "FORMS", "Chunk", "FileForm", "FileUnreadable", "count_rows", "csv_section",
+    "is_json_object", "is_parquet", "joined", "json_lines", "read_chunks",
+]  # fmt: skip
 
 CHUNK_ROWS = 20_000
 SHOWN_CHARS = 200
 PARQUET_HEAD = b"PAR1"
 BLOCK_BYTES = 4 << 20
-# A JSON file that is one list is read whole.
-MAX_LIST_BYTES = 256 << 20
+# A JSON file that is one list or one document is read whole.
+MAX_WHOLE_BYTES = 256 << 20
 Document = dict[str, Any]
-
-
-class FileUnreadable(HoursightError):
-    """A file that is not what its name says; the message says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +51,28 @@ class Chunk:
         return tuple(dict.fromkeys(name for document in self.documents for name in document))
 
 
-def read_chunks(path: Path, delimiter: str = ",", ending: str | None = None) -> Iterator[Chunk]:
+def read_chunks(
+    path: Path, delimiter: str = "", ending: str | None = None, form: FileForm | None = None
+) -> Iterator[Chunk]:
     """The records of a file in order, by its ending or by `ending` instead, such as '.csv'.
 
-    What begins as Parquet does is read as Parquet. Raises FileUnreadable, and OSError when the
-    file has gone.
+    What begins as Parquet does is read as Parquet. `form` states how text is written; `delimiter`
+    alone does, too. Raises FileUnreadable, and OSError when the file has gone.
     """
-    form = FORMS.get(ending or path.suffix.lower())
+    read = FORMS.get(ending or path.suffix.lower())
     if is_parquet(path):
-        form = _parquet
-    if form is None:
+        read = _parquet
+    if read is None:
         raise FileUnreadable(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
     try:
-        yield from form(path, delimiter)
-    except (pa.ArrowException, UnicodeDecodeError, EOFError) as error:
+        yield from read(path, form or FileForm(delimiter))
+    except (pa.ArrowException, EncodingUnknown, EOFError) as error:
         raise FileUnreadable(str(error)) from error
+    except UnicodeDecodeError as error:
+        raise FileUnreadable(
+            f"it is not {error.encoding} ({error.reason} at byte {error.start}): write its "
+            "encoding in [connection]"
+        ) from error
 
 
 def is_parquet(path: Path) -> bool:
@@ -80,61 +89,112 @@ def count_rows(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 
 
-def _csv(path: Path, delimiter: str) -> Iterator[Chunk]:
+def _csv(path: Path, form: FileForm) -> Iterator[Chunk]:
     refused: list[str] = []
+    rows = 0
+    with open_utf8(path, form.encoding) as file:
+        lines = CsvLines(file, form, refused)
+        while lines.next_section():
+            for table in csv_section(lines, refused):
+                rows += table.num_rows
+                yield _chunk(table, refused)
+    if refused:
+        if not rows:
+            _check_any_utf8(refused)
+        yield _chunk([], refused)
+
+
+def csv_section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
+    """The rows below one header."""
 
     def skip(row: Any) -> str:
-        text = repr(row.text[:SHOWN_CHARS])
-        refused.append(f"{row.actual_columns} columns instead of {row.expected_columns}: {text}")
+        text, line = repr(row.text[:SHOWN_CHARS]), lines.line_of(row.number)
+        width = f"{row.actual_columns} columns instead of {row.expected_columns}"
+        refused.append(f"line {line}: {width}: {text}")
         return "skip"
 
-    with path.open("rb") as file:
-        names = _header(file, delimiter)
-        # All as text: what a column holds is the mapping's to judge, not its first block's.
-        reader = pyarrow.csv.open_csv(
-            file,
-            pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
-            pyarrow.csv.ParseOptions(delimiter=delimiter, invalid_row_handler=skip),
-            pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
-                null_values=["", "NULL", "null", "NA"],
-            ),
-        )  # fmt: skip
-        for batch in reader:
-            for start in range(0, batch.num_rows, CHUNK_ROWS):
-                some = pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
-                yield _chunk(some, refused)
-        if refused:  # in a file of nothing else
-            yield _chunk([], refused)
+    if not lines.has_rows():
+        return
+    names = list(lines.header.names)
+    # All as text: what a column holds is the mapping's to judge, not its first block's.
+    reader = pyarrow.csv.open_csv(
+        lines,
+        pyarrow.csv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False, column_names=names),
+        pyarrow.csv.ParseOptions(delimiter=lines.header.delimiter, invalid_row_handler=skip),
+        pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()), strings_can_be_null=True,
+            null_values=["", "NULL", "null", "NA"],
+            include_columns=[name for name, count in Counter(names).items() if count == 1],
+        ),
+    )  # fmt: skip
+    for batch in reader:
+        for start in range(0, batch.num_rows, CHUNK_ROWS):
+            yield pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
 
 
-def _header(file: BinaryIO, delimiter: str) -> list[str]:
-    first = file.readline()
-    file.seek(0)
-    if not first.strip():
-        raise FileUnreadable("it is empty: its first line must name the columns")
-    table = pyarrow.csv.read_csv(
-        io.BytesIO(first), parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter)
-    )
-    _check_names(table.column_names)
-    return list(table.column_names)
+def _check_any_utf8(refused: Sequence[str]) -> None:
+    """Raise FileUnreadable for a file of which no row is UTF-8."""
+    if all(" is not UTF-8 " in why for why in refused):
+        raise FileUnreadable(refused[0])
 
 
-def _check_names(names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        raise FileUnreadable(f"a column comes twice; this file has {', '.join(names)}")
-
-
-def _json_lines(path: Path, _: str) -> Iterator[Chunk]:
-    with path.open("rb") as file:
-        if file.read(1) == b"[":
-            yield from _json_list(path)
+def _json(path: Path, form: FileForm) -> Iterator[Chunk]:
+    """JSON documents, one a line; or one list of them, or one document over several lines."""
+    with open_utf8(path, form.encoding) as file:
+        lines: Iterator[tuple[int, bytes]] = enumerate(file, 1)
+        number, first = next((pair for pair in lines if pair[1].strip()), (1, b""))
+        small = path.stat().st_size <= MAX_WHOLE_BYTES
+        if first.lstrip().startswith(b"["):
+            if not small:
+                raise FileUnreadable(
+                    f"one JSON list of more than {MAX_WHOLE_BYTES >> 20} MB: write one document a "
+                    "line"
+                )
+            yield from _json_list(first + file.read())
             return
-        file.seek(0)
-        lines = enumerate(file, 1)
-        while some := list(islice(lines, CHUNK_ROWS)):
-            refused: list[str] = []
-            yield _chunk(list(_parsed(some, refused)), refused)
+        if small and not is_json_object(first):
+            whole = first + file.read()
+            if is_json_object(whole):
+                yield Chunk([decode_json(whole, dict[str, Any], nan=True)])
+                return
+            lines = enumerate(io.BytesIO(whole), number)
+        else:
+            lines = chain([(number, first)], lines)
+        yield from _numbered(lines)
+
+
+def json_lines(file: Iterable[bytes], before: int = 0) -> Iterator[Chunk]:
+    """JSON documents, one a line, below so many lines."""
+    yield from _numbered(enumerate(file, before + 1))
+
+
+def _numbered(lines: Iterator[tuple[int, bytes]]) -> Iterator[Chunk]:
+    while some := list(islice(lines, CHUNK_ROWS)):
+        refused: list[str] = []
+        yield _chunk(list(_parsed(some, refused)), refused)
+
+
+def is_json_object(text: bytes) -> bool:
+    """Return True if a text is one JSON object."""
+    try:
+        decode_json(text, dict[str, Any], nan=True)
+    except InvalidJson:
+        return False
+    return True
+
+
+def _json_list(text: bytes) -> Iterator[Chunk]:
+    try:
+        records = decode_json(text, list[Any], nan=True)
+    except InvalidJson as error:
+        raise FileUnreadable(f"not a list of JSON documents: {error}") from error
+    for start in range(0, len(records), CHUNK_ROWS):
+        some = records[start : start + CHUNK_ROWS]
+        refused = [
+            f"element {place} of the list is not a JSON object"
+            for place, record in enumerate(some, start + 1) if not isinstance(record, dict)
+        ]  # fmt: skip
+        yield _chunk([record for record in some if isinstance(record, dict)], refused)
 
 
 def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[Document]:
@@ -142,7 +202,7 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
         if not line.strip():
             continue
         try:
-            document = decode_json(line)
+            document = decode_json(line, nan=True)
         except InvalidJson as error:
             refused.append(f"line {number} is not JSON ({error})")
             continue
@@ -152,24 +212,24 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
             refused.append(f"line {number} is not a JSON object")
 
 
-def _json_list(path: Path) -> Iterator[Chunk]:
-    if path.stat().st_size > MAX_LIST_BYTES:
-        raise FileUnreadable(
-            f"one JSON list of more than {MAX_LIST_BYTES >> 20} MB: write one document a line"
-        )
-    try:
-        documents = decode_json(path.read_bytes(), list[Document])
-    except InvalidJson as error:
-        raise FileUnreadable(f"not a list of JSON documents: {error}") from error
-    for start in range(0, len(documents), CHUNK_ROWS):
-        yield Chunk(documents[start : start + CHUNK_ROWS])
-
-
-def _parquet(path: Path, _: str) -> Iterator[Chunk]:
+def _parquet(path: Path, _: FileForm) -> Iterator[Chunk]:
     with pq.ParquetFile(path) as file:
-        _check_names(file.schema_arrow.names)
+        check_names(file.schema_arrow.names)
         for batch in file.iter_batches(CHUNK_ROWS):
             yield Chunk(pa.Table.from_batches([batch]))
+
+
+def joined(chunks: Sequence[Chunk]) -> Chunk:
+    """One chunk of what several have."""
+    parts = [chunk.documents for chunk in chunks if len(chunk.documents)]
+    tables = [part for part in parts if isinstance(part, pa.Table)]
+    documents: Documents = (
+        pa.concat_tables(tables, promote_options="default")
+        if tables
+        else list(chain.from_iterable(parts))
+    )
+    reasons = [chunk.why for chunk in chunks if chunk.refused]
+    return Chunk(documents, sum(chunk.refused for chunk in chunks), reasons[0] if reasons else "")
 
 
 def _chunk(documents: Documents, refused: list[str]) -> Chunk:
@@ -178,8 +238,8 @@ def _chunk(documents: Documents, refused: list[str]) -> Chunk:
     return chunk
 
 
-Form = Callable[[Path, str], Iterator[Chunk]]
+Form = Callable[[Path, FileForm], Iterator[Chunk]]
 FORMS: dict[str, Form] = {
-    ".csv": _csv, ".jsonl": _json_lines, ".ndjson": _json_lines, ".json": _json_lines,
-    ".parquet": _parquet,
+    ".csv": _csv, ".jsonl": _json, ".ndjson": _json, ".json": _json,
+    ".parquet": _parquet, ".tsv": _csv,
 }  # fmt: skip

@@ -33,11 +33,20 @@ class DocumentGrouping:
         self._open: list[pa.Table] = []
         self._over_us = 0
 
+    def begin(self) -> None:
+        """Begin a file: its documents are grouped, however old they are."""
+        self._over_us = 0
+
     @property
     def oldest_us(self) -> int | None:
         """Start of the oldest incomplete span; None without one."""
         oldest = [pc.min(rows["ts"].cast(pa.int64())).as_py() for rows in self._open]
         return min(oldest) // self._period_us * self._period_us if oldest else None
+
+    @property
+    def open_rows(self) -> int:
+        """The number of rows in incomplete spans."""
+        return sum(rows.num_rows for rows in self._open)
 
     def add(self, rows: pa.Table) -> None:
         """Add the rows of a mapper."""

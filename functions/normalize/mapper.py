@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from functools import partial
 from typing import Any
 
@@ -21,16 +20,26 @@ from functions.normalize.columns import (
 from functions.normalize.counters import CounterRates
 from functions.normalize.date_and_time import time_column
 from functions.normalize.devices import STOCK_RULES, DeviceRules
+from functions.normalize.entry_items import (
+    Items,
+    excluded,
+    items_of,
+    joined_items,
+    without_elements,
+)
 from functions.normalize.fact_rows import FactRow, fact_rows
 from functions.normalize.mapped_devices import MappedDevices
-from functions.normalize.mapping import Field, Mapping, Text
-from functions.normalize.numbers import Floats, floats, reduced
+from functions.normalize.mapping import Field, Mapping
+from functions.normalize.mapping_notes import MappingNotes
+from functions.normalize.numbers import Floats, floats, reduced, remedy_for
+from functions.normalize.record_shapes import shaped
+from functions.normalize.record_texts import names_of, shown, texts_of
 from functions.normalize.record_times import RecordTimes
+from functions.normalize.row_filter import Mask, matches
 from functions.normalize.timestamps import MISSING
 from functions.normalize.unclear_names import refuse_unclear, unclear_fields
 from functions.normalize.units import UNITS, scale
 from storage.model.metrics import METRICS, Metric, check_range
-from storage.model.names import EXPECTED, REMEDY, trimmed
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
@@ -38,8 +47,8 @@ from storage.model.time_limits import WIDEST, TimeRange
 
 __all__ = ["ITEM", "Mapped", "Mapper"]
 
-SHOWN_LENGTH = 60
 ITEM = "item"
+_FIXED = {"server": ", or write mapping.server.fixed", "time": ""}
 _NEEDS_CORES = {name for name, unit in UNITS.items() if unit.dimension == "core share"}
 
 Micros = npt.NDArray[np.int64]
@@ -47,11 +56,15 @@ Micros = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """Rows of `metrics` (with the column `item` where documents are grouped) and `server_facts`."""
+    """Rows of `metrics` (with the column `item` where documents are grouped) and `server_facts`.
+
+    `notes` say what of the records is not used, and why.
+    """
 
     rows: pa.Table
     facts: pa.Table
     rejects: RejectLog
+    notes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -64,6 +77,9 @@ class _Records:
     rejects: RejectLog
     items: list[str | None] = field(default_factory=list)
     cores: Floats = field(default_factory=lambda: np.empty(0))
+
+    def __len__(self) -> int:
+        return len(self.servers)
 
 
 class Mapper:
@@ -80,7 +96,7 @@ class Mapper:
     ) -> None:
         self.mapping = mapping
         self.counters = counters or CounterRates()
-        self._devices = MappedDevices(rules)
+        self._rules, self._devices = rules, MappedDevices(rules)
         assert mapping.time is not None
         self._time, self._times = mapping.time, RecordTimes(mapping.time)
         self._source = source
@@ -88,8 +104,11 @@ class Mapper:
         self._metrics = {m.name: m for m in metrics}
         self._known: dict[str, dict[str, Any]] = {}
         self._sent_facts: dict[str, tuple[Any, ...]] = {}
-        each = (f.each for fields in mapping.entries.values() for f in fields)
         self._unclear = unclear_fields(mapping)
+        entries = [entry for fields in mapping.entries.values() for entry in fields]
+        each = (entry.each for entry in entries if not entry.of_list)
+        self._filtered = bool(entries) and all(entry.where for entry in entries)
+        self._notes = MappingNotes(mapping)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
     def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:
@@ -97,7 +116,9 @@ class Mapper:
 
         Documents whose times are not `within` those that can be true are refused.
         """
-        records = self._records(documents, within)
+        rejects = RejectLog()
+        documents = shaped(documents, self.mapping, rejects)
+        records = self._records(documents, within, rejects)
         self._learn_facts(records)
         values = {
             name: self._metric(records, self._metrics[name], fields)
@@ -107,19 +128,24 @@ class Mapper:
         facts = self._facts(records)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
-        if empty and self.mapping.gather is None:
+        if empty and self.mapping.gather is None and not self._filtered:
             records.rejects.add(
                 "document: has no metric that could be used", "one of " + records.servers[0],
                 empty, "name its fields in mapping.metrics",
             )  # fmt: skip
         if self.mapping.gather is None:
             rows = rows.drop_columns([ITEM])
-        return Mapped(rows, facts, records.rejects)
+        notes = self._notes.of(columns_of(documents), len(documents), rows.num_rows)
+        return Mapped(rows, facts, records.rejects, notes)
 
-    def _records(self, documents: Documents, within: TimeRange) -> _Records:
-        columns, rejects = columns_of(documents), RejectLog()
-        servers = _names(columns, "server", self.mapping.server, rejects)
-        column, times = time_column(columns, self._time), np.full(len(documents), MISSING)
+    def _records(self, documents: Documents, within: TimeRange, rejects: RejectLog) -> _Records:
+        columns, count = columns_of(documents), len(documents)
+        wanted = matches(columns, self.mapping.where, count)
+        if wanted is not None and not wanted.all():
+            places = np.flatnonzero(wanted).tolist()
+            columns, count = columns.take(places), len(places)
+        servers = names_of(columns, "server", self.mapping.server, rejects, count)
+        column, times = time_column(columns, self._time), np.full(count, MISSING)
         if column is not None:
             times = self._times.read(column, servers, within, rejects)
         usable = [
@@ -127,14 +153,12 @@ class Mapper:
             for i, server in enumerate(servers or ())
             if server is not None and times[i] != MISSING
         ]
-        if len(usable) < len(documents):
-            self._refuse_records(columns, column, len(documents), rejects)
+        if len(usable) < count:
+            self._refuse_records(columns, column, count, rejects)
             columns = columns.take(usable)
             servers, times = [servers[i] for i in usable] if servers else [], times[usable]
         records = _Records(columns, servers or [], times, rejects)
-        count = len(records.servers)
-        items = first_of(map(columns.get, self._each), lambda v: isinstance(v, str))
-        records.items = items or [None] * count
+        records.items = joined_items(columns, self._each, len(records))
         return records
 
     def _refuse_records(
@@ -142,7 +166,7 @@ class Mapper:
     ) -> None:
         """Refuse records without a server or a time; invalid values are refused elsewhere."""
         parts = {"server": " or ".join(self.mapping.server.fields), "time": self._time.about}
-        stated = _texts(columns, self.mapping.server)
+        stated = texts_of(columns, self.mapping.server, count)
         given = first_of((times,), lambda v: v not in (None, ""))
         for i in range(count):
             lacks = []
@@ -153,14 +177,14 @@ class Mapper:
             for part in lacks:
                 rejects.add(
                     f"{part} (field {parts[part]}): missing",
-                    "a document with " + _shown(", ".join(columns.fields(i))),
-                    remedy=f"name the field that has it in mapping.{part}.field",
+                    "a document with " + shown(", ".join(columns.fields(i))),
+                    remedy=f"name the field that has it in mapping.{part}.field" + _FIXED[part],
                 )  # fmt: skip
 
     def _learn_facts(self, records: _Records) -> None:
         self._learn_cores(records)
         for name, text in (("profile", self.mapping.profile), ("site", self.mapping.site)):
-            column = _names(records.columns, name, text, records.rejects) if text.fields else None
+            column = names_of(records.columns, name, text, records.rejects, len(records))
             if column is not None:
                 for server, value in zip(records.servers, column, strict=True):
                     if value is not None:
@@ -168,7 +192,7 @@ class Mapper:
         for name, text in (
             ("disk_volume", self.mapping.disk_volume), ("net_links", self.mapping.net_links)
         ):  # fmt: skip
-            texts = _texts(records.columns, text) or [None] * len(records.servers)
+            texts = texts_of(records.columns, text, len(records)) or [None] * len(records)
             for server, value in zip(records.servers, texts, strict=True):
                 if value is not None:
                     self._known.setdefault(server, {})[name] = value
@@ -209,7 +233,7 @@ class Mapper:
     @staticmethod
     def _refuse_cores(records: _Records, path: str, i: int, value: Any) -> None:
         records.rejects.add(
-            f"cores (field {path}): is not a number", f"{_shown(value)} of {records.servers[i]}",
+            f"cores (field {path}): is not a number", f"{shown(value)} of {records.servers[i]}",
             remedy="name a field with a number in mapping.cores",
         )  # fmt: skip
 
@@ -225,39 +249,84 @@ class Mapper:
     def _entry(
         self, records: _Records, metric: Metric, entry: Field, counter: str
     ) -> Floats | None:
-        values = _numbers(records, metric, entry, entry.fields)
+        wanted = matches(records.columns, entry.where, len(records))
+        if wanted is not None and not wanted.any():
+            return None
+        numbers = partial(self._numbers, records, metric, entry, wanted)
+        values = numbers(entry.fields)
         if values is None:
             return None
+        for path in entry.plus_fields:
+            more = numbers((path,))
+            values = values if more is None else values + np.nan_to_num(more)
         if entry.of is not None:
-            whole = _numbers(records, metric, entry, (entry.of,))
+            whole = numbers((entry.of,))
             if whole is None:
                 return None
             values = np.divide(values, whole, out=np.full(len(values), np.nan), where=whole > 0)
-        if entry.except_:
-            values = np.where(_matches(records.items, entry.except_), np.nan, values)
-        if entry.real:
-            values = np.where(self._counted(records, entry, values), values, np.nan)
+        items = items_of(records.columns, entry.each, len(records))
+        if entry.except_ and not entry.of_list:
+            values = np.where(excluded(items, entry.except_), np.nan, values)
+        if entry.real and not entry.of_list:
+            counted = self._counted(records, entry, items, values)
+            values = np.where(counted, values, np.nan)
         if entry.counter:
-            values = self.counters.rates(
-                counter, records.servers, records.items, records.times, values
-            )
-        values = values * scale(metric, entry.unit, entry.counter)
-        if entry.unit in _NEEDS_CORES or (entry.counter and metric.unit == "%"):
+            values = self.counters.rates(counter, records.servers, items, records.times, values)
+        values = values * (scale(metric, entry.unit, entry.is_amount) / (entry.per_s or 1))
+        if entry.unit in _NEEDS_CORES or (entry.is_amount and metric.unit == "%"):
             values = self._by_cores(records, metric, values)
+        if entry.complement:
+            values = 100 - values
         values = _in_range(records, metric, entry, values)
         if entry.real == "volumes":
-            self._devices.state_fullest(records.servers, records.items, values)
+            self._devices.state_fullest(records.servers, items, values)
         return values
 
-    def _counted(self, records: _Records, entry: Field, values: Floats) -> npt.NDArray[np.bool_]:
+    def _counted(
+        self, records: _Records, entry: Field, items: Items, values: Floats
+    ) -> npt.NDArray[np.bool_]:
         """A mask [n] of the records with a volume or link that counts."""
-        servers, items, times = records.servers, records.items, records.times
+        servers, times = records.servers, records.times
         if entry.real == "links":
             return self._devices.links(servers, items, times, ~np.isnan(values))
         column = records.columns.get(entry.type) if entry.type else None
         types = [None] * len(servers) if column is None else as_list(column)
         texts = [each if isinstance(each, str) else None for each in types]
         return self._devices.volumes(servers, items, texts, times, values)
+
+    def _numbers(
+        self,
+        records: _Records,
+        metric: Metric,
+        entry: Field,
+        wanted: Mask | None,
+        paths: Sequence[str],
+    ) -> Floats | None:
+        """The first number of the paths in each wanted record; None where there is no column."""
+        merged: Floats | None = None
+        for path in paths:
+            column = records.columns.get(path)
+            if column is None:
+                continue
+
+            def refuse(i: int, value: Any, path: str = path) -> None:
+                if wanted is None or wanted[i]:
+                    records.rejects.add(
+                        f"{metric.name} (field {path}): is not a number",
+                        f"{shown(value)} of {records.servers[i]}", remedy=remedy_for(value),
+                    )  # fmt: skip
+
+            percent, decimal = metric.unit == "%" and not entry.is_amount, self.mapping.decimal
+            if entry.take is not None:
+                if entry.of_list and (entry.except_ or entry.real):
+                    column = without_elements(records.columns, column, entry, self._rules)
+                values = reduced(column, entry.take, refuse, percent, decimal)
+            else:
+                values = floats(column, refuse, percent, decimal)
+            merged = values if merged is None else np.where(np.isnan(merged), values, merged)
+        if merged is not None and wanted is not None:
+            merged = np.where(wanted, merged, np.nan)
+        return merged
 
     def _by_cores(self, records: _Records, metric: Metric, values: Floats) -> Floats:
         cores = records.cores
@@ -273,31 +342,6 @@ class Mapper:
             )  # fmt: skip
         divided: Floats = values / cores
         return divided
-
-
-def _numbers(
-    records: _Records, metric: Metric, entry: Field, paths: Sequence[str]
-) -> Floats | None:
-    merged: Floats | None = None
-    for path in paths:
-        column = records.columns.get(path)
-        if column is None:
-            continue
-
-        def refuse(i: int, value: Any, path: str = path) -> None:
-            records.rejects.add(
-                f"{metric.name} (field {path}): is not a number",
-                f"{_shown(value)} of {records.servers[i]}",
-                remedy="send a number, and leave it out or null when it is missing",
-            )  # fmt: skip
-
-        percent = metric.unit == "%" and not entry.counter
-        if entry.take is not None:
-            values = reduced(column, entry.take, refuse, percent)
-        else:
-            values = floats(column, refuse, percent)
-        merged = values if merged is None else np.where(np.isnan(merged), values, merged)
-    return merged
 
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
@@ -322,56 +366,6 @@ def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -
     return check.possible
 
 
-def _matches(items: Sequence[str | None], patterns: Sequence[str]) -> npt.NDArray[np.bool_]:
-    known = {
-        item: any(fnmatchcase(item, pattern) for pattern in patterns)
-        for item in set(items) if item is not None
-    }  # fmt: skip
-    return np.array([known.get(item, False) if item else False for item in items], bool)
-
-
-def _texts(columns: Columns, text: Text) -> list[Any] | None:
-    """The first text of the fields in each record."""
-    if text.prefix:
-        texts = first_of(
-            ([_tag(v, text.prefix) for v in as_list(column)] if column is not None else None
-             for column in map(columns.get, text.fields)),
-            lambda v: v is not None,
-        )  # fmt: skip
-    else:
-        texts = first_of(
-            map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
-        )
-    if texts is None:
-        return None
-    if not set(map(type, texts)) <= {str, type(None)}:
-        texts = [None if v is None or isinstance(v, bool) else str(v) for v in texts]
-    return [text.values.get(v, v) for v in texts] if text.values else texts
-
-
-def _names(columns: Columns, about: str, text: Text, rejects: RejectLog) -> list[Any] | None:
-    """The names in a text field, trimmed; invalid ones are refused."""
-    texts = _texts(columns, text)
-    if texts is None:
-        return None
-    valid = {value: trimmed(value) for value in set(texts)}
-    for value in texts:
-        stated = value is not None and (about == "server" or value.strip())
-        if stated and valid[value] is None:
-            rejects.add(
-                f"{about} (field {' or '.join(text.fields)}): not a valid name ({EXPECTED})",
-                _shown(value), remedy=REMEDY,
-            )  # fmt: skip
-    return [valid[value] for value in texts]
-
-
-def _tag(value: Any, prefix: str) -> str | None:
-    for each in value if isinstance(value, list) else (value,):
-        if isinstance(each, str) and each.startswith(prefix) and len(each) > len(prefix):
-            return each[len(prefix) :]
-    return None
-
-
 def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:
     """The rows with at least one value."""
     count = len(records.servers)
@@ -388,8 +382,3 @@ def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Tabl
     columns[ITEM] = pa.array(records.items, pa.string())
     rows = pa.table(columns)
     return rows if some.all() else rows.filter(pa.array(some))
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"

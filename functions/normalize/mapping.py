@@ -1,28 +1,37 @@
 """A mapping as data: which source fields become which metrics, and in which units they are."""
 
 import re
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from functions.normalize.mapping_parts import (
+    ColumnPattern,
+    Cores,
+    Names,
+    Text,
+    Unmapped,
+    Where,
+    names_in,
+)
+from functions.normalize.stock_mappings import stock_names, stock_toml
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from functions.normalize.units import UNITS, fits, stock_unit
 from storage.model.metrics import METRICS, Metric
 from storage.model.periods import parse_period
 
-__all__ = ["Field", "Mapping", "Text", "Time", "read_mapping", "stock_entries"]
+__all__ = [
+    "ColumnPattern", "Field", "Mapping", "Text", "Time", "Unmapped", "Where", "read_mapping",
+    "stock_entries",
+]  # fmt: skip
 
-STOCK = Path(__file__).parent / "stock"
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
 # Where the time of day begins in a pattern.
 _TIME_OF_DAY = re.compile(r"%[HIMSfpTXR]")
-Names = str | tuple[str, ...]
 
 
 class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,7 +85,7 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the field, in the order in which they are tried; or those of both parts."""
-        return (self.date, self.time) if self.date else _names(self.field)
+        return (self.date, self.time) if self.date else names_in(self.field)
 
     @property
     def about(self) -> str:
@@ -92,58 +101,29 @@ class Time(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Time(field=self.date, format=days or self.format, zone=self.zone)
 
 
-class Text(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A text of a document, such as its server: the first of the fields that there is.
-
-    With `prefix` it is what follows it, in a tag of a list too (`site:` of ["site:fra1"]);
-    `values` puts other words in the place of the source's.
-    """
-
-    field: Names = ()
-    prefix: str = ""
-    values: dict[str, str] = {}
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
-
-
-class Cores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Logical CPUs of a server: a field, or one number for all."""
-
-    field: Names = ()
-    number: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.number is not None and self.number < 1:
-            raise ValueError(
-                f"cores.number is {self.number}: write how many logical CPUs there are"
-            )
-
-    @property
-    def fields(self) -> tuple[str, ...]:
-        """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
-
-
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a metric comes from.
 
     `field` is a path (`system.load.1`, `disks[0].used`, `disks[].used`), or several that are tried
-    in order; of several elements `take` makes one value. `of` divides by another field, which makes
-    a share. A `counter` only grows: the metric is its difference by time. Where documents of one
-    server are gathered, `each` names the field that tells several of one kind apart (network links,
-    volumes), `except_` its values that do not count, and `combine` makes one value of them. With
-    `real` only volumes or links count that the table of devices says; `type` names the field with
-    their file system.
+    in order; of several elements `take` makes one value. The fields in `plus` are added. `of`
+    divides by another field, which makes a share; the `complement` is what is left to 100 %. A
+    `counter` only grows: the metric is its difference by time. Of an amount in every period, `per`
+    is the period. Only records that match `where` count. Where documents of one server are
+    gathered, `each` names the field that tells several of one kind apart (network links, volumes),
+    `except_` its values that do not count, and `combine` makes one value of them; of a list, `each`
+    names that field of its elements. With `real` only volumes or links count that the table of
+    devices says; `type` names the field with their file system.
     """
 
     field: Names
     unit: str = ""
     take: Literal["max", "min", "sum", "mean"] | None = None
     of: str | None = None
+    plus: Names = ()
+    complement: bool = False
     counter: bool = False
+    per: str = ""
+    where: Where = {}
     each: str | None = None
     except_: tuple[str, ...] = msgspec.field(default=(), name="except")
     real: Literal["volumes", "links"] | None = None
@@ -155,31 +135,66 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"unit is {self.unit!r}: write one of {', '.join(UNITS)}")
         if self.except_ and not self.each:
             raise ValueError("except names values of the field in each, which is missing: write it")
+        if self.per:
+            _check_period("per", self.per)
+        if self.counter and (self.per or self.complement):
+            extra = "per" if self.per else "complement"
+            raise ValueError(f"{extra} does not fit a counter: leave one of the two out")
+        self._check_real()
+        if self.take is None and any("[]" in name for name in self.fields):
+            raise ValueError(f"field is {self.field!r}, a list: write take, such as take = 'max'")
+
+    def _check_real(self) -> None:
         if self.real and not self.each:
             raise ValueError(
                 "real tells values of the field in each apart, which is missing: write it"
             )
         if self.type and self.real != "volumes":
             raise ValueError("type names the file system of a volume: write real = 'volumes' too")
-        if self.take is None and any("[]" in name for name in self.fields):
-            raise ValueError(f"field is {self.field!r}, a list: write take, such as take = 'max'")
+        if self.real == "volumes" and self.of_list:
+            raise ValueError("real = 'volumes' does not fit elements of a list: write except")
 
     @property
     def fields(self) -> tuple[str, ...]:
         """The names of the field, in the order in which they are tried."""
-        return _names(self.field)
+        return names_in(self.field)
+
+    @property
+    def plus_fields(self) -> tuple[str, ...]:
+        """The fields that are added."""
+        return names_in(self.plus)
+
+    @property
+    def per_s(self) -> float:
+        """Seconds of the period in which an amount came; 0 where it is none."""
+        return parse_period(self.per).total_seconds() if self.per else 0.0
+
+    @property
+    def is_amount(self) -> bool:
+        """Whether its unit is one of an amount, which is divided by time."""
+        return self.counter or bool(self.per)
+
+    @property
+    def of_list(self) -> bool:
+        """Whether `each` names elements of a list."""
+        return self.each is not None and "[]" in self.each
 
 
 class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Source fields to metrics. What a mapping leaves out is taken from its `stock` mapping.
 
-    `disk_volume` and `net_links` say what disk usage and traffic are of.
-
-    With `gather` the documents of a server within the same span of the clock become one row, once
-    it is over since `settle`.
+    `records` is the path of the records where a document holds many (`hosts[].statistics[]`), or
+    several that are tried; fields of what is around them belong to each. Only records that match
+    `where` count. `decimal` is the sign before the fraction of numbers that are text. `disk_volume`
+    and `net_links` say what disk usage and traffic are of. With `gather` the documents of a server
+    within the same span of the clock become one row, once it is over since `settle`.
     """
 
-    stock: Literal["flat", "metricbeat", "none"] = "flat"
+    stock: str = "flat"
+    records: Names = ()
+    columns: ColumnPattern | None = None
+    where: Where = {}
+    decimal: Literal["", ".", ","] = ""
     time: Time | None = None
     server: Text = Text()
     profile: Text = Text()
@@ -190,13 +205,14 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gather: str | None = None
     settle: str = "5s"
     metrics: dict[str, Field | tuple[Field, ...]] = {}
+    unmapped: tuple[Unmapped, ...] = ()
 
     def __post_init__(self) -> None:
-        for key in ("gather", "settle"):
-            try:
-                parse_period(getattr(self, key) or "1s")
-            except ValueError as error:
-                raise ValueError(f"{key}: {error}") from None
+        _check_period("gather", self.gather or "1s")
+        _check_period("settle", self.settle)
+        known = ("none", *stock_names())
+        if self.stock not in known:
+            raise ValueError(f"stock is {self.stock!r} (expected one of {', '.join(known)})")
 
     @property
     def entries(self) -> dict[str, tuple[Field, ...]]:
@@ -217,8 +233,10 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         facts = (self.profile, self.site, self.cores, self.disk_volume, self.net_links)
         for part in (self.time, self.server, *facts):
             yield from part.fields if part else ()
+        yield from self.where
+        yield from (re.split(r"[.\[]", path)[0] for path in names_in(self.records))
         for field in (each for fields in self.entries.values() for each in fields):
-            yield from field.fields
+            yield from (*field.fields, *field.plus_fields, *field.where)
             yield from filter(None, (field.of, field.each, field.type))
 
 
@@ -251,7 +269,7 @@ def stock_entries(stock: str) -> dict[str, tuple[Field, ...]]:
 def _stock(name: str) -> dict[str, Any]:
     if name == "none":
         return {}
-    raw = tomllib.loads((STOCK / f"{name}.toml").read_text())
+    raw = stock_toml(name).mapping
     mapping: Mapping = decode_strict(raw, Mapping, f"stock mapping {name}")
     return {key: getattr(mapping, key) for key in raw}
 
@@ -272,10 +290,15 @@ def _with_units(mapping: Mapping, metrics: Iterable[Metric]) -> dict[str, tuple[
 def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
     if mapping.time is None:
         raise SourceInvalid('mapping.time is missing: write time = { field = "…" }')
-    if not mapping.server.fields:
-        raise SourceInvalid('mapping.server is missing: write server = { field = "…" }')
+    if not mapping.server.fields and not mapping.server.fixed:
+        raise SourceInvalid(
+            'mapping.server is missing: write server = { field = "…" }, or server = { fixed = "…" }'
+        )
     if not mapping.metrics:
-        raise SourceInvalid("mapping.metrics is empty: write at least one metric")
+        raise SourceInvalid(
+            "mapping.metrics is empty: write at least one metric, such as "
+            "mapping.metrics.cpu_idle_pct = { field = 'value' }"
+        )
     for name, fields in mapping.entries.items():
         if name not in metrics:
             raise SourceInvalid(
@@ -287,23 +310,30 @@ def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
 
 def _check_field(where: str, field: Field, metric: Metric, mapping: Mapping) -> None:
     unit = field.unit or ("fraction" if field.of else stock_unit(metric))
-    if field.counter and not field.unit:
-        raise SourceInvalid(f"{where} is a counter: write its unit, such as unit = 'bytes'")
-    if field.of and (field.counter or unit != "fraction" or metric.unit != "%"):
+    if field.is_amount and not field.unit:
+        kind = "a counter" if field.counter else "an amount per period"
+        raise SourceInvalid(f"{where} is {kind}: write its unit, such as unit = 'bytes'")
+    if field.complement and metric.unit != "%":
+        raise SourceInvalid(f"{where}.complement is what is left to 100 %: it needs a share")
+    if field.of and (field.is_amount or unit != "fraction" or metric.unit != "%"):
         raise SourceInvalid(f"{where}.of makes a share, in percent: leave unit and counter out")
-    possible = fits(metric, unit, field.counter)
+    possible = fits(metric, unit, field.is_amount)
     if possible:
-        plainly = " of a counter" if field.counter else ""
+        plainly = " of a counter" if field.counter else " of an amount per period"
+        plainly = plainly if field.is_amount else ""
         raise SourceInvalid(
             f"{where}.unit is {unit!r}, from which no {metric.unit or 'number'}{plainly} can be "
             f"made: write one of {', '.join(possible)}"
         )
-    if field.each and mapping.gather is None:
+    if field.each and not field.of_list and mapping.gather is None:
         raise SourceInvalid(
             f"{where}.each tells documents apart that are gathered: write mapping.gather too, such "
             "as gather = '10s'"
         )
 
 
-def _names(field: Names) -> tuple[str, ...]:
-    return field if isinstance(field, tuple) else (field,) if field else ()
+def _check_period(key: str, text: str) -> None:
+    try:
+        parse_period(text)
+    except ValueError as error:
+        raise ValueError(f"{key}: {error}") from None

@@ -31,6 +31,7 @@ UNITS: dict[str, Unit] = {
     "kib_s": Unit("rate", 1.024e-3, "kibibytes (2^10) per second"),
     "bytes_s": Unit("rate", _MEGABYTE, "bytes per second"),
     "mbit_s": Unit("rate", 1 / 8, "megabits per second"),
+    "kbit_s": Unit("rate", 1e-3 / 8, "kilobits per second"),
     "bits_s": Unit("rate", _MEGABYTE / 8, "bits per second"),
     "mb": Unit("amount", 1, "megabytes"),
     "kb": Unit("amount", 1e-3, "kilobytes"),

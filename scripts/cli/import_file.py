@@ -3,21 +3,23 @@
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from functions.connectors.files import FileConnector
 from functions.connectors.incremental_read import IncrementalRead, function_of
-from functions.connectors.source_file import SourceConfig, parse_source_toml, source_from_dict
-from functions.engine.function import Function
+from functions.connectors.source_file import SourceConfig, source_from_dict
+from functions.connectors.whole_files import FileConnector
+from functions.engine.function import Batch, Function
 from functions.engine.runner import Runner
 from functions.normalize.devices import DeviceRules
-from functions.normalize.file_readers import FORMS, count_rows
+from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.unit_questions import UnitQuestions
+from scripts.cli.import_mapping import ImportOptions, mapping_source
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -41,62 +43,98 @@ class NotImported(HoursightError):
     """A file that cannot be imported; the message says why and how many rows were."""
 
 
-def import_file(data: Path, file: Path, like: Path | None, say: Callable[..., Any]) -> int:
+@dataclass
+class Imported:
+    """What an import has brought so far."""
+
+    rows: int = 0
+    refused: int = 0
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def add(self, batch: Batch) -> None:
+        """Add a run."""
+        self.rows += batch.rows["metrics"].num_rows
+        self.refused += batch.refused
+        self.reasons |= dict.fromkeys(batch.reasons)
+
+
+def import_file(
+    data: Path,
+    file: Path,
+    like: str | Path | None,
+    say: Callable[..., Any],
+    options: ImportOptions = ImportOptions(),  # noqa: B008 - it is frozen
+) -> int:
     """Write the samples of a file into the inbox; return the number of rows.
 
-    After a kill the same command resumes behind the last segment. `like` is a source file whose
-    mapping and site are used. Raises NotImported.
+    After a kill the same command resumes behind the last segment; after its end it reads the file
+    again. `like` is a source file whose mapping and site are used, or the name of a stock mapping;
+    `options` state more. Raises NotImported, also when the file brought no row, and UnknownMapping.
     """
     if file.suffix.lower() not in FORMS:
         raise NotImported(
             f"'{file}' has an unknown format (expected a name that ends with {', '.join(FORMS)})"
         )
     runner = Runner(Folders.at(data).create(), read_settings(data))
-    source = _source(runner, like)
-    function = _function(runner, source, file.absolute())
+    source = _source(runner, like, options)
+    form: FileForm = source.connection.form  # type: ignore[attr-defined]
+    connector = FileConnector(file.absolute(), form, source.options.reader)
+    read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
     questions = UnitQuestions(source.mapping, runner.settings.schema().metrics)
-    rows: int = 0
-    reasons: dict[str, None] = {}
+    imported = _run_to_end(runner, function_of(read, source, "import"), file, questions)
+    if connector.resumed:
+        say(f"The import of '{file}' that was cut off was continued.", err=True)
+    if connector.repeated and imported.rows:
+        say(
+            f"'{file}' was imported before. What the lake has already is not stored again; "
+            "'hoursight functions runs import' shows how much was new.", err=True,
+        )  # fmt: skip
+    for reason in (*imported.reasons, *questions.sentences()):
+        say(f"! {reason}", err=True)
+    if not imported.rows and not connector.resumed:
+        raise _nothing_imported(file, imported)
+    return imported.rows
+
+
+def _run_to_end(
+    runner: Runner, function: Function, file: Path, questions: UnitQuestions
+) -> Imported:
+    imported = Imported()
     with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
         task = bar.add_task(file.name, total=count_rows(file))
         while True:
             run = runner.run(function, "command")
             runner.flush()
             if run.error is not None:
-                raise NotImported(f"'{file}' after {rows:,} rows: {run.error}")
-            rows += run.batch.rows["metrics"].num_rows
+                raise NotImported(f"'{file}' after {imported.rows:,} rows: {run.error}")
+            imported.add(run.batch)
             questions.add(run.batch.rows["metrics"])
-            reasons |= dict.fromkeys(run.batch.reasons)
-            bar.update(task, completed=rows + run.batch.refused)
+            bar.update(task, completed=imported.rows + imported.refused)
             if not run.batch.more:
-                break
+                return imported
             _wait_for_writer(runner.folders)
-    for reason in (*reasons, *questions.sentences()):
-        say(f"! {reason}", err=True)
-    return rows
 
 
-def _source(runner: Runner, like: Path | None) -> SourceConfig:
-    """The mapping of `like` or the stock one, for files. Raises NotImported."""
-    schema, folders = runner.settings.schema(), runner.folders
-    raw = parse_source_toml(like.read_bytes()) if like else {}
-    connection = raw.get("connection", {}) if raw.get("kind") == "files" else {}
+def _nothing_imported(file: Path, imported: Imported) -> NotImported:
+    if imported.refused:
+        return NotImported(
+            f"no row of '{file}' was taken; {imported.refused:,} rows or values were refused, for "
+            "the reasons above",
+            "correct the file, or name a source file with a mapping that fits by --like, and "
+            "import it again: it is read from its start",
+        )
+    return NotImported(f"'{file}' has no record, or none that the mapping counts")
+
+
+def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> SourceConfig:
     try:
-        return source_from_dict(
-            NAME,
-            {k: raw[k] for k in ("mapping", "site") if k in raw}
-            | {"kind": "files", "connection": connection},
-            folders, schema, DeviceRules(runner.settings.devices),
-        )  # fmt: skip
+        raw, rules = mapping_source(like, options), DeviceRules(runner.settings.devices)
+        return source_from_dict(NAME, raw, runner.folders, runner.settings.schema(), rules)
     except SourceInvalid as error:
-        raise NotImported(f"{like}: {error}") from error
-
-
-def _function(runner: Runner, source: SourceConfig, file: Path) -> Function:
-    delimiter: str = source.connection.delimiter  # type: ignore[attr-defined]
-    metrics = runner.settings.schema().metrics
-    read = IncrementalRead(source, metrics, lambda: FileConnector(file, delimiter))
-    return function_of(read, source, "import")
+        about, remedy = (f"{like}: " if like else ""), ""
+        if "mapping.server is missing" in str(error):
+            remedy = "name the server of the file with --server NAME"
+        raise NotImported(f"{about}{error}", remedy) from error
 
 
 def _wait_for_writer(folders: Folders) -> None:

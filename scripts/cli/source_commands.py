@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from functions.normalize.stock_mappings import stock_names
 from scripts.cli.group import cli, data_option, unused_data_option
 
 
@@ -51,19 +52,26 @@ def new_source(kind: str) -> None:
     click.echo(template(kind), nl=False)
 
 
-@cli.command("import", epilog="Example: hoursight import history.csv")
+@cli.command("import", epilog="Example: hoursight import history.csv --like sadf")
 @data_option
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option(
-    "--like", type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="A source file whose mapping and site are used; else the stock names are tried.",
+    "--like", metavar="NAME|FILE",
+    help="The program that wrote it, or a source file whose mapping and site are used; else fields "
+    f"of common names are read. NAME is one of {', '.join(stock_names())}.",
 )  # fmt: skip
-def import_(data: Path, file: Path, like: Path | None) -> None:
+@click.option("--server", default="", help="The server, where the file does not name it.")
+@click.option("--metric", default="", help="The metric, where the file does not name it (grafana).")
+@click.option("--unit", default="", help="The unit of --metric, such as fraction or bytes_s.")
+@click.option("--time-zone", default="", help="The zone of times without one, such as UTC.")
+@click.option("--time-format", default="", help="The format of times, such as epoch_ms.")
+def import_(data: Path, file: Path, like: str | None, **options: str) -> None:
     """Bring history from FILE (CSV, JSON lines or Parquet) into the lake.
 
     Killed, the same command goes on where it was; a sample of a server and time is kept once.
     """
     from scripts.cli.import_file import import_file
+    from scripts.cli.import_mapping import ImportOptions
 
-    rows = import_file(data, file, like, click.echo)
+    rows = import_file(data, file, like, click.echo, ImportOptions(**options))
     click.echo(f"{rows:,} rows are in the inbox.")

@@ -136,7 +136,7 @@ def _tell(
         _show_fields(source, page.documents, mapped, metrics)
     if verbose and page.documents:
         say(f"The first document: {first_document(page.documents)}")
-    for note in (*page.notes, *mapped.rejects.sentences()):
+    for note in (*page.notes, *mapped.notes, *mapped.rejects.sentences()):
         say(f"! {note}")
     return bool(rows.num_rows)
 

@@ -1,5 +1,7 @@
 """Decoding of untrusted JSON, with limits on depth and integers, and one error class."""
 
+import json
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, TypeVar, overload
@@ -16,6 +18,9 @@ MAX_DEPTH = 64
 # The range of MessagePack, in which the body of a call is sent to a worker.
 INTEGERS = range(-(1 << 63), 1 << 64)
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None), datetime})
+_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
+_NO_NUMBER = re.compile(r"\b(?:NaN|Infinity)\b")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 _TOO_DEEP = f"it is nested more than {MAX_DEPTH} levels deep"
 
 
@@ -24,16 +29,19 @@ class InvalidJson(HoursightError, ValueError):
 
 
 @overload
-def decode_json(text: bytes | str, kind: type[T], *, narrow: bool = ...) -> T: ...
+def decode_json(text: bytes | str, kind: type[T], *, narrow: bool = ..., nan: bool = ...) -> T: ...
 @overload
-def decode_json(text: bytes | str, *, narrow: bool = ...) -> Any: ...
-def decode_json(text: bytes | str, kind: Any = Any, *, narrow: bool = False) -> Any:
+def decode_json(text: bytes | str, *, narrow: bool = ..., nan: bool = ...) -> Any: ...
+def decode_json(
+    text: bytes | str, kind: Any = Any, *, narrow: bool = False, nan: bool = False
+) -> Any:
     """The value of a JSON text, as `kind`. Of a repeated key the last value is used.
 
-    `narrow` rejects integers of more than 64 bits. Raises InvalidJson and nothing else.
+    `narrow` rejects integers of more than 64 bits. With `nan` the words NaN and Infinity, which
+    JSON does not have and many programs write, are floats. Raises InvalidJson and nothing else.
     """
     try:
-        value = msgspec.json.decode(text, type=kind)
+        value = _with_nan(text, kind) if nan else msgspec.json.decode(text, type=kind)
     except RecursionError as error:
         raise InvalidJson(_TOO_DEEP) from error
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
@@ -43,6 +51,24 @@ def decode_json(text: bytes | str, kind: Any = Any, *, narrow: bool = False) -> 
     if narrow or _may_be_deep(text):
         _check(value, narrow)
     return value
+
+
+def _with_nan(text: bytes | str, kind: Any) -> Any:
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.ValidationError:
+        raise
+    except msgspec.DecodeError as error:
+        if isinstance(text, bytes):
+            if text.startswith(_MARKS):
+                raise ValueError("it begins with a byte order mark: send UTF-8 without") from error
+            text = text.decode()
+        if not _NO_NUMBER.search(text):
+            raise
+        value = json.loads(text)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # fails for half a pair
+        return msgspec.convert(value, kind)
 
 
 def _may_be_deep(text: bytes | str) -> bool:

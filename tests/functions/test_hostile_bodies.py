@@ -121,7 +121,11 @@ def test_a_command_says_that_its_body_is_not_json(data: Path, text: bytes) -> No
     assert len(str(refusal.value)) < 1000
 
 
-@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+# Files may have NaN: it is refused as a value.
+IN_FILES = {name: text for name, text in MALFORMED.items() if name != "NaN"}
+
+
+@pytest.mark.parametrize("text", IN_FILES.values(), ids=IN_FILES)
 def test_a_line_of_a_file_is_left_out_and_the_next_is_read(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "a.jsonl"
     path.write_bytes(b'{"server": "a"}\n' + text + b'\n{"server": "b"}\n')
@@ -131,7 +135,7 @@ def test_a_line_of_a_file_is_left_out_and_the_next_is_read(tmp_path: Path, text:
     assert "line 2 is not JSON" in chunks[0].why
 
 
-@pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize("text", IN_FILES.values(), ids=IN_FILES)
 def test_a_file_that_is_one_damaged_list_cannot_be_read(tmp_path: Path, text: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(b"[" + text + b"]")

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from functions.connectors import incremental_read
 from functions.connectors.connector import Page
 from functions.connectors.incremental_read import IncrementalRead
 from functions.connectors.source_file import source_from_dict
@@ -153,3 +154,61 @@ def test_a_cursor_that_is_invalid_or_of_another_version_starts_from_the_beginnin
     source.documents = [{"ts": at(0), "host": "a", "load": 1}]
     for cursor in ("nonsense", '{"position": 1, "version": 99}'):
         assert rows_of(read_of(source).run(at(20), cursor))
+
+
+def test_a_page_is_said_what_became_of_its_documents() -> None:
+    results: list[tuple[int, int]] = []
+
+    class Counting(ListConnector):
+        def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:  # noqa: ARG002
+            documents = [{"ts": at(0), "host": "a", "load": 1}, {"ts": at(1), "load": 1}]
+            yield Page(documents, 2, on_mapped=lambda rows, log: results.append((rows, log.count)))
+
+    read_of(Counting()).run(at(60), None)
+    assert results == [(1, 1)]
+
+
+LONG = {
+    "stock": "none", "gather": "1s", "time": {"field": "ts"}, "server": {"field": "host"},
+    "metrics": {
+        "net_in_mb_s": {"field": "rx", "unit": "mb_s", "each": "link", "combine": "sum"},
+    },
+}  # fmt: skip
+
+
+def test_the_series_of_a_file_are_joined_however_far_apart_they_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incremental_read, "MAX_DOCUMENTS", 4)
+    source = ListConnector()
+    source.final = True
+    source.documents = [
+        {"ts": at(60 * i), "host": "a", "link": link, "rx": 1} for link in "xyz" for i in range(4)
+    ]
+    read = read_of(source, LONG)
+    batches: list[Batch] = []
+    while not batches or batches[-1].more:
+        batches.append(read.run(at(900), batches[-1].cursor if batches else None))
+    assert len(batches) > 2
+    assert [row["net_in_mb_s"] for row in rows_of(*batches)] == [3] * 4
+
+
+def test_a_file_with_too_many_open_rows_is_joined_as_far_as_it_is_in_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incremental_read, "MAX_DOCUMENTS", 4)
+    monkeypatch.setattr(incremental_read, "MAX_OPEN_ROWS", 3)
+    source = ListConnector()
+    source.documents = [{"ts": at(60 * i), "host": "a", "link": "x", "rx": 1} for i in range(8)]
+    first = read_of(source, LONG).run(at(900), None)
+    assert first.more
+    assert len(rows_of(first)) == 3
+
+
+def test_what_a_mapping_does_not_use_is_among_the_reasons() -> None:
+    source = ListConnector()
+    source.documents = [{"ts": at(0), "host": "a", "load": 1, "rx": 5}]
+    mapping = {"unmapped": [{"field": "rx", "why": "its unit is not known"}]}
+    batch = read_of(source, mapping).run(at(5), None)
+    assert batch.reasons == ("rx is not mapped: its unit is not known",)
+    assert batch.refused == 0

@@ -76,12 +76,32 @@ def _optional(text: str) -> list[tuple[str, str]]:
         ("shop", "kind = ", "the file is not valid TOML"),
         ("shop", 'kind = "oracle"', "kind is 'oracle'"),
         ("shop", "enabled = true", "kind is missing: write it"),
-        ("shop", FILES + 'foldr = "x"', "foldr is not a key (expected one of delimiter, folder"),
+        (
+            "shop",
+            FILES + 'foldr = "x"',
+            "foldr is not a key (expected one of delimiter, encoding, folder",
+        ),
         ("shop", 'kind = "files"\nevery = "5 s"', "every: '5 s' is"),
         (
             "shop",
             'kind = "files"\n[connection]\ndelimiter = ";;"',
             "connection: delimiter is ';;' (expected one character)",
+        ),
+        (
+            "shop",
+            'kind = "files"\n[connection]\nencoding = "latin-99"',
+            "connection: encoding is 'latin-99': write one such as 'utf-8'",
+        ),
+        (
+            "shop",
+            'kind = "files"\n[connection]\nheader_line = -1',
+            "connection: header_line is -1 (expected a line from 1 on)",
+        ),
+        (
+            "shop",
+            'kind = "mongodb"\n[connection]\nuri = "mongodb://a"\ndatabase = "d"\n'
+            'collection = "c"\n[mapping.columns]\npattern = "(?P<server>.)"',
+            "mapping.columns is about the columns of files, and kind is 'mongodb'",
         ),
     ],
 )
@@ -120,3 +140,22 @@ def test_a_file_is_followed_live_and_its_events_are_recorded(folders: Folders) -
     assert events == {
         ("quiet", "live"), ("quiet", "refused"), ("quiet", "off"), ("other", "live"), ("off", "off")
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ('site = "fra"\n', False),
+        ('[mapping.time]\nfield = "when"\n', False),
+        ('every = "10s"\n', True),
+        ("# a comment\n", True),
+    ],
+)
+def test_a_reader_is_another_one_when_the_mapping_or_site_changes(
+    folders: Folders, change: str, same: bool
+) -> None:
+    before, after = (
+        read_source("mine", f'kind = "files"\n{text}'.encode(), folders).options.reader
+        for text in ("", change)
+    )
+    assert (before == after) is same

@@ -190,6 +190,21 @@ def test_an_empty_text_is_no_time_and_no_name() -> None:
     assert reason(take({"server": "", "ts": TS, "load": 1})).startswith("no server")
 
 
+def test_nan_in_one_record_refuses_that_value_alone() -> None:
+    body = (
+        f'[{{"server": "a", "ts": "{TS}", "load": NaN, "cpu_user": 5}},'
+        f'{{"server": "b", "ts": "{TS}", "load": -Infinity}},'
+        f'{{"server": "c", "ts": "{TS}", "load": 2}}]'
+    )  # fmt: skip
+    taken = take(*read_records(body.encode()))
+    kept = {
+        row["server"]: (row["load_average"], row["cpu_user_pct"]) for row in taken.rows.to_pylist()
+    }
+    assert kept == {"a": (None, 5.0), "c": (2.0, None)}
+    assert (taken.refused, taken.values_refused) == (1, 2)
+    assert "load_average: not a number" in str(reason_records(taken.reasons))
+
+
 @pytest.mark.parametrize(
     ("time", "unit", "says"),
     [

@@ -124,7 +124,7 @@ def test_a_line_is_read_alike_whatever_stood_in_the_one_before(
     result = reader.read(f"m,host=a x=2,load_average={text},mem_used_pct=7 {T2}", "s", NOW)
     parts = result.readings.servers.get("a", {})
     assert parts.get(("load_average", ""), ([], [None]))[1] == [value]
-    if result.reasons:
+    if result.reasons and text not in ('"x"', "t"):  # values of another kind are refused alone
         assert not parts
     else:
         assert parts["mem_used_pct", ""] == ([T2 * 1_000_000], [7.0])
@@ -217,3 +217,19 @@ def test_a_time_that_cannot_be_true_is_refused_with_what_it_means_in_each_unit(
     if time < 10**400:
         assert all(f" in {unit}" in reported["example"] for unit in ("s", "ms", "us", "ns"))
     assert list(result.readings.servers) == ["b"]
+
+
+@pytest.mark.parametrize("text", ['"12.5"', '"high"', "true"])
+def test_a_number_in_quotes_is_refused_in_words_and_the_rest_of_the_line_is_taken(
+    text: str,
+) -> None:
+    body = f"cpu,host=a,cpu=cpu-total usage_user={text},usage_system=3 {T1}000000000\n"
+    [row] = rows(body)
+    assert (row["cpu_user_pct"], row["cpu_sys_pct"]) == (None, 3.0)
+    [why] = reason_records(read(body).reasons)
+    assert why["count"] == 1
+    assert "usage_user: quoted text or a boolean (expected a number" in why["reason"]
+
+
+def test_text_in_fields_that_are_not_read_is_no_mistake() -> None:
+    assert not read(f'system,host=a load1=1,uptime_format="2 days" {T1}000000000\n').reasons

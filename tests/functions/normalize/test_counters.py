@@ -144,3 +144,16 @@ def test_rates_go_on_from_a_saved_state_that_names_no_server() -> None:
     rates_of(before, ("secret-host", 0, 0))
     assert "secret-host" not in repr(before.state())
     assert rates_of(CounterRates(before.state()), ("secret-host", 10, 50)) == [5.0]
+
+
+@pytest.mark.parametrize(("begins", "expected"), [(True, [2.0, 2.0]), (False, [])])
+def test_a_file_that_begins_has_rates_although_its_readings_are_older(
+    begins: bool, expected: list[float]
+) -> None:
+    rates, seconds = CounterRates(), np.arange(3, dtype=np.float64) * 15
+    for _ in range(2):
+        if begins:
+            rates.begin()
+        times = seconds.astype(np.int64) * 1_000_000
+        result = rates.rates("rx", ["a"] * 3, [None] * 3, times, 2 * seconds)
+    assert result[~np.isnan(result)].tolist() == expected

@@ -58,3 +58,20 @@ def test_a_time_of_two_columns_is_shown_as_one() -> None:
     documents = [{"day": "2026-05-06", "hour": "12:00", "host": "a", "load": 1}]
     shown = explain(mapping, documents, Mapper(mapping, "shop").map(documents), METRICS)
     assert (shown[0].field, shown[0].raw) == ("day and hour", "2026-05-06 12:00")
+
+
+def test_a_filtered_metric_shows_a_value_of_a_record_that_matches() -> None:
+    mapping = read_mapping(tomllib.loads("""
+        records = "all[]"
+        server = { fixed = "web01" }
+        metrics.cpu_user_pct = { field = "value", where = { key = "cpu" } }
+        metrics.net_in_mb_s = { field = "in", unit = "bytes", per = "1m" }
+        """))  # fmt: skip
+    records = [{"key": "mem", "value": 7}, {"key": "cpu", "value": 5, "in": 60_000_000}]
+    documents = [{"ts": NOW, "all": records}]
+    shown = explain(mapping, documents, Mapper(mapping, "shop").map(documents), METRICS)
+    by_target = {line.target: line for line in shown}
+    assert (by_target["server"].field, by_target["server"].raw) == ("fixed", "web01")
+    assert by_target["cpu_user_pct"].field == "value where key = cpu"
+    assert (by_target["cpu_user_pct"].raw, by_target["cpu_user_pct"].value) == (5, 5)
+    assert (by_target["net_in_mb_s"].unit, by_target["net_in_mb_s"].value) == ("bytes per 1m", 1)

@@ -94,6 +94,17 @@ def test_what_comes_too_late_is_a_row_at_its_own_time() -> None:
     assert row["ts"] == START + timedelta(seconds=3.5)
 
 
+def test_the_documents_of_an_older_file_that_begins_are_gathered() -> None:
+    mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
+    gathering.take(us(60))
+    gathering.begin()
+    for seconds, part in ((1, {"load": {"1": 1}}), (3.5, {"memory": {"used": {"pct": 0.1}}})):
+        gathering.add(mapper.map([beat("a", seconds, **part)]).rows)
+    (row,) = rows_of(gathering.take(us(61)))
+    assert (row["ts"], row["load_average"]) == (START, 1)
+    assert row["mem_used_pct"] == pytest.approx(10)
+
+
 def test_snaps_and_stacked_links_of_metricbeat_do_not_count() -> None:
     mapper, gathering = Mapper(METRICBEAT, "beats"), DocumentGrouping(METRICBEAT)
     facts = []

@@ -97,7 +97,7 @@ def test_what_cannot_be_taken_is_told_and_the_rest_is_kept(tmp_path: Path) -> No
     assert samples.ignored == ("colour",)
     assert samples.refused == 6
     assert samples.reasons == (
-        "h.csv: 3 columns instead of 5: 'a,2026-01-05T12:00:00Z,1' (1 time)",
+        "h.csv: line 8: 3 columns instead of 5: 'a,2026-01-05T12:00:00Z,1' (1 time)",
         "h.csv: ts: 'yesterday' is not a time of format 'iso'; expected ISO 8601 with a zone, or "
         "what --time-format says (1 time)",
         "h.csv: server is missing (1 time)",

@@ -45,6 +45,14 @@ def of_one(text: str, metric: str, **fields: Any) -> Any:
         ("{ field = 'v', unit = 'mbit_s' }", "net_in_mb_s", {"v": 80}, 10),
         ("{ field = 'v', unit = 'ms' }", "uptime_days", {"v": 86_400_000}, 1),
         ("{ field = 'v' }", "disk_usage_pct", {"v": "67% /mount"}, 67),
+        ("{ field = 'v', plus = ['n', 'gone'] }", "cpu_user_pct", {"v": 45, "n": 41.5}, 86.5),
+        ("{ field = 'v', plus = 'n' }", "cpu_user_pct", {"n": 41.5}, None),
+        ("{ field = 'v', complement = true }", "cpu_idle_pct", {"v": 12.5}, 87.5),
+        ("{ field = 'v', of = 't', complement = true }", "mem_used_pct", {"v": 1, "t": 4}, 75),
+        ("{ field = 'v', unit = 'bytes', per = '5m' }", "net_in_mb_s", {"v": 600_000_000}, 2),
+        ("{ field = 'v', unit = 'kbit_s' }", "net_in_mb_s", {"v": 8000}, 1),
+        ("{ field = 'v', where = { k = 'x*' } }", "cpu_user_pct", {"v": 5, "k": "xy"}, 5),
+        ("{ field = 'v', where = { k = 'x*' } }", "cpu_user_pct", {"v": 5, "k": "y"}, None),
         ("{ field = 'a.b.c' }", "load_average", {"a": {"b": {"c": 3}}}, 3),
         ("{ field = 'a.b' }", "load_average", {"a.b": 4}, 4),  # a key with a dot in it
         ("{ field = 'd[1].u' }", "disk_usage_pct", {"d": [{"u": 1}, {"u": 9}]}, 9),
@@ -202,3 +210,58 @@ def test_whatever_comes_becomes_a_row_in_range_or_a_refusal(documents: list[Any]
     assert mapped.rows.num_rows + mapped.rejects.count >= len(documents)
     result = mapped.rows["load_average"].to_pylist() if mapped.rows.num_rows else []
     assert all(0 <= value < math.inf for value in result)
+
+
+def test_a_fixed_server_is_that_of_every_document() -> None:
+    mapped = mapper("server = { fixed = 'web09' }").map([{"ts": NOW, "load1": 1}])
+    assert mapped.rows["server"].to_pylist() == ["web09"]
+    assert not mapped.rejects
+
+
+def test_only_records_that_match_are_looked_at() -> None:
+    documents = [doc(load1=1, kind="x"), {"kind": "y"}, doc("b", load1=2, kind="x")]
+    mapped = mapper("where = { kind = 'x' }").map(documents)
+    assert mapped.rows["server"].to_pylist() == ["a", "b"]
+    assert not mapped.rejects
+
+
+def test_values_of_records_that_do_not_match_an_entry_are_not_refused() -> None:
+    text = "metrics.cpu_user_pct = { field = 'value', where = { key = 'cpu' } }"
+    records = [doc(key="cpu", value="5", load1=1), doc("b", key="os", value="Linux", load1=1)]
+    mapped = mapper(text).map(records)
+    assert mapped.rows["cpu_user_pct"].to_pylist() == [5, None]
+    assert not mapped.rejects
+
+
+def test_one_counter_a_record_is_a_metric_a_row_and_unmapped_counters_are_no_refusal() -> None:
+    text = """
+    stock = "none"
+    time = { field = "ts" }
+    server = { field = "hostname" }
+    metrics.cpu_user_pct = { field = "value", where = { key = "cpu" } }
+    metrics.mem_used_pct = { field = "value", where = { key = "mem" } }
+    """
+    records = [doc(key="cpu", value=5), doc(key="mem", value=6), doc(key="disk", value=7)]
+    mapped = mapper(text).map(records)
+    assert mapped.rows["cpu_user_pct"].to_pylist() == [5, None]
+    assert mapped.rows["mem_used_pct"].to_pylist() == [None, 6]
+    assert not mapped.rejects
+
+
+def test_a_decimal_comma_is_read_where_it_is_stated_and_else_named_as_the_remedy() -> None:
+    documents = [doc(load1="1.234,5", cpu_user_pct="12,5")]
+    [row] = mapper("decimal = ','").map(documents).rows.to_pylist()
+    assert (row["load_average"], row["cpu_user_pct"]) == (1234.5, 12.5)
+    refused = mapper().map(documents).rejects
+    assert refused.count >= 2
+    assert "write decimal = ',' in [mapping]" in refused.ranked()[0].remedy
+
+
+def test_elements_of_a_list_are_left_out_by_name() -> None:
+    text = (
+        "metrics.net_in_mb_s = { field = 'n[].rx', take = 'sum', unit = 'mb_s', each = 'n[].i', "
+        "except = ['lo'] }"
+    )
+    links = [{"i": "lo", "rx": 9}, {"i": "eth0", "rx": 1}, {"i": "eth1", "rx": 2}]
+    rows = mapper(text).map([doc(n=links)]).rows
+    assert rows["net_in_mb_s"].to_pylist() == [3]

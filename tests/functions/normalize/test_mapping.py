@@ -67,6 +67,35 @@ def test_what_is_said_replaces_the_stock_and_the_rest_stays() -> None:
         ("metrics.disk_usage_pct = { field = 'd[].used' }", "a list: write take"),
         ("metrics.disk_usage_pct = { field = 'd', each = 'm' }", "write mapping.gather too"),
         ("stock = 'none'", "mapping.time is missing"),
+        ("stock = 'sdf'", "mapping.stock is 'sdf'.*|stock is 'sdf' .expected one of none, azure"),
+        ("stock = 'netdata'", "mapping.server is missing: write .*fixed"),
+        ("server = { fixed = 'a', field = 'h' }", "fixed is 'a' for all documents: leave field"),
+        ("server = { field = 'h', pattern = '[' }", "pattern is .\\[., which is not a valid reg"),
+        ("server = { field = 'h', pattern = 'x' }", "put the part that counts into"),
+        ("columns = { pattern = '.*' }", "name the group that holds the server"),
+        ("columns = { pattern = '(?P<s>.)', tme = 'x' }", "columns.tme is not a key"),
+        ("decimal = ';'", "decimal is ';'"),
+        ("where = { a = { b = 1 } }", "where"),
+        ("unmapped = [{ field = 'x' }]", "unmapped.*why is missing"),
+        (
+            "metrics.disk_usage_pct = { field = 'd[].u', take = 'max', each = 'd[].m', "
+            "real = 'volumes' }",
+            "real = 'volumes' does not fit elements of a list",
+        ),
+        ("metrics.net_in_mb_s = { field = 'a', per = '5m' }", "amount per period: write its unit"),
+        (
+            "metrics.net_in_mb_s = { field = 'a', per = '5m', unit = 'bytes_s' }",
+            "from which no MB/s of an amount per period can be made: write one of mb, kb, bytes",
+        ),
+        ("metrics.net_in_mb_s = { field = 'a', per = '5x', unit = 'mb' }", "per: '5x' is not a"),
+        (
+            "metrics.net_in_mb_s = { field = 'a', per = '5m', unit = 'mb', counter = true }",
+            "per does not fit a counter",
+        ),
+        (
+            "metrics.load_average = { field = 'a', complement = true }",
+            "complement is what is left to 100 %: it needs a share",
+        ),
     ],
 )
 def test_a_mistake_is_told_with_key_value_and_remedy(text: str, says: str) -> None:
@@ -90,3 +119,14 @@ def test_a_source_is_ordered_by_the_date_where_it_is_in_a_column_of_its_own(
     assert mapping.time is not None
     assert (mapping.time.ordering.fields, mapping.time.ordering.format) == ((field,), pattern)
     assert set(mapping.time.fields) <= set(mapping.paths)
+
+
+def test_the_paths_are_those_of_documents_also_where_these_hold_many_records() -> None:
+    mapping = read_mapping(
+        tomllib.loads("""
+        records = ["hosts[].stats[]", "all[]"]
+        where = { kind = "vm" }
+        metrics.cpu_user_pct = { field = "user", plus = ["nice"], where = { "tags.cpu" = "all" } }
+        """)
+    )
+    assert {"hosts", "all", "kind", "user", "nice", "tags.cpu"} <= set(mapping.paths)

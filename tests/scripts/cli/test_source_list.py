@@ -108,7 +108,7 @@ def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> No
     file.write_text('kind = "files"\n[connection]\nfoldr = "x"\n')
     code, _, err = run("sources", "test", file)
     assert code == 1
-    assert "connection.foldr is not a key (expected one of delimiter, folder, settle" in err
+    assert "connection.foldr is not a key (expected one of delimiter, encoding, folder, " in err
 
 
 def test_the_list_tells_what_each_source_brought(run: Run, house: LakeFixture) -> None:
@@ -138,10 +138,13 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
     code, out, err = run("import", file)
     assert (code, out) == (0, "600 rows are in the inbox.\n")
     assert "refused" not in err
-    assert run("import", file)[1] == "0 rows are in the inbox.\n"
+    assert "that was cut off was continued" in err
+    code, out, err = run("import", file)
+    assert (code, out) == (0, "1,000 rows are in the inbox.\n")
+    assert "was imported before" in err
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 1000
-    assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 1
+    assert house.one("SELECT sum(rows_refused) FROM segments WHERE function = 'import'") == 2
 
 
 def test_an_import_may_use_the_mapping_of_a_source(
@@ -153,8 +156,35 @@ def test_an_import_may_use_the_mapping_of_a_source(
     code, _, err = run("import", file)
     assert "time (field" not in err
     assert "server (field server_name or hostname or host or server): missing" in err
-    assert code == 0
-    file = history(tmp_path / "again.csv", 5, server="box")
+    assert "no row of" in err
+    assert code == 1
     assert run("import", file, "--like", like)[1] == "5 rows are in the inbox.\n"
     house.commit(datetime.now(UTC))
     assert house.one("SELECT site FROM servers WHERE server = 'web1'") == "fra"
+
+
+SADF = """\
+h1;-1;2026-05-06 11:00:00 UTC;LINUX-RESTART\t(2 CPU)
+# hostname;interval;timestamp;CPU;%user;%nice;%system;%iowait;%steal;%idle
+h1;60;2026-05-06 11:01:00 UTC;-1;45.25;41.25;10.00;1.50;0.00;2.00
+h1;60;2026-05-06 11:01:00 UTC;0;99.00;0.00;1.00;0.00;0.00
+"""
+
+
+def test_a_test_of_an_export_shows_what_is_left_out_and_the_mapping_that_reads_it(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.csv").write_text(SADF)
+    file = tmp_path / "shop.toml"
+    text = f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n'
+    file.write_text(text)
+    code, out, _ = run("sources", "test", file)
+    assert code == 1
+    assert "stock = 'sadf'" in out
+    file.write_text(text + '[mapping]\nstock = "sadf"\n')
+    code, out, _ = run("sources", "test", file, "--all")
+    assert code == 0
+    assert "2 records left out, such as line 1 comes before the header" in out
+    assert "cpu_user_pct" in out
+    assert "86.5" in out

@@ -1,3 +1,5 @@
+import math
+
 import msgspec
 import pytest
 
@@ -70,3 +72,26 @@ def test_settings_nested_too_deeply_are_refused_with_a_message(house: LakeFixtur
     house.folders.settings.write_bytes(b"a = " + b"[" * 25_000)
     with pytest.raises(SettingsError, match=r"nested|recursion"):
         read_settings(Folders.at(house.folders.data).data)
+
+
+def test_nan_and_infinity_are_floats_where_they_are_expected() -> None:
+    text = b'[{"a": NaN, "b": -Infinity, "c": 2, "d": "NaN"}]'
+    [record] = decode_json(text, nan=True)
+    assert math.isnan(record["a"])
+    assert (record["b"], record["c"], record["d"]) == (-math.inf, 2, "NaN")
+    with pytest.raises(InvalidJson):
+        decode_json(text)
+
+
+@pytest.mark.parametrize(
+    "text", [text for text in MALFORMED.values() if text not in (b"[NaN]", b"[1e999]")]
+)
+def test_a_nan_excuses_nothing_else(text: bytes) -> None:
+    with pytest.raises(InvalidJson, match=r"\w"):
+        decode_json(b"[NaN, " + text + b"]", nan=True)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_byte_order_mark_is_named(encoding: str) -> None:
+    with pytest.raises(InvalidJson, match="it begins with a byte order mark: send UTF-8 without"):
+        decode_json("[1]".encode(encoding), nan=True)

@@ -1,0 +1,74 @@
+"""Texts of records by a mapping: names of servers, sites and profiles."""
+
+import re
+from typing import Any
+
+from functions.normalize.columns import Columns, as_list, first_of
+from functions.normalize.mapping import Text
+from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.reject_log import RejectLog
+
+__all__ = ["names_of", "shown", "texts_of"]
+
+SHOWN_LENGTH = 60
+
+
+def texts_of(columns: Columns, text: Text, count: int) -> list[Any] | None:
+    """The first text of the fields in each record [n]; None where no record has one."""
+    if text.fixed:
+        return [text.fixed] * count
+    if text.prefix:
+        texts = first_of(
+            ([_tag(v, text.prefix) for v in as_list(column)] if column is not None else None
+             for column in map(columns.get, text.fields)),
+            lambda v: v is not None,
+        )  # fmt: skip
+    else:
+        texts = first_of(
+            map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
+        )
+    if texts is None:
+        return None
+    if not set(map(type, texts)) <= {str, type(None)}:
+        texts = [None if v is None or isinstance(v, bool) else str(v) for v in texts]
+    if text.pattern:
+        known = {v: _group(v, text.pattern) for v in set(texts)}
+        texts = [known[v] for v in texts]
+    return [text.values.get(v, v) for v in texts] if text.values else texts
+
+
+def _group(value: str | None, pattern: str) -> str | None:
+    """The first group of a pattern that matched."""
+    match = re.search(pattern, value) if value is not None else None
+    return next(filter(None, match.groups()), None) if match else None
+
+
+def names_of(
+    columns: Columns, about: str, text: Text, rejects: RejectLog, count: int
+) -> list[Any] | None:
+    """The names in a text field [n], trimmed; invalid ones are refused."""
+    texts = texts_of(columns, text, count)
+    if texts is None:
+        return None
+    valid = {value: trimmed(value) for value in set(texts)}
+    for value in texts:
+        stated = value is not None and (about == "server" or value.strip())
+        if stated and valid[value] is None:
+            rejects.add(
+                f"{about} (field {' or '.join(text.fields)}): not a valid name ({EXPECTED})",
+                shown(value), remedy=REMEDY,
+            )  # fmt: skip
+    return [valid[value] for value in texts]
+
+
+def _tag(value: Any, prefix: str) -> str | None:
+    for each in value if isinstance(value, list) else (value,):
+        if isinstance(each, str) and each.startswith(prefix) and len(each) > len(prefix):
+            return each[len(prefix) :]
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value as it is shown in a message."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_LENGTH else text[: SHOWN_LENGTH - 1] + "…"
