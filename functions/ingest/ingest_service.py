@@ -27,7 +27,9 @@ from functions.ingest.rejection import (
 )
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.sender_conflicts import ObserveStream, SenderConflicts, observe_rows
 from functions.ingest.server_facts import ServerFacts
+from functions.ingest.server_label import ServerLabel
 from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
@@ -49,6 +51,10 @@ log = logging.getLogger(__name__)
 # How long samples wait for others of the same timestamp. Telegraf sends the batches of one
 # interval in a row; Prometheus fills a batch for up to 5 s.
 HOLD_S = {"influx": 1.0, "remote_write": 5.0}
+NAME_ANOTHER = (
+    "give each server a name of its own: for Prometheus name another label, or several, in "
+    "remote_write.server_label, or set the host's name at the sender"
+)
 
 # How often the reasons of requests without any accepted record become a segment.
 REFUSALS_EVERY_S = 5.0
@@ -71,8 +77,11 @@ class IngestService:
         schema = schema_of(folders)
         self._metrics, self._limits = schema.metrics, schema.times
         names = [metric.name for metric in self._metrics]
-        self._rules = DeviceRules(settings_in_force(folders.data).devices)
+        settings = settings_in_force(folders.data)
+        self._rules = DeviceRules(settings.devices)
         self._lines = TelegrafReader(names, self._rules, self._limits)
+        self._server_label = ServerLabel(settings.remote_write.server_label)
+        self._conflicts = SenderConflicts(NAME_ANOTHER)
         self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
@@ -146,7 +155,12 @@ class IngestService:
             )
         if result.rows.num_rows:
             facts = self._facts.changed(result.facts)
-            self._group_commit.put(({"metrics": result.rows} | facts, result.reasons))
+            notes = RejectLog.merged([result.reasons])
+            sites = {server: fact.site for server, fact in result.facts.items()}
+            observe_rows(
+                result.rows, sites, self._conflicts.observer(push.sender, self._clock(), notes)
+            )
+            self._group_commit.put(({"metrics": result.rows} | facts, notes))
             self._facts.remember(result.facts)
             payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
@@ -169,7 +183,9 @@ class IngestService:
 
     def _take_lines(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
-        read = self._read_lines(entry)
+        notes = RejectLog()
+        observe = self._conflicts.observer(push.sender, entry.received_at, notes)
+        read = self._read_lines(entry, observe)
         if read.lines and not read.used and not read.reasons:
             raise PushRejected(
                 422, f"none of {read.lines} lines has one of our metrics",
@@ -177,12 +193,13 @@ class IngestService:
                 "metrics', with the tag 'host'",
             )  # fmt: skip
         if read.readings:
-            self.buffers["influx"].take(entry, read.readings, read.reasons)
+            notes.merge(read.reasons)
+            self.buffers["influx"].take(entry, read.readings, notes)
         else:
             self.buffers["influx"].note(read.reasons)
         return _partial_write(read.reasons, f"of {read.lines} lines")
 
-    def _read_lines(self, entry: WalEntry) -> TelegrafResult:
+    def _read_lines(self, entry: WalEntry, observe: ObserveStream | None = None) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
         body = decompress(entry.push.body, entry.push.encoding)
         try:
@@ -191,21 +208,31 @@ class IngestService:
             raise PushRejected(
                 400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
             ) from error
-        return self._lines.read(text, precision, entry.received_at)
+        return self._lines.read(text, precision, entry.received_at, observe)
 
     def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
         reasons = RejectLog()
-        readings = self._read_series(entry, reasons)
+        notes = RejectLog()
+        observe = self._conflicts.observer(push.sender, entry.received_at, notes)
+        readings = self._read_series(entry, reasons, observe)
         if readings:
-            self.buffers["remote_write"].take(entry, readings, reasons)
+            notes.merge(reasons)
+            self.buffers["remote_write"].take(entry, readings, notes)
         else:
             self.buffers["remote_write"].note(reasons)
         return _partial_write(reasons, "samples")
 
-    def _read_series(self, entry: WalEntry, reasons: RejectLog | None = None) -> PartialSamples:
+    def _read_series(
+        self,
+        entry: WalEntry,
+        reasons: RejectLog | None = None,
+        observe: ObserveStream | None = None,
+    ) -> PartialSamples:
         body = decompress(entry.push.body, entry.push.encoding)
-        return read_series(body, entry.received_at, reasons, self._rules, self._limits)
+        return read_series(
+            body, entry.received_at, reasons, self._rules, self._limits, self._server_label, observe
+        )
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from functions.normalize.timestamps import MISSING, InvalidTimestamp, TimeOutsid
 from functions.normalize.unclear_names import UNCLEAR_NAMES
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.metrics import Metric, check_range
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
@@ -133,7 +133,7 @@ class _RecordValidation:
             np.array([v is None for v in values], bool),
             "no server: name the host as 'server', 'hostname' or 'host'",
         )
-        names = [trimmed(v) for v in values]
+        names = [server_name(v) for v in values]
         invalid = [n is None and v is not None for n, v in zip(names, values, strict=True)]
         self.drop(np.array(invalid, bool), f"server: not a valid name ({EXPECTED}): {REMEDY}")
         return names

@@ -6,11 +6,12 @@
 from collections.abc import Callable, Iterable, Mapping
 
 from functions.ingest.partial_samples import Part, PartialSamples
+from functions.ingest.server_label import INSTANCE
 from functions.normalize.counted_devices import volume_item
 from functions.normalize.devices import STOCK_RULES, DeviceRules
-from storage.model.names import trimmed
+from storage.model.names import server_name
 
-__all__ = ["NAMES", "add_series", "server_of"]
+__all__ = ["NAMES", "add_series"]
 
 Labels = Mapping[str, str]
 PartOf = Callable[[Labels, DeviceRules], Part | None]
@@ -79,13 +80,15 @@ def add_series(
     timestamps: Iterable[int],
     values: Iterable[float],
     rules: DeviceRules = STOCK_RULES,
+    server: str | None = None,
 ) -> bool:
     """Add one series with `timestamps` in microseconds since 1970; return False if it is not used.
 
-    NaN is left out: Prometheus marks the end of a series with it.
+    The `server` is the host of `instance` if no other is given. NaN is left out: Prometheus marks
+    the end of a series with it.
     """
     find = SERIES.get(name)
-    server = trimmed(server_of(labels.get("instance", "")))
+    server = server or server_name(INSTANCE.name(labels))
     part = find(labels, rules) if find and server else None
     if part is None or server is None:
         return False
@@ -95,9 +98,3 @@ def add_series(
         mine[0].extend(ts for ts, _ in known)
         mine[1].extend(value for _, value in known)
     return True
-
-
-def server_of(instance: str) -> str:
-    """Return the host of `host:port`."""
-    host, colon, port = instance.rpartition(":")
-    return host.strip("[]") if colon and port.isdigit() and host[-1:] != ":" else instance

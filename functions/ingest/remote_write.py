@@ -7,19 +7,29 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from functions.ingest.node_exporter import NAMES, add_series, server_of
+from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.rejection import PushRejected, time_reason
+from functions.ingest.sender_conflicts import Labels, ObserveStream
+from functions.ingest.server_label import INSTANCE, ServerLabel
 from functions.normalize.devices import STOCK_RULES, DeviceRules
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
 __all__ = ["WriteRequest", "read_series"]
 
 NAME_UNIT = "send milliseconds, as the protocol demands: the number is a time in {unit}"
-INVALID = f"label instance: not a valid name ({EXPECTED}): {REMEDY}"
-NO_INSTANCE = "label instance: missing: it names the server, so let the sender keep it"
+INVALID = f"label {{}}: not a valid name ({EXPECTED}): {REMEDY}"
+MISSING = (
+    "label {}: missing: it names the server, so let the sender keep it, or name another in "
+    "remote_write.server_label"
+)
+# Series of which two senders are looked for, by their labels of devices: one for each server.
+WATCHED = {
+    "node_load1": {}, "node_memory_MemAvailable_bytes": {}, "node_boot_time_seconds": {},
+    "node_cpu_seconds_total": {"cpu": "0", "mode": "idle"},
+}  # fmt: skip
 _KNOWN = frozenset(NAMES)
 _STRING, _DOUBLE, _INT64, _MESSAGE = 9, 1, 3, 11
 # message: field: (number, type, repeated)
@@ -57,10 +67,13 @@ def read_series(
     reasons: RejectLog | None = None,
     rules: DeviceRules = STOCK_RULES,
     limits: TimeLimits = STOCK_LIMITS,
+    server_label: ServerLabel = INSTANCE,
+    observe: ObserveStream | None = None,
 ) -> PartialSamples:
     """Decode a request; samples whose times are outside the `limits` at `now` are left out.
 
-    `reasons` takes these, and series without a valid name in `instance`. Raises PushRejected (400).
+    `reasons` takes these, and series without a valid name in `server_label`. `observe` is called
+    with each series that is used. Raises PushRejected (400).
     """
     reasons = RejectLog() if reasons is None else reasons
     try:
@@ -75,18 +88,28 @@ def read_series(
     for series in request.timeseries:
         labels = {label.name: label.value for label in series.labels}
         name = labels.get("__name__", "")
-        server = server_of(labels.get("instance", ""))
-        if name in _KNOWN and trimmed(server) is None:
-            given = labels.get("instance")
-            reason, example = (INVALID, given) if given else (NO_INSTANCE, str(labels))
-            reasons.add(reason, example, len(series.samples))
-        elif name in _KNOWN:
+        server = server_name(stated := server_label.name(labels)) if name in _KNOWN else None
+        if name in _KNOWN and server is None:
+            what, example = (INVALID, stated) if stated else (MISSING, str(labels))
+            reasons.add(what.format(server_label), example, len(series.samples))
+        elif server is not None:
             samples = [s for s in series.samples if earliest_ms <= s.timestamp <= latest_ms]
             if len(samples) < len(series.samples):
                 _refuse_times([s.timestamp for s in series.samples], server, within, reasons)
             timestamps, values = [s.timestamp * 1000 for s in samples], [s.value for s in samples]
-            add_series(readings, name, labels, timestamps, values, rules)
+            used = add_series(readings, name, labels, timestamps, values, rules, server)
+            if observe is not None and used and samples and _is_watched(name, labels):
+                observe(server, name, "", _of_sender(labels), timestamps, values)
     return readings
+
+
+def _is_watched(name: str, labels: dict[str, str]) -> bool:
+    device = WATCHED.get(name)
+    return device is not None and device.items() <= labels.items()
+
+
+def _of_sender(labels: dict[str, str]) -> Labels:
+    return frozenset(labels.items() - {("__name__", labels["__name__"])})
 
 
 def _refuse_times(

@@ -258,6 +258,9 @@ class _ServerColumns:
 
     def _idle_beside_steal(self) -> Floats | None:
         """Idle CPU where it was not sent and steal was: what all others leave."""
+        sent = self._direct("cpu_idle_pct")
+        if sent is not None and not np.isnan(sent).any():
+            return None
         parts = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_steal_pct")
         columns = [column for name in parts if (column := self._direct(name)) is not None]
         if len(columns) < len(parts):

@@ -12,10 +12,11 @@ from functions.ingest import line_protocol
 from functions.ingest.line_protocol import MalformedLine, TimeRefused
 from functions.ingest.partial_samples import Column, Part, PartialSamples
 from functions.ingest.rejection import time_reason
+from functions.ingest.sender_conflicts import Labels, ObserveStream
 from functions.normalize.counted_devices import volume_item
 from functions.normalize.cpu_modes import CPU_MODES, GUEST_MODES
 from functions.normalize.devices import STOCK_RULES, DeviceRules
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
@@ -24,6 +25,11 @@ __all__ = ["INPUTS", "TelegrafReader"]
 MAX_SERIES = 20_000  # whose plans are cached
 NAME_UNIT = "name its unit with ?precision={unit}"
 HOST_TAGS = ("host", "hostname", "server", "server_name")
+# Of one server there are several series of an input that differ in these.
+DEVICE_TAGS = frozenset({
+    "cpu", "device", "exe", "fstype", "interface", "label", "mode", "name", "path", "pattern",
+    "pid", "process_name", "user",
+})  # fmt: skip
 
 Tags = Mapping[str, str]
 Fields = Mapping[str, Part]
@@ -95,6 +101,7 @@ class _SeriesPlan:
     fields: Fields
     by_pid: bool
     why_none: str = "no server: send it in the tag 'host'"
+    labels: Labels = frozenset()  # tags that are neither the server's nor a device's
     template: _Template | None = None
 
 
@@ -113,6 +120,7 @@ class _SeriesColumns(dict[str, Column | None]):
     def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
+        self.first: tuple[str, int, float] | None = None  # field, time and value
         self._ordered: tuple[_Template, list[Column]] | None = None
 
     def of(self, template: _Template) -> list[Column]:
@@ -121,6 +129,20 @@ class _SeriesColumns(dict[str, Column | None]):
             columns = [self[name] for name in template.names]
             self._ordered = template, [column for column in columns if column is not None]
         return self._ordered[1]
+
+    def note(self, ts: int) -> None:
+        """Note a sample of `ts` that was added last, for `report`; of no process."""
+        for name, column in self.items():
+            if column is not None and column[0][-1:] == [ts]:
+                self.first = name, ts, column[1][-1]
+                return
+
+    def report(self, observe: ObserveStream) -> None:
+        """Pass the noted sample on: the others of a series are of the same sender."""
+        if self.first is not None and self.plan.server is not None:
+            name, ts, value = self.first
+            kind, item = self.plan.fields[name]
+            observe(self.plan.server, kind, item, self.plan.labels, (ts,), (value,))
 
     def of_process(self, pid: str) -> "_SeriesColumns":
         """The columns of one process of the series."""
@@ -149,8 +171,13 @@ class TelegrafReader:
         self._own: Fields = {name: (name, "") for name in metrics}
         self._plans: dict[str, _SeriesPlan] = {}
 
-    def read(self, text: str, precision: str, now: datetime) -> TelegrafResult:
-        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS."""
+    def read(
+        self, text: str, precision: str, now: datetime, observe: ObserveStream | None = None
+    ) -> TelegrafResult:
+        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS.
+
+        `observe` is called with each series that is used.
+        """
         readings, reasons = PartialSamples(), RejectLog()
         now_us = int(now.timestamp() * 1e6)
         timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us, self._limits.at(now))
@@ -164,11 +191,17 @@ class TelegrafReader:
                 if columns is None:
                     columns = known[head] = _SeriesColumns(readings, self._plan(head))
                 ts = timestamp_of(time)
-                used += _take(columns, body, ts)
+                if _take(columns, body, ts):
+                    used += 1
+                    if columns.first is None:
+                        columns.note(ts)
             except TimeRefused as error:
                 reasons.add(str(error), f"{error.readings}: {line}")
             except MalformedLine as error:
                 reasons.add(str(error), line)
+        if observe is not None:
+            for columns in known.values():
+                columns.report(observe)
         readings.drop_empty()
         return TelegrafResult(readings, reasons, count, used)
 
@@ -187,10 +220,12 @@ class TelegrafReader:
         by_pid = measurement == "procstat" and "cpu_usage" in fields
         if tag is None:
             return _SeriesPlan(None, fields, by_pid)
-        server = trimmed(tags[tag])
-        return _SeriesPlan(
-            server, fields, by_pid, f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
-        )
+        server = server_name(tags[tag])
+        others = {
+            (k, v) for k, v in tags.items() if k != tag and (not known or k not in DEVICE_TAGS)
+        }
+        why_none = f"tag {tag}: not a valid name ({EXPECTED}): {REMEDY}"
+        return _SeriesPlan(server, fields, by_pid, why_none, frozenset(others))
 
 
 def _take(columns: _SeriesColumns, body: str, ts: int) -> bool:

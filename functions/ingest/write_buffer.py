@@ -67,11 +67,11 @@ class WriteBuffer:
         self._refused = RejectLog()
 
     def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectLog) -> None:
-        """Return once the samples are durable. Raises SegmentNotWritten, or PushRejected (429)."""
+        """Return once the samples are durable. Raises SegmentNotWritten, or PushRejected (503)."""
         with self._lock:
             waiting = self._new.bytes + self._aging.bytes
         if waiting + len(entry.push.body) > MAX_WAITING_BYTES:
-            raise PushRejected(429, "the write buffer is full", "send it again in some seconds")
+            raise PushRejected(503, "the write buffer is full", "send it again in some seconds")
         self._group_commit.put((entry, readings, reasons))
 
     def note(self, reasons: RejectLog) -> None:

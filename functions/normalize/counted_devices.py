@@ -4,7 +4,7 @@ A push may have a part of them only: without a memory, a bridge would count in a
 the link below it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -27,43 +27,60 @@ _ETHERNET, _INFINIBAND, _LOOPBACK = 1, 32, 772
 _REMEMBERED_US = int(MAX_GAP_S * 1e6)
 
 
-@dataclass(slots=True)
-class _Device:
-    """When a device was last sent, and its kind (of a link) or layer (of a volume)."""
+class _Devices:
+    """Devices by name: what is known of each, when it was sent, and which of them count."""
 
-    seen_us: int
-    kind: str = ""
-    layer: int = LOCAL
+    def __init__(self) -> None:
+        self._seen_us: dict[str, int] = {}
+        self._known: dict[str, str] = {}
+        self._counted: frozenset[str] | None = None  # None after a change
+
+    def counted(
+        self,
+        names: Iterable[str],
+        kinds: Mapping[str, str],
+        at_us: int,
+        choose: Callable[[Mapping[str, str]], frozenset[str]],
+    ) -> frozenset[str]:
+        """Note the devices sent up to a time, and return those that `choose` names of all."""
+        for name in names:
+            if name not in self._known:
+                self._known[name], self._counted = "", None
+            self._seen_us[name] = max(at_us, self._seen_us.get(name, at_us))
+        for name, kind in kinds.items():
+            if self._known.get(name, kind) != kind:
+                self._known[name], self._counted = kind, None
+        self._forget()
+        if self._counted is None:
+            self._counted = choose(self._known)
+        return self._counted
+
+    def _forget(self) -> None:
+        seen = self._seen_us
+        if not seen or min(seen.values()) >= (oldest := max(seen.values()) - _REMEMBERED_US):
+            return
+        for name in [name for name, at_us in seen.items() if at_us < oldest]:
+            del seen[name], self._known[name]
+            self._counted = None
 
 
 @dataclass(slots=True)
 class DeviceMemory:
     """The devices of a server that it has sent within MAX_GAP_S, and what was stated of them."""
 
-    links: dict[str, _Device] = field(default_factory=dict)
-    volumes: dict[str, _Device] = field(default_factory=dict)
+    links: _Devices = field(default_factory=_Devices)
+    volumes: _Devices = field(default_factory=_Devices)
     facts: DeviceFacts = field(default_factory=DeviceFacts)
 
     def counted_links(
         self, names: Iterable[str], kinds: Mapping[str, str], at_us: int, rules: DeviceRules
     ) -> frozenset[str]:
         """Note the links sent up to a time, and return those whose traffic is counted."""
-        for name in names:
-            known = self.links.setdefault(name, _Device(at_us))
-            known.seen_us = max(known.seen_us, at_us)
-        for name, kind in kinds.items():
-            if name in self.links:
-                self.links[name].kind = kind
-        _forget(self.links)
-        return rules.links({name: device.kind for name, device in self.links.items()})
+        return self.links.counted(names, kinds, at_us, rules.links)
 
     def counted_volumes(self, items: Iterable[str], at_us: int) -> frozenset[str]:
         """Note the volumes (see `volume_item`) sent up to a time, and return those that count."""
-        for item in items:
-            known = self.volumes.setdefault(item, _Device(at_us, layer=volume_layer_of(item)))
-            known.seen_us = max(known.seen_us, at_us)
-        _forget(self.volumes)
-        return lowest({item: device.layer for item, device in self.volumes.items()})
+        return self.volumes.counted(items, {}, at_us, _lowest_volumes)
 
 
 def link_kinds(kinds: Mapping[str, Columns]) -> dict[str, str]:
@@ -100,6 +117,10 @@ def volume_item(layer: int, device: str, mount: str) -> str:
     return item if layer == LOCAL else f"{layer}\t{item}"
 
 
+def _lowest_volumes(items: Iterable[str]) -> frozenset[str]:
+    return lowest({item: volume_layer_of(item) for item in items})
+
+
 def volume_layer_of(item: str) -> int:
     """The layer that `volume_item` was given."""
     layer, tab, _ = item.partition("\t")
@@ -110,13 +131,6 @@ def mount_of(item: str) -> str:
     """The mount point that `volume_item` was given."""
     at = item.find(" /")
     return item[at + 1 :] if at >= 0 else item.rpartition(" ")[2]
-
-
-def _forget(devices: dict[str, _Device]) -> None:
-    if devices:
-        newest = max(device.seen_us for device in devices.values())
-        for name in [n for n, d in devices.items() if d.seen_us < newest - _REMEMBERED_US]:
-            del devices[name]
 
 
 def _last_values(columns: Columns) -> dict[str, float]:

@@ -23,7 +23,7 @@ class DeviceFacts:
 
         Without volumes or links, as in a part of a sample, the stated ones stay.
         """
-        before = (self.volume, self.links)
+        before = self.volume, self.links
         if fullness:
             fullest = max(sorted(fullness), key=lambda name: fullness[name])
             stated = fullness.get(self.volume or "", float("-inf"))

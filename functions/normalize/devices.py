@@ -4,7 +4,7 @@ Traffic that crosses a machine passes several links: hardware, the bond or bridg
 VLAN, a tunnel. Each link has a layer, and those of the lowest layer that a machine has are counted,
 so that it counts once. Volumes have layers too: local ones, and where there are none those of the
 network, then overlays. Layer None never counts: pseudo file systems, images, loopback, and the ends
-of links into containers and virtual machines.
+of links into containers and virtual machines, with the bridges that have no link to the outside.
 """
 
 import re
@@ -41,9 +41,12 @@ NEVER_LINKS = (
     "lxc_.*", "azv.*", "eni[0-9a-f]{6,}", "gke[0-9a-f]{6,}", "vif[0-9]+[.].*",
     "fw(br|ln|pr)[0-9].*", "tap[0-9]+i[0-9]+", "(tap|qvo|qvb|qbr|qr-|qg-)[0-9a-f]{8}-.*", "ifb.*",
     "imq.*", "dummy.*", "teql.*", "nlmon.*", "bpf(in|out)[.].*", "kube-(ipvs|dummy).*",
-    "nodelocaldns", "pod-id-link.*", "pflog.*", "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*",
-    "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+", "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*",
-    ".*pseudo-interface.*", "wan miniport.*", "bluetooth.*", "local area connection[*].*",
+    "nodelocaldns", "pod-id-link.*", "docker.*", "podman.*", "nerdctl.*", "cni.*", "virbr.*",
+    "(lxd|lxc|incus|mpqemu)br.*", "lxdfan.*", "br-[0-9a-f]{12}", "kube-bridge", "vmnet.*",
+    "vmenet.*", "vboxnet.*", "virtualbox host-only.*", "vmware network adapter.*", "pflog.*",
+    "pfsync.*", "enc[0-9]", "usbus.*", "pktap.*", "iptap.*", "xhc.*", "anpi.*", "v?can[0-9]+",
+    "p2p0", "p2p-.*", "awdl.*", "llw.*", "isatap.*", ".*pseudo-interface.*", "wan miniport.*",
+    "bluetooth.*", "local area connection[*].*",
 )  # fmt: skip
 _TUNNELS = (
     "tun.*", "tap.*", "utun.*", "cscotun.*", "wg.*", "wireguard.*", "tailscale.*", "zt.*", "ppp.*",
@@ -56,10 +59,8 @@ _TUNNELS = (
 _BUNDLES = ("bond.*", "team.*", "lagg[0-9]+", "trunk[0-9]+")
 _VLANS = ("vlan.*", "macvlan.*", "macvtap.*", "ipvlan.*")
 _BRIDGES = (
-    "br[0-9]*", "br[-_].*", "bridge.*", "[a-z]+br[0-9]+.*", "docker.*", "podman.*", "nerdctl.*",
-    "cni.*", "kube-.*", "weave", "datapath", "ovs-.*", "xapi[0-9]+", "lxdfan.*", "vmnet.*",
-    "vmenet.*", "vboxnet.*", "vmk[0-9]+", "vethernet.*", "virtualbox host-only.*",
-    "vmware network adapter.*",
+    "br[0-9]*", "br[-_].*", "bridge.*", "[a-z]+br[0-9]+.*", "kube-.*", "weave", "datapath",
+    "ovs-.*", "xapi[0-9]+", "vmk[0-9]+", "vethernet.*",
 )  # fmt: skip
 _LINKS: tuple[tuple[int | None, re.Pattern[str]], ...] = tuple(
     (layer, re.compile("|".join(names)))

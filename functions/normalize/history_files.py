@@ -34,7 +34,7 @@ from functions.normalize.timestamps import (
     micros,
 )
 from storage.model.metrics import METRIC_NAMES, METRICS, Metric, check_range
-from storage.model.names import EXPECTED, trimmed
+from storage.model.names import EXPECTED, server_name
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns, profile_of
 from storage.model.reject_log import RejectLog, RejectReason
 from storage.query.history import STEP_S, History, HistoryError
@@ -209,7 +209,7 @@ class _ChunkReader:
         """The names of the servers, trimmed; '' where there is none, or no valid one."""
         column = self._columns.get("server")
         texts = ["" if v is None else str(v) for v in as_list(column if column is not None else [])]
-        names = {text: trimmed(text) or "" for text in set(texts)}
+        names = {text: server_name(text) or "" for text in set(texts)}
         for text in texts:
             if not text.strip():
                 self._refuse("server", "", "is missing")

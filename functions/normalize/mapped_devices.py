@@ -22,6 +22,7 @@ class MappedDevices:
     def __init__(self, rules: DeviceRules = STOCK_RULES) -> None:
         self._rules = rules
         self._memories: dict[str, DeviceMemory] = {}
+        self._last_links: tuple[Sequence[str], Mask, Mask] | None = None  # both ways have the same
 
     def facts(self, server: str) -> DeviceFacts:
         """What is to be stated of a server."""
@@ -32,7 +33,11 @@ class MappedDevices:
         self, servers: Sequence[str], names: Sequence[str | None], times: Times, present: Mask
     ) -> Mask:
         """A mask [n] of the documents with a link that counts; `present` [n] have a value."""
+        last = self._last_links
+        if last is not None and last[0] is servers and np.array_equal(last[1], present):
+            return last[2]
         mask = np.zeros(len(servers), bool)
+        self._last_links = servers, present, mask
         for server, places in _by_server(servers, present).items():
             memory = self._memories.setdefault(server, DeviceMemory())
             sent = {i: name for i in places if (name := names[i])}
@@ -83,4 +88,4 @@ def _by_server(servers: Sequence[str], present: Mask) -> dict[str, list[int]]:
 
 
 def _latest(times: Times, places: Sequence[int]) -> int:
-    return int(times[list(places)].max())
+    return max(int(times[i]) for i in places)

@@ -5,7 +5,7 @@ from typing import Any
 
 from functions.normalize.columns import Columns, as_list, first_of
 from functions.normalize.mapping import Text
-from storage.model.names import EXPECTED, REMEDY, trimmed
+from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.reject_log import RejectLog
 
 __all__ = ["names_of", "shown", "texts_of"]
@@ -50,7 +50,8 @@ def names_of(
     texts = texts_of(columns, text, count)
     if texts is None:
         return None
-    valid = {value: trimmed(value) for value in set(texts)}
+    name_of = server_name if about == "server" else trimmed
+    valid = {value: name_of(value) for value in set(texts)}
     for value in texts:
         stated = value is not None and (about == "server" or value.strip())
         if stated and valid[value] is None:

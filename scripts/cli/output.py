@@ -1,17 +1,21 @@
 """Output of the command: rows as a table, CSV, JSON lines or Parquet; the schema; samples."""
 
-import json
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
+from decimal import Decimal
+from itertools import count
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
+from pyarrow import types
 from rich.console import Console
 from rich.table import Table as Grid
 
 from functions.engine.function import Batch
+from scripts.cli.plain_values import json_text, plain_values
 from storage.model.metrics import METRICS
 from storage.model.schema import Schema, sql_type
 from storage.model.views import VIEWS
@@ -28,12 +32,13 @@ def show_rows(rows: pa.Table, form: str) -> None:
     if form == "csv":
         pyarrow.csv.write_csv(_flat(rows), sys.stdout.buffer)
     elif form == "json":
-        for row in rows.to_pylist():
-            print(json.dumps(row, default=_plain))
+        names = _distinct(rows.column_names)
+        for row in _plain_rows(rows):
+            print(json_text(dict(zip(names, row, strict=True))))
     elif form == "parquet":
         sys.stdout.buffer.write(_parquet(rows))
     else:
-        print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
+        print_grid(rows.column_names, _plain_rows(rows))
         print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
 
 
@@ -91,7 +96,12 @@ def print_grid(columns: list[str], rows: list[list[Any]]) -> None:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "" if value is None else str(_plain(value))
+    return "" if value is None else _exact(_plain(value))
+
+
+def _exact(value: Any) -> str:
+    """A value as text: nested ones as JSON, decimals with all their digits."""
+    return json_text(value) if isinstance(value, (dict, list, Decimal)) else str(value)
 
 
 def format_time(at: datetime) -> str:
@@ -103,16 +113,58 @@ def _plain(value: Any) -> Any:
     return format_time(value) if isinstance(value, datetime) else value
 
 
+def _plain_rows(rows: pa.Table) -> list[list[Any]]:
+    columns = [plain_values(column) for column in rows.columns]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """The names of columns; one that is there already gets a number: `a`, `a_1`."""
+    taken: dict[str, None] = {}
+    for name in names:
+        others = (f"{name}_{i}" for i in count(1))
+        taken[name if name not in taken else next(n for n in others if n not in taken)] = None
+    return list(taken)
+
+
 def _flat(rows: pa.Table) -> pa.Table:
-    """Return the rows with lists and structs as JSON, because CSV has none."""
-    for i, field in enumerate(rows.schema):
-        if pa.types.is_nested(field.type):
-            texts = [json.dumps(v, default=_plain) for v in rows.column(i).to_pylist()]
-            rows = rows.set_column(i, field.name, pa.array(texts))
-    return rows
+    """The rows with text for what Arrow does not write as CSV, or not as JSON has it."""
+    return _with_text(rows, lambda column: not _is_number(column.type))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
 def _parquet(rows: pa.Table) -> bytes:
+    rows = rows.rename_columns(_distinct(rows.column_names))
+    try:
+        return _as_parquet(rows)
+    except pa.ArrowException:  # Parquet has no intervals, no unions, and 38 digits at most
+        return _as_parquet(_with_text(rows, _is_refused_by_parquet))
+
+
+def _as_parquet(rows: pa.Table) -> bytes:
+    for column in rows.columns:
+        if types.is_decimal(column.type):
+            column.validate(full=True)  # a HUGEINT may have 39 digits
     sink = pa.BufferOutputStream()
     pq.write_table(rows, sink, compression="zstd")
     return bytes(sink.getvalue())
+
+
+def _is_refused_by_parquet(column: pa.ChunkedArray) -> bool:
+    try:
+        _as_parquet(pa.table({"": column}))
+    except pa.ArrowException:
+        return True
+    return False
+
+
+def _with_text(rows: pa.Table, belongs: Callable[[pa.ChunkedArray], bool]) -> pa.Table:
+    """The rows with some columns as text, nested values as JSON."""
+    for i, field in enumerate(rows.schema):
+        if belongs(rows.column(i)):
+            texts = [v if v is None else _exact(v) for v in plain_values(rows.column(i))]
+            rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
+    return rows

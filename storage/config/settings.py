@@ -21,13 +21,15 @@ from storage.model.time_limits import TimeLimits
 
 __all__ = [
     "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
-    "MetricSettings", "ProfileSettings", "Settings", "SettingsError", "SimulatorSettings",
-    "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings", "read_settings", "schema_of",
+    "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
+    "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
+    "check_server_label", "read_settings", "schema_of",
     "settings_in_force", "write_settings",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
+LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # Names of columns that the tables have already.
 RESERVED_NAMES = frozenset({"server", "ts", "source", *METRIC_NAMES})
@@ -117,6 +119,25 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
             raise ValueError(f"port is {self.port}, expected 1 to 65535")
+
+
+def check_server_label(given: str | list[str]) -> None:
+    """Raise ValueError if these are no labels of Prometheus."""
+    names = [given] if isinstance(given, str) else given
+    if not names or not all(map(LABEL_NAME.fullmatch, names)):
+        raise ValueError(
+            f"server_label is {given!r}, expected a label such as 'instance', or several such as "
+            "['cluster', 'instance']"
+        )
+
+
+class RemoteWriteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What Prometheus pushes: the label that names the server, or several that do together."""
+
+    server_label: str | list[str] = "instance"
+
+    def __post_init__(self) -> None:
+        check_server_label(self.server_label)
 
 
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,6 +260,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     metrics: list[MetricSettings] = []
     sources: SourceSettings = SourceSettings()
+    remote_write: RemoteWriteSettings = RemoteWriteSettings()
     web: WebSettings = WebSettings()
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()

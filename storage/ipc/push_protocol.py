@@ -19,12 +19,16 @@ MAX_PUSH_BYTES = MAX_SENT_BYTES + (1 << 16)
 
 
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Pushed rows: the protocol (`kind`), the body, its compression and the URL's parameters."""
+    """Pushed rows: the protocol (`kind`), the body, its compression and the URL's parameters.
+
+    `sender` is the remote address and the program that sent it, as far as it says so.
+    """
 
     kind: str
     body: bytes = b""
     encoding: str = "identity"
     parameters: dict[str, str] = {}
+    sender: str = ""
 
     def packed(self) -> bytes:
         """The push as bytes."""

@@ -1,17 +1,18 @@
 """Names of servers, sites, profiles and sources: one rule for every table and every endpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import HoursightError
+from storage.model.addresses import canonical_address
 from storage.model.table_definition import Column
 
 __all__ = [
     "EXPECTED", "MAX_LENGTH", "REMEDY", "InvalidName", "NameCheck", "check_name", "check_names",
-    "escaped", "is_name", "trimmed",
+    "escaped", "is_name", "server_name", "trimmed",
 ]  # fmt: skip
 
 MAX_LENGTH = 253  # of a host name in DNS
@@ -43,6 +44,12 @@ def trimmed(value: object) -> str | None:
     return name if 0 < len(name) <= MAX_LENGTH and name.isprintable() else None
 
 
+def server_name(value: object) -> str | None:
+    """The name of a server: trimmed, IPv6 addresses in one spelling; None if it is not valid."""
+    name = trimmed(value)
+    return name if name is None else canonical_address(name)
+
+
 def is_name(value: object) -> bool:
     """Return True if `value` is a valid name that needs no trimming."""
     return value == trimmed(value)
@@ -59,6 +66,7 @@ def check_name(field: str, value: object, remedy: str = REMEDY) -> str:
 def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
     """`rows` with the names in `columns` trimmed, and without the rows whose names are invalid.
 
+    IPv6 addresses in `server` get their one spelling, so that two spellings are one server.
     A blank name counts as missing where its column is optional. Columns that are absent or hold
     no text are left as they are. Each distinct name is checked once.
     """
@@ -68,7 +76,8 @@ def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
             continue
         values = rows[column.name]
         distinct = pc.unique(values).to_pylist()
-        if all(value is None or is_name(value) for value in distinct):
+        name_of = server_name if column.name == "server" else trimmed
+        if all(value is None or value == name_of(value) for value in distinct):
             continue
         invalid = [v for v in distinct if v is not None and not _passes(v, column)]
         wrong = pc.is_in(values, value_set=pa.array(invalid, values.type))
@@ -78,7 +87,7 @@ def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
             refused += count
             rows = rows.filter(pc.invert(wrong))
         place = rows.column_names.index(column.name)
-        rows = rows.set_column(place, column.name, _trimmed_column(rows[column.name]))
+        rows = rows.set_column(place, column.name, _names(rows[column.name], name_of))
     return NameCheck(rows, refused, tuple(reasons))
 
 
@@ -98,9 +107,9 @@ def _passes(value: str, column: Column) -> bool:
     return trimmed(value) is not None or (not column.required and not value.strip())
 
 
-def _trimmed_column(values: pa.ChunkedArray) -> pa.Array:
+def _names(values: pa.ChunkedArray, name_of: Callable[[object], str | None]) -> pa.Array:
     encoded = values.combine_chunks().dictionary_encode()
-    names = pa.array([trimmed(v) for v in encoded.dictionary.to_pylist()], values.type)
+    names = pa.array([name_of(v) for v in encoded.dictionary.to_pylist()], values.type)
     return names.take(encoded.indices)
 
 

@@ -6,13 +6,23 @@ from typing import Any
 
 from storage.model.names import escaped
 
-__all__ = ["MAX_EXAMPLE_CHARS", "MAX_LISTED", "MAX_REASONS", "OTHER", "RejectLog", "RejectReason"]
+__all__ = [
+    "MAX_EXAMPLE_CHARS",
+    "MAX_LISTED",
+    "MAX_REASONS",
+    "OTHER",
+    "TWO_SENDERS",
+    "RejectLog",
+    "RejectReason",
+]
 
 MAX_LISTED = 20
 # Senders choose part of the text of a reason: beyond so many, reasons are counted together.
 MAX_REASONS = 200
 MAX_EXAMPLE_CHARS = 200
 OTHER = "other reasons"
+# The reason of a note that the page of sources shows beside the state.
+TWO_SENDERS = "two senders write {server} at the same time"
 
 
 @dataclass(slots=True)
@@ -26,10 +36,13 @@ class RejectReason:
     kept: bool = False  # stored all the same, as the reason says
 
     def sentence(self) -> str:
-        """The reason as the run log keeps it: `reason, as example: remedy (3 times)`."""
+        """The reason as the run log keeps it: `reason, as example: remedy (3 times)`.
+
+        What was kept, with a count of 0, has no times.
+        """
         remedy = f": {self.remedy}" if self.remedy else ""
-        times = "once" if self.count == 1 else f"{self.count} times"
-        return f"{self.reason}, as {escaped(str(self.example))}{remedy} ({times})"
+        times = {0: "", 1: " (once)"}.get(self.count, f" ({self.count} times)")
+        return f"{self.reason}, as {escaped(str(self.example))}{remedy}{times}"
 
 
 class RejectLog:

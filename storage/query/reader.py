@@ -20,6 +20,7 @@ from storage.lake.catalog import LakeLocation, lake_location
 from storage.lake.duckdb_errors import concerns_disk, is_damage, is_transient
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
+from storage.query.arrow_types import unheld, unheld_columns, with_text
 from storage.query.query_handle import QueryHandle
 from storage.query.read_only import (
     Definitions,
@@ -209,13 +210,24 @@ class Reader:
         if self._check is not None:
             self._check.verify(sql, self._definitions(self._check))
         began = time.perf_counter()
-        rows = cursor.execute(sql, parameters or None).to_arrow_table()
+        rows = self._rows(cursor, sql, parameters)
         took_s = time.perf_counter() - began
         if took_s > SLOW_S:
             text = " ".join(sql.split())[:LOGGED_CHARS]
             log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)
         self.rows_read += rows.num_rows
         return rows
+
+    def _rows(
+        self, cursor: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any]
+    ) -> pa.Table:
+        result = cursor.execute(sql, parameters or None)
+        description = result.description
+        if unheld_columns(description):
+            if self._check is None:  # it may do more than read, so it is not run again
+                raise unheld(description)
+            result = cursor.execute(with_text(cursor, sql, description), parameters or None)
+        return result.to_arrow_table()
 
     def _definitions(self, check: StatementCheck) -> Definitions:
         return check.definitions()

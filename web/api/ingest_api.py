@@ -4,8 +4,9 @@ The response is 2xx only after the rows are on disk.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -25,7 +26,12 @@ GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
 MAX_IN_FLIGHT = 64
 MAX_IN_FLIGHT_BYTES = 64 << 20
-RETRY_AFTER_S = {429: "1", 503: "5"}
+# A push that waits holds its connection, and neither a thread nor its body.
+MAX_WAITING = 1024
+# Telegraf and the OpenTelemetry collector give a request up after 5 s.
+MAX_WAIT_S = 3.0
+MAX_SENDER_CHARS = 60
+RETRY_AFTER = {"Retry-After": "5"}
 
 
 class RejectedRow(msgspec.Struct):
@@ -66,8 +72,7 @@ ERRORS = {
     401: "no API key", 403: "invalid API key, or one without the scope `feed`",
     413: "body too large", 415: "unsupported media type or compression",
     422: "no usable record in the body",
-    429: "too many requests in flight: retry after Retry-After",
-    503: "no collector is running, or the disk is full: retry after Retry-After",
+    503: "too many requests, no collector is running, or the disk is full: retry after Retry-After",
 }  # fmt: skip
 RESPONSES = {
     code: ResponseSpec(IngestError, generate_examples=False, description=text)
@@ -81,23 +86,24 @@ SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["pu
 
 
 class InFlightLimit:
-    """Limits the number and size of the pushes that are being received, to bound memory."""
+    """Limits the number and size of the pushes that are being received, to bound memory.
+
+    Pushes beyond the limit wait for their turn in the order in which they came.
+    """
 
     def __init__(self) -> None:
         self.requests = 0
         self.bytes = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    @contextmanager
-    def request(self) -> Iterator[Callable[[int], None]]:
+    @asynccontextmanager
+    async def request(self) -> AsyncIterator[Callable[[int], None]]:
         """Count a request and its bytes within the context; yield the function that adds bytes.
 
-        Raise HttpRejection 429 at the limit.
+        Raise HttpRejection 503 if no turn comes within MAX_WAIT_S, or MAX_WAITING wait already:
+        Prometheus and Telegraf's `outputs.influxdb` drop what is answered with 429.
         """
-        if self.requests >= MAX_IN_FLIGHT or self.bytes >= MAX_IN_FLIGHT_BYTES:
-            raise HttpRejection(
-                429, "too many pushes in flight",
-                "retry in a second, with fewer and larger requests", {"Retry-After": "1"},
-            )  # fmt: skip
+        await self._turn()
         received = 0
 
         def count(size: int) -> None:
@@ -105,12 +111,54 @@ class InFlightLimit:
             received += size
             self.bytes += size
 
-        self.requests += 1
         try:
             yield count
         finally:
-            self.requests -= 1
             self.bytes -= received
+            self._leave()
+
+    async def _turn(self) -> None:
+        """Return when the request may be received; it is counted then."""
+        if self._has_room() and not self._waiting:
+            self.requests += 1
+            return
+        if len(self._waiting) >= MAX_WAITING:
+            raise _overloaded()
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            async with asyncio.timeout(MAX_WAIT_S):
+                await turn
+        except TimeoutError:
+            self._give_up(turn)
+            raise _overloaded() from None
+        except asyncio.CancelledError:
+            self._give_up(turn)
+            raise
+
+    def _give_up(self, turn: asyncio.Future[None]) -> None:
+        if turn in self._waiting:
+            self._waiting.remove(turn)
+        elif not turn.cancelled():  # the turn came together with the end of the wait
+            self._leave()
+
+    def _leave(self) -> None:
+        """Take a request off the count, and let the next ones in."""
+        self.requests -= 1
+        while self._waiting and self._has_room():
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self.requests += 1
+                turn.set_result(None)
+
+    def _has_room(self) -> bool:
+        return self.requests < MAX_IN_FLIGHT and self.bytes < MAX_IN_FLIGHT_BYTES
+
+
+def _overloaded() -> HttpRejection:
+    return HttpRejection(
+        503, "too many pushes at once", "send it again in some seconds", RETRY_AFTER
+    )
 
 
 @post(
@@ -163,9 +211,21 @@ async def _forward(
             f"send it as {' or '.join(encodings)}",
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
-    with request.app.state.in_flight.request() as count_bytes:
-        push = Push(kind, await _body(request, count_bytes), encoding, parameters)
+    async with request.app.state.in_flight.request() as count_bytes:
+        body = await _body(request, count_bytes)
+        push = Push(kind, body, encoding, parameters, _sender(request))
         return await _ingest(lake, push)
+
+
+def _sender(request: SiteRequest) -> str:
+    """The remote address and the program: `10.0.0.5 (Prometheus/2.42.0)`.
+
+    It only tells senders apart, and is what they or a proxy state.
+    """
+    address = request.client.host if request.client else "an unknown address"
+    behind = request.headers.get("x-forwarded-for", "")[:MAX_SENDER_CHARS]
+    program = request.headers.get("user-agent", "")[:MAX_SENDER_CHARS]
+    return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
 
 
 async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:
@@ -193,7 +253,7 @@ async def _ingest(lake: TheLake, push: Push) -> Response[Any]:
     except TimeoutError:
         status = 503
         answer = rejection_json(503, f"no answer within {TIMEOUT_S} s", "send it again later")
-    headers = {"Retry-After": RETRY_AFTER_S[status]} if status in RETRY_AFTER_S else {}
+    headers = RETRY_AFTER if status == 503 else {}
     return Response(answer, status_code=status, media_type=MediaType.JSON, headers=headers)
 
 

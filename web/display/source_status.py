@@ -1,18 +1,21 @@
 """Source status: what each source brings, its lag, gaps, backfill and errors, from the lake."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.model.reject_log import TWO_SENDERS
 from storage.model.severity import AlertLevel
 from storage.query.reader import Reader
 from web.display import formatting
+from web.display.source_conflicts import source_conflicts
 from web.lake_session import sql
 
 __all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
 
 LATE_SECONDS = 60
+TWO_SENDERS_BEGIN = TWO_SENDERS.partition("{")[0]
 MAX_FETCH_INTERVAL = timedelta(seconds=90)  # a run may take its whole deadline of 60 s
 # A source that advances at about the speed of time is merely late; a faster one is backfilling.
 MIN_BACKFILL_SPEED = 2.0
@@ -77,6 +80,7 @@ class SourceStatus:
     last_success: datetime | None
     gaps: tuple[SampleGap, ...]
     backfill: Backfill | None = None
+    conflicts: tuple[str, ...] = ()
     clamped_24h: int = 0
 
     @property
@@ -128,10 +132,18 @@ def _without_class(error: str | None) -> str:
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Return every source that the logs name, those with problems first."""
-    sources = [
-        _source_status(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()
-    ]
-    return tuple(sorted(sources, key=lambda s: (s.level.order, s.source)))
+    rows = reader.query(sql("sources"), now=now).to_pylist()
+    sources = [_source_status(row, now) for row in rows]
+    between = source_conflicts(reader, (row["last_sample"] for row in rows), now)
+    statuses = [_with_conflicts(each, between.get(each.source, [])) for each in sources]
+    return tuple(sorted(statuses, key=lambda s: (s.level.order, s.source)))
+
+
+def _with_conflicts(status: SourceStatus, between: list[str]) -> SourceStatus:
+    """`status` with the conflicts of its senders apart from refusals, and those with sources."""
+    within = [reason for reason in status.refusals if reason.startswith(TWO_SENDERS_BEGIN)]
+    refusals = tuple(reason for reason in status.refusals if reason not in within)
+    return replace(status, refusals=refusals, conflicts=(*within, *between))
 
 
 def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
@@ -141,7 +153,7 @@ def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, row["repeated_24h"] or 0, tuple(row["refusals"] or ()),
         row["outcome"], row["error"], row["well_at"], gaps, _backfill(row, now),
-        row["clamped_24h"] or 0,
+        clamped_24h=row["clamped_24h"] or 0,
     )  # fmt: skip
 
 

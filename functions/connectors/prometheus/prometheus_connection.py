@@ -9,6 +9,7 @@ import msgspec
 
 from functions.connectors.secrets import secret
 from functions.normalize.strict_toml import SourceInvalid
+from storage.config.settings import check_server_label
 from storage.model.periods import parse_period
 
 __all__ = ["PrometheusConnection", "client_of"]
@@ -26,7 +27,7 @@ class PrometheusConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
     url: str = "http://127.0.0.1:9090"
     job: str | None = None
     match: str = ""
-    server_label: str = "instance"
+    server_label: str | list[str] = "instance"
     clock: str = "node_boot_time_seconds"
     queries: dict[str, str] = {}
     step: str | None = None
@@ -57,6 +58,7 @@ class PrometheusConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
                 f"queries has {name!r}, which is a field of every scrape: write another name, and "
                 "use it in the mapping"
             )
+        check_server_label(self.server_label)
         if self.user and (self.token_env or self.token_file):
             raise ValueError("user and a token are both set: leave one of them out")
         if any(name.lower() == "authorization" for name in self.headers):

@@ -22,13 +22,14 @@ import pyarrow.compute as pc
 
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi, RangeSeries
-from functions.ingest.node_exporter import NAMES, add_series, server_of
+from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.row_assembly import RowAssembler
+from functions.ingest.server_label import ServerLabel
 from functions.normalize.device_facts import DeviceFacts
 from functions.normalize.devices import NEVER_LINKS, NEVER_VOLUMES, STOCK_RULES, DeviceRules
 from storage.model.metrics import METRIC_NAMES
-from storage.model.names import EXPECTED, trimmed
+from storage.model.names import EXPECTED, server_name
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
 
@@ -79,7 +80,8 @@ class Scrapes:
         self._api, self._connection, self._rules = api, connection, rules
         self._devices: dict[str, DeviceFacts] = {}
         more = "," + connection.matchers if connection.matchers else ""
-        by = connection.server_label
+        self._label = ServerLabel(connection.server_label)
+        by = str(self._label)
         self.clock = f"{connection.clock}{{{connection.matchers}}}"
         self._cores_query = f'count by ({by}) ({CPU}{{mode="idle"{more}}})'
         self._cpu_query = f"sum by ({by}, mode) ({CPU}{{{connection.matchers}}})"
@@ -134,16 +136,16 @@ class Scrapes:
     ) -> Iterator[tuple[str, RangeSeries]]:
         for series in answer:
             window.points += len(series.values)
-            label = series.metric.get(self._connection.server_label, "")
-            server = trimmed(server_of(label))
+            label = self._label.name(series.metric)
+            server = server_name(label)
             if server:
                 yield server, series
             elif label:
-                about = f"label {self._connection.server_label}"
+                about = f"label {self._label}"
                 window.notes[f"{query}: {about}: {label!r} is not a valid name ({EXPECTED})"] = None
             else:
                 window.notes[
-                    f"{query} has series without the label {self._connection.server_label!r}, "
+                    f"{query} has series without the label '{self._label}', "
                     "which are skipped: keep it ('by'), or name another label in server_label"
                 ] = None
 
@@ -157,8 +159,9 @@ class Scrapes:
             several.sort(key=lambda series: series.values[0][0])
             if _overlap(several):
                 window.notes[
-                    f"{server} has several series {self.clock} at a time and is skipped: select "
-                    "one by job or match"
+                    f"{server} has several series {self.clock} at a time ({_differences(several)}) "
+                    "and is skipped: select one by job or match, or name the label that tells the "
+                    "machines apart in server_label"
                 ] = None
             else:  # one series after the other: a label changed
                 clocks[server] = _Clock(several[-1].metric, _first_shown(several, span))
@@ -182,8 +185,8 @@ class Scrapes:
             for server, series in self._query(query, span, window):
                 placed = _placed(series, clocks.get(server))
                 add_series(
-                    readings, series.metric.get("__name__", ""), self._labels(series), *placed,
-                    self._rules,
+                    readings, series.metric.get("__name__", ""), series.metric, *placed,
+                    self._rules, server,
                 )  # fmt: skip
         self._add_cpu(span, clocks, window, readings)
         readings.drop_empty()
@@ -207,12 +210,12 @@ class Scrapes:
             known = counts.get(server, {})
             pairs = list(zip(*_placed(series, clocks.get(server)), strict=True))
             for count in set(known.values()):
-                labels = self._labels(series) | {"cpu": f"{count:.0f}"}
+                labels = series.metric | {"cpu": f"{count:.0f}"}
                 same = [(ts, v) for ts, v in pairs if known.get(ts) == count]
-                add_series(readings, CPU, labels, [ts for ts, _ in same], [v for _, v in same])
-
-    def _labels(self, series: RangeSeries) -> dict[str, str]:
-        return series.metric | {"instance": series.metric[self._connection.server_label]}
+                add_series(
+                    readings, CPU, labels, [ts for ts, _ in same], [v for _, v in same],
+                    self._rules, server,
+                )  # fmt: skip
 
     def _own(self, span: range, clocks: dict[str, _Clock], window: ScrapeWindow) -> OwnValues:
         """The values of the source file's own queries."""
@@ -224,7 +227,7 @@ class Scrapes:
                     if (server, ts) in values:
                         window.notes[
                             f"the query {name!r} has several series for {server}: reduce them to "
-                            f"such as by 'max by ({self._connection.server_label}) (…)'"
+                            f"such as by 'max by ({self._label}) (…)'"
                         ] = None
                     elif not math.isnan(value):
                         values[server, ts] = value
@@ -251,6 +254,16 @@ def _stock_queries(more: str, rules: DeviceRules) -> Iterator[str]:
 
 def _overlap(several: Sequence[RangeSeries]) -> bool:
     return any(one.values[-1][0] >= next_.values[0][0] for one, next_ in pairwise(several))
+
+
+def _differences(several: Sequence[RangeSeries]) -> str:
+    """The labels in which series differ, with their values in the order of the series."""
+    names = sorted({name for series in several for name in series.metric})
+    stated = {name: [series.metric.get(name, "") for series in several] for name in names}
+    return ", ".join(
+        f"{name} {' and '.join(map(repr, dict.fromkeys(values)))}"
+        for name, values in stated.items() if len(set(values)) > 1
+    )  # fmt: skip
 
 
 def _first_shown(several: Sequence[RangeSeries], span: range) -> Steps:

@@ -5,9 +5,11 @@ import re
 from pathlib import Path
 
 from functions.ingest.json_records import validate_records
+from functions.ingest.sender_conflicts import MAX_WATCHED
 from functions.ingest.telegraf import INPUTS
 from storage.model.metrics import METRICS
 from tests.conftest import NOW
+from web.api.ingest_api import MAX_IN_FLIGHT, MAX_WAIT_S
 
 FEEDS = (Path(__file__).parents[3] / "docs" / "feeds.md").read_text()
 
@@ -23,3 +25,10 @@ def test_the_record_that_is_shown_is_taken_whole() -> None:
 def test_every_input_of_telegraf_that_is_mapped_is_listed() -> None:
     table = FEEDS.split("| input |")[1].split("\n\n")[0]
     assert set(INPUTS) == set(re.findall(r"`(\w+)`", table)) & set(INPUTS)
+
+
+def test_the_limits_that_are_named_are_those_of_the_code() -> None:
+    assert (
+        f"beyond {MAX_IN_FLIGHT} at once waits for its turn, for at most {MAX_WAIT_S:g} s" in FEEDS
+    )
+    assert f"Up to {MAX_WATCHED:,} pairs of server and metric are watched" in FEEDS

@@ -14,6 +14,7 @@ from functions.ingest.ingest_service import IngestService
 from functions.ingest.remote_write import WriteRequest
 from functions.ingest.row_assembly import RowAssembler
 from storage.config.folders import Folders
+from storage.config.settings import RemoteWriteSettings, Settings, write_settings
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
 from tests.conftest import NOW, LakeFixture
@@ -31,8 +32,10 @@ class IngestClient:
         self.folders = folders.create()
         self.service = IngestService(folders, clock=lambda: NOW)
 
-    def push(self, kind: str, body: bytes, encoding: str = "identity", **more: str) -> Any:
-        status, answer = self.service.handle(Push(kind, body, encoding, more).packed())
+    def push(
+        self, kind: str, body: bytes, encoding: str = "identity", sender: str = "", **more: str
+    ) -> Any:
+        status, answer = self.service.handle(Push(kind, body, encoding, more, sender).packed())
         return status, msgspec.json.decode(answer) if answer else None
 
     def flush(self, source: str, times: int = 2) -> None:
@@ -44,6 +47,11 @@ class IngestClient:
         paths = self.folders.inbox.glob("*-metrics-*.parquet")
         rows = [row for path in paths for row in pq.read_table(path).to_pylist()]
         return sorted(rows, key=lambda row: (row["ts"], row["server"]))
+
+    def reasons(self) -> list[str]:
+        """What the segments of the inbox say of refusals and conflicts."""
+        paths = self.folders.inbox.glob("*-metrics-*.parquet")
+        return [reason for path in paths for reason in provenance_of(path).reasons]
 
     def pending(self) -> list[Path]:
         return sorted(self.folders.pending.glob("*"))
@@ -247,6 +255,88 @@ def test_the_writer_commits_what_was_pushed(house: LakeFixture) -> None:
     assert house.one(ledger) == 3
     told = house.one("SELECT list_sort(refusals) FROM segments WHERE rows_refused = 2")
     assert [reason[:9] for reason in told] == ["no server", "no time: "]
+
+
+LONG, SHORT = "2001:db8:0:0:0:0:5:1", "2001:DB8::5:1"
+
+
+def push_load(door: IngestClient, kind: str, server: str, load: float, sender: str = "") -> None:
+    """Push one value for one time through an endpoint of the push API, and write it."""
+    if kind == "records":
+        body = json.dumps([{"server": server, "ts": TS, "load_average": load}]).encode()
+        status, _ = door.push("records", body, sender=sender)
+    elif kind == "lines":
+        status, _ = door.push("lines", lines(f"m,host={server} load_average={load}"), sender=sender)
+        door.flush("influx")
+    else:
+        body = written(NS // 10**6, **{f"node_load1__instance__{server}": load})
+        status, _ = door.push("remote_write", body, "snappy", sender)
+        door.flush("remote_write")
+    assert status in (200, 204)
+
+
+@pytest.mark.parametrize("kind", ["records", "lines", "remote_write"])
+def test_two_spellings_of_an_address_are_one_server(door: IngestClient, kind: str) -> None:
+    push_load(door, kind, LONG, 1.0)
+    push_load(door, kind, SHORT, 1.0)
+    push_load(door, kind, "2001:db8::5:2", 1.0)
+    assert [row["server"] for row in door.rows()] == [
+        "2001:db8::5:1", "2001:db8::5:1", "2001:db8::5:2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["records", "lines", "remote_write"])
+def test_two_senders_of_one_server_are_named_beside_the_rows(door: IngestClient, kind: str) -> None:
+    push_load(door, kind, "localhost", 1.0, "10.0.0.1 (Prometheus/2.42.0)")
+    push_load(door, kind, "localhost", 1.0, "10.0.0.2 (Prometheus/2.42.0)")
+    assert door.reasons() == []  # the same value by two ways
+    push_load(door, kind, "localhost", 7.0, "10.0.0.3 (Prometheus/2.42.0)")
+    [reason] = door.reasons()
+    assert "two senders write localhost at the same time" in reason
+    assert "10.0.0.1 (Prometheus/2.42.0); 10.0.0.3 (Prometheus/2.42.0)" in reason
+    assert "name another label, or several, in remote_write.server_label" in reason
+
+
+def test_two_exporters_of_one_machine_conflict_only_in_a_metric_that_both_have(
+    door: IngestClient,
+) -> None:
+    at_ms = NS // 10**6
+    loads = {"node_load1__instance__two:9100": 1.0}
+    others = {"node_memory_MemTotal_bytes__instance__two:9256": 4.0,
+              "node_memory_MemAvailable_bytes__instance__two:9256": 2.0}  # fmt: skip
+    for series in (loads, others):
+        door.push("remote_write", written(at_ms, **series), "snappy")
+        door.flush("remote_write")
+    assert door.reasons() == []
+    door.push("remote_write", written(at_ms, **{"node_load1__instance__two:9256": 2.0}), "snappy")
+    door.flush("remote_write")
+    [reason] = door.reasons()
+    assert "two senders write two at the same time, as node_load1" in reason
+    assert "instance=two:9100; instance=two:9256" in reason
+
+
+def test_labels_of_choice_name_the_servers_of_remote_write(tmp_path: Path) -> None:
+    both = RemoteWriteSettings(["cluster", "instance"])
+    write_settings(tmp_path, Settings(remote_write=both))
+    door = IngestClient(Folders.at(tmp_path))
+    for cluster in ("eu", "us"):
+        body = written(NS // 10**6, **{f"node_load1__cluster__{cluster}": 1.5})
+        assert door.push("remote_write", body, "snappy") == (204, None)
+    door.flush("remote_write")
+    assert [row["server"] for row in door.rows()] == ["eu/web1", "us/web1"]
+    assert door.reasons() == []
+
+
+def test_a_series_without_the_label_is_refused_alone_and_the_label_named(tmp_path: Path) -> None:
+    write_settings(tmp_path, Settings(remote_write=RemoteWriteSettings("nodename")))
+    door = IngestClient(Folders.at(tmp_path))
+    body = written(NS // 10**6, node_load1=1, node_boot_time_seconds__nodename__n1=1.7e9)
+    status, told = door.push("remote_write", body, "snappy")
+    assert status == 400
+    assert told["reasons"][0]["count"] == 1
+    assert "label nodename: missing" in told["message"]
+    door.flush("remote_write")
+    assert [row["server"] for row in door.rows()] == ["n1"]
 
 
 def test_the_devices_that_count_by_the_settings_are_facts_of_the_server(tmp_path: Path) -> None:

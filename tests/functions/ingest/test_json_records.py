@@ -192,7 +192,7 @@ def test_an_empty_text_is_no_time_and_no_name() -> None:
 
 def test_nan_in_one_record_refuses_that_value_alone() -> None:
     body = (
-        f'[{{"server": "a", "ts": "{TS}", "load": NaN, "cpu_user": 5}},'
+        f'[{{"server": "a", "ts": "{TS}", "load": NaN, "cpu_user_pct": 5}},'
         f'{{"server": "b", "ts": "{TS}", "load": -Infinity}},'
         f'{{"server": "c", "ts": "{TS}", "load": 2}}]'
     )  # fmt: skip

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from functions.ingest.node_exporter import NAMES, add_series, server_of
+from functions.ingest.node_exporter import NAMES, add_series
 from functions.ingest.partial_samples import Part, PartialSamples
 from functions.ingest.row_assembly import RowAssembler
 from storage.model.metrics import METRIC_NAMES
@@ -47,14 +47,14 @@ def test_a_series_becomes_a_part_of_its_server(
 @pytest.mark.parametrize(
     ("name", "labels"),
     [
-        ("node_network_receive_bytes_total", {"device": "veth1a2b"}),
+        ("node_network_receive_bytes_total", {"device": "docker0"}),
         ("node_filesystem_size_bytes", {"device": "loop0", "fstype": "squashfs"}),
         ("node_tcp_connection_states", {"state": "established"}),
         ("node_cpu_seconds_total", {"cpu": "0"}),
         ("go_goroutines", {}),
     ],
 )
-def test_ends_of_links_images_and_other_series_are_left_out(
+def test_virtual_links_images_and_other_series_are_left_out(
     name: str, labels: dict[str, str]
 ) -> None:
     assert parts_of(name, **labels) == []
@@ -64,17 +64,6 @@ def test_the_nan_at_the_end_of_a_series_is_left_out() -> None:
     samples = PartialSamples()
     assert add_series(samples, "node_load1", {"instance": "a"}, [1, 2], [0.5, math.nan])
     assert samples.servers["a"]["load_average", ""] == ([1], [0.5])
-
-
-@pytest.mark.parametrize(
-    ("instance", "server"),
-    [
-        ("web1:9100", "web1"), ("web1", "web1"), ("[::1]:9100", "::1"), ("fe80::1", "fe80::1"),
-        ("web1:http", "web1:http"), ("", ""),
-    ],
-)  # fmt: skip
-def test_the_server_is_the_instance_without_its_port(instance: str, server: str) -> None:
-    assert server_of(instance) == server
 
 
 @pytest.mark.parametrize("instance", ["", " ", "a\x00b:9100"])

@@ -233,3 +233,19 @@ def test_a_number_in_quotes_is_refused_in_words_and_the_rest_of_the_line_is_take
 
 def test_text_in_fields_that_are_not_read_is_no_mistake() -> None:
     assert not read(f'system,host=a load1=1,uptime_format="2 days" {T1}000000000\n').reasons
+
+
+def test_each_series_is_reported_with_the_tags_that_are_no_device() -> None:
+    seen: list[tuple[object, ...]] = []
+    lines = (
+        f"disk,host=a,dc=x,device=sda,fstype=ext4,path=/ used_percent=5 {T1}",
+        f"disk,host=a,dc=x,device=sda,fstype=ext4,path=/ used_percent=6 {T2}",
+        f'jvm,host=a,path=/ note="t",load_average=2 {T2}',
+        f"procstat,host=a,exe=java cpu_usage=1,pid=7i {T1}",
+    )
+    reader = TelegrafReader(METRIC_NAMES)
+    reader.read("\n".join(lines), "s", NOW, lambda *stream: seen.append(stream))
+    assert seen == [
+        ("a", "volume_used_pct", "sda /", frozenset({("dc", "x")}), (T1 * 1_000_000,), (5.0,)),
+        ("a", "load_average", "", frozenset({("path", "/")}), (T2 * 1_000_000,), (2.0,)),
+    ]

@@ -74,14 +74,14 @@ def test_a_later_sample_of_a_due_timestamp_is_written_with_it(rig: BufferRig) ->
     assert len(rig.rows()) == 2
 
 
-def test_a_full_buffer_is_429_until_it_is_flushed(
+def test_a_full_buffer_is_503_until_it_is_flushed(
     rig: BufferRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(write_buffer, "MAX_WAITING_BYTES", 40)
     rig.put("a", mem_used_pct=1)
     with pytest.raises(PushRejected, match="the write buffer is full") as error:
         rig.put("a", mem_used_pct=2)
-    assert error.value.status == 429
+    assert error.value.status == 503
     rig.buffer.flush()
     rig.buffer.flush()
     rig.put("a", mem_used_pct=2)

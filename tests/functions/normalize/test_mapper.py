@@ -265,3 +265,9 @@ def test_elements_of_a_list_are_left_out_by_name() -> None:
     links = [{"i": "lo", "rx": 9}, {"i": "eth0", "rx": 1}, {"i": "eth1", "rx": 2}]
     rows = mapper(text).map([doc(n=links)]).rows
     assert rows["net_in_mb_s"].to_pylist() == [3]
+
+
+def test_a_server_has_one_name_for_all_spellings_of_its_address() -> None:
+    servers = ("2001:db8:0:0:0:0:5:1", "[2001:DB8::5:1]", "2001:db8::5:2")
+    rows = mapper().map([doc(server, load1=1.0) for server in servers]).rows
+    assert rows["server"].to_pylist() == ["2001:db8::5:1", "2001:db8::5:1", "2001:db8::5:2"]

@@ -24,6 +24,8 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
         ("[web]\nport = 'x'", "web.port is 'x', expected `int`, got `str`"),
         ("[web]\nport = 70000", "port is 70000, expected 1 to 65535"),
         ("[sources.simulator]\nservers = 0", "servers is 0, expected 1 to 10000"),
+        ("[remote_write]\nserver_label = 'a-b'", "server_label is 'a-b', expected a label such as"),
+        ("[remote_write]\nserver_label = []", "server_label is [], expected a label such as"),
         ("[devices.links]\ninclude = ['']", "include has '', expected a pattern such as 'wg*'"),
         ("[devices]\nlink = 1", "unknown field `link` in [devices]"),
         ("[wep]\nport = 1", "unknown field `wep`"),

@@ -1,4 +1,5 @@
 import math
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,7 +10,6 @@ from storage.config.settings import SettingsError, read_settings
 from storage.inbox.segment import Provenance, SegmentRefused
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.ipc.push_protocol import Push
-from tests.conftest import LakeFixture
 from tests.hostile import HARMLESS, MALFORMED, TOO_LARGE
 
 
@@ -57,21 +57,22 @@ def test_a_long_flat_text_is_decoded() -> None:
 
 @pytest.mark.parametrize("text", MALFORMED.values(), ids=MALFORMED)
 def test_damaged_files_and_messages_of_ours_are_refused_with_a_message(
-    house: LakeFixture, text: bytes
+    tmp_path: Path, text: bytes
 ) -> None:
-    house.folders.keys.write_bytes(text)
+    folders = Folders.at(tmp_path)
+    folders.keys.write_bytes(text)
     with pytest.raises(ApiKeyError, match="is damaged"):
-        ApiKeys(house.folders).known()
+        ApiKeys(folders).known()
     with pytest.raises(InvalidJson):
         Push.unpacked(text + b"\nbody")
     with pytest.raises(SegmentRefused, match="cannot be read"):
         Provenance.decode(text)
 
 
-def test_settings_nested_too_deeply_are_refused_with_a_message(house: LakeFixture) -> None:
-    house.folders.settings.write_bytes(b"a = " + b"[" * 25_000)
+def test_settings_nested_too_deeply_are_refused_with_a_message(tmp_path: Path) -> None:
+    Folders.at(tmp_path).settings.write_bytes(b"a = " + b"[" * 25_000)
     with pytest.raises(SettingsError, match=r"nested|recursion"):
-        read_settings(Folders.at(house.folders.data).data)
+        read_settings(tmp_path)
 
 
 def test_nan_and_infinity_are_floats_where_they_are_expected() -> None:

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -17,6 +18,7 @@ from storage.lake.writer import Writer
 from storage.model.schema import STOCK, Schema
 from storage.query.reader import Reader
 from tests.conftest import NOW, LakeFixture
+from tests.functions.module_lakes import house_at
 
 COUNTS = "SELECT count(*) AS n, count(DISTINCT (server, ts)) AS distinct_rows FROM metrics"
 
@@ -42,11 +44,21 @@ def count(data: Path) -> dict[str, int]:
     return result
 
 
+@pytest.fixture(scope="module")
+def archived(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A data folder with six samples, and its backup `b.tar` in it."""
+    data = tmp_path_factory.mktemp("archived")
+    shutil.copytree(empty_lake, data, dirs_exist_ok=True)
+    with house_at(data) as house:
+        fill(house)
+        back_up(data, data / "b.tar")
+        return house.folders
+
+
 @pytest.fixture
-def archive(house: LakeFixture, tmp_path: Path) -> Path:
-    fill(house)
-    back_up(house.folders.data, tmp_path / "b.tar")
-    return tmp_path / "b.tar"
+def archive(archived: Folders, tmp_path: Path) -> Path:
+    """The backup alone in a folder."""
+    return Path(shutil.copy(archived.data / "b.tar", tmp_path))
 
 
 def test_a_restored_folder_has_every_row_and_the_inbox(house: LakeFixture, tmp_path: Path) -> None:
@@ -128,9 +140,9 @@ def test_a_backup_beside_a_running_writer_is_complete(tmp_path: Path) -> None:
         writer.wait()
 
 
-def test_nothing_is_left_behind_of_the_making(house: LakeFixture, archive: Path) -> None:
-    assert not house.folders.staging.exists()
-    assert [p.name for p in archive.parent.glob("*.partial")] == []
+def test_nothing_is_left_behind_of_the_making(archived: Folders) -> None:
+    assert not archived.staging.exists()
+    assert [p.name for p in archived.data.glob("*.partial")] == []
 
 
 def test_a_backup_is_valid_after_maintenance_of_the_lake(archive: Path) -> None:
@@ -171,14 +183,14 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
         restore(tmp_path / "foreign.tar", tmp_path / "again")
 
 
-def test_a_folder_that_is_not_empty_is_refused(house: LakeFixture, archive: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(archived: Folders, archive: Path) -> None:
     with pytest.raises(BackupRefused, match="is not empty: name a new folder"):
-        restore(archive, house.folders.data)
+        restore(archive, archived.data)
 
 
-def test_a_file_that_is_there_is_not_overwritten(house: LakeFixture, archive: Path) -> None:
+def test_a_file_that_is_there_is_not_overwritten(archived: Folders, archive: Path) -> None:
     with pytest.raises(BackupRefused, match="exists already"):
-        back_up(house.folders.data, archive)
+        back_up(archived.data, archive)
 
 
 def test_without_a_lake_there_is_nothing_to_back_up(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -239,12 +240,16 @@ def _define(folders: Folders) -> None:
     writer.close()
 
 
+@pytest.fixture(scope="module")
+def opened(data: Path) -> Iterator[Reader]:
+    with closing(Reader.open(data)) as reader:
+        yield reader
+
+
 @pytest.fixture
-def reader(data: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+def reader(data: Path, opened: Reader, monkeypatch: pytest.MonkeyPatch) -> Reader:
     monkeypatch.chdir(data)
-    reader = Reader.open(data)
-    yield reader
-    reader.close()
+    return opened
 
 
 @pytest.mark.parametrize("statement", HOSTILE)

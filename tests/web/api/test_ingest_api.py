@@ -1,5 +1,6 @@
 """The push endpoints: HTTP checks before the ingest service, and its answers."""
 
+import asyncio
 import gzip
 import json
 from collections.abc import Iterator
@@ -9,14 +10,19 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from litestar.testing import RequestFactory
 
 from functions.ingest.ingest_service import serve_ingest
 from functions.ingest.remote_write import WriteRequest
 from storage.config.folders import Folders
+from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
 from web.api import ingest_api
+from web.api.ingest_api import InFlightLimit
+from web.http_errors import HttpRejection
+from web.rendering import SiteRequest
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
 ENDPOINTS = ("/feed", "/feed/data", "/api/v2/write", "/write", "/api/v1/write")
@@ -74,6 +80,33 @@ def test_series_are_accepted_with_an_empty_response(client: Client) -> None:
     assert client.post("/api/v1/write", content=body, headers=PROTOBUF).status_code == 204
 
 
+def test_two_senders_are_told_apart_by_address_and_program(client: Client, data: Path) -> None:
+    for load in (1, 2):
+        record = RECORD | {"server": "sent twice", "mem_used_pct": load}
+        client.post("/feed", json=[record], headers={"User-Agent": f"agent/{load}"})
+    paths = Folders.at(data).inbox.glob("*-metrics-*.parquet")
+    reasons = [reason for path in paths for reason in provenance_of(path).reasons]
+    [mine] = [reason for reason in reasons if "write sent twice at" in reason]
+    assert "testclient (agent/1); testclient (agent/2)" in mine
+
+
+@pytest.mark.parametrize(
+    ("headers", "sender"),
+    [
+        ({}, "127.0.0.1"),
+        ({"User-Agent": "Prometheus/2.42.0"}, "127.0.0.1 (Prometheus/2.42.0)"),
+        ({"User-Agent": "a" * 99, "X-Forwarded-For": "10.0.0.5"},
+         f"10.0.0.5 by 127.0.0.1 ({'a' * 60})"),
+    ],
+)  # fmt: skip
+def test_a_sender_behind_a_proxy_has_the_address_that_the_proxy_states(
+    headers: dict[str, str], sender: str
+) -> None:
+    request = RequestFactory(server="127.0.0.1").post("/feed", headers=headers)
+    request.scope["client"] = ("127.0.0.1", 1)
+    assert ingest_api._sender(SiteRequest(request.scope)) == sender
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "says"),
     [
@@ -109,12 +142,62 @@ def test_a_rejection_of_the_ingest_service_is_forwarded(client: Client) -> None:
     assert answer.json()["remedy"] == "send a list of records as JSON"
 
 
-def test_too_many_pushes_in_flight_are_429(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("path", ENDPOINTS)
+def test_pushes_without_a_turn_are_503_with_retry_after(
+    client: Client, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
     monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 0)
-    answer = client.post("/feed", json=[RECORD])
-    assert answer.status_code == 429
-    assert answer.headers["retry-after"] == "1"
+    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 0.01)
+    headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
+    answer = client.post(path, content=b"[]", headers=headers)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
     assert answer.json()["remedy"]
+
+
+def test_a_push_beyond_the_limit_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 60)
+    limit, order = InFlightLimit(), list[str]()
+
+    async def push(name: str) -> None:
+        async with limit.request() as count:
+            count(7)
+            await asyncio.sleep(0)
+            assert (limit.requests, limit.bytes) == (1, 7)
+            order.append(name)
+
+    async def play() -> None:
+        await asyncio.gather(*map(push, "abc"))
+
+    asyncio.run(play())
+    assert (order, limit.requests, limit.bytes) == (["a", "b", "c"], 0, 0)
+
+
+def test_a_sender_that_leaves_while_it_waits_keeps_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
+    monkeypatch.setattr(ingest_api, "MAX_WAITING", 1)
+    limit = InFlightLimit()
+
+    async def push() -> None:
+        async with limit.request():
+            pass
+
+    async def play() -> None:
+        async with limit.request():
+            leaves = asyncio.ensure_future(push())
+            await asyncio.sleep(0)
+            with pytest.raises(HttpRejection, match="too many pushes at once"):
+                await push()  # there is no room to wait either
+            leaves.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaves
+        await push()
+
+    asyncio.run(play())
+    assert limit.requests == 0
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
@@ -135,9 +218,7 @@ def test_the_api_description_has_the_endpoints_and_their_errors(client: Client) 
     assert description["components"]["securitySchemes"].keys() == {"key", "bearer", "basic"}
     for path in ENDPOINTS:
         assert paths[path]["post"]["requestBody"]["content"]
-        assert {"401", "403", "413", "415", "422", "429", "503"} <= paths[path]["post"][
-            "responses"
-        ].keys()
+        assert {"401", "403", "413", "415", "422", "503"} <= paths[path]["post"]["responses"].keys()
 
 
 def test_the_examples_of_the_api_description_are_accepted(client: Client) -> None:

@@ -131,3 +131,15 @@ def test_htmx_gets_only_the_fragment_and_exports_have_the_same_sources(
     for form, read in (("csv", csv.read_csv), ("parquet", parquet.read_table)):
         rows = read(io.BytesIO(site.get(f"/sources.{form}").content))
         assert rows["source"].to_pylist() == ["shop"]
+
+
+def test_two_senders_of_one_server_are_shown_beside_the_state(
+    lake: SiteLakeWriter, site: Client
+) -> None:
+    note = "two senders write web<1> at the same time, as node_load1: cluster=eu; cluster=us: name"
+    SourceLog(lake).committed("remote_write", 20, 5, (note, BAD))
+    body = rows_of(site.get("/sources").text)["remote_write"]
+    shown, details = body.split("<details")
+    assert "Two senders write web<1> at the same time" in shown
+    assert "cpu_user_pct" in details
+    assert "two senders" not in details

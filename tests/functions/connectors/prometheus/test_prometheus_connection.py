@@ -43,6 +43,7 @@ def test_the_client_sends_credentials_and_uses_no_proxy_of_the_environment(monke
         ('url = "http://x:port"', "url is 'http://x:port', which is not a valid URL"),
         ('ca_file = "/ca.pem"', "ca_file or certificate_file is set, but url is 'http://127"),
         ('step = "10m"', "step is '10m', expected 1s to 5m"),
+        ('server_label = ["a", "b-c"]', r"server_label is \['a', 'b-c'\], expected a label"),
         ('step = "soon"', "step: 'soon' is"),
         ('timeout = "1m"', "timeout is '1m', expected at most 10s"),
         ('user = "u"\ntoken_env = "T"', "user and a token are both set"),

@@ -130,6 +130,27 @@ def test_a_server_that_two_jobs_scrape_is_skipped_and_one_with_a_new_label_is_no
 
 
 @needs_prometheus
+def test_machines_with_one_instance_are_told_apart_by_a_label_of_choice(
+    server, job, text, open_read
+):
+    times = times_of(5, 60)
+    for offset, cluster in enumerate(("eu", "us")):
+        moved = [ts + timedelta(milliseconds=7 * offset) for ts in times]
+        for name, value in (("up", 1), ("node_load1", 1 + offset)):
+            server.put([gauge(job, name, dict.fromkeys(moved, value), "web:1", cluster=cluster)])
+    batch = open_read(text(clock="up")).run(NOW, None)
+    assert "metrics" not in batch.rows or not batch.rows["metrics"].num_rows
+    [note] = [reason for reason in batch.reasons if "several series" in reason]
+    assert "web has several series up{" in note
+    assert "at a time (cluster 'eu' and 'us') and is skipped" in note
+    assert "name the label that tells the machines apart in server_label" in note
+    both = 'server_label = ["cluster", "instance"]'
+    rows = rows_of(open_read(text(both, clock="up")).run(NOW, None))
+    loads = {(row["server"], row["load_average"]) for row in rows}
+    assert (len(rows), loads) == (2 * len(times), {("eu/web", 1.0), ("us/web", 2.0)})
+
+
+@needs_prometheus
 def test_own_queries_and_labels_are_mapped(server, job, text, open_read):
     times = times_of(5, 60)
     server.put(
