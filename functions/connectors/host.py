@@ -285,8 +285,9 @@ def _allowed(metric: Metric, value: float | None) -> float | None:
     """`value` without what a clock tick more or less puts above its range; None if impossible."""
     if value is None or not math.isfinite(value):
         return None
-    highest = metric.bounds[1]
-    return None if metric.refusal(min(value, highest)) else min(value, highest)
+    if metric.highest is not None:
+        value = min(value, metric.highest)
+    return None if metric.refusal(value) else value
 
 
 def _known(value: Any) -> float | None:

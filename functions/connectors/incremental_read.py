@@ -147,6 +147,7 @@ class IncrementalRead:
         return Batch(
             rows, self._cursor() if collected.moved or rows["metrics"].num_rows else None,
             more=collected.more or collected.again, refused=collected.rejects.count,
+            clamped=collected.rejects.clamped,
             reasons=(*dict.fromkeys(collected.notes), *collected.rejects.sentences()),
         )  # fmt: skip
 

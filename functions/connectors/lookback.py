@@ -10,6 +10,7 @@ __all__ = ["LookbackWindow", "SeenKeys"]
 JITTER = timedelta(seconds=15)
 FULL_READS_PER_OVERLAP = 4
 MAX_KEYS = 50_000
+_UNKNOWN = object()
 
 
 class LookbackWindow:
@@ -46,10 +47,10 @@ class SeenKeys:
         return len(self._times) > self._limit
 
     def add(self, keys: Iterable[Hashable], times: Iterable[Any]) -> list[bool]:
-        """Remember documents; return for each in turn whether its key is new."""
+        """Remember documents; return for each in turn whether its key is new, or has a new time."""
         known, new = self._times, []
         for key, ts in zip(keys, times, strict=True):
-            new.append(key not in known)
+            new.append(known.get(key, _UNKNOWN) != ts)
             known[key] = ts
         return new
 

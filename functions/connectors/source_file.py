@@ -15,6 +15,7 @@ from functions.connectors.connector import Connector, ReadOptions
 from functions.normalize.devices import STOCK_RULES, DeviceRules
 from functions.normalize.mapping import Mapping, read_mapping
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
+from functions.normalize.unclear_names import unclear_fields
 from storage.config.folders import Folders
 from storage.model.names import check_name
 from storage.model.periods import parse_period
@@ -105,8 +106,8 @@ def source_from_dict(
             "out"
         )
     options = ReadOptions(
-        name, folders, mapping.time.ordering, mapping.paths, parse_period(file.every),
-        parse_period(file.history), rules=rules, limits=schema.times,
+        name, folders, mapping.time.ordering, (*mapping.paths, *unclear_fields(mapping)),
+        parse_period(file.every), parse_period(file.history), rules=rules, limits=schema.times,
         reader=_fingerprint(raw_mapping, file.site),
         shaped=bool(mapping.records or mapping.columns),
     )  # fmt: skip

@@ -48,7 +48,8 @@ class Batch:
     """What a run returns: rows for each table, and the `cursor` at which its source continues.
 
     A function that has no new rows returns `Batch()`. With `more` it is called again at once.
-    `refused` counts the rows and values that it left out, and `reasons` says why in words.
+    `refused` counts the rows and values that it left out, `clamped` the values that it stored as
+    the bound of their metric, and `reasons` says why in words.
     `window_key` names the window that the rows were made from, `model` the model by its hash.
 
     This is the one description of a batch: worker processes, the run log and the segments take its
@@ -62,6 +63,7 @@ class Batch:
     more: bool = False
     refused: int = 0
     reasons: tuple[str, ...] = ()
+    clamped: int = 0
 
     @property
     def row_count(self) -> int:

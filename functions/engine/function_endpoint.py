@@ -99,6 +99,7 @@ def _run_as_json(run: Run) -> bytes:
             "row_counts": {name: rows.num_rows for name, rows in run.batch.rows.items()},
             "rows": rows_as_json(run.batch),
             "refused": run.batch.refused,
+            "clamped": run.batch.clamped,
             "reasons": run.batch.reasons,
         }
     )

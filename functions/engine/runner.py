@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 _PROVENANCE = tuple(field.name for field in fields(segment.Provenance))
 # Of the segments of one batch the last alone has these: no cursor may outrun its rows.
-_ONLY_LAST = {"cursor": None, "refused": 0, "reasons": ()}
+_ONLY_LAST = {"cursor": None, "refused": 0, "clamped": 0, "reasons": ()}
 
 
 @dataclass(frozen=True, slots=True)

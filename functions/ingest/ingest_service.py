@@ -21,6 +21,7 @@ from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
     PushRejected,
     UnclaimedReasons,
+    counts_of,
     main_reason,
     reason_records,
 )
@@ -143,7 +144,8 @@ class IngestService:
         )
         payload: dict[str, Any] = {
             "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
-            "values_refused": result.values_refused, "reasons": reason_records(result.reasons),
+            "values_refused": result.values_refused,
+            "values_clamped": result.reasons.clamped, "reasons": reason_records(result.reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
         if sent and not result.rows.num_rows:
@@ -176,9 +178,7 @@ class IngestService:
             if blocks:
                 provenance = segment.Provenance(name, "feed", now)
                 if name == "metrics":
-                    provenance = replace(
-                        provenance, refused=refused.count, reasons=refused.sentences()
-                    )
+                    provenance = replace(provenance, **counts_of(refused))
                 segment.write(self._folders, pa.concat_tables(blocks), provenance)
 
     def _take_lines(self, push: Push) -> Reply:

@@ -16,8 +16,9 @@ from functions.normalize.columns import Column, DocumentColumns, first_of
 from functions.normalize.mapping import Time, read_mapping
 from functions.normalize.numbers import Floats, floats
 from functions.normalize.timestamps import MISSING, InvalidTimestamp, TimeOutside, micros
+from functions.normalize.unclear_names import UNCLEAR_NAMES
 from storage.ipc.decoding import InvalidJson, decode_json
-from storage.model.metrics import Metric, impossible
+from storage.model.metrics import Metric, check_range
 from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
@@ -87,6 +88,7 @@ def validate_records(
     validation = _RecordValidation(records)
     servers, times = validation.servers(), validation.times(limits.at(now), UNITS[unit])
     values = {m.name: validation.metric(m) for m in metrics}
+    validation.refuse_unclear(values)
     validation.drop(_all_absent(values.values()), "no metric is in the record that could be kept")
     good = np.flatnonzero(validation.good)
     rows = {
@@ -155,11 +157,28 @@ class _RecordValidation:
             self._refuse_value(f"{metric.name}: not a number", place)
 
         values = floats(self._first(names), refuse, percent=metric.unit == "%")
-        wrong = impossible(metric, values)
+        check = check_range(metric, values)
         why = f"{metric.name}: outside {metric.valid_range} {metric.unit}".rstrip()
-        for place in np.flatnonzero(wrong).tolist():
+        why += f": {metric.remedy}" if metric.remedy else ""
+        for place in np.flatnonzero(check.impossible).tolist():
             self._refuse_value(why, place)
-        return np.where(wrong, np.nan, values)
+        clamped = np.flatnonzero(check.clamped & self.good)
+        if clamped.size:
+            example = self.records[clamped[0]]
+            self.reasons.clamp(f"{metric.name}: {metric.clamping}", example, int(clamped.size))
+        return check.possible
+
+    def refuse_unclear(self, values: Mapping[str, Floats]) -> None:
+        """Refuse values of names without a unit, in records that have no other for the metric."""
+        for name in sorted(self._names & UNCLEAR_NAMES.keys()):
+            unclear = UNCLEAR_NAMES[name]
+            sent = [_is_there(v) for v in self._first((name,))]
+            absent = np.isnan(values[unclear.metric])
+            lost = np.flatnonzero(np.array(sent, bool) & absent & self.good)
+            if lost.size:
+                self.values_refused += int(lost.size)
+                reason = f"{unclear.reason(name)}: send it as {unclear.metric}"
+                self.reasons.add(reason, self.records[lost[0]], int(lost.size))
 
     def facts(self, servers: Column, times: Micros) -> dict[str, ServerFact]:
         """Profile, site and cores that valid records state, by server; the last record wins."""

@@ -7,7 +7,9 @@ from storage.errors import HoursightError
 from storage.model.reject_log import RejectLog
 from storage.model.time_limits import TimeProblem
 
-__all__ = ["PushRejected", "UnclaimedReasons", "main_reason", "reason_records", "time_reason"]
+__all__ = [
+    "PushRejected", "UnclaimedReasons", "counts_of", "main_reason", "reason_records", "time_reason",
+]  # fmt: skip
 
 
 class PushRejected(HoursightError):
@@ -26,6 +28,13 @@ def reason_records(rejects: RejectLog) -> list[dict[str, Any]]:
         {"reason": each.reason, "count": each.count, "example": each.example}
         for each in rejects.ranked()
     ]
+
+
+def counts_of(rejects: RejectLog) -> dict[str, Any]:
+    """What a segment's provenance says of refused and clamped values."""
+    return {
+        "refused": rejects.count, "clamped": rejects.clamped, "reasons": rejects.sentences(),
+    }  # fmt: skip
 
 
 def main_reason(rejects: RejectLog) -> str:

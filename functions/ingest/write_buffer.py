@@ -11,7 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from functions.ingest.partial_samples import PartialSamples
-from functions.ingest.rejection import PushRejected
+from functions.ingest.rejection import PushRejected, counts_of
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
@@ -131,8 +131,7 @@ class WriteBuffer:
             name, rows = self._unwritten[0]
             provenance = segment.Provenance(name, self._source, self._clock())
             if name == "metrics":
-                reasons = self._refused.sentences()
-                provenance = replace(provenance, refused=self._refused.count, reasons=reasons)
+                provenance = replace(provenance, **counts_of(self._refused))
             segment.write(self._folders, rows, provenance)
             log.debug("%s: %d rows of %s flushed", self._source, rows.num_rows, name)
             del self._unwritten[0]

@@ -4,7 +4,7 @@ Files are read like those of the folder source; times, numbers, names and ranges
 theirs. The columns have fixed names: ts, server, profile, and those of the 14 metrics.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,7 @@ from functions.normalize.timestamps import (
     ZoneMissing,
     micros,
 )
-from storage.model.metrics import METRIC_NAMES, METRICS, Metric, impossible
+from storage.model.metrics import METRIC_NAMES, METRICS, Metric, check_range
 from storage.model.names import EXPECTED, server_name
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns, profile_of
 from storage.model.reject_log import RejectLog, RejectReason
@@ -79,16 +79,19 @@ def load(paths: Iterable[Path], time: Time = ISO) -> History:
 
 
 def read(
-    paths: Iterable[Path], time: Time = ISO, patterns: Patterns = STOCK_PATTERNS
+    paths: Iterable[Path],
+    time: Time = ISO,
+    patterns: Patterns = STOCK_PATTERNS,
+    metrics: Sequence[Metric] = METRICS,
 ) -> LoadedHistory:
     """Read files with the columns ts, server, optionally profile, and any of the 14 metrics.
 
     `time` says what the times are where they are not ISO 8601 with a zone; nothing is guessed.
-    Servers without a stated profile have the one of `patterns`. Readings of any cadence become
-    means of 5-minute steps. Raises HistoryError when nothing is left, or a file lacks a column
-    that is needed or cannot be read.
+    Servers without a stated profile have the one of `patterns`, and values are checked against the
+    limits of `metrics`, the 14. Readings of any cadence become means of 5-minute steps. Raises
+    HistoryError when nothing is left, or a file lacks a column that is needed or cannot be read.
     """
-    samples = read_samples(paths, time)
+    samples = read_samples(paths, time, metrics)
     servers, rows = np.unique(samples.servers, return_inverse=True)
     first_s, last_s = int(samples.seconds.min()), int(samples.seconds.max())
     start_s = first_s // STEP_S * STEP_S
@@ -111,7 +114,9 @@ def read(
     return LoadedHistory(history, samples.ignored, samples.refused, samples.reasons)
 
 
-def read_samples(paths: Iterable[Path], time: Time = ISO) -> Samples:
+def read_samples(
+    paths: Iterable[Path], time: Time = ISO, metrics: Sequence[Metric] = METRICS
+) -> Samples:
     """All readings of the files; HistoryError when one cannot be read, or nothing is left.
 
     A row without time or server is refused, of other rows the values that cannot be true.
@@ -128,7 +133,8 @@ def read_samples(paths: Iterable[Path], time: Time = ISO) -> Samples:
                 rejects.add(f"{path.name}:", chunk.why, chunk.refused)
             if len(chunk.documents):
                 reader = _ChunkReader(path.name, columns_of(chunk.documents), rejects)
-                parts.append(reader.part(len(chunk.documents), time, clock, profiles))
+                count = len(chunk.documents)
+                parts.append(reader.part(count, time, clock, profiles, metrics))
     reasons = tuple(_sentence(each) for each in rejects.ranked())
     seconds, servers, values = (
         np.concatenate([getattr(part, name) for part in parts])
@@ -159,12 +165,19 @@ class _ChunkReader:
     def __init__(self, name: str, columns: Columns, rejects: RejectLog) -> None:
         self._name, self._columns, self._rejects = name, columns, rejects
 
-    def part(self, count: int, time: Time, clock: LocalClock, profiles: dict[str, str]) -> _Part:
+    def part(
+        self,
+        count: int,
+        time: Time,
+        clock: LocalClock,
+        profiles: dict[str, str],
+        metrics: Sequence[Metric],
+    ) -> _Part:
         """The rows with a time and a server; puts what they state into `profiles`."""
         times, servers = self._times(count, time, clock), self._servers(count)
         kept = (servers != "") & (times != MISSING)
         values = np.full((count, len(METRICS)), np.nan, np.float32)
-        for place, metric in enumerate(METRICS):
+        for place, metric in enumerate(metrics):
             values[:, place] = self._metric(metric)
         stated = self._columns.get("profile")
         for i, profile in enumerate([] if stated is None else as_list(stated)):
@@ -214,12 +227,15 @@ class _ChunkReader:
             )
         percent = metric.unit == "%"
         values = floats(column, lambda _, value: self._bad_number(metric, value), percent)
-        wrong = impossible(metric, values)
-        if wrong.any():
-            why = metric.refusal(float(values[wrong][0])) or ""
+        check = check_range(metric, values)
+        if check.impossible.any():
+            why = metric.refusal(float(values[check.impossible][0])) or ""
             example = why.removeprefix(f"{metric.name}: ")
-            self._refuse(f"{metric.name}:", example, "", int(wrong.sum()))
-        return np.where(wrong, np.nan, values)
+            self._refuse(f"{metric.name}:", example, "", int(check.impossible.sum()))
+        if check.clamped.any():
+            example, count = metric.shown(values[check.clamped][0]), int(check.clamped.sum())
+            self._rejects.clamp(f"{self._name}: {metric.name}, {metric.clamping}:", example, count)
+        return check.possible
 
     def _bad_number(self, metric: Metric, value: Any) -> None:
         text = str(value).strip().lower()

@@ -37,8 +37,9 @@ from functions.normalize.record_texts import names_of, shown, texts_of
 from functions.normalize.record_times import RecordTimes
 from functions.normalize.row_filter import Mask, matches
 from functions.normalize.timestamps import MISSING
+from functions.normalize.unclear_names import refuse_unclear, unclear_fields
 from functions.normalize.units import UNITS, scale
-from storage.model.metrics import METRICS, Metric, impossible, without_rounding
+from storage.model.metrics import METRICS, Metric, check_range
 from storage.model.profiles import stated_profile
 from storage.model.reject_log import RejectLog
 from storage.model.schema import TIMESTAMP
@@ -103,6 +104,7 @@ class Mapper:
         self._metrics = {m.name: m for m in metrics}
         self._known: dict[str, dict[str, Any]] = {}
         self._sent_facts: dict[str, tuple[Any, ...]] = {}
+        self._unclear = unclear_fields(mapping)
         entries = [entry for fields in mapping.entries.values() for entry in fields]
         each = (entry.each for entry in entries if not entry.of_list)
         self._filtered = bool(entries) and all(entry.where for entry in entries)
@@ -122,6 +124,7 @@ class Mapper:
             name: self._metric(records, self._metrics[name], fields)
             for name, fields in self.mapping.entries.items()
         }
+        refuse_unclear(records.columns, self._unclear, values, records.rejects)
         facts = self._facts(records)
         rows = _table(records, {n: v for n, v in values.items() if v is not None}, self._source)
         empty = len(records.servers) - rows.num_rows
@@ -343,17 +346,24 @@ class Mapper:
 
 def _in_range(records: _Records, metric: Metric, entry: Field, values: Floats) -> Floats:
     """`values` with NaN for those that cannot be true, which are refused."""
-    values = without_rounding(metric, values)
-    wrong = impossible(metric, values)
-    if wrong.any():
-        i = int(np.argmax(wrong))
+    check = check_range(metric, values)
+    about = f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit})"
+
+    def example(mask: npt.NDArray[np.bool_]) -> str:
+        i = int(np.argmax(mask))
+        return f"{metric.shown(values[i])} of {records.servers[i]}"
+
+    if check.impossible.any():
+        remedy = f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there"
+        raised = f", or raise limits.{metric.name} in hoursight.toml if it is true"
         records.rejects.add(
-            f"{metric.name} (field {' or '.join(entry.fields)}, unit {entry.unit}): "
-            f"lies outside {metric.valid_range}",
-            f"{values[i]:g} {metric.unit} of {records.servers[i]}", int(wrong.sum()),
-            f"state the field's unit in mapping.metrics.{metric.name}.unit, or mend it there",
+            f"{about}: lies outside {metric.valid_range}", example(check.impossible),
+            int(check.impossible.sum()), remedy + (raised if metric.remedy else ""),
         )  # fmt: skip
-    return np.where(wrong, np.nan, values)
+    if check.clamped.any():
+        count = int(check.clamped.sum())
+        records.rejects.clamp(f"{about}: {metric.clamping}", example(check.clamped), count)
+    return check.possible
 
 
 def _table(records: _Records, values: dict[str, Floats], source: str) -> pa.Table:

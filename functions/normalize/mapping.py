@@ -26,6 +26,7 @@ from storage.model.periods import parse_period
 
 __all__ = [
     "ColumnPattern", "Field", "Mapping", "Text", "Time", "Unmapped", "Where", "read_mapping",
+    "stock_entries",
 ]  # fmt: skip
 
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -257,6 +258,11 @@ def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Ma
     whole = Mapping(**merged)
     _check(whole, {m.name: m for m in metrics})
     return msgspec.structs.replace(whole, metrics=_with_units(whole, metrics))
+
+
+def stock_entries(stock: str) -> dict[str, tuple[Field, ...]]:
+    """The fields of each metric in a stock mapping, units as they are written there."""
+    return Mapping(metrics=_stock(stock).get("metrics", {})).entries
 
 
 @cache

@@ -18,6 +18,7 @@ from functions.engine.runner import Runner
 from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
+from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.import_mapping import ImportOptions, mapping_source
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -79,7 +80,8 @@ def import_file(
     form: FileForm = source.connection.form  # type: ignore[attr-defined]
     connector = FileConnector(file.absolute(), form, source.options.reader)
     read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
-    imported = _run_to_end(runner, function_of(read, source, "import"), file)
+    questions = UnitQuestions(source.mapping, runner.settings.schema().metrics)
+    imported = _run_to_end(runner, function_of(read, source, "import"), file, questions)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
     if connector.repeated and imported.rows:
@@ -87,14 +89,16 @@ def import_file(
             f"'{file}' was imported before. What the lake has already is not stored again; "
             "'hoursight functions runs import' shows how much was new.", err=True,
         )  # fmt: skip
-    for reason in imported.reasons:
+    for reason in (*imported.reasons, *questions.sentences()):
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:
         raise _nothing_imported(file, imported)
     return imported.rows
 
 
-def _run_to_end(runner: Runner, function: Function, file: Path) -> Imported:
+def _run_to_end(
+    runner: Runner, function: Function, file: Path, questions: UnitQuestions
+) -> Imported:
     imported = Imported()
     with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
         task = bar.add_task(file.name, total=count_rows(file))
@@ -104,6 +108,7 @@ def _run_to_end(runner: Runner, function: Function, file: Path) -> Imported:
             if run.error is not None:
                 raise NotImported(f"'{file}' after {imported.rows:,} rows: {run.error}")
             imported.add(run.batch)
+            questions.add(run.batch.rows["metrics"])
             bar.update(task, completed=imported.rows + imported.refused)
             if not run.batch.more:
                 return imported

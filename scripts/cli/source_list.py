@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from functions.normalize.devices import DeviceRules
 from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
+from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -57,7 +57,7 @@ def list_sources(data: Path) -> None:
         print("No source has brought anything yet: 'hoursight sources new files' shows how.")
         return
     columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h"]
-    print_grid([*columns, "refused 24 h", "repeated 24 h", "state"], rows)
+    print_grid([*columns, "refused 24 h", "clamped 24 h", "repeated 24 h", "state"], rows)
 
 
 def _row(each: SourceStatus) -> list[Any]:
@@ -65,7 +65,7 @@ def _row(each: SourceStatus) -> list[Any]:
     gaps = [gap.sentence(each.now) for gap in each.gaps]
     return [
         each.source, each.kind, each.last_sample, lag, round(each.rows_per_min), each.rows_24h,
-        each.refused_24h, each.repeated_24h, "; ".join([each.summary, *gaps]),
+        each.refused_24h, each.clamped_24h, each.repeated_24h, "; ".join([each.summary, *gaps]),
     ]  # fmt: skip
 
 
@@ -84,14 +84,17 @@ def try_source(data: Path, file: Path, say: Say, *, once: bool, verbose: bool) -
     mapper = Mapper(
         source.mapping, source.name, source.file.site, schema.metrics, rules=source.options.rules
     )
-    well = False
+    questions, well = UnitQuestions(source.mapping, schema.metrics), False
     try:
         for page in _pages(source, 1 if once else None):
             within = source.options.limits.at(datetime.now(UTC))
             mapped = mapper.map(page.documents, within)
+            questions.add(mapped.rows)
             well |= _tell(source, page, mapped, say, verbose, schema.metrics)
     except Unreachable as error:
         raise CannotTry(f"{source.name} does not answer: {error}") from error
+    for question in questions.sentences():
+        say(f"! {question}")
     if not well:
         say("Nothing that could become a sample was found.")
     return well
@@ -101,7 +104,14 @@ def _pages(source: SourceConfig, count: int | None) -> Iterator[Page]:
     connector = source.adapter.connect(source.connection, replace(source.options, dry=True))
     try:
         pages = connector.pages(None, datetime.now(UTC))
-        yield from islice((p for p in pages if p.documents or p.notes), count)
+        left = count
+        for page in pages:
+            if page.documents or page.notes:
+                yield page
+            if left is not None and page.documents:  # a page of notes alone is not the one
+                left -= 1
+                if not left:
+                    return
     finally:
         connector.close()
 
@@ -114,7 +124,12 @@ def _tell(
         gathering = DocumentGrouping(source.mapping)
         gathering.add(rows)
         rows = gathering.take_all() or rows
-    say(f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused")
+    counts = (
+        f"{len(page.documents)} documents, {rows.num_rows} rows, {mapped.rejects.count} refused"
+    )
+    clamped = mapped.rejects.clamped
+    if page.documents or page.refused:
+        say(f"{counts}, {clamped} clamped" if clamped else counts)
     if rows.num_rows:
         say(_found(source, rows))
     if page.documents:

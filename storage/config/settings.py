@@ -13,7 +13,7 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.errors import HoursightError
-from storage.model.metrics import METRIC_NAMES, Levels, Metric
+from storage.model.metrics import LARGEST, METRIC_NAMES, METRICS, Levels, Metric
 from storage.model.periods import parse_period
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
@@ -251,6 +251,10 @@ def _stock_retention() -> dict[str, str]:
     return {t.name: t.retention_text for t in TABLES if t.by_day}
 
 
+def _stock_limits() -> dict[str, float]:
+    return {m.name: m.limit for m in METRICS if m.limit is not None}
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -261,6 +265,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
+    limits: dict[str, float] = msgspec.field(default_factory=_stock_limits)
     devices: DeviceSettings = DeviceSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
 
@@ -270,6 +275,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(
                 f"metrics has a name twice (expected unique names): {', '.join(names)}"
             )
+        for name, limit in self.limits.items():
+            _check_limit(name, limit)
         for table, text in self.retention.items():
             if table not in _stock_retention():
                 known = ", ".join(_stock_retention())
@@ -279,11 +286,25 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def schema(self) -> Schema:
         """The tables with these metrics, this retention and these limits of times."""
         retention = {table: _retention(table, text) for table, text in self.retention.items()}
-        if not self.metrics and all(
+        limits = _stock_limits() | self.limits
+        unchanged = limits == _stock_limits() and all(
             STOCK.table(name).retention == r for name, r in retention.items()
-        ):
+        )
+        if unchanged and not self.metrics:
             return replace(STOCK, times=self.times.limits)
-        return customized([m.metric() for m in self.metrics], retention, self.times.limits)
+        own = [m.metric() for m in self.metrics]
+        return customized(own, retention, self.times.limits, limits)
+
+
+def _check_limit(name: str, limit: float) -> None:
+    if name not in _stock_limits():
+        known = ", ".join(_stock_limits())
+        raise ValueError(
+            f"limits has {name!r}, expected one of {known}; a percentage ends at 100, and a metric "
+            "of your own has 'highest' in [[metrics]]"
+        )
+    if not 0 < limit <= LARGEST:
+        raise ValueError(f"limits.{name} is {limit:g}, expected a number over 0")
 
 
 def _retention(table: str, text: str) -> timedelta | None:

@@ -66,6 +66,7 @@ class Provenance:
     # Rows and values that the function itself left out, and the reasons.
     refused: int = 0
     reasons: tuple[str, ...] = ()
+    clamped: int = 0  # values stored as the bound of their metric
 
     def encode(self) -> bytes:
         """The JSON for the file's metadata."""

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
-from storage.model.metrics import Metric, impossible
+from storage.model.metrics import Metric, check_range
 from storage.model.names import check_names
 from storage.model.precision import rounded
 from storage.model.reject_log import RejectLog, RejectReason
@@ -40,6 +40,7 @@ class ValidationResult:
     rows_in: int
     refused: int
     reasons: tuple[str, ...]
+    clamped: int = 0
 
 
 def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationResult:
@@ -64,14 +65,16 @@ def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationRes
     validation.drop_incomplete(target)
     if target.name == "metrics":
         validation.drop_impossible_times(schema.times, provenance.created_at, now)
-        validation.drop_impossible(schema.metrics)
+        validation.check_ranges(schema.metrics)
         validation.rows = with_derived_idle(validation.rows)
         validation.flag_cpu_sums()
         validation.drop_empty(schema.metrics)
     kept = rounded(validation.rows, target.name, schema.metrics)
     rejects = validation.rejects
     reasons = tuple(_sentence(each) for each in rejects.ranked())
-    return ValidationResult(path, provenance, kept, rows.num_rows, rejects.count, reasons)
+    return ValidationResult(
+        path, provenance, kept, rows.num_rows, rejects.count, reasons, rejects.clamped
+    )
 
 
 def with_derived_idle(rows: pa.Table) -> pa.Table:
@@ -167,13 +170,18 @@ class _RowValidation:
         ):
             self._drop(outside, lambda row, limits=limits: _time_problem(row, limits, now))
 
-    def drop_impossible(self, metrics: Iterable[Metric]) -> None:
+    def check_ranges(self, metrics: Iterable[Metric]) -> None:
         for metric in metrics:
             values = self.rows[metric.name]
-            absent = np.asarray(pc.is_null(values))
-            mask = impossible(metric, np.asarray(values), absent)
-            if mask.any():
-                self._void(metric, mask)
+            sent, absent = np.asarray(values), np.asarray(pc.is_null(values))
+            check = check_range(metric, sent, absent)
+            if check.impossible.any():
+                self._refuse(metric, check.impossible)
+            if check.clamped.any():
+                self._note_clamped(metric, check.clamped)
+            if check.values is not sent:
+                kept = pa.array(check.values, pa.float32(), mask=absent | check.impossible)
+                self._set(metric.name, pa.chunked_array([kept]))
 
     def flag_cpu_sums(self) -> None:
         first, *others = (self.rows[name] for name in CPU_PARTS)
@@ -205,13 +213,19 @@ class _RowValidation:
         self.rejects.add(reason(example), "", count)
         self.rows = self.rows.filter(pc.invert(mask))
 
-    def _void(self, metric: Metric, mask: Mask) -> None:
+    def _refuse(self, metric: Metric, mask: Mask) -> None:
+        value, server = self._first(metric, mask)
+        self.rejects.add(str(metric.refusal(value)), server, int(mask.sum()))
+
+    def _note_clamped(self, metric: Metric, mask: Mask) -> None:
+        value, server = self._first(metric, mask)
+        what = f"{metric.name}: {metric.shown(value)} lies {metric.clamping}"
+        self.rejects.clamp(what, server, int(mask.sum()))
+
+    def _first(self, metric: Metric, mask: Mask) -> tuple[float, str]:
+        """The first value in `mask`, and its server."""
         place = int(mask.argmax())
-        why = metric.refusal(self.rows[metric.name][place].as_py())
-        server = self.rows["server"][place].as_py()
-        self.rejects.add(str(why), server, int(mask.sum()))
-        absent = pa.scalar(None, pa.float32())
-        self._set(metric.name, pc.if_else(pa.array(mask), absent, self.rows[metric.name]))
+        return self.rows[metric.name][place].as_py(), self.rows["server"][place].as_py()
 
     def _set(self, name: str, values: pa.ChunkedArray) -> None:
         self.rows = self.rows.set_column(self.rows.column_names.index(name), name, values)

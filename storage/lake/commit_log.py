@@ -40,6 +40,7 @@ def committed_row(
         "rows_in": segment.rows_in,
         "rows_committed": outcome.new,
         "rows_refused": provenance.refused + segment.refused,
+        "values_clamped": provenance.clamped + segment.clamped,
         "values_repeated": outcome.repeated,
         "refusals": [
             *bounded_list(provenance.reasons),

@@ -33,6 +33,7 @@ class RejectReason:
     example: Any
     count: int
     remedy: str = ""
+    kept: bool = False  # stored all the same, as the reason says
 
     def sentence(self) -> str:
         """The reason as the run log keeps it: `reason, as example: remedy (3 times)`.
@@ -47,11 +48,12 @@ class RejectReason:
 class RejectLog:
     """Reasons with a count and the first example of each; of bounded size.
 
-    `count` is the number of rows, values or records that were refused.
+    `count` is the number of rows, values or records that were refused, `clamped` that of values
+    that were stored as the bound of their metric.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.clamped = 0
         self._reasons: dict[tuple[str, str], RejectReason] = {}
 
     def __bool__(self) -> bool:
@@ -60,15 +62,22 @@ class RejectLog:
     def add(self, reason: str, example: Any, count: int = 1, remedy: str = "") -> None:
         """Refuse `count` values for one reason; a count of 0 notes something that was kept."""
         self.count += count
-        known = self._reasons.get((reason, remedy))
+        self._enter(RejectReason(reason, example, count, remedy))
+
+    def clamp(self, reason: str, example: Any, count: int = 1) -> None:
+        """Note that `count` values just outside a metric's range were stored as its bound."""
+        self.clamped += count
+        self._enter(RejectReason(reason, example, count, kept=True))
+
+    def _enter(self, entry: RejectReason) -> None:
+        known = self._reasons.get((entry.reason, entry.remedy))
         if known is not None:
-            known.count += count
-        elif len(self._reasons) < MAX_REASONS or reason == OTHER:
-            short = _shortened(example)
-            self._reasons[reason, remedy] = RejectReason(reason, short, count, remedy)
-        else:
-            self.count -= count
-            self.add(OTHER, example, count)
+            known.count += entry.count
+        elif len(self._reasons) < MAX_REASONS or entry.reason == OTHER:
+            new = replace(entry, example=_shortened(entry.example))
+            self._reasons[entry.reason, entry.remedy] = new
+        elif not entry.kept:
+            self._enter(RejectReason(OTHER, entry.example, entry.count))
 
     def note(self, reason: str, example: Any, count: int, remedy: str = "") -> None:
         """Count what was kept, with what has to be known about it; it is not refused."""
@@ -77,14 +86,17 @@ class RejectLog:
 
     def merge(self, other: "RejectLog") -> None:
         """Add all reasons and the count of another log."""
-        uncounted = other.count - sum(each.count for each in other._reasons.values())
         for each in other._reasons.values():
-            self.add(each.reason, each.example, each.count, each.remedy)
-        self.count += uncounted
+            self._enter(replace(each))
+        self.count += other.count
+        self.clamped += other.clamped
 
     def ranked(self) -> list[RejectReason]:
-        """At most MAX_LISTED reasons, the most frequent first; ties in the order of arrival."""
-        ordered = sorted(self._reasons.values(), key=lambda each: -each.count)
+        """At most MAX_LISTED reasons, the most frequent first; ties in the order of arrival.
+
+        What was kept comes after what was refused.
+        """
+        ordered = sorted(self._reasons.values(), key=lambda each: (each.kept, -each.count))
         return [replace(each) for each in ordered[:MAX_LISTED]]
 
     def sentences(self) -> tuple[str, ...]:

@@ -204,6 +204,7 @@ TABLES: tuple[Table, ...] = (
             _int("rows_in", "rows in the file"),
             _int("rows_committed", "rows that were new or brought a value that was missing"),
             _int("rows_refused", "rows or values refused"),
+            _int("values_clamped", "values just outside their range, stored as its bound"),
             _int(
                 "values_repeated",
                 "values (in tables of whole rows: rows) that the lake had already",
@@ -330,8 +331,12 @@ def customized(
     own: Sequence[Metric],
     retention: Mapping[str, timedelta | None],
     times: TimeLimits = STOCK_LIMITS,
+    limits: Mapping[str, float] | None = None,
 ) -> Schema:
-    """The stock schema with a data folder's own metrics, retention and limits of times."""
+    """The stock schema with a data folder's own metrics, retention and limits.
+
+    `limits` has the largest values of stock metrics that can be true, where they are others.
+    """
     more = dict(zip(WITH_OWN_METRICS, (tuple(_samples(own)), tuple(_steps(own))), strict=True))
     tables = (
         replace(
@@ -341,7 +346,8 @@ def customized(
         )
         for t in TABLES
     )
-    return Schema((*METRICS, *own), tuple(tables), times)
+    stock = (replace(m, limit=(limits or {}).get(m.name, m.limit)) for m in METRICS)
+    return Schema((*stock, *own), tuple(tables), times)
 
 
 def table(name: str) -> Table:

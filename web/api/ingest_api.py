@@ -53,6 +53,7 @@ class IngestResponse(msgspec.Struct):
     refused: int
     repeated: int
     values_refused: int
+    values_clamped: int
     reasons: list[RejectedRow]
     fields_ignored: list[str]
 

@@ -15,6 +15,7 @@ committed AS (
         coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 5 MINUTE), 0) / 5.0 AS rows_per_min,
         coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS rows_24h,
         coalesce(sum(rows_refused) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS refused_24h,
+        coalesce(sum(values_clamped) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS clamped_24h,
         coalesce(sum(values_repeated) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS repeated_24h,
         arg_max(refusals, ts) FILTER (len(refusals) > 0 AND ts > $now - INTERVAL 1 DAY) AS refusals
     FROM segments
@@ -69,7 +70,8 @@ gaps AS (
 )
 SELECT
     source, kind, event, detail, told_at, last_sample, rows_per_min, rows_24h, refused_24h,
-    repeated_24h, refusals, ran_at, outcome, error, well_at, holes, behind_since, behind_at, behind_from, pace
+    clamped_24h, repeated_24h, refusals, ran_at, outcome, error, well_at, holes, behind_since,
+    behind_at, behind_from, pace
 FROM file_event
 FULL JOIN committed USING (source)
 LEFT JOIN newest_run USING (source)

@@ -5,6 +5,7 @@ SELECT
     count(*) AS segments, list(DISTINCT ts) FILTER ($seen >= -1) AS commits,
     coalesce(sum(rows_committed), 0)::BIGINT AS rows_committed,
     coalesce(sum(rows_refused), 0)::BIGINT AS rows_refused,
+    coalesce(sum(values_clamped), 0)::BIGINT AS values_clamped,
     coalesce(sum(values_repeated), 0)::BIGINT AS values_repeated,
     max(last_ts) AS last_ts, max(rowid) AS seen
 FROM segments

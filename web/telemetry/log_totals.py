@@ -57,6 +57,8 @@ class LogTotals:
             if row["table_name"] == "metrics":
                 self._count("hoursight_source_rows_total", (row["function"],), committed)
                 self._count("hoursight_source_refused_total", (row["function"],), refused)
+                clamped = weight * row["values_clamped"]
+                self._count("hoursight_source_clamped_total", (row["function"],), clamped)
                 repeated = weight * row["values_repeated"]
                 self._count("hoursight_source_repeated_total", (row["function"],), repeated)
 

@@ -35,6 +35,10 @@ MEASURES = (
         ("source",),
     ),
     Measure(
+        "hoursight_source_clamped_total", "counter",
+        "Values just outside their range, stored as its bound, by source.", ("source",),
+    ),
+    Measure(
         "hoursight_source_repeated_total", "counter",
         "Values of a source that the lake had already.", ("source",),
     ),

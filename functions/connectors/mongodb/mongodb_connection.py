@@ -40,6 +40,7 @@ class MongoConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     page: int = 5000
     overlap: str = "2m"
     change_stream: bool = False
+    unwind: str | None = None  # an array whose elements are the samples
 
     def __post_init__(self) -> None:
         if not 1 <= self.page <= 50_000:
@@ -53,6 +54,10 @@ class MongoConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"timeout is {self.timeout!r}, expected at most 30s")
         if self.host is not None and (self.uri or self.uri_env or self.uri_file):
             raise ValueError("host and uri are both set: leave one of them out")
+        if self.unwind is not None and (not self.unwind or self.unwind.startswith("$")):
+            raise ValueError(f"unwind is {self.unwind!r}, expected the path of an array")
+        if self.unwind and self.change_stream:
+            raise ValueError("unwind and change_stream are both set: leave change_stream out")
         if not self.tls and (self.ca_file or self.certificate_file):
             raise ValueError(
                 "ca_file or certificate_file is set, but tls is false: write tls = true"

@@ -3,25 +3,28 @@
 import time
 import weakref
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo.change_stream import CollectionChangeStream
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import ExecutionTimeout, OperationFailure, PyMongoError
 
 from functions.connectors.connector import Page, ReadOptions
 from functions.connectors.lookback import LookbackWindow
-from functions.connectors.mongodb.cursor_reader import (
-    KINDS,
-    TYPES,
-    CursorReader,
-    Document,
-    value_at,
-)
+from functions.connectors.mongodb.cursor_reader import CursorReader
 from functions.connectors.mongodb.mongodb_connection import Client, MongoConnection, client_of
 from functions.connectors.mongodb.mongodb_errors import AUTH_FAILED, unreachable
+from functions.connectors.mongodb.time_field import (
+    KINDS,
+    UNKNOWN,
+    Document,
+    first_value,
+    kind_of,
+    no_time,
+    skipped,
+    type_counts,
+)
 from functions.normalize.columns import projection
 from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.time_bounds import unordered
@@ -68,6 +71,7 @@ class MongoReader:
         self._stream: CollectionChangeStream[Document] | None = None
         self._streams = connection.change_stream
         self._indexed = True
+        self._noted: set[str] = set()
 
     def close(self) -> None:
         """Close the client."""
@@ -119,77 +123,103 @@ class MongoReader:
         return Page(documents, self._position)
 
     def _discover(self) -> Iterator[Page]:
-        """Add a reader for each kind of time value; at first, yield notes on the collection."""
-        field, notes = self._field(), []
-        if self._lookback.last_full_read is None:
-            notes = self._notes(field)
-        usable, notes_too = self._usable(field)
-        notes += notes_too
-        for kind in usable:
+        """Add a reader for each kind of time value; yield notes on what was not noted before."""
+        newest = self._collection.find_one(sort=[("$natural", -1)]) or {}
+        field = self._field(newest)
+        notes = self._notes(field) if self._lookback.last_full_read is None else []
+        counts = self._counts(field, newest)
+        for kind in self._usable(field, counts, newest):
             if kind not in self._cursor_readers:
                 self._cursor_readers[kind] = CursorReader(
                     self._collection, field, kind, self._options, self._connection,
                     (self._position or {}).get(kind),
                 )  # fmt: skip
-        if notes:
-            self._position = {"noted": True} | (self._position or {})
+        notes += self._skipped(field, counts)
+        if notes:  # the position moves, or a run without documents would not keep the notes
+            self._position = (self._position or {}) | {"noted": len(self._noted)}
             yield Page((), self._position, tuple(notes))
 
-    def _field(self) -> str:
+    def _field(self, newest: Document) -> str:
         """The time field that orders the documents: the first that the newest document has."""
         fields = self._options.time.fields
-        if len(fields) == 1:
-            return fields[0]
-        newest = self._collection.find_one(sort=[("$natural", -1)]) or {}
-        return next((f for f in fields if value_at(newest, f) is not None), fields[0])
+        return next((f for f in fields if first_value(newest, f)[0] is not None), fields[0])
 
-    def _kinds(self, field: str) -> list[str]:
-        """The kinds of its values; without an index only that of the newest: no full scans."""
-        if self._indexed:
-            return [k for k, name in KINDS.items() if self._has({field: {"$type": name}})]
-        newest = self._collection.find_one({field: {"$exists": True}}, sort=[("$natural", -1)])
-        value = value_at(newest, field) if newest else None
-        return [kind for kind, types in TYPES.items() if isinstance(value, types)]
+    def _counts(self, field: str, newest: Document) -> dict[str, int]:
+        """How many documents have each kind of value, or of no time, in the time field."""
+        timeout_ms = int(parse_period(self._connection.timeout) / timedelta(milliseconds=1))
+        unwind = self._connection.unwind
+        value, inside = first_value(newest, field)
+        # An index has the elements of arrays, too: what is in one cannot be told by it.
+        indexed = self._indexed and inside in (None, unwind)
+        try:
+            return type_counts(self._collection, field, unwind, indexed, timeout_ms)
+        except ExecutionTimeout:
+            kind = kind_of(value)
+            return {kind: 1, UNKNOWN: 1} if kind else {UNKNOWN: 1}
 
-    def _usable(self, field: str) -> tuple[list[str], list[str]]:
-        """The kinds that can be read in order, and a note for each that cannot."""
-        by_kind = {kind: unordered(kind, field, self._options.time) for kind in self._kinds(field)}
-        usable = [kind for kind, reason in by_kind.items() if reason is None]
-        reasons = [reason for reason in by_kind.values() if reason is not None]
-        if reasons and not usable:
-            raise SourceInvalid(reasons[0])
-        return usable, [
-            f"documents skipped: {reason}"
-            for reason in reasons
-            if self._lookback.last_full_read is None
-        ]
+    def _usable(self, field: str, counts: Mapping[str, int], newest: Document) -> list[str]:
+        """The kinds of its values that can be read in order.
+
+        Raises SourceInvalid when there are documents and none can be read.
+        """
+        reasons = self._unordered(field, counts)
+        usable = [kind for kind in KINDS if kind in counts and kind not in reasons]
+        if newest and not usable:
+            place, unwind = self._connection.place, self._connection.unwind
+            why = no_time(place, newest, self._options.time.fields, unwind)
+            raise SourceInvalid(next(iter(reasons.values()), why))
+        return usable
+
+    def _unordered(self, field: str, counts: Mapping[str, int]) -> dict[str, str]:
+        """Why the kinds cannot be read that cannot."""
+        by_kind = {k: unordered(k, field, self._options.time) for k in KINDS if k in counts}
+        return {kind: reason for kind, reason in by_kind.items() if reason is not None}
+
+    def _skipped(self, field: str, counts: Mapping[str, int]) -> list[str]:
+        """Notes on documents that are not read, once for each kind of value."""
+        new = {kind: count for kind, count in counts.items() if kind not in self._noted}
+        self._noted.update(new)
+        reasons = self._unordered(field, new).values()
+        no_times = {kind: count for kind, count in new.items() if kind not in KINDS}
+        return [*(f"documents skipped: {reason}" for reason in reasons), *skipped(no_times, field)]
 
     def _has(self, condition: Mapping[str, Any]) -> bool:
         return self._collection.find_one(condition, {"_id": 1}) is not None
 
     def _notes(self, field: str) -> list[str]:
         place = self._connection.place
-        with suppress(OperationFailure):  # listing the indexes of a view is an error
-            indexes = self._collection.index_information().values()
-            self._indexed = any(index["key"][0][0] == field for index in indexes)
+        is_view = False
+        try:
+            self._indexed = self._has_index(field)
+        except OperationFailure:  # listing the indexes of a view is an error
+            self._indexed, is_view = False, True
         if not self._has({}):
             names = sorted(self._client[self._connection.database].list_collection_names())
             available = f"; collections are {', '.join(names[:10])}" if names else ""
             return [f"{place} has no documents{available}"]
-        if not self._indexed:
+        if not self._indexed and not is_view:
             return [
                 f"{place} has no index that begins with {field!r}, so each poll reads the whole "
                 f"collection: have its owner create an index on {field!r}"
             ]
         return []
 
+    def _has_index(self, field: str) -> bool:
+        """Return True if the documents can be read in the order of the field without a scan."""
+        indexes = self._collection.index_information().values()
+        if any(index["key"][0][0] == field for index in indexes):
+            return True
+        series = self._collection.options().get("timeseries", {})
+        return bool(series.get("timeField") == field)  # its buckets are in that order
+
     def _open_stream(self) -> Iterator[Page]:
         if not self._streams or self._stream is not None:
             return
-        fields = {f"fullDocument.{path}": 1 for path in projection(self._options.fields)}
+        paths = projection((*self._options.fields, "_id"))
+        fields = {f"fullDocument.{path}": 1 for path in paths}
         stages: list[Mapping[str, Any]] = [
             {"$match": {"operationType": "insert"}},
-            {"$project": fields | {"fullDocument._id": 1}},
+            {"$project": fields},
         ]
         try:
             self._stream = self._collection.watch(stages, max_await_time_ms=STREAM_WAIT_MS)

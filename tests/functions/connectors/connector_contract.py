@@ -103,7 +103,7 @@ class Chain:
 def documents(first: int, count: int, servers: int = 3) -> list[dict[str, Any]]:
     """Documents at `count` times from the time number `first` on, 5 s apart and before NOW."""
     return [
-        {"ts": at(i), "hostname": f"web{s}", "cpu_user": (i + s) % 90 + 0.5, "mem_used_pct": 0}
+        {"ts": at(i), "hostname": f"web{s}", "cpu_user_pct": (i + s) % 90 + 0.5, "mem_used_pct": 0}
         for i in range(first, first + count)
         for s in range(servers)
     ]
@@ -116,7 +116,7 @@ def at(i: int) -> datetime:
 
 def expected(docs: list[dict[str, Any]]) -> list[Sample]:
     """The samples that documents must become, each once, in the order of `Chain.samples`."""
-    samples = {(d["hostname"], d["ts"]): d["cpu_user"] for d in docs}
+    samples = {(d["hostname"], d["ts"]): d["cpu_user_pct"] for d in docs}
     return sorted(
         ((server, ts, round(v, 3)) for (server, ts), v in samples.items()),
         key=lambda s: (s[1], s[0]),
@@ -187,7 +187,10 @@ class Contract:
         self, rig: Rig, chain: Chain
     ) -> None:
         docs = documents(0, 5)
-        bad = [{"ts": at(1), "cpu_user": 1}, {"ts": at(2), "hostname": "odd", "cpu_user": "n/a"}]
+        bad = [
+            {"ts": at(1), "cpu_user_pct": 1},
+            {"ts": at(2), "hostname": "odd", "cpu_user_pct": "n/a"},
+        ]
         rig.put([*docs, *bad])
         run = chain.run_all(rig.text())
         assert chain.samples() == expected(docs)

@@ -34,6 +34,11 @@ def test_a_document_is_new_once() -> None:
     assert seen.add(["b", "c"], [2, 3]) == [False, True]
 
 
+def test_a_document_with_a_new_time_is_new_again() -> None:
+    seen = SeenKeys()
+    assert seen.add(["a", "a", "a"], [1, 2, 2]) == [True, True, False]
+
+
 def test_keys_before_the_bound_are_discarded_and_those_without_a_time_kept() -> None:
     seen = SeenKeys()
     seen.add(["old", "new", "timeless"], [1, 5, None])

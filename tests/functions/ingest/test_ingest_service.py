@@ -156,6 +156,16 @@ def test_rows_that_the_disk_does_not_take_wait_for_it(door: IngestClient) -> Non
     assert door.pending() == []
 
 
+def test_clamped_values_are_counted_in_the_answer_and_in_the_log(door: IngestClient) -> None:
+    body = b'[{"server":"a","ts":"2026-05-06T12:00:00Z","cpu_user_pct":100.005}]'
+    status, told = door.push("records", body)
+    assert (status, told["values_clamped"], told["values_refused"]) == (200, 1, 0)
+    [row] = door.rows()
+    assert row["cpu_user_pct"] == 100
+    [path] = door.folders.inbox.glob("*-metrics-*.parquet")
+    assert provenance_of(path).clamped == 1
+
+
 def test_what_cannot_be_put_together_is_put_aside_and_the_rest_goes_on(
     door: IngestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

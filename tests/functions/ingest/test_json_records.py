@@ -39,8 +39,8 @@ def test_our_own_names_are_taken_as_they_are() -> None:
 
 def test_stock_names_and_percent_in_words_are_known() -> None:
     taken = take({
-        "hostname": "a", "timestamp": TS, "cpu_system": 3, "memory_used": 0, "disk_used": "67% /m",
-        "load1": 1.5, "network_in": 12.5,
+        "hostname": "a", "timestamp": TS, "cpu_sys_pct": 3, "mem_used_pct": 0, "load1": 1.5,
+        "disk_usage_pct": "67% /m", "net_in_mb_s": 12.5,
     })  # fmt: skip
     [row] = taken.rows.to_pylist()
     known = {"cpu_sys_pct": 3.0, "mem_used_pct": 0.0, "disk_usage_pct": 67.0}
@@ -98,6 +98,39 @@ def test_a_value_that_cannot_be_true_is_refused_alone(value: Any, says: str) -> 
     assert (row["load_average"], row["mem_used_pct"]) == (1.0, None)
     assert (taken.refused, taken.values_refused) == (0, 1)
     assert says in reason(taken)
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"uptime": 864_000}, "'uptime' does not say its unit (seconds, hours or days?): send it"),
+        ({"network_in": 123_456_789}, "send it as net_in_mb_s"),
+        ({"memory_used": 0.45}, "(percent or a fraction?): send it as mem_used_pct"),
+        ({"uptime_days": 864_000}, "outside 0–10000 days: check the unit, or raise limits.uptime"),
+    ],
+)
+def test_a_value_in_an_unknown_unit_is_refused_alone_and_never_guessed(
+    fields: dict[str, Any], says: str
+) -> None:
+    taken = take({"server": "a", "ts": TS, "load1": 1, **fields})
+    [row] = taken.rows.to_pylist()
+    assert [n for n in METRIC_NAMES if row[n] is not None] == ["load_average"]
+    assert (taken.refused, taken.values_refused) == (0, 1)
+    assert says in reason(taken)
+
+
+def test_a_record_of_nothing_but_unclear_names_says_which_they_are() -> None:
+    taken = take({"server": "a", "ts": TS, "uptime": 5, "uptime_days": None})
+    assert (taken.refused, taken.values_refused) == (1, 1)
+    assert "'uptime' does not say" in taken.reasons.ranked()[0].reason
+
+
+def test_a_value_at_saturation_is_clamped_and_counted() -> None:
+    taken = take({"server": "a", "ts": TS, "cpu_user_pct": 100.005, "mem_used_pct": -0.2})
+    [row] = taken.rows.to_pylist()
+    assert (row["cpu_user_pct"], row["mem_used_pct"]) == (100, 0)
+    assert (taken.values_refused, taken.reasons.clamped) == (0, 2)
+    assert "less than 1 % outside 0–100, stored as the bound" in taken.reasons.ranked()[0].reason
 
 
 def test_profile_site_and_cores_are_told_once_and_when_they_change() -> None:
@@ -159,7 +192,7 @@ def test_an_empty_text_is_no_time_and_no_name() -> None:
 
 def test_nan_in_one_record_refuses_that_value_alone() -> None:
     body = (
-        f'[{{"server": "a", "ts": "{TS}", "load": NaN, "cpu_user": 5}},'
+        f'[{{"server": "a", "ts": "{TS}", "load": NaN, "cpu_user_pct": 5}},'
         f'{{"server": "b", "ts": "{TS}", "load": -Infinity}},'
         f'{{"server": "c", "ts": "{TS}", "load": 2}}]'
     )  # fmt: skip

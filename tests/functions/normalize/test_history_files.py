@@ -222,6 +222,16 @@ def test_patterns_of_the_settings_tell_the_profile_of_servers_that_state_none(
     assert PROFILE_NAMES[history.profiles[0]] == "database"
 
 
+def test_a_value_at_saturation_is_clamped_with_a_note(tmp_path: Path) -> None:
+    text = "ts,server,cpu_user_pct\n2026-01-05T12:00:00Z,a,100.005\n"
+    samples = read_samples([csv(tmp_path, text)])
+    assert (samples.values[0, 0], samples.refused) == (100, 0)
+    assert (
+        "cpu_user_pct, less than 1 % outside 0–100, stored as the bound: 100.005 %"
+        in (samples.reasons[0])
+    )
+
+
 def test_json_lines_are_a_history_too(tmp_path: Path) -> None:
     path = tmp_path / "h.jsonl"
     path.write_text(

@@ -75,7 +75,7 @@ def test_a_value_is_what_its_unit_says(
 @pytest.mark.parametrize(
     ("bad", "says"),
     [
-        ("n/a", "cpu_user_pct (field cpu_user): is not a number, as 'n/a' of a"),
+        ("n/a", "cpu_user_pct (field cpu_user_pct): is not a number, as 'n/a' of a"),
         (True, "is not a number, as True of a"),
         ({"x": 1}, "is not a number"),
         (math.nan, "is not a number, as nan"),
@@ -87,11 +87,21 @@ def test_a_value_is_what_its_unit_says(
 def test_a_bad_value_is_refused_in_words_and_the_rest_of_its_document_kept(
     bad: Any, says: str
 ) -> None:
-    mapped = mapper().map([doc(cpu_user=bad, mem_used_pct=7), doc("b", cpu_user=5)])
+    mapped = mapper().map([doc(cpu_user_pct=bad, mem_used_pct=7), doc("b", cpu_user_pct=5)])
     rows = mapped.rows.to_pylist()
     assert [(r["cpu_user_pct"], r["mem_used_pct"]) for r in rows] == [(None, 7), (5, None)]
     assert mapped.rejects.count == 1
     assert says in mapped.rejects.sentences()[0]
+
+
+def test_a_share_just_over_the_whole_is_clamped_in_its_own_unit_and_counted() -> None:
+    text = "metrics.mem_used_pct = { field = 'mem', unit = 'fraction' }"
+    mapped = mapper(text).map([doc(mem=1.00005), doc("b", mem=1.02)])
+    [row] = mapped.rows.to_pylist()
+    assert (row["server"], row["mem_used_pct"]) == ("a", 100)
+    assert (mapped.rejects.count, mapped.rejects.clamped) == (2, 1)  # the value, and its document
+    says = "mem_used_pct (field mem, unit fraction): less than 1 % outside 0–100, stored as the"
+    assert any(each.startswith(says) for each in mapped.rejects.sentences())
 
 
 @pytest.mark.parametrize(

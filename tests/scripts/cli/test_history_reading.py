@@ -31,6 +31,13 @@ def test_the_patterns_of_the_data_folder_tell_the_profiles(tmp_path: Path, file:
     assert PROFILE_NAMES[history.profiles[0]] == "web_api"
 
 
+def test_the_limits_of_the_data_folder_decide_what_can_be_true(tmp_path: Path, file: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[limits]\nload_average = 0.5\n")
+    loaded = read_history(tmp_path, [file], "epoch_ms", None)
+    assert loaded.refused == 1
+    assert "1 load lies outside 0–0.5" in loaded.reasons[0]
+
+
 @pytest.mark.parametrize(
     ("time_format", "time_zone", "says"),
     [

@@ -32,7 +32,7 @@ def run(capsys: pytest.CaptureFixture[str], house: LakeFixture) -> Run:
 def history(path: Path, rows: int, server: str = "hostname") -> Path:
     with path.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["timestamp", server, "cpu_user", "disk_used", "load1"])
+        writer.writerow(["timestamp", server, "cpu_user_pct", "disk_usage_pct", "load1"])
         for i in range(rows):
             ts = (NOW - timedelta(hours=2) + timedelta(seconds=i)).isoformat()
             writer.writerow([ts, "web1", i % 90, "67% /data", "n/a" if i == 3 else 0])
@@ -61,12 +61,46 @@ def test_a_test_shows_field_metric_and_value_and_writes_nothing(run: Run, tmp_pa
     assert "10 documents, 10 rows, 1 refused" in out
     assert "1 servers, from 2026-05-06 10:00:30Z to 2026-05-06 10:00:39Z; 3 of 14 metrics" in out
     result = {line.split()[0]: " ".join(line.split()) for line in out.splitlines() if line.strip()}
-    assert result["disk_usage_pct"] == "disk_usage_pct disk_used 67% /data percent 67 %"
-    assert result["cpu_user_pct"] == "cpu_user_pct cpu_user 0 percent 0 %"
-    assert result["swap_used_pct"].startswith("swap_used_pct not found: swap_used_pct or swap_used")
+    assert result["disk_usage_pct"] == "disk_usage_pct disk_usage_pct 67% /data percent 67 %"
+    assert result["cpu_user_pct"] == "cpu_user_pct cpu_user_pct 0 percent 0 %"
+    assert result["swap_used_pct"] == "swap_used_pct not found: swap_used_pct"
     assert "load_average (field load1): is not a number, as 'n/a' of web1: send a number" in out
     assert files_of(tmp_path) == before
     assert not list((tmp_path / "in").glob("*/"))
+
+
+def test_a_page_of_notes_alone_is_not_the_page_that_is_shown(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.parquet").write_text("not Parquet")
+    history(tmp_path / "in" / "b.csv", 5)
+    file = tmp_path / "shop.toml"
+    file.write_text(f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n')
+    code, out, _ = run("sources", "test", file)
+    assert code == 0
+    assert "! a.parquet" in out
+    assert "5 documents, 5 rows" in out
+
+
+def test_units_that_look_wrong_are_asked_about_and_unclear_names_are_named(
+    run: Run, house: LakeFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "in").mkdir()
+    text = f"ts,host,mem,uptime\n{NOW.isoformat()},a,0.45,864000\n"
+    file, like = tmp_path / "in" / "h.csv", tmp_path / "shop.toml"
+    file.write_text(text)
+    like.write_text(
+        f'kind = "files"\n[connection]\nfolder = "{file.parent}"\nsettle = "1ms"\n'
+        '[mapping.metrics]\nmem_used_pct = { field = "mem" }\n'
+    )
+    tested, imported = run("sources", "test", like), run("import", file, "--like", like)
+    assert tested[0] == imported[0] == 0
+    for said in (tested[1], imported[2]):
+        assert "the value of mem is in 0–1: is the unit a fraction? Stored as percent" in said
+        assert "not mapped: the name 'uptime' does not say its unit" in said
+        assert 'add [mapping.metrics] uptime_days = { field = "uptime", unit = "s" }' in said
+    house.commit(datetime.now(UTC))
+    stored = house.one("SELECT max(mem_used_pct) FROM metrics")
+    assert stored == pytest.approx(0.45, abs=1 / 128)  # as it came
 
 
 def test_a_source_that_cannot_be_tested_says_why(run: Run, tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
             "patterns has 'frontend', expected one of ml",
         ),
         ("[profiles.patterns]\ndatabase = 'db-*'", "profiles.patterns"),
+        ("[limits]\nmem_used_pct = 120", "limits has 'mem_used_pct', expected one of net_in_mb_s"),
+        ("[limits]\nuptime_days = 0", "limits.uptime_days is 0, expected a number over 0"),
+        ("[limits]\nuptime_days = 'x'", "limits"),
         ("[times]\nmax_age = '10y'", "max_age is '10y', expected 1d to 36500d"),
         ("[times]\nmax_age = '1h'", "max_age is '1h', expected 1d to 36500d"),
         ("[times]\nmax_ahead = '2d'", "max_ahead is '2d', expected 1s to 1d"),
@@ -65,6 +68,12 @@ def test_an_invalid_setting_is_reported_by_file_key_and_expectation(
     assert says in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "pst" not in str(error.value)
+
+
+def test_a_limit_replaces_that_of_its_metric_only(tmp_path: Path) -> None:
+    (tmp_path / "hoursight.toml").write_text("[limits]\nuptime_days = 40000\n")
+    limits = {m.name: m.bounds[1] for m in read_settings(tmp_path).schema().metrics}
+    assert (limits["uptime_days"], limits["net_in_mb_s"], limits["mem_used_pct"]) == (4e4, 1e5, 100)
 
 
 def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -> None:

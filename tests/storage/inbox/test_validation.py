@@ -106,6 +106,20 @@ def test_a_value_out_of_range_is_refused_and_named(house: LakeFixture) -> None:
     assert house.one("SELECT count(mem_used_pct) FROM metrics") == 1
 
 
+def test_a_value_just_over_its_scale_is_stored_as_the_bound_and_counted(
+    house: LakeFixture,
+) -> None:
+    house.put("metrics", [sample(mem_used_pct=v) for v in (100.005,)] + [sample(server="b")])
+    house.commit()
+    assert house.one("SELECT max(mem_used_pct) FROM metrics") == 100
+    logged = house.reader.query("SELECT values_clamped, rows_refused, refusals FROM segments")
+    [row] = logged.to_pylist()
+    assert (row["values_clamped"], row["rows_refused"]) == (1, 0)
+    assert row["refusals"] == [
+        "mem_used_pct: 100.005 % lies less than 1 % outside 0–100, stored as the bound (a; 1 value)"
+    ]
+
+
 def test_a_time_in_the_future_is_refused_and_the_other_rows_are_kept(house: LakeFixture) -> None:
     house.put("metrics", [sample(), sample(server="b", ts=NOW + timedelta(minutes=6))])
     house.commit()

@@ -17,10 +17,10 @@ LATER = NOW + timedelta(seconds=5)
 def segment(*seconds: int, reasons: tuple[str, ...] = ()) -> ValidationResult:
     rows = [{"server": "a", "ts": NOW + timedelta(seconds=s)} for s in seconds]
     provenance = Provenance(
-        "metrics", "push", NOW, "b1", cursor="c", refused=2, reasons=("no server",)
+        "metrics", "push", NOW, "b1", cursor="c", refused=2, clamped=4, reasons=("no server",)
     )
     arrow = pa.Table.from_pylist(rows, table("metrics").arrow)
-    return ValidationResult(Path("x"), provenance, arrow, 4, 1, reasons)
+    return ValidationResult(Path("x"), provenance, arrow, 4, 1, reasons, clamped=3)
 
 
 def test_a_committed_segment_is_logged_with_the_span_of_its_rows() -> None:
@@ -33,7 +33,7 @@ def test_a_committed_segment_is_logged_with_the_span_of_its_rows() -> None:
 
 def test_refusals_of_the_function_and_of_validation_are_added_up() -> None:
     row = committed_row(segment(0, reasons=("ts: missing",)), SegmentOutcome(1), LATER)
-    assert row["rows_refused"] == 3
+    assert (row["rows_refused"], row["values_clamped"]) == (3, 7)
     assert row["refusals"] == ["no server", "ts: missing"]
 
 

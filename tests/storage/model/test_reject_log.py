@@ -48,6 +48,16 @@ def test_a_note_on_rows_that_were_kept_refuses_nothing() -> None:
     assert log.count == 0
 
 
+def test_clamped_values_have_a_count_of_their_own_and_come_after_what_is_refused() -> None:
+    log, other = RejectLog(), RejectLog()
+    log.clamp("mem: 100.01 %, stored as the bound", "a", 5)
+    log.add("late", "b")
+    other.clamp("mem: 100.01 %, stored as the bound", "c", 2)
+    log.merge(other)
+    assert (log.count, log.clamped) == (1, 7)
+    assert [(each.reason[:4], each.count) for each in log.ranked()] == [("late", 1), ("mem:", 7)]
+
+
 def test_an_example_stays_as_it_is_where_it_is_short_and_is_printable_in_sentences() -> None:
     log = RejectLog()
     log.add("no time", {"host": "a"})

@@ -36,7 +36,8 @@ class SourceLog:
             "batch_id": f"{source}{first}", "table_name": "metrics", "function": source,
             "ts": self.ago(made), "created_at": self.ago(made), "first_ts": self.ago(first),
             "last_ts": self.ago(last), "rows_in": 50, "rows_committed": 50,
-            "rows_refused": 3 * len(why), "values_repeated": 7, "refusals": list(why),
+            "rows_refused": 3 * len(why), "values_clamped": 8 * len(why), "values_repeated": 7,
+            "refusals": list(why),
             "outcome": "committed",
         }  # fmt: skip
         self.lake.insert("segments", [row])
@@ -76,7 +77,9 @@ def test_sources_are_listed_with_their_rows_problems_first(
     assert list(rows) == ["beats", "typo", "feed", "shop"]
     assert re.search(r"Unreachable since .* UTC: beats refuses the password", rows["beats"])
     assert "Invalid configuration file: connection.urll is not a key" in rows["typo"]
-    assert re.search(r"\bOperational\b.*10</td>.*50</td>.*3</td>", rows["shop"], re.S)
+    assert re.search(
+        r"\bOperational\b.*10</td>.*50</td>.*3</td>.*8</td>.*7</td>", rows["shop"], re.S
+    )
     assert "is not a number, as 'n/a' of <b>x</b>" in rows["shop"]
     assert BAD not in site.get("/sources").text  # it is escaped there
 

@@ -53,7 +53,7 @@ def with_api_key(text: str) -> str:
 def document(second: float = 0, server: str = "web1", **values: Any) -> dict[str, Any]:
     """A document so many seconds after NOW."""
     ts = (NOW + timedelta(seconds=second)).isoformat().replace("+00:00", "Z")
-    return {"ts": ts, "hostname": server, "cpu_user": 12.5} | values
+    return {"ts": ts, "hostname": server, "cpu_user_pct": 12.5} | values
 
 
 def names(count: int) -> list[str]:

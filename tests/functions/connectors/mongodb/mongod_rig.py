@@ -35,7 +35,7 @@ timeout = "{timeout}"
 def document(second: float = 0, server: str = "db1", **values: Any) -> dict[str, Any]:
     """A document so many seconds after NOW."""
     ts = NOW + timedelta(seconds=second)
-    return {"hostname": server, "timestamp": ts, "cpu_user": 12.5} | values
+    return {"hostname": server, "timestamp": ts, "cpu_user_pct": 12.5} | values
 
 
 class MongodRig(Rig):

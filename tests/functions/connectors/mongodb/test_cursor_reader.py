@@ -7,7 +7,7 @@ from bson.datetime_ms import DatetimeMS
 from bson.decimal128 import Decimal128
 
 from functions.connectors.connector import ReadOptions
-from functions.connectors.mongodb.cursor_reader import CursorReader, value_at
+from functions.connectors.mongodb.cursor_reader import CursorReader
 from functions.connectors.mongodb.mongodb_connection import MongoConnection
 from functions.connectors.mongodb.mongodb_reader import CODEC
 from functions.normalize.mapping import Time
@@ -77,12 +77,6 @@ def test_a_date_outside_the_range_of_python_does_not_move_the_position(collectio
     assert datetime.fromisoformat(reader.position["at"]).astimezone(UTC) == NOW
 
 
-def test_a_value_is_found_at_a_key_with_dots_and_at_a_path():
-    assert value_at({"a.b": 1, "a": {"b": 2}}, "a.b") == 1
-    assert value_at({"a": {"b": 2}}, "a.b") == 2
-    assert value_at({"a": 3}, "a.b") is None
-
-
 def test_only_new_documents_are_read(mongod, collection, open_read):
     read = open_read(source_text(mongod, collection.name))
     collection.insert_one(document(0))
@@ -133,8 +127,8 @@ def test_text_and_numbers_are_times_too(mongod, collection, open_read, form, tim
 def test_decimals_are_numbers_and_times(mongod, collection, open_read):
     seconds = [Decimal128(f"{NOW.timestamp() + i:.3f}") for i in range(2)]
     collection.insert_many([
-        document(timestamp=seconds[0], memory_used=Decimal128("45.2")),
-        document(timestamp=seconds[1], memory_used=Decimal128("NaN")),
+        document(timestamp=seconds[0], mem_used_pct=Decimal128("45.2")),
+        document(timestamp=seconds[1], mem_used_pct=Decimal128("NaN")),
     ])  # fmt: skip
     time = "[mapping.time]\nfield = 'timestamp'\nformat = 'epoch_s'"
     batch = open_read(source_text(mongod, collection.name, time)).run(NOW, None)

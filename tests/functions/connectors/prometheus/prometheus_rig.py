@@ -80,8 +80,8 @@ class PrometheusRig(Rig):
             before = ts - timedelta(seconds=5)
             if self._last.get(name) != before:
                 self._add_sample(series, name, before, spent)
-            spent["user"] += each["cpu_user"] / 20
-            spent["idle"] += (100 - each["cpu_user"]) / 20
+            spent["user"] += each["cpu_user_pct"] / 20
+            spent["idle"] += (100 - each["cpu_user_pct"]) / 20
             self._add_sample(series, name, ts, spent)
             self._last[name] = ts
         self.server.put([(dict(labels), samples) for labels, samples in series.items()])

@@ -24,7 +24,9 @@ from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from tests.conftest import NOW
 
 ROWS = pa.table({"server": ["a", None], "ts": pa.array([NOW, NOW], pa.timestamp("us", "UTC"))})
-BATCH = Batch({"metrics": ROWS, "truth": ROWS.slice(0, 0)}, "c", "key", "hash", True, 3, ("why",))
+BATCH = Batch(
+    {"metrics": ROWS, "truth": ROWS.slice(0, 0)}, "c", "key", "hash", True, 3, ("why",), 2
+)
 
 
 def sent(message: Message) -> Message | None:
