@@ -104,11 +104,11 @@ class Mapper:
         self._metrics = {m.name: m for m in metrics}
         self._known: dict[str, dict[str, Any]] = {}
         self._sent_facts: dict[str, tuple[Any, ...]] = {}
+        self._unclear = unclear_fields(mapping)
         entries = [entry for fields in mapping.entries.values() for entry in fields]
         each = (entry.each for entry in entries if not entry.of_list)
         self._filtered = bool(entries) and all(entry.where for entry in entries)
         self._notes = MappingNotes(mapping)
-        self._unclear = unclear_fields(mapping)
         self._each = tuple(dict.fromkeys(path for path in each if path))
 
     def map(self, documents: Documents, within: TimeRange = WIDEST) -> Mapped:

@@ -47,7 +47,6 @@ class NotImported(HoursightError):
 class Imported:
     """What an import has brought so far."""
 
-    questions: UnitQuestions
     rows: int = 0
     refused: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
@@ -55,7 +54,6 @@ class Imported:
     def add(self, batch: Batch) -> None:
         """Add a run."""
         self.rows += batch.rows["metrics"].num_rows
-        self.questions.add(batch.rows["metrics"])
         self.refused += batch.refused
         self.reasons |= dict.fromkeys(batch.reasons)
 
@@ -81,10 +79,9 @@ def import_file(
     source = _source(runner, like, options)
     form: FileForm = source.connection.form  # type: ignore[attr-defined]
     connector = FileConnector(file.absolute(), form, source.options.reader)
-    metrics = runner.settings.schema().metrics
-    read = IncrementalRead(source, metrics, lambda: connector)
-    imported = Imported(UnitQuestions(source.mapping, metrics))
-    _run_to_end(runner, function_of(read, source, "import"), file, imported)
+    read = IncrementalRead(source, runner.settings.schema().metrics, lambda: connector)
+    questions = UnitQuestions(source.mapping, runner.settings.schema().metrics)
+    imported = _run_to_end(runner, function_of(read, source, "import"), file, questions)
     if connector.resumed:
         say(f"The import of '{file}' that was cut off was continued.", err=True)
     if connector.repeated and imported.rows:
@@ -92,14 +89,17 @@ def import_file(
             f"'{file}' was imported before. What the lake has already is not stored again; "
             "'hoursight functions runs import' shows how much was new.", err=True,
         )  # fmt: skip
-    for reason in (*imported.reasons, *imported.questions.sentences()):
+    for reason in (*imported.reasons, *questions.sentences()):
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:
         raise _nothing_imported(file, imported)
     return imported.rows
 
 
-def _run_to_end(runner: Runner, function: Function, file: Path, imported: Imported) -> None:
+def _run_to_end(
+    runner: Runner, function: Function, file: Path, questions: UnitQuestions
+) -> Imported:
+    imported = Imported()
     with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
         task = bar.add_task(file.name, total=count_rows(file))
         while True:
@@ -108,9 +108,10 @@ def _run_to_end(runner: Runner, function: Function, file: Path, imported: Import
             if run.error is not None:
                 raise NotImported(f"'{file}' after {imported.rows:,} rows: {run.error}")
             imported.add(run.batch)
+            questions.add(run.batch.rows["metrics"])
             bar.update(task, completed=imported.rows + imported.refused)
             if not run.batch.more:
-                return
+                return imported
             _wait_for_writer(runner.folders)
 
 

@@ -79,8 +79,8 @@ class SourceStatus:
     last_success: datetime | None
     gaps: tuple[SampleGap, ...]
     backfill: Backfill | None = None
-    clamped_24h: int = 0
     conflicts: tuple[str, ...] = ()
+    clamped_24h: int = 0
 
     @property
     def lag_seconds(self) -> float | None:
@@ -151,7 +151,7 @@ def _source_status(row: dict[str, Any], now: datetime) -> SourceStatus:
         row["last_sample"], row["rows_per_min"] or 0.0, row["rows_24h"] or 0,
         row["refused_24h"] or 0, row["repeated_24h"] or 0, tuple(row["refusals"] or ()),
         row["outcome"], row["error"], row["well_at"], gaps, _backfill(row, now),
-        row["clamped_24h"] or 0,
+        clamped_24h=row["clamped_24h"] or 0,
     )  # fmt: skip
 
 
