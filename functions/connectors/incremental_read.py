@@ -196,6 +196,7 @@ class IncrementalRead:
             mapped = self._mapper.map(page.documents, within)
             collected.rejects.merge(mapped.rejects)
             collected.notes += mapped.notes
+            collected.documents += max(0, mapped.rows.num_rows - len(page.documents))
             collected.facts.append(mapped.facts)
             if page.on_mapped is not None:
                 page.on_mapped(mapped.rows.num_rows, mapped.rejects)

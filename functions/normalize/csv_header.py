@@ -141,29 +141,29 @@ def _cloudwatch(lines: Sequence[str], place: int) -> CsvHeader | None:
 def _delimiter(lines: Sequence[str], place: int, stated: str, first: int) -> str:
     header, number = lines[place], place + first
     unquoted = _QUOTED.sub("", header)
-    found = [each for each in DELIMITERS if each in unquoted]
+    possible = [each for each in DELIMITERS if each in unquoted]
     if stated:
-        if stated not in header and found:
+        if stated not in header and possible:
             raise FileUnreadable(
                 f"line {number} has no {stated!r}, which is the delimiter in [connection]: "
-                f"{_shown(header)}; write delimiter = {found[0]!r}"
+                f"{_shown(header)}; write delimiter = {possible[0]!r}"
             )
         return stated
     rows = [line for line in lines[place + 1 : place + 1 + SAMPLED] if line.strip()]
-    if len(found) > 1:
-        fits = [d for d in found if all(width_of(r, d) == width_of(header, d) for r in rows)]
-        found = fits if len(fits) == 1 else found
-    if len(found) > 1:
+    if len(possible) > 1:
+        fits = [d for d in possible if all(width_of(r, d) == width_of(header, d) for r in rows)]
+        possible = fits if len(fits) == 1 else possible
+    if len(possible) > 1:
         raise FileUnreadable(
-            f"line {number} can be divided by {' or '.join(map(repr, found))}: {_shown(header)}; "
-            f"write delimiter = {found[0]!r} (or another) in [connection]"
+            f"line {number} can be divided by {' or '.join(map(repr, possible))}: "
+            f"{_shown(header)}; write delimiter = {possible[0]!r} (or another) in [connection]"
         )
-    if not found:
+    if not possible:
         raise FileUnreadable(
             f"line {number} has one column only, {_shown(header)} (expected names divided by "
             "',', ';', '|' or tab): write delimiter or header_line in [connection]"
         )
-    return found[0]
+    return possible[0]
 
 
 def _agreed(stated: str, said: str, number: int) -> str:

@@ -24,6 +24,8 @@ __all__ = [
 ]  # fmt: skip
 
 CHUNK_ROWS = 20_000
+# Each column of a wide file may become a record of its own.
+CHUNK_CELLS = 500_000
 SHOWN_CHARS = 200
 PARQUET_HEAD = b"PAR1"
 BLOCK_BYTES = 4 << 20
@@ -127,9 +129,10 @@ def csv_section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
             include_columns=[name for name, count in Counter(names).items() if count == 1],
         ),
     )  # fmt: skip
+    size = _chunk_rows(len(names))
     for batch in reader:
-        for start in range(0, batch.num_rows, CHUNK_ROWS):
-            yield pa.Table.from_batches([batch.slice(start, CHUNK_ROWS)])
+        for start in range(0, batch.num_rows, size):
+            yield pa.Table.from_batches([batch.slice(start, size)])
 
 
 def _check_any_utf8(refused: Sequence[str]) -> None:
@@ -215,8 +218,12 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
 def _parquet(path: Path, _: FileForm) -> Iterator[Chunk]:
     with pq.ParquetFile(path) as file:
         check_names(file.schema_arrow.names)
-        for batch in file.iter_batches(CHUNK_ROWS):
+        for batch in file.iter_batches(_chunk_rows(len(file.schema_arrow.names))):
             yield Chunk(pa.Table.from_batches([batch]))
+
+
+def _chunk_rows(columns: int) -> int:
+    return max(1, min(CHUNK_ROWS, CHUNK_CELLS // columns))
 
 
 def joined(chunks: Sequence[Chunk]) -> Chunk:

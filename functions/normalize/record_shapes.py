@@ -27,8 +27,8 @@ def shaped(documents: Documents, mapping: Mapping, rejects: RejectLog) -> Docume
     if mapping.records:
         paths = (mapping.records,) if isinstance(mapping.records, str) else mapping.records
         listed = documents.to_pylist() if isinstance(documents, pa.Table) else documents
-        found = [record for document in listed for record in _records(document, paths)]
-        documents = documents if len(found) == len(listed) and _is_flat(listed, paths) else found
+        if not _is_flat(listed, paths):
+            documents = [record for document in listed for record in _records(document, paths)]
     if mapping.columns is None:
         return documents
     if isinstance(documents, pa.Table):

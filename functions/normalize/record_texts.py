@@ -1,9 +1,12 @@
 """Texts of records by a mapping: names of servers, sites and profiles."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from functions.normalize.columns import Columns, as_list, first_of
+import pyarrow as pa
+
+from functions.normalize.columns import Column, Columns, as_list, first_of
 from functions.normalize.mapping import Text
 from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.reject_log import RejectLog
@@ -24,9 +27,7 @@ def texts_of(columns: Columns, text: Text, count: int) -> list[Any] | None:
             lambda v: v is not None,
         )  # fmt: skip
     else:
-        texts = first_of(
-            map(columns.get, text.fields), lambda v: isinstance(v, str | int) and v != ""
-        )
+        texts = _first_texts([columns.get(path) for path in text.fields])
     if texts is None:
         return None
     if not set(map(type, texts)) <= {str, type(None)}:
@@ -35,6 +36,18 @@ def texts_of(columns: Columns, text: Text, count: int) -> list[Any] | None:
         known = {v: _group(v, text.pattern) for v in set(texts)}
         texts = [known[v] for v in texts]
     return [text.values.get(v, v) for v in texts] if text.values else texts
+
+
+def _first_texts(columns: Sequence[Column | None]) -> list[Any] | None:
+    """The first text or number of the columns in each record."""
+    present = [column for column in columns if column is not None]
+    if (
+        len(present) == 1
+        and isinstance(present[0], pa.Array)
+        and pa.types.is_string(present[0].type)
+    ):
+        return [value or None for value in present[0].to_pylist()]
+    return first_of(present, lambda v: isinstance(v, str | int) and v != "")
 
 
 def _group(value: str | None, pattern: str) -> str | None:
@@ -52,7 +65,7 @@ def names_of(
         return None
     name_of = server_name if about == "server" else trimmed
     valid = {value: name_of(value) for value in set(texts)}
-    for value in texts:
+    for value in texts if None in valid.values() else ():
         stated = value is not None and (about == "server" or value.strip())
         if stated and valid[value] is None:
             rejects.add(

@@ -27,6 +27,9 @@ class ImportOptions:
     unit: str = ""
     time_format: str = ""
     time_zone: str = ""
+    decimal: str = ""
+    delimiter: str = ""
+    encoding: str = ""
 
 
 def mapping_source(like: str | Path | None, options: ImportOptions) -> dict[str, Any]:
@@ -41,7 +44,11 @@ def mapping_source(like: str | Path | None, options: ImportOptions) -> dict[str,
     if options.time_format or options.time_zone:
         stated = {"format": options.time_format, "zone": options.time_zone}
         mapping["time"] = _time(mapping) | {key: text for key, text in stated.items() if text}
-    connection = raw.get("connection", {}) if raw.get("kind") == "files" else {}
+    if options.decimal:
+        mapping["decimal"] = options.decimal
+    connection = dict(raw.get("connection", {})) if raw.get("kind") == "files" else {}
+    form = {"delimiter": options.delimiter, "encoding": options.encoding}
+    connection |= {key: text for key, text in form.items() if text}
     site = {"site": raw["site"]} if "site" in raw else {}
     return {"kind": "files", "connection": connection, "mapping": mapping, **site}
 

@@ -65,6 +65,9 @@ def new_source(kind: str) -> None:
 @click.option("--unit", default="", help="The unit of --metric, such as fraction or bytes_s.")
 @click.option("--time-zone", default="", help="The zone of times without one, such as UTC.")
 @click.option("--time-format", default="", help="The format of times, such as epoch_ms.")
+@click.option("--decimal", default="", help="The sign before the fraction of numbers: '.' or ','.")
+@click.option("--delimiter", default="", help="What divides the columns of CSV, if not , ; | tab.")
+@click.option("--encoding", default="", help="The encoding of text, such as latin-1.")
 def import_(data: Path, file: Path, like: str | None, **options: str) -> None:
     """Bring history from FILE (CSV, JSON lines or Parquet) into the lake.
 

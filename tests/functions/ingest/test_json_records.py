@@ -231,3 +231,10 @@ def test_the_age_limit_is_the_one_of_the_settings() -> None:
     old = {"server": "a", "ts": "2009-05-06T12:00:00Z", "load": 1}
     limits = TimeLimits(max_age=timedelta(days=7300))
     assert validate_records([old], METRICS, NOW, "s", "feed", limits).refused == 0
+
+
+@pytest.mark.parametrize("odd", ["1_0", "\u0661\u0662", "0x1F", "1,234.5", "12,5"])
+def test_text_that_is_no_plain_number_is_refused(odd: str) -> None:
+    taken = take({"server": "a", "ts": TS, "load": odd, "cpu_user_pct": 5})
+    assert taken.rows["load_average"].to_pylist() == [None]
+    assert (taken.refused, taken.values_refused) == (0, 1)

@@ -195,3 +195,11 @@ def test_a_latin_1_row_is_refused_alone_and_read_with_the_setting(tmp_path: Path
     assert "line 2 is not UTF-8" in why
     stated = read(tmp_path / "h.csv", content, encoding="latin-1")
     assert [record["ort"] for record in stated[0]] == ["Köln", "Bonn"]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_a_wide_file_has_fewer_rows_a_chunk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(file_readers, "CHUNK_CELLS", 6)  # of two columns
+    assert [len(chunk) for chunk in servers(write(tmp_path / f"h{ending}"))] == [3, 3, 3, 1]

@@ -1,5 +1,6 @@
 """Names of servers, sites and profiles out of records."""
 
+import pyarrow as pa
 import pytest
 
 from functions.normalize.columns import columns_of
@@ -25,6 +26,12 @@ RECORDS = [{"h": "web01:9100", "t": ["site:fra1"]}, {"h": None}, {"i": " web02 "
 )
 def test_a_text_is_found_as_the_mapping_says(text: Text, texts: list[str | None]) -> None:
     assert texts_of(columns_of(RECORDS), text, 3) == texts
+
+
+def test_texts_of_a_table_are_the_same() -> None:
+    columns = columns_of(pa.table({"h": ["web01", "", None], "n": [1, 2, 3]}))
+    assert texts_of(columns, Text(field="h"), 3) == ["web01", None, None]
+    assert texts_of(columns, Text(field="n"), 3) == ["1", "2", "3"]
 
 
 def test_a_field_that_no_record_has_is_none() -> None:

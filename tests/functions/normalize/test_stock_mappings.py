@@ -115,6 +115,33 @@ def test_sadf_json(tmp_path: Path) -> None:
     assert notes[0].startswith("memory.memused-percent is not mapped: older versions")
 
 
+def test_sadf_counts_alike_where_all_modes_are_apart(tmp_path: Path) -> None:
+    modes = {
+        "usr": 40,
+        "nice": 5,
+        "sys": 6,
+        "iowait": 1,
+        "steal": 0,
+        "irq": 2,
+        "soft": 2,
+        "guest": 3,
+    }
+    cpu = {"cpu": "all", **modes, "gnice": 1, "idle": 40}
+    at = {"date": "2026-05-06", "time": "12:01:00", "utc": 1}
+    hosts = [{"nodename": "h1", "statistics": [{"timestamp": at, "cpu-load": [cpu]}]}]
+    text = json.dumps({"sysstat": {"hosts": hosts}})
+    expected = {
+        ("h1", "12:01:00"): {
+            "cpu_user_pct": 49, "cpu_sys_pct": 10, "cpu_iowait_pct": 1, "cpu_idle_pct": 40,
+        }
+    }  # fmt: skip
+    assert read(tmp_path / "s.json", text, "sadf_json").rows == expected
+    names = ";".join(f"%{name}" for name in list(cpu)[1:])
+    values = ";".join(str(value) for value in list(cpu.values())[1:])
+    text = f"# hostname;interval;timestamp;CPU;{names}\nh1;1;2026-05-06 12:01:00 UTC;-1;{values}\n"
+    assert read(tmp_path / "s.csv", text, "sadf").rows == expected
+
+
 def test_cloudwatch_csv_without_guessing_what_bytes_are_of(tmp_path: Path) -> None:
     text = (
         "Label,CPUUtilization,NetworkIn,CPUUtilization\n,i-0a,i-0a,i-0b\n,,,\nTime,,,\n"

@@ -38,3 +38,9 @@ def test_a_source_file_gives_its_mapping_site_and_the_form_of_its_files(tmp_path
 def test_a_name_that_is_neither_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UnknownMapping, match="or one of azure, cloudwatch"):
         mapping_source(str(tmp_path / "gone.toml"), ImportOptions())
+
+
+def test_the_form_of_a_file_is_stated_by_options() -> None:
+    raw = mapping_source(None, ImportOptions(decimal=",", delimiter=";", encoding="latin-1"))
+    assert raw["connection"] == {"delimiter": ";", "encoding": "latin-1"}
+    assert raw["mapping"] == {"decimal": ","}
