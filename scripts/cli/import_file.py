@@ -13,13 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from functions.connectors.incremental_read import IncrementalRead, function_of
 from functions.connectors.source_file import SourceConfig, source_from_dict
 from functions.connectors.whole_files import FileConnector
-from functions.engine.function import Batch, Function
-from functions.engine.runner import Runner
+from functions.engine.function import Function
+from functions.engine.runner import Run, Runner
 from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
 from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.import_mapping import ImportOptions, mapping_source
+from scripts.cli.import_outcome import import_outcome
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -50,9 +51,12 @@ class Imported:
     rows: int = 0
     refused: int = 0
     reasons: dict[str, None] = field(default_factory=dict)
+    run_ids: list[str] = field(default_factory=list)
 
-    def add(self, batch: Batch) -> None:
+    def add(self, run: Run) -> None:
         """Add a run."""
+        batch = run.batch
+        self.run_ids.append(run.entry["run_id"])
         self.rows += batch.rows["metrics"].num_rows
         self.refused += batch.refused
         self.reasons |= dict.fromkeys(batch.reasons)
@@ -86,14 +90,27 @@ def import_file(
         say(f"The import of '{file}' that was cut off was continued.", err=True)
     if connector.repeated and imported.rows:
         say(
-            f"'{file}' was imported before. What the lake has already is not stored again; "
-            "'hoursight functions runs import' shows how much was new.", err=True,
+            f"'{file}' was imported before: what the lake has already is not stored again.",
+            err=True,
         )  # fmt: skip
     for reason in (*imported.reasons, *questions.sentences()):
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:
         raise _nothing_imported(file, imported)
+    say(_result(runner.folders, imported))
     return imported.rows
+
+
+def _result(folders: Folders, imported: Imported) -> str:
+    """What became of the rows, as far as the writer has got."""
+    rows = f"{imported.rows:,} row{'' if imported.rows == 1 else 's'}"
+    outcome = import_outcome(folders, imported.run_ids)
+    if outcome is None:
+        return f"{rows} in the inbox, for the writer to commit."
+    return (
+        f"{rows} read: {outcome.new:,} new or completed, {outcome.repeated:,} values repeated, "
+        f"{imported.refused:,} rows or values refused."
+    )
 
 
 def _run_to_end(
@@ -107,7 +124,7 @@ def _run_to_end(
             runner.flush()
             if run.error is not None:
                 raise NotImported(f"'{file}' after {imported.rows:,} rows: {run.error}")
-            imported.add(run.batch)
+            imported.add(run)
             questions.add(run.batch.rows["metrics"])
             bar.update(task, completed=imported.rows + imported.refused)
             if not run.batch.more:

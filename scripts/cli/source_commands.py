@@ -76,5 +76,4 @@ def import_(data: Path, file: Path, like: str | None, **options: str) -> None:
     from scripts.cli.import_file import import_file
     from scripts.cli.import_mapping import ImportOptions
 
-    rows = import_file(data, file, like, click.echo, ImportOptions(**options))
-    click.echo(f"{rows:,} rows are in the inbox.")
+    import_file(data, file, like, click.echo, ImportOptions(**options))

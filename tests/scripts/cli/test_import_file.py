@@ -6,11 +6,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from scripts.cli import import_file as module
+from scripts.cli import import_outcome
 from scripts.cli.import_file import NotImported, import_file
 from scripts.cli.import_mapping import ImportOptions, UnknownMapping
 from storage.inbox import notify
 from tests.conftest import LakeFixture
 from tests.scripts.cli.histories import waves
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer of the fixture `house` commits on demand only."""
+    monkeypatch.setattr(import_outcome, "WAIT_S", 0)
 
 
 def test_the_rows_of_a_file_are_stored_once_however_often_it_is_imported(

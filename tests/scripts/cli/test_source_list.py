@@ -9,9 +9,16 @@ import pytest
 
 import hoursight
 from functions.connectors import incremental_read
+from scripts.cli import import_outcome
 from tests.conftest import NOW, LakeFixture
 
 Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture(autouse=True)
+def no_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The writer of the fixture `house` commits on demand only."""
+    monkeypatch.setattr(import_outcome, "WAIT_S", 0)
 
 
 @pytest.fixture
@@ -136,11 +143,11 @@ def test_history_is_imported_once_also_when_it_is_cut_off(
         patch.setattr(incremental_read.IncrementalRead, "run", cut_off)
         assert run("import", file)[0] == 130
     code, out, err = run("import", file)
-    assert (code, out) == (0, "600 rows are in the inbox.\n")
+    assert (code, out) == (0, "600 rows in the inbox, for the writer to commit.\n")
     assert "refused" not in err
     assert "that was cut off was continued" in err
     code, out, err = run("import", file)
-    assert (code, out) == (0, "1,000 rows are in the inbox.\n")
+    assert (code, out) == (0, "1,000 rows in the inbox, for the writer to commit.\n")
     assert "was imported before" in err
     house.commit(datetime.now(UTC))
     assert house.one("SELECT count(*) FROM metrics WHERE source = 'import'") == 1000
@@ -158,7 +165,8 @@ def test_an_import_may_use_the_mapping_of_a_source(
     assert "server (field server_name or hostname or host or server): missing" in err
     assert "no row of" in err
     assert code == 1
-    assert run("import", file, "--like", like)[1] == "5 rows are in the inbox.\n"
+    out = run("import", file, "--like", like)[1]
+    assert out == "5 rows in the inbox, for the writer to commit.\n"
     house.commit(datetime.now(UTC))
     assert house.one("SELECT site FROM servers WHERE server = 'web1'") == "fra"
 
