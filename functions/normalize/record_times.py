@@ -15,7 +15,7 @@ from storage.model.time_limits import TimeRange
 
 __all__ = ["RecordTimes"]
 
-_DATE_ALONE = "is a date without a time of day, and its server has another row of it"
+_DATE_ALONE = "is a date without a time of day, and its server has another row with that date"
 _DATE_REMEDY = "name the columns of both in mapping.time.date and mapping.time.time"
 _DATE = re.compile(r"\s*\d{4}-\d\d-\d\d\s*")
 
