@@ -25,8 +25,8 @@ from storage.model.metrics import METRICS, Metric
 from storage.model.periods import parse_period
 
 __all__ = [
-    "ColumnPattern", "Field", "Mapping", "Text", "Time", "Unmapped", "Where", "read_mapping",
-    "stock_entries",
+    "ColumnPattern", "Field", "Mapping", "ServerNotNamed", "Text", "Time", "Unmapped", "Where",
+    "read_mapping", "stock_entries",
 ]  # fmt: skip
 
 _EPOCHS = ("epoch_s", "epoch_ms", "epoch_us", "epoch_ns")
@@ -240,6 +240,10 @@ class Mapping(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield from filter(None, (field.of, field.each, field.type))
 
 
+class ServerNotNamed(SourceInvalid):
+    """A mapping that does not say which server a record is of."""
+
+
 def read_mapping(raw: dict[str, Any], metrics: Sequence[Metric] = METRICS) -> Mapping:
     """Return the mapping of a source file, completed from its stock mapping.
 
@@ -291,7 +295,7 @@ def _check(mapping: Mapping, metrics: dict[str, Metric]) -> None:
     if mapping.time is None:
         raise SourceInvalid('mapping.time is missing: write time = { field = "…" }')
     if not mapping.server.fields and not mapping.server.fixed:
-        raise SourceInvalid(
+        raise ServerNotNamed(
             'mapping.server is missing: write server = { field = "…" }, or server = { fixed = "…" }'
         )
     if not mapping.metrics:

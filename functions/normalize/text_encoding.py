@@ -47,7 +47,7 @@ def open_utf8(path: Path, encoding: str = "") -> BinaryIO:
             return file
         raw: io.RawIOBase = _Transcoded(file, encoding)
         return io.BufferedReader(raw, READ_BYTES)
-    except BaseException:
+    except BaseException:  # an interrupt too must not leave the file open
         file.close()
         raise
 

@@ -17,6 +17,7 @@ from functions.engine.function import Function
 from functions.engine.runner import Run, Runner
 from functions.normalize.devices import DeviceRules
 from functions.normalize.file_readers import FORMS, FileForm, count_rows
+from functions.normalize.mapping import ServerNotNamed
 from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.import_mapping import ImportOptions, mapping_source
@@ -148,10 +149,9 @@ def _source(runner: Runner, like: str | Path | None, options: ImportOptions) -> 
         raw, rules = mapping_source(like, options), DeviceRules(runner.settings.devices)
         return source_from_dict(NAME, raw, runner.folders, runner.settings.schema(), rules)
     except SourceInvalid as error:
-        about, remedy = (f"{like}: " if like else ""), ""
-        if "mapping.server is missing" in str(error):
-            remedy = "name the server of the file with --server NAME"
-        raise NotImported(f"{about}{error}", remedy) from error
+        unnamed = isinstance(error, ServerNotNamed)
+        remedy = "name the server of the file with --server NAME" if unnamed else ""
+        raise NotImported(f"{f'{like}: ' if like else ''}{error}", remedy) from error
 
 
 def _wait_for_writer(folders: Folders) -> None:

@@ -42,7 +42,7 @@ def test_the_reason_for_dropped_rows_is_logged(
     (house.folders.inbox / "z.parquet").write_text("not Parquet")
     house.commit()
     assert any(m.startswith("batch b1 dropped, it was committed before") for m in log.messages)
-    assert "metrics: 1 rows dropped, their keys are in the lake" in log.messages
+    assert "metrics: 1 values or rows repeated" in log.messages
     assert any(m.startswith("segment rejected: z.parquet: truncated") for m in log.messages)
 
 
