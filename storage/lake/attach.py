@@ -44,6 +44,17 @@ WAL = ", META_JOURNAL_MODE 'WAL'"
 GAP_POLL_S = 0.002
 LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
+# Of DuckLake's own tables: duckdb_tables() and duckdb_columns() take 20 times as long.
+HAS_TABLES = """
+SELECT 1 FROM __ducklake_metadata_lake.ducklake_table WHERE end_snapshot IS NULL LIMIT 1
+"""
+STORED_COLUMNS = """
+SELECT table_name, column_name
+FROM __ducklake_metadata_lake.ducklake_table AS tables
+JOIN __ducklake_metadata_lake.ducklake_column AS columns USING (table_id)
+WHERE tables.end_snapshot IS NULL AND columns.end_snapshot IS NULL AND parent_column IS NULL
+"""
+
 # Each value as it is set, and as DuckLake stores it.
 LAKE_OPTIONS = {
     "data_inlining_row_limit": ("0", "0"),  # inlined rows are slower here and stored as text
@@ -113,7 +124,7 @@ def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckD
     if snapshot is not None:
         option += f", SNAPSHOT_VERSION {snapshot}"
     with _closed_on_error(_attached(folders, location, option)) as connection:
-        if not _names(connection, "duckdb_tables()", "table_name"):  # the writer is creating them
+        if not connection.execute(HAS_TABLES).fetchall():  # the writer is creating them
             raise LakeMissing(folders.data)
     return connection
 
@@ -273,8 +284,8 @@ def _set_options(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _create_tables(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
-    present = _names(connection, "duckdb_tables()", "table_name")
-    columns = _names(connection, "duckdb_columns()", "table_name, column_name")
+    columns = set(connection.execute(STORED_COLUMNS).fetchall())
+    present = {table_name for table_name, _ in columns}
     for table in schema.tables:
         if table.name not in present:
             for statement in table.ddl():

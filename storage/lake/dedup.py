@@ -25,6 +25,11 @@ class CommittedBatches:
         self._connection = connection
         self._load()
 
+    @property
+    def last_commit(self) -> datetime | None:
+        """The time of the newest commit when the ids were read."""
+        return self._newest
+
     def known(self, batches: Iterable[Provenance]) -> set[str]:
         """The ids among `batches` that were committed."""
         batches = list(batches)
@@ -47,11 +52,13 @@ class CommittedBatches:
             self._load()
 
     def _load(self) -> None:
-        newest = self._connection.value("SELECT max(ts) FROM segments")
-        self._since: datetime = (newest or datetime.now(UTC)) - CACHED
-        self._recent: set[str] = self._connection.column(
-            "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
-        )
+        self._newest: datetime | None = self._connection.value("SELECT max(ts) FROM segments")
+        self._since: datetime = (self._newest or datetime.now(UTC)) - CACHED
+        self._recent: set[str] = set()
+        if self._newest is not None:
+            self._recent = self._connection.column(
+                "SELECT batch_id FROM segments WHERE ts >= $since", since=self._since
+            )
 
 
 class NewestTimes:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from storage.lake.erasure import erased_name
 from storage.lake.transaction import WriteConnection
 from storage.model.names import MAX_LENGTH, escaped, is_name, trimmed
-from storage.model.schema import Column, Table
+from storage.model.schema import Table
 
 __all__ = ["new_names", "rename_invalid"]
 
@@ -30,7 +30,7 @@ def rename_invalid(connection: WriteConnection) -> Mapping[str, str | None]:
     `server_facts`, which has a row for every server, is read.
     """
     facts = connection.schema.table("server_facts")
-    names = {c.name: _distinct(connection, facts, c) for c in facts.columns if c.is_name}
+    names = _distinct(connection, facts)
     renamed = {c: new_names(v) if c == "server" else _spelled_out(v) for c, v in names.items()}
     if not any(renamed.values()):
         return {}
@@ -68,10 +68,12 @@ def _spelling(old: str) -> str:
     return trimmed(old) or escaped(old)[: MAX_LENGTH - SUFFIX_LENGTH].strip()
 
 
-def _distinct(connection: WriteConnection, target: Table, column: Column) -> set[str]:
-    return connection.column(
-        f'SELECT DISTINCT "{column.name}" FROM {target.name} WHERE "{column.name}" IS NOT NULL'
-    )
+def _distinct(connection: WriteConnection, target: Table) -> dict[str, set[str]]:
+    """The values of each column of names, by one scan of the table."""
+    names = [c.name for c in target.columns if c.is_name]
+    lists = ", ".join(f'list(DISTINCT "{name}") FILTER ("{name}" IS NOT NULL)' for name in names)
+    [row] = connection.run(f"SELECT {lists} FROM {target.name}").fetchall()
+    return {name: set(values or ()) for name, values in zip(names, row, strict=True)}
 
 
 def _rename_all(

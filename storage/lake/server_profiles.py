@@ -33,6 +33,8 @@ def assign_profiles(
     connection: WriteConnection, servers: Collection[str], patterns: Patterns
 ) -> int:
     """Bring the profiles by host name of all servers up to `patterns`; return how many changed."""
+    if not servers:
+        return 0
     facts = table("server_facts")
     stored = connection.run(
         "SELECT server, profile FROM server_facts WHERE ts = $ts", ts=PATTERN_TIME

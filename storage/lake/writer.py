@@ -225,8 +225,8 @@ class Writer:
         """Read what is cached of the lake; segments that the catalog lost return to the inbox."""
         connection = self._connection
         self._known_servers = connection.column("SELECT DISTINCT server FROM server_facts")
-        self._last_commit = connection.value("SELECT max(ts) FROM segments")
         self._batches = CommittedBatches(connection)
+        self._last_commit = self._batches.last_commit
         self._inserter = RowInserter(connection)
         self._last_values: LastValueCache | None = None  # once there are samples
         self._return_lost_segments()
