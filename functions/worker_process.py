@@ -46,6 +46,7 @@ from functions.engine.function import (
     functions_in,
     hash_of,
 )
+from functions.normalize.strict_toml import SourceInvalid
 from storage.config.folders import Folders
 from storage.config.settings import Settings, adopt_settings
 from storage.platform import logs
@@ -172,7 +173,7 @@ def _text_of(error: BaseException, path: str | None) -> str:
     """Return the error as text, with the line of the source at `path` where it was raised."""
     if isinstance(error, SyntaxError) and error.filename == path:
         return f"{type(error).__name__}: {error.msg} (line {error.lineno})"
-    if isinstance(error, Unreachable):
+    if isinstance(error, Unreachable | SourceInvalid):  # no line of any source is at fault
         return error_text(error)
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == path]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from functions.engine.executors.worker_protocol import CodeSource
-from functions.worker_process import load
+from functions.normalize.strict_toml import SourceInvalid
+from functions.worker_process import _text_of, load
 from storage.config.folders import Folders
 from storage.config.settings import Settings
 from tests.functions.engine.engine_scenes import HEAD
@@ -63,3 +64,19 @@ def test_a_source_file_is_a_function_of_its_name(folders: Folders) -> None:
 def test_a_module_of_ours_is_loaded_by_its_name(folders: Folders) -> None:
     source = CodeSource(module="functions.rollup")
     assert [f.name for f in load(source, folders, Settings())] == ["rollup"]
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (
+            SourceInvalid("connection.folder is missing"),
+            "SourceInvalid: connection.folder is missing",
+        ),
+        (KeyError("key"), f"KeyError: 'key' (line 1 of {Path(__file__).name})"),
+    ],
+)
+def test_an_error_of_a_source_file_names_no_line_of_a_program(error: Exception, text: str) -> None:
+    with pytest.raises(type(error)) as raised:
+        exec(compile("raise error", __file__, "exec"), {"error": error})  # noqa: S102 - line 1
+    assert _text_of(raised.value, __file__) == text
