@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage.config.folders import Folders
-from storage.lake.attach import SQL
+from storage.lake.attach import SQL, merge_lock
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table
 
@@ -94,11 +94,11 @@ def _replaced(value: str, kind: pa.DataType, depth: int = 0) -> str:
     return value
 
 
-def rewrite_masked(connection: WriteConnection, target: Table) -> None:
+def rewrite_masked(connection: WriteConnection, target: Table, patience_s: float) -> None:
     """Rewrite files with rows that were erased, completed or replaced; until then they are masked.
 
-    A file with masked rows is never merged. Readers need no lock: a replaced file stays listed for
-    the snapshots that it belongs to.
+    A file with masked rows is never merged. Raises ReadersBusy, with nothing changed, if readers
+    leave no gap within `patience_s`: one that plans a query during the COMMIT would miss rows.
     """
     if not connection.value((SQL / "masked.sql").read_text(), name=target.name):
         return
@@ -111,7 +111,7 @@ def rewrite_masked(connection: WriteConnection, target: Table) -> None:
         )
         connection.sync(target, before)
 
-    connection.transaction(work)
+    connection.transaction(work, lambda: merge_lock(connection.folders, patience_s))
 
 
 def erase_rejected(folders: Folders, servers: Sequence[str]) -> None:

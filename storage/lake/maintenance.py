@@ -44,7 +44,7 @@ def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[Ma
     yield partial(_expire_snapshots, connection, now)
     for each in connection.schema.tables:
         yield from _expired_days(connection, each, now)
-        yield partial(rewrite_masked, connection, each)
+        yield partial(rewrite_masked, connection, each, PATIENCE_S)
         yield partial(merge, connection, each)
 
 

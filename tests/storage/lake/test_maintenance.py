@@ -4,8 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from storage.lake.attach import ReadersBusy, reader_lock
+from storage.lake.erasure import rewrite_masked
 from storage.lake.writer import Writer
 from storage.model.grid import floor_step
+from storage.model.schema import table
 from storage.query.reader import Reader
 from storage.query.windows import rollup
 from tests.conftest import NOW, LakeFixture
@@ -125,3 +130,18 @@ def test_files_whose_rows_were_completed_are_rewritten_and_merged(house: LakeFix
     assert (
         house.one("SELECT count(*) FROM metrics WHERE swap_used_pct = 2 AND load_average = 1") == 3
     )
+
+
+def test_no_file_is_rewritten_while_a_reader_plans_its_query(house: LakeFixture) -> None:
+    """It would read the old files no more and the new ones not yet."""
+    house.put("metrics", [sample(0), sample(0, 5)])
+    house.commit()
+    house.put("metrics", [sample(0) | {"swap_used_pct": 2.0}])
+    house.commit()
+    metrics, connection = table("metrics"), house.writer._connection
+    files = sorted(house.folders.lake.rglob("*.parquet"))
+    with reader_lock(house.folders), pytest.raises(ReadersBusy):
+        rewrite_masked(connection, metrics, patience_s=0.05)
+    rewrite_masked(connection, metrics, patience_s=30)
+    assert sorted(house.folders.lake.rglob("*.parquet")) != files
+    assert house.one("SELECT count(mem_used_pct) FROM metrics") == 2
