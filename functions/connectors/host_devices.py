@@ -25,7 +25,7 @@ def read_links(rules: DeviceRules, net_class: Path = NET_CLASS) -> dict[str, tup
 def link_kind(link: Path) -> str:
     """The kind of a link as `devices.link_layer` takes it, from its folder in /sys/class/net.
 
-    Empty where there is no such folder, as on other systems than Linux.
+    Empty where there is no such folder, as on systems other than Linux.
     """
     if not link.is_dir():
         return ""

@@ -3,7 +3,7 @@
 Machines whose names are equal would become one server without a word. A stream is what one sender
 writes of one metric of a server. Two streams are in conflict where they have different values at
 one time, or where samples of one lie between those of the other. A stream that follows another
-is none: a label changed, or another sender took over.
+is not: a label changed, or another sender took over.
 """
 
 import logging
@@ -45,7 +45,7 @@ ObserveStream = Callable[[str, str, str, Labels, Sequence[int], Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Who sends: the remote address with the program's name, and labels that are no device's."""
+    """Who sends: the remote address with the program's name, and labels other than a device's."""
 
     origin: str
     labels: Labels = frozenset()

@@ -174,7 +174,7 @@ class TelegrafReader:
     def read(
         self, text: str, precision: str, now: datetime, observe: ObserveStream | None = None
     ) -> TelegrafResult:
-        """All readings of a body, and why some lines are none. `precision` is in PRECISIONS.
+        """All readings of a body, and why some lines were refused. `precision` is in PRECISIONS.
 
         `observe` is called with each series that is used.
         """

@@ -166,7 +166,7 @@ class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def per_s(self) -> float:
-        """Seconds of the period in which an amount came; 0 where it is none."""
+        """Seconds of the period in which an amount came; 0 where it is not an amount."""
         return parse_period(self.per).total_seconds() if self.per else 0.0
 
     @property

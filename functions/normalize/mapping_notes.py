@@ -30,7 +30,7 @@ class MappingNotes:
         return fresh
 
     def _unmapped(self, columns: Columns, count: int) -> Iterator[str]:
-        """Fields that are no metric for certain."""
+        """Fields that cannot be mapped to a metric for certain."""
         for each in self._mapping.unmapped:
             there = not each.field or self._is_there(columns, each.field)
             mask = matches(columns, each.where, count) if there else None

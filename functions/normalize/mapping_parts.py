@@ -66,7 +66,7 @@ class ColumnPattern(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Unmapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A field of a source that is no metric for certain, and `why`.
+    """A field of a source that cannot be mapped to a metric for certain, and `why`.
 
     It is there where a `field` is, or where a record matches `where`.
     """

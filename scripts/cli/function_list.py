@@ -127,11 +127,6 @@ def why(runner: Runner, name: str) -> Iterator[str]:
     yield from _failure(each.function.name, each, runs, failure)
 
 
-def _is_called(entry: CatalogEntry, name: str) -> bool:
-    in_file = entry.source is not None and entry.source.name == name
-    return in_file or entry.function.answers_to(name)
-
-
 def _why_without_function(runner: Runner, catalog: FunctionCatalog, name: str) -> Iterator[str]:
     """The same of a file that has no version that could be loaded, or of a name in the ledger."""
     runs = runner.run_log.runs(name)

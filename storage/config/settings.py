@@ -122,7 +122,7 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def check_server_label(given: str | list[str]) -> None:
-    """Raise ValueError if these are no labels of Prometheus."""
+    """Raise ValueError if these are not names of Prometheus labels."""
     names = [given] if isinstance(given, str) else given
     if not names or not all(map(LABEL_NAME.fullmatch, names)):
         raise ValueError(

@@ -7,7 +7,7 @@ from ipaddress import AddressValueError, IPv6Address
 __all__ = ["canonical_address", "host_of"]
 
 MAX_PORT = 65_535
-MAX_CHARS = 300  # longer labels are no hosts
+MAX_CHARS = 300  # longer labels are not host names
 BRACKETED = re.compile(r"\[([^\[\]]+)\](?::([0-9]+))?")
 
 

@@ -82,7 +82,7 @@ class Metric:
     def tolerance(self) -> float:
         """How far outside its range a value is clamped to the bound: less than 1 % of the range.
 
-        0 for a metric without a scale: its limit is no value that a reading can saturate at.
+        0 for a metric without a scale: a reading cannot saturate at its limit.
         """
         return 0.0 if self.highest is None else TOLERANCE * (self.highest - self.lowest)
 

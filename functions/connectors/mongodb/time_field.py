@@ -25,7 +25,7 @@ TYPES: dict[str, tuple[type, ...]] = {
     "date": (datetime, DatetimeMS), "text": (str,), "number": (int, float, Decimal128),
     "timestamp": (Timestamp,), "object id": (ObjectId,),
 }  # fmt: skip
-# As the aggregation operator $type names them; the others are no times.
+# As the aggregation operator $type names them; the others are not times.
 _KIND_OF = {name: kind for kind, name in KINDS.items()} | dict.fromkeys(
     ("int", "long", "double", "decimal"), "number"
 )
@@ -77,7 +77,7 @@ def first_value(document: Mapping[str, Any], path: str) -> tuple[Any, str | None
 def type_counts(
     collection: Collection[Document], field: str, unwind: str | None, indexed: bool, timeout_ms: int
 ) -> dict[str, int]:
-    """How many documents hold a value of each kind in the field, or of a type that is no time.
+    """How many documents hold a value of each kind in the field, or of a type that is not a time.
 
     By the index, one of each kind is looked for; without one, a single scan counts all. The type
     "missing" stands for no value. Raises ExecutionTimeout.
@@ -113,7 +113,7 @@ def _no_times(collection: Collection[Document], field: str, timeout_ms: int) -> 
 
 
 def kind_of(value: Any) -> str | None:
-    """The kind of time that a value may be; None for a type that is no time."""
+    """The kind of time that a value may be; None for a type that is not a time."""
     if isinstance(value, bool):
         return None
     return next((kind for kind, types in TYPES.items() if isinstance(value, types)), None)

@@ -13,7 +13,7 @@ from storage.model.addresses import canonical_address, host_of
         ("10.0.0.7", "10.0.0.7"), ("[::1]", "::1"), ("web1:", "web1:"), (":9100", ":9100"),
         ("web1:99999", "web1:99999"), ("web1:²", "web1:²"),
         ("http://web1:9100/metrics", "http://web1:9100/metrics"),
-        # The last group of an address is no port, whatever it looks like.
+        # The last group of an address is not a port, whatever it looks like.
         ("2001:db8:0:0:0:0:5:1", "2001:db8::5:1"), ("2001:db8::5:1", "2001:db8::5:1"),
         ("2001:db8::5:9100", "2001:db8::5:9100"),
         ("2001:db8:0:0:0:0:5:1:9100", "2001:db8::5:1"),

@@ -1,4 +1,4 @@
-"""Time fields of MongoDB: kinds of values, paths into arrays, and the words for what is no time."""
+"""Time fields of MongoDB: kinds of values, paths into arrays, and what cannot be read as a time."""
 
 from datetime import UTC, datetime
 
