@@ -40,6 +40,7 @@ class RowInserter:
     def __init__(self, connection: WriteConnection) -> None:
         self._connection = connection
         self._newest: dict[str, NewestTimes] = {}  # by table, read on first use
+        self.replaces = False  # set once rows were deleted to be replaced
 
     def insert(self, target: Table, batch: CommitBatch, began: datetime) -> Inserted:
         """Insert the batch's rows for `target` in a transaction that began at `began`."""
@@ -89,6 +90,7 @@ class RowInserter:
         """The rows that gained a value, merged with those of the lake, which are deleted there."""
         merged = merge_cells(target, self._stored(target, incoming), incoming, segments)
         if merged.replaced.num_rows:
+            self.replaces = True
             self._connection.stage("replaced", merged.replaced, "FROM incoming")
             same = " AND ".join(f"{target.name}.{c} = replaced.{c}" for c in target.key)
             where, limits = _time_limits(target, merged.replaced)
@@ -155,6 +157,7 @@ class RowInserter:
         if self._connection.value(
             f"SELECT 1 FROM (SELECT * {known}) AS {target.name}, new_keys WHERE {replaced} LIMIT 1"
         ):
+            self.replaces = True
             self._connection.run(f"DELETE FROM {target.name} USING new_keys WHERE {replaced}")
 
 

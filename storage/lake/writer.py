@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -24,6 +24,7 @@ from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
 from storage.inbox.validation import ValidationResult
 from storage.lake import maintenance
+from storage.lake.attach import ReadersBusy, merge_lock
 from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
@@ -47,6 +48,8 @@ log = logging.getLogger(__name__)
 # One transaction takes at most this many files, so that a long backlog still shows progress.
 MAX_SEGMENTS = 500
 MICROSECOND = timedelta(microseconds=1)
+# A commit that replaces rows waits this long for a gap between readers.
+COMMIT_PATIENCE_S = 0.5
 
 
 class WriterRunning(HoursightError):
@@ -149,7 +152,9 @@ class Writer:
         failpoint("segments validated")
         batch = CommitBatch(self._without_repeats(valid), rejected, self._connection.schema)
         ts = self._commit_time(now)
-        inserted, changed = self._connection.transaction(lambda: self._insert_all(batch, ts))
+        inserted, changed = self._connection.transaction(
+            lambda: self._insert_all(batch, ts), self._replacing_guard
+        )
         log.debug(
             "commit of %d segments: %d new, %d rejected, validated in %.1f ms, committed in %.1f "
             "ms as of %s: %s",
@@ -164,6 +169,20 @@ class Writer:
         failpoint("announced")
         new = len(batch.segments)
         return CommitResult(changed, new, len(valid) - new, tuple(rejected))
+
+    @contextmanager
+    def _replacing_guard(self) -> Iterator[None]:
+        """Around a COMMIT that replaces rows: readers that plan a query then would miss them.
+
+        Where readers leave no gap the rows do not wait: such a query is right the next time.
+        """
+        with ExitStack() as stack:
+            if self._inserter.replaces:
+                try:
+                    stack.enter_context(merge_lock(self._folders, COMMIT_PATIENCE_S))
+                except ReadersBusy:
+                    log.debug("committed without a gap between readers")
+            yield
 
     def _after_commit(
         self,
@@ -326,6 +345,7 @@ class Writer:
         An erasure inserts the rows of `deletions` itself, at the end.
         """
         began = datetime.now(UTC)
+        self._inserter.replaces = False
         inserted: dict[str, Inserted] = {}
         for target in self._connection.schema.tables:
             if batch.for_table(target.name) and target.name != "deletions":
