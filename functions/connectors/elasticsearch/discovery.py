@@ -89,7 +89,7 @@ def _skipped_indices(name: str, kinds: Kinds) -> tuple[str, ...]:
 
 
 def _without_time_field(client: Elasticsearch, index: str, time: Time) -> Discovery:
-    """An index without any field has had no document yet, which is no error."""
+    """An index without any field has had no document yet, which is not an error."""
     fields: Mapping[str, Kinds] = client.field_caps(index=index, fields="*")["fields"]
     own = {name: kinds for name, kinds in fields.items() if not _is_metadata(kinds)}
     if not own:

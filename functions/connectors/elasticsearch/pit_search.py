@@ -47,7 +47,7 @@ class TimeField:
 
     @property
     def sort(self) -> dict[str, Any]:
-        """The sort clause; an index that lacks the field is no error."""
+        """The sort clause; an index that lacks the field is not an error."""
         if self.per_ms is not None:
             return {self.name: {"order": "asc", "unmapped_type": "long"}}
         # As dates, values of date and date_nanos compare, and both come back in milliseconds.
