@@ -1,15 +1,20 @@
 """Decompression of request bodies: gzip and snappy, up to a fixed size."""
 
+import gzip
+import io
 import zlib
 
 import pyarrow as pa
 
 from functions.ingest.rejection import PushRejected
 
-__all__ = ["MAX_BODY_BYTES", "decompress"]
+__all__ = ["MAX_BODY_BYTES", "decompress", "largest_size"]
 
 MAX_BODY_BYTES = 32 << 20
-GZIP = 31  # zlib: 15 bits of window, plus 16 for a gzip header
+PART_BYTES = 1 << 20
+MAX_MEMBERS = 1000
+MEMBER = b"\x1f\x8b\x08"  # how each begins
+MAX_DEFLATE_RATIO = 1032  # of zlib
 
 
 def decompress(body: bytes, encoding: str) -> bytes:
@@ -25,23 +30,39 @@ def decompress(body: bytes, encoding: str) -> bytes:
     return body
 
 
+def largest_size(body: bytes, encoding: str) -> int:
+    """The most bytes that `decompress` may return for a body, known before it is unpacked.
+
+    Raises PushRejected like `decompress`.
+    """
+    if encoding == "gzip":
+        return min(MAX_BODY_BYTES, MAX_DEFLATE_RATIO * len(body))
+    if encoding == "snappy":
+        size = _unpacked_length(body)
+        _check_size(size)
+        return size
+    return len(body)
+
+
 def _gunzip(body: bytes) -> bytes:
-    parts, size = [], 0
+    if body.count(MEMBER) > MAX_MEMBERS:
+        raise PushRejected(
+            413, f"the gzip body has more than {MAX_MEMBERS} members", "compress it as a whole"
+        )
+    unpacked = bytearray()
     try:
-        while body:
-            member = zlib.decompressobj(GZIP)
-            parts.append(member.decompress(body, MAX_BODY_BYTES + 1 - size))
-            size += len(parts[-1])
-            _check_size(size)
-            if not member.eof:
-                raise PushRejected(400, "the gzip body is truncated", "send the whole body")
-            body = member.unused_data
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+            while part := file.read1(PART_BYTES):
+                unpacked += part
+                _check_size(len(unpacked))
+    except EOFError as error:
+        raise PushRejected(400, "the gzip body is truncated", "send the whole body") from error
+    except (OSError, zlib.error) as error:
         raise PushRejected(
             400, f"the body is not gzip ({error})",
             "leave out Content-Encoding, or compress the body with gzip",
         ) from error  # fmt: skip
-    return b"".join(parts)
+    return bytes(unpacked)
 
 
 def _unsnap(body: bytes) -> bytes:

@@ -1,0 +1,117 @@
+"""Memory budget: bytes that the requests in progress may take together, whatever their door."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from functions.ingest.decompression import MAX_BODY_BYTES, decompress, largest_size
+from functions.ingest.rejection import PushRejected
+from storage.ipc.push_protocol import Push
+
+__all__ = ["IngestMemory", "MemoryBudget", "Share"]
+
+MAX_WAIT_S = 10.0
+MAX_UNPACKED_BYTES = 3 * MAX_BODY_BYTES
+MAX_BUILT_BYTES = 256 << 20
+
+
+class Share:
+    """What one request has of a budget, in bytes."""
+
+    def __init__(self, budget: "MemoryBudget", size: int) -> None:
+        self._budget = budget
+        self.size = size
+
+    def shrink(self, size: int) -> None:
+        """Give back all but `size` bytes."""
+        surplus, self.size = self.size - size, size
+        self._budget.give_back(surplus)
+
+
+class MemoryBudget:
+    """Bytes that are shared out to requests in the order in which they came.
+
+    Safe to share between threads. A thread that has a share must not wait for another one of the
+    same budget.
+    """
+
+    def __init__(self, total: int, wait_s: float = MAX_WAIT_S) -> None:
+        self.total, self.free = total, total
+        self._wait_s = wait_s
+        self._waiting: deque[object] = deque()
+        self._changed = threading.Condition()
+
+    @property
+    def waiting(self) -> int:
+        """The number of requests that wait for a share."""
+        return len(self._waiting)
+
+    @contextmanager
+    def share(self, size: int) -> Iterator[Share]:
+        """Have `size` bytes within the context, after a wait for them.
+
+        Raises PushRejected: 413 for more than there are in all, 503 when they do not become free.
+        """
+        if size > self.total:
+            raise PushRejected(
+                413,
+                f"the body needs about {_mib(size)} of memory, more than the {_mib(self.total)} "
+                "that there are for all requests together",
+                "send it in parts",
+            )
+        self._wait_for(size)
+        share = Share(self, size)
+        try:
+            yield share
+        finally:
+            share.shrink(0)
+
+    def give_back(self, size: int) -> None:
+        """Make bytes free again."""
+        with self._changed:
+            self.free += size
+            self._changed.notify_all()
+
+    def _wait_for(self, size: int) -> None:
+        ticket = object()
+        with self._changed:
+            self._waiting.append(ticket)
+            try:
+                if not self._changed.wait_for(
+                    lambda: self._waiting[0] is ticket and self.free >= size, self._wait_s
+                ):
+                    raise PushRejected(
+                        503, "too many large pushes at once", "send it again in some seconds"
+                    )
+                self.free -= size
+            finally:
+                self._waiting.remove(ticket)
+                self._changed.notify_all()
+
+
+class IngestMemory:
+    """The memory for pushes of all kinds: for their unpacked bodies, and for what is built of them.
+
+    A request waits for the first, then for the second, and never the other way round.
+    """
+
+    def __init__(self, wait_s: float = MAX_WAIT_S) -> None:
+        self._unpacked = MemoryBudget(MAX_UNPACKED_BYTES, wait_s)
+        self._built = MemoryBudget(MAX_BUILT_BYTES, wait_s)
+
+    @contextmanager
+    def reading(self, push: Push, built_bytes: Callable[[bytes], int]) -> Iterator[bytes]:
+        """Yield the unpacked body, once there is memory for it and for what is built of it.
+
+        `built_bytes` says how much that is. Raises PushRejected.
+        """
+        with self._unpacked.share(largest_size(push.body, push.encoding)) as share:
+            body = decompress(push.body, push.encoding)
+            share.shrink(len(body))
+            with self._built.share(built_bytes(body)):
+                yield body
+
+
+def _mib(size: int) -> str:
+    return f"{size / (1 << 20):.0f} MiB"
