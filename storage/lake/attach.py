@@ -14,14 +14,13 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from storage.lake.catalog import (
-    ExtensionMissing,
     LakeLocation,
     PostgresCatalog,
     SqliteCatalog,
     lake_location,
-    load_extension,
 )
 from storage.lake.duckdb_errors import is_missing_lake
+from storage.lake.extensions import ExtensionMissing, load_extension
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 

@@ -25,11 +25,12 @@ from storage.inbox.segment import provenance_of
 from storage.inbox.validation import ValidationResult
 from storage.lake import maintenance
 from storage.lake.attach import ReadersBusy, merge_lock
-from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
+from storage.lake.catalog import LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
 from storage.lake.dedup import CommittedBatches
 from storage.lake.erasure import erase_rejected, erase_servers
+from storage.lake.extensions import ExtensionMissing
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.renaming import rename_invalid
