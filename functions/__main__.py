@@ -19,6 +19,7 @@ from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
@@ -37,6 +38,7 @@ def main() -> None:
     add_data_option(parser)
     logs.add_options(parser)
     arguments = parser.parse_args()
+    restrict_new_files()
     logs.configure(arguments.process, arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     with configured():

@@ -18,9 +18,10 @@ from storage.model.periods import parse_period
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
 from storage.model.time_limits import TimeLimits
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
-    "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
+    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
     "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
     "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
     "check_server_label", "read_settings", "schema_of",
@@ -138,6 +139,12 @@ class RemoteWriteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         check_server_label(self.server_label)
+
+
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read the data folder: its user alone, or with `group_readable` its group too."""
+
+    group_readable: bool = False
 
 
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -262,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: SourceSettings = SourceSettings()
     remote_write: RemoteWriteSettings = RemoteWriteSettings()
     web: WebSettings = WebSettings()
+    data: DataSettings = DataSettings()
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
@@ -388,6 +396,6 @@ def schema_of(folders: Folders) -> Schema:
 def write_settings(data: Path | str, settings: Settings) -> Path:
     """Write the settings file of a data folder; returns its path."""
     path = Folders.at(data).settings
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folder(path.parent)
     path.write_bytes(msgspec.toml.encode(settings))
     return path

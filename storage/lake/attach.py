@@ -23,6 +23,7 @@ from storage.lake.duckdb_errors import is_missing_lake
 from storage.lake.extensions import ExtensionMissing, load_extension
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
+from storage.platform.private_files import open_lock
 
 __all__ = [
     "ReadersBusy",
@@ -189,9 +190,9 @@ def reader_lock(folders: Folders) -> Iterator[None]:
     merge deletes entries of that list: a query in between would miss rows.
     """
     began = time.perf_counter()
-    with folders.merge_gate.open("a") as gate:
+    with open_lock(folders.merge_gate) as gate:
         fcntl.flock(gate, fcntl.LOCK_SH)
-    with folders.merge_lock.open("a") as lock:
+    with open_lock(folders.merge_lock) as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         waited = time.perf_counter() - began
         if waited > LONG_WAIT_S:
@@ -206,7 +207,7 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     To make one it closes a gate, at which new readers wait until the present ones are done. Raises
     ReadersBusy if one of these takes longer than `patience_s` again.
     """
-    with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+    with open_lock(folders.merge_lock) as lock, open_lock(folders.merge_gate) as gate:
         began = time.perf_counter()
         if not _locked(lock, patience_s):
             log.debug("no gap between readers within %g s: the merge gate closes", patience_s)

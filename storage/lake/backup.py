@@ -34,6 +34,7 @@ from storage.lake.backup_archive import (
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
     "BackupRefused", "Manifest", "OnProgress", "TableSum", "back_up", "drop_abandoned", "restore",
@@ -68,7 +69,7 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     if target.exists():
         raise BackupRefused(f"{target} exists already: name another file, or remove that one")
     _drop_partials(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{os.getpid()}.partial")
     try:
         with _staged(folders) as staged:
             manifest = _summed(staged)
@@ -97,7 +98,7 @@ def restore(archive: Path, data: Path | str, on_progress: OnProgress | None = No
         raise BackupRefused(f"{target} is not empty: name a new folder with --data")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        partial.mkdir(parents=True)
+        create_private_folder(partial)
         manifest = extract_archive(archive, partial, on_progress)
         _verify(Folders.at(partial), manifest)
         _set_wal_mode(Folders.at(partial).create())
