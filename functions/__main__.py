@@ -26,7 +26,9 @@ from storage.platform.threads import SupervisedThread, run_supervised
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
 # A change of one of these restarts the process; the others do not concern it.
-SECTIONS = ("metrics", "limits", "sources", "remote_write", "lake", "devices", "times")
+SECTIONS = (
+    "metrics", "limits", "sources", "remote_write", "lake", "devices", "times", "functions",
+)  # fmt: skip
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from storage.model.time_limits import TimeLimits
 from storage.platform.private_files import create_private_folder
 
 __all__ = [
-    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
+    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings", "HostSettings", "LakeSettings",
     "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
     "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
     "check_server_label", "read_settings", "schema_of",
@@ -49,6 +49,17 @@ _LAST_VALID: dict[Path, "Settings"] = {}
 
 class SettingsError(HoursightError):
     """A setting is not valid; the message names the file, the key and what is expected."""
+
+
+class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function of the user's: the variables of the environment that its file gets."""
+
+    environment: list[str] = []
+
+    def __post_init__(self) -> None:
+        for name in self.environment:
+            if not LABEL_NAME.fullmatch(name):
+                raise ValueError(f"environment has {name!r}, expected a name such as 'API_TOKEN'")
 
 
 class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -270,6 +281,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     remote_write: RemoteWriteSettings = RemoteWriteSettings()
     web: WebSettings = WebSettings()
     data: DataSettings = DataSettings()
+    functions: dict[str, FunctionSettings] = {}
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
