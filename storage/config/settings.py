@@ -21,8 +21,8 @@ from storage.model.time_limits import TimeLimits
 from storage.platform.private_files import create_private_folder
 
 __all__ = [
-    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings", "HostSettings", "LakeSettings",
-    "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
+    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings",
+    "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
     "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
     "check_server_label", "read_settings", "schema_of",
     "settings_in_force", "write_settings",

@@ -27,13 +27,10 @@ def worker_environment(
     source: CodeSource, settings: Settings, environment: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
     """The variables of `environment` for a worker of `source`: all but for a user's function."""
-    return {
-        name: text
-        for name, text in environment.items()
-        if not _is_user_function(source)
-        or name in _named(source, settings)
-        or _is_common(name, text)
-    }
+    if not _is_user_function(source):
+        return dict(environment)
+    named = _named(source, settings)
+    return {n: text for n, text in environment.items() if n in named or _is_common(n, text)}
 
 
 def unnamed_variables(
