@@ -22,9 +22,9 @@ from storage.platform.private_files import create_private_folder
 
 __all__ = [
     "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings",
-    "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
-    "check_server_label", "read_settings", "schema_of",
+    "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "RemoteWriteSettings",
+    "Settings", "SettingsError", "SimulatorSettings", "SourceSettings", "TimeSettings",
+    "WebSettings", "adopt_settings", "check_server_label", "read_settings", "schema_of",
     "settings_in_force", "write_settings",
 ]  # fmt: skip
 

@@ -8,11 +8,13 @@ MINE = CodeSource(path="/data/functions/mine.py", text=b"os.environ['TOKEN'], os
 NAMED = Settings(functions={"mine": FunctionSettings(["TOKEN"])})
 SECRETS = {
     "TOKEN": "t0ken", "MONGO_PASSWORD": "s3cret", "PGPASSWORD": "s3cret",
-    "AWS_SECRET_ACCESS_KEY": "k", "https_proxy": "http://me:s3cret@proxy:3128", "HOURSIGHT_KEY": "hs_1",
+    "AWS_SECRET_ACCESS_KEY": "k", "https_proxy": "http://me:s3cret@proxy:3128",
+    "HOURSIGHT_KEY": "hs_1",
 }  # fmt: skip
 ORDINARY = {
     "PATH": "/bin", "HOME": "/root", "LC_ALL": "C.UTF-8", "TZ": "UTC",
-    "PGPASSFILE": "/root/.pgpass", "HTTPS_PROXY": "http://proxy:3128", "OMP_NUM_THREADS": "1", "HOURSIGHT_DATA": "/data",
+    "PGPASSFILE": "/root/.pgpass", "HTTPS_PROXY": "http://proxy:3128",
+    "OMP_NUM_THREADS": "1", "HOURSIGHT_DATA": "/data",
 }  # fmt: skip
 
 
