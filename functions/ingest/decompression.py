@@ -3,6 +3,7 @@
 import gzip
 import io
 import zlib
+from collections.abc import Callable
 
 import pyarrow as pa
 
@@ -17,13 +18,16 @@ MEMBER = b"\x1f\x8b\x08"  # how each begins
 MAX_DEFLATE_RATIO = 1032  # of zlib
 
 
-def decompress(body: bytes, encoding: str) -> bytes:
+def decompress(
+    body: bytes, encoding: str, check: Callable[[bytes], object] = lambda _: None
+) -> bytes:
     """Return the body without its compression (`gzip`, `snappy`, or any other for none).
 
-    Raises PushRejected: 400 for a damaged body, 413 for more than MAX_BODY_BYTES.
+    `check` takes each part of a gzip body as it is unpacked, and may raise. Raises PushRejected:
+    400 for a damaged body, 413 for more than MAX_BODY_BYTES.
     """
     if encoding == "gzip":
-        body = _gunzip(body)
+        body = _gunzip(body, check)
     elif encoding == "snappy":
         body = _unsnap(body)
     _check_size(len(body))
@@ -31,12 +35,14 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 
 def largest_size(body: bytes, encoding: str) -> int:
-    """The most bytes that `decompress` may return for a body, known before it is unpacked.
+    """The most bytes of memory that `decompress` may take for a body, known before it is unpacked.
+
+    Of gzip it has the parts and then the whole.
 
     Raises PushRejected like `decompress`.
     """
     if encoding == "gzip":
-        return min(MAX_BODY_BYTES, MAX_DEFLATE_RATIO * len(body))
+        return 2 * min(MAX_BODY_BYTES, MAX_DEFLATE_RATIO * len(body))
     if encoding == "snappy":
         size = _unpacked_length(body)
         _check_size(size)
@@ -44,17 +50,19 @@ def largest_size(body: bytes, encoding: str) -> int:
     return len(body)
 
 
-def _gunzip(body: bytes) -> bytes:
+def _gunzip(body: bytes, check: Callable[[bytes], object]) -> bytes:
     if body.count(MEMBER) > MAX_MEMBERS:
         raise PushRejected(
             413, f"the gzip body has more than {MAX_MEMBERS} members", "compress it as a whole"
         )
-    unpacked = bytearray()
+    parts, size = list[bytes](), 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
             while part := file.read1(PART_BYTES):
-                unpacked += part
-                _check_size(len(unpacked))
+                size += len(part)
+                _check_size(size)
+                check(part)
+                parts.append(part)
     except EOFError as error:
         raise PushRejected(400, "the gzip body is truncated", "send the whole body") from error
     except (OSError, zlib.error) as error:
@@ -62,7 +70,7 @@ def _gunzip(body: bytes) -> bytes:
             400, f"the body is not gzip ({error})",
             "leave out Content-Encoding, or compress the body with gzip",
         ) from error  # fmt: skip
-    return bytes(unpacked)
+    return b"".join(parts)
 
 
 def _unsnap(body: bytes) -> bytes:

@@ -219,8 +219,13 @@ class _LookAhead:
         self._left = len(text)
 
     def __iter__(self) -> Iterator[str]:
-        while self._returned or (line := next(self._rest, None)) is not None:
-            yield self._returned.popleft() if self._returned else line
+        while True:
+            if self._returned:
+                yield self._returned.popleft()
+            elif (line := next(self._rest, None)) is not None:
+                yield line
+            else:
+                return
 
     def whole(self, line: str) -> str:
         """A line whose string is open, with those after it up to its end; alone where none fits."""

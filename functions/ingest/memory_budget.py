@@ -53,19 +53,23 @@ class MemoryBudget:
 
         Raises PushRejected: 413 for more than there are in all, 503 when they do not become free.
         """
-        if size > self.total:
-            raise PushRejected(
-                413,
-                f"the body needs about {_mib(size)} of memory, more than the {_mib(self.total)} "
-                "that there are for all requests together",
-                "send it in parts",
-            )
+        self.check(size)
         self._wait_for(size)
         share = Share(self, size)
         try:
             yield share
         finally:
             share.shrink(0)
+
+    def check(self, size: int) -> None:
+        """Raise PushRejected (413) for more bytes than there are in all."""
+        if size > self.total:
+            raise PushRejected(
+                413,
+                f"the body needs {_mib(size)} of memory or more, and there are {_mib(self.total)} "
+                "for all requests together",
+                "send it in parts",
+            )
 
     def give_back(self, size: int) -> None:
         """Make bytes free again."""
@@ -104,10 +108,18 @@ class IngestMemory:
     def reading(self, push: Push, built_bytes: Callable[[bytes], int]) -> Iterator[bytes]:
         """Yield the unpacked body, once there is memory for it and for what is built of it.
 
-        `built_bytes` says how much that is. Raises PushRejected.
+        `built_bytes` says how much that is, also of a part of a body: one that has too much is not
+        unpacked to its end. Raises PushRejected.
         """
+        counted = 0
+
+        def count(part: bytes) -> None:
+            nonlocal counted
+            counted += built_bytes(part)
+            self._built.check(counted)
+
         with self._unpacked.share(largest_size(push.body, push.encoding)) as share:
-            body = decompress(push.body, push.encoding)
+            body = decompress(push.body, push.encoding, count)
             share.shrink(len(body))
             with self._built.share(built_bytes(body)):
                 yield body

@@ -21,7 +21,7 @@ def test_a_share_is_given_back_at_the_end_and_before() -> None:
 
 def test_a_request_that_is_larger_than_the_budget_is_413() -> None:
     with (
-        pytest.raises(PushRejected, match="2 MiB of memory, more than the 1 MiB") as refused,
+        pytest.raises(PushRejected, match="needs 2 MiB of memory or more, and there") as refused,
         MemoryBudget(1 << 20).share(2 << 20),
     ):
         raise AssertionError
@@ -82,3 +82,19 @@ def test_any_number_of_large_pushes_at_once_has_no_more_than_the_budget() -> Non
         thread.join(60)
     assert 0 < most[1] <= MAX_BUILT_BYTES
     assert most[0] == 0
+
+
+def test_a_body_of_too_much_is_not_unpacked_to_its_end() -> None:
+    parts = list[int]()
+
+    def built(part: bytes) -> int:
+        parts.append(len(part))
+        return MAX_BUILT_BYTES // 2
+
+    push = Push("lines", gzip.compress(b"x" * 20_000_000), "gzip")
+    with (
+        pytest.raises(PushRejected, match="MiB of memory or more"),
+        IngestMemory().reading(push, built),
+    ):
+        raise AssertionError
+    assert sum(parts) < 4_000_000
