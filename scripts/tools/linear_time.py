@@ -20,9 +20,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import duckdb
 import pyarrow as pa
 
 from functions.ingest import json_records
@@ -39,6 +41,7 @@ from storage.errors import HoursightError
 from storage.ipc.decoding import decode_json
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.names import escaped, server_name
+from storage.query.statement import names_of
 
 __all__ = ["PROBES", "Probe", "main", "run"]
 
@@ -135,6 +138,11 @@ def _snappy(body: bytes) -> object:
 
 def _gzip(body: bytes) -> object:
     return decompress(body, "gzip")
+
+
+def _sql(body: bytes) -> object:
+    with duckdb.connect() as connection:
+        return names_of(connection, body.decode())
 
 
 def _numbers(body: bytes) -> object:
@@ -246,6 +254,11 @@ PROBES = (
         Probe("patterns", pattern, lambda n: _repeated(b"a", n, b"", b"b"), _pattern(pattern))
         for pattern in ("(a+)+$", "^(a|a)*$", "(.*)x(.*)y", r"^(?:.*, ?)?a(.*)\}")
     ),
+    Probe(
+        "patterns", "*a*a*a*a*b of a setting", lambda n: _repeated(b"a", n),
+        lambda body: fnmatchcase(body.decode(), "*a*a*a*a*b"),
+    ),
+    Probe("sql", "words", lambda n: _repeated(b"a, ", n, b"EXPLAIN SELECT ", b"1"), _sql),
     Probe(
         "answers", "values of Prometheus",
         lambda n: _repeated(b'[0,""],', n, b'{"data":{"result":[{"metric":{},"values":[', b"[0]"),
