@@ -8,12 +8,15 @@ from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
-from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
+from web.http_errors import HttpRejection
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["call_function"]
+
+MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
 
 
 @post(
@@ -45,6 +48,8 @@ async def call_function(
 
 async def _body(request: SiteRequest) -> Any:
     body = await request.body()
+    if decoded_bytes(body) > MAX_DECODED_BYTES:
+        raise HttpRejection(413, "the body has too many values", "call the function in parts")
     try:
         return decode_json(body, narrow=True) if body.strip() else None
     except InvalidJson as error:
