@@ -1,6 +1,7 @@
 """Memory budget: bytes that the requests in progress may take together, whatever their door."""
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ from storage.ipc.push_protocol import Push
 
 __all__ = ["IngestMemory", "MemoryBudget", "Share"]
 
-MAX_WAIT_S = 10.0
+# Telegraf and the OpenTelemetry collector give a request up after 5 s.
+MAX_WAIT_S = 3.0
 MAX_UNPACKED_BYTES = 3 * MAX_BODY_BYTES
 MAX_BUILT_BYTES = 256 << 20
 
@@ -48,13 +50,15 @@ class MemoryBudget:
         return len(self._waiting)
 
     @contextmanager
-    def share(self, size: int) -> Iterator[Share]:
+    def share(self, size: int, wait_s: float | None = None) -> Iterator[Share]:
         """Have `size` bytes within the context, after a wait for them.
+
+        It is at most `wait_s`, or else as long as the budget says.
 
         Raises PushRejected: 413 for more than there are in all, 503 when they do not become free.
         """
         self.check(size)
-        self._wait_for(size)
+        self._wait_for(size, self._wait_s if wait_s is None else wait_s)
         share = Share(self, size)
         try:
             yield share
@@ -77,13 +81,13 @@ class MemoryBudget:
             self.free += size
             self._changed.notify_all()
 
-    def _wait_for(self, size: int) -> None:
+    def _wait_for(self, size: int, wait_s: float) -> None:
         ticket = object()
         with self._changed:
             self._waiting.append(ticket)
             try:
                 if not self._changed.wait_for(
-                    lambda: self._waiting[0] is ticket and self.free >= size, self._wait_s
+                    lambda: self._waiting[0] is ticket and self.free >= size, wait_s
                 ):
                     raise PushRejected(
                         503, "too many large pushes at once", "send it again in some seconds"
@@ -101,6 +105,7 @@ class IngestMemory:
     """
 
     def __init__(self, wait_s: float = MAX_WAIT_S) -> None:
+        self._wait_s = wait_s
         self._unpacked = MemoryBudget(MAX_UNPACKED_BYTES, wait_s)
         self._built = MemoryBudget(MAX_BUILT_BYTES, wait_s)
 
@@ -118,10 +123,11 @@ class IngestMemory:
             counted += built_bytes(part)
             self._built.check(counted)
 
+        give_up = time.monotonic() + self._wait_s
         with self._unpacked.share(largest_size(push.body, push.encoding)) as share:
             body = decompress(push.body, push.encoding, count)
             share.shrink(len(body))
-            with self._built.share(built_bytes(body)):
+            with self._built.share(built_bytes(body), max(0.0, give_up - time.monotonic())):
                 yield body
 
 
