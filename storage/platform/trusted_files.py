@@ -9,6 +9,7 @@ import grp
 import os
 import pwd
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from storage.errors import HoursightError
@@ -116,7 +117,8 @@ def _step(name: str, at: int, create: bool) -> int:
     except FileNotFoundError:
         if not create:
             raise
-    os.mkdir(name, dir_fd=at)
+    with suppress(FileExistsError):
+        os.mkdir(name, dir_fd=at)
     return os.open(name, _PLACE, dir_fd=at)
 
 

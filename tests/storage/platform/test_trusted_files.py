@@ -41,8 +41,8 @@ def test_a_file_of_this_user_is_read(file: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (of_another, "belongs to nobody and Hoursight runs as root"),
-        (lambda path: of_another(path.parent), "functions belongs to nobody"),
+        (of_another, "belongs to .* and Hoursight runs as root"),
+        (lambda path: of_another(path.parent), "functions belongs to "),
         (lambda path: path.chmod(0o646), "other users can write to .*mine.py"),
         (lambda path: path.parent.chmod(0o777), "other users can write to .*functions,"),
         (lambda path: path.parent.chmod(0o1777), "other users can write to .*functions,"),
@@ -89,7 +89,7 @@ def test_a_link_of_another_user_is_refused(file: Path) -> None:
     link = file.with_name("other.py")
     link.symlink_to(file)
     of_another(link)
-    with pytest.raises(NotTrusted, match="belongs to nobody"):
+    with pytest.raises(NotTrusted, match="belongs to "):
         read_trusted(link)
 
 
@@ -99,7 +99,7 @@ def test_a_link_into_a_folder_of_others_is_refused(file: Path, tmp_path: Path) -
     (tmp_path / "theirs" / "a.py").write_text("x = 2\n")
     of_another(tmp_path / "theirs")
     file.with_name("other.py").symlink_to("../theirs/a.py")
-    with pytest.raises(NotTrusted, match="theirs belongs to nobody"):
+    with pytest.raises(NotTrusted, match="theirs belongs to "):
         read_trusted(file.with_name("other.py"))
 
 
