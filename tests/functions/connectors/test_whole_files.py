@@ -1,9 +1,8 @@
 """One file chunk by chunk: an import resumes, begins again, and knows a changed file."""
 
 import json
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -60,6 +59,10 @@ def test_a_renamed_file_is_the_same_file(file: Path) -> None:
 
 
 def test_chunks_continue_after_those_that_were_taken(file: Path) -> None:
-    progress, opener = ChunkProgress(FileForm()), partial(file.open, "rb")
+    progress = ChunkProgress(FileForm())
+
+    def opener() -> BinaryIO:
+        return file.open("rb")
+
     assert [n for n, _ in progress.chunks_after(opener, "stamp", 1, ".jsonl")] == [2, 3]
     assert [n for n, _ in progress.chunks_after(opener, "other", 0, ".jsonl")] == [1, 2, 3]

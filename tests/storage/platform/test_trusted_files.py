@@ -32,6 +32,11 @@ def of_another(path: Path) -> None:
     os.lchown(path, OTHER, OTHER)
 
 
+def for_a_group(path: Path) -> None:
+    path.chmod(0o664)
+    os.chown(path, 0, OTHER)
+
+
 def test_a_file_of_this_user_is_read(file: Path) -> None:
     assert read_trusted(file) == b"x = 1\n"
     check_trusted(file)
@@ -46,7 +51,7 @@ def test_a_file_of_this_user_is_read(file: Path) -> None:
         (lambda path: path.chmod(0o646), "other users can write to .*mine.py"),
         (lambda path: path.parent.chmod(0o777), "other users can write to .*functions,"),
         (lambda path: path.parent.chmod(0o1777), "other users can write to .*functions,"),
-        (lambda path: (path.chmod(0o664), os.chown(path, 0, OTHER)), "chmod go-w"),
+        (for_a_group, "chmod go-w"),
     ],
 )
 def test_what_others_can_have_written_is_refused_with_the_remedy(
