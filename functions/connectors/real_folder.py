@@ -7,6 +7,7 @@ link, a pipe, a device, a second name of a file of ours, or by an exchange betwe
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from storage.platform.trusted_files import (
     writable_by_others,
 )
 
-__all__ = ["DONE", "REJECTED", "RealFolder", "stamp"]
+__all__ = ["DONE", "REASON", "REJECTED", "RealFolder", "stamp"]
 
 DONE, REJECTED = "done", "rejected"
 REASON = ".reason.txt"
@@ -132,6 +133,26 @@ class RealFolder:
                 raise
             return target
         raise AssertionError("names do not end")
+
+    @contextmanager
+    def replacement(self, name: str, part: str) -> Iterator[BinaryIO]:
+        """A file to write, which takes the place of a file with its owner and mode at the end."""
+        former, at = self.status(name, part), self._at(part)
+        draft = f".{name[:200]}.partial"
+        with suppress(FileNotFoundError):
+            os.unlink(draft, dir_fd=at)
+        with os.fdopen(os.open(draft, _NEW, 0o600, dir_fd=at), "wb") as file:
+            yield file
+            file.flush()
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), former.st_uid, former.st_gid)
+            os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode) & 0o777)
+            os.fsync(file.fileno())
+        self._rename(draft, part, name, part)
+
+    def remove(self, name: str, part: str) -> None:
+        """Delete an entry."""
+        os.unlink(name, dir_fd=self._at(part))
 
     def _rename(self, name: str, part: str, target: str, target_part: str) -> None:
         source, there = self._at(part), self._at(target_part)
