@@ -70,7 +70,7 @@ def erase_in_folder(folder: RealFolder, server: str, *, dry: bool) -> list[FileE
     since its source still reads it. Raises OSError, and NotTrusted.
     """
     try:
-        results = []
+        results: list[FileErasure] = []
         for part in ("", DONE, REJECTED):
             results += _in_part(folder, part, server, dry)
         return results

@@ -82,7 +82,7 @@ def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
 
     Its records go from the files in done/ and rejected/ of watched folders, too. What is left is
     named. Earlier backups, and logs that you keep, still contain it. Stop its source first: the
-    next sample of the server adds it again, unless [servers] deleted = "refuse".
+    next sample of the server adds it again, unless the settings refuse it ([deletions]).
     """
     from scripts.cli.server_deletion import count_rows, delete_server, question
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from functions.connectors.folder_erasure import FileErasure, erase_in_folder, watched_folders
 from storage.config.folders import Folders
+from storage.config.settings import read_settings
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
-from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer, WriterRunning
-from storage.model.names import check_name
+from storage.model.names import check_name, erased_name
 from storage.model.schema import TABLES
 from storage.platform.trusted_files import NotTrusted
 from storage.query.reader import Reader
@@ -74,7 +74,12 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     )
     say(
         "Backups made before, and logs of the processes where you keep them (such as the "
-        "journal), may still name it. "
+        "journal), may still name it. If it sends again, it is "
+        + (
+            "refused, as [deletions] says."
+            if read_settings(data).deletions.returning == "refuse"
+            else 'back, and its page says so; returning = "refuse" under [deletions] refuses it.'
+        )
     )
 
 

@@ -1,6 +1,5 @@
 """Erasure of a server: its rows in every table, and its name in every text and file."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,21 +12,14 @@ import pyarrow.parquet as pq
 from storage.config.folders import Folders
 from storage.lake.attach import SQL, merge_lock
 from storage.lake.transaction import WriteConnection
+from storage.model.names import erased_name
 from storage.model.schema import Table
 
-__all__ = [
-    "erase_rejected", "erase_servers", "erased_name", "names_server", "rewrite_masked",
-    "without_name",
-]  # fmt: skip
+__all__ = ["erase_rejected", "erase_servers", "names_server", "rewrite_masked", "without_name"]
 
 
 # Characters that end a name: web-1 is neither web-10 nor my.web-1, nor a letter of any script.
 NAME_BOUNDARY = r"[^\p{L}\p{N}_.\-]"
-
-
-def erased_name(server: str) -> str:
-    """The pseudonym of an erased server: a fingerprint of its name."""
-    return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
 def erase_servers(connection: WriteConnection, requests: pa.Table, began: datetime) -> None:

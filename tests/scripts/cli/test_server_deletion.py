@@ -5,8 +5,8 @@ import pytest
 
 from scripts.cli import server_deletion
 from scripts.cli.server_deletion import NotDeleted, delete_server
-from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer
+from storage.model.names import erased_name
 from tests.conftest import LakeFixture
 from tests.scripts.cli.two_servers import fill, run, servers
 

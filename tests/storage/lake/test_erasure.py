@@ -7,7 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.config.folders import Folders
-from storage.lake.erasure import erase_rejected, erased_name, names_server, without_name
+from storage.lake.erasure import erase_rejected, names_server, without_name
+from storage.model.names import erased_name
 from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
