@@ -302,7 +302,7 @@ class Writer:
 
     def _add_committed(self, batch: CommitBatch) -> None:
         self._batches.add(segment.provenance.batch_id for segment in batch.segments)
-        servers = batch.spans(table("metrics")).keys()
+        servers = set(batch.spans(table("metrics")))
         servers |= _servers_in(batch.for_table("server_facts"))
         report_returned(self._deleted_servers(), servers - self._known_servers)
         self._known_servers |= servers

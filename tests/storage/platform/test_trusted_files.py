@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -62,10 +63,19 @@ def test_what_others_can_have_written_is_refused_with_the_remedy(
         read_trusted(file)
 
 
-def test_the_private_group_of_the_owner_may_write(file: Path) -> None:
+@pytest.mark.parametrize(
+    ("group", "members", "others"),
+    [("ann", [], False), ("ann", ["ann"], False), ("ann", ["bob"], True), ("staff", [], True)],
+)
+def test_only_the_private_group_of_the_owner_may_write(
+    file: Path, monkeypatch: pytest.MonkeyPatch, group: str, members: list[str], others: bool
+) -> None:
     file.chmod(0o664)
-    status = file.stat()
-    assert writable_by_others(status) is (status.st_gid != os.getegid())
+    user = SimpleNamespace(pw_name="ann", pw_gid=file.stat().st_gid)
+    monkeypatch.setattr("pwd.getpwuid", lambda _: user)
+    entry = SimpleNamespace(gr_name=group, gr_mem=members)
+    monkeypatch.setattr("grp.getgrgid", lambda _: entry)
+    assert writable_by_others(file.stat()) is others
 
 
 @pytest.mark.parametrize("kind", ["pipe", "directory", "device"])
