@@ -48,11 +48,14 @@ class _Unsuited(Exception):
     """The records of a file cannot be taken out one by one."""
 
 
-def watched_folders(folders: Folders) -> list[RealFolder]:
-    """Return the folders that source files name, turned on or not."""
+def watched_folders(folders: Folders) -> tuple[list[RealFolder], list[FileErasure]]:
+    """Return the folders that source files name, turned on or not, and the files not readable."""
     files = SOURCES.sources(folders) | SOURCES.turned_off(folders)
-    paths = []
+    paths, refused = [], []
     for source in files.values():
+        if source.refusal:
+            why = f"the folder of this source is not known ({source.refusal})"
+            refused.append(FileErasure(Path(str(source.path)), left=why))
         try:
             raw = parse_source_toml(source.text)
             if raw.get("kind") == "files":
@@ -60,7 +63,7 @@ def watched_folders(folders: Folders) -> list[RealFolder]:
                 paths.append(folders.data / connection.folder)
         except SourceInvalid:
             continue  # such a source never ran
-    return [RealFolder(path) for path in dict.fromkeys(paths)]
+    return [RealFolder(path) for path in dict.fromkeys(paths)], refused
 
 
 def erase_in_folder(folder: RealFolder, server: str, *, dry: bool) -> list[FileErasure]:

@@ -94,7 +94,9 @@ def question(data: Path, server: str) -> str:
 
 def in_watched_folders(folders: Folders, server: str, *, dry: bool) -> Iterator[FileErasure]:
     """Yield the files of watched folders that name a server; its records go unless it is `dry`."""
-    for folder in watched_folders(folders):
+    known, refused = watched_folders(folders)
+    yield from refused
+    for folder in known:
         try:
             yield from erase_in_folder(folder, server, dry=dry)
         except FileNotFoundError:

@@ -138,4 +138,9 @@ def test_the_folders_are_those_of_source_files_on_or_off(tmp_path: Path) -> None
     }  # fmt: skip
     for name, text in texts.items():
         (folders.sources / f"{name}.toml").write_text(text)
-    assert sorted(each.path.name for each in watched_folders(folders)) == ["drop", "else"]
+    (folders.sources / "six.toml").write_text('kind = "files"\n')
+    (folders.sources / "six.toml").chmod(0o666)
+    known, refused = watched_folders(folders)
+    assert sorted(each.path.name for each in known) == ["drop", "else"]
+    assert [each.path.name for each in refused] == ["six.toml"]
+    assert "other users can write to" in refused[0].left

@@ -54,7 +54,7 @@ class Theirs:
                 position = page.position
         return pages
 
-    def told(self, polls: int = 1) -> str:
+    def notes(self, polls: int = 1) -> str:
         pages = self.pages(polls)
         everything = [p.read_text() for p in self.path.rglob("*.reason.txt") if not p.is_symlink()]
         assert SHADOW not in "".join([str(pages), *everything])
@@ -117,7 +117,7 @@ def test_a_linked_file_is_named_and_counted_and_never_read(theirs: Theirs) -> No
     assert page.notes == (
         "shadow.csv is a symbolic link, which is not followed: put the file itself there",
     )
-    assert theirs.told(3)
+    assert theirs.notes(3)
     assert (theirs.path / "shadow.csv").is_symlink()
 
 
@@ -153,14 +153,14 @@ def test_a_file_of_ours_in_a_folder_of_others_is_not_read(theirs: Theirs, origin
         theirs.secret.unlink()
     theirs.given_away()
     says = "has a second name elsewhere" if original == "there" else "belongs to root and may not"
-    assert says in theirs.told(3)
+    assert says in theirs.notes(3)
 
 
 def test_a_reason_is_not_written_through_a_link_that_lies_there(theirs: Theirs) -> None:
     (theirs.path / "rejected").mkdir()
     (theirs.path / "rejected" / "a.csv.reason.txt").symlink_to(theirs.folders.data / "cron")
     theirs.put("a.csv")
-    theirs.told(2)
+    theirs.notes(2)
     assert not (theirs.folders.data / "cron").exists()
     assert "one column only" in (theirs.path / "rejected" / "a-2.csv.reason.txt").read_text()
     assert (theirs.path / "rejected" / "a-2.csv").exists()

@@ -58,6 +58,12 @@ def test_a_renamed_file_is_the_same_file(file: Path) -> None:
     assert read(FileConnector(file.rename(file.with_name("b.jsonl"))), position)[0] == [2, 3, 4]
 
 
+def test_the_file_that_an_operator_names_may_be_a_link(file: Path) -> None:
+    link = file.with_name("link.jsonl")
+    link.symlink_to(file)
+    assert read(FileConnector(link), None)[0] == [0, 1, 2, 3, 4]
+
+
 def test_chunks_continue_after_those_that_were_taken(file: Path) -> None:
     progress = ChunkProgress(FileForm())
 
