@@ -4,7 +4,6 @@ A record names a server if one of its values is the name: web-1 is neither web-1
 """
 
 import csv
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from functions.connectors.files import FolderConnection
+from functions.connectors.folder_files import open_for_writing
 from functions.connectors.real_folder import DONE, REASON, REJECTED, RealFolder
 from functions.connectors.source_file import parse_source_toml
 from functions.engine.user_files import SOURCES
@@ -70,19 +70,23 @@ def erase_in_folder(folder: RealFolder, server: str, *, dry: bool) -> list[FileE
     """Take the records of a server out of a folder's files; with `dry` only say which there are.
 
     A file whose records all are of the server is removed. What waits in the folder itself is left,
-    since its source still reads it. Raises OSError, and NotTrusted.
+    since its source still reads it.
     """
-    try:
-        results: list[FileErasure] = []
-        for part in ("", DONE, REJECTED):
+    results: list[FileErasure] = []
+    for part in ("", DONE, REJECTED):
+        try:
             results += _in_part(folder, part, server, dry)
-        return results
-    finally:
-        folder.close()
+        except FileNotFoundError:
+            continue
+        except (OSError, NotTrusted) as error:
+            results.append(FileErasure(folder.path / part, left=f"it cannot be searched ({error})"))
+        finally:
+            folder.close()
+    return results
 
 
 def _in_part(folder: RealFolder, part: str, server: str, dry: bool) -> Iterator[FileErasure]:
-    for name, status in sorted(_entries(folder, part)):
+    for name, status in sorted(folder.entries(part)):
         path = folder.path / part / name
         if name.startswith(".") or not stat.S_ISREG(status.st_mode):
             continue
@@ -95,13 +99,6 @@ def _in_part(folder: RealFolder, part: str, server: str, dry: bool) -> Iterator[
             result = FileErasure(path, left=f"it cannot be searched ({error})")
         if result is not None:
             yield result
-
-
-def _entries(folder: RealFolder, part: str) -> list[tuple[str, os.stat_result]]:
-    try:
-        return folder.entries(part)
-    except FileNotFoundError:
-        return []
 
 
 def _in_file(
@@ -118,6 +115,8 @@ def _in_file(
                 return None
             if not part:
                 return FileErasure(path, taken, left="its source still reads it")
+            if open_for_writing(folder, name):
+                return FileErasure(path, taken, left="a program still writes to it")
             if not dry and left:
                 with folder.replacement(name, part) as target:
                     (_taken_rows if columnar else _taken_lines)(file, server, target)

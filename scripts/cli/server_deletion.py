@@ -16,7 +16,6 @@ from storage.inbox.notify import pending_segments
 from storage.lake.writer import Writer, WriterRunning
 from storage.model.names import check_name, erased_name
 from storage.model.schema import TABLES
-from storage.platform.trusted_files import NotTrusted
 from storage.query.reader import Reader
 
 __all__ = ["NotDeleted", "UnknownServer", "count_rows", "delete_server", "question"]
@@ -97,12 +96,7 @@ def in_watched_folders(folders: Folders, server: str, *, dry: bool) -> Iterator[
     known, refused = watched_folders(folders)
     yield from refused
     for folder in known:
-        try:
-            yield from erase_in_folder(folder, server, dry=dry)
-        except FileNotFoundError:
-            continue
-        except (OSError, NotTrusted) as error:
-            yield FileErasure(folder.path, left=f"it cannot be searched ({error})")
+        yield from erase_in_folder(folder, server, dry=dry)
 
 
 def _sentence(result: FileErasure, server: str) -> str:

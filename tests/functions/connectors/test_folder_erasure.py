@@ -112,6 +112,25 @@ def test_a_file_that_is_still_read_is_left_and_named(drop: Path) -> None:
     assert (drop / "a.csv").exists()
 
 
+def test_a_file_that_is_still_written_is_left_and_named(drop: Path) -> None:
+    path = drop / "done" / "a.csv"
+    with path.open("w") as writer:
+        writer.write(CSV + "1,web-1,1\n")
+        writer.flush()
+        (result,) = erased(drop)
+    assert result.left == "a program still writes to it"
+    assert "web-1" in path.read_text()
+
+
+def test_a_part_that_is_a_link_is_named_and_the_other_is_searched(drop: Path) -> None:
+    (drop / "done").rmdir()
+    (drop / "done").symlink_to("/etc")
+    (drop / "rejected" / "a.csv").write_text(CSV + "1,web-1,1\n")
+    link, removed = erased(drop)
+    assert "'done' in the folder" in link.left
+    assert removed.removed
+
+
 def test_a_dry_run_changes_nothing(drop: Path) -> None:
     path = drop / "done" / "a.csv"
     path.write_text(CSV + "1,web-1,1\n2,db,1\n")
