@@ -115,7 +115,7 @@ def _in_file(
                 return None
             if not part:
                 return FileErasure(path, taken, left="its source still reads it")
-            if open_for_writing(folder, name):
+            if open_for_writing(folder, name, part):
                 return FileErasure(path, taken, left="a program still writes to it")
             if not dry and left:
                 with folder.replacement(name, part) as target:

@@ -126,7 +126,7 @@ def _is_unfinished(name: str) -> bool:
     return name.startswith(".") or Path(name).suffix in UNFINISHED
 
 
-def open_for_writing(folder: RealFolder, name: str) -> bool | None:
+def open_for_writing(folder: RealFolder, name: str, part: str = "") -> bool | None:
     """Return True if a process has the file open for writing; None where that cannot be known.
 
     The kernel refuses a read lease on a file that somebody can write to. Whether one has it open
@@ -136,7 +136,7 @@ def open_for_writing(folder: RealFolder, name: str) -> bool | None:
     if not hasattr(fcntl, "F_SETLEASE"):
         return None
     try:
-        opened = folder.open(name)
+        opened = folder.open(name, part)
     except (OSError, NotTrusted):
         return None
     with opened as file:  # its end is that of the lease
