@@ -116,17 +116,18 @@ class RealFolder:
     def reject(self, name: str, why: str) -> str:
         """Move an entry to REJECTED with the reason beside it; return its name there."""
         self._make(REJECTED)
-        mode = stat.S_IMODE(self.status(name).st_mode) & 0o666 | 0o600
+        rejected = self.status(name)
         for target in _names(name):
             if not self._is_free(target, REJECTED):
                 continue
             try:
-                reason = os.open(target + REASON, _NEW, mode, dir_fd=self._at(REJECTED))
+                reason = os.open(target + REASON, _NEW, 0o600, dir_fd=self._at(REJECTED))
             except FileExistsError:
                 continue
             try:
                 with os.fdopen(reason, "w") as file:
                     file.write(why)
+                    _give(file.fileno(), rejected)
                 self._rename(name, "", target, REJECTED)
             except OSError:
                 os.unlink(target + REASON, dir_fd=self._at(REJECTED))
@@ -144,9 +145,7 @@ class RealFolder:
         with os.fdopen(os.open(draft, _NEW, 0o600, dir_fd=at), "wb") as file:
             yield file
             file.flush()
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), former.st_uid, former.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(former.st_mode) & 0o777)
+            _give(file.fileno(), former)
             os.fsync(file.fileno())
         self._rename(draft, part, name, part)
 
@@ -177,7 +176,16 @@ class RealFolder:
             pass
         else:
             self._forget(part)
+            self._share(self._at(part))
         self._at(part)
+
+    def _share(self, made: int) -> None:
+        """Give a directory that was just made to the users of the folder: they take files back."""
+        if os.fstat(made).st_uid == os.geteuid() and not os.listdir(made):  # it is still that one
+            around = os.fstat(self._at(""))
+            if os.geteuid() == 0:
+                os.fchown(made, around.st_uid, around.st_gid)
+            os.fchmod(made, stat.S_IMODE(around.st_mode) | stat.S_IRWXU)
 
     def _forget(self, part: str) -> None:
         former = self._descriptors.pop(part, None)
@@ -206,6 +214,13 @@ class RealFolder:
             "the user of Hoursight nor the owner of the folder",
             "remove it",
         )
+
+
+def _give(file: int, status: os.stat_result) -> None:
+    """Give a file that we made the mode of another, and its owner where root may."""
+    if os.geteuid() == 0:
+        os.fchown(file, status.st_uid, status.st_gid)
+    os.fchmod(file, stat.S_IMODE(status.st_mode) & 0o666 | 0o600)
 
 
 def stamp(status: os.stat_result) -> str:

@@ -166,6 +166,25 @@ def test_a_reason_is_not_written_through_a_link_that_lies_there(theirs: Theirs) 
     assert (theirs.path / "rejected" / "a-2.csv").exists()
 
 
+@AS_ROOT
+def test_what_is_made_belongs_to_the_users_of_the_folder_whatever_the_umask(
+    theirs: Theirs,
+) -> None:
+    theirs.given_away()
+    path = theirs.put("a.csv")
+    path.chmod(0o640)
+    os.chown(path, OTHER, OTHER)
+    before = os.umask(0o077)
+    try:
+        theirs.pages(2)
+    finally:
+        os.umask(before)
+    reason = (theirs.path / "rejected" / "a.csv.reason.txt").stat()
+    part = (theirs.path / "rejected").stat()
+    assert (reason.st_uid, reason.st_mode & 0o777) == (OTHER, 0o640)
+    assert (part.st_uid, part.st_mode & 0o777) == (OTHER, 0o755)
+
+
 @pytest.mark.parametrize("instead", ["link", "pipe"])
 def test_a_file_that_is_exchanged_after_the_look_is_not_read(theirs: Theirs, instead: str) -> None:
     path = theirs.put("a.csv")

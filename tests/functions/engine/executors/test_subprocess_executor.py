@@ -286,3 +286,21 @@ def test_a_file_that_is_refused_starts_no_worker(worker_factory: WorkerFactory) 
     source = CodeSource(path="functions/mine.py", refusal="other users can write to it")
     with pytest.raises(LoadFailed, match="other users can write to it"):
         SubprocessExecutor(worker_factory, source).load()
+
+
+CURIOUS = """
+@function(on=request(), writes="server_facts")
+def curious(now): return facts(now, f"{os.environ.get('DB_PASSWORD')} {'PATH' in os.environ}")
+"""
+
+
+def test_a_function_does_not_see_a_password_and_its_author_is_told(
+    worker_factory: WorkerFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "s3cret")
+    curious = source(worker_factory.folders, CURIOUS, "curious")
+    executor = SubprocessExecutor(worker_factory, curious).load()
+    answer = executor.call(executor.functions[0], CallRequest(NOW))
+    executor.close()
+    assert server(answer) == "None True"
+    assert "[functions.curious] environment = ['DB_PASSWORD']" in caplog.text
