@@ -319,9 +319,11 @@ def _row(about: str, place: int, base: int) -> str:
 
 
 def _measured(place: int, size: int) -> dict[str, Any] | None:
-    """Seconds and megabytes of one run; None where it took too long."""
+    """Seconds and megabytes of one run; None where a signal ended it, as it took too long."""
     command = (sys.executable, "-m", __spec__.name, "--one", str(place), "--bytes", str(size))
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=os.getcwd())
+    if done.returncode > 0:
+        sys.exit(done.stderr)
     return json.loads(done.stdout) if done.returncode == 0 else None
 
 
