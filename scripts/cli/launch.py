@@ -2,9 +2,7 @@
 
 import asyncio
 import errno
-import io
 import socket
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -99,8 +97,6 @@ def _run(
 ) -> None:
     """Run the processes; when `quiet`, their lines of level info and debug are not printed."""
     make_files(lake_location(Folders.at(data)))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a character
-        sys.stdout.reconfigure(errors="backslashreplace")
     print_line, say = _line_printer(say, quiet), _own_lines(say)
 
     async def main() -> None:
