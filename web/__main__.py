@@ -3,6 +3,8 @@
 import argparse
 import logging
 import os
+import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -18,6 +20,7 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.listening import CannotListen, listening_sockets
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
@@ -86,9 +89,17 @@ def main(arguments: list[str] | None = None) -> None:
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
-    server.run()
+    server.run(_sockets(host, port))
     if server.changed:
         restart()
+
+
+def _sockets(host: str, port: int) -> list[socket.socket]:
+    try:
+        return listening_sockets(host, port)
+    except CannotListen as error:
+        log.critical("%s", error)
+        sys.exit(1)
 
 
 def _port_of_environment() -> int | None:
