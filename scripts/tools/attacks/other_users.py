@@ -1,4 +1,4 @@
-"""Another user of the machine reads and locks the data folder; a sender leaves its password in it."""
+"""Another user of the machine reads and locks the data folder; a sender leaves its password."""
 
 import fcntl
 import os
@@ -40,11 +40,8 @@ def read_and_lock(instance: Instance) -> Answer:
 
 def _reached(folders: Folders) -> int:
     """How many of the paths in the working directory can be opened and locked."""
-    count = 0
-    for path in (
-        Path(),
-        *(Path(p.name) for p in (folders.catalog, folders.keys, folders.merge_gate)),
-    ):
+    count, files = 0, (folders.catalog, folders.keys, folders.merge_gate)
+    for path in (Path(), *(Path(file.name) for file in files)):
         with suppress(OSError):
             handle = os.open(path, os.O_RDONLY)
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
