@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from storage.errors import LakeUnreadable
 from storage.platform.private_files import open_lock
@@ -39,7 +39,7 @@ def shared_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _lock_file(path: Path) -> IO[str] | None:
+def _lock_file(path: Path) -> TextIO | None:
     try:
         return open_lock(path)
     except OSError as error:

@@ -12,6 +12,8 @@ __all__ = ["CannotListen", "listening_sockets", "site_url"]
 # One address of several may lack its interface: localhost without IPv6.
 ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
+Address = tuple[socket.AddressFamily, tuple[object, ...]]
+
 
 class CannotListen(HoursightError):
     """No socket can be bound to an address; `is_taken` is True if another process listens there."""
@@ -41,30 +43,43 @@ def listening_sockets(host: str, port: int) -> list[socket.socket]:
 
     Raises CannotListen.
     """
-    name = host.removeprefix("[").removesuffix("]")
+    name = _without_brackets(host)
+    try:
+        return _bound_to_all(_addresses(name, port))
+    except (OSError, UnicodeError) as error:
+        raise CannotListen(name, port, error) from error
+
+
+def site_url(host: str, port: int) -> str:
+    """Return the URL of the site; an IPv6 address stands in brackets."""
+    name = _without_brackets(host)
+    return f"http://[{name.replace('%', '%25')}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _without_brackets(host: str) -> str:
+    return host.removeprefix("[").removesuffix("]")
+
+
+def _addresses(name: str, port: int) -> list[Address]:
+    infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return list(dict.fromkeys((family, address) for family, *_, address in infos))
+
+
+def _bound_to_all(addresses: list[Address]) -> list[socket.socket]:
     absent: OSError | None = None
     with ExitStack() as on_error:
         sockets = []
-        try:
-            for family, address in _addresses(name, port):
-                try:
-                    sockets.append(_bound(family, address))
-                    on_error.callback(sockets[-1].close)
-                except OSError as error:
-                    if error.errno not in ABSENT:
-                        raise
-                    absent = error
-            if absent is not None and not sockets:
-                raise absent
-        except (OSError, UnicodeError) as error:
-            raise CannotListen(name, port, error) from error
+        for family, address in addresses:
+            try:
+                sockets.append(on_error.enter_context(_bound(family, address)))
+            except OSError as error:
+                if error.errno not in ABSENT:
+                    raise
+                absent = error
+        if absent is not None and not sockets:
+            raise absent
         on_error.pop_all()
     return sockets
-
-
-def _addresses(name: str, port: int) -> list[tuple[socket.AddressFamily, tuple[object, ...]]]:
-    infos = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    return list(dict.fromkeys((family, address) for family, *_, address in infos))
 
 
 def _bound(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.socket:
@@ -76,9 +91,3 @@ def _bound(family: socket.AddressFamily, address: tuple[object, ...]) -> socket.
         bound.bind(address)
         on_error.pop_all()
     return bound
-
-
-def site_url(host: str, port: int) -> str:
-    """Return the URL of the site; an IPv6 address stands in brackets."""
-    name = host.removeprefix("[").removesuffix("]")
-    return f"http://[{name.replace('%', '%25')}]:{port}" if ":" in name else f"http://{name}:{port}"

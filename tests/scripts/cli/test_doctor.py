@@ -66,6 +66,15 @@ def test_all_is_well_only_when_each_finding_is(house: LakeFixture) -> None:
     assert any(line.startswith("ok   model: ") for line in lines)
 
 
+def test_what_the_disk_has_too_much_of_comes_with_its_remedy(house: LakeFixture) -> None:
+    left = house.folders.lake / "left.parquet"
+    left.write_bytes(bytes(1234))
+    os.utime(left, (0, 0))
+    found = [f for f in findings(house.folders.data, NOW) if f.about == "disk use"]
+    assert "orphaned files 1.2 kB" in found[0].text
+    assert (found[1].well, found[1].text[:24]) == (False, "orphaned files: 1 files,")
+
+
 def test_an_open_data_folder_is_reported_and_closed_by_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "catalog.sqlite").touch()
     for path in (tmp_path, tmp_path / "catalog.sqlite"):
@@ -86,12 +95,3 @@ def test_a_group_that_is_to_read_the_lake_is_let_in_by_the_remedy(tmp_path: Path
     assert check.text == f"data.group_readable is true, and its group cannot read {tmp_path}"
     close_data_folder(tmp_path, print)
     assert by_subject(tmp_path)["access"].text == f"this user and its group can read {tmp_path}"
-
-
-def test_what_the_disk_has_too_much_of_comes_with_its_remedy(house: LakeFixture) -> None:
-    left = house.folders.lake / "left.parquet"
-    left.write_bytes(bytes(1234))
-    os.utime(left, (0, 0))
-    found = [f for f in findings(house.folders.data, NOW) if f.about == "disk use"]
-    assert "orphaned files 1.2 kB" in found[0].text
-    assert (found[1].well, found[1].text[:24]) == (False, "orphaned files: 1 files,")
