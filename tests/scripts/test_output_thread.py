@@ -80,7 +80,7 @@ def test_a_pipe_that_nobody_reads_delays_nothing_and_its_losses_are_counted(
 def test_log_records_are_printed(tmp_path: Path) -> None:
     log = logging.getLogger("tests.output_thread")
     with (tmp_path / "out").open("w") as file, OutputThread(file) as output:
-        handler = logging.StreamHandler(output)  # type: ignore[type-var]
+        handler = logging.StreamHandler(output)
         log.addHandler(handler)
         log.warning("late")
         log.removeHandler(handler)
