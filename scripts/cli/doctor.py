@@ -110,7 +110,7 @@ def _access(folders: Folders) -> Finding:
         settings = read_settings(folders.data)
     except SettingsError:
         settings = Settings()
-    place, remedy = folders.data, f"run 'hoursight doctor --fix --data {folders.data}'"
+    place, remedy = folders.data.resolve(), f"run 'hoursight doctor --fix --data {folders.data}'"
     if (first := next(paths_open_to_others(folders, settings), None)) is not None:
         text = f"other users of this machine can reach {first} (mode {mode_of(first):o})"
         return Finding("access", text, remedy)

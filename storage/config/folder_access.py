@@ -23,15 +23,17 @@ def folder_mode(settings: Settings) -> int:
 
 def paths_open_to_others(folders: Folders, settings: Settings) -> Iterator[Path]:
     """Yield each path that other users can reach although the settings do not share it."""
-    return paths_beyond(folders.data, folder_mode(settings), _private_entries(folders))
+    data = folders.data.resolve()
+    return paths_beyond(data, folder_mode(settings), _private_entries(data))
 
 
 def close_to_others(folders: Folders, settings: Settings) -> list[Path]:
     """Grant others what the settings share and nothing else; return the paths that stay open."""
-    return list(apply_mode(folders.data, folder_mode(settings), _private_entries(folders)))
+    data = folders.data.resolve()
+    return list(apply_mode(data, folder_mode(settings), _private_entries(data)))
 
 
-def _private_entries(folders: Folders) -> dict[Path, int]:
+def _private_entries(data: Path) -> dict[Path, int]:
     """The mode of each entry of a data folder that is never shared."""
-    entries = folders.data.iterdir() if folders.data.is_dir() else ()
+    entries = data.iterdir() if data.is_dir() else ()
     return {path: PRIVATE_MODE for path in entries if path.name not in SHARED}

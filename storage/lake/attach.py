@@ -283,7 +283,11 @@ def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnect
 
 def _set_spill(connection: duckdb.DuckDBPyConnection, folders: Folders) -> None:
     """Name the folder that a query which needs more memory writes to; DuckDB creates it then."""
-    place = folders.data if is_writable(folders.data) else Path(tempfile.gettempdir())
+    place = folders.data
+    if not is_writable(place):
+        private = tempfile.TemporaryDirectory(prefix="hoursight-")
+        weakref.finalize(connection, private.cleanup)
+        place = Path(private.name)
     folder = place / f"{SPILL_PREFIX}{uuid.uuid4().hex[:12]}"
     connection.execute(
         f"SET temp_directory = '{_quoted(str(folder))}'; "
