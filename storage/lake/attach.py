@@ -248,8 +248,7 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
         began = time.perf_counter()
         if not _locked(lock, patience_s):
             log.debug("no gap between readers within %g s: the merge gate closes", patience_s)
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            if not _locked(lock, patience_s):
+            if not (_locked(gate, patience_s) and _locked(lock, patience_s)):
                 raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
         log.debug("merge lock taken after %.1f ms", 1000 * (time.perf_counter() - began))
         yield

@@ -1,6 +1,9 @@
+import fcntl
 import os
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from scripts.cli.doctor import Finding, close_data_folder, examine, findings
 from storage.config.settings import (
@@ -10,6 +13,7 @@ from storage.config.settings import (
     SourceSettings,
     write_settings,
 )
+from storage.platform.private_files import open_lock
 from tests.conftest import NOW, LakeFixture
 
 
@@ -95,3 +99,27 @@ def test_a_group_that_is_to_read_the_lake_is_let_in_by_the_remedy(tmp_path: Path
     assert check.text == f"data.group_readable is true, and its group cannot read {tmp_path}"
     close_data_folder(tmp_path, print)
     assert by_subject(tmp_path)["access"].text == f"this user and its group can read {tmp_path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_lock_that_another_user_took_while_the_folder_was_open_is_released(
+    tmp_path: Path,
+) -> None:
+    ready, ends = os.pipe(), os.pipe()
+    with open_lock(tmp_path / "merge.gate") as gate:
+        if (child := os.fork()) == 0:
+            os.setresuid(65534, 65534, 65534)
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            os.write(ready[1], b".")
+            os.read(ends[0], 1)
+            os._exit(0)
+    os.read(ready[0], 1)
+    check = by_subject(tmp_path)["locks"]
+    assert check.text.startswith(f"process {child} of user 65534 holds {tmp_path}/merge.gate")
+    lines: list[str] = []
+    close_data_folder(tmp_path, lines.append)
+    assert lines == [f"merge.gate was locked by process {child} of user 65534: restart hoursight"]
+    with open_lock(tmp_path / "merge.gate") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(ends[1], b".")
+    os.waitpid(child, 0)

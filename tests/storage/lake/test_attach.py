@@ -1,3 +1,4 @@
+import fcntl
 import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -66,3 +67,14 @@ def test_a_reader_of_a_folder_that_it_cannot_write_spills_where_no_other_user_lo
     del connection
     gc.collect()
     assert not private.exists()
+
+
+def test_a_shared_lock_on_the_gate_that_is_never_released_does_not_stop_the_writer(
+    tmp_path: Path,
+) -> None:
+    folders = Folders.at(tmp_path).create()
+    with folders.merge_gate.open("w") as gate, folders.merge_lock.open("w") as lock:
+        for file in (gate, lock):
+            fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(attach.ReadersBusy), merge_lock(folders, patience_s=0.01):
+            pass
