@@ -106,9 +106,8 @@ def close_data_folder(data: Path, say: Callable[[str], None]) -> None:
         say(f"{path} stays open: it belongs to another user; remove it, or 'chown' it to yourself")
     for path, holder in foreign_locks(folders):
         path.unlink(missing_ok=True)
-        say(
-            f"{path.name} was locked by process {holder.pid} of user {holder.uid}: restart hoursight"
-        )
+        by = f"process {holder.pid} of user {holder.uid}"
+        say(f"{path.name} was locked by {by}: restart hoursight")
 
 
 def _access(folders: Folders) -> Finding:
