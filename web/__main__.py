@@ -20,7 +20,7 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
-from storage.platform.listening import CannotListen, listening_sockets
+from storage.platform.listening import CannotListen, listening_sockets, site_url
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
@@ -47,6 +47,12 @@ class SiteServer(uvicorn.Server):
         self._live = live
         self._settings = settings
         self._at_start = settings.settings if settings else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and log where."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("listening at %s", site_url(self.config.host, self.config.port))
 
     async def on_tick(self, counter: int) -> bool:
         """Return True if the server is to stop."""
