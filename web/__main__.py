@@ -19,6 +19,7 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
 from web.http_protocol import site_protocol
@@ -71,6 +72,7 @@ class SiteServer(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> None:
     """Serve until stopped; flags override the environment, which overrides the settings file."""
     options = _parser().parse_args(arguments)
+    restrict_new_files()
     logs.configure("web", options.log_level, options.log_format)
     with configured():
         settings = read_settings(options.data)
@@ -96,7 +98,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _warn_without_keys(folders: Folders) -> None:
-    if not ApiKeys(folders).required():
+    try:
+        required = ApiKeys(folders).required()
+    except ApiKeyError as error:
+        log.error("every request is refused: %s", error)
+        return
+    if not required:
         log.warning(
             "no API key exists: every user and program of this machine may read, push rows and run "
             "functions, and so may all whom a proxy or a tunnel lets in under the name localhost; "

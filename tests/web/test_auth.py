@@ -241,6 +241,9 @@ def test_a_start_without_keys_warns_of_what_is_open(
     create_key(Folders.at(tmp_path), "me", ["read"], NOW)
     _warn_without_keys(Folders.at(tmp_path))
     assert not caplog.records
+    Folders.at(tmp_path).keys.write_text("{")
+    _warn_without_keys(Folders.at(tmp_path))
+    assert "every request is refused: keys.json is damaged" in caplog.text
 
 
 @pytest.mark.parametrize(
