@@ -217,7 +217,7 @@ LOCAL = {"Host": "127.0.0.1:8080"}
             ("1.1", LOCAL | {name: "x"}, False)
             for name in ("Forwarded", "X-Forwarded", "X-Forwarded-Prefix", "CF-Ray", "CDN-Loop",
                          "X-Envoy-External-Address", "Tailscale-User-Login", "Proxy-Connection",
-                         "X-Amzn-Trace-Id", "X-Cluster-Client-IP", "Remote-User")
+                         "X-Amzn-Trace-Id", "X-Cluster-Client-IP", "Remote-User", "X_Forwarded_For")
         ],
     ],
 )  # fmt: skip
