@@ -7,7 +7,7 @@ error leaves that version running, also after a restart.
 import logging
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from watchfiles import watch
@@ -54,8 +54,8 @@ class UserCode:
         self._off: frozenset[str] = frozenset()
         self.source_workers: dict[str, SourceWorker] = {}
 
-    def keep_watch(self, stop: threading.Event) -> None:
-        """Follow the folder until `stop` is set, then end what runs.
+    def keep_watch(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Follow the folder until `stop` is set, then end what runs; `beat` is called each round.
 
         After an error it can be called again: what runs goes on meanwhile.
         """
@@ -67,6 +67,7 @@ class UserCode:
             rust_timeout=CHECK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
             watch_filter=None, recursive=False,
         ):  # fmt: skip
+            beat()
             if not stop.is_set():
                 self.refresh()  # also after a timeout: the watch began after the first refresh
         for source_worker in self.source_workers.values():

@@ -76,6 +76,11 @@ class Folders:
         return self.data / "announce"
 
     @property
+    def heartbeats(self) -> Path:
+        """One file for each process, touched while its main loop goes round."""
+        return self.data / "heartbeats"
+
+    @property
     def models(self) -> Path:
         """Model registry: model files; `serving.onnx`, if there is one, is in use."""
         return self.data / "models"
