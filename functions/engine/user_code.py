@@ -76,14 +76,13 @@ class UserCode:
     def refresh(self) -> None:
         """Load the files that changed, and stop those that were removed or turned off."""
         sources = self._folder.sources(self._folders)
-        modules = sorted(self._folder.at(self._folders).glob("_*.py"))
-        shared = b"".join(path.read_bytes() for path in modules)
+        shared = self._folder.shared_modules(self._folders)
         for name in self.source_workers.keys() - sources.keys():
             log.info("%s was removed", name)
             self.source_workers.pop(name).stop()
         self._record_absent(sources)
         for name, source in sources.items():
-            fingerprint = hash_of(shared + source.text)
+            fingerprint = hash_of(shared + source.text + source.refusal.encode())
             if self._fingerprints.get(name) != fingerprint:
                 self._renew(source)
                 self._fingerprints[name] = fingerprint

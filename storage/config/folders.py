@@ -142,6 +142,11 @@ class Folders:
         return self.data / "keys.lock"
 
     @property
+    def deleted(self) -> Path:
+        """The servers that were deleted, by pseudonym; without the file there are none."""
+        return self.data / "deleted.json"
+
+    @property
     def settings(self) -> Path:
         """The settings file; it is optional."""
         return self.data / "hoursight.toml"
