@@ -12,6 +12,7 @@ from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
 from web.http_errors import HttpRejection
+from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["call_function"]
@@ -21,7 +22,7 @@ MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
 
 @post(
     "/api/v1/functions/{name:str}", status_code=200, summary="Run a function and return its rows",
-    opt=ADMIN,
+    opt=ADMIN, operation_class=answering(JSON),
 )  # fmt: skip
 async def call_function(
     request: SiteRequest,
