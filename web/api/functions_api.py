@@ -33,8 +33,8 @@ async def call_function(
 ) -> Response[bytes]:
     """The JSON in the request is the function's `body`; the response has its rows by table.
 
-    404: unknown function; 500: it failed, `error` says why; 503: the engine is not running;
-    504: it was stopped at its deadline.
+    404: unknown function; 413: too many values in the body; 500: it failed, `error` says why; 503:
+    the engine is not running; 504: it was stopped at its deadline.
     """
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
