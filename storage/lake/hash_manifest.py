@@ -91,7 +91,7 @@ class HashManifest:
         self._recorded |= hashes.keys()
 
     def _append(self, text: str) -> None:
-        """Append and sync; each line begins with the line feed, so that a torn one harms no other."""
+        """Append and sync; each line begins with its line feed: a torn one harms no other."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode())

@@ -51,7 +51,7 @@ class WriteConnection:
     def __init__(self, folders: Folders, schema: Schema) -> None:
         self.folders = folders
         self.schema = schema
-        self.generation = 0  # grows with each reconnection in `settle`
+        self.generation = 0  # grows with each reconnection, and when files were put aside
         self._location = lake_location(folders)
         self.manifest = HashManifest(self._location.files)
         self._written: set[Path] = set()  # by the current transaction
@@ -63,6 +63,11 @@ class WriteConnection:
     def networked(self) -> bool:
         """True for a catalog on a server, which may become unreachable or lose commits."""
         return self._location.catalog.networked
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the lake's files."""
+        return self._location.files
 
     def diagnose(self, error: Exception) -> str:
         """The cause of `error` and its remedy where they are known, else its own text."""

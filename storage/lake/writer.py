@@ -28,6 +28,7 @@ from storage.lake.attach import ReadersBusy, merge_lock
 from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
+from storage.lake.damage_watch import DamageWatch
 from storage.lake.dedup import CommittedBatches
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.last_value_cache import LastValueCache
@@ -84,8 +85,10 @@ class Writer:
         self._settings = settings
         self._applied, self._lake = settings.settings, settings.settings.lake
         self._patterns = settings.settings.profiles.all_patterns
+        self.damage = DamageWatch(connection)
+        self.damage.check_presence()
         self._rename_invalid_names()
-        self._load_state()
+        self.damage.beside_damage(self._load_state)
         self._assign_profiles()
 
     @classmethod
@@ -139,6 +142,9 @@ class Writer:
 
     def commit_waiting(self, now: datetime) -> CommitResult:
         """Commit up to 500 segments of the inbox in one transaction, then remove their files."""
+        return self.damage.beside_damage(partial(self._commit_waiting, now))
+
+    def _commit_waiting(self, now: datetime) -> CommitResult:
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._load_state()
@@ -219,11 +225,11 @@ class Writer:
 
     def _run_step(self, step: MaintenanceStep) -> None:
         began = time.perf_counter()
-        step()
+        self.damage.beside_damage(step)
         log.debug(
             "maintenance: %s in %.1f ms", _step_name(step), 1000 * (time.perf_counter() - began)
         )
-        if self._last_values is not None:
+        if self._last_values is not None and self._generation == self._connection.generation:
             self._last_values.write()  # the same rows, of a newer snapshot
 
     def _rename_invalid_names(self) -> None:

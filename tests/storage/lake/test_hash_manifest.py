@@ -30,7 +30,7 @@ def assert_all_sound(house: LakeFixture) -> None:
 
 
 def test_recorded_hashes_are_read_back_with_sizes(manifest: HashManifest, tmp_path: Path) -> None:
-    contents = HashManifest(tmp_path).read()
+    contents = HashManifest(manifest.path.parent).read()
     assert contents.hashes == {"a": hash_of(tmp_path / "a"), "b c": hash_of(tmp_path / "b c")}
     assert contents.hashes["b c"].bytes == 3
 
@@ -47,9 +47,7 @@ def test_a_flipped_bit_in_a_line_is_noticed_and_harms_no_other_line(
     assert contents.hashes == {"a": hash_of(tmp_path / "a")}
 
 
-def test_a_torn_last_line_is_ignored_and_the_next_line_is_whole(
-    manifest: HashManifest, tmp_path: Path
-) -> None:
+def test_a_torn_last_line_is_ignored_and_the_next_line_is_whole(manifest: HashManifest) -> None:
     manifest.path.write_bytes(manifest.path.read_bytes()[:-5])
     manifest.add({"d": FileHash("00", 1)})
     assert set(manifest.read().hashes) == {"a", "d"}

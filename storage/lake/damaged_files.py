@@ -1,0 +1,176 @@
+"""Damaged files of the lake: put aside with words, so that everything else goes on.
+
+The catalog forgets the file as if its rows had been deleted, and the file moves to the folder
+`damaged` beside the tables, with a record of what it held.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from storage.errors import HoursightError
+from storage.inbox.notify import notify
+from storage.lake.attach import SQL
+from storage.lake.file_check import FileDamage, LakeFile, lake_files
+from storage.lake.transaction import WriteConnection
+from storage.platform.durability import fsync_directory
+from storage.platform.failpoints import failpoint
+
+__all__ = ["DamageRecord", "TooManyDamaged", "damage_records", "damaged_folder", "put_aside"]
+
+log = logging.getLogger(__name__)
+
+METADATA = "__ducklake_metadata_lake"
+# More files than this at once are no decay: a disk that is not mounted, or wrong permissions.
+MOST_AT_ONCE, MOST_SHARE = 3, 0.1
+
+
+class TooManyDamaged(HoursightError):
+    """So many files are missing or unreadable that a person has to look first."""
+
+
+@dataclass(frozen=True, slots=True)
+class DamageRecord:
+    """A file that was put aside: why, when, and the rows that it held."""
+
+    path: str
+    table: str
+    rows: int
+    why: str
+    held: str
+    at: datetime
+    masked: bool  # some of its rows had been deleted or replaced
+
+    def __str__(self) -> str:
+        return f"lake/{self.path} {self.why}: {self.rows:,} rows of {self.table} ({self.held})"
+
+
+def damaged_folder(files: Path) -> Path:
+    """Where damaged files of a lake are put; `files` is the folder of the lake's files."""
+    return files / "damaged"
+
+
+def damage_records(files: Path) -> list[DamageRecord]:
+    """The files that were put aside, oldest first; a record that cannot be read is left out."""
+    records = []
+    for path in damaged_folder(files).glob("*.json"):
+        with suppress(OSError, msgspec.MsgspecError):
+            records.append(msgspec.json.decode(path.read_bytes(), type=DamageRecord))
+    return sorted(records, key=lambda each: (each.at, each.path))
+
+
+def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> list[DamageRecord]:
+    """Put files aside, and report each in the log. Raises TooManyDamaged, with nothing changed.
+
+    With a mask its data file goes too: without it, deleted rows would come back.
+    """
+    files = lake_files(connection.run)
+    _check_number(damaged, files, connection.folder)
+    why = {each.file.data_file_id: each.why for each in damaged if not each.file.is_mask}
+    for each in damaged:
+        if each.file.is_mask:
+            why.setdefault(each.file.data_file_id, f"has lost its mask: {each}")
+    gone = [file for file in files if file.data_file_id in why]
+    masked = {file.data_file_id for file in gone if file.is_mask}
+    now = datetime.now(UTC)
+    records = [
+        DamageRecord(
+            file.path, file.table, file.rows, why[file.data_file_id], _held(connection, file), now,
+            file.data_file_id in masked,
+        )
+        for file in gone if not file.is_mask
+    ]  # fmt: skip
+    for record in records:
+        _write(connection.folder, record)
+    for file in gone:  # before the catalog forgets it, and maintenance would remove it
+        with suppress(OSError):
+            os.link(connection.folder / file.path, _place_of(connection.folder, file.path))
+    connection.transaction(lambda: _forget(connection, gone))
+    failpoint("damaged file forgotten")
+    for file in gone:
+        _move(connection.folder, file.path)
+    connection.generation += 1  # what is cached of the lake is read again
+    notify(connection.folders, {record.table for record in records})
+    for record in records:
+        log.error("%s. It is put aside in %s", record, damaged_folder(connection.folder))
+    return records
+
+
+def _check_number(damaged: Sequence[FileDamage], files: Sequence[LakeFile], folder: Path) -> None:
+    most = max(MOST_AT_ONCE, MOST_SHARE * len(files))
+    if len(damaged) > most or (len(damaged) > 1 and len(damaged) == len(files)):
+        raise TooManyDamaged(
+            f"{len(damaged)} of the {len(files)} files in {folder} are missing or damaged, for "
+            f"example {damaged[0]}: mount its disk, correct its permissions, or restore a backup"
+        )
+
+
+def _held(connection: WriteConnection, file: LakeFile) -> str:
+    """The servers and times of a file's rows, from the catalog's statistics."""
+    rows = connection.run((SQL / "file_spans.sql").read_text(), id=file.data_file_id).fetchall()
+    spans = {name: (first, last) for name, first, last in rows if first is not None}
+    time = connection.schema.table(file.table).time
+    words = [_span(what, spans[name]) for name, what in (("server", "server"),) if name in spans]
+    if time in spans:
+        words.append("{} to {}".format(*spans[time]))
+    return ", ".join(words) or "nothing is known of them"
+
+
+def _span(what: str, span: tuple[str, str]) -> str:
+    return f"{what} {span[0]}" if span[0] == span[1] else f"{what}s {span[0]} to {span[1]}"
+
+
+def _write(files: Path, record: DamageRecord) -> None:
+    folder = damaged_folder(files)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{Path(record.path).name}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+    fsync_directory(folder)
+
+
+def _forget(connection: WriteConnection, gone: Iterable[LakeFile]) -> None:
+    """End the files' entries in the catalog with a snapshot of its own, as a DELETE does."""
+    changes = ",".join(sorted({f"deleted_from_table:{file.table_id}" for file in gone}))
+    connection.run(
+        f"INSERT INTO {METADATA}.ducklake_snapshot SELECT snapshot_id + 1, $now, schema_version, "
+        f"next_catalog_id, next_file_id FROM {METADATA}.ducklake_snapshot "
+        "ORDER BY snapshot_id DESC LIMIT 1",
+        now=datetime.now(UTC),
+    )
+    newest = connection.value(f"SELECT max(snapshot_id) FROM {METADATA}.ducklake_snapshot")
+    connection.run(
+        f"INSERT INTO {METADATA}.ducklake_snapshot_changes (snapshot_id, changes_made) "
+        "VALUES ($newest, $changes)",
+        newest=newest, changes=changes,
+    )  # fmt: skip
+    ids = sorted({file.data_file_id for file in gone})
+    for kind in ("data", "delete"):
+        connection.run(
+            f"UPDATE {METADATA}.ducklake_{kind}_file SET end_snapshot = $newest "
+            "WHERE end_snapshot IS NULL AND data_file_id IN $ids",
+            newest=newest, ids=ids,
+        )  # fmt: skip
+
+
+def _move(files: Path, path: str) -> None:
+    """Move a file that the catalog has forgotten; one that is missing or unreadable may stay."""
+    target = _place_of(files, path)
+    try:
+        if target.exists():
+            (files / path).unlink(missing_ok=True)
+        else:
+            (files / path).rename(target)
+    except OSError as error:
+        log.warning("%s stays where it is: %s", path, error.strerror)
+
+
+def _place_of(files: Path, path: str) -> Path:
+    return damaged_folder(files) / Path(path).name

@@ -1,0 +1,98 @@
+"""Checks of the lake's files: is each there, readable, whole, and as it was written?"""
+
+import os
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import duckdb
+
+from storage.lake.attach import SQL
+from storage.lake.hash_manifest import FileHash, hash_of
+
+__all__ = ["FileDamage", "LakeFile", "check_content", "check_presence", "lake_files"]
+
+MAGIC = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class LakeFile:
+    """A file that the catalog names; `path` is relative to the folder of the lake's files.
+
+    A mask names rows of the data file `data_file_id` that were deleted.
+    """
+
+    data_file_id: int
+    table_id: int
+    table: str
+    path: str
+    bytes: int
+    rows: int
+    is_mask: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FileDamage:
+    """What is wrong with a file of the lake; `why` continues the file's name in a sentence."""
+
+    file: LakeFile
+    kind: Literal["missing", "unreadable", "truncated", "damaged"]
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.file.path} {self.why}"
+
+
+def lake_files(run: Callable[[str], duckdb.DuckDBPyConnection]) -> list[LakeFile]:
+    """The files of the newest snapshot, in the order of their paths; `run` executes SQL."""
+    rows: list[tuple[Any, ...]] = run((SQL / "lake_files.sql").read_text()).fetchall()
+    return [LakeFile(*row) for row in rows]
+
+
+def check_presence(folder: Path, file: LakeFile) -> FileDamage | None:
+    """Check what takes no reading of the whole file; None if nothing is wrong."""
+    try:
+        handle = os.open(folder / file.path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            return _check_ends(handle, file)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        return _failed(file, error)
+
+
+def check_content(folder: Path, file: LakeFile, expected: FileHash | None) -> FileDamage | None:
+    """Check the whole file; of one whose hash is not known only what `check_presence` does."""
+    problem = check_presence(folder, file)
+    if problem or expected is None:
+        return problem
+    try:
+        actual = hash_of(folder / file.path)
+    except OSError as error:
+        return _failed(file, error)
+    if actual == expected:
+        return None
+    return FileDamage(file, "damaged", "is damaged: its content is not what was written")
+
+
+def _check_ends(handle: int, file: LakeFile) -> FileDamage | None:
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        return FileDamage(file, "unreadable", "cannot be read: it is not a regular file")
+    if status.st_size != file.bytes:
+        sizes = f"it has {status.st_size:,} bytes (expected {file.bytes:,})"
+        if status.st_size < file.bytes:
+            return FileDamage(file, "truncated", f"is truncated: {sizes}")
+        return FileDamage(file, "damaged", f"is damaged: {sizes}")
+    ends = os.pread(handle, len(MAGIC), 0), os.pread(handle, len(MAGIC), file.bytes - len(MAGIC))
+    if ends != (MAGIC, MAGIC):
+        return FileDamage(file, "damaged", "is damaged: it is not a Parquet file any more")
+    return None
+
+
+def _failed(file: LakeFile, error: OSError) -> FileDamage:
+    if isinstance(error, FileNotFoundError | NotADirectoryError):
+        return FileDamage(file, "missing", "is missing")
+    return FileDamage(file, "unreadable", f"cannot be read: {error.strerror}")
