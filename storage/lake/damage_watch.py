@@ -10,6 +10,8 @@ import duckdb
 from storage.lake.damaged_files import DamageRecord, TooManyDamaged, put_aside
 from storage.lake.duckdb_errors import is_file_damage, named_file
 from storage.lake.file_check import FileDamage, LakeFile, check_content, check_presence, lake_files
+from storage.lake.file_reports import take_reports
+from storage.lake.hash_manifest import FileHash
 from storage.lake.transaction import WriteConnection
 
 __all__ = ["DamageWatch"]
@@ -38,7 +40,7 @@ class DamageWatch:
 
     def check_presence(self) -> list[DamageRecord]:
         """Put aside what is missing, unreadable or truncated; reads no whole file."""
-        return self._put_aside(self._files(), check_presence)
+        return self._put_aside(self.files(), check_presence)
 
     def after(self, error: Exception) -> list[DamageRecord]:
         """Put aside the files that may be the cause of `error`.
@@ -61,35 +63,58 @@ class DamageWatch:
 
     def check_named(self, names: Sequence[str]) -> list[DamageRecord]:
         """Read the files of these names, without their folders, and put aside what is damaged."""
-        files = [file for file in self._files() if PurePath(file.path).name in names]
+        files = [file for file in self.files() if file.name in names]
         return self._put_aside(files, self._content_check())
 
-    def check_file(self, file: LakeFile) -> list[DamageRecord]:
-        """Read one file, and put it aside if it is damaged."""
-        return self._put_aside([file], self._content_check())
+    def check_reported(self) -> bool:
+        """Check what readers have reported; return True if one could not name the file."""
+        names = take_reports(self._connection.folders)
+        if any(names):
+            self.check_presence()
+            self.check_named(names)
+        return "" in names
+
+    def files(self) -> list[LakeFile]:
+        """The files of the lake, in the order of their paths."""
+        return lake_files(self._connection.run)
+
+    def scrub(self, file: LakeFile, expected: FileHash | None) -> str:
+        """Read a file from the disk, and put it aside if it is damaged.
+
+        Returns "sound", "damaged", or "adopted": its hash was not known, and now is.
+        """
+        connection = self._connection
+        problem = check_content(connection.folder, file, expected, from_disk=True)
+        if problem is not None:
+            return "damaged" if self._set_aside([problem]) else "sound"  # it was merged meanwhile
+        if expected is not None:
+            return "sound"
+        connection.manifest.record([connection.folder / file.path])
+        return "adopted"
+
+    def hashes(self) -> dict[str, FileHash]:
+        """The known hashes by path."""
+        return self._connection.manifest.read().hashes
 
     def _first_damaged(self) -> list[DamageRecord]:
         check = self._content_check()
-        newest_first = sorted(self._files(), key=lambda file: -file.data_file_id)
+        newest_first = sorted(self.files(), key=lambda file: -file.data_file_id)
         for file in newest_first:
             if check(self._connection.folder, file):
                 return self._put_aside([file], check)
         return []
 
-    def _files(self) -> list[LakeFile]:
-        return lake_files(self._connection.run)
-
     def _content_check(self) -> Check:
-        hashes = self._connection.manifest.read().hashes
+        hashes = self.hashes()
         return lambda folder, file: check_content(folder, file, hashes.get(file.path))
 
     def _put_aside(self, files: Sequence[LakeFile], check: Check) -> list[DamageRecord]:
         folder = self._connection.folder
-        damaged = [problem for file in files if (problem := check(folder, file))]
-        if not damaged:
-            return []
+        return self._set_aside([problem for file in files if (problem := check(folder, file))])
+
+    def _set_aside(self, damaged: Sequence[FileDamage]) -> list[DamageRecord]:
         try:
-            return put_aside(self._connection, damaged)
+            return put_aside(self._connection, damaged) if damaged else []
         except TooManyDamaged as error:
             log.error("%s", error)
             return []

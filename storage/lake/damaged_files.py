@@ -1,11 +1,12 @@
 """Damaged files of the lake: put aside with words, so that everything else goes on.
 
-The catalog forgets the file as if its rows had been deleted, and the file moves to the folder
-`damaged` beside the tables, with a record of what it held.
+The catalog forgets the file as if its rows had been deleted, and the file moves to the data
+folder's `damaged/`, with a record of what it held.
 """
 
 import logging
 import os
+import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,15 +15,16 @@ from pathlib import Path
 
 import msgspec
 
+from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox.notify import notify
 from storage.lake.attach import SQL
 from storage.lake.file_check import FileDamage, LakeFile, lake_files
 from storage.lake.transaction import WriteConnection
-from storage.platform.durability import fsync_directory
+from storage.platform.durability import fsync_directory, sync_file
 from storage.platform.failpoints import failpoint
 
-__all__ = ["DamageRecord", "TooManyDamaged", "damage_records", "damaged_folder", "put_aside"]
+__all__ = ["DamageRecord", "TooManyDamaged", "damage_records", "put_aside"]
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +53,10 @@ class DamageRecord:
         return f"lake/{self.path} {self.why}: {self.rows:,} rows of {self.table} ({self.held})"
 
 
-def damaged_folder(files: Path) -> Path:
-    """Where damaged files of a lake are put; `files` is the folder of the lake's files."""
-    return files / "damaged"
-
-
-def damage_records(files: Path) -> list[DamageRecord]:
+def damage_records(folders: Folders) -> list[DamageRecord]:
     """The files that were put aside, oldest first; a record that cannot be read is left out."""
     records = []
-    for path in damaged_folder(files).glob("*.json"):
+    for path in folders.damaged.glob("*.json"):
         with suppress(OSError, msgspec.MsgspecError):
             records.append(msgspec.json.decode(path.read_bytes(), type=DamageRecord))
     return sorted(records, key=lambda each: (each.at, each.path))
@@ -71,6 +68,10 @@ def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> lis
     With a mask its data file goes too: without it, deleted rows would come back.
     """
     files = lake_files(connection.run)
+    live = {file.path for file in files}
+    damaged = [each for each in damaged if each.file.path in live]
+    if not damaged:
+        return []
     _check_number(damaged, files, connection.folder)
     why = {each.file.data_file_id: each.why for each in damaged if not each.file.is_mask}
     for each in damaged:
@@ -87,18 +88,18 @@ def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> lis
         for file in gone if not file.is_mask
     ]  # fmt: skip
     for record in records:
-        _write(connection.folder, record)
-    for file in gone:  # before the catalog forgets it, and maintenance would remove it
-        with suppress(OSError):
-            os.link(connection.folder / file.path, _place_of(connection.folder, file.path))
+        _write(connection.folders.damaged, record)
+    places = {connection.folder / f.path: connection.folders.damaged / f.name for f in gone}
+    for path, place in places.items():  # before the catalog forgets it: maintenance removes it then
+        _copy(path, place)
     connection.transaction(lambda: _forget(connection, gone))
     failpoint("damaged file forgotten")
-    for file in gone:
-        _move(connection.folder, file.path)
+    for path, place in places.items():
+        _remove(path, place)
     connection.generation += 1  # what is cached of the lake is read again
     notify(connection.folders, {record.table for record in records})
     for record in records:
-        log.error("%s. It is put aside in %s", record, damaged_folder(connection.folder))
+        log.error("%s. It is put aside in %s", record, connection.folders.damaged)
     return records
 
 
@@ -126,14 +127,31 @@ def _span(what: str, span: tuple[str, str]) -> str:
     return f"{what} {span[0]}" if span[0] == span[1] else f"{what}s {span[0]} to {span[1]}"
 
 
-def _write(files: Path, record: DamageRecord) -> None:
-    folder = damaged_folder(files)
+def _write(folder: Path, record: DamageRecord) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
     path = folder / f"{Path(record.path).name}.json"
     path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    sync_file(path)
     fsync_directory(folder)
+
+
+def _copy(path: Path, place: Path) -> None:
+    with suppress(OSError):
+        try:
+            os.link(path, place)
+        except OSError:  # another disk
+            shutil.copy2(path, place)
+
+
+def _remove(path: Path, place: Path) -> None:
+    """Remove a file that was put aside; what could not be read may stay."""
+    try:
+        if place.exists():
+            path.unlink(missing_ok=True)
+        else:
+            path.rename(place)
+    except OSError as error:
+        log.warning("%s stays where it is: %s", path, error.strerror)
 
 
 def _forget(connection: WriteConnection, gone: Iterable[LakeFile]) -> None:
@@ -158,19 +176,3 @@ def _forget(connection: WriteConnection, gone: Iterable[LakeFile]) -> None:
             "WHERE end_snapshot IS NULL AND data_file_id IN $ids",
             newest=newest, ids=ids,
         )  # fmt: skip
-
-
-def _move(files: Path, path: str) -> None:
-    """Move a file that the catalog has forgotten; one that is missing or unreadable may stay."""
-    target = _place_of(files, path)
-    try:
-        if target.exists():
-            (files / path).unlink(missing_ok=True)
-        else:
-            (files / path).rename(target)
-    except OSError as error:
-        log.warning("%s stays where it is: %s", path, error.strerror)
-
-
-def _place_of(files: Path, path: str) -> Path:
-    return damaged_folder(files) / Path(path).name

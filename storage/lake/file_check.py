@@ -4,7 +4,7 @@ import os
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import duckdb
@@ -31,6 +31,11 @@ class LakeFile:
     bytes: int
     rows: int
     is_mask: bool = False
+
+    @property
+    def name(self) -> str:
+        """The file's name without its folders; it is unique in a lake."""
+        return PurePosixPath(self.path).name
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,18 @@ def check_presence(folder: Path, file: LakeFile) -> FileDamage | None:
         return _failed(file, error)
 
 
-def check_content(folder: Path, file: LakeFile, expected: FileHash | None) -> FileDamage | None:
-    """Check the whole file; of one whose hash is not known only what `check_presence` does."""
+def check_content(
+    folder: Path, file: LakeFile, expected: FileHash | None, *, from_disk: bool = False
+) -> FileDamage | None:
+    """Check the whole file; of one whose hash is not known only what `check_presence` does.
+
+    `from_disk` reads it from the disk even when it is in memory.
+    """
     problem = check_presence(folder, file)
     if problem or expected is None:
         return problem
     try:
-        actual = hash_of(folder / file.path)
+        actual = hash_of(folder / file.path, from_disk=from_disk)
     except OSError as error:
         return _failed(file, error)
     if actual == expected:

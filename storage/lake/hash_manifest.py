@@ -41,10 +41,12 @@ class ManifestContents:
     damaged_lines: int = 0
 
 
-def hash_of(path: Path) -> FileHash:
-    """Read and hash a whole file. Raises OSError."""
+def hash_of(path: Path, *, from_disk: bool = False) -> FileHash:
+    """Read and hash a whole file, `from_disk` even when it is in memory. Raises OSError."""
     digest, size = hashlib.blake2b(digest_size=DIGEST_BYTES), 0
     with path.open("rb", buffering=0) as file:
+        if from_disk:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
             size += len(chunk)

@@ -6,9 +6,11 @@ from typing import Any
 import duckdb
 import pytest
 
+from storage.__main__ import check_files
 from storage.lake.damaged_files import damage_records
+from storage.lake.scrub import Scrub
 from storage.lake.writer import Writer
-from storage.query.reader import Reader
+from storage.query.reader import QueryFailed, Reader
 from tests.conftest import NOW, LakeFixture
 
 
@@ -36,7 +38,7 @@ def test_maintenance_and_readers_go_on_beside_a_missing_file(house: LakeFixture)
     put_two_files(house).unlink()
     house.writer.run_maintenance(NOW)
     assert house.one("SELECT string_agg(DISTINCT server) FROM metrics") == "b"
-    [record] = damage_records(house.folders.lake)
+    [record] = damage_records(house.folders)
     assert str(record).endswith(
         "is missing: 2 rows of metrics (server a, 2026-05-06 12:00:10+00 to 2026-05-06 12:00:20+00)"
     )
@@ -50,7 +52,7 @@ def test_a_commit_that_reads_a_truncated_file_puts_it_aside_and_succeeds(
     house.put("metrics", [sample("a", 20) | {"load_average": 1.0}])  # its key is in the file
     assert house.commit().rows["metrics"] == 1
     assert not path.exists()
-    assert (house.folders.lake / "damaged" / path.name).stat().st_size == 30
+    assert (house.folders.damaged / path.name).stat().st_size == 30
 
 
 def test_a_writer_starts_beside_a_damaged_file(house: LakeFixture) -> None:
@@ -95,3 +97,25 @@ def test_a_lake_whose_files_are_all_missing_is_left_as_it_is(
     assert "mount its disk" in caplog.text
     (house.folders.data / "unmounted").rename(house.folders.lake / "main")
     assert house.one("SELECT count(*) FROM metrics") == 3
+
+
+def test_a_reader_reports_a_truncated_file_in_words_and_goes_on_once_it_is_aside(
+    house: LakeFixture,
+) -> None:
+    path = put_two_files(house)
+    os.truncate(path, 30)
+    with pytest.raises(QueryFailed, match=r"lake/main/metrics/.*parquet is missing, damaged") as e:
+        house.one("SELECT sum(mem_used_pct) FROM metrics")
+    assert "the writer puts it aside within seconds" in str(e.value.remedy)
+    check_files(Scrub(house.folders, house.writer.damage, NOW), house.writer)
+    assert house.one("SELECT sum(mem_used_pct) FROM metrics") == 50
+
+
+def test_a_damaged_file_of_the_user_is_not_one_of_the_lake(
+    house: LakeFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "own.parquet").write_text("PAR1 not Parquet")
+    with pytest.raises(QueryFailed) as error:
+        house.reader.query(f"FROM '{tmp_path}/own.parquet'")
+    assert error.value.remedy is None
+    assert not house.folders.file_reports.exists()

@@ -77,7 +77,7 @@ def test_a_sound_file_and_one_without_a_hash_are_no_damage(path: Path) -> None:
 def test_a_file_that_fails_while_it_is_read_is_unreadable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, **_: object) -> None:
         raise OSError(5, "Input/output error", str(path))
 
     expected = hash_of(path)
