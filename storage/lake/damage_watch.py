@@ -9,7 +9,14 @@ import duckdb
 
 from storage.lake.damaged_files import DamageRecord, TooManyDamaged, put_aside
 from storage.lake.duckdb_errors import is_file_damage, named_file
-from storage.lake.file_check import FileDamage, LakeFile, check_content, check_presence, lake_files
+from storage.lake.file_check import (
+    FileDamage,
+    LakeFile,
+    check_content,
+    check_decoding,
+    check_presence,
+    lake_files,
+)
 from storage.lake.file_reports import take_reports
 from storage.lake.hash_manifest import FileHash
 from storage.lake.transaction import WriteConnection
@@ -85,6 +92,8 @@ class DamageWatch:
         """
         connection = self._connection
         problem = check_content(connection.folder, file, expected, from_disk=True)
+        if problem is None and expected is None:
+            problem = check_decoding(connection.folder, file)
         if problem is not None:
             return "damaged" if self._set_aside([problem]) else "sound"  # it was merged meanwhile
         if expected is not None:

@@ -18,11 +18,9 @@ import msgspec
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox.notify import notify
-from storage.lake.attach import SQL
-from storage.lake.file_check import FileDamage, LakeFile, lake_files
+from storage.lake.file_check import FileDamage, LakeFile, held_rows, lake_files
 from storage.lake.transaction import WriteConnection
 from storage.platform.durability import fsync_directory, sync_file
-from storage.platform.failpoints import failpoint
 
 __all__ = ["DamageRecord", "TooManyDamaged", "damage_records", "put_aside"]
 
@@ -82,10 +80,10 @@ def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> lis
     now = datetime.now(UTC)
     records = [
         DamageRecord(
-            file.path, file.table, file.rows, why[file.data_file_id], _held(connection, file), now,
-            file.data_file_id in masked,
+            each.path, each.table, each.rows, why[each.data_file_id],
+            held_rows(connection.run, each, connection.schema), now, each.data_file_id in masked,
         )
-        for file in gone if not file.is_mask
+        for each in gone if not each.is_mask
     ]  # fmt: skip
     for record in records:
         _write(connection.folders.damaged, record)
@@ -93,7 +91,6 @@ def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> lis
     for path, place in places.items():  # before the catalog forgets it: maintenance removes it then
         _copy(path, place)
     connection.transaction(lambda: _forget(connection, gone))
-    failpoint("damaged file forgotten")
     for path, place in places.items():
         _remove(path, place)
     connection.generation += 1  # what is cached of the lake is read again
@@ -110,21 +107,6 @@ def _check_number(damaged: Sequence[FileDamage], files: Sequence[LakeFile], fold
             f"{len(damaged)} of the {len(files)} files in {folder} are missing or damaged, for "
             f"example {damaged[0]}: mount its disk, correct its permissions, or restore a backup"
         )
-
-
-def _held(connection: WriteConnection, file: LakeFile) -> str:
-    """The servers and times of a file's rows, from the catalog's statistics."""
-    rows = connection.run((SQL / "file_spans.sql").read_text(), id=file.data_file_id).fetchall()
-    spans = {name: (first, last) for name, first, last in rows if first is not None}
-    time = connection.schema.table(file.table).time
-    words = [_span(what, spans[name]) for name, what in (("server", "server"),) if name in spans]
-    if time in spans:
-        words.append("{} to {}".format(*spans[time]))
-    return ", ".join(words) or "nothing is known of them"
-
-
-def _span(what: str, span: tuple[str, str]) -> str:
-    return f"{what} {span[0]}" if span[0] == span[1] else f"{what}s {span[0]} to {span[1]}"
 
 
 def _write(folder: Path, record: DamageRecord) -> None:

@@ -8,11 +8,19 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from storage.lake.attach import SQL
 from storage.lake.hash_manifest import FileHash, hash_of
+from storage.model.schema import Schema
 
-__all__ = ["FileDamage", "LakeFile", "check_content", "check_presence", "lake_files"]
+__all__ = [
+    "FileDamage", "LakeFile", "Run", "check_content", "check_decoding", "check_presence",
+    "held_rows", "lake_files",
+]  # fmt: skip
+
+Run = Callable[..., duckdb.DuckDBPyConnection]
 
 MAGIC = b"PAR1"
 
@@ -50,10 +58,24 @@ class FileDamage:
         return f"{self.file.path} {self.why}"
 
 
-def lake_files(run: Callable[[str], duckdb.DuckDBPyConnection]) -> list[LakeFile]:
+def lake_files(run: Run) -> list[LakeFile]:
     """The files of the newest snapshot, in the order of their paths; `run` executes SQL."""
     rows: list[tuple[Any, ...]] = run((SQL / "lake_files.sql").read_text()).fetchall()
     return [LakeFile(*row) for row in rows]
+
+
+def held_rows(run: Run, file: LakeFile, schema: Schema) -> str:
+    """The servers and times of a data file's rows, as far as the catalog knows them."""
+    rows = run((SQL / "file_spans.sql").read_text(), id=file.data_file_id).fetchall()
+    spans = {name: (first, last) for name, first, last in rows if first is not None}
+    words = []
+    if "server" in spans:
+        first, last = spans["server"]
+        words.append(f"server {first}" if first == last else f"servers {first} to {last}")
+    time = schema.table(file.table).time
+    if time in spans:
+        words.append("{} to {}".format(*spans[time]))
+    return ", ".join(words) or "nothing is known of them"
 
 
 def check_presence(folder: Path, file: LakeFile) -> FileDamage | None:
@@ -85,6 +107,16 @@ def check_content(
     if actual == expected:
         return None
     return FileDamage(file, "damaged", "is damaged: its content is not what was written")
+
+
+def check_decoding(folder: Path, file: LakeFile) -> FileDamage | None:
+    """Decode the whole file, for one whose hash is not known."""
+    try:
+        for _ in pq.ParquetFile(folder / file.path).iter_batches(use_threads=False):
+            pass
+    except (pa.ArrowException, OSError) as error:
+        return FileDamage(file, "damaged", f"is damaged: {error}")
+    return None
 
 
 def _check_ends(handle: int, file: LakeFile) -> FileDamage | None:

@@ -25,7 +25,6 @@ POINTS: tuple[str, ...] = (
     "snapshots expired",
     "files merged",
     "merge committed",
-    "damaged file forgotten",
     "backup: inbox linked",
     "backup: catalog copied",
     "backup: lake linked",
