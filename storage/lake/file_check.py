@@ -5,9 +5,8 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -20,9 +19,17 @@ __all__ = [
     "held_rows", "lake_files",
 ]  # fmt: skip
 
-Run = Callable[..., duckdb.DuckDBPyConnection]
-
 MAGIC = b"PAR1"
+
+
+class Rows(Protocol):
+    """The result of a statement, of DuckDB or of SQLite."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows."""
+
+
+Run = Callable[..., Rows]
 
 
 @dataclass(frozen=True, slots=True)
