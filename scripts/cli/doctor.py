@@ -12,8 +12,7 @@ from functions.engine.serving_model import ServingModel
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
-from storage.lake.damaged_files import damage_records
-from storage.lake.scrub import read_scrub_state
+from storage.lake.file_health import damage_records, read_scrub_state
 from storage.model.names import is_name
 from storage.model.views import as_of_now
 from storage.query.disk_usage import disk_use

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import duckdb
 
-from storage.lake.damaged_files import DamageRecord, TooManyDamaged, put_aside
+from storage.lake.damaged_files import TooManyDamaged, put_aside
 from storage.lake.duckdb_errors import is_file_damage, named_file
 from storage.lake.file_check import (
     FileDamage,
@@ -17,6 +17,7 @@ from storage.lake.file_check import (
     check_presence,
     lake_files,
 )
+from storage.lake.file_health import DamageRecord
 from storage.lake.file_reports import take_reports
 from storage.lake.hash_manifest import FileHash
 from storage.lake.transaction import WriteConnection

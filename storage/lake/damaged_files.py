@@ -9,20 +9,19 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox.notify import notify
 from storage.lake.file_check import FileDamage, LakeFile, held_rows, lake_files
+from storage.lake.file_health import DamageRecord
 from storage.lake.transaction import WriteConnection
 from storage.platform.durability import fsync_directory, sync_file
 
-__all__ = ["DamageRecord", "TooManyDamaged", "damage_records", "put_aside"]
+__all__ = ["TooManyDamaged", "put_aside"]
 
 log = logging.getLogger(__name__)
 
@@ -33,31 +32,6 @@ MOST_AT_ONCE, MOST_SHARE = 3, 0.1
 
 class TooManyDamaged(HoursightError):
     """So many files are missing or unreadable that a person has to look first."""
-
-
-@dataclass(frozen=True, slots=True)
-class DamageRecord:
-    """A file that was put aside: why, when, and the rows that it held."""
-
-    path: str
-    table: str
-    rows: int
-    why: str
-    held: str
-    at: datetime
-    masked: bool  # some of its rows had been deleted or replaced
-
-    def __str__(self) -> str:
-        return f"lake/{self.path} {self.why}: {self.rows:,} rows of {self.table} ({self.held})"
-
-
-def damage_records(folders: Folders) -> list[DamageRecord]:
-    """The files that were put aside, oldest first; a record that cannot be read is left out."""
-    records = []
-    for path in folders.damaged.glob("*.json"):
-        with suppress(OSError, msgspec.MsgspecError):
-            records.append(msgspec.json.decode(path.read_bytes(), type=DamageRecord))
-    return sorted(records, key=lambda each: (each.at, each.path))
 
 
 def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> list[DamageRecord]:

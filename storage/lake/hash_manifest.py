@@ -76,8 +76,11 @@ class HashManifest:
         return self._name(path) in self._recorded
 
     def record(self, paths: Collection[Path]) -> None:
-        """Hash files that were just written, and add them durably. Raises OSError."""
-        new = [path for path in sorted(paths) if not self.is_recorded(path)]
+        """Hash files that were just written, and add them durably. Raises OSError.
+
+        An UPDATE of rows that the same transaction wrote removes their file: it needs no hash.
+        """
+        new = [path for path in sorted(paths) if not self.is_recorded(path) and path.exists()]
         self.add({self._name(path): hash_of(path) for path in new})
 
     def add(self, hashes: Mapping[str, FileHash]) -> None:

@@ -10,9 +10,10 @@ import msgspec
 from storage.config.folders import Folders
 from storage.lake.damage_watch import DamageWatch
 from storage.lake.file_check import LakeFile
+from storage.lake.file_health import ScrubState, read_scrub_state
 from storage.lake.hash_manifest import FileHash
 
-__all__ = ["Scrub", "ScrubState", "read_scrub_state"]
+__all__ = ["Scrub"]
 
 log = logging.getLogger(__name__)
 
@@ -24,33 +25,6 @@ PAUSE = timedelta(days=1)  # from the beginning of a round to that of the next, 
 SAVE_EVERY_S = 60.0
 PAUSE_AFTER_ERROR_S = 60.0
 URGENT_EVERY_S = 3_600.0
-
-
-class ScrubState(msgspec.Struct):
-    """How far the present round has come, and when the last one ended.
-
-    `after` is the path of the last file that was read; sizes are in bytes. `adopted` files had no
-    known hash, which was recorded.
-    """
-
-    began: datetime
-    after: str = ""
-    files: int = 0
-    bytes: int = 0
-    adopted: int = 0
-    damaged: int = 0
-    total_bytes: int = 0
-    ended: datetime | None = None
-    last_round_ended: datetime | None = None
-    last_round_files: int = 0
-
-
-def read_scrub_state(folders: Folders) -> ScrubState | None:
-    """The state that the writer saved last; None if there is none yet."""
-    try:
-        return msgspec.json.decode(folders.scrub.read_bytes(), type=ScrubState)
-    except (OSError, msgspec.MsgspecError):
-        return None
 
 
 class Scrub:

@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from storage.__main__ import check_files
-from storage.lake.damaged_files import damage_records
+from storage.lake.file_health import damage_records
 from storage.lake.scrub import Scrub
 from storage.lake.writer import Writer
 from storage.query.reader import QueryFailed, Reader

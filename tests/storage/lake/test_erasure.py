@@ -2,9 +2,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.lake.erasure import erased_name
+from storage.config.folders import Folders
+from storage.lake.erasure import erase_rejected, erased_name
 from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
@@ -115,3 +117,16 @@ def test_an_erased_server_that_keeps_sending_comes_back(house: LakeFixture) -> N
     house.put("metrics", [sample(NAME)])
     house.commit()
     assert house.one("SELECT profile FROM servers WHERE server = $name", name=NAME) == "web_api"
+
+
+def test_damaged_files_that_name_the_server_are_removed(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.damaged.mkdir()
+    for name, held in (("x", f"server {NAME}"), ("y", "server other")):
+        (folders.damaged / f"{name}.parquet.json").write_text(held)
+        pq.write_table(pa.table({"server": ["other"]}), folders.damaged / f"{name}.parquet")
+    erase_rejected(folders, [NAME])
+    assert sorted(path.name for path in folders.damaged.iterdir()) == [
+        "y.parquet",
+        "y.parquet.json",
+    ]

@@ -8,8 +8,9 @@ import pytest
 from storage.config.folders import Folders
 from storage.lake.damage_watch import DamageWatch
 from storage.lake.file_check import LakeFile
+from storage.lake.file_health import read_scrub_state
 from storage.lake.hash_manifest import FileHash
-from storage.lake.scrub import LEAST_BYTES_PER_S, PAUSE, ROUND_S, Scrub, read_scrub_state
+from storage.lake.scrub import LEAST_BYTES_PER_S, PAUSE, ROUND_S, Scrub
 from tests.conftest import NOW
 
 
