@@ -144,8 +144,8 @@ def _staged(folders: Folders, target: Path) -> Iterator[tuple[Folders, StagedFil
     Where the data folder is not writable, the links, or copies, are made beside `target`.
     """
     if not is_writable(folders.data):
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-            yield _stage_with_retries(folders, Path(folder))
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as place:
+            yield _stage_with_retries(folders, Path(place))
         return
     drop_abandoned(folders)
     folder = folders.staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
