@@ -110,7 +110,8 @@ def _files(folders: Folders) -> Finding:
     if records:
         return Finding(
             "files", f"{len(records)} damaged and put aside, such as {records[0]}",
-            f"their rows are in a backup of before; remove {folders.damaged} when you have them",
+            "'hoursight verify --recover --backup FILE' takes the rows from a backup; remove "
+            f"{folders.damaged} when you do not need the files",
         )  # fmt: skip
     if state is None or state.last_round_ended is None:
         return Finding("files", "none damaged; not all have been checked yet")

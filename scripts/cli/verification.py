@@ -3,14 +3,16 @@
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 from scripts.cli.backup_restore import percent_steps
 from storage.config.folders import Folders
 from storage.lake.file_health import damage_records
+from storage.lake.recovery import recover
 from storage.lake.verification import Verification
 
-__all__ = ["verify_lake"]
+__all__ = ["recover_files", "verify_lake"]
 
 Print = Callable[[str], None]
 
@@ -32,6 +34,15 @@ def verify_lake(data: Path, adopt: bool, say: Print) -> bool:
         say(f"put aside at {record.at.isoformat(timespec='seconds')}: {record}")
     _summarize(verification, len(problems), time.monotonic() - began, say)
     return not problems
+
+
+def recover_files(data: Path, backup: Path | None, say: Print) -> None:
+    """Take back the rows of files that were put aside, and print what came of each.
+
+    Raises LakeMissing, LakeUnreadable, BackupRefused and SegmentNotWritten.
+    """
+    for sentence in recover(data, backup, datetime.now(UTC)):
+        say(sentence)
 
 
 def _summarize(verification: Verification, bad: int, seconds: float, say: Print) -> None:

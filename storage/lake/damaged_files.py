@@ -51,11 +51,12 @@ def put_aside(connection: WriteConnection, damaged: Sequence[FileDamage]) -> lis
             why.setdefault(each.file.data_file_id, f"has lost its mask: {each}")
     gone = [file for file in files if file.data_file_id in why]
     masked = {file.data_file_id for file in gone if file.is_mask}
-    now = datetime.now(UTC)
+    now, hashes = datetime.now(UTC), connection.manifest.read().hashes
     records = [
         DamageRecord(
             each.path, each.table, each.rows, why[each.data_file_id],
             held_rows(connection.run, each, connection.schema), now, each.data_file_id in masked,
+            hashes.get(each.path),
         )
         for each in gone if not each.is_mask
     ]  # fmt: skip

@@ -7,6 +7,7 @@ from datetime import datetime
 import msgspec
 
 from storage.config.folders import Folders
+from storage.lake.hash_manifest import FileHash
 
 __all__ = ["DamageRecord", "ScrubState", "damage_records", "read_scrub_state"]
 
@@ -22,6 +23,7 @@ class DamageRecord:
     held: str
     at: datetime
     masked: bool  # some of its rows had been deleted or replaced
+    hash: FileHash | None = None  # as it was written, where known
 
     def __str__(self) -> str:
         return f"lake/{self.path} {self.why}: {self.rows:,} rows of {self.table} ({self.held})"

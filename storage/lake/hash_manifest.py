@@ -18,7 +18,14 @@ from pathlib import Path
 
 from storage.platform.durability import fsync_directory
 
-__all__ = ["FileHash", "HashManifest", "ManifestContents", "hash_of", "write_manifest"]
+__all__ = [
+    "DIGEST_BYTES",
+    "FileHash",
+    "HashManifest",
+    "ManifestContents",
+    "hash_of",
+    "write_manifest",
+]
 
 HEADER = "# CRC-32 of the rest of the line, BLAKE2b-256, bytes, path"
 DIGEST_BYTES = 32

@@ -215,8 +215,12 @@ class Writer:
 
         A step that fails, with ReadersBusy or because the disk is full, changes nothing.
         """
+        yield self._check_files
         for step in maintenance.maintenance_steps(self._connection, now):
             yield partial(self._run_step, step)
+
+    def _check_files(self) -> None:
+        self.damage.check_presence()
 
     def run_maintenance(self, now: datetime) -> None:
         """Run a whole round of maintenance."""

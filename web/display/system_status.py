@@ -191,8 +191,8 @@ def damage_problem(folders: Folders) -> Iterator[Problem]:
         yield Problem(
             "damaged", AlertLevel.WARNING,
             f"{len(records)} {noun} damaged and put aside: the rows are missing",
-            f"Check the disk. A backup of before has these rows. Remove {folders.damaged} when "
-            "you do not need the files any more, and this line goes.",
+            "Check the disk. 'hoursight verify --recover --backup FILE' takes the rows from a "
+            f"backup. Remove {folders.damaged} when you do not need the files any more.",
             f"{records[-1]}{more}",
         )  # fmt: skip
 
