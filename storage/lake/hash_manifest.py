@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from storage.platform.durability import fsync_directory
+from storage.platform.private_files import open_lock
 
 __all__ = [
     "DIGEST_BYTES",
@@ -104,8 +105,7 @@ class HashManifest:
 
     def _append(self, text: str) -> None:
         """Append and sync; each line begins with its line feed: a torn one harms no other."""
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        with os.fdopen(handle, "wb") as file:
+        with self.path.open("ab") as file:
             file.write(text.encode())
             file.flush()
             os.fdatasync(file.fileno())
@@ -125,7 +125,7 @@ class HashManifest:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with self.path.with_suffix(".lock").open("a") as lock:
+        with open_lock(self.path.with_suffix(".lock")) as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
