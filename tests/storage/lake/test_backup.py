@@ -92,7 +92,7 @@ def test_a_segment_committed_while_the_backup_is_made_is_in_it_once(
 ) -> None:
     fill(house)
     house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
-    linked = backup.link
+    linked = staged_files.link
 
     def commit_in_between(path: Path, target: Path) -> None:
         linked(path, target)
