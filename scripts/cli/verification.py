@@ -50,8 +50,8 @@ def _summarize(verification: Verification, bad: int, seconds: float, say: Print)
     size_mb = sum(file.bytes for file in files) / 1e6
     sound = len(files) - bad - unknown - adopted
     say(
-        f"{len(files):,} files, {size_mb:,.1f} MB in {seconds:.1f} s: {sound:,} are as they were "
-        f"written, {bad:,} are not"
+        f"{len(files):,} files, {size_mb:,.1f} MB in {seconds:.1f} s: {sound:,} as they were "
+        f"written, {bad:,} damaged"
     )
     if verification.damaged_lines:
         say(f"{verification.damaged_lines:,} lines of {verification.manifest} are damaged")

@@ -1,5 +1,6 @@
 """Checks of the lake's files: is each there, readable, whole, and as it was written?"""
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -16,10 +17,14 @@ from storage.model.schema import Schema
 
 __all__ = [
     "FileDamage", "LakeFile", "Run", "check_content", "check_decoding", "check_presence",
-    "held_rows", "lake_files",
+    "damage_of", "held_rows", "lake_files",
 ]  # fmt: skip
 
 MAGIC = b"PAR1"
+# Others, such as too many open files or a network disk that does not answer, pass.
+OF_THIS_FILE = (
+    errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.EISDIR, errno.ENXIO, errno.EUCLEAN,
+)  # fmt: skip
 
 
 class Rows(Protocol):
@@ -86,7 +91,10 @@ def held_rows(run: Run, file: LakeFile, schema: Schema) -> str:
 
 
 def check_presence(folder: Path, file: LakeFile) -> FileDamage | None:
-    """Check what takes no reading of the whole file; None if nothing is wrong."""
+    """Check what takes no reading of the whole file; None if nothing is wrong.
+
+    Raises OSError for what is not wrong with this file alone.
+    """
     try:
         handle = os.open(folder / file.path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -94,7 +102,7 @@ def check_presence(folder: Path, file: LakeFile) -> FileDamage | None:
         finally:
             os.close(handle)
     except OSError as error:
-        return _failed(file, error)
+        return damage_of(file, error)
 
 
 def check_content(
@@ -110,7 +118,7 @@ def check_content(
     try:
         actual = hash_of(folder / file.path, from_disk=from_disk)
     except OSError as error:
-        return _failed(file, error)
+        return damage_of(file, error)
     if actual == expected:
         return None
     return FileDamage(file, "damaged", "is damaged: its content is not what was written")
@@ -141,7 +149,10 @@ def _check_ends(handle: int, file: LakeFile) -> FileDamage | None:
     return None
 
 
-def _failed(file: LakeFile, error: OSError) -> FileDamage:
+def damage_of(file: LakeFile, error: OSError) -> FileDamage:
+    """The damage that an error shows; raises one that is not of this file alone."""
     if isinstance(error, FileNotFoundError | NotADirectoryError):
         return FileDamage(file, "missing", "is missing")
+    if error.errno not in OF_THIS_FILE:
+        raise error
     return FileDamage(file, "unreadable", f"cannot be read: {error.strerror}")

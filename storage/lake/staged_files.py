@@ -16,7 +16,14 @@ from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.errors import HoursightError
 from storage.lake.attach import SQL
-from storage.lake.file_check import FileDamage, LakeFile, check_content, held_rows, lake_files
+from storage.lake.file_check import (
+    FileDamage,
+    LakeFile,
+    check_content,
+    damage_of,
+    held_rows,
+    lake_files,
+)
 from storage.lake.file_reports import report_file
 from storage.lake.hash_manifest import FileHash, HashManifest, write_manifest
 
@@ -98,7 +105,7 @@ def _stage_file(
     except OSError as error:
         if file is None:
             raise
-        return FileDamage(file, "unreadable", f"cannot be read: {error.strerror}")
+        return damage_of(file, error)
     return None if file is None else check_content(target, file, hashes.get(path))
 
 

@@ -30,7 +30,7 @@ def test_a_sound_lake_is_verified(house: LakeFixture) -> None:
     put(house, "a")
     result, said = verified(house)
     assert result
-    assert ": 3 are as they were written, 0 are not" in said
+    assert ": 3 as they were written, 0 damaged" in said
 
 
 def test_a_flipped_bit_is_told_with_the_rows_and_reported_to_the_writer(
@@ -59,7 +59,7 @@ def test_files_without_a_known_hash_are_counted_and_adopted_on_demand(house: Lak
     assert result
     assert "3 have no known hash" in said
     assert "3 had no known hash; it is recorded now" in verified(house, adopt=True)[1]
-    assert ": 3 are as they were written, 0 are not" in verified(house)[1]
+    assert ": 3 as they were written, 0 damaged" in verified(house)[1]
 
 
 def test_a_file_that_cannot_be_decoded_is_not_adopted(house: LakeFixture) -> None:

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -74,13 +75,26 @@ def test_a_sound_file_and_one_without_a_hash_are_no_damage(path: Path) -> None:
     assert check_content(path.parent, FILE, None) is None
 
 
+def failing_with(code: int) -> Callable[..., None]:
+    def fail(path: Path, **_: object) -> None:
+        raise OSError(code, os.strerror(code), str(path))
+
+    return fail
+
+
 def test_a_file_that_fails_while_it_is_read_is_unreadable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, **_: object) -> None:
-        raise OSError(5, "Input/output error", str(path))
-
     expected = hash_of(path)
-    monkeypatch.setattr("storage.lake.file_check.hash_of", fail)
+    monkeypatch.setattr("storage.lake.file_check.hash_of", failing_with(errno.EIO))
     problem = check_content(path.parent, FILE, expected)
     assert str(problem) == "a.parquet cannot be read: Input/output error"
+
+
+def test_an_error_that_is_not_of_the_file_is_no_damage(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = hash_of(path)
+    monkeypatch.setattr("storage.lake.file_check.hash_of", failing_with(errno.EMFILE))
+    with pytest.raises(OSError, match="Too many open files"):
+        check_content(path.parent, FILE, expected)

@@ -1,3 +1,4 @@
+import errno
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -6,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.lake.backup import back_up, restore
+from storage.lake import staged_files
+from storage.lake.backup import BackupRefused, back_up, restore
 from storage.lake.file_reports import take_reports
 from storage.lake.hash_manifest import HashManifest
 from storage.query.reader import Reader
@@ -72,3 +74,19 @@ def test_files_without_a_known_hash_are_backed_up_and_counted(
     HashManifest(house.folders.lake).path.unlink()
     made = back_up(house.folders.data, tmp_path / "b.tar")
     assert (made.left_out, made.unverified) == ((), 6)
+
+
+def test_a_full_disk_ends_the_backup_and_leaves_no_file_out(
+    house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_two_files(house)
+    linked = staged_files.link
+
+    def full(path: Path, target: Path) -> None:
+        if "lake" in path.parts:
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        linked(path, target)
+
+    monkeypatch.setattr(staged_files, "link", full)
+    with pytest.raises(BackupRefused, match="no backup was made"):
+        back_up(house.folders.data, tmp_path / "b.tar")
