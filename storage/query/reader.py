@@ -193,8 +193,9 @@ class Reader:
         report_file(self.folders, path)
         if path is None:
             return None
+        reason = str(error).replace(files, "lake")
         return Diagnosis(
-            f"lake/{path[len(files) + 1 :]} is missing, damaged or cannot be read ({error})",
+            f"lake/{path[len(files) + 1 :]} is missing, damaged or cannot be read ({reason})",
             "the writer puts it aside within seconds, and queries go on without its rows; "
             "'hoursight verify' says which these are",
         )

@@ -107,6 +107,7 @@ def test_a_reader_reports_a_truncated_file_in_words_and_goes_on_once_it_is_aside
     with pytest.raises(QueryFailed, match=r"lake/main/metrics/.*parquet is missing, damaged") as e:
         house.one("SELECT sum(mem_used_pct) FROM metrics")
     assert "the writer puts it aside within seconds" in str(e.value.remedy)
+    assert str(house.folders.data) not in str(e.value)
     check_files(Scrub(house.folders, house.writer.damage, NOW), house.writer)
     assert house.one("SELECT sum(mem_used_pct) FROM metrics") == 50
 
