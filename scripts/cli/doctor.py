@@ -9,7 +9,7 @@ from pathlib import Path
 
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
-from storage.config.folder_access import close_to_others, paths_open_to_others
+from storage.config.folder_access import close_to_others, foreign_locks, paths_open_to_others
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
@@ -70,6 +70,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     folders = Folders.at(data)
     yield _settings(data)
     yield _access(folders)
+    yield from _locks(folders)
     yield _disk(folders)
     yield _model(folders)
     try:
@@ -105,6 +106,10 @@ def close_data_folder(data: Path, say: Callable[[str], None]) -> None:
     folders = Folders.at(data)
     for path in close_to_others(folders, read_settings(data)):
         say(f"{path} stays open: it belongs to another user; remove it, or 'chown' it to yourself")
+    for path, holder in foreign_locks(folders):
+        path.unlink(missing_ok=True)
+        by = f"process {holder.pid} of user {holder.uid}"
+        say(f"{path.name} was locked by {by}: restart hoursight")
 
 
 def _access(folders: Folders) -> Finding:
@@ -112,7 +117,7 @@ def _access(folders: Folders) -> Finding:
         settings = read_settings(folders.data)
     except SettingsError:
         settings = Settings()
-    place, remedy = folders.data, f"run 'hoursight doctor --fix --data {folders.data}'"
+    place, remedy = folders.data.resolve(), f"run 'hoursight doctor --fix --data {folders.data}'"
     if (first := next(paths_open_to_others(folders, settings), None)) is not None:
         text = f"other users of this machine can reach {first} (mode {mode_of(first):o})"
         return Finding("access", text, remedy)
@@ -122,6 +127,14 @@ def _access(folders: Folders) -> Finding:
         text = f"data.group_readable is true, and its group cannot read {place}"
         return Finding("access", text, remedy)
     return Finding("access", f"this user and its group can read {place}")
+
+
+def _locks(folders: Folders) -> Iterator[Finding]:
+    for path, holder in foreign_locks(folders):
+        yield Finding(
+            "locks", f"process {holder.pid} of user {holder.uid} holds {path}",
+            f"run 'hoursight doctor --fix --data {folders.data}', and restart hoursight",
+        )  # fmt: skip
 
 
 def _disk(folders: Folders) -> Finding:
