@@ -94,7 +94,7 @@ class WriteBuffer:
                     readings = read(entry)
                     self._new.bytes += _size(entry, readings)
                     self._new.readings.merge(readings)
-            except (msgspec.DecodeError, PushRejected) as error:
+            except (msgspec.DecodeError, PushRejected, OSError) as error:
                 log.error("%s cannot be read and is moved to rejected/: %s", path, error)
                 self._reject_file(path)
                 continue

@@ -13,6 +13,7 @@ from storage.config.folder_access import close_to_others, foreign_locks, paths_o
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
+from storage.lake.file_health import damage_records, read_scrub_state
 from storage.model.names import is_name
 from storage.model.views import as_of_now
 from storage.platform.private_files import GROUP_MODE, mode_of
@@ -82,6 +83,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         return
     with closing(reader):
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+        yield _files(folders)
         yield _writer(data, now)
         yield _samples(reader, now)
         yield _forecasts(reader, now)
@@ -140,6 +142,21 @@ def _disk(folders: Folders) -> Finding:
     free_gb = shutil.disk_usage(place).free / 1e9
     text = f"{free_gb:.1f} GB free at {place}"
     return Finding("disk", text, None if free_gb >= LEAST_FREE_GB else "make room, or move --data")
+
+
+def _files(folders: Folders) -> Finding:
+    """Damaged files of the lake, and how far the check of all files has come."""
+    records, state = damage_records(folders), read_scrub_state(folders)
+    if records:
+        return Finding(
+            "files", f"{len(records)} damaged and put aside, such as {records[0]}",
+            "'hoursight verify --recover --backup FILE' takes the rows from a backup; remove "
+            f"{folders.damaged} when you do not need the files",
+        )  # fmt: skip
+    if state is None or state.last_round_ended is None:
+        return Finding("files", "none damaged; not all have been checked yet")
+    ended = state.last_round_ended.isoformat(timespec="minutes")
+    return Finding("files", f"none damaged; all {state.last_round_files} checked until {ended}")
 
 
 def _model(folders: Folders) -> Finding:
