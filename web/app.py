@@ -1,6 +1,7 @@
 """The site's application: its parts, and its answers to errors."""
 
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from web.pages.server_page import ServerNotFound
 from web.rendering import SiteRequest, page, time_of
 from web.routes import routes
 from web.telemetry.telemetry import Telemetry
+from web.uploads import Uploads, limiting_uploads
 
 __all__ = ["create_app"]
 
@@ -47,10 +49,12 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     `exposed` says that other machines can reach it: then every request needs an API key.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
+    uploads = Uploads()
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
         guards=[require_access],
+        middleware=[partial(limiting_uploads, uploads)],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),

@@ -5,7 +5,7 @@ The response is 2xx only after the rows are on disk.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,19 +19,18 @@ from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
 from web.http_errors import HttpRejection
 from web.rendering import SiteRequest, TheLake
+from web.uploads import RETRY_AFTER, BodyStalled
 
 __all__ = ["InFlightLimit", "feed", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
 MAX_IN_FLIGHT = 64
-MAX_IN_FLIGHT_BYTES = 64 << 20
-# A push that waits holds its connection, and neither a thread nor its body.
+# A push that waits holds its connection and its body, but no thread.
 MAX_WAITING = 1024
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
 MAX_WAIT_S = 3.0
 MAX_SENDER_CHARS = 60
-RETRY_AFTER = {"Retry-After": "5"}
 
 
 class RejectedRow(msgspec.Struct):
@@ -72,7 +71,8 @@ ERRORS = {
     401: "no API key", 403: "invalid API key, or one without the scope `feed`",
     413: "body too large", 415: "unsupported media type or compression",
     422: "no usable record in the body",
-    503: "too many requests, no collector is running, or the disk is full: retry after Retry-After",
+    503: "too many requests, the body stalled, no collector is running, or the disk is full: retry "
+    "after Retry-After",
 }  # fmt: skip
 RESPONSES = {
     code: ResponseSpec(IngestError, generate_examples=False, description=text)
@@ -86,39 +86,31 @@ SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["pu
 
 
 class InFlightLimit:
-    """Limits the number and size of the pushes that are being received, to bound memory.
+    """Limits the number of pushes that the collector handles at a time.
 
-    Pushes beyond the limit wait for their turn in the order in which they came.
+    A push takes its place when its body is there. Pushes beyond the limit wait for their turn in
+    the order in which they came.
     """
 
     def __init__(self) -> None:
         self.requests = 0
-        self.bytes = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @asynccontextmanager
-    async def request(self) -> AsyncIterator[Callable[[int], None]]:
-        """Count a request and its bytes within the context; yield the function that adds bytes.
+    async def request(self) -> AsyncIterator[None]:
+        """Count a request within the context.
 
         Raise HttpRejection 503 if no turn comes within MAX_WAIT_S, or MAX_WAITING wait already:
         Prometheus and Telegraf's `outputs.influxdb` drop what is answered with 429.
         """
         await self._turn()
-        received = 0
-
-        def count(size: int) -> None:
-            nonlocal received
-            received += size
-            self.bytes += size
-
         try:
-            yield count
+            yield
         finally:
-            self.bytes -= received
             self._leave()
 
     async def _turn(self) -> None:
-        """Return when the request may be received; it is counted then."""
+        """Return when the request may be handled; it is counted then."""
         if self._has_room() and not self._waiting:
             self.requests += 1
             return
@@ -152,7 +144,7 @@ class InFlightLimit:
                 turn.set_result(None)
 
     def _has_room(self) -> bool:
-        return self.requests < MAX_IN_FLIGHT and self.bytes < MAX_IN_FLIGHT_BYTES
+        return self.requests < MAX_IN_FLIGHT
 
 
 def _overloaded() -> HttpRejection:
@@ -211,9 +203,8 @@ async def _forward(
             f"send it as {' or '.join(encodings)}",
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
-    async with request.app.state.in_flight.request() as count_bytes:
-        body = await _body(request, count_bytes)
-        push = Push(kind, body, encoding, parameters, _sender(request))
+    push = Push(kind, await _body(request), encoding, parameters, _sender(request))
+    async with request.app.state.in_flight.request():
         return await _ingest(lake, push)
 
 
@@ -228,20 +219,32 @@ def _sender(request: SiteRequest) -> str:
     return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
 
 
-async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:
-    """Return the whole body, counting each part; raise HttpRejection 413 beyond the limit."""
+async def _body(request: SiteRequest) -> bytes:
+    """Return the whole body.
+
+    Raise HttpRejection 413 beyond the limit, and 503 if the body stalls: senders drop what is
+    answered with 408.
+    """
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_SENT_BYTES:
-            raise HttpRejection(
-                413, f"the body is larger than {MAX_SENT_BYTES >> 20} MiB",
-                "send it in parts, or compressed",
-            )  # fmt: skip
-        parts.append(part)
-        count(len(part))
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_SENT_BYTES:
+                raise _too_large()
+            parts.append(part)
+    except BodyStalled as error:
+        headers = RETRY_AFTER | (error.headers or {})
+        raise HttpRejection(503, error.detail, error.remedy, headers) from error
     return b"".join(parts)
+
+
+def _too_large() -> HttpRejection:
+    return HttpRejection(
+        413,
+        f"the body is larger than {MAX_SENT_BYTES >> 20} MiB",
+        "send it in parts, or compressed",
+    )
 
 
 async def _ingest(lake: TheLake, push: Push) -> Response[Any]:

@@ -1,0 +1,170 @@
+"""Limits on request bodies while they are received: their time, their number and their memory."""
+
+import asyncio
+import logging
+from collections import Counter
+from functools import partial
+
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
+
+from web.http_errors import HttpRejection
+from web.pace import Pace
+
+__all__ = ["RETRY_AFTER", "BodyStalled", "Uploads", "limiting_uploads"]
+
+log = logging.getLogger(__name__)
+
+# A body is given up if fewer than WINDOW_BYTES arrive in WINDOW_S, which is 1 kB/s.
+WINDOW_S = 10.0
+WINDOW_BYTES = 10_000
+# Enough for the largest push, 16 MiB, at 60 kB/s.
+WHOLE_S = 300.0
+# One without a byte for so long may be ended earlier, if another needs its room.
+STALLED_AFTER_S = 1.0
+MAX_UPLOADS = 64
+MAX_PER_SENDER = 16
+# Of all bodies that are being received or handled.
+MAX_BYTES = 64 << 20
+RETRY_AFTER = {"Retry-After": "5"}
+CLOSE = {"Connection": "close"}
+
+
+class BodyStalled(HttpRejection):
+    """The body did not arrive in time."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            408, f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or took "
+            f"longer than {WHOLE_S:g} s", "send it again, in smaller parts if the link is slow",
+            CLOSE,
+        )  # fmt: skip
+
+
+class Uploads:
+    """The bodies of all requests, from their first byte until the response is sent."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self._receiving: set[_Upload] = set()
+
+    def begin(self, upload: "_Upload") -> None:
+        """Count a body that is not there yet; end a stalled one if there are too many.
+
+        Raise HttpRejection 503 if there is none that is stalled.
+        """
+        senders = Counter(other.sender for other in self._receiving)
+        if senders[upload.sender] >= MAX_PER_SENDER:
+            self._end_stalled(upload.sender)
+        if len(self._receiving) >= MAX_UPLOADS and not self._end_stalled():
+            raise _overloaded()
+        self._receiving.add(upload)
+
+    def add(self, size: int) -> None:
+        """Count bytes of a body; raise HttpRejection 503 if there is no memory for them."""
+        if self.bytes + size > MAX_BYTES and not self._end_stalled(at_least=size):
+            raise _overloaded()
+        self.bytes += size
+
+    def finish(self, upload: "_Upload") -> None:
+        """Note that a body is whole or given up; its bytes stay counted."""
+        self._receiving.discard(upload)
+
+    def _end_stalled(self, sender: str | None = None, at_least: int = 0) -> bool:
+        """End the body that stalled first; return False if none did."""
+        stalled = [
+            upload for upload in self._receiving
+            if upload.is_stalled and sender in (None, upload.sender) and upload.bytes >= at_least
+        ]  # fmt: skip
+        if not stalled:
+            return False
+        first = min(stalled, key=lambda upload: upload.pace.last_byte_at)
+        self._receiving.discard(first)
+        first.end()
+        return True
+
+
+class _Upload:
+    """One body, which is waited for as long as it arrives at its pace."""
+
+    def __init__(self, uploads: Uploads, sender: str) -> None:
+        self.sender = sender
+        self.bytes = 0
+        self.pace = Pace(_now(), WINDOW_S, WINDOW_BYTES, WHOLE_S)
+        self._uploads = uploads
+        self._begun = self._whole = self._ended = False
+        self._timeout: asyncio.Timeout | None = None
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether nothing has arrived for STALLED_AFTER_S."""
+        return _now() - self.pace.last_byte_at >= STALLED_AFTER_S
+
+    def end(self) -> None:
+        """Let the wait for the next part fail now."""
+        self._ended = True
+        if self._timeout is not None:
+            self._timeout.reschedule(_now())
+
+    async def receive(self, receive: Receive) -> HTTPReceiveMessage:
+        """The next part; raise BodyStalled at the deadline, and HttpRejection 503 without room."""
+        if self._whole:
+            return await receive()  # type: ignore[return-value] # only HTTP requests are limited
+        if not self._begun:
+            self._uploads.begin(self)
+            self._begun = True
+        message = await self._in_time(receive)
+        if message["type"] == "http.request":
+            self._count(len(message["body"]))
+        if message["type"] != "http.request" or not message["more_body"]:
+            self._whole = True
+            self._uploads.finish(self)
+        return message
+
+    def release(self) -> None:
+        """Take the body off all counts."""
+        self._uploads.finish(self)
+        self._uploads.bytes -= self.bytes
+
+    async def _in_time(self, receive: Receive) -> HTTPReceiveMessage:
+        deadline = 0 if self._ended else self.pace.deadline
+        try:
+            async with asyncio.timeout_at(deadline) as self._timeout:
+                return await receive()  # type: ignore[return-value]
+        except TimeoutError:
+            log.warning("a body of %s stalled after %d bytes", self.sender, self.bytes)
+            raise BodyStalled from None
+        finally:
+            self._timeout = None
+
+    def _count(self, size: int) -> None:
+        self._uploads.add(size)
+        self.bytes += size
+        self.pace.add(size, _now())
+
+
+def limiting_uploads(uploads: Uploads, app: ASGIApp) -> ASGIApp:
+    """Return `app` as middleware that receives the bodies of requests within the limits."""
+
+    async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        client = scope["client"]
+        upload = _Upload(uploads, client[0] if client else "an unknown address")
+        try:
+            await app(scope, partial(upload.receive, receive), send)
+        finally:
+            upload.release()
+
+    return limited
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def _overloaded() -> HttpRejection:
+    return HttpRejection(
+        503, "too many requests with bodies at once", "send it again in some seconds",
+        RETRY_AFTER | CLOSE,
+    )  # fmt: skip
