@@ -19,7 +19,7 @@ from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
-from storage.platform.process import restart, stop_on_signals
+from storage.platform.process import raise_descriptor_limit, restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
@@ -38,6 +38,7 @@ def main() -> None:
     logs.add_options(parser)
     arguments = parser.parse_args()
     logs.configure(arguments.process, arguments.log_level, arguments.log_format)
+    raise_descriptor_limit()
     stop = stop_on_signals()
     with configured():
         settings = read_settings(arguments.data)

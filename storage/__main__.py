@@ -20,7 +20,7 @@ from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
-from storage.platform.process import restart, stop_on_signals
+from storage.platform.process import raise_descriptor_limit, restart, stop_on_signals
 from storage.platform.threads import run_supervised
 
 log = logging.getLogger("storage.__main__")
@@ -39,6 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data = arguments.data
     logs.configure("writer", arguments.log_level, arguments.log_format)
+    raise_descriptor_limit()
     stop = stop_on_signals()
     run_supervised("writer", partial(run_writer, Folders.at(data), stop), stop)
 

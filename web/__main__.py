@@ -1,6 +1,7 @@
 """The web process: `python -m web --data DIR` serves the site."""
 
 import argparse
+import asyncio
 import logging
 import os
 from types import FrameType
@@ -18,8 +19,9 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
-from storage.platform.process import restart
+from storage.platform.process import raise_descriptor_limit, restart
 from web.app import create_app
+from web.connections import SiteProtocol, backlog, connection_limit
 from web.live import LiveUpdates
 from web.request_log import logging_requests
 
@@ -27,6 +29,7 @@ log = logging.getLogger("web.__main__")
 
 # The settings are checked on every fifth tick of 0.1 s.
 TICKS_PER_CHECK = 5
+TICKS_PER_CONNECTION_CHECK = 10
 
 
 class SiteServer(uvicorn.Server):
@@ -51,7 +54,15 @@ class SiteServer(uvicorn.Server):
             self.changed = True
             self._live.close()
             return True
+        if counter % TICKS_PER_CONNECTION_CHECK == 0:
+            self._check_connections()
         return await super().on_tick(counter)
+
+    def _check_connections(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, SiteProtocol):
+                connection.check(now)
 
     def _settings_changed(self) -> bool:
         if self._settings is None or self._at_start is None:
@@ -79,9 +90,12 @@ def main(arguments: list[str] | None = None) -> None:
     except (PublicWithoutKey, ApiKeyError) as error:
         exit_unconfigured(error)
     app = create_app(options.data, exposed=not is_loopback(host))
+    descriptors = raise_descriptor_limit()
     config = uvicorn.Config(
         logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
+        http=SiteProtocol, limit_concurrency=connection_limit(descriptors),
+        backlog=backlog(descriptors),
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
     server.run()

@@ -1,0 +1,199 @@
+"""Connections of the site: their number, the time of a request's head, and readers that stall."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from storage.ipc.push_protocol import rejection_json
+from web.pace import Pace
+
+if TYPE_CHECKING:
+    from uvicorn import Config
+    from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
+    from uvicorn.server import ServerState
+
+__all__ = ["SiteProtocol", "backlog", "connection_limit"]
+
+log = logging.getLogger(__name__)
+
+MAX_CONNECTIONS = 1024
+# The head of a request has to be there so long after the connection or the response before it.
+HEAD_S = 10.0
+# A response is given up if fewer than WINDOW_BYTES are read in WINDOW_S, which is 1 kB/s.
+WINDOW_S = 15.0
+WINDOW_BYTES = 15_000
+# A connection without progress for so long may be ended earlier, if another needs its room.
+STALLED_AFTER_S = 1.0
+# Of all responses that are not read yet, in this process. The kernel buffers some more of each.
+MAX_UNREAD_BYTES = 64 << 20
+HEADERS = {
+    "Content-Type": "application/json", "Retry-After": "5", "Connection": "close",
+    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
+}  # fmt: skip
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+def connection_limit(descriptors: int) -> int:
+    """The number of connections at a limit of descriptors: half, as the lake needs some too."""
+    return min(MAX_CONNECTIONS, descriptors // 2)
+
+
+def backlog(descriptors: int) -> int:
+    """How many connections may be accepted at a time, before any can be refused."""
+    return min(128, max(8, descriptors // 8))
+
+
+class SiteProtocol(H11Protocol):
+    """An HTTP/1.1 connection within limits; `limit_concurrency` is the number of connections.
+
+    Beyond it the connection without progress for the longest time is ended: one without a request,
+    or one whose client does not read. If there is none, the new one is answered with 503.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._max_connections = config.limit_concurrency or MAX_CONNECTIONS
+        self.limit_concurrency = None  # uvicorn's own answer has no Retry-After
+        self._site, self.app = self.app, self._respond
+        self._idle_since = 0.0
+        self._unread = 0
+        self._reading: Pace | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take the connection, or refuse it."""
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+        if len(self.connections) > self._max_connections and not self._end_idle():
+            log.warning("%d connections are open, a new one got 503", self._max_connections)
+            self._answer_at_once(503, "too many connections at once")
+
+    def on_response_complete(self) -> None:
+        """Start the time of the next request's head."""
+        self._idle_since = self.loop.time()
+        super().on_response_complete()
+
+    def resume_writing(self) -> None:
+        """Go on with the response: enough of it was read."""
+        self._reading = None
+        super().resume_writing()
+
+    def check(self, now: float) -> None:
+        """End the connection if its request's head or its reader takes too long."""
+        self._note_read(now)
+        if self._reading is not None:
+            self._idle_since = now  # the client is to read before it sends
+            if now > self._reading.deadline:
+                log.warning("%s reads too slowly: connection ended", self.client)
+                self.transport.abort()
+        elif self._is_idle and not self.transport.is_closing() and now - self._idle_since > HEAD_S:
+            self.end()
+
+    @property
+    def unread_bytes(self) -> int:
+        """The bytes of responses that wait in this process."""
+        return self.transport.get_write_buffer_size()
+
+    @property
+    def stalled_since(self) -> float | None:
+        """When the client made progress for the last time; None while it is the site's turn."""
+        if self.unread_bytes:
+            return self._reading.last_byte_at if self._reading is not None else None
+        return self._idle_since if self._is_idle else None
+
+    def end(self) -> None:
+        """End a connection on which no request is handled; a started head is answered with 408."""
+        if not self._is_idle or self.unread_bytes:
+            self.transport.abort()
+        elif self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._answer_at_once(408, f"the head of the request took longer than {HEAD_S:g} s")
+        else:
+            self.transport.close()
+
+    @property
+    def _is_idle(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def _note_read(self, now: float) -> None:
+        unread = self.unread_bytes
+        if not unread:
+            self._reading = None
+        elif self._reading is None or unread > self._unread:
+            self._reading = Pace(now, WINDOW_S, WINDOW_BYTES)
+        elif unread < self._unread:
+            self._reading.add(self._unread - unread, now)
+        self._unread = unread
+
+    def _others(self) -> Iterator[SiteProtocol]:
+        return (c for c in self.connections if isinstance(c, SiteProtocol) and c is not self)
+
+    def _end_idle(self) -> bool:
+        """End the connection that stalled first; return False if none did."""
+        return self._end_first([c for c in self._others() if not c.transport.is_closing()])
+
+    def _end_reader(self) -> bool:
+        """End the connection that stopped reading its response first; return False if none did."""
+        return self._end_first([c for c in self._others() if c.unread_bytes])
+
+    def _end_first(self, connections: list[SiteProtocol]) -> bool:
+        before = self.loop.time() - STALLED_AFTER_S
+        stalled = [(since, c) for c in connections if (since := c.stalled_since) is not None]
+        since, first = min(stalled, key=lambda each: each[0], default=(before, None))
+        if first is None or since > before:
+            return False
+        log.warning("%d connections are open: ended one that stalled", len(self.connections))
+        first.end()
+        return True
+
+    def _answer_at_once(self, status: int, message: str) -> None:
+        """Answer without an application, and close."""
+        body = rejection_json(status, message, "try again in some seconds")
+        headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+        response = h11.Response(status_code=status, headers=headers)
+        for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
+
+    async def _respond(
+        self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Handle a request once the response before it is read; 503 if too much is unread."""
+        await self.flow.drain()
+        if self.transport.is_closing():
+            return
+        refused = False
+
+        async def bounded(message: ASGISendEvent) -> None:
+            nonlocal refused
+            if message["type"] == "http.response.start" and self._too_much_unread():
+                refused = True
+                await _send_refusal(send)
+            if not refused:
+                await send(message)
+
+        await self._site(scope, receive, bounded)
+
+    def _too_much_unread(self) -> bool:
+        connections = [c for c in self.connections if isinstance(c, SiteProtocol)]
+        if sum(c.unread_bytes for c in connections) < MAX_UNREAD_BYTES:
+            return False
+        return not self._end_reader()
+
+
+async def _send_refusal(send: ASGISendCallable) -> None:
+    log.warning("%d MiB of responses are unread, a request got 503", MAX_UNREAD_BYTES >> 20)
+    body = rejection_json(503, "too many responses are not read yet", "try again in some seconds")
+    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
