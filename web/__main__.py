@@ -21,8 +21,8 @@ from storage.config.settings_file import SettingsFile
 from storage.platform import logs
 from storage.platform.process import raise_descriptor_limit, restart
 from web.app import create_app
-from web.connections import SiteProtocol, backlog, connection_limit
-from web.live import LiveUpdates
+from web.connections import LimitedProtocol, backlog, connection_limit
+from web.live import MAX_STREAMS, LiveUpdates
 from web.request_log import logging_requests
 
 log = logging.getLogger("web.__main__")
@@ -61,7 +61,7 @@ class SiteServer(uvicorn.Server):
     def _check_connections(self) -> None:
         now = asyncio.get_running_loop().time()
         for connection in list(self.server_state.connections):
-            if isinstance(connection, SiteProtocol):
+            if isinstance(connection, LimitedProtocol):
                 connection.check(now)
 
     def _settings_changed(self) -> bool:
@@ -91,10 +91,12 @@ def main(arguments: list[str] | None = None) -> None:
         exit_unconfigured(error)
     app = create_app(options.data, exposed=not is_loopback(host))
     descriptors = raise_descriptor_limit()
+    connections = connection_limit(descriptors)
+    app.state.live.max_streams = min(MAX_STREAMS, connections // 2)
     config = uvicorn.Config(
         logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
-        http=SiteProtocol, limit_concurrency=connection_limit(descriptors),
+        http=LimitedProtocol, limit_concurrency=connections,
         backlog=backlog(descriptors),
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))

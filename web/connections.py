@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
     from uvicorn.server import ServerState
 
-__all__ = ["SiteProtocol", "backlog", "connection_limit"]
+__all__ = ["LimitedProtocol", "backlog", "connection_limit"]
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def backlog(descriptors: int) -> int:
     return min(128, max(8, descriptors // 8))
 
 
-class SiteProtocol(H11Protocol):
+class LimitedProtocol(H11Protocol):
     """An HTTP/1.1 connection within limits; `limit_concurrency` is the number of connections.
 
     Beyond it the connection without progress for the longest time is ended: one without a request,
@@ -135,8 +135,8 @@ class SiteProtocol(H11Protocol):
             self._reading.add(self._unread - unread, now)
         self._unread = unread
 
-    def _others(self) -> Iterator[SiteProtocol]:
-        return (c for c in self.connections if isinstance(c, SiteProtocol) and c is not self)
+    def _others(self) -> Iterator[LimitedProtocol]:
+        return (c for c in self.connections if isinstance(c, LimitedProtocol) and c is not self)
 
     def _end_idle(self) -> bool:
         """End the connection that stalled first; return False if none did."""
@@ -146,7 +146,7 @@ class SiteProtocol(H11Protocol):
         """End the connection that stopped reading its response first; return False if none did."""
         return self._end_first([c for c in self._others() if c.unread_bytes])
 
-    def _end_first(self, connections: list[SiteProtocol]) -> bool:
+    def _end_first(self, connections: list[LimitedProtocol]) -> bool:
         before = self.loop.time() - STALLED_AFTER_S
         stalled = [(since, c) for c in connections if (since := c.stalled_since) is not None]
         since, first = min(stalled, key=lambda each: each[0], default=(before, None))
@@ -185,7 +185,7 @@ class SiteProtocol(H11Protocol):
         await self._site(scope, receive, bounded)
 
     def _too_much_unread(self) -> bool:
-        connections = [c for c in self.connections if isinstance(c, SiteProtocol)]
+        connections = [c for c in self.connections if isinstance(c, LimitedProtocol)]
         if sum(c.unread_bytes for c in connections) < MAX_UNREAD_BYTES:
             return False
         return not self._end_reader()

@@ -6,7 +6,10 @@ from litestar.exceptions import HTTPException
 
 from storage.errors import HoursightError
 
-__all__ = ["HttpRejection"]
+__all__ = ["RETRY_AFTER", "HttpRejection"]
+
+# Of a 503: senders that read it wait so long.
+RETRY_AFTER = {"Retry-After": "5"}
 
 
 class HttpRejection(HoursightError, HTTPException):

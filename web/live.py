@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar, get
+from litestar import Litestar, Request, get
 from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
+from web.http_errors import RETRY_AFTER, HttpRejection
 
 __all__ = ["LiveUpdates", "live_events"]
 
@@ -22,18 +25,27 @@ PAUSE_SECONDS = 0.5
 # Proxies close a stream without traffic.
 HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
+# Each page has one; a page without one refreshes every 15 s.
+MAX_STREAMS = 256
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
 class _OpenPage:
     """One connected page and the tables that changed since its last event."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: str) -> None:
+        self.sender = sender
+        self.ended = False
         self.pending: set[str] = set()
         self.wake = asyncio.Event()
 
     def notify(self, tables: frozenset[str]) -> None:
         self.pending |= tables
+        self.wake.set()
+
+    def end(self) -> None:
+        """End the stream; the page connects again."""
+        self.ended = True
         self.wake.set()
 
     async def wait(self, seconds: float) -> frozenset[str]:
@@ -51,7 +63,8 @@ class LiveUpdates:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._stop = asyncio.Event()
-        self._pages: set[_OpenPage] = set()
+        self._pages: dict[_OpenPage, None] = {}  # in the order in which they came
+        self.max_streams = MAX_STREAMS
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
@@ -70,20 +83,41 @@ class LiveUpdates:
         for page in self._pages:
             page.wake.set()
 
-    async def events(self) -> AsyncIterator[ServerSentEventMessage]:
+    def make_room(self, sender: str) -> None:
+        """End a stream of the address that has the most, if no more may be opened.
+
+        Raise HttpRejection 503 if that is the address of `sender` itself.
+        """
+        if len(self._pages) < self.max_streams:
+            return
+        [(address, _)] = Counter(page.sender for page in self._pages).most_common(1)
+        if address == sender:
+            raise HttpRejection(
+                503, f"{self.max_streams} live streams are open, most of them from {sender}",
+                "close pages; one without a live stream refreshes every 15 s", RETRY_AFTER,
+            )  # fmt: skip
+        log.warning("%d live streams are open: ended one of %s", len(self._pages), address)
+        oldest = next(page for page in self._pages if page.sender == address)
+        self._close(oldest)
+
+    def _close(self, page: _OpenPage) -> None:
+        self._pages.pop(page, None)
+        page.end()
+
+    async def events(self, sender: str = "") -> AsyncIterator[ServerSentEventMessage]:
         """Yield `changed` with the names of the tables, and `charts` when charts are affected."""
-        page = _OpenPage()
-        self._pages.add(page)
+        page = _OpenPage(sender)
+        self._pages[page] = None
         log.debug("page connected, %d open", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
-            while not self._stop.is_set():
+            while not (self._stop.is_set() or page.ended):
                 tables = await page.wait(HEARTBEAT_SECONDS)
                 for message in _messages(tables):
                     yield message
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
-            self._pages.discard(page)
+            self._pages.pop(page, None)
             log.debug("page disconnected, %d open", len(self._pages))
 
     async def _watch(self) -> None:
@@ -116,6 +150,13 @@ def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
 
 
 @get("/live", summary="Server-sent events: the tables that changed")
-async def live_events(live: NamedDependency[LiveUpdates]) -> ServerSentEvent:
-    """Endless stream; each event names the tables that a commit changed."""
-    return ServerSentEvent(live.events())
+async def live_events(
+    request: Request[Any, Any, Any], live: NamedDependency[LiveUpdates]
+) -> ServerSentEvent:
+    """Endless stream; each event names the tables that a commit changed.
+
+    503: too many streams are open.
+    """
+    sender = request.client.host if request.client else ""
+    live.make_room(sender)
+    return ServerSentEvent(live.events(sender))

@@ -7,10 +7,10 @@ from functools import partial
 
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from web.http_errors import HttpRejection
+from web.http_errors import RETRY_AFTER, HttpRejection
 from web.pace import Pace
 
-__all__ = ["RETRY_AFTER", "BodyStalled", "Uploads", "limiting_uploads"]
+__all__ = ["BodyStalled", "Uploads", "limiting_uploads"]
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,6 @@ MAX_UPLOADS = 64
 MAX_PER_SENDER = 16
 # Of all bodies that are being received or handled.
 MAX_BYTES = 64 << 20
-RETRY_AFTER = {"Retry-After": "5"}
 CLOSE = {"Connection": "close"}
 
 

@@ -11,7 +11,7 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from web import connections as limits
-from web.connections import SiteProtocol, backlog, connection_limit
+from web.connections import LimitedProtocol, backlog, connection_limit
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = 16 << 20  # more than the kernel buffers
@@ -28,7 +28,7 @@ class Site:
         self.go.set()
         self.state = ServerState()
         self.port = 0
-        self.accepted: list[SiteProtocol] = []
+        self.accepted: list[LimitedProtocol] = []
         self._clients: list[asyncio.StreamWriter] = []
 
     async def __call__(self, _scope: Any, _receive: Any, send: Callable[..., Any]) -> None:
@@ -38,8 +38,8 @@ class Site:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": b"x" * self.size})
 
-    def protocol(self, config: Config) -> SiteProtocol:
-        self.accepted.append(SiteProtocol(config, self.state, {}))
+    def protocol(self, config: Config) -> LimitedProtocol:
+        self.accepted.append(LimitedProtocol(config, self.state, {}))
         return self.accepted[-1]
 
     async def connect(self, send: bytes = b"") -> Opened:
@@ -64,7 +64,7 @@ class Site:
     def check(self, seconds_later: float) -> None:
         """Check all connections as the server does each second."""
         for connection in list(self.state.connections):
-            assert isinstance(connection, SiteProtocol)
+            assert isinstance(connection, LimitedProtocol)
             connection.check(asyncio.get_running_loop().time() + seconds_later)
 
 
@@ -72,7 +72,7 @@ class Site:
 async def serving(size: int = 2, limit: int = 99) -> AsyncIterator[Site]:
     site = Site(size)
     config = Config(
-        site, http=SiteProtocol, limit_concurrency=limit, log_config=None, lifespan="off"
+        site, http=LimitedProtocol, limit_concurrency=limit, log_config=None, lifespan="off"
     )
     config.load()
     server = await asyncio.get_running_loop().create_server(

@@ -8,16 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
+from litestar.testing import TestClient
 
 from scripts.ports import free_port
 from storage.config.folders import Folders
 from storage.inbox.notify import notify
 from web.__main__ import SiteServer
 from web.app import create_app
-from web.live import LiveUpdates
+from web.http_errors import HttpRejection
+from web.live import LiveUpdates, _OpenPage
 
 SOON = 10.0
 
@@ -78,6 +81,33 @@ def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
                 last = asyncio.ensure_future(anext(events, None))
 
     run(test())
+
+
+def test_beyond_the_limit_the_address_with_the_most_streams_gives_one_up(tmp_path: Path) -> None:
+    async def test() -> None:
+        live = LiveUpdates(tmp_path)
+        live.max_streams = 3
+        streams = [live.events(sender) for sender in ("10.0.0.1", "10.0.0.2", "10.0.0.2")]
+        for stream in streams:
+            live.make_room("10.0.0.2")
+            await anext(stream)
+        with pytest.raises(HttpRejection, match="3 live streams are open, most of them from 10"):
+            live.make_room("10.0.0.2")
+        live.make_room("10.0.0.1")
+        assert [page.sender for page in live._pages] == ["10.0.0.1", "10.0.0.2"]
+        while await asyncio.wait_for(anext(streams[1], None), SOON) is not None:
+            pass
+
+    run(test())
+
+
+def test_a_stream_beyond_the_limit_is_503_with_retry_after(tmp_path: Path) -> None:
+    app = create_app(tmp_path)
+    app.state.live.max_streams = 0
+    app.state.live._pages[_OpenPage("testclient")] = None
+    with TestClient(app, "http://127.0.0.1") as client:
+        answer = client.get("/live")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
 def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> None:

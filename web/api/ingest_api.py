@@ -17,9 +17,9 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, rejection_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
-from web.http_errors import HttpRejection
+from web.http_errors import RETRY_AFTER, HttpRejection
 from web.rendering import SiteRequest, TheLake
-from web.uploads import RETRY_AFTER, BodyStalled
+from web.uploads import BodyStalled
 
 __all__ = ["InFlightLimit", "feed", "write_lines", "write_series"]
 
