@@ -15,7 +15,8 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.types import Message, Scope
 
 from storage.ipc.push_protocol import rejection_json
-from web.api.ingest_api import InFlightLimit
+from web.api.functions_api import call_turns
+from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
@@ -27,12 +28,15 @@ from web.pages.server_page import ServerNotFound
 from web.rendering import SiteRequest, page, time_of
 from web.routes import routes
 from web.telemetry.telemetry import Telemetry
+from web.turns import Turns, limiting_exports
 from web.uploads import Uploads, limiting_uploads
 
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
 
+# An export is rendered in a thread, and whole: a few at a time leave threads to the pages.
+MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 4, 64, 5.0
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -49,12 +53,14 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     `exposed` says that other machines can reach it: then every request needs an API key.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
-    uploads = Uploads()
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
         guards=[require_access],
-        middleware=[partial(limiting_uploads, uploads)],
+        middleware=[
+            partial(limiting_uploads, Uploads()),
+            partial(limiting_exports, _export_turns(), tuple(FORMATS)),
+        ],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),
@@ -72,8 +78,13 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
-    app.state.auth, app.state.in_flight = Auth(lake.folders, exposed), InFlightLimit()
+    app.state.call_turns = call_turns()
+    app.state.auth, app.state.push_turns = Auth(lake.folders, exposed), push_turns()
     return app
+
+
+def _export_turns() -> Turns:
+    return Turns("exports", MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S)
 
 
 def _exception_handlers() -> dict[int | type[Exception], Any]:

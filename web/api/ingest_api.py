@@ -4,9 +4,7 @@ The response is 2xx only after the rows are on disk.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -19,9 +17,10 @@ from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
 from web.http_errors import RETRY_AFTER, HttpRejection
 from web.rendering import SiteRequest, TheLake
+from web.turns import Turns
 from web.uploads import BodyStalled
 
-__all__ = ["InFlightLimit", "feed", "write_lines", "write_series"]
+__all__ = ["feed", "push_turns", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
@@ -85,72 +84,9 @@ WRITTEN = {204: ResponseSpec(None, description="all rows are on disk")}
 SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["push"]}
 
 
-class InFlightLimit:
-    """Limits the number of pushes that the collector handles at a time.
-
-    A push takes its place when its body is there. Pushes beyond the limit wait for their turn in
-    the order in which they came.
-    """
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @asynccontextmanager
-    async def request(self) -> AsyncIterator[None]:
-        """Count a request within the context.
-
-        Raise HttpRejection 503 if no turn comes within MAX_WAIT_S, or MAX_WAITING wait already:
-        Prometheus and Telegraf's `outputs.influxdb` drop what is answered with 429.
-        """
-        await self._turn()
-        try:
-            yield
-        finally:
-            self._leave()
-
-    async def _turn(self) -> None:
-        """Return when the request may be handled; it is counted then."""
-        if self._has_room() and not self._waiting:
-            self.requests += 1
-            return
-        if len(self._waiting) >= MAX_WAITING:
-            raise _overloaded()
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                await turn
-        except TimeoutError:
-            self._give_up(turn)
-            raise _overloaded() from None
-        except asyncio.CancelledError:
-            self._give_up(turn)
-            raise
-
-    def _give_up(self, turn: asyncio.Future[None]) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        elif not turn.cancelled():  # the turn came together with the end of the wait
-            self._leave()
-
-    def _leave(self) -> None:
-        """Take a request off the count, and let the next ones in."""
-        self.requests -= 1
-        while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self.requests += 1
-                turn.set_result(None)
-
-    def _has_room(self) -> bool:
-        return self.requests < MAX_IN_FLIGHT
-
-
-def _overloaded() -> HttpRejection:
-    return HttpRejection(
-        503, "too many pushes at once", "send it again in some seconds", RETRY_AFTER
-    )
+def push_turns() -> Turns:
+    """Turns of pushes; one is taken when the body is there."""
+    return Turns("pushes", MAX_IN_FLIGHT, MAX_WAITING, MAX_WAIT_S)
 
 
 @post(
@@ -204,7 +140,7 @@ async def _forward(
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
     push = Push(kind, await _body(request), encoding, parameters, _sender(request))
-    async with request.app.state.in_flight.request():
+    async with request.app.state.push_turns.turn():
         return await _ingest(lake, push)
 
 
