@@ -6,10 +6,12 @@ from litestar.exceptions import HTTPException
 
 from storage.errors import HoursightError
 
-__all__ = ["RETRY_AFTER", "HttpRejection"]
+__all__ = ["CLOSE", "RETRY_AFTER", "HttpRejection"]
 
 # Of a 503: senders that read it wait so long.
 RETRY_AFTER = {"Retry-After": "5"}
+# What else the sender has put on the connection is left unread.
+CLOSE = {"Connection": "close"}
 
 
 class HttpRejection(HoursightError, HTTPException):

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from web.http_errors import RETRY_AFTER, HttpRejection
+from web.http_errors import CLOSE, RETRY_AFTER, HttpRejection
 
 __all__ = ["Turns", "limiting_exports"]
 
@@ -76,8 +76,9 @@ class Turns:
 
     def _overloaded(self) -> HttpRejection:
         return HttpRejection(
-            503, f"too many {self._what} at once", "send it again in some seconds", RETRY_AFTER
-        )
+            503, f"too many {self._what} at once", "send it again in some seconds",
+            RETRY_AFTER | CLOSE,
+        )  # fmt: skip
 
 
 def limiting_exports(turns: Turns, extensions: tuple[str, ...], app: ASGIApp) -> ASGIApp:

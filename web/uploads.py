@@ -5,9 +5,10 @@ import logging
 from collections import Counter
 from functools import partial
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from web.http_errors import RETRY_AFTER, HttpRejection
+from web.http_errors import CLOSE, RETRY_AFTER, HttpRejection
 from web.pace import Pace
 
 __all__ = ["BodyStalled", "Uploads", "limiting_uploads"]
@@ -25,7 +26,6 @@ MAX_UPLOADS = 64
 MAX_PER_SENDER = 16
 # Of all bodies that are being received or handled.
 MAX_BYTES = 64 << 20
-CLOSE = {"Connection": "close"}
 
 
 class BodyStalled(HttpRejection):
@@ -145,7 +145,7 @@ def limiting_uploads(uploads: Uploads, app: ASGIApp) -> ASGIApp:
     """Return `app` as middleware that receives the bodies of requests within the limits."""
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
         client = scope["client"]

@@ -112,7 +112,7 @@ class _RpcHandler(socketserver.StreamRequestHandler):
     server: _RpcServer
 
     def setup(self) -> None:
-        self.timeout = STALLED_S
+        self.request.settimeout(STALLED_S)
         super().setup()
 
     def handle(self) -> None:

@@ -59,7 +59,7 @@ class Site:
         """End all connections at both ends."""
         self.go.set()
         for end in [*self._clients, *self.state.connections]:
-            end.transport.abort()  # type: ignore[union-attr]
+            end.transport.abort()
 
     def check(self, seconds_later: float) -> None:
         """Check all connections as the server does each second."""

@@ -10,6 +10,7 @@ import pytest
 
 from web import uploads as limits
 from web.app import create_app
+from web.http_errors import HttpRejection
 from web.uploads import BodyStalled, Uploads, limiting_uploads
 
 JSON = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
@@ -58,7 +59,7 @@ async def answer(app: Any, scope: Any, receive: Any) -> list[Any]:
 
 
 @asynccontextmanager
-async def stalled(app: Any, senders: Sequence[str]) -> AsyncIterator[list[asyncio.Future[Any]]]:
+async def stalled(app: Any, senders: Sequence[str]) -> AsyncIterator[Sequence[asyncio.Future[Any]]]:
     """Uploads that stop after their first byte."""
     running = [
         asyncio.ensure_future(answer(app, request("/", sender=sender), arriving(b"[")))
@@ -113,10 +114,10 @@ def test_beyond_the_limits_a_body_is_503_where_all_others_are_arriving(
     app = limiting_uploads(Uploads(), read_body)
 
     async def play() -> None:
-        with pytest.raises(limits.HttpRejection, match="too many requests with bodies"):
+        with pytest.raises(HttpRejection, match="too many requests with bodies"):
             await answer(app, request("/"), arriving(b"x" * 11))
         async with stalled(app, ["a", "b"]):
-            with pytest.raises(limits.HttpRejection, match="too many requests with bodies"):
+            with pytest.raises(HttpRejection, match="too many requests with bodies"):
                 await answer(app, request("/"), arriving(b"[", whole=True))
 
     asyncio.run(play())
