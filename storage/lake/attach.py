@@ -2,7 +2,10 @@
 
 import fcntl
 import logging
+import os
+import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -26,6 +29,7 @@ from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 
 __all__ = [
+    "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",
     "attach_reader",
@@ -41,6 +45,9 @@ log = logging.getLogger(__name__)
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
+WRITER_MEMORY = "2GB"
+SPILL_PREFIX = "spill-"
+SPILL_LIMIT = "8GB"
 GAP_POLL_S = 0.002
 LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
@@ -81,7 +88,10 @@ def attach_writer(
     """
     location = lake_location(folders)
     with _closed_on_error(_connect(location.catalog)) as connection:
-        connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+        connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
+        # It keeps blocks of files that were merged away, up to the memory limit (1.5.5).
+        connection.execute("SET enable_external_file_cache = false")
+        _set_spill(connection, folders)
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
         _attach(connection, location, _journal(location.catalog))
@@ -138,6 +148,8 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
     began = time.perf_counter()
     try:
         with _closed_on_error(_connect(location.catalog)) as connection:
+            connection.execute(f"SET memory_limit = '{location.reader_memory}'")
+            _set_spill(connection, folders)
             _attach(connection, location, f"{option}, READ_ONLY")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
@@ -242,6 +254,16 @@ def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnect
         connection.execute("SET allow_unsigned_extensions = false")
         connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _set_spill(connection: duckdb.DuckDBPyConnection, folders: Folders) -> None:
+    """Name the folder that a query which needs more memory writes to; DuckDB creates it then."""
+    place = folders.data if os.access(folders.data, os.W_OK) else Path(tempfile.gettempdir())
+    folder = place / f"{SPILL_PREFIX}{uuid.uuid4().hex[:12]}"
+    connection.execute(
+        f"SET temp_directory = '{_quoted(str(folder))}'; "
+        f"SET max_temp_directory_size = '{SPILL_LIMIT}'"
+    )
 
 
 @contextmanager

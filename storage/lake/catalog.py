@@ -137,10 +137,11 @@ class PostgresCatalog:
 
 @dataclass(frozen=True, slots=True)
 class LakeLocation:
-    """The catalog of a lake and the folder of its files."""
+    """The catalog of a lake, the folder of its files, and the memory that a reader may use."""
 
     catalog: SqliteCatalog | PostgresCatalog
     files: Path
+    reader_memory: str
 
 
 def lake_location(folders: Folders) -> LakeLocation:
@@ -148,8 +149,9 @@ def lake_location(folders: Folders) -> LakeLocation:
     settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
-        return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
-    return LakeLocation(SqliteCatalog(folders.catalog), files)
+        catalog = PostgresCatalog(settings.catalog.removeprefix(POSTGRES))
+        return LakeLocation(catalog, files, settings.reader_memory)
+    return LakeLocation(SqliteCatalog(folders.catalog), files, settings.reader_memory)
 
 
 def make_files(location: LakeLocation) -> None:
