@@ -24,6 +24,7 @@ from web.app import create_app
 from web.connections import LimitedProtocol, backlog, connection_limit
 from web.live import MAX_STREAMS, LiveUpdates
 from web.request_log import logging_requests
+from web.uploads import MAX_UPLOADS
 
 log = logging.getLogger("web.__main__")
 
@@ -93,6 +94,7 @@ def main(arguments: list[str] | None = None) -> None:
     descriptors = raise_descriptor_limit()
     connections = connection_limit(descriptors)
     app.state.live.max_streams = min(MAX_STREAMS, connections // 2)
+    app.state.uploads.max_uploads = min(MAX_UPLOADS, connections // 2)
     config = uvicorn.Config(
         logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
         proxy_headers=False, access_log=False, server_header=False, log_config=None,

@@ -35,8 +35,8 @@ __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
 
-# An export is rendered in a thread, and whole: a few at a time leave threads to the pages.
-MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 4, 64, 5.0
+# An export is rendered in a thread, and whole: a few at a time leave the pages a core.
+MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 2, 64, 5.0
 HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -53,12 +53,13 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
     `exposed` says that other machines can reach it: then every request needs an API key.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
+    uploads = Uploads()
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
         guards=[require_access],
         middleware=[
-            partial(limiting_uploads, Uploads()),
+            partial(limiting_uploads, uploads),
             partial(limiting_exports, _export_turns(), tuple(FORMATS)),
         ],
         dependencies={
@@ -78,7 +79,7 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
-    app.state.call_turns = call_turns()
+    app.state.call_turns, app.state.uploads = call_turns(), uploads
     app.state.auth, app.state.push_turns = Auth(lake.folders, exposed), push_turns()
     return app
 

@@ -82,12 +82,11 @@ class Turns:
 
 
 def limiting_exports(turns: Turns, extensions: tuple[str, ...], app: ASGIApp) -> ASGIApp:
-    """Return `app` as middleware in which paths with these extensions, and charts, take turns."""
+    """Return `app` as middleware in which paths with these extensions take turns."""
     endings = tuple(f".{extension}" for extension in extensions)
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if not (path.endswith(endings) or path.startswith("/charts/")):
+        if not scope["path"].endswith(endings):
             await app(scope, receive, send)
             return
         async with turns.turn():

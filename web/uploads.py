@@ -22,8 +22,11 @@ WINDOW_BYTES = 10_000
 WHOLE_S = 300.0
 # One without a byte for so long may be ended earlier, if another needs its room.
 STALLED_AFTER_S = 1.0
-MAX_UPLOADS = 64
+MAX_UPLOADS = 256
 MAX_PER_SENDER = 16
+# Telegraf and the OpenTelemetry collector give a request up after 5 s.
+MAX_WAIT_S = 3.0
+CHECK_EVERY_S = 0.1
 # Of all bodies that are being received or handled.
 MAX_BYTES = 64 << 20
 
@@ -44,18 +47,22 @@ class Uploads:
 
     def __init__(self) -> None:
         self.bytes = 0
+        self.max_uploads = MAX_UPLOADS
         self._receiving: set[_Upload] = set()
 
-    def begin(self, upload: "_Upload") -> None:
+    async def begin(self, upload: "_Upload") -> None:
         """Count a body that is not there yet; end a stalled one if there are too many.
 
-        Raise HttpRejection 503 if there is none that is stalled.
+        Raise HttpRejection 503 if none is stalled within MAX_WAIT_S.
         """
         senders = Counter(other.sender for other in self._receiving)
         if senders[upload.sender] >= MAX_PER_SENDER:
             self._end_stalled(upload.sender)
-        if len(self._receiving) >= MAX_UPLOADS and not self._end_stalled():
-            raise _overloaded()
+        give_up = _now() + MAX_WAIT_S
+        while len(self._receiving) >= self.max_uploads and not self._end_stalled():
+            if _now() >= give_up:
+                raise _overloaded()
+            await asyncio.sleep(CHECK_EVERY_S)
         self._receiving.add(upload)
 
     def add(self, size: int) -> None:
@@ -109,7 +116,7 @@ class _Upload:
         if self._whole:
             return await receive()  # type: ignore[return-value] # only HTTP requests are limited
         if not self._begun:
-            self._uploads.begin(self)
+            await self._uploads.begin(self)
             self._begun = True
         message = await self._in_time(receive)
         if message["type"] == "http.request":

@@ -89,6 +89,7 @@ def test_stalled_uploads_of_one_sender_or_of_many_make_room_for_one_that_arrives
 ) -> None:
     monkeypatch.setattr(limits, "STALLED_AFTER_S", 0)
     uploads = Uploads()
+    uploads.max_uploads = 64
     app = limiting_uploads(uploads, read_body)
 
     async def play(senders: Sequence[str], ended: int) -> None:
@@ -106,12 +107,29 @@ def test_stalled_uploads_of_one_sender_or_of_many_make_room_for_one_that_arrives
     asyncio.run(play([f"10.0.1.{n}" for n in range(9)], 0))
 
 
+def test_a_body_waits_until_one_of_the_others_is_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STALLED_AFTER_S", 0.02)
+    monkeypatch.setattr(limits, "CHECK_EVERY_S", 0.01)
+    monkeypatch.setattr(limits, "MAX_WAIT_S", 60)
+    uploads = Uploads()
+    uploads.max_uploads = 1
+    app = limiting_uploads(uploads, read_body)
+
+    async def play() -> None:
+        async with stalled(app, ["a"]):
+            assert await answer(app, request("/"), arriving(b"[", whole=True)) == ["10.0.0.1"]
+
+    asyncio.run(play())
+
+
 def test_beyond_the_limits_a_body_is_503_where_all_others_are_arriving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "MAX_UPLOADS", 2)
+    monkeypatch.setattr(limits, "MAX_WAIT_S", 0)
     monkeypatch.setattr(limits, "MAX_BYTES", 10)
-    app = limiting_uploads(Uploads(), read_body)
+    uploads = Uploads()
+    uploads.max_uploads = 2
+    app = limiting_uploads(uploads, read_body)
 
     async def play() -> None:
         with pytest.raises(HttpRejection, match="too many requests with bodies"):
