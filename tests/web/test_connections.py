@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from uvicorn import Config
 from uvicorn.server import ServerState
 
 from web import connections as limits
+from web.__main__ import SiteServer
 from web.connections import LimitedProtocol, backlog, connection_limit
+from web.live import LiveUpdates
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = 16 << 20  # more than the kernel buffers
@@ -220,5 +223,23 @@ def test_with_too_much_unread_a_stalled_reader_is_ended_or_else_a_request_gets_5
             site.check(0)
             reader, _ = await site.connect(GET)
             assert await status(reader) == answer
+
+    run(test)
+
+
+def test_the_server_checks_its_connections_each_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HEAD_S", -1)
+
+    async def test() -> None:
+        async with serving() as site:
+            reader, _ = await site.connect()
+            server = SiteServer(site.accepted[0].config, LiveUpdates(tmp_path))
+            server.server_state = site.state
+            await server.on_tick(9)
+            assert not site.accepted[0].transport.is_closing()
+            await server.on_tick(10)
+            assert await reader.read() == b""
 
     run(test)

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
-from statistics import quantiles
+from statistics import median
 
 from scripts.tools.attacks.attack import Answer, Attack, Instance
 from storage.platform.process import raise_descriptor_limit
@@ -19,8 +19,6 @@ __all__ = ["ATTACKS"]
 
 IDLE, UPLOADS, STREAMS, READERS, PIPELINED, CALLS = 1300, 64, 400, 100, 50, 24
 HONEST_S = 12.0
-# Pages take their time beside a flood; a site that is out does not answer within 20 s.
-MAX_P95_S = 10.0
 MAX_GROWTH_MB = 300
 MAX_PROCESSES = 5  # the four calls that may run, and the spare worker of the file
 SLOW_BYTES, SLOW_BYTES_PER_S = 1_000_000, 20_000
@@ -72,9 +70,9 @@ def _honest_page(instance: Instance) -> int:
 
 
 def _honest(instance: Instance, what: str, ask: Callable[[Instance], int]) -> Answer:
-    """Ask for HONEST_S; held if all are answered with 200 in time."""
+    """Ask for HONEST_S; held if all are answered with 200 before the client gives up."""
     took_s, statuses, give_up = list[float](), Counter[str](), time.monotonic() + HONEST_S
-    while time.monotonic() < give_up or len(took_s) < 2:
+    while time.monotonic() < give_up or not took_s:
         began = time.monotonic()
         try:
             statuses[str(ask(instance))] += 1
@@ -82,10 +80,9 @@ def _honest(instance: Instance, what: str, ask: Callable[[Instance], int]) -> An
             statuses[type(error).__name__] += 1
         took_s.append(time.monotonic() - began)
         time.sleep(0.1)
-    p95_s = quantiles(took_s, n=20)[-1]
     answered = ", ".join(f"{count} x {status}" for status, count in statuses.items())
-    held = set(statuses) == {"200"} and p95_s <= MAX_P95_S
-    return Answer(f"{what}: {answered}, p95 {1000 * p95_s:.0f} ms", held)
+    text = f"{what}: {answered}; median {median(took_s):.2f} s, slowest {max(took_s):.2f} s"
+    return Answer(text, set(statuses) == {"200"})
 
 
 def _idle(instance: Instance) -> Answer:
