@@ -28,8 +28,9 @@ HEAD_S = 10.0
 # A response is given up if fewer than WINDOW_BYTES are read in WINDOW_S, which is 1 kB/s.
 WINDOW_S = 15.0
 WINDOW_BYTES = 15_000
-# A connection without progress for so long may be ended earlier, if another needs its room.
-STALLED_AFTER_S = 1.0
+# To make room for another, a connection may be ended earlier: after IDLE_S without a request, or if
+# WINDOW_BYTES of its response take longer than SLOW_S.
+IDLE_S, SLOW_S = 0.1, 3.0
 # Of all responses that are not read yet, in this process. The kernel buffers some more of each.
 MAX_UNREAD_BYTES = 64 << 20
 HEADERS = {
@@ -105,12 +106,11 @@ class LimitedProtocol(H11Protocol):
         """The bytes of responses that wait in this process."""
         return self.transport.get_write_buffer_size()
 
-    @property
-    def stalled_since(self) -> float | None:
-        """When the client made progress for the last time; None while it is the site's turn."""
+    def stalled_s(self, now: float) -> float:
+        """For how long it could have been ended to make room; negative if it could not yet."""
         if self.unread_bytes:
-            return self._reading.last_byte_at if self._reading is not None else None
-        return self._idle_since if self._is_idle else None
+            return now - self._reading.window_began - SLOW_S if self._reading else -1.0
+        return now - self._idle_since - IDLE_S if self._is_idle else -1.0
 
     def end(self) -> None:
         """End a connection on which no request is handled; a started head is answered with 408."""
@@ -139,18 +139,21 @@ class LimitedProtocol(H11Protocol):
         return (c for c in self.connections if isinstance(c, LimitedProtocol) and c is not self)
 
     def _end_idle(self) -> bool:
-        """End the connection that stalled first; return False if none did."""
-        return self._end_first([c for c in self._others() if not c.transport.is_closing()])
+        """End the connection that stalled for the longest time; return False if none did."""
+        open_ones = [c for c in self._others() if c.unread_bytes or not c.transport.is_closing()]
+        return self._end_first(open_ones)
 
     def _end_reader(self) -> bool:
-        """End the connection that stopped reading its response first; return False if none did."""
+        """End the slowest reader of a response; return False if none is slow."""
         return self._end_first([c for c in self._others() if c.unread_bytes])
 
     def _end_first(self, connections: list[LimitedProtocol]) -> bool:
-        before = self.loop.time() - STALLED_AFTER_S
-        stalled = [(since, c) for c in connections if (since := c.stalled_since) is not None]
-        since, first = min(stalled, key=lambda each: each[0], default=(before, None))
-        if first is None or since > before:
+        now = self.loop.time()
+        stalled_s, first = max(
+            ((c.stalled_s(now), c) for c in connections), key=lambda each: each[0],
+            default=(-1.0, None),
+        )  # fmt: skip
+        if first is None or stalled_s < 0:
             return False
         log.warning("%d connections are open: ended one that stalled", len(self.connections))
         first.end()

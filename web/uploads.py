@@ -20,8 +20,9 @@ WINDOW_S = 10.0
 WINDOW_BYTES = 10_000
 # Enough for the largest push, 16 MiB, at 60 kB/s.
 WHOLE_S = 300.0
-# One without a byte for so long may be ended earlier, if another needs its room.
-STALLED_AFTER_S = 1.0
+# One that takes longer for WINDOW_BYTES may be ended earlier, if another needs its room: at 20 kB/s
+# it takes half a second.
+SLOW_AFTER_S = 1.0
 MAX_UPLOADS = 256
 MAX_PER_SENDER = 16
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
@@ -51,15 +52,15 @@ class Uploads:
         self._receiving: set[_Upload] = set()
 
     async def begin(self, upload: "_Upload") -> None:
-        """Count a body that is not there yet; end a stalled one if there are too many.
+        """Count a body that is not there yet; end a slow one if there are too many.
 
-        Raise HttpRejection 503 if none is stalled within MAX_WAIT_S.
+        Raise HttpRejection 503 if none is slow within MAX_WAIT_S.
         """
         senders = Counter(other.sender for other in self._receiving)
         if senders[upload.sender] >= MAX_PER_SENDER:
-            self._end_stalled(upload.sender)
+            self._end_slowest(upload.sender)
         give_up = _now() + MAX_WAIT_S
-        while len(self._receiving) >= self.max_uploads and not self._end_stalled():
+        while len(self._receiving) >= self.max_uploads and not self._end_slowest():
             if _now() >= give_up:
                 raise _overloaded()
             await asyncio.sleep(CHECK_EVERY_S)
@@ -67,7 +68,7 @@ class Uploads:
 
     def add(self, size: int) -> None:
         """Count bytes of a body; raise HttpRejection 503 if there is no memory for them."""
-        if self.bytes + size > MAX_BYTES and not self._end_stalled(at_least=size):
+        if self.bytes + size > MAX_BYTES and not self._end_slowest(at_least=size):
             raise _overloaded()
         self.bytes += size
 
@@ -75,15 +76,15 @@ class Uploads:
         """Note that a body is whole or given up; its bytes stay counted."""
         self._receiving.discard(upload)
 
-    def _end_stalled(self, sender: str | None = None, at_least: int = 0) -> bool:
-        """End the body that stalled first; return False if none did."""
-        stalled = [
+    def _end_slowest(self, sender: str | None = None, at_least: int = 0) -> bool:
+        """End the slowest body; return False if none is slow."""
+        slow = [
             upload for upload in self._receiving
-            if upload.is_stalled and sender in (None, upload.sender) and upload.bytes >= at_least
+            if upload.is_slow and sender in (None, upload.sender) and upload.bytes >= at_least
         ]  # fmt: skip
-        if not stalled:
+        if not slow:
             return False
-        first = min(stalled, key=lambda upload: upload.pace.last_byte_at)
+        first = min(slow, key=lambda upload: upload.pace.window_began)
         self._receiving.discard(first)
         first.end()
         return True
@@ -101,9 +102,9 @@ class _Upload:
         self._timeout: asyncio.Timeout | None = None
 
     @property
-    def is_stalled(self) -> bool:
-        """Whether nothing has arrived for STALLED_AFTER_S."""
-        return _now() - self.pace.last_byte_at >= STALLED_AFTER_S
+    def is_slow(self) -> bool:
+        """Whether WINDOW_BYTES take longer than SLOW_AFTER_S."""
+        return _now() - self.pace.window_began >= SLOW_AFTER_S
 
     def end(self) -> None:
         """Let the wait for the next part fail now."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_connections_take_half_of_the_descriptors(
 def test_idle_connections_beyond_the_limit_make_room_for_a_request(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "STALLED_AFTER_S", 0)
+    monkeypatch.setattr(limits, "IDLE_S", 0)
 
     async def test() -> None:
         async with serving(limit=3) as site:
@@ -153,7 +154,7 @@ def test_a_head_that_takes_too_long_is_408_and_without_a_byte_the_connection_clo
     async def test() -> None:
         async with serving() as site:
             reader, _ = await site.connect(sent)
-            while site.accepted[0].stalled_since is None:
+            while site.accepted[0].stalled_s(math.inf) < 0:
                 await asyncio.sleep(0)
             site.check(limits.HEAD_S - 1)
             assert len(site.state.connections) == 1
@@ -208,12 +209,12 @@ def test_pipelined_requests_wait_until_the_response_before_them_is_read() -> Non
     run(test)
 
 
-@pytest.mark.parametrize(("stalled_after_s", "answer"), [(0, 200), (3600, 503)])
+@pytest.mark.parametrize(("slow_s", "answer"), [(0, 200), (3600, 503)])
 def test_with_too_much_unread_a_stalled_reader_is_ended_or_else_a_request_gets_503(
-    monkeypatch: pytest.MonkeyPatch, stalled_after_s: float, answer: int
+    monkeypatch: pytest.MonkeyPatch, slow_s: float, answer: int
 ) -> None:
     monkeypatch.setattr(limits, "MAX_UNREAD_BYTES", 1 << 20)
-    monkeypatch.setattr(limits, "STALLED_AFTER_S", stalled_after_s)
+    monkeypatch.setattr(limits, "SLOW_S", slow_s)
 
     async def test() -> None:
         async with serving(LARGE) as site:

@@ -22,8 +22,16 @@ def test_each_full_window_of_bytes_moves_the_deadline_but_not_beyond_the_whole(
     assert transfer.deadline == deadline
 
 
+def test_a_transfer_that_drips_is_as_slow_as_one_that_stalls() -> None:
+    dripping, flowing = pace(), pace()
+    for second in range(1, 9):
+        dripping.add(1, 100.0 + second)
+        flowing.add(2000, 100.0 + second)
+    assert (dripping.window_began, flowing.window_began) == (100.0, 108.0)
+
+
 def test_a_transfer_without_any_byte_ends_after_its_first_window() -> None:
-    assert (pace().deadline, pace().last_byte_at) == (110.0, 100.0)
+    assert (pace().deadline, pace().window_began) == (110.0, 100.0)
 
 
 def test_a_megabyte_at_20_kilobytes_a_second_never_meets_the_deadline_of_a_body() -> None:

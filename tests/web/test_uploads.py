@@ -87,7 +87,7 @@ def test_a_body_that_stalls_is_refused_and_a_push_with_a_status_that_senders_rep
 def test_stalled_uploads_of_one_sender_or_of_many_make_room_for_one_that_arrives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(limits, "STALLED_AFTER_S", 0)
+    monkeypatch.setattr(limits, "SLOW_AFTER_S", 0)
     uploads = Uploads()
     uploads.max_uploads = 64
     app = limiting_uploads(uploads, read_body)
@@ -107,8 +107,8 @@ def test_stalled_uploads_of_one_sender_or_of_many_make_room_for_one_that_arrives
     asyncio.run(play([f"10.0.1.{n}" for n in range(9)], 0))
 
 
-def test_a_body_waits_until_one_of_the_others_is_stalled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "STALLED_AFTER_S", 0.02)
+def test_a_body_waits_until_one_of_the_others_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SLOW_AFTER_S", 0.02)
     monkeypatch.setattr(limits, "CHECK_EVERY_S", 0.01)
     monkeypatch.setattr(limits, "MAX_WAIT_S", 60)
     uploads = Uploads()
