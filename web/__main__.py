@@ -10,6 +10,7 @@ import uvicorn
 
 from storage.config.api_keys import (
     ApiKeyError,
+    ApiKeys,
     PublicWithoutKey,
     is_loopback,
     require_key_if_public,
@@ -22,6 +23,7 @@ from storage.platform import logs
 from storage.platform.process import raise_descriptor_limit, restart
 from web.app import create_app
 from web.connections import LimitedProtocol, backlog, connection_limit
+from web.http_protocol import site_protocol
 from web.live import MAX_STREAMS, LiveUpdates
 from web.request_log import logging_requests
 from web.uploads import MAX_UPLOADS
@@ -90,21 +92,33 @@ def main(arguments: list[str] | None = None) -> None:
         require_key_if_public(Folders.at(options.data), host)
     except (PublicWithoutKey, ApiKeyError) as error:
         exit_unconfigured(error)
-    app = create_app(options.data, exposed=not is_loopback(host))
+    exposed = not is_loopback(host)
+    app = create_app(options.data, exposed, settings.web.read_without_key)
+    if not exposed:
+        _warn_without_keys(Folders.at(options.data))
     descriptors = raise_descriptor_limit()
     connections = connection_limit(descriptors)
     app.state.live.max_streams = min(MAX_STREAMS, connections // 2)
     app.state.uploads.max_uploads = min(MAX_UPLOADS, connections // 2)
     config = uvicorn.Config(
-        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
+        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5, ws="none",
+        http=site_protocol(app.state.trace),  # type: ignore[arg-type]
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
-        http=LimitedProtocol, limit_concurrency=connections,
-        backlog=backlog(descriptors),
+        limit_concurrency=connections, backlog=backlog(descriptors),
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
     server.run()
     if server.changed:
         restart()
+
+
+def _warn_without_keys(folders: Folders) -> None:
+    if not ApiKeys(folders).required():
+        log.warning(
+            "no API key exists: every user and program of this machine may read, push rows and run "
+            "functions, and so may all whom a proxy or a tunnel lets in under the name localhost; "
+            "'hoursight keys create --scope admin --name me' closes that"
+        )
 
 
 def _port_of_environment() -> int | None:

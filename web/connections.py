@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from storage.ipc.push_protocol import rejection_json
+from web.http_errors import CLOSE, RETRY_AFTER
 from web.pace import Pace
+from web.security_headers import HEADERS
 
 if TYPE_CHECKING:
     from uvicorn import Config
@@ -33,11 +35,7 @@ WINDOW_BYTES = 15_000
 IDLE_S, SLOW_S = 0.1, 3.0
 # Of all responses that are not read yet, in this process. The kernel buffers some more of each.
 MAX_UNREAD_BYTES = 64 << 20
-HEADERS = {
-    "Content-Type": "application/json", "Retry-After": "5", "Connection": "close",
-    "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store",
-}  # fmt: skip
-_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+RETRY = "try again in some seconds"
 
 
 def connection_limit(descriptors: int) -> int:
@@ -78,7 +76,7 @@ class LimitedProtocol(H11Protocol):
         self._idle_since = self.loop.time()
         if len(self.connections) > self._max_connections and not self._end_idle():
             log.warning("%d connections are open, a new one got 503", self._max_connections)
-            self._answer_at_once(503, "too many connections at once")
+            self.answer_at_once(503, "too many connections at once")
 
     def on_response_complete(self) -> None:
         """Start the time of the next request's head."""
@@ -117,7 +115,7 @@ class LimitedProtocol(H11Protocol):
         if not self._is_idle or self.unread_bytes:
             self.transport.abort()
         elif self.conn.our_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._answer_at_once(408, f"the head of the request took longer than {HEAD_S:g} s")
+            self.answer_at_once(408, f"the head of the request took longer than {HEAD_S:g} s")
         else:
             self.transport.close()
 
@@ -159,11 +157,18 @@ class LimitedProtocol(H11Protocol):
         first.end()
         return True
 
-    def _answer_at_once(self, status: int, message: str) -> None:
+    def answer_at_once(
+        self,
+        status: int,
+        message: str,
+        remedy: str = RETRY,
+        headers: Mapping[str, str] = RETRY_AFTER,
+    ) -> None:
         """Answer without an application, and close."""
-        body = rejection_json(status, message, "try again in some seconds")
-        headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
-        response = h11.Response(status_code=status, headers=headers)
+        body = rejection_json(status, message, remedy)
+        response = h11.Response(
+            status_code=status, headers=_headers(body, headers), reason=STATUS_PHRASES[status]
+        )
         for event in (response, h11.Data(data=body), h11.EndOfMessage()):
             self.transport.write(self.conn.send(event) or b"")
         self.transport.close()
@@ -196,7 +201,15 @@ class LimitedProtocol(H11Protocol):
 
 async def _send_refusal(send: ASGISendCallable) -> None:
     log.warning("%d MiB of responses are unread, a request got 503", MAX_UNREAD_BYTES >> 20)
-    body = rejection_json(503, "too many responses are not read yet", "try again in some seconds")
-    headers = [*_HEADERS, (b"content-length", b"%d" % len(body))]
+    body = rejection_json(503, "too many responses are not read yet", RETRY)
+    headers = _headers(body, RETRY_AFTER)
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _headers(body: bytes, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    headers = {
+        "Content-Type": "application/json", "Content-Length": str(len(body)),
+        "Cache-Control": "no-store", **HEADERS, **CLOSE, **more,
+    }  # fmt: skip
+    return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
 from web.http_errors import RETRY_AFTER, HttpRejection
+from web.operations import answering
 
 __all__ = ["LiveUpdates", "live_events"]
 
@@ -27,6 +28,8 @@ HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
 # Each page has one; a page without one refreshes every 15 s.
 MAX_STREAMS = 256
+# A stream ends so soon after its key is revoked.
+ACCESS_SECONDS = 2.0
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
@@ -104,21 +107,39 @@ class LiveUpdates:
         self._pages.pop(page, None)
         page.end()
 
-    async def events(self, sender: str = "") -> AsyncIterator[ServerSentEventMessage]:
-        """Yield `changed` with the names of the tables, and `charts` when charts are affected."""
+    async def events(
+        self, has_access: Callable[[], bool] = lambda: True, sender: str = ""
+    ) -> AsyncIterator[ServerSentEventMessage]:
+        """Yield `changed` with the names of the tables, and `charts` when charts are affected.
+
+        End when the page has no longer access.
+        """
         page = _OpenPage(sender)
         self._pages[page] = None
         log.debug("page connected, %d open", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
-            while not (self._stop.is_set() or page.ended):
-                tables = await page.wait(HEARTBEAT_SECONDS)
+            while True:
+                tables = await self._changes(page, has_access)
+                if tables is None:
+                    return
                 for message in _messages(tables):
                     yield message
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
             self._pages.pop(page, None)
             log.debug("page disconnected, %d open", len(self._pages))
+
+    async def _changes(
+        self, page: _OpenPage, has_access: Callable[[], bool]
+    ) -> frozenset[str] | None:
+        """Return what changed until the next heartbeat; None if the stream is to end."""
+        heartbeat = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS
+        while not (self._stop.is_set() or page.ended) and has_access():
+            tables = await page.wait(ACCESS_SECONDS)
+            if tables or asyncio.get_running_loop().time() >= heartbeat:
+                return tables if has_access() else None
+        return None
 
     async def _watch(self) -> None:
         while not self._stop.is_set():
@@ -149,14 +170,17 @@ def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
     return messages
 
 
-@get("/live", summary="Server-sent events: the tables that changed")
+@get(
+    "/live", summary="Server-sent events: the tables that changed",
+    operation_class=answering("text/event-stream"),
+)  # fmt: skip
 async def live_events(
     request: Request[Any, Any, Any], live: NamedDependency[LiveUpdates]
 ) -> ServerSentEvent:
-    """Endless stream; each event names the tables that a commit changed.
+    """Stream until the key is revoked; each event names the tables that a commit changed.
 
     503: too many streams are open.
     """
-    sender = request.client.host if request.client else ""
+    auth, sender = request.app.state.auth, request.client.host if request.client else ""
     live.make_room(sender)
-    return ServerSentEvent(live.events(sender))
+    return ServerSentEvent(live.events(lambda: auth.grants(request, "read"), sender))

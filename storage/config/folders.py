@@ -125,6 +125,11 @@ class Folders:
         return self.data / "keys.json"
 
     @property
+    def key_usage(self) -> Path:
+        """When and from where the API keys were last used, and what was refused."""
+        return self.data / "key_usage.json"
+
+    @property
     def settings(self) -> Path:
         """The settings file; it is optional."""
         return self.data / "hoursight.toml"

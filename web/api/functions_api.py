@@ -12,6 +12,7 @@ from storage.ipc.decoding import InvalidJson, decode_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
 from web.http_errors import RETRY_AFTER
+from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 from web.turns import Turns
 
@@ -28,7 +29,7 @@ def call_turns() -> Turns:
 
 @post(
     "/api/v1/functions/{name:str}", status_code=200, summary="Run a function and return its rows",
-    opt=ADMIN,
+    opt=ADMIN, operation_class=answering(JSON),
 )  # fmt: skip
 async def call_function(
     request: SiteRequest,
