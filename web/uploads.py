@@ -24,6 +24,10 @@ WHOLE_S = 300.0
 # One that takes longer for WINDOW_BYTES may be ended earlier, if another needs its room: at 20 kB/s
 # it takes half a second.
 SLOW_AFTER_S = 1.0
+TOO_SLOW = (
+    f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or "
+    f"{WINDOW_BYTES / SLOW_AFTER_S / 1000:g} kB/s while others waited, or took longer than {WHOLE_S:g} s"
+)
 MAX_UPLOADS = 256
 MAX_PER_SENDER = 16
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
@@ -38,11 +42,8 @@ class BodyStalled(HttpRejection):
 
     def __init__(self, status_code: int = 408, headers: Mapping[str, str] = CLOSE) -> None:
         super().__init__(
-            status_code,
-            f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or "
-            f"{WINDOW_BYTES / SLOW_AFTER_S / 1000:g} kB/s while others waited, or took longer than "
-            f"{WHOLE_S:g} s", "send it again, in smaller parts if the link is slow", headers,
-        )  # fmt: skip
+            status_code, TOO_SLOW, "send it again, in smaller parts if the link is slow", headers
+        )
 
 
 class Uploads:
