@@ -26,7 +26,8 @@ WHOLE_S = 300.0
 SLOW_AFTER_S = 1.0
 TOO_SLOW = (
     f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or "
-    f"{WINDOW_BYTES / SLOW_AFTER_S / 1000:g} kB/s while others waited, or took longer than {WHOLE_S:g} s"
+    f"{WINDOW_BYTES / SLOW_AFTER_S / 1000:g} kB/s while others waited, or took longer than "
+    f"{WHOLE_S:g} s"
 )
 MAX_UPLOADS = 256
 MAX_PER_SENDER = 16
