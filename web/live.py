@@ -14,7 +14,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
-from web.http_errors import RETRY_AFTER, HttpRejection
+from web.http_errors import Overloaded
 from web.operations import answering
 
 __all__ = ["LiveUpdates", "live_events"]
@@ -89,16 +89,16 @@ class LiveUpdates:
     def make_room(self, sender: str) -> None:
         """End a stream of the address that has the most, if no more may be opened.
 
-        Raise HttpRejection 503 if that is the address of `sender` itself.
+        Raise Overloaded if that is the address of `sender` itself.
         """
         if len(self._pages) < self.max_streams:
             return
         [(address, _)] = Counter(page.sender for page in self._pages).most_common(1)
         if address == sender:
-            raise HttpRejection(
-                503, f"{self.max_streams} live streams are open, most of them from {sender}",
-                "close pages; one without a live stream refreshes every 15 s", RETRY_AFTER,
-            )  # fmt: skip
+            raise Overloaded(
+                f"{self.max_streams} live streams are open, most of them from {sender}",
+                "close pages; one without a live stream refreshes every 15 s",
+            )
         log.warning("%d live streams are open: ended one of %s", len(self._pages), address)
         oldest = next(page for page in self._pages if page.sender == address)
         self._close(oldest)

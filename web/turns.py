@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from web.http_errors import CLOSE, RETRY_AFTER, HttpRejection
+from web.http_errors import Overloaded
 
 __all__ = ["Turns", "limiting_exports"]
 
@@ -28,7 +28,7 @@ class Turns:
     async def turn(self) -> AsyncIterator[None]:
         """Count a request within the context.
 
-        Raise HttpRejection 503 if no turn comes, or too many wait already: Prometheus and
+        Raise Overloaded if no turn comes, or too many wait already: Prometheus and
         Telegraf's `outputs.influxdb` drop what is answered with 429.
         """
         await self._turn()
@@ -74,11 +74,8 @@ class Turns:
     def _has_room(self) -> bool:
         return self.running < self.limit
 
-    def _overloaded(self) -> HttpRejection:
-        return HttpRejection(
-            503, f"too many {self._what} at once", "send it again in some seconds",
-            RETRY_AFTER | CLOSE,
-        )  # fmt: skip
+    def _overloaded(self) -> Overloaded:
+        return Overloaded(f"too many {self._what} at once")
 
 
 def limiting_exports(turns: Turns, extensions: tuple[str, ...], app: ASGIApp) -> ASGIApp:

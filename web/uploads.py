@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
-from web.http_errors import CLOSE, RETRY_AFTER, HttpRejection
+from web.http_errors import CLOSE, HttpRejection, Overloaded
 from web.pace import Pace
 
 __all__ = ["BodyStalled", "Uploads", "limiting_uploads"]
@@ -23,6 +24,11 @@ WHOLE_S = 300.0
 # One that takes longer for WINDOW_BYTES may be ended earlier, if another needs its room: at 20 kB/s
 # it takes half a second.
 SLOW_AFTER_S = 1.0
+TOO_SLOW = (
+    f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or "
+    f"{WINDOW_BYTES / SLOW_AFTER_S / 1000:g} kB/s while others waited, or took longer than "
+    f"{WHOLE_S:g} s"
+)
 MAX_UPLOADS = 256
 MAX_PER_SENDER = 16
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
@@ -35,12 +41,10 @@ MAX_BYTES = 64 << 20
 class BodyStalled(HttpRejection):
     """The body did not arrive in time."""
 
-    def __init__(self) -> None:
+    def __init__(self, status_code: int = 408, headers: Mapping[str, str] = CLOSE) -> None:
         super().__init__(
-            408, f"the body arrived at less than {WINDOW_BYTES / WINDOW_S / 1000:g} kB/s, or took "
-            f"longer than {WHOLE_S:g} s", "send it again, in smaller parts if the link is slow",
-            CLOSE,
-        )  # fmt: skip
+            status_code, TOO_SLOW, "send it again, in smaller parts if the link is slow", headers
+        )
 
 
 class Uploads:
@@ -54,7 +58,7 @@ class Uploads:
     async def begin(self, upload: "_Upload") -> None:
         """Count a body that is not there yet; end a slow one if there are too many.
 
-        Raise HttpRejection 503 if none is slow within MAX_WAIT_S.
+        Raise Overloaded if none is slow within MAX_WAIT_S.
         """
         senders = Counter(other.sender for other in self._receiving)
         if senders[upload.sender] >= MAX_PER_SENDER:
@@ -67,7 +71,7 @@ class Uploads:
         self._receiving.add(upload)
 
     def add(self, size: int) -> None:
-        """Count bytes of a body; raise HttpRejection 503 if there is no memory for them."""
+        """Count bytes of a body; raise Overloaded if there is no memory for them."""
         if self.bytes + size > MAX_BYTES and not self._end_slowest(at_least=size):
             raise _overloaded()
         self.bytes += size
@@ -113,7 +117,7 @@ class _Upload:
             self._timeout.reschedule(_now())
 
     async def receive(self, receive: Receive) -> HTTPReceiveMessage:
-        """The next part; raise BodyStalled at the deadline, and HttpRejection 503 without room."""
+        """The next part; raise BodyStalled at the deadline, and Overloaded without room."""
         if self._whole:
             return await receive()  # type: ignore[return-value] # only HTTP requests are limited
         if not self._begun:
@@ -170,8 +174,5 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def _overloaded() -> HttpRejection:
-    return HttpRejection(
-        503, "too many requests with bodies at once", "send it again in some seconds",
-        RETRY_AFTER | CLOSE,
-    )  # fmt: skip
+def _overloaded() -> Overloaded:
+    return Overloaded("too many requests with bodies at once")

@@ -23,7 +23,7 @@ from tests.web.raw_site import serving
 from web import live as live_module
 from web.__main__ import SiteServer
 from web.app import create_app
-from web.http_errors import HttpRejection
+from web.http_errors import Overloaded
 from web.live import LiveUpdates, _OpenPage
 
 SOON = 10.0
@@ -95,7 +95,7 @@ def test_beyond_the_limit_the_address_with_the_most_streams_gives_one_up(tmp_pat
         for stream in streams:
             live.make_room("10.0.0.2")
             await anext(stream)
-        with pytest.raises(HttpRejection, match="3 live streams are open, most of them from 10"):
+        with pytest.raises(Overloaded, match="3 live streams are open, most of them from 10"):
             live.make_room("10.0.0.2")
         live.make_room("10.0.0.1")
         assert [page.sender for page in live._pages] == ["10.0.0.1", "10.0.0.2"]

@@ -8,7 +8,7 @@ from litestar.testing import TestClient
 
 from web import app as site
 from web.app import create_app
-from web.http_errors import HttpRejection
+from web.http_errors import Overloaded
 from web.turns import Turns
 
 
@@ -39,7 +39,7 @@ def test_a_sender_that_leaves_while_it_waits_keeps_no_place() -> None:
         async with turns.turn():
             leaves = asyncio.ensure_future(push())
             await asyncio.sleep(0)
-            with pytest.raises(HttpRejection, match="too many pushes at once"):
+            with pytest.raises(Overloaded, match="too many pushes at once"):
                 await push()  # there is no room to wait either
             leaves.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -52,7 +52,7 @@ def test_a_sender_that_leaves_while_it_waits_keeps_no_place() -> None:
 
 def test_without_a_turn_for_so_long_a_request_is_refused() -> None:
     async def play() -> None:
-        with pytest.raises(HttpRejection, match="too many exports at once"):
+        with pytest.raises(Overloaded, match="too many exports at once"):
             async with Turns("exports", 0, 1, 0.01).turn():
                 pass
 
