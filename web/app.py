@@ -1,6 +1,7 @@
 """The site's application: its parts, and its answers to errors."""
 
 import logging
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from storage.ipc.push_protocol import rejection_json
-from web.access_trace import AccessTrace
+from web.access_trace import AccessTrace, address_of
 from web.api.functions_api import call_turns
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import writer_problem
-from web.http_errors import HttpRejection
+from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
 from web.pages.server_page import ServerNotFound
@@ -31,7 +32,7 @@ from web.routes import routes
 from web.security_headers import add_security_headers
 from web.telemetry.telemetry import Telemetry
 from web.turns import Turns, limiting_exports
-from web.uploads import Uploads, limiting_uploads
+from web.uploads import BodyStalled, Uploads, limiting_uploads
 
 __all__ = ["create_app"]
 
@@ -176,11 +177,19 @@ def _validation(error: ValidationException) -> str:
 
 
 def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
+    _count_refusal(request, error)
     answer = _error_response(
         request, "rejected", error.status_code, error.detail, remedy=error.remedy
     )
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _count_refusal(request: SiteRequest, error: HttpRejection) -> None:
+    reasons: dict[type[Exception], str] = {Overloaded: "overload", BodyStalled: "stalled"}
+    if reason := reasons.get(type(error)):
+        trace: AccessTrace = request.app.state.trace
+        trace.refused(reason, address_of(request.scope), error.detail, datetime.now(UTC))
 
 
 def _internal_error(request: SiteRequest, error: Exception) -> Response[Any]:

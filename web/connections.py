@@ -36,6 +36,9 @@ IDLE_S, SLOW_S = 0.1, 3.0
 # Of all responses that are not read yet, in this process. The kernel buffers some more of each.
 MAX_UNREAD_BYTES = 64 << 20
 RETRY = "try again in some seconds"
+UNREAD = "too many responses are not read yet"
+# Under which a refusal is counted; another status is one of bytes that are not HTTP.
+REASONS = {408: "stalled", 503: "overload"}
 
 
 def connection_limit(descriptors: int) -> int:
@@ -75,7 +78,6 @@ class LimitedProtocol(H11Protocol):
         super().connection_made(transport)
         self._idle_since = self.loop.time()
         if len(self.connections) > self._max_connections and not self._end_idle():
-            log.warning("%d connections are open, a new one got 503", self._max_connections)
             self.answer_at_once(503, "too many connections at once")
 
     def on_response_complete(self) -> None:
@@ -94,7 +96,7 @@ class LimitedProtocol(H11Protocol):
         if self._reading is not None:
             self._idle_since = now  # the client is to read before it sends
             if now > self._reading.deadline:
-                log.warning("%s reads too slowly: connection ended", self.client)
+                self.note_refusal("stalled", "the response was read too slowly")
                 self.transport.abort()
         elif self._is_idle and not self.transport.is_closing() and now - self._idle_since > HEAD_S:
             self.end()
@@ -157,6 +159,9 @@ class LimitedProtocol(H11Protocol):
         first.end()
         return True
 
+    def note_refusal(self, reason: str, detail: str) -> None:
+        """Count a refusal, where somebody counts them."""
+
     def answer_at_once(
         self,
         status: int,
@@ -165,6 +170,7 @@ class LimitedProtocol(H11Protocol):
         headers: Mapping[str, str] = RETRY_AFTER,
     ) -> None:
         """Answer without an application, and close."""
+        self.note_refusal(REASONS.get(status, "malformed"), message)
         body = rejection_json(status, message, remedy)
         response = h11.Response(
             status_code=status, headers=_headers(body, headers), reason=STATUS_PHRASES[status]
@@ -186,6 +192,7 @@ class LimitedProtocol(H11Protocol):
             nonlocal refused
             if message["type"] == "http.response.start" and self._too_much_unread():
                 refused = True
+                self.note_refusal("overload", UNREAD)
                 await _send_refusal(send)
             if not refused:
                 await send(message)
@@ -200,8 +207,7 @@ class LimitedProtocol(H11Protocol):
 
 
 async def _send_refusal(send: ASGISendCallable) -> None:
-    log.warning("%d MiB of responses are unread, a request got 503", MAX_UNREAD_BYTES >> 20)
-    body = rejection_json(503, "too many responses are not read yet", RETRY)
+    body = rejection_json(503, UNREAD, RETRY)
     headers = _headers(body, RETRY_AFTER)
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body, "more_body": False})

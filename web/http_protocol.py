@@ -30,15 +30,20 @@ class SiteProtocol(LimitedProtocol):
         error = sys.exc_info()[1]
         reason = str(error or msg).partition(": bytearray")[0]
         message = f"the request is not valid HTTP: {reason}"[:MAX_REASON]
-        self._trace.refused("malformed", self._address(), message, datetime.now(UTC))
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             hint = getattr(error, "error_status_hint", 400)
             status_code = hint if 400 <= hint < 500 else 400
             self.answer_at_once(status_code, message, REMEDY, {})
+        else:
+            self.note_refusal("malformed", message)
         if self.cycle is not None:  # the application may be reading the body, or about to answer
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         self.transport.close()
+
+    def note_refusal(self, reason: str, detail: str) -> None:
+        """Count and log a refusal."""
+        self._trace.refused(reason, self._address(), detail, datetime.now(UTC))
 
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing: an upgrade is refused or, as HTTP has it, ignored."""

@@ -1,7 +1,6 @@
 """Limits on request bodies while they are received: their time, their number and their memory."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Mapping
 from functools import partial
@@ -13,8 +12,6 @@ from web.http_errors import CLOSE, HttpRejection, Overloaded
 from web.pace import Pace
 
 __all__ = ["BodyStalled", "Uploads", "limiting_uploads"]
-
-log = logging.getLogger(__name__)
 
 # A body is given up if fewer than WINDOW_BYTES arrive in WINDOW_S, which is 1 kB/s.
 WINDOW_S = 10.0
@@ -142,7 +139,6 @@ class _Upload:
             async with asyncio.timeout_at(deadline) as self._timeout:
                 return await receive()  # type: ignore[return-value]
         except TimeoutError:
-            log.warning("a body of %s stalled after %d bytes", self.sender, self.bytes)
             raise BodyStalled from None
         finally:
             self._timeout = None
