@@ -39,7 +39,7 @@ def test_the_limits_that_are_named_are_those_of_the_code() -> None:
         f"{uploads.WHOLE_S:g} seconds in all" in feeds
     )
     assert (
-        f"beyond {uploads.MAX_PER_SENDER} unfinished bodies of one address, {uploads.MAX_UPLOADS} of "
-        f"all, or {uploads.MAX_BYTES >> 20} MiB" in feeds
+        f"beyond {uploads.MAX_PER_SENDER} unfinished bodies of one address, "
+        f"{uploads.MAX_UPLOADS} of all, or {uploads.MAX_BYTES >> 20} MiB" in feeds
     )
     assert f"Up to {MAX_WATCHED:,} pairs of server and metric are watched" in FEEDS
