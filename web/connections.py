@@ -141,13 +141,15 @@ class LimitedProtocol(H11Protocol):
     def _end_idle(self) -> bool:
         """End the connection that stalled for the longest time; return False if none did."""
         open_ones = [c for c in self._others() if c.unread_bytes or not c.transport.is_closing()]
-        return self._end_first(open_ones)
+        reason = f"the limit of {self._max_connections} connections is reached"
+        return self._end_first(open_ones, reason)
 
     def _end_reader(self) -> bool:
         """End the slowest reader of a response; return False if none is slow."""
-        return self._end_first([c for c in self._others() if c.unread_bytes])
+        readers = [c for c in self._others() if c.unread_bytes]
+        return self._end_first(readers, f"{MAX_UNREAD_BYTES >> 20} MiB of responses are not read")
 
-    def _end_first(self, connections: list[LimitedProtocol]) -> bool:
+    def _end_first(self, connections: list[LimitedProtocol], reason: str) -> bool:
         now = self.loop.time()
         stalled_s, first = max(
             ((c.stalled_s(now), c) for c in connections), key=lambda each: each[0],
@@ -155,7 +157,7 @@ class LimitedProtocol(H11Protocol):
         )  # fmt: skip
         if first is None or stalled_s < 0:
             return False
-        log.warning("%d connections are open: ended one that stalled", len(self.connections))
+        log.warning("%s: ended one of %s that stalled", reason, (first.client or ("unknown",))[0])
         first.end()
         return True
 

@@ -10,7 +10,7 @@ import pytest
 
 from web import uploads as limits
 from web.app import create_app
-from web.http_errors import HttpRejection
+from web.http_errors import Overloaded
 from web.uploads import BodyStalled, Uploads, limiting_uploads
 
 JSON = [(b"content-type", b"application/json"), (b"host", b"127.0.0.1")]
@@ -122,6 +122,29 @@ def test_a_body_waits_until_one_of_the_others_is_slow(monkeypatch: pytest.Monkey
     asyncio.run(play())
 
 
+@pytest.mark.parametrize(("size", "served"), [(1, True), (10, False)])
+def test_a_slow_body_gives_its_memory_to_one_that_arrives_if_it_is_enough(
+    monkeypatch: pytest.MonkeyPatch, size: int, served: bool
+) -> None:
+    monkeypatch.setattr(limits, "SLOW_AFTER_S", 0)
+    monkeypatch.setattr(limits, "MAX_BYTES", size)
+    app = limiting_uploads(Uploads(), read_body)
+
+    async def play() -> None:
+        async with stalled(app, ["10.0.0.2"]) as [slow]:
+            honest = answer(app, request("/"), arriving(b"x" * size, whole=True))
+            if served:
+                assert await honest == ["10.0.0.1"]
+                await asyncio.wait([slow])
+                assert isinstance(slow.exception(), BodyStalled)
+            else:
+                with pytest.raises(Overloaded):
+                    await honest
+                assert not slow.done()
+
+    asyncio.run(play())
+
+
 def test_beyond_the_limits_a_body_is_503_where_all_others_are_arriving(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -132,10 +155,10 @@ def test_beyond_the_limits_a_body_is_503_where_all_others_are_arriving(
     app = limiting_uploads(uploads, read_body)
 
     async def play() -> None:
-        with pytest.raises(HttpRejection, match="too many requests with bodies"):
+        with pytest.raises(Overloaded, match="too many requests with bodies"):
             await answer(app, request("/"), arriving(b"x" * 11))
         async with stalled(app, ["a", "b"]):
-            with pytest.raises(HttpRejection, match="too many requests with bodies"):
+            with pytest.raises(Overloaded, match="too many requests with bodies"):
                 await answer(app, request("/"), arriving(b"[", whole=True))
 
     asyncio.run(play())
