@@ -115,7 +115,12 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _warn_without_keys(folders: Folders) -> None:
-    if not ApiKeys(folders).required():
+    try:
+        required = ApiKeys(folders).required()
+    except ApiKeyError as error:
+        log.error("every request is refused: %s", error)
+        return
+    if not required:
         log.warning(
             "no API key exists: every user and program of this machine may read, push rows and run "
             "functions, and so may all whom a proxy or a tunnel lets in under the name localhost; "

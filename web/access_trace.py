@@ -1,13 +1,13 @@
 """Trace of used API keys and refused requests: counters, lines of the log, a file of tallies.
 
 The log has the first refusal of an address and reason at once, and then one line a minute with the
-number of those in between, so that a sender in a loop cannot fill the disk.
+number of those in between, for at most 100 addresses and reasons, so that nobody can fill the disk.
 """
 
 import asyncio
 import logging
 import re
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -25,9 +25,10 @@ __all__ = ["AccessTrace", "address_of"]
 log = logging.getLogger(__name__)
 
 LOG_EVERY = timedelta(minutes=1)
-MAX_ADDRESSES = 1000
-SAVE_EVERY_S = 2.0
+MAX_LINES = 100
+SAVE_EVERY_S = 5.0
 MAX_DETAIL = 200
+BY = " by "
 FORWARDED = re.compile(r"[0-9A-Fa-f.:, ]{2,60}")
 
 
@@ -45,7 +46,7 @@ def address_of(scope: Mapping[str, Any]) -> str:
     address = str(client[0]) if client else "an unknown address"
     for name, value in scope.get("headers", ()):
         if name == b"x-forwarded-for" and FORWARDED.fullmatch(stated := value.decode("latin-1")):
-            return f"{stated.strip()} by {address}"
+            return f"{stated.strip()}{BY}{address}"
     return address
 
 
@@ -57,7 +58,7 @@ class AccessTrace:
         self._used: Counter[str] = Counter()
         self._refused: Counter[str] = Counter()
         self._unsaved = KeyUsage()
-        self._quiet: OrderedDict[tuple[str, str], _Quiet] = OrderedDict()
+        self._quiet: dict[tuple[str, str], _Quiet] = {}
         self._failed = False
         self._stop = asyncio.Event()
 
@@ -70,16 +71,24 @@ class AccessTrace:
         """Count and log a request that was refused; `detail` says what was sent, and why."""
         self._refused[reason] += 1
         self._unsaved.add(KeyUsage(refused={reason: Tally(1, now, address)}))
-        quiet = self._quiet.get((address, reason))
+        more = self._unlogged(address, reason, now)
+        if more is not None:
+            text = f" ({more} more since the last line)" if more else ""
+            log.warning("refused from %s: %s%s", address, _printable(detail), text)
+
+    def _unlogged(self, address: str, reason: str, now: datetime) -> int | None:
+        """Return how many refusals the next line stands for besides its own; None for no line."""
+        sender = address.rpartition(BY)[2], reason  # what a proxy states may be made up
+        quiet = self._quiet.get(sender)
         if quiet is not None and now - quiet.since < LOG_EVERY:
             quiet.refusals += 1
-            return
-        more = f" ({quiet.refusals} more since the last line)" if quiet and quiet.refusals else ""
-        log.warning("refused from %s: %s%s", address, _printable(detail), more)
-        self._quiet[address, reason] = _Quiet(now)
-        self._quiet.move_to_end((address, reason))
-        if len(self._quiet) > MAX_ADDRESSES:
-            self._quiet.popitem(last=False)
+            return None
+        if quiet is None and len(self._quiet) >= MAX_LINES:
+            self._quiet = {k: v for k, v in self._quiet.items() if now - v.since < LOG_EVERY}
+            if len(self._quiet) >= MAX_LINES:
+                return None
+        self._quiet[sender] = _Quiet(now)
+        return quiet.refusals if quiet else 0
 
     def counters(self) -> dict[str, dict[tuple[str, ...], float]]:
         """Return the counters since the start, as `/metrics` exposes them."""

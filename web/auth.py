@@ -37,6 +37,7 @@ PROXY_PREFIXES = (
     "cf-", "proxy-", "tailscale-", "x-amzn-", "x-appengine-", "x-appgw-", "x-auth-request-",
     "x-azure-", "x-envoy-", "x-forward", "x-goog-", "x-original-", "x-proxy-", "x-rewrite-",
 )  # fmt: skip
+MAX_ORIGIN = 100
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="hoursight", charset="UTF-8"'}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -138,7 +139,7 @@ def _reject_cross_site(headers: Mapping[str, str]) -> None:
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
     cross_site = origin is not None and _network_location(origin) != headers.get("host")
     if cross_site or site not in ("none", "same-origin"):
-        sender = origin or "another site"
+        sender = (origin or "another site")[:MAX_ORIGIN]
         raise AccessRefused(
             "other_site", 403, f"requests from pages of {sender} are not accepted",
             "send the request from a program, or from a page of this site",
@@ -159,8 +160,9 @@ def _is_local(connection: Connection) -> bool:
 
 def _is_proxied(connection: Connection) -> bool:
     """Return True if a header says so, or for HTTP/1.0, all that a plain `proxy_pass` shows."""
+    names = {name.replace("_", "-") for name in connection.headers}
     return connection.scope.get("http_version") != "1.1" or any(
-        name in PROXY_HEADERS or name.startswith(PROXY_PREFIXES) for name in connection.headers
+        name in PROXY_HEADERS or name.startswith(PROXY_PREFIXES) for name in names
     )
 
 

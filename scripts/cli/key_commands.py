@@ -51,10 +51,14 @@ def list_keys(data: Path) -> None:
     """List the keys with their scopes and last use, then the refused requests by reason."""
     from storage.config.api_keys import ApiKeys
     from storage.config.folders import Folders
-    from storage.config.key_usage import read_key_usage
+    from storage.config.key_usage import KeyUsage, read_key_usage
 
     folders = Folders.at(data)
-    usage = read_key_usage(folders)
+    try:
+        usage = read_key_usage(folders)
+    except OSError as error:
+        click.echo(f"the use of the keys cannot be read: {error}", err=True)
+        usage = KeyUsage()
     for key in ApiKeys(folders).known():
         made = f"made {key.created_at:%Y-%m-%d %H:%M}"
         used = _use("last used", usage.used.get(key.id)) or "not used yet"

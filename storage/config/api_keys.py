@@ -103,7 +103,12 @@ class ApiKeys:
         try:
             stat = self._path.stat()
         except FileNotFoundError as error:
-            if not self._seen and not self._path.is_symlink():
+            if self._path.is_symlink():
+                raise ApiKeyError(
+                    f"{self._path.name} is a link to a file that does not exist",
+                    "restore that file, or remove the link and create the keys again",
+                ) from error
+            if not self._seen:
                 return None
             raise ApiKeyError(
                 f"{self._path.name} is gone",

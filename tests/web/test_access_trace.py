@@ -1,7 +1,6 @@
 """The trace of used keys and refused requests."""
 
 import asyncio
-import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,7 @@ from litestar import Litestar
 from storage.config.folders import Folders
 from storage.config.key_usage import read_key_usage
 from tests.conftest import NOW
-from web import access_trace
-from web.access_trace import AccessTrace, address_of
+from web.access_trace import MAX_LINES, AccessTrace, address_of
 
 REFUSALS = "hoursight_refused_requests_total"
 
@@ -61,12 +59,18 @@ def test_what_was_sent_is_one_printable_line(
     assert len(record.message) < 300
 
 
-def test_many_addresses_take_bounded_memory(trace: AccessTrace) -> None:
-    logging.getLogger("web.access_trace").setLevel(logging.CRITICAL)
-    for number in range(access_trace.MAX_ADDRESSES + 50):
-        trace.refused("no_key", f"10.0.0.{number}", "GET /", NOW)
-    logging.getLogger("web.access_trace").setLevel(logging.NOTSET)
-    assert len(trace._quiet) == access_trace.MAX_ADDRESSES
+@pytest.mark.parametrize(
+    ("address", "lines"), [("10.0.0.{}", MAX_LINES), ("10.0.0.{} by 127.0.0.1", 1)]
+)
+def test_many_addresses_cost_a_bounded_number_of_lines(
+    trace: AccessTrace, caplog: pytest.LogCaptureFixture, address: str, lines: int
+) -> None:
+    for number in range(MAX_LINES + 50):
+        trace.refused("no_key", address.format(number), "GET /", NOW)
+    assert len(caplog.records) == lines
+    trace.refused("no_key", "10.9.9.9", "GET /", NOW + timedelta(minutes=2))
+    assert len(caplog.records) == lines + 1
+    assert trace.counters()[REFUSALS] == {("no_key",): MAX_LINES + 51}
 
 
 def test_a_folder_that_cannot_be_written_is_reported_once_and_nothing_is_lost(

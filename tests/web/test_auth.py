@@ -217,7 +217,7 @@ LOCAL = {"Host": "127.0.0.1:8080"}
             ("1.1", LOCAL | {name: "x"}, False)
             for name in ("Forwarded", "X-Forwarded", "X-Forwarded-Prefix", "CF-Ray", "CDN-Loop",
                          "X-Envoy-External-Address", "Tailscale-User-Login", "Proxy-Connection",
-                         "X-Amzn-Trace-Id", "X-Cluster-Client-IP", "Remote-User")
+                         "X-Amzn-Trace-Id", "X-Cluster-Client-IP", "Remote-User", "X_Forwarded_For")
         ],
     ],
 )  # fmt: skip
@@ -241,6 +241,9 @@ def test_a_start_without_keys_warns_of_what_is_open(
     create_key(Folders.at(tmp_path), "me", ["read"], NOW)
     _warn_without_keys(Folders.at(tmp_path))
     assert not caplog.records
+    Folders.at(tmp_path).keys.write_text("{")
+    _warn_without_keys(Folders.at(tmp_path))
+    assert "every request is refused: keys.json is damaged" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,14 @@ def test_the_list_has_the_last_use_of_each_key_and_the_refusals(tmp_path: Path) 
     )
 
 
+def test_keys_are_listed_also_when_their_use_cannot_be_read(tmp_path: Path) -> None:
+    create_key(Folders.at(tmp_path), "telegraf", ["feed"], NOW)
+    Folders.at(tmp_path).key_usage.mkdir()
+    done = CliRunner().invoke(cli, ["keys", "list", "--data", str(tmp_path)])
+    assert done.stdout.startswith("telegraf ")
+    assert "the use of the keys cannot be read: [Errno 21] Is a directory" in done.stderr
+
+
 def test_revoking_the_last_key_says_that_everything_is_refused_now(tmp_path: Path) -> None:
     for name in ("one", "two"):
         create_key(Folders.at(tmp_path), name, ["feed"], NOW)
