@@ -68,5 +68,6 @@ def test_exports_beyond_their_limit_are_503_with_retry_after_and_pages_are_serve
     with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         refused, page = client.get(path), client.get("/")
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.headers["connection"] == "close"
     assert refused.json()["detail"] == "too many exports at once"
     assert page.status_code == 200
