@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
+from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import mode_of, restrict_new_files
 from storage.platform.process import raise_descriptor_limit, restart, stop_on_signals
 from storage.platform.threads import run_supervised
@@ -85,12 +86,13 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
     steps: Iterator[MaintenanceStep] = iter(())
-    commit_all(writer, stop)
+    beat = Heartbeat(folders.heartbeats, "writer").beat
+    commit_all(writer, stop, beat)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=POLL_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        commit_all(writer, stop)
+        commit_all(writer, stop, beat)
         if writer.lake_moved:
             log.info("settings changed: restarting")
             stop.set()
@@ -101,9 +103,12 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
             run_next_step(steps, writer)
 
 
-def commit_all(writer: Writer, stop: threading.Event) -> None:
+def commit_all(
+    writer: Writer, stop: threading.Event, beat: Callable[[], None] = lambda: None
+) -> None:
     """Commit until the inbox is empty or a commit fails; its segments then stay in the inbox."""
     while not stop.is_set():
+        beat()
         try:
             result = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
