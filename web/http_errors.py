@@ -10,7 +10,7 @@ __all__ = ["CLOSE", "RETRY_AFTER", "HttpRejection", "Overloaded"]
 
 # Of a 503: senders that read it wait so long.
 RETRY_AFTER = {"Retry-After": "5"}
-# What else the sender has put on the connection is left unread.
+# Requests behind this one are left unread. Not while a body arrives: its sender would see a reset.
 CLOSE = {"Connection": "close"}
 
 
@@ -34,4 +34,4 @@ class Overloaded(HttpRejection):
     """Too many requests at once (503); the sender may repeat this one."""
 
     def __init__(self, message: str, remedy: str = "send it again in some seconds") -> None:
-        super().__init__(503, message, remedy, RETRY_AFTER | CLOSE)
+        super().__init__(503, message, remedy, RETRY_AFTER)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from web.http_errors import Overloaded
+from web.http_errors import CLOSE, Overloaded
 
 __all__ = ["Turns", "limiting_exports"]
 
@@ -86,7 +86,11 @@ def limiting_exports(turns: Turns, extensions: tuple[str, ...], app: ASGIApp) ->
         if not scope["path"].endswith(endings):
             await app(scope, receive, send)
             return
-        async with turns.turn():
-            await app(scope, receive, send)
+        try:
+            async with turns.turn():
+                await app(scope, receive, send)
+        except Overloaded as error:
+            error.headers = {**(error.headers or {}), **CLOSE}  # there may be more of them
+            raise
 
     return limited

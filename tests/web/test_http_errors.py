@@ -27,7 +27,7 @@ def test_the_headers_are_not_shared_with_the_caller() -> None:
     assert error.headers == {"Allow": "GET"}
 
 
-def test_an_overload_says_when_to_try_again_and_closes_the_connection() -> None:
+def test_an_overload_says_when_to_try_again() -> None:
     error = Overloaded("too many pushes at once")
-    assert error.headers == {"Retry-After": "5", "Connection": "close"}
+    assert error.headers == {"Retry-After": "5"}
     assert (error.status_code, error.remedy) == (503, "send it again in some seconds")

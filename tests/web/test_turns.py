@@ -69,5 +69,6 @@ def test_exports_beyond_their_limit_are_503_with_retry_after_and_pages_are_serve
         refused, page = client.get(path), client.get("/")
         assert 'refused_requests_total{reason="overload"} 1' in client.get("/metrics").text
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+    assert refused.headers["connection"] == "close"
     assert refused.json()["detail"] == "too many exports at once"
     assert page.status_code == 200

@@ -15,7 +15,7 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, rejection_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
-from web.http_errors import CLOSE, RETRY_AFTER, HttpRejection
+from web.http_errors import RETRY_AFTER, HttpRejection
 from web.rendering import SiteRequest, TheLake
 from web.turns import Turns
 from web.uploads import BodyStalled
@@ -170,7 +170,7 @@ async def _body(request: SiteRequest) -> bytes:
                 raise _too_large()
             parts.append(part)
     except BodyStalled as error:
-        raise BodyStalled(503, RETRY_AFTER | CLOSE) from error
+        raise BodyStalled(503, RETRY_AFTER) from error
     return b"".join(parts)
 
 
