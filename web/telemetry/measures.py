@@ -79,7 +79,7 @@ MEASURES = (
     ),
     Measure(
         "hoursight_refused_requests_total", "counter",
-        "Requests refused for their key, origin, form or a limit of the site, by reason.", ("reason",),
+        "Requests refused for their key, origin, form or a limit, by reason.", ("reason",),
     ),
     Measure(
         "hoursight_lake_snapshots_total", "counter",
