@@ -97,7 +97,7 @@ class _Upload:
     def __init__(self, uploads: Uploads, sender: str) -> None:
         self.sender = sender
         self.bytes = 0
-        self.pace = Pace(_now(), WINDOW_S, WINDOW_BYTES, WHOLE_S)
+        self.pace = _pace()
         self._uploads = uploads
         self._begun = self._whole = self._ended = False
         self._timeout: asyncio.Timeout | None = None
@@ -119,7 +119,7 @@ class _Upload:
             return await receive()  # type: ignore[return-value] # only HTTP requests are limited
         if not self._begun:
             await self._uploads.begin(self)
-            self._begun = True
+            self._begun, self.pace = True, _pace()
         message = await self._in_time(receive)
         if message["type"] == "http.request":
             self._count(len(message["body"]))
@@ -164,6 +164,10 @@ def limiting_uploads(uploads: Uploads, app: ASGIApp) -> ASGIApp:
             upload.release()
 
     return limited
+
+
+def _pace() -> Pace:
+    return Pace(_now(), WINDOW_S, WINDOW_BYTES, WHOLE_S)
 
 
 def _now() -> float:
