@@ -20,6 +20,7 @@ from storage.config.settings import SettingsError, settings_in_force
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
+from storage.lake.scrub import Scrub
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
 from storage.platform.heartbeat import Heartbeat
@@ -32,6 +33,7 @@ log = logging.getLogger("storage.__main__")
 MAINTENANCE_EVERY_S = 300.0
 # The inbox is read this often even if the file watcher reports nothing.
 POLL_EVERY_MS = 1_000
+CHECK_AT_MOST_S = 0.2  # between two commits
 RETRY_AFTER_S = 2.0
 
 
@@ -86,6 +88,7 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
     steps: Iterator[MaintenanceStep] = iter(())
+    scrub = Scrub(folders, writer.damage, datetime.now(UTC))
     beat = Heartbeat(folders.heartbeats, "writer").beat
     commit_all(writer, stop, beat)
     for _ in watch(
@@ -101,6 +104,7 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
             steps = writer.maintenance_steps(datetime.now(UTC))
         if not stop.is_set():
             run_next_step(steps, writer)
+            check_files(scrub, writer)
 
 
 def commit_all(
@@ -134,6 +138,19 @@ def run_next_step(steps: Iterator[MaintenanceStep], writer: Writer) -> None:
     except (duckdb.Error, OSError) as error:
         problem = writer.diagnose(error)
         log.error("maintenance failed, to be tried again in 5 minutes: %s", problem)
+
+
+def check_files(scrub: Scrub, writer: Writer) -> None:
+    """Check the files that readers have reported, and the one that is due in the scrub."""
+    began = time.monotonic()
+    try:
+        if writer.damage.check_reported():
+            scrub.hurry(began)
+        while scrub.step(time.monotonic(), datetime.now(UTC)):
+            if time.monotonic() - began > CHECK_AT_MOST_S:
+                return
+    except (duckdb.Error, OSError) as error:
+        log.error("files could not be checked, to be tried again: %s", writer.diagnose(error))
 
 
 if __name__ == "__main__":
