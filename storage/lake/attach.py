@@ -21,7 +21,15 @@ from storage.lake.catalog import (
     lake_location,
     load_extension,
 )
-from storage.lake.duckdb_errors import is_missing_lake
+from storage.lake.catalog_loss import (
+    CatalogLost,
+    check_catalog_file,
+    check_catalog_id,
+    lost_catalog,
+    mark,
+)
+from storage.lake.duckdb_errors import is_damage, is_missing_lake
+from storage.lake.lake_contents import has_parquet
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 
@@ -41,6 +49,7 @@ log = logging.getLogger(__name__)
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
+NOT_NEW = ", CREATE_IF_NOT_EXISTS false"
 GAP_POLL_S = 0.002
 LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
@@ -77,19 +86,46 @@ def attach_writer(
 ) -> duckdb.DuckDBPyConnection:
     """The writer's connection; creates the lake and missing tables, columns and views.
 
-    With `data_path` it writes files by that path; the catalog stores the folder itself.
+    With `data_path` it writes files by that path; the catalog stores the folder itself. Raises
+    CatalogLost where it would create a lake over the files of another.
     """
     location = lake_location(folders)
-    with _closed_on_error(_connect(location.catalog)) as connection:
+    check_catalog_file(folders, location)
+    with (
+        _closed_on_error(_connect(location.catalog)) as connection,
+        _loss_named(folders, location),
+    ):
         connection.execute("SET threads = 1; SET memory_limit = '2GB'")
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
-        _attach(connection, location, _journal(location.catalog))
+        option = NOT_NEW if has_parquet(location.files) else ""
+        _attach(connection, location, _journal(location.catalog) + option)
+        check_catalog_id(connection, folders, location)
         if data_path is not None:
             connection.execute("USE memory; DETACH lake")
             _attach(connection, location, data_path=data_path)
         evolve(connection, schema)
+        mark(connection, location.files)
     return connection
+
+
+@contextmanager
+def _loss_named(folders: Folders, location: LakeLocation) -> Iterator[None]:
+    """Raise CatalogLost in place of DuckDB's error, where it means that and files are there."""
+    try:
+        yield
+    except duckdb.Error as error:
+        lost = _loss(folders, location, error)
+        if lost is None:
+            raise
+        raise lost from error
+
+
+def _loss(folders: Folders, location: LakeLocation, error: duckdb.Error) -> CatalogLost | None:
+    fault = "has no lake" if is_missing_lake(error) else "is damaged" if is_damage(error) else None
+    if fault is None or not has_parquet(location.files):
+        return None
+    return lost_catalog(folders, location, fault)
 
 
 def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
@@ -112,18 +148,23 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
 def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the newest commit at each query, or to one snapshot.
 
-    Raises LakeMissing and LakeUnreadable.
+    Raises LakeMissing, LakeUnreadable and its subclass CatalogLost.
     """
     try:
         location = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"the lake's location is not known: {error}") from error
+    check_catalog_file(folders, location)
     if location.catalog.identity() is None:
         raise LakeMissing(folders.data)
     option = _journal(location.catalog)
     if snapshot is not None:
         option += f", SNAPSHOT_VERSION {snapshot}"
-    with _closed_on_error(_attached(folders, location, option)) as connection:
+    with (
+        _closed_on_error(_attached(folders, location, option)) as connection,
+        _loss_named(folders, location),
+    ):
+        check_catalog_id(connection, folders, location)
         if not connection.execute(HAS_TABLES).fetchall():  # the writer is creating them
             raise LakeMissing(folders.data)
     return connection
@@ -149,6 +190,8 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
 
 
 def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -> HoursightError:
+    if lost := _loss(folders, location, error):
+        return lost
     if is_missing_lake(error):
         return LakeMissing(folders.data)
     known = location.catalog.diagnose(error)

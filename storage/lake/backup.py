@@ -21,8 +21,8 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, read_settings, write_settings
-from storage.errors import HoursightError, LakeMissing, LakeUnreadable
-from storage.lake.attach import SQL, attach_copy, copy_catalog
+from storage.errors import HoursightError, LakeUnreadable
+from storage.lake.attach import SQL, attach_copy, attach_reader, copy_catalog
 from storage.lake.backup_archive import (
     BackupRefused,
     Manifest,
@@ -32,6 +32,7 @@ from storage.lake.backup_archive import (
     write_archive,
 )
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
+from storage.lake.catalog_loss import record_backup
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
 
@@ -60,11 +61,12 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     """Write a backup of the folder `data` to the file `target`; the system may be running.
 
     It includes the inbox and the write-ahead log, so that no accepted row is missing. `on_progress`
-    is called with the bytes done and the total. Raises LakeMissing and BackupRefused.
+    is called with the bytes done and the total. Raises LakeMissing,
+    LakeUnreadable and BackupRefused.
     """
     folders = Folders.at(data)
-    if lake_location(folders).catalog.identity() is None:
-        raise LakeMissing(folders.data)
+    if not lake_location(folders).catalog.networked:
+        attach_reader(folders).close()  # no backup of nothing: the catalog is that of the files
     if target.exists():
         raise BackupRefused(f"{target} exists already: name another file, or remove that one")
     _drop_partials(target)
@@ -82,6 +84,7 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
         raise BackupRefused(f"no backup was made: {problem}") from error
     finally:
         partial.unlink(missing_ok=True)
+    record_backup(folders, target)
     return manifest
 
 

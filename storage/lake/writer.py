@@ -92,7 +92,7 @@ class Writer:
     def open(cls, data: Path | str) -> "Writer":
         """Lock a data folder for writing and bring its lake up to the settings.
 
-        Raises WriterRunning when another process writes it, DataFolderNotWritable, and
+        Raises WriterRunning when another process writes it, DataFolderNotWritable, CatalogLost and
         SettingsError.
         """
         folders, settings = Folders.at(data), SettingsFile(data, read_settings(data))
@@ -138,7 +138,11 @@ class Writer:
         return self._connection.diagnose(error)
 
     def commit_waiting(self, now: datetime) -> CommitResult:
-        """Commit up to 500 segments of the inbox in one transaction, then remove their files."""
+        """Commit up to 500 segments of the inbox in one transaction, then remove their files.
+
+        Raises CatalogLost, with all segments kept, if the catalog was removed or replaced.
+        """
+        self._connection.check_catalog()
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._load_state()

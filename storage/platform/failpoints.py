@@ -29,6 +29,12 @@ POINTS: tuple[str, ...] = (
     "backup: lake linked",
     "backup: archive written",
     "backup: archive named",
+    "catalog snapshot written",
+    "rebuild: files registered",
+    "rebuild: verified",
+    "rebuild: marked",
+    "rebuild: old catalog put aside",
+    "rebuild: catalog placed",
 )
 
 Act: TypeAlias = Callable[[], None]
