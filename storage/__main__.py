@@ -113,7 +113,11 @@ def commit_loop(
 def _snapshot_steps(folders: Folders, holder: CatalogHolder | None) -> Iterator[MaintenanceStep]:
     """The step that takes a snapshot of a SQLite catalog; none for PostgreSQL."""
     if holder is not None:
-        yield lambda: take_snapshot(folders, holder.copy, datetime.now(UTC))
+        yield partial(_take_snapshot, folders, holder)
+
+
+def _take_snapshot(folders: Folders, holder: CatalogHolder) -> None:
+    take_snapshot(folders, holder.copy, datetime.now(UTC))
 
 
 def commit_all(writer: Writer, stop: threading.Event) -> None:

@@ -36,6 +36,7 @@ from storage.model.views import VIEWS
 __all__ = [
     "ReadersBusy",
     "attach_copy",
+    "attach_new",
     "attach_reader",
     "attach_writer",
     "copy_catalog",
@@ -200,6 +201,13 @@ def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -
     if location.catalog.networked:
         return LakeUnreadable(known.message, known.remedy)
     return LakeUnreadable(f"{location.catalog} cannot be attached: {known.message}", known.remedy)
+
+
+def attach_new(location: LakeLocation) -> duckdb.DuckDBPyConnection:
+    """A connection that writes a new, empty catalog for the files of `location`."""
+    with _closed_on_error(_connect(location.catalog)) as connection:
+        _attach(connection, location, _journal(location.catalog))
+    return connection
 
 
 def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:

@@ -22,8 +22,8 @@ from storage.lake.lake_contents import contents_of, has_parquet
 from storage.platform.durability import fsync_directory, sync_file
 
 __all__ = [
-    "CatalogLost", "catalog_fault", "check_catalog_file", "check_catalog_id", "check_integrity",
-    "last_backup", "lost_catalog", "mark", "marked_id", "record_backup",
+    "CatalogLost", "attached_id", "catalog_fault", "check_catalog_file", "check_catalog_id",
+    "check_integrity", "last_backup", "lost_catalog", "mark", "marked_id", "record_backup",
 ]  # fmt: skip
 
 MARKER = "catalog.json"
@@ -50,6 +50,8 @@ try:
     lake = catalog.execute("SELECT 1 FROM sqlite_master WHERE name = 'ducklake_schema'").fetchone()
     ids = lake and catalog.execute("SELECT schema_uuid FROM ducklake_schema").fetchone()
     print(json.dumps([check, ids and ids[0]]))
+except sqlite3.OperationalError:  # it cannot be opened, or is locked
+    pass
 except sqlite3.DatabaseError as error:
     print(json.dumps([str(error), None]))
 catalog.close()
@@ -161,7 +163,7 @@ def check_catalog_id(
     marked = marked_id(location.files)
     if marked is None and _fits(connection, location):
         return
-    if marked is not None and marked == _attached_id(connection):
+    if marked is not None and marked == attached_id(connection):
         return
     if has_parquet(location.files):
         raise lost_catalog(folders, location, "is the catalog of another lake")
@@ -172,7 +174,8 @@ def _fits(connection: duckdb.DuckDBPyConnection, location: LakeLocation) -> bool
     return any((location.files / "main" / name).exists() for (name,) in names)
 
 
-def _attached_id(connection: duckdb.DuckDBPyConnection) -> str:
+def attached_id(connection: duckdb.DuckDBPyConnection) -> str:
+    """The id of the attached catalog, which its copies share."""
     row = connection.execute(CATALOG_ID).fetchone()
     return str(row[0]) if row else ""
 
@@ -188,7 +191,7 @@ def marked_id(files: Path) -> str | None:
 
 def mark(connection: duckdb.DuckDBPyConnection, files: Path) -> None:
     """Let the folder remember the attached catalog. Atomic and fsynced."""
-    catalog = _attached_id(connection)
+    catalog = attached_id(connection)
     if marked_id(files) == catalog:
         return
     partial = files / f".{MARKER}.{os.getpid()}.partial"

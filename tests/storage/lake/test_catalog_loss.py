@@ -38,7 +38,7 @@ def filled(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder
 @pytest.fixture
 def folders(filled: Folders, tmp_path: Path) -> Iterator[Folders]:
     shutil.copytree(filled.data, tmp_path, dirs_exist_ok=True)
-    yield Folders.at(tmp_path)
+    return Folders.at(tmp_path)
 
 
 def remove(catalog: Path) -> None:

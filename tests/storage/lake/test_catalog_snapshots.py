@@ -58,7 +58,7 @@ def test_the_holder_copies_a_catalog_even_after_its_file_was_removed(house: Lake
         for path in house.folders.data.glob("catalog.sqlite*"):
             path.unlink()
         saved = take_snapshot(house.folders, holder.copy, NOW)
-        with pytest.raises(OSError, match="was not copied: .*already exists"):
+        with pytest.raises(OSError, match=r"was not copied: .*already exists"):
             holder.copy(saved)
     with closing(sqlite3.connect(saved)) as copy:
         names = copy.execute("SELECT path FROM ducklake_data_file").fetchall()
