@@ -105,7 +105,7 @@ class CatalogBuilder:
         self._connection.execute("BEGIN")
         for table in self._schema.tables:
             parts = []
-            for group in self._groups(table):
+            for group in filter(None, self._groups(table)):
                 parts.append(self._take(table, group, selection))
                 done += sum(f.size_bytes for f in group)
                 on_progress(done, total)
@@ -186,7 +186,8 @@ class CatalogBuilder:
     def _outcome(
         self, target: Table, group: Sequence[DataFile], selection: RowSelection
     ) -> GroupOutcome:
-        other = [f for f in group if not self._numbered_alike(target, f)]
+        ids = self._column_ids(target.name)
+        other = [f for f in group if any(ids.get(name) != n for name, n in f.field_ids.items())]
         if not other and self._is_known(group):
             return GroupOutcome(list(group), [], [], 0)
         outcome = selection.outcome(target, group)
@@ -206,10 +207,6 @@ class CatalogBuilder:
     def _erased_since(self, since: datetime) -> bool:
         query = "SELECT 1 FROM erasures WHERE erased_at >= $since LIMIT 1"
         return bool(self._connection.execute(query, {"since": since}).fetchall())
-
-    def _numbered_alike(self, target: Table, file: DataFile) -> bool:
-        ids = self._column_ids(target.name)
-        return all(ids.get(name) == number for name, number in file.field_ids.items())
 
     def _column_ids(self, name: str) -> dict[str, int]:
         return dict(self._connection.execute(COLUMN_IDS, {"name": name}).fetchall())

@@ -233,7 +233,7 @@ def _verify(
     connection: duckdb.DuckDBPyConnection, schema: Schema, counts: Sequence[TableCount]
 ) -> None:
     """Count the rows by the new catalog. Raises RebuildRefused where they differ."""
-    for count in counts:
+    for count in (c for c in counts if c.files):
         target = schema.table(count.table)
         key = ", ".join(f'"{name}"' for name in identity_columns(target))
         rows, keys = connection.execute(
@@ -251,12 +251,13 @@ def _unaccounted(
     connection: duckdb.DuckDBPyConnection, schema: Schema
 ) -> list[tuple[str, str, int]]:
     """Table, day and rows that the commit log names, where the table has no row of that day."""
-    found: list[tuple[str, str, int]] = []
-    for target in schema.tables:
+    unaccounted: list[tuple[str, str, int]] = []
+    logged = connection.execute("SELECT DISTINCT table_name FROM segments").fetchall()
+    for target in (t for t in schema.tables if (t.name,) in logged):
         sql = UNACCOUNTED.format(name=target.name, time=target.time)
         rows = connection.execute(sql, {"name": target.name}).fetchall()
-        found += [(target.name, day, count) for day, count in rows]
-    return found
+        unaccounted += [(target.name, day, count) for day, count in rows]
+    return unaccounted
 
 
 def _place(folders: Folders, building: Path) -> Path | None:
