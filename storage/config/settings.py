@@ -18,12 +18,13 @@ from storage.model.periods import parse_period
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
 from storage.model.time_limits import TimeLimits
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
-    "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
-    "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
-    "check_server_label", "read_settings", "schema_of",
+    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings",
+    "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "RemoteWriteSettings",
+    "Settings", "SettingsError", "SimulatorSettings", "SourceSettings", "TimeSettings",
+    "WebSettings", "adopt_settings", "check_server_label", "read_settings", "schema_of",
     "settings_in_force", "write_settings",
 ]  # fmt: skip
 
@@ -37,6 +38,8 @@ ROLLUP_SUFFIXES = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 RETENTION = re.compile(r"(\d+)([dh])")
+MEMORY = re.compile(r"([1-9]\d{0,5})(MB|GB)")
+LEAST_MEMORY_MB = 128
 PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
 STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
@@ -48,6 +51,17 @@ _LAST_VALID: dict[Path, "Settings"] = {}
 
 class SettingsError(HoursightError):
     """A setting is not valid; the message names the file, the key and what is expected."""
+
+
+class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function of the user's: the variables of the environment that its file gets."""
+
+    environment: list[str] = []
+
+    def __post_init__(self) -> None:
+        for name in self.environment:
+            if not LABEL_NAME.fullmatch(name):
+                raise ValueError(f"environment has {name!r}, expected a name such as 'API_TOKEN'")
 
 
 class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,13 +154,30 @@ class RemoteWriteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
         check_server_label(self.server_label)
 
 
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read the data folder: its user alone, or with `group_readable` its group too."""
+
+    group_readable: bool = False
+
+
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the lake's catalog and files are; by default in the data folder."""
+    """Where the lake's catalog and files are, by default in the data folder, and readers' memory.
+
+    `reader_memory` limits DuckDB's memory in each process that reads; a query that needs more
+    writes to the disk. A fetched result comes on top of it.
+    """
 
     catalog: str = "sqlite"
     data_path: str = ""
+    reader_memory: str = "512MB"
 
     def __post_init__(self) -> None:
+        memory = MEMORY.fullmatch(self.reader_memory)
+        if memory is None or int(memory[1]) * (1000 if memory[2] == "GB" else 1) < LEAST_MEMORY_MB:
+            raise ValueError(
+                f"reader_memory is {self.reader_memory!r}, expected for example '512MB' or '4GB', "
+                f"at least {LEAST_MEMORY_MB}MB"
+            )
         if PASSWORD.search(self.catalog):  # the message must not show it
             raise ValueError(
                 "catalog contains a password, expected none: put it into PGPASSWORD or a pgpass "
@@ -262,6 +293,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: SourceSettings = SourceSettings()
     remote_write: RemoteWriteSettings = RemoteWriteSettings()
     web: WebSettings = WebSettings()
+    data: DataSettings = DataSettings()
+    functions: dict[str, FunctionSettings] = {}
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     profiles: ProfileSettings = ProfileSettings()
@@ -388,6 +421,6 @@ def schema_of(folders: Folders) -> Schema:
 def write_settings(data: Path | str, settings: Settings) -> Path:
     """Write the settings file of a data folder; returns its path."""
     path = Folders.at(data).settings
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folder(path.parent)
     path.write_bytes(msgspec.toml.encode(settings))
     return path

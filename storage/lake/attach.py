@@ -2,9 +2,13 @@
 
 import fcntl
 import logging
+import tempfile
 import time
+import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,26 +18,28 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from storage.lake.catalog import (
-    ExtensionMissing,
     LakeLocation,
     PostgresCatalog,
     SqliteCatalog,
     lake_location,
-    load_extension,
 )
 from storage.lake.catalog_loss import (
-    CatalogLost,
     check_catalog_file,
     check_catalog_id,
-    lost_catalog,
+    loss_named,
+    loss_of,
     mark,
 )
-from storage.lake.duckdb_errors import is_damage, is_missing_lake
+from storage.lake.duckdb_errors import is_missing_lake
+from storage.lake.extensions import ExtensionMissing, load_extension
 from storage.lake.lake_contents import has_parquet
+from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
+from storage.platform.private_files import open_lock
 
 __all__ = [
+    "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",
     "attach_new",
@@ -51,6 +57,9 @@ SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
 NOT_NEW = ", CREATE_IF_NOT_EXISTS false"
+WRITER_MEMORY = "2GB"
+SPILL_PREFIX = "spill-"
+SPILL_LIMIT = "8GB"
 GAP_POLL_S = 0.002
 LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
@@ -91,12 +100,17 @@ def attach_writer(
     CatalogLost where it would create a lake over the files of another.
     """
     location = lake_location(folders)
+    for lock in (folders.merge_gate, folders.merge_lock):
+        open_lock(lock).close()  # for readers who cannot create them
     check_catalog_file(folders, location)
     with (
         _closed_on_error(_connect(location.catalog)) as connection,
-        _loss_named(folders, location),
+        loss_named(folders, location),
     ):
-        connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+        connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
+        # It keeps blocks of files that were merged away, up to the memory limit (1.5.5).
+        connection.execute("SET enable_external_file_cache = false")
+        _set_spill(connection, folders)
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
         option = NOT_NEW if has_parquet(location.files) else ""
@@ -108,25 +122,6 @@ def attach_writer(
         evolve(connection, schema)
         mark(connection, location.files)
     return connection
-
-
-@contextmanager
-def _loss_named(folders: Folders, location: LakeLocation) -> Iterator[None]:
-    """Raise CatalogLost in place of DuckDB's error, where it means that and files are there."""
-    try:
-        yield
-    except duckdb.Error as error:
-        lost = _loss(folders, location, error)
-        if lost is None:
-            raise
-        raise lost from error
-
-
-def _loss(folders: Folders, location: LakeLocation, error: duckdb.Error) -> CatalogLost | None:
-    fault = "has no lake" if is_missing_lake(error) else "is damaged" if is_damage(error) else None
-    if fault is None or not has_parquet(location.files):
-        return None
-    return lost_catalog(folders, location, fault)
 
 
 def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
@@ -155,19 +150,41 @@ def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckD
         location = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"the lake's location is not known: {error}") from error
-    check_catalog_file(folders, location)
-    if location.catalog.identity() is None:
-        raise LakeMissing(folders.data)
-    option = _journal(location.catalog)
-    if snapshot is not None:
-        option += f", SNAPSHOT_VERSION {snapshot}"
+    try:
+        check_catalog_file(folders, location)
+        if location.catalog.identity() is None:
+            raise LakeMissing(folders.data)
+    except PermissionError as error:
+        raise LakeUnreadable(
+            f"{folders.data} cannot be read by this user ({error.strerror})",
+            "run this as the folder's owner, or ask the owner for read permission",
+        ) from error
+    option = "" if snapshot is None else f", SNAPSHOT_VERSION {snapshot}"
     with (
-        _closed_on_error(_attached(folders, location, option)) as connection,
-        _loss_named(folders, location),
+        _closed_on_error(_attached_to_read(folders, location, option)) as connection,
+        loss_named(folders, location),
     ):
         check_catalog_id(connection, folders, location)
         if not connection.execute(HAS_TABLES).fetchall():  # the writer is creating them
             raise LakeMissing(folders.data)
+    return connection
+
+
+def _attached_to_read(
+    folders: Folders, location: LakeLocation, option: str
+) -> duckdb.DuckDBPyConnection:
+    if isinstance(location.catalog, PostgresCatalog):
+        return _attached(folders, location, option)
+    if is_writable(folders.data):
+        return _attached(folders, location, WAL + option)
+    try:
+        return _attached(folders, location, option)
+    except LakeUnreadable as error:
+        log.debug("%s is not writable, a copy of the catalog is read: %s", folders.data, error)
+    with ExitStack() as stack:
+        copied = SqliteCatalog(stack.enter_context(catalog_copy(location.catalog.path)))
+        connection = _attached(folders, replace(location, catalog=copied), WAL + option)
+        weakref.finalize(connection, stack.pop_all().close)
     return connection
 
 
@@ -180,6 +197,8 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
     began = time.perf_counter()
     try:
         with _closed_on_error(_connect(location.catalog)) as connection:
+            connection.execute(f"SET memory_limit = '{location.reader_memory}'")
+            _set_spill(connection, folders)
             _attach(connection, location, f"{option}, READ_ONLY")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
@@ -191,7 +210,7 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
 
 
 def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -> HoursightError:
-    if lost := _loss(folders, location, error):
+    if lost := loss_of(folders, location, error):
         return lost
     if is_missing_lake(error):
         return LakeMissing(folders.data)
@@ -241,10 +260,9 @@ def reader_lock(folders: Folders) -> Iterator[None]:
     merge deletes entries of that list: a query in between would miss rows.
     """
     began = time.perf_counter()
-    with folders.merge_gate.open("a") as gate:
-        fcntl.flock(gate, fcntl.LOCK_SH)
-    with folders.merge_lock.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with shared_lock(folders.merge_gate):
+        pass
+    with shared_lock(folders.merge_lock):
         waited = time.perf_counter() - began
         if waited > LONG_WAIT_S:
             log.debug("a reader waited %.0f ms for a merge", 1000 * waited)
@@ -258,7 +276,7 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     To make one it closes a gate, at which new readers wait until the present ones are done. Raises
     ReadersBusy if one of these takes longer than `patience_s` again.
     """
-    with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+    with open_lock(folders.merge_lock) as lock, open_lock(folders.merge_gate) as gate:
         began = time.perf_counter()
         if not _locked(lock, patience_s):
             log.debug("no gap between readers within %g s: the merge gate closes", patience_s)
@@ -293,6 +311,16 @@ def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnect
         connection.execute("SET allow_unsigned_extensions = false")
         connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _set_spill(connection: duckdb.DuckDBPyConnection, folders: Folders) -> None:
+    """Name the folder that a query which needs more memory writes to; DuckDB creates it then."""
+    place = folders.data if is_writable(folders.data) else Path(tempfile.gettempdir())
+    folder = place / f"{SPILL_PREFIX}{uuid.uuid4().hex[:12]}"
+    connection.execute(
+        f"SET temp_directory = '{_quoted(str(folder))}'; "
+        f"SET max_temp_directory_size = '{SPILL_LIMIT}'"
+    )
 
 
 @contextmanager

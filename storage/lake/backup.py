@@ -10,6 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -33,8 +34,10 @@ from storage.lake.backup_archive import (
 )
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.lake.catalog_loss import record_backup
+from storage.lake.read_only_folder import catalog_copy, is_writable
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
     "BackupRefused", "Manifest", "OnProgress", "TableSum", "back_up", "drop_abandoned", "restore",
@@ -61,8 +64,8 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     """Write a backup of the folder `data` to the file `target`; the system may be running.
 
     It includes the inbox and the write-ahead log, so that no accepted row is missing. `on_progress`
-    is called with the bytes done and the total. Raises LakeMissing,
-    LakeUnreadable and BackupRefused.
+    is called with the bytes done and the total. Raises LakeMissing, LakeUnreadable
+    and BackupRefused.
     """
     folders = Folders.at(data)
     if not lake_location(folders).catalog.networked:
@@ -70,9 +73,9 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     if target.exists():
         raise BackupRefused(f"{target} exists already: name another file, or remove that one")
     _drop_partials(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{os.getpid()}.partial")
     try:
-        with _staged(folders) as staged:
+        with _staged(folders, target) as staged:
             manifest = _summed(staged)
             write_archive(staged.data, partial, manifest, on_progress)
         failpoint("backup: archive written")
@@ -100,7 +103,7 @@ def restore(archive: Path, data: Path | str, on_progress: OnProgress | None = No
         raise BackupRefused(f"{target} is not empty: name a new folder with --data")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        partial.mkdir(parents=True)
+        create_private_folder(partial)
         manifest = extract_archive(archive, partial, on_progress)
         _verify(Folders.at(partial), manifest)
         _set_wal_mode(Folders.at(partial).create())
@@ -135,8 +138,15 @@ def _is_running(pid: str) -> bool:
 
 
 @contextmanager
-def _staged(folders: Folders) -> Iterator[Folders]:
-    """A data folder of links to all files of a backup, with a copy of the catalog."""
+def _staged(folders: Folders, target: Path) -> Iterator[Folders]:
+    """A data folder of links to all files of a backup, with a copy of the catalog.
+
+    Where the data folder is not writable, the links, or copies, are made beside `target`.
+    """
+    if not is_writable(folders.data):
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+            yield _stage_with_retries(folders, Path(beside))
+        return
     drop_abandoned(folders)
     folder = folders.staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
@@ -197,6 +207,9 @@ def _copy_catalog(location: LakeLocation, staged: Folders) -> None:
             reason = location.catalog.diagnose(error) or str(error)
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
+    if not is_writable(location.catalog.path.parent):
+        _copy_unwritable_catalog(location.catalog.path, staged.catalog)
+        return
     copied = subprocess.run(
         [*COPY, str(location.catalog.path), str(staged.catalog)],
         capture_output=True, text=True, check=False,
@@ -206,6 +219,15 @@ def _copy_catalog(location: LakeLocation, staged: Folders) -> None:
             disk_problem(location.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]
         )
         raise BackupRefused(f"the catalog could not be copied: {reason}")
+
+
+def _copy_unwritable_catalog(catalog: Path, target: Path) -> None:
+    """Copy by a private copy, to which nothing else in this process has a connection."""
+    try:
+        with catalog_copy(catalog) as copied, closing(sqlite3.connect(copied)) as connection:
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        raise BackupRefused(f"the catalog could not be copied: {error}") from error
 
 
 def _named_files(staged: Folders) -> list[str]:

@@ -14,18 +14,18 @@ from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
 from storage.lake.duckdb_errors import is_server_unreachable, server_reason
+from storage.lake.extensions import load_extension
+from storage.lake.read_only_folder import file_stamps, is_writable
 from storage.platform.durability import disk_problem
 
 __all__ = [
     "DataPathLink",
-    "ExtensionMissing",
     "LakeLocation",
     "LeaderLock",
     "LeaderLockLost",
     "PostgresCatalog",
     "SqliteCatalog",
     "lake_location",
-    "load_extension",
     "make_files",
 ]  # fmt: skip
 
@@ -40,32 +40,10 @@ KEEPALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; "
 KEEPALIVE += "SET tcp_keepalives_count = 3"
 
 
-class ExtensionMissing(HoursightError):
-    """A package that this kind of catalog needs is not installed; the message names it."""
-
-
 class LeaderLockLost(HoursightError, ConnectionError):
     """Another writer has the leader lock, or the server has released ours."""
 
     retryable = True
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension; its first use on a machine copies it from its Python package."""
-    try:
-        connection.execute(f"LOAD {name}")
-    except duckdb.Error:
-        from duckdb_extensions import import_extension
-
-        try:
-            log.debug("DuckDB extension %s copied from its package", name)
-            import_extension(name)
-        except ModuleNotFoundError as error:
-            extra = "[postgres]" if name == "postgres_scanner" else ""
-            raise ExtensionMissing(
-                f"DuckDB extension {name} is missing: pip install 'hoursight{extra}'"
-            ) from error
-        connection.execute(f"LOAD {name}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,12 +68,18 @@ class SqliteCatalog:
         return f", META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}"
 
     def identity(self) -> object:
-        """Changes when the file is replaced; None if there is no file."""
+        """Changes when the file is replaced; None if there is no file.
+
+        In a folder that is not writable it changes with each commit: readers may have a copy.
+        Raises PermissionError.
+        """
         try:
             stat = self.path.stat()
         except FileNotFoundError:
             return None
-        return stat.st_dev, stat.st_ino
+        if is_writable(self.path.parent):
+            return stat.st_dev, stat.st_ino
+        return stat.st_dev, stat.st_ino, file_stamps(self.path)
 
     def diagnose(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the state of the disk decides
         """The cause of `error` and its remedy, if known."""
@@ -137,10 +121,11 @@ class PostgresCatalog:
 
 @dataclass(frozen=True, slots=True)
 class LakeLocation:
-    """The catalog of a lake and the folder of its files."""
+    """The catalog of a lake, the folder of its files, and the memory that a reader may use."""
 
     catalog: SqliteCatalog | PostgresCatalog
     files: Path
+    reader_memory: str
 
 
 def lake_location(folders: Folders) -> LakeLocation:
@@ -148,8 +133,9 @@ def lake_location(folders: Folders) -> LakeLocation:
     settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
-        return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
-    return LakeLocation(SqliteCatalog(folders.catalog), files)
+        catalog = PostgresCatalog(settings.catalog.removeprefix(POSTGRES))
+        return LakeLocation(catalog, files, settings.reader_memory)
+    return LakeLocation(SqliteCatalog(folders.catalog), files, settings.reader_memory)
 
 
 def make_files(location: LakeLocation) -> None:

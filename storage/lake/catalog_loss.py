@@ -9,7 +9,8 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -18,12 +19,14 @@ from storage.config.folders import Folders
 from storage.errors import LakeUnreadable
 from storage.lake.catalog import LakeLocation, SqliteCatalog, lake_location
 from storage.lake.catalog_snapshots import newest_snapshot, snapshot_time
+from storage.lake.duckdb_errors import is_damage, is_missing_lake
 from storage.lake.lake_contents import contents_of, has_parquet
 from storage.platform.durability import fsync_directory, sync_file
 
 __all__ = [
     "CatalogLost", "attached_id", "catalog_fault", "check_catalog_file", "check_catalog_id",
-    "check_integrity", "last_backup", "lost_catalog", "mark", "marked_id", "record_backup",
+    "check_integrity", "last_backup", "loss_named", "loss_of", "lost_catalog",
+    "mark", "marked_id", "record_backup",
 ]  # fmt: skip
 
 MARKER = "catalog.json"
@@ -69,6 +72,26 @@ def lost_catalog(folders: Folders, location: LakeLocation, fault: str) -> Catalo
         "Nothing was changed, and no new lake is made over these files",
         _remedy(folders, location),
     )
+
+
+@contextmanager
+def loss_named(folders: Folders, location: LakeLocation) -> Iterator[None]:
+    """Raise CatalogLost in place of DuckDB's error, where it means that."""
+    try:
+        yield
+    except duckdb.Error as error:
+        lost = loss_of(folders, location, error)
+        if lost is None:
+            raise
+        raise lost from error
+
+
+def loss_of(folders: Folders, location: LakeLocation, error: duckdb.Error) -> CatalogLost | None:
+    """The error if `error` says that the catalog has no lake or is damaged, and files are there."""
+    fault = "has no lake" if is_missing_lake(error) else "is damaged" if is_damage(error) else None
+    if fault is None or not has_parquet(location.files):
+        return None
+    return lost_catalog(folders, location, fault)
 
 
 def _remedy(folders: Folders, location: LakeLocation) -> str:

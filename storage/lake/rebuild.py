@@ -15,8 +15,9 @@ from pathlib import Path
 
 import duckdb
 
+from storage.config.folder_access import folder_mode
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import read_settings, schema_of
 from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from storage.lake.attach import attach_new, attach_reader
 from storage.lake.catalog import LakeLocation, SqliteCatalog, lake_location
@@ -29,6 +30,7 @@ from storage.lake.writer import WriterRunning
 from storage.model.schema import Schema
 from storage.platform.durability import fsync_directory, sync_file
 from storage.platform.failpoints import failpoint
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import exclusive_lock
 
 __all__ = ["RebuildRefused", "RebuildReport", "rebuild"]
@@ -102,6 +104,7 @@ def rebuild(
     if lock is None:
         raise WriterRunning(f"a writer uses {folders.data}: stop it first")
     with lock:
+        restrict_new_files(folder_mode(read_settings(folders.data)))
         if not force:
             _refuse_whole(folders)
         used = _evidence(folders, location, snapshot, files_only)
@@ -270,6 +273,7 @@ def _place(folders: Folders, building: Path) -> Path | None:
     for suffix in SIDE_FILES:
         old = folders.catalog.with_name(folders.catalog.name + suffix)
         if old.exists():
+            old.chmod(0o600)  # the catalog may be shared with a group, this copy is not
             old.replace(aside.with_name(aside.name + suffix))
             put_aside = put_aside or (aside if not suffix else None)
         fsync_directory(folders.data)

@@ -1,8 +1,15 @@
+import os
 from datetime import timedelta
 from pathlib import Path
 
-from scripts.cli.doctor import Finding, examine, findings
-from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
+from scripts.cli.doctor import Finding, close_data_folder, examine, findings
+from storage.config.settings import (
+    DataSettings,
+    HostSettings,
+    Settings,
+    SourceSettings,
+    write_settings,
+)
 from tests.conftest import NOW, LakeFixture
 
 
@@ -12,7 +19,7 @@ def by_subject(data: Path, now=NOW) -> dict[str, Finding]:
 
 def test_without_a_lake_the_checks_end_with_the_remedy(tmp_path: Path) -> None:
     checks = by_subject(tmp_path)
-    assert list(checks) == ["settings", "disk", "model", "lake"]
+    assert list(checks) == ["settings", "access", "disk", "model", "lake"]
     assert "hoursight demo" in checks["lake"].remedy
     assert checks["model"].well
 
@@ -57,3 +64,34 @@ def test_all_is_well_only_when_each_finding_is(house: LakeFixture) -> None:
     assert examine(house.folders.data, lines.append) is False
     assert any(line.startswith("BAD  samples: none yet") for line in lines)
     assert any(line.startswith("ok   model: ") for line in lines)
+
+
+def test_what_the_disk_has_too_much_of_comes_with_its_remedy(house: LakeFixture) -> None:
+    left = house.folders.lake / "left.parquet"
+    left.write_bytes(bytes(1234))
+    os.utime(left, (0, 0))
+    found = [f for f in findings(house.folders.data, NOW) if f.about == "disk use"]
+    assert "orphaned files 1.2 kB" in found[0].text
+    assert (found[1].well, found[1].text[:24]) == (False, "orphaned files: 1 files,")
+
+
+def test_an_open_data_folder_is_reported_and_closed_by_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").touch()
+    for path in (tmp_path, tmp_path / "catalog.sqlite"):
+        path.chmod(0o777)
+    check = by_subject(tmp_path)["access"]
+    assert check.text == f"other users of this machine can reach {tmp_path} (mode 777)"
+    assert check.remedy == f"run 'hoursight doctor --fix --data {tmp_path}'"
+    close_data_folder(tmp_path, print)
+    assert by_subject(tmp_path)["access"] == Finding(
+        "access", f"only this user can reach {tmp_path}"
+    )
+    assert (tmp_path / "catalog.sqlite").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_group_that_is_to_read_the_lake_is_let_in_by_the_remedy(tmp_path: Path) -> None:
+    write_settings(tmp_path, Settings(data=DataSettings(group_readable=True)))
+    check = by_subject(tmp_path)["access"]
+    assert check.text == f"data.group_readable is true, and its group cannot read {tmp_path}"
+    close_data_folder(tmp_path, print)
+    assert by_subject(tmp_path)["access"].text == f"this user and its group can read {tmp_path}"
