@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -178,8 +178,8 @@ def _rebuild(
         lake = read_lake_files(location.files)
         if not lake.data:
             raise LakeMissing(folders.data)
-        built = _build(folders, LakeLocation(SqliteCatalog(building), location.files), lake,
-                       evidence, spill, on_progress)  # fmt: skip
+        target = replace(location, catalog=SqliteCatalog(building))
+        built = _build(folders, target, lake, evidence, spill, on_progress)
         put_aside = _place(folders, building)
     missing = _missing(evidence, lake)
     return RebuildReport(

@@ -1,6 +1,6 @@
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def filled(empty_lake: Path, tmp_path_factory: pytest.TempPathFactory) -> Folder
 
 
 @pytest.fixture
-def folders(filled: Folders, tmp_path: Path) -> Iterator[Folders]:
+def folders(filled: Folders, tmp_path: Path) -> Folders:
     shutil.copytree(filled.data, tmp_path, dirs_exist_ok=True)
     return Folders.at(tmp_path)
 

@@ -17,12 +17,16 @@ from storage.lake.catalog_snapshots import (
 from tests.conftest import NOW, LakeFixture
 
 
+def write_x(target: Path) -> None:
+    target.write_text("x")
+
+
 def test_the_newest_few_snapshots_are_kept(tmp_path: Path) -> None:
     folders = Folders.at(tmp_path)
     assert newest_snapshot(folders) is None
     times = [NOW + timedelta(minutes=5 * i) for i in range(KEPT + 2)]
     for ts in times:
-        take_snapshot(folders, lambda target: target.write_text("x") and None, ts)
+        take_snapshot(folders, write_x, ts)
     assert [snapshot_time(p) for p in snapshots(folders)] == times[::-1][:KEPT]
 
 
@@ -33,7 +37,7 @@ def test_a_failed_copy_leaves_the_earlier_snapshots_and_nothing_else(tmp_path: P
         target.write_text("half")
         raise OSError("disk full")
 
-    first = take_snapshot(folders, lambda target: target.write_text("x") and None, NOW)
+    first = take_snapshot(folders, write_x, NOW)
     (folders.catalog_snapshots / "killed.partial").write_text("half")
     with pytest.raises(OSError, match="disk full"):
         take_snapshot(folders, fail, NOW + timedelta(minutes=5))

@@ -4,6 +4,7 @@ import os
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.inbox import segment
 from storage.lake import rebuild as rebuild_module
 from storage.lake.attach import attach_new
-from storage.lake.catalog import LakeLocation, SqliteCatalog
+from storage.lake.catalog import SqliteCatalog, lake_location
 from storage.lake.catalog_snapshots import take_snapshot
 from storage.lake.rebuild import RebuildRefused, RebuildReport, rebuild
 from storage.lake.writer import Writer, WriterRunning
@@ -214,7 +215,7 @@ def test_a_rebuild_refuses_what_it_cannot_do(house: LakeFixture, tmp_path: Path)
     with pytest.raises(RebuildRefused, match="is not a catalog snapshot"):
         rebuild(data, other, force=True)
     foreign = tmp_path / "elsewhere.sqlite"
-    attach_new(LakeLocation(SqliteCatalog(foreign), tmp_path / "elsewhere")).close()
+    attach_new(replace(lake_location(house.folders), catalog=SqliteCatalog(foreign))).close()
     with pytest.raises(RebuildRefused, match="of another lake"):
         rebuild(data, foreign, force=True)
     write_settings(data, Settings(lake=LakeSettings("postgres:dbname=x")))
