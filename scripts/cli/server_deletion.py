@@ -66,7 +66,7 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
         say(f"{each['rows']:>12,} rows from {each['table']}")
     say(
         f"{server} is deleted; the table deletions keeps it as {erased_name(server)}. The files "
-        "that contained it are removed within half an hour of a running system."
+        "that contained it are removed within an hour of a running system."
     )
 
 
