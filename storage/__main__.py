@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +25,7 @@ from storage.lake.catalog_snapshots import take_snapshot
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
+from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import mode_of, restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import run_supervised
@@ -108,12 +109,13 @@ def commit_loop(
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
     steps: Iterator[MaintenanceStep] = _snapshot_steps(folders, holder)
-    commit_all(writer, stop)
+    beat = Heartbeat(folders.heartbeats, "writer").beat
+    commit_all(writer, stop, beat)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=POLL_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        commit_all(writer, stop)
+        commit_all(writer, stop, beat)
         if writer.lake_moved:
             log.info("settings changed: restarting")
             stop.set()
@@ -136,9 +138,12 @@ def _take_snapshot(folders: Folders, holder: CatalogHolder) -> None:
     take_snapshot(folders, holder.copy, datetime.now(UTC))
 
 
-def commit_all(writer: Writer, stop: threading.Event) -> None:
+def commit_all(
+    writer: Writer, stop: threading.Event, beat: Callable[[], None] = lambda: None
+) -> None:
     """Commit until the inbox is empty or a commit fails; its segments then stay in the inbox."""
     while not stop.is_set():
+        beat()
         try:
             result = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:

@@ -18,7 +18,7 @@ from web.api.ingest_api import InFlightLimit
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
-from web.display.system_status import writer_problem
+from web.display.system_status import disk_problems, writer_problem
 from web.http_errors import HttpRejection
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
@@ -120,7 +120,7 @@ def _lake_missing(request: SiteRequest, error: LakeMissing) -> Response[Any]:
     folders, now = _lake(request).folders, time_of(request)
     return _error_response(
         request, "waiting", 503 if _wants_json(request) else 200, str(error),
-        data=folders.data, problems=list(writer_problem(folders, now)),
+        data=folders.data, problems=[*disk_problems(folders), *writer_problem(folders, now)],
     )  # fmt: skip
 
 
@@ -133,7 +133,7 @@ def _lake_unreadable(request: SiteRequest, error: Exception) -> Response[Any]:
             "Check whether the disk is full or missing and whether the writer process is running. "
             "If the catalog is damaged, restore the last backup. This page retries every 5 seconds."
         ),
-        problems=list(writer_problem(folders, now)),
+        problems=[*disk_problems(folders), *writer_problem(folders, now)],
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
+from storage.platform.durability import disk_state
 
 __all__ = ["LiveUpdates", "live_events"]
 
@@ -22,6 +23,7 @@ PAUSE_SECONDS = 0.5
 # Proxies close a stream without traffic.
 HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
+DISK_SECONDS = 2.0
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
@@ -57,12 +59,12 @@ class LiveUpdates:
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
         """Lifespan context: watch while the site is running."""
         self._stop = asyncio.Event()
-        task = asyncio.create_task(self._watch())
+        tasks = [asyncio.create_task(each) for each in (self._watch(), self._watch_disk())]
         try:
             yield
         finally:
             self.close()
-            await task
+            await asyncio.gather(*tasks)
 
     def close(self) -> None:
         """End every stream, so that the server can stop immediately."""
@@ -99,6 +101,18 @@ class LiveUpdates:
             ):  # the folder is missing or the limit of inotify watches is reached
                 log.exception("cannot watch %s: pages refresh every 15 s instead", self._data)
                 await self._pause(REWATCH_SECONDS)
+
+    async def _watch_disk(self) -> None:
+        """Refresh the pages when the disk becomes full, or has room again."""
+        before = disk_state(self._data)
+        while not self._stop.is_set():
+            await self._pause(DISK_SECONDS)
+            state = disk_state(self._data)
+            if state != before:
+                before = state
+                log.warning("%s", state) if state else log.info("the disk has room again")
+                for page in self._pages:
+                    page.notify(frozenset({"disk"}))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):

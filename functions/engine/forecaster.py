@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -43,6 +43,7 @@ from storage.model.grid import (
 )
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES
+from storage.platform.trusted_files import NotTrusted, read_trusted
 
 __all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Forecaster", "ModelUnusable", "State"]
 
@@ -105,9 +106,26 @@ class Forecaster:
         `var`). In a folder without a model of its own the one in the package serves. Raises
         ModelUnusable.
         """
-        path = _file(path)
+        place = Path(path or default_data())
+        if path is None or place.is_dir():
+            return cls.serving(Folders.at(place))
+        return cls._open(place, Path.read_bytes)
+
+    @classmethod
+    def serving(cls, folders: Folders) -> "Forecaster":
+        """Open the serving model of a data folder. Raises ModelUnusable.
+
+        A model in the data folder that other users can have written is not opened.
+        """
+        own = folders.own_model
+        return cls._open(own, read_trusted) if own else cls._open(SHIPPED, Path.read_bytes)
+
+    @classmethod
+    def _open(cls, path: Path, read: Callable[[Path], bytes]) -> "Forecaster":
         try:
-            content = path.read_bytes()
+            content = read(path)
+        except NotTrusted as error:
+            raise ModelUnusable(str(error)) from error
         except OSError as error:
             raise ModelUnusable(
                 f"{path}: cannot be read ({error.strerror}); name a model that exists, "
@@ -203,13 +221,6 @@ class Forecaster:
 _REMEDY = (
     "train it again (hoursight train), or use the package's own (hoursight models promote shipped)"
 )
-
-
-def _file(path: Path | str | None) -> Path:
-    place = Path(path or default_data())
-    if path and not place.is_dir():
-        return place
-    return Folders.at(place).own_model or SHIPPED
 
 
 def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:

@@ -102,12 +102,14 @@ def rebuild(data: Path, snapshot: Path | None, files_only: bool, force: bool) ->
 def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     """Delete all rows of SERVER from every table, and its name from every file.
 
-    Stop its source first: the next sample of the server adds it again. Earlier backups still
-    contain it.
+    Its records go from the files in done/ and rejected/ of watched folders, too. What is left is
+    named. Earlier backups, and logs that you keep, still contain it. Stop its source first: the
+    next sample of the server adds it again, unless the settings refuse it ([deletions]).
     """
-    from scripts.cli.server_deletion import count_rows, delete_server
+    from scripts.cli.server_deletion import count_rows, delete_server, question
 
-    rows = count_rows(data, server)
-    if not yes:
-        click.confirm(f"Delete {rows:,} rows of {server} for good?", abort=True)
+    if yes:
+        count_rows(data, server)  # an unknown server is an error
+    else:
+        click.confirm(question(data, server), abort=True)
     delete_server(data, server, why, click.echo)

@@ -86,6 +86,11 @@ class Folders:
         return self.data / "announce"
 
     @property
+    def heartbeats(self) -> Path:
+        """One file for each process, touched while its main loop goes round."""
+        return self.data / "heartbeats"
+
+    @property
     def models(self) -> Path:
         """Model registry: model files; `serving.onnx`, if there is one, is in use."""
         return self.data / "models"
@@ -140,6 +145,11 @@ class Folders:
     def keys_lock(self) -> Path:
         """Lock of a change of the API keys."""
         return self.data / "keys.lock"
+
+    @property
+    def deleted(self) -> Path:
+        """The servers that were deleted, by pseudonym; without the file there are none."""
+        return self.data / "deleted.json"
 
     @property
     def settings(self) -> Path:

@@ -257,6 +257,20 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         )  # fmt: skip
 
 
+class DeletionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to samples of a server that was deleted and sends again.
+
+    It is accepted, and the log and its page say so; or it is refused, except those readmitted.
+    """
+
+    returning: str = "accept"
+    readmitted: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.returning not in ("accept", "refuse"):
+            raise ValueError(f"returning is {self.returning!r}, expected 'accept' or 'refuse'")
+
+
 class TimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which times of samples can be true: a sample outside is refused, whatever way it comes."""
 
@@ -297,6 +311,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions: dict[str, FunctionSettings] = {}
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
+    deletions: DeletionSettings = DeletionSettings()
     profiles: ProfileSettings = ProfileSettings()
     limits: dict[str, float] = msgspec.field(default_factory=_stock_limits)
     devices: DeviceSettings = DeviceSettings()

@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from storage.lake.erasure import erased_name
 from storage.lake.transaction import WriteConnection
-from storage.model.names import MAX_LENGTH, escaped, is_name, trimmed
+from storage.model.names import MAX_LENGTH, erased_name, escaped, is_name, trimmed
 from storage.model.schema import Table
 
 __all__ = ["new_names", "rename_invalid"]

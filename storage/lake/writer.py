@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.config.deleted_servers import DeletedServers
 from storage.config.folder_access import folder_mode
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -30,6 +31,7 @@ from storage.lake.catalog import LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
 from storage.lake.dedup import CommittedBatches
+from storage.lake.deletion_record import publish_deletions, report_returned
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.extensions import ExtensionMissing
 from storage.lake.last_value_cache import LastValueCache
@@ -156,7 +158,8 @@ class Writer:
         if not paths:
             return CommitResult({})
         began = time.perf_counter()
-        valid, rejected = read_inbox(paths, now, self._connection.schema)
+        refuses = self._deleted_servers().refuses
+        valid, rejected = read_inbox(paths, now, self._connection.schema, refuses)
         validated = time.perf_counter()
         failpoint("segments validated")
         batch = CommitBatch(self._without_repeats(valid), rejected, self._connection.schema)
@@ -258,6 +261,7 @@ class Writer:
         self._inserter = RowInserter(connection)
         self._last_values: LastValueCache | None = None  # once there are samples
         self._return_lost_segments()
+        publish_deletions(connection)
         self._generation = connection.generation
         log.debug(
             "lake read at start or after a failure: %d servers, last commit %s, generation %d",
@@ -308,8 +312,10 @@ class Writer:
 
     def _add_committed(self, batch: CommitBatch) -> None:
         self._batches.add(segment.provenance.batch_id for segment in batch.segments)
-        self._known_servers |= batch.spans(table("metrics")).keys()
-        self._known_servers |= _servers_in(batch.for_table("server_facts"))
+        servers = set(batch.spans(table("metrics")))
+        servers |= _servers_in(batch.for_table("server_facts"))
+        report_returned(self._deleted_servers(), servers - self._known_servers)
+        self._known_servers |= servers
         self._inserter.add_committed(batch)
 
     def _update_last_values(self, batch: CommitBatch, inserted: Mapping[str, Inserted]) -> None:
@@ -329,8 +335,12 @@ class Writer:
     def _forget_servers(self, servers: set[str]) -> None:
         if servers:
             erase_rejected(self._folders, sorted(servers))
+            publish_deletions(self._connection)
             self._known_servers -= servers
             self._inserter.forget_servers(servers)
+
+    def _deleted_servers(self) -> DeletedServers:
+        return DeletedServers(self._folders, self._settings.settings.deletions)
 
     def _without_repeats(self, segments: Sequence[ValidationResult]) -> list[ValidationResult]:
         """The segments whose batch was not committed before, each batch once."""

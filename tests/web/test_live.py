@@ -1,6 +1,7 @@
 """The event stream that updates open pages."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
@@ -15,6 +17,7 @@ from litestar.response.sse import ServerSentEventMessage
 from scripts.ports import free_port
 from storage.config.folders import Folders
 from storage.inbox.notify import notify
+from web import live as live_module
 from web.__main__ import SiteServer
 from web.app import create_app
 from web.live import LiveUpdates
@@ -99,3 +102,19 @@ def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> Non
         assert list(lines)[-1] == ""
     thread.join(SOON)
     assert not thread.is_alive()
+
+
+def test_a_disk_that_becomes_full_refreshes_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "DISK_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with watching(tmp_path) as (_, events):
+            coming = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            full = os.statvfs_result((4096, 4096, 1000, 0, 0, 1000, 10, 10, 0, 255))
+            monkeypatch.setattr(os, "statvfs", lambda _: full)
+            assert (await asyncio.wait_for(coming, SOON)).data == "disk"
+
+    run(test())

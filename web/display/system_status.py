@@ -1,5 +1,6 @@
 """System status: problems of Hoursight itself with their remedies, and recent outages."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,17 +9,28 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.inbox import notify
 from storage.model.severity import AlertLevel
+from storage.platform.durability import disk_state
 from storage.query.reader import Reader
 from web.display import formatting
+from web.display.problems import MISSING, Problem
+from web.display.process_health import process_health
 from web.lake_session import sql
 
-__all__ = ["STALE_SECONDS", "Outage", "Problem", "SystemStatus", "system_status", "writer_problem"]
+__all__ = [
+    "STALE_SECONDS",
+    "Outage",
+    "SystemStatus",
+    "disk_problems",
+    "system_status",
+    "writer_problem",
+]
 
 STALE_SECONDS = 60
 WRITER_SILENT = timedelta(seconds=30)
 # A younger segment is probably being committed right now.
 SEGMENT_OVERDUE = timedelta(seconds=5)
 MAX_OUTAGES = 5
+LOW_BYTES = 1_000_000_000
 
 MISSED = {
     "writer": "segments waited in the inbox and nothing was lost",
@@ -26,23 +38,6 @@ MISSED = {
     "engine": "no roll-ups, forecasts and risks were made meanwhile",
     "web": "this site could not be reached meanwhile",
 }
-MISSING = {
-    "writer": "nothing is committed; segments wait in the inbox and nothing is lost",
-    "collector": "no samples come in",
-    "engine": "roll-ups, forecasts and risk scores are not updated: this page shows old ones",
-    "web": "this site was started separately",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem of the system: `headline` says what, `detail` why, `remedy` what to do."""
-
-    kind: str
-    level: AlertLevel
-    headline: str
-    remedy: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +94,9 @@ def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStat
     refusal = _model_refusal(reader, now)
     problems = [
         *_model_problem(refusal),
+        *disk_problems(folders),
         *_process_problems(outages, now),
+        *process_health(reader, folders, now),
         *writer_problem(folders, now),
         *_stale_problem(newest, now),
     ]
@@ -125,6 +122,25 @@ def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
         "Check whether the writer process is running, and its log. Nothing is lost: the segments "
         "are committed as soon as it runs again.",
     )  # fmt: skip
+
+
+def disk_problems(folders: Folders) -> Iterator[Problem]:
+    """Yield a problem when the disk cannot be written, or is nearly full; needs no lake."""
+    known = disk_state(folders.data)
+    if known is not None:
+        yield Problem(
+            "disk", AlertLevel.CRITICAL, f"Nothing can be stored: {known.message}",
+            f"{formatting.sentence(known.remedy)}. What was accepted is kept, and senders are "
+            "asked to send again.",
+        )  # fmt: skip
+        return
+    free = shutil.disk_usage(folders.data).free
+    if free < LOW_BYTES:
+        yield Problem(
+            "disk", AlertLevel.WARNING, f"The disk is nearly full: {formatting.size(free)} free",
+            "Make room: the page Settings says what takes how much, and [retention] how long "
+            "samples are kept.",
+        )  # fmt: skip
 
 
 def _oldest_segment(folders: Folders, now: datetime) -> datetime:

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from storage.errors import HoursightError
 from storage.model.grid import HORIZON_STEPS, STEP
-from storage.model.names import is_name
+from storage.model.names import erased_name, is_name
 from storage.query.reader import Reader
 from web.display import charts, exports
 from web.display.charts import ServerCharts
@@ -48,6 +48,7 @@ class ServerView:
     charts: ServerCharts
     next_step: str
     worst: str | None
+    deleted_at: datetime | None  # it was deleted, and has sent again since
 
 
 def read_server(lake: LakeSession, name: str, now: datetime) -> ServerView:
@@ -56,7 +57,9 @@ def read_server(lake: LakeSession, name: str, now: datetime) -> ServerView:
         system = system_status(reader, lake.folders, now)
         server = _server(reader, name, now, system)
         drawn = _charts(reader, server)
-    return ServerView(system, server, drawn, next_step(server), worst_metric(server))
+        deleted_at = reader.query(sql("deleted_at"), server=erased_name(name))["ts"][0].as_py()
+    worst = worst_metric(server)
+    return ServerView(system, server, drawn, next_step(server), worst, deleted_at)
 
 
 def _server(reader: Reader, name: str, now: datetime, system: SystemStatus) -> ServerStatus:

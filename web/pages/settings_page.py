@@ -12,7 +12,8 @@ from litestar import Response, get
 from storage.config.settings import schema_of
 from storage.config.settings_origin import settings_with_origins
 from storage.query.disk_usage import DiskUse, disk_use
-from web.display.system_status import Problem, system_status
+from web.display.problems import Problem
+from web.display.system_status import system_status
 from web.lake_session import LakeMissing, LakeSession, sql
 from web.rendering import SiteRequest, TheLake, TheTime, page
 

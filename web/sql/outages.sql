@@ -17,4 +17,7 @@ SELECT
     lead(ts) OVER (PARTITION BY process ORDER BY ts, event) AS back_at
 FROM renamed
 QUALIFY event = 'ended' AND (back_at IS NULL OR back_at > $now - INTERVAL 1 DAY)
+    -- A restart by a person is no outage.
+    AND (detail IS DISTINCT FROM 'stopped with the system' OR back_at IS NULL
+        OR back_at > ts + INTERVAL 1 MINUTE)
 ORDER BY ended_at DESC

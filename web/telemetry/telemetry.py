@@ -17,12 +17,12 @@ from typing import Any
 
 from storage.config.folders import Folders
 from storage.inbox import notify
+from storage.platform.process_usage import Usage, started_at, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
 from web.telemetry.exposition import exposed
 from web.telemetry.log_totals import LogTotals
 from web.telemetry.measures import MEASURES
-from web.telemetry.process_usage import Usage, started_at, usage_of
 
 __all__ = ["BUILT_IN", "SUSPENDED_AFTER", "Telemetry"]
 

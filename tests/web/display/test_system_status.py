@@ -87,6 +87,26 @@ def test_an_outage_that_is_over_is_listed_as_an_outage(fleet: SiteLakeWriter, si
         assert "data-problem" not in page
 
 
+def test_a_restart_by_a_person_is_no_outage(fleet: SiteLakeWriter, site: Client) -> None:
+    fleet.insert("processes", [
+        event("writer", 300, "ended", "stopped with the system"), event("writer", 290, "started"),
+        event("web", 900, "ended", "stopped with the system"), event("web", 300, "started"),
+    ])  # fmt: skip
+    for page in pages(site):
+        assert "writer was down" not in page
+        assert "web was down for 10 min at " in page
+
+
+def test_a_full_disk_is_on_the_page_with_its_remedy(
+    fleet: SiteLakeWriter, site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.statvfs_result((4096, 4096, 1000, 0, 0, 1000, 10, 10, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    for page in pages(site):
+        assert f"Nothing can be stored: the disk of {fleet.folders.data} is full" in page
+        assert "Free some space there" in page
+
+
 def test_a_process_that_came_back_under_its_new_name_is_not_down(
     fleet: SiteLakeWriter, site: Client
 ) -> None:
@@ -152,13 +172,13 @@ def test_a_silent_writer_is_a_problem_before_the_first_commit(tmp_path: Path) ->
 
 
 def test_old_samples_are_a_problem_on_every_page(lake: SiteLakeWriter, site: Client) -> None:
-    lake.fleet([LakeServer("web-07.shop", age=timedelta(seconds=130))])
+    lake.fleet([LakeServer("web-07.shop", age=timedelta(hours=2, minutes=10))])
     for page in pages(site):
-        assert "The newest sample is 2 min 1" in page
+        assert "The newest sample is 2 h 1" in page
         assert "this page does not show the present" in page
     ready = site.get("/readyz")
     assert ready.status_code == 503
-    assert "2 min 1" in ready.json()["detail"]
+    assert "2 h 1" in ready.json()["detail"]
 
 
 def test_an_unreadable_lake_is_an_error_page_without_traceback(tmp_path: Path) -> None:
