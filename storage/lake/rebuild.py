@@ -215,10 +215,8 @@ def _build(
         builder.finish(marked_id(location.files))
         failpoint("rebuild: files registered")
         _verify(connection, schema, counts)
-        failpoint("rebuild: verified")
         unaccounted = _unaccounted(connection, schema)
         mark(connection, location.files)
-        failpoint("rebuild: marked")
     finally:
         connection.close()
     return _Built(counts, builder.unknown, unaccounted)

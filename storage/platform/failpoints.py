@@ -31,8 +31,6 @@ POINTS: tuple[str, ...] = (
     "backup: archive named",
     "catalog snapshot written",
     "rebuild: files registered",
-    "rebuild: verified",
-    "rebuild: marked",
     "rebuild: old catalog put aside",
     "rebuild: catalog placed",
 )

@@ -6,10 +6,10 @@ from typing import Any
 import duckdb
 import pytest
 
-from storage.lake.erasure import erased_name
 from storage.lake.lake_files import read_lake_files
 from storage.lake.left_out_rows import load_left_out_rows
 from storage.lake.surviving_rows import RowSelection
+from storage.model.names import erased_name
 from storage.model.schema import table
 from tests.conftest import NOW
 from tests.storage.lake.parquet_lakes import write_mask, write_rows
