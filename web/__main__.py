@@ -9,6 +9,7 @@ import uvicorn
 
 from storage.config.api_keys import (
     ApiKeyError,
+    ApiKeys,
     PublicWithoutKey,
     is_loopback,
     require_key_if_public,
@@ -21,6 +22,7 @@ from storage.platform import logs
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
+from web.http_protocol import site_protocol
 from web.live import LiveUpdates
 from web.request_log import logging_requests
 
@@ -80,15 +82,33 @@ def main(arguments: list[str] | None = None) -> None:
         require_key_if_public(Folders.at(options.data), host)
     except (PublicWithoutKey, ApiKeyError) as error:
         exit_unconfigured(error)
-    app = create_app(options.data, exposed=not is_loopback(host))
+    exposed = not is_loopback(host)
+    app = create_app(options.data, exposed, settings.web.read_without_key)
+    if not exposed:
+        _warn_without_keys(Folders.at(options.data))
     config = uvicorn.Config(
-        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
+        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5, ws="none",
+        http=site_protocol(app.state.trace),  # type: ignore[arg-type]
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
     server.run()
     if server.changed:
         restart()
+
+
+def _warn_without_keys(folders: Folders) -> None:
+    try:
+        required = ApiKeys(folders).required()
+    except ApiKeyError as error:
+        log.error("every request is refused: %s", error)
+        return
+    if not required:
+        log.warning(
+            "no API key exists: every user and program of this machine may read, push rows and run "
+            "functions, and so may all whom a proxy or a tunnel lets in under the name localhost; "
+            "'hoursight keys create --scope admin --name me' closes that"
+        )
 
 
 def _port_of_environment() -> int | None:

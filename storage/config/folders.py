@@ -142,6 +142,11 @@ class Folders:
         return self.data / "keys.json"
 
     @property
+    def key_usage(self) -> Path:
+        """When and from where the API keys were last used, and what was refused."""
+        return self.data / "key_usage.json"
+
+    @property
     def keys_lock(self) -> Path:
         """Lock of a change of the API keys."""
         return self.data / "keys.lock"

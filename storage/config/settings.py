@@ -125,10 +125,14 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The address at which the site listens."""
+    """The address at which the site listens.
+
+    `read_without_key` lets this machine read without a key although keys exist.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    read_without_key: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:

@@ -15,8 +15,11 @@ from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
 
 from scripts.ports import free_port
+from storage.config.api_keys import create_key, revoke_key
 from storage.config.folders import Folders
 from storage.inbox.notify import notify
+from tests.conftest import NOW
+from tests.web.raw_site import serving
 from web import live as live_module
 from web.__main__ import SiteServer
 from web.app import create_app
@@ -79,6 +82,33 @@ def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
             live.close()
             while await asyncio.wait_for(last, SOON) is not None:
                 last = asyncio.ensure_future(anext(events, None))
+
+    run(test())
+
+
+def test_a_stream_ends_soon_after_its_key_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "ACCESS_SECONDS", 0.05)
+    folders = Folders.at(tmp_path).create()
+    key = {"X-API-Key": create_key(folders, "page", ["read"], NOW)}
+    with (
+        serving(tmp_path) as port,
+        httpx.stream("GET", f"http://127.0.0.1:{port}/live", headers=key, timeout=SOON) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines) == "event: hello"
+        revoke_key(folders, "page")
+        assert "event: changed" not in list(lines)
+
+
+def test_the_first_key_ends_the_streams_that_had_none(tmp_path: Path) -> None:
+    async def test() -> None:
+        live, closed = LiveUpdates(tmp_path), asyncio.Event()
+        events = live.events(lambda: not closed.is_set())
+        assert (await anext(events)).event == "hello"
+        closed.set()
+        assert await asyncio.wait_for(anext(events, None), SOON) is None
 
     run(test())
 

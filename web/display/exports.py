@@ -9,7 +9,7 @@ import pyarrow as pa
 from litestar import Response
 from pyarrow import csv, parquet
 
-__all__ = ["FORMATS", "encode_json", "export_response", "paths"]
+__all__ = ["FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "paths"]
 
 
 def encode_json(value: Any) -> bytes:
@@ -48,6 +48,7 @@ FORMATS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
     "csv": (_csv, "text/csv"),
     "parquet": (_parquet, "application/vnd.apache.parquet"),
 }
+MEDIA_TYPES = tuple(media_type for _, media_type in FORMATS.values())
 
 
 def paths(page: str) -> list[str]:

@@ -21,6 +21,7 @@ from web.display.recommendations import next_step, worst_metric
 from web.display.server_status import ServerStatus, server_status
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
+from web.operations import JSON, PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["ServerNotFound", "ServerView", "chart_data", "read_server", "server_page"]
@@ -123,7 +124,10 @@ def _as_json(view: ServerView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@get("/servers/{server:path}", sync_to_thread=True, summary="One server: page or data")
+@get(
+    "/servers/{server:path}", sync_to_thread=True, summary="One server: page or data",
+    operation_class=answering(PAGE, *exports.MEDIA_TYPES),
+)  # fmt: skip
 def server_page(
     request: SiteRequest, lake: TheLake, request_time: TheTime, server: FromPath[str]
 ) -> Response[Any]:
@@ -139,7 +143,10 @@ def server_page(
     )  # fmt: skip
 
 
-@get("/charts/{server:path}", sync_to_thread=True, summary="Chart data of one server")
+@get(
+    "/charts/{server:path}", sync_to_thread=True, summary="Chart data of one server",
+    operation_class=answering(JSON),
+)  # fmt: skip
 def chart_data(lake: TheLake, request_time: TheTime, server: FromPath[str]) -> Response[bytes]:
     """Measured means and forecast quantiles of each metric on one time axis of 5-minute steps.
 

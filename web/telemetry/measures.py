@@ -74,6 +74,14 @@ MEASURES = (
         "CPU time of the process and its children.", ("process",),
     ),
     Measure(
+        "hoursight_key_requests_total", "counter",
+        "Requests by API key since the site started.", ("key",),
+    ),
+    Measure(
+        "hoursight_refused_requests_total", "counter",
+        "Requests refused for their key, their origin or their form, by reason.", ("reason",),
+    ),
+    Measure(
         "hoursight_lake_snapshots_total", "counter",
         "Snapshots that the lake has made, by commits and by maintenance.",
     ),

@@ -20,7 +20,7 @@ from storage.inbox import notify
 from storage.platform.process_usage import Usage, started_at, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
-from web.telemetry.exposition import exposed
+from web.telemetry.exposition import Values, exposed
 from web.telemetry.log_totals import LogTotals
 from web.telemetry.measures import MEASURES
 
@@ -62,10 +62,10 @@ class Telemetry:
         self._memory: dict[str, float] = {}
         self._files_at: datetime | None = None
 
-    def text(self, now: datetime) -> str:
-        """Return all known metrics as of `now` in Prometheus text format."""
+    def text(self, now: datetime, access: Values | None = None) -> str:
+        """Return all known metrics as of `now`, with those of access, in Prometheus text format."""
         with self._lock:
-            values: _Values = defaultdict(dict)
+            values: _Values = defaultdict(dict, {n: dict(v) for n, v in (access or {}).items()})
             state = self._refresh(now)
             for each in STATES:
                 values["hoursight_lake_state"][(each,)] = float(each == state)
