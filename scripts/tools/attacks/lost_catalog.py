@@ -36,7 +36,7 @@ def _remove(instance: Instance) -> Answer:
 
 def _same_writer(instance: Instance, pid: int) -> bool:
     with suppress(ProcessLookupError):
-        return instance.process("storage").pid == pid
+        return bool(instance.process("storage").pid == pid)
     return False
 
 
