@@ -23,6 +23,7 @@ from storage.lake.catalog_holder import CatalogHolder, hold_catalog_open
 from storage.lake.catalog_loss import CatalogLost, check_integrity
 from storage.lake.catalog_snapshots import take_snapshot
 from storage.lake.maintenance import MaintenanceStep
+from storage.lake.scrub import Scrub
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
 from storage.platform.heartbeat import Heartbeat
@@ -35,6 +36,7 @@ log = logging.getLogger("storage.__main__")
 MAINTENANCE_EVERY_S = 300.0
 # The inbox is read this often even if the file watcher reports nothing.
 POLL_EVERY_MS = 1_000
+CHECK_AT_MOST_S = 0.2  # between two commits
 RETRY_AFTER_S = 2.0
 
 
@@ -109,6 +111,7 @@ def commit_loop(
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
     steps: Iterator[MaintenanceStep] = _snapshot_steps(folders, holder)
+    scrub = Scrub(folders, writer.damage, datetime.now(UTC))
     beat = Heartbeat(folders.heartbeats, "writer").beat
     commit_all(writer, stop, beat)
     for _ in watch(
@@ -126,6 +129,7 @@ def commit_loop(
             )
         if not stop.is_set():
             run_next_step(steps, writer)
+            check_files(scrub, writer)
 
 
 def _snapshot_steps(folders: Folders, holder: CatalogHolder | None) -> Iterator[MaintenanceStep]:
@@ -169,6 +173,19 @@ def run_next_step(steps: Iterator[MaintenanceStep], writer: Writer) -> None:
     except (duckdb.Error, OSError) as error:
         problem = writer.diagnose(error)
         log.error("maintenance failed, to be tried again in 5 minutes: %s", problem)
+
+
+def check_files(scrub: Scrub, writer: Writer) -> None:
+    """Check the files that readers have reported, and the one that is due in the scrub."""
+    began = time.monotonic()
+    try:
+        if writer.damage.check_reported():
+            scrub.hurry(began)
+        while scrub.step(time.monotonic(), datetime.now(UTC)):
+            if time.monotonic() - began > CHECK_AT_MOST_S:
+                return
+    except (duckdb.Error, OSError) as error:
+        log.error("files could not be checked, to be tried again: %s", writer.diagnose(error))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import argparse
 import logging
 import os
+import socket
+import sys
 from types import FrameType
 
 import uvicorn
@@ -19,6 +21,7 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.listening import CannotListen, listening_sockets, site_url
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
@@ -46,6 +49,12 @@ class SiteServer(uvicorn.Server):
         self._live = live
         self._settings = settings
         self._at_start = settings.settings if settings else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and log where."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("listening at %s", site_url(self.config.host, self.config.port))
 
     async def on_tick(self, counter: int) -> bool:
         """Return True if the server is to stop."""
@@ -92,9 +101,17 @@ def main(arguments: list[str] | None = None) -> None:
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
-    server.run()
+    server.run(_sockets(host, port))
     if server.changed:
         restart()
+
+
+def _sockets(host: str, port: int) -> list[socket.socket]:
+    try:
+        return listening_sockets(host, port)
+    except CannotListen as error:
+        log.critical("%s", error)
+        sys.exit(1)
 
 
 def _warn_without_keys(folders: Folders) -> None:

@@ -42,6 +42,7 @@ from storage.model.grid import (
     schema_hash,
 )
 from storage.model.metrics import METRIC_NAMES
+from storage.model.model_seal import is_intact
 from storage.model.profiles import PROFILE_NAMES
 from storage.platform.trusted_files import NotTrusted, read_trusted
 
@@ -91,6 +92,11 @@ class Forecaster:
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self.hash = hashlib.sha256(content).hexdigest()[:16]
+        if not is_intact(content):
+            raise ModelUnusable(
+                f"{path}: damaged, or changed after its export: its content does not have the hash "
+                f"at its end; {_REMEDY}"
+            )
         self._session = _session(path, content)
         self.card = _card(path, self._session)
         age = np.arange(1 - CONTEXT_STEPS, 1, dtype=np.float32)[:, None]
@@ -237,7 +243,10 @@ def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
 
 
 def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    except UnicodeDecodeError as error:
+        raise ModelUnusable(f"{path}: damaged ({error}); {_REMEDY}") from error
     if text is None:
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
     try:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from scripts.cli.backup_restore import progress
+from scripts.cli.backup_restore import percent_steps
 from storage.config.folders import Folders
 from storage.lake.catalog import lake_location
 from storage.lake.catalog_builder import TableCount
@@ -23,7 +23,7 @@ def rebuild_catalog(
     began = time.monotonic()
     say(f"Before: {contents_of(lake_location(Folders.at(data)).files)}")
     report = rebuild(
-        data, snapshot, files_only=files_only, force=force, on_progress=progress(say)
+        data, snapshot, files_only=files_only, force=force, on_progress=percent_steps(say)
     )  # fmt: skip
     for line in _lines(report):
         say(line)

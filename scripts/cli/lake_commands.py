@@ -1,4 +1,4 @@
-"""Commands on the lake: sql, schema, backup, restore, rebuild, delete."""
+"""Commands on the lake: sql, schema, backup, restore, rebuild, verify, delete."""
 
 from contextlib import closing
 from pathlib import Path
@@ -92,6 +92,30 @@ def rebuild(data: Path, snapshot: Path | None, files_only: bool, force: bool) ->
     from scripts.cli.catalog_rebuild import rebuild_catalog
 
     rebuild_catalog(data, snapshot, files_only, force, click.echo)
+
+
+@cli.command(epilog="Example: hoursight verify")
+@data_option
+@click.option("--adopt", is_flag=True, help="Record the hash of files that have none.")
+@click.option("--recover", is_flag=True, help="Take back rows of files that were put aside.")
+@click.option(
+    "--backup",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Take them from this backup.",
+)
+def verify(data: Path, adopt: bool, recover: bool, backup: Path | None) -> None:
+    """Read every file of the lake, and compare it with the hash that the writer recorded.
+
+    The system may be running. Exits with 1 if a file is damaged, truncated, missing or cannot be
+    read. Files of an older lake have no known hash: --adopt decodes them and records it. --recover
+    takes a file from the folder damaged/, or from a backup, if it is as it was written.
+    """
+    from scripts.cli.verification import recover_files, verify_lake
+
+    if recover or backup:
+        recover_files(data, backup, click.echo)
+    if not verify_lake(data, adopt, click.echo):
+        raise SystemExit(1)
 
 
 @cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")

@@ -36,6 +36,21 @@ class Folders:
         return self.data / "rejected"
 
     @property
+    def damaged(self) -> Path:
+        """Damaged files of the lake that were put aside, each with a record beside it."""
+        return self.data / "damaged"
+
+    @property
+    def file_reports(self) -> Path:
+        """Names of files of the lake that a reader could not read, for the writer to check."""
+        return self.data / "reports"
+
+    @property
+    def scrub(self) -> Path:
+        """How far the writer's check of all files of the lake has come."""
+        return self.data / "scrub.json"
+
+    @property
     def lake(self) -> Path:
         """The Parquet files of the lake."""
         return self.data / "lake"

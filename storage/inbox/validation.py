@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from storage.config.deleted_servers import REFUSED
-from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
+from storage.inbox.segment import Provenance, SegmentRefused, open_segment
 from storage.model.metrics import Metric, check_range
 from storage.model.names import check_names, erased_name
 from storage.model.precision import rounded
@@ -58,14 +57,14 @@ def validate(
     Times are compared with the later of `now` and the segment's creation, because this host's clock
     may have been set back since.
     """
-    provenance = provenance_of(path)
+    provenance, parquet = open_segment(path)
     _check_clock(provenance.created_at, now)
     try:
         target = schema.table(provenance.table)
     except UnknownTable as error:
         raise SegmentRefused(str(error)) from error
     try:
-        rows = pq.ParquetFile(path).read()
+        rows = parquet.read()
         rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error

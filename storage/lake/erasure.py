@@ -124,13 +124,18 @@ def rewrite_masked(connection: WriteConnection, target: Table, patience_s: float
 
 
 def erase_rejected(folders: Folders, servers: Sequence[str]) -> None:
-    """Remove rejected files, and their reasons, that contain or name one of the servers."""
+    """Remove rejected and damaged files, and their reasons, that contain or name such a server."""
     for path in (*folders.rejected.glob("*.parquet"), *folders.committed.glob("*.parquet")):
-        reason = path.with_suffix(".reason.txt")
-        text = reason.read_text() if reason.exists() else ""
-        if _contains(path, servers) or any(names_server(text, server) for server in servers):
-            path.unlink()
-            reason.unlink(missing_ok=True)
+        _erase_file(path, path.with_suffix(".reason.txt"), servers)
+    for record in folders.damaged.glob("*.json"):
+        _erase_file(record.with_suffix(""), record, servers)
+
+
+def _erase_file(path: Path, reason: Path, servers: Sequence[str]) -> None:
+    text = reason.read_text() if reason.exists() else ""
+    if _contains(path, servers) or any(names_server(text, server) for server in servers):
+        path.unlink(missing_ok=True)
+        reason.unlink(missing_ok=True)
 
 
 def _contains(path: Path, servers: Iterable[str]) -> bool:

@@ -24,6 +24,7 @@ from storage.lake.catalog import LakeLocation, SqliteCatalog, lake_location
 from storage.lake.catalog_builder import CatalogBuilder, TableCount
 from storage.lake.catalog_loss import CatalogLost, check_integrity, mark, marked_id
 from storage.lake.catalog_snapshots import snapshot_time, snapshots
+from storage.lake.hash_manifest import HashManifest
 from storage.lake.lake_files import CatalogEvidence, LakeFiles, evidence_of, read_lake_files
 from storage.lake.surviving_rows import identity_columns
 from storage.lake.writer import WriterRunning
@@ -204,7 +205,7 @@ def _build(
 ) -> _Built:
     """Build and verify the catalog, with its files fsynced."""
     schema = schema_of(folders)
-    before = {f.path for f in lake.data}
+    before = {f.path for f in lake.data} | set(lake.masks) | {path for path, _ in lake.unreadable}
     connection = attach_new(location)
     try:
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
@@ -223,11 +224,15 @@ def _build(
 
 
 def _sync_new(files: Path, before: set[str]) -> None:
-    """Fsync the files that were written in place of those whose rows were merged."""
-    for path in files.rglob("*.parquet"):
-        if path.relative_to(files).as_posix() not in before:
-            sync_file(path)
-            fsync_directory(path.parent)
+    """Fsync the files that were written in place of merged ones, and record their hashes."""
+    new = [
+        path for path in files.rglob("*.parquet")
+        if path.relative_to(files).as_posix() not in before
+    ]  # fmt: skip
+    for path in new:
+        sync_file(path)
+        fsync_directory(path.parent)
+    HashManifest(files).record(new)
 
 
 def _verify(

@@ -30,6 +30,7 @@ from storage.lake.attach import ReadersBusy, merge_lock
 from storage.lake.catalog import LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
+from storage.lake.damage_watch import DamageWatch
 from storage.lake.dedup import CommittedBatches
 from storage.lake.deletion_record import publish_deletions, report_returned
 from storage.lake.erasure import erase_rejected, erase_servers
@@ -89,8 +90,10 @@ class Writer:
         self._settings = settings
         self._applied, self._lake = settings.settings, settings.settings.lake
         self._patterns = settings.settings.profiles.all_patterns
+        self.damage = DamageWatch(connection)
+        self.damage.check_presence()
         self._rename_invalid_names()
-        self._load_state()
+        self.damage.beside_damage(self._load_state)
         self._assign_profiles()
 
     @classmethod
@@ -150,6 +153,9 @@ class Writer:
         Raises CatalogLost, with all segments kept, if the catalog was removed or replaced.
         """
         self._connection.check_catalog()
+        return self.damage.beside_damage(partial(self._commit_waiting, now))
+
+    def _commit_waiting(self, now: datetime) -> CommitResult:
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._load_state()
@@ -221,8 +227,12 @@ class Writer:
 
         A step that fails, with ReadersBusy or because the disk is full, changes nothing.
         """
+        yield self._check_files
         for step in maintenance.maintenance_steps(self._connection, now):
             yield partial(self._run_step, step)
+
+    def _check_files(self) -> None:
+        self.damage.check_presence()
 
     def run_maintenance(self, now: datetime) -> None:
         """Run a whole round of maintenance."""
@@ -231,11 +241,11 @@ class Writer:
 
     def _run_step(self, step: MaintenanceStep) -> None:
         began = time.perf_counter()
-        step()
+        self.damage.beside_damage(step)
         log.debug(
             "maintenance: %s in %.1f ms", _step_name(step), 1000 * (time.perf_counter() - began)
         )
-        if self._last_values is not None:
+        if self._last_values is not None and self._generation == self._connection.generation:
             self._last_values.write()  # the same rows, of a newer snapshot
 
     def _rename_invalid_names(self) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from storage.config.folders import Folders
 from storage.inbox import notify
+from storage.lake.file_health import damage_records
 from storage.model.severity import AlertLevel
 from storage.platform.durability import disk_state
 from storage.query.reader import Reader
@@ -17,13 +18,9 @@ from web.display.process_health import process_health
 from web.lake_session import sql
 
 __all__ = [
-    "STALE_SECONDS",
-    "Outage",
-    "SystemStatus",
-    "disk_problems",
-    "system_status",
+    "STALE_SECONDS", "Outage", "SystemStatus", "damage_problem", "disk_problems", "system_status",
     "writer_problem",
-]
+]  # fmt: skip
 
 STALE_SECONDS = 60
 WRITER_SILENT = timedelta(seconds=30)
@@ -99,6 +96,7 @@ def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStat
         *process_health(reader, folders, now),
         *writer_problem(folders, now),
         *_stale_problem(newest, now),
+        *damage_problem(folders),
     ]
     return SystemStatus(
         now, newest, notify.last_commit(folders.data), notify.pending_segments(folders.data),
@@ -186,6 +184,21 @@ def _stale_problem(newest: datetime | None, now: datetime) -> Iterator[Problem]:
         f"({formatting.clock(newest, now)}): this page does not show the present",
         "Check whether the collector process is running and whether its sources answer.",
     )
+
+
+def damage_problem(folders: Folders) -> Iterator[Problem]:
+    """Yield a problem while damaged files of the lake lie aside; needs no lake."""
+    records = damage_records(folders)
+    if records:
+        noun = "file of the lake was" if len(records) == 1 else "files of the lake were"
+        more = f", and {len(records) - 1} more" if len(records) > 1 else ""
+        yield Problem(
+            "damaged", AlertLevel.WARNING,
+            f"{len(records)} {noun} damaged and put aside: the rows are missing",
+            "Check the disk. 'hoursight verify --recover --backup FILE' takes the rows from a "
+            f"backup. Remove {folders.damaged} when you do not need the files any more.",
+            f"{records[-1]}{more}",
+        )  # fmt: skip
 
 
 def _model_refusal(reader: Reader, now: datetime) -> dict[str, Any] | None:

@@ -19,6 +19,16 @@ MEASURES = (
     Measure("hoursight_inbox_oldest_age_seconds", "gauge", "Age of the oldest segment that waits."),
     Measure("hoursight_pending_bytes", "gauge", "Size of pushes that are not in a segment yet."),
     Measure("hoursight_rejected_segments", "gauge", "Files in the folder rejected."),
+    Measure("hoursight_damaged_files", "gauge", "Damaged files of the lake that were put aside."),
+    Measure(
+        "hoursight_scrub_checked_bytes", "gauge",
+        "Size of the lake's files that were checked in the present round.",
+    ),
+    Measure("hoursight_scrub_total_bytes", "gauge", "Size of the files to be checked in a round."),
+    Measure(
+        "hoursight_scrub_last_round_timestamp_seconds", "gauge",
+        "When all files of the lake had been checked.",
+    ),
     Measure("hoursight_servers", "gauge", "Servers that are known."),
     Measure(
         "hoursight_servers_reporting", "gauge", "Servers with a sample of the last 5 minutes."

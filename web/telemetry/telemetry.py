@@ -17,6 +17,7 @@ from typing import Any
 
 from storage.config.folders import Folders
 from storage.inbox import notify
+from storage.lake.file_health import read_scrub_state
 from storage.platform.process_usage import Usage, started_at, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
@@ -189,10 +190,22 @@ def _folder_values(folders: Folders, now: datetime) -> Iterator[tuple[str, float
     yield "hoursight_inbox_oldest_age_seconds", max(0.0, now.timestamp() - oldest)
     yield "hoursight_pending_bytes", sum(size for size, _ in _files(folders.pending, ".push"))
     yield "hoursight_rejected_segments", sum(1 for _ in _files(folders.rejected, ".parquet"))
+    yield "hoursight_damaged_files", sum(1 for _ in _files(folders.damaged, ".json"))
+    yield from _scrub_values(folders)
     with suppress(OSError):
         committed = notify.last_commit(folders.data)
         if committed is not None:
             yield "hoursight_last_commit_timestamp_seconds", committed.timestamp()
+
+
+def _scrub_values(folders: Folders) -> Iterator[tuple[str, float]]:
+    state = read_scrub_state(folders)
+    if state is not None:
+        yield "hoursight_scrub_checked_bytes", state.bytes
+        yield "hoursight_scrub_total_bytes", state.total_bytes
+        if state.last_round_ended is not None:
+            ended = state.last_round_ended.timestamp()
+            yield "hoursight_scrub_last_round_timestamp_seconds", ended
 
 
 def _files(folder: Path, suffix: str) -> Iterator[tuple[int, float]]:

@@ -144,3 +144,16 @@ def test_an_erased_server_that_keeps_sending_comes_back(house: LakeFixture) -> N
     house.put("metrics", [sample(NAME)])
     house.commit()
     assert house.one("SELECT profile FROM servers WHERE server = $name", name=NAME) == "web_api"
+
+
+def test_damaged_files_that_name_the_server_are_removed(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.damaged.mkdir()
+    for name, held in (("x", f"server {NAME}"), ("y", "server other")):
+        (folders.damaged / f"{name}.parquet.json").write_text(held)
+        pq.write_table(pa.table({"server": ["other"]}), folders.damaged / f"{name}.parquet")
+    erase_rejected(folders, [NAME])
+    assert sorted(path.name for path in folders.damaged.iterdir()) == [
+        "y.parquet",
+        "y.parquet.json",
+    ]

@@ -19,6 +19,7 @@ from storage.lake import rebuild as rebuild_module
 from storage.lake.attach import attach_new
 from storage.lake.catalog import SqliteCatalog, lake_location
 from storage.lake.catalog_snapshots import take_snapshot
+from storage.lake.hash_manifest import HashManifest
 from storage.lake.rebuild import RebuildRefused, RebuildReport, rebuild
 from storage.lake.writer import Writer, WriterRunning
 from storage.query.reader import Reader
@@ -45,6 +46,11 @@ def fill(house: LakeFixture) -> None:
 
 def parquet(house: LakeFixture) -> list[Path]:
     return list((house.folders.lake / "main").rglob("*.parquet"))
+
+
+def hashed(house: LakeFixture) -> set[Path]:
+    manifest = HashManifest(house.folders.lake)
+    return {house.folders.lake / path for path in manifest.read().hashes}
 
 
 def delete(house: LakeFixture, server: str) -> None:
@@ -107,12 +113,13 @@ def test_a_rebuilt_lake_has_the_same_rows_and_keeps_them(house: LakeFixture) -> 
         report = rebuild(house.folders.data, files_only=files_only)
         assert (report.snapshot is None) == files_only
         assert all_rows(house.folders.data) == rows
+        assert hashed(house) >= {path for path in parquet(house) if "delete" not in path.name}
         assert {t.table: t.rows for t in report.tables if t.files} == {
             name: len(each) for name, each in rows.items()
         }
     with closing(Writer.open(house.folders.data)) as writer:
         writer.run_maintenance(NOW)
-        named = writer._connection._named()
+        named = writer._connection.named_files()
     assert all_rows(house.folders.data) == rows
     assert {path.relative_to(house.folders.lake).as_posix() for path in parquet(house)} == named
 

@@ -5,14 +5,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from storage.config.folders import Folders
+from storage.lake.file_health import DamageRecord
 from tests.web.conftest import Client
 from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
-from web.display.system_status import Outage, writer_problem
+from web.display.system_status import Outage, damage_problem, writer_problem
 
 NOW = datetime.now(UTC)
 LATE = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
@@ -169,6 +171,25 @@ def test_a_silent_writer_is_a_problem_before_the_first_commit(tmp_path: Path) ->
         page = client.get("/").text
     assert "No commit so far; 2 segments wait in the inbox" in page
     assert "Waiting for the first samples" in page
+
+
+def test_damaged_files_are_a_problem_until_they_are_removed(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path)
+    assert list(damage_problem(folders)) == []
+    folders.damaged.mkdir()
+    for name, minutes in (("a", 2), ("b", 1)):
+        at = NOW - timedelta(minutes=minutes)
+        record = DamageRecord(
+            f"{name}.parquet", "metrics", 5, "is truncated", "server x", at, False
+        )
+        (folders.damaged / f"{name}.parquet.json").write_bytes(msgspec.json.encode(record))
+    [problem] = damage_problem(folders)
+    assert (
+        problem.headline == "2 files of the lake were damaged and put aside: the rows are missing"
+    )
+    assert problem.detail == (
+        "lake/b.parquet is truncated: 5 rows of metrics (server x), and 1 more"
+    )
 
 
 def test_old_samples_are_a_problem_on_every_page(lake: SiteLakeWriter, site: Client) -> None:
