@@ -406,3 +406,19 @@ def test_the_limits_of_times_are_those_of_the_settings(tmp_path: Path) -> None:
     door = IngestClient(Folders.at(tmp_path))
     kind, _, body, encoding, _ = PUSHED_AHEAD[0]
     assert door.push(kind, body, encoding) == (204, None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("records", b"[" + b"[]," * 2_000_000 + b"[]]"), ("lines", b"a,b=c d=1\n" * 500_000),
+    ],
+)  # fmt: skip
+def test_a_small_body_of_many_values_is_refused_before_any_is_built(
+    door: IngestClient, kind: str, body: bytes
+) -> None:
+    packed = gzip.compress(body, mtime=0)
+    assert len(packed) < 50_000
+    status, answer = door.push(kind, packed, "gzip")
+    assert (status, answer["remedy"]) == (413, "send it in parts")
+    assert "MiB of memory" in answer["message"]
