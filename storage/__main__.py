@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
+from itertools import chain
 
 import duckdb
 from watchfiles import watch
@@ -18,7 +19,9 @@ from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
 from storage.config.settings import SettingsError, settings_in_force
 from storage.lake.attach import ReadersBusy
-from storage.lake.catalog_holder import hold_catalog_open
+from storage.lake.catalog_holder import CatalogHolder, hold_catalog_open
+from storage.lake.catalog_loss import CatalogLost, check_integrity
+from storage.lake.catalog_snapshots import take_snapshot
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.scrub import Scrub
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
@@ -59,15 +62,20 @@ def run_writer(folders: Folders, stop: threading.Event) -> None:
     """
     try:
         with configured():
+            check_integrity(folders)
             writer = Writer.open(folders.data)
-    except (WriterRunning, DataFolderNotWritable) as error:
+    except (WriterRunning, DataFolderNotWritable, CatalogLost) as error:
         log.critical("%s", error)
         sys.exit(1)
     with closing(writer):
         log.info("writing to %s", folders.lake)
         warn_of_open_paths(folders)
-        with hold_catalog_open(folders):
-            commit_loop(writer, folders, stop)
+        with hold_catalog_open(folders) as holder:
+            try:
+                commit_loop(writer, folders, stop, holder)
+            except CatalogLost as error:
+                log.critical("%s. %s", error, _saved(folders, holder))
+                sys.exit(1)
     if writer.lake_moved:
         restart()
 
@@ -83,11 +91,27 @@ def warn_of_open_paths(folders: Folders) -> None:
             )  # fmt: skip
 
 
-def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None:
-    """Commit segments as they arrive, with maintenance steps between, until `stop` is set."""
+def _saved(folders: Folders, holder: CatalogHolder | None) -> str:
+    """Save the catalog as it was, from the process that has it open; returns what was saved."""
+    if holder is None:
+        return "Segments stay in the inbox."
+    try:
+        snapshot = take_snapshot(folders, holder.copy, datetime.now(UTC))
+    except OSError as error:
+        return f"Segments stay in the inbox. Its last state could not be saved: {error}"
+    return f"Segments stay in the inbox. Its last state is saved as {snapshot}"
+
+
+def commit_loop(
+    writer: Writer, folders: Folders, stop: threading.Event, holder: CatalogHolder | None = None
+) -> None:
+    """Commit segments as they arrive, with maintenance steps between, until `stop` is set.
+
+    After each round, and at the start, the catalog is copied by `holder`. Raises CatalogLost.
+    """
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
-    steps: Iterator[MaintenanceStep] = iter(())
+    steps: Iterator[MaintenanceStep] = _snapshot_steps(folders, holder)
     scrub = Scrub(folders, writer.damage, datetime.now(UTC))
     beat = Heartbeat(folders.heartbeats, "writer").beat
     commit_all(writer, stop, beat)
@@ -101,10 +125,22 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
             stop.set()
         if time.monotonic() - last_round >= MAINTENANCE_EVERY_S:
             last_round = time.monotonic()
-            steps = writer.maintenance_steps(datetime.now(UTC))
+            steps = chain(
+                writer.maintenance_steps(datetime.now(UTC)), _snapshot_steps(folders, holder)
+            )
         if not stop.is_set():
             run_next_step(steps, writer)
             check_files(scrub, writer)
+
+
+def _snapshot_steps(folders: Folders, holder: CatalogHolder | None) -> Iterator[MaintenanceStep]:
+    """The step that takes a snapshot of a SQLite catalog; none for PostgreSQL."""
+    if holder is not None:
+        yield partial(_take_snapshot, folders, holder)
+
+
+def _take_snapshot(folders: Folders, holder: CatalogHolder) -> None:
+    take_snapshot(folders, holder.copy, datetime.now(UTC))
 
 
 def commit_all(

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,9 @@ from storage.config.folder_access import close_to_others, foreign_locks, paths_o
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
+from storage.lake.catalog import lake_location
+from storage.lake.catalog_loss import CatalogLost, check_integrity
+from storage.lake.catalog_snapshots import newest_snapshot, snapshot_time
 from storage.lake.file_health import damage_records, read_scrub_state
 from storage.model.names import is_name
 from storage.model.views import as_of_now
@@ -74,15 +77,19 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     yield _disk(folders)
     yield _model(folders)
     try:
-        reader = Reader.open(data)
+        reader = _whole_lake(data)
     except LakeMissing as error:
         yield Finding("lake", str(error), "start 'hoursight demo' or 'hoursight up' on this folder")
+        return
+    except CatalogLost as error:
+        yield Finding("lake", error.message, error.remedy)
         return
     except LakeUnreadable as error:
         yield Finding("lake", str(error), "correct that: samples wait in the inbox meanwhile")
         return
     with closing(reader):
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+        yield from _catalog_snapshot(folders, now)
         yield _files(folders)
         yield _writer(data, now)
         yield _samples(reader, now)
@@ -90,6 +97,16 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield from _names(reader)
         yield from _functions(reader, now)
         yield from _disk_use(reader, now)
+
+
+def _whole_lake(data: Path) -> Reader:
+    """Open the lake, whose catalog is read to its end. Raises LakeMissing and LakeUnreadable."""
+    with ExitStack() as undo:
+        reader = Reader.open(data)
+        undo.callback(reader.close)
+        check_integrity(reader.folders)
+        undo.pop_all()
+    return reader
 
 
 def _settings(data: Path) -> Finding:
@@ -172,6 +189,15 @@ def _model(folders: Folders) -> Finding:
     return Finding(
         "model", f"{model.hash} ({serving.path or 'shipped with the package'}), self-test passed"
     )
+
+
+def _catalog_snapshot(folders: Folders, now: datetime) -> Iterator[Finding]:
+    newest = newest_snapshot(folders)
+    if newest is not None:
+        age_min = _age_s(snapshot_time(newest), now) / 60
+        yield Finding("catalog", f"its newest snapshot was taken {age_min:.0f} min ago")
+    elif not lake_location(folders).catalog.networked:
+        yield Finding("catalog", "no snapshot yet: the writer takes one when it starts")
 
 
 def _writer(data: Path, now: datetime) -> Finding:

@@ -1,4 +1,4 @@
-"""Commands on the lake: sql, schema, backup, restore, verify, delete."""
+"""Commands on the lake: sql, schema, backup, restore, rebuild, verify, delete."""
 
 from contextlib import closing
 from pathlib import Path
@@ -70,6 +70,28 @@ def restore(data: Path, file: Path) -> None:
     from scripts.cli.backup_restore import restore_backup
 
     restore_backup(file, data, click.echo)
+
+
+@cli.command(epilog="Example: hoursight rebuild --data /srv/hoursight")
+@data_option
+@click.option(
+    "--from-snapshot",
+    "snapshot",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The catalog snapshot to use; default: the newest one that can be read.",
+)
+@click.option("--files-only", is_flag=True, help="Use no catalog snapshot.")
+@click.option("--force", is_flag=True, help="Rebuild a catalog that is not lost, too.")
+def rebuild(data: Path, snapshot: Path | None, files_only: bool, force: bool) -> None:
+    """Make the lake's lost catalog again, from its Parquet files and the newest catalog snapshot.
+
+    Stop 'hoursight up' first. Rows that a newer file repeats count once, and servers that were
+    deleted stay deleted. The rows of each table are counted before and after. The old catalog is
+    kept, and nothing changes when the rebuild is cut off.
+    """
+    from scripts.cli.catalog_rebuild import rebuild_catalog
+
+    rebuild_catalog(data, snapshot, files_only, force, click.echo)
 
 
 @cli.command(epilog="Example: hoursight verify")

@@ -24,6 +24,7 @@ from storage.config.settings import (
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.lake.catalog import lake_location, make_files
+from storage.lake.catalog_loss import check_integrity
 from storage.platform import logs
 from storage.platform.listening import CannotListen, listening_sockets, site_url
 
@@ -94,8 +95,12 @@ def _run(
     procfile: Path = PROCFILE,
     port_is_fixed: bool = True,
 ) -> None:
-    """Run the processes; when `quiet`, their lines of level info and debug are not printed."""
+    """Run the processes; when `quiet`, their lines of level info and debug are not printed.
+
+    Raises CatalogLost before anything is started.
+    """
     make_files(lake_location(Folders.at(data)))
+    check_integrity(Folders.at(data))
     print_line, say = _line_printer(say, quiet), _own_lines(say)
 
     async def main() -> None:

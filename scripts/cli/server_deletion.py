@@ -69,7 +69,7 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
         say(_sentence(result, server))
     say(
         f"{server} is deleted; the table deletions keeps it as {erased_name(server)}. The files "
-        "of the lake that contained it are removed within half an hour of a running system."
+        "of the lake that contained it are removed within an hour of a running system."
     )
     say(
         "Backups made before, and logs of the processes where you keep them (such as the "

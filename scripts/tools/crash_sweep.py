@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.lake.backup import back_up, restore
+from storage.lake.catalog_loss import CatalogLost
 from storage.lake.writer import Writer
 from storage.platform.failpoints import POINTS
 from storage.query.reader import QueryFailed, Reader
@@ -48,14 +49,18 @@ READ_EVERY_S = 0.03
 
 REPLY = "COMMIT "
 WRITING = ("segment written", "segment synced", "segment renamed")
+REBUILD = "rebuild: "  # prefix of the failpoints of a rebuild
+OF_A_FILE = ("backup", "catalog snapshot", REBUILD)  # work on a copy or a SQLite file
 SQLITE_POINTS = (*POINTS, AT_ANY_TIME)
 # The server of the catalog is killed where the writer could be, and around the COMMIT itself.
 SERVER_POINTS = (
-    *(SERVER + p for p in POINTS if not p.startswith((*WRITING, "backup"))),
+    *(SERVER + p for p in POINTS if not p.startswith((*WRITING, *OF_A_FILE))),
     *(REPLY + mode for mode in Proxy.MODES),
 )  # fmt: skip
 
-POSTGRES_POINTS = (*SQLITE_POINTS, *SERVER_POINTS)
+POSTGRES_POINTS = (
+    *(p for p in SQLITE_POINTS if not p.startswith(("catalog snapshot", REBUILD))), *SERVER_POINTS
+)  # fmt: skip
 
 COUNTS = f"""
 SELECT
@@ -137,8 +142,10 @@ class _LakeUnderTest:
         Writer.open(self._data).close()
 
     def run(self, points: Sequence[str]) -> None:
-        """Crash at each point, in random order, then count."""
+        """Crash at each point, in random order, then count; last come those of a rebuild."""
         order = self._rng.sample(points, len(points))
+        rebuilds = [p for p in order if p.startswith(REBUILD)]
+        order = [p for p in order if p not in rebuilds]
         with _readers(self._data, self._result.inconsistent_reads):
             for point in order:
                 if self._crash_at(point):
@@ -148,6 +155,23 @@ class _LakeUnderTest:
             self._commit()
         self._count(self._data, self._written)
         self._count_backups()
+        if rebuilds:
+            self._crash_rebuilds(rebuilds)
+            self._count(self._data, self._written)
+
+    def _crash_rebuilds(self, points: Sequence[str]) -> None:
+        """Lose the catalog, and crash each attempt to rebuild it but the last."""
+        for path in self._data.glob("catalog.sqlite*"):
+            path.unlink()
+        for point in (*points, None):
+            with suppress(CatalogLost):  # else the new catalog was in its place
+                Reader.open(self._data).close()
+            files_only = self._rng.random() < 0.5
+            job = self._run_job("rebuild", point, 1, files_only=files_only)
+            if job.killed:
+                self._result.kills += 1
+            elif point:
+                self._result.missed.append(point)
 
     def _crash_at(self, point: str) -> bool:
         """Kill at the point's second time, or at its first where it comes but once a run."""
@@ -161,6 +185,8 @@ class _LakeUnderTest:
             return job.killed
         write_segments(self._data, numbers := self._next_numbers(), self._written.add)
         (Folders.at(self._data).inbox / f"torn-{numbers[0]}.parquet").write_bytes(b"PAR1")
+        if point.startswith("catalog snapshot"):
+            return self._run_job("snapshot", point, 1).killed
         if point.startswith("backup"):
             archive = str(self._archive(numbers[0]))
             return self._run_job("backup", point, time, archive=archive).killed

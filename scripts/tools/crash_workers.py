@@ -27,6 +27,9 @@ from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.lake.attach import ReadersBusy
 from storage.lake.backup import back_up
+from storage.lake.catalog_holder import hold_catalog_open
+from storage.lake.catalog_snapshots import take_snapshot
+from storage.lake.rebuild import rebuild
 from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
 from storage.platform.failpoints import arm
@@ -140,8 +143,18 @@ def _run_job(job: dict[str, Any]) -> None:
         write_segments(data, job["numbers"], lambda number: _print("wrote", number))
     elif job["work"] == "backup":
         back_up(data, Path(job["archive"]))
+    elif job["work"] == "rebuild":
+        rebuild(data, files_only=job["files_only"], force=True)
+    elif job["work"] == "snapshot":
+        _take_snapshot(Folders.at(data))
     else:
         _commit_and_maintain(data, retry_for_s=JOB_S / 2 if job["server"] else 0)
+
+
+def _take_snapshot(folders: Folders) -> None:
+    with hold_catalog_open(folders) as holder:
+        assert holder is not None
+        take_snapshot(folders, holder.copy, datetime.now(UTC))
 
 
 def _kill_server(pid: int) -> None:

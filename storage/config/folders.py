@@ -61,6 +61,16 @@ class Folders:
         return self.data / "catalog.sqlite"
 
     @property
+    def catalog_snapshots(self) -> Path:
+        """Copies of the SQLite catalog, the newest few."""
+        return self.data / "catalog-snapshots"
+
+    @property
+    def last_backup(self) -> Path:
+        """Where the last backup was written."""
+        return self.data / "last-backup.json"
+
+    @property
     def last_values(self) -> Path:
         """Last-value cache: the newest sample of each server, as of the last commit."""
         return self.data / "latest.arrow"

@@ -23,8 +23,16 @@ from storage.lake.catalog import (
     SqliteCatalog,
     lake_location,
 )
+from storage.lake.catalog_loss import (
+    check_catalog_file,
+    check_catalog_id,
+    loss_named,
+    loss_of,
+    mark,
+)
 from storage.lake.duckdb_errors import is_missing_lake
 from storage.lake.extensions import ExtensionMissing, load_extension
+from storage.lake.lake_contents import has_parquet
 from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
@@ -34,6 +42,7 @@ __all__ = [
     "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",
+    "attach_new",
     "attach_reader",
     "attach_writer",
     "copy_catalog",
@@ -47,6 +56,7 @@ log = logging.getLogger(__name__)
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
+NOT_NEW = ", CREATE_IF_NOT_EXISTS false"
 WRITER_MEMORY = "2GB"
 SPILL_PREFIX = "spill-"
 SPILL_LIMIT = "8GB"
@@ -86,23 +96,31 @@ def attach_writer(
 ) -> duckdb.DuckDBPyConnection:
     """The writer's connection; creates the lake and missing tables, columns and views.
 
-    With `data_path` it writes files by that path; the catalog stores the folder itself.
+    With `data_path` it writes files by that path; the catalog stores the folder itself. Raises
+    CatalogLost where it would create a lake over the files of another.
     """
     location = lake_location(folders)
     for lock in (folders.merge_gate, folders.merge_lock):
         open_lock(lock).close()  # for readers who cannot create them
-    with _closed_on_error(_connect(location.catalog)) as connection:
+    check_catalog_file(folders, location)
+    with (
+        _closed_on_error(_connect(location.catalog)) as connection,
+        loss_named(folders, location),
+    ):
         connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
         # It keeps blocks of files that were merged away, up to the memory limit (1.5.5).
         connection.execute("SET enable_external_file_cache = false")
         _set_spill(connection, folders)
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
-        _attach(connection, location, _journal(location.catalog))
+        option = NOT_NEW if has_parquet(location.files) else ""
+        _attach(connection, location, _journal(location.catalog) + option)
+        check_catalog_id(connection, folders, location)
         if data_path is not None:
             connection.execute("USE memory; DETACH lake")
             _attach(connection, location, data_path=data_path)
         evolve(connection, schema)
+        mark(connection, location.files)
     return connection
 
 
@@ -126,13 +144,14 @@ def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
 def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckDBPyConnection:
     """A read-only connection to the newest commit at each query, or to one snapshot.
 
-    Raises LakeMissing and LakeUnreadable.
+    Raises LakeMissing, LakeUnreadable and its subclass CatalogLost.
     """
     try:
         location = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"the lake's location is not known: {error}") from error
     try:
+        check_catalog_file(folders, location)
         if location.catalog.identity() is None:
             raise LakeMissing(folders.data)
     except PermissionError as error:
@@ -141,7 +160,11 @@ def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckD
             "run this as the folder's owner, or ask the owner for read permission",
         ) from error
     option = "" if snapshot is None else f", SNAPSHOT_VERSION {snapshot}"
-    with _closed_on_error(_attached_to_read(folders, location, option)) as connection:
+    with (
+        _closed_on_error(_attached_to_read(folders, location, option)) as connection,
+        loss_named(folders, location),
+    ):
+        check_catalog_id(connection, folders, location)
         if not connection.execute(HAS_TABLES).fetchall():  # the writer is creating them
             raise LakeMissing(folders.data)
     return connection
@@ -187,6 +210,8 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
 
 
 def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -> HoursightError:
+    if lost := loss_of(folders, location, error):
+        return lost
     if is_missing_lake(error):
         return LakeMissing(folders.data)
     known = location.catalog.diagnose(error)
@@ -195,6 +220,13 @@ def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -
     if location.catalog.networked:
         return LakeUnreadable(known.message, known.remedy)
     return LakeUnreadable(f"{location.catalog} cannot be attached: {known.message}", known.remedy)
+
+
+def attach_new(location: LakeLocation) -> duckdb.DuckDBPyConnection:
+    """A connection that writes a new, empty catalog for the files of `location`."""
+    with _closed_on_error(_connect(location.catalog)) as connection:
+        _attach(connection, location, _journal(location.catalog))
+    return connection
 
 
 def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:

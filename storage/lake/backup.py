@@ -23,8 +23,8 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, read_settings, write_settings
-from storage.errors import LakeMissing, LakeUnreadable
-from storage.lake.attach import attach_copy, copy_catalog
+from storage.errors import LakeUnreadable
+from storage.lake.attach import attach_copy, attach_reader, copy_catalog
 from storage.lake.backup_archive import (
     BackupRefused,
     Manifest,
@@ -34,6 +34,7 @@ from storage.lake.backup_archive import (
     write_archive,
 )
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
+from storage.lake.catalog_loss import record_backup
 from storage.lake.read_only_folder import catalog_copy, is_writable
 from storage.lake.staged_files import FileRemoved, StagedFiles, link, stage_files
 from storage.platform.durability import disk_problem, fsync_directory
@@ -65,11 +66,12 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     """Write a backup of the folder `data` to the file `target`; the system may be running.
 
     It includes the inbox and the write-ahead log, so that no accepted row is missing. `on_progress`
-    is called with the bytes done and the total. Raises LakeMissing and BackupRefused.
+    is called with the bytes done and the total. Raises LakeMissing, LakeUnreadable
+    and BackupRefused.
     """
     folders = Folders.at(data)
-    if lake_location(folders).catalog.identity() is None:
-        raise LakeMissing(folders.data)
+    if not lake_location(folders).catalog.networked:
+        attach_reader(folders).close()  # no backup of nothing: the catalog is that of the files
     if target.exists():
         raise BackupRefused(f"{target} exists already: name another file, or remove that one")
     _drop_partials(target)
@@ -89,6 +91,7 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
         raise BackupRefused(f"no backup was made: {problem}") from error
     finally:
         partial.unlink(missing_ok=True)
+    record_backup(folders, target)
     return manifest
 
 

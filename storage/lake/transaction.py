@@ -23,6 +23,7 @@ from storage.lake.catalog import (
     lake_location,
     make_files,
 )
+from storage.lake.catalog_loss import lost_catalog
 from storage.lake.hash_manifest import HashManifest
 from storage.model.schema import TIMESTAMP, Schema, Table
 from storage.platform.durability import disk_problem, fsync_directory, sync_file
@@ -101,13 +102,24 @@ class WriteConnection:
         self._in_doubt = False
         self.generation += 1
 
+    def check_catalog(self) -> None:
+        """Raise CatalogLost if the file of the catalog was removed or replaced since it was opened.
+
+        DuckDB opens it for each transaction, and would make a new one in its place.
+        """
+        if self._location.catalog.identity() != self._identity:
+            fault = "was removed or replaced while the writer ran"
+            raise lost_catalog(self.folders, self._location, fault)
+
     def evolve(self, schema: Schema) -> None:
         """Add to the lake what it lacks of `schema`, and use it from now on."""
+        self.check_catalog()
         evolve(self._connection, schema)
         self.schema = schema
 
     def run(self, sql: str, **parameters: Any) -> duckdb.DuckDBPyConnection:
         """Execute one statement; `$name` in it stands for the parameter `name`."""
+        self.check_catalog()
         try:
             return self._connection.execute(sql, parameters or None)
         except duckdb.Error:
@@ -142,6 +154,7 @@ class WriteConnection:
                 worked = time.perf_counter()
                 self._commit()
             undo.pop_all()
+        self.check_catalog()  # else this commit is in no catalog: its segments have to stay
         log.debug(
             "transaction: %.1f ms of work, %.1f ms of COMMIT, %d files",
             1000 * (worked - began), _ms_since(worked), len(self._written),
@@ -208,6 +221,7 @@ class WriteConnection:
             data_path = self._data_path_link.path if self._data_path_link else None
             began = time.perf_counter()
             self._connection = attach_writer(self.folders, self.schema, data_path)
+            self._identity = catalog.identity()
             log.debug("catalog %s attached to write in %.1f ms", catalog, _ms_since(began))
             undo.pop_all()
 

@@ -101,7 +101,7 @@ class Writer:
         """Lock a data folder for writing and bring its lake up to the settings.
 
         The umask of the process is set: nobody reads what it creates, but a group by the settings.
-        Raises WriterRunning when another process writes it, DataFolderNotWritable, and
+        Raises WriterRunning when another process writes it, DataFolderNotWritable, CatalogLost and
         SettingsError.
         """
         folders, settings = Folders.at(data), SettingsFile(data, read_settings(data))
@@ -148,7 +148,11 @@ class Writer:
         return self._connection.diagnose(error)
 
     def commit_waiting(self, now: datetime) -> CommitResult:
-        """Commit up to 500 segments of the inbox in one transaction, then remove their files."""
+        """Commit up to 500 segments of the inbox in one transaction, then remove their files.
+
+        Raises CatalogLost, with all segments kept, if the catalog was removed or replaced.
+        """
+        self._connection.check_catalog()
         return self.damage.beside_damage(partial(self._commit_waiting, now))
 
     def _commit_waiting(self, now: datetime) -> CommitResult:

@@ -30,6 +30,10 @@ POINTS: tuple[str, ...] = (
     "backup: lake linked",
     "backup: archive written",
     "backup: archive named",
+    "catalog snapshot written",
+    "rebuild: files registered",
+    "rebuild: old catalog put aside",
+    "rebuild: catalog placed",
 )
 
 Act: TypeAlias = Callable[[], None]

@@ -44,6 +44,7 @@ def disk_use(reader: Reader, now: datetime) -> tuple[DiskUse, ...]:
             "none: left by commits that were interrupted", bool(orphans),
         ),
         *_catalog(folders),
+        _folder("catalog snapshots", folders.catalog_snapshots, "the newest 4"),
         _folder("segments", folders.inbox, "until they are committed"),
         _folder("pushed rows", folders.pending, "until they are in a segment"),
         _folder("rejected segments", folders.rejected, f"{REJECTED_BYTES / 1e9:g} GB"),

@@ -7,8 +7,15 @@ from functools import partial
 import duckdb
 import pytest
 
-from storage.__main__ import commit_all, commit_loop, run_next_step, warn_of_open_paths
+from storage.__main__ import (
+    commit_all,
+    commit_loop,
+    run_next_step,
+    run_writer,
+    warn_of_open_paths,
+)
 from storage.lake.attach import ReadersBusy
+from storage.lake.catalog_snapshots import newest_snapshot, snapshots
 from tests.conftest import NOW, LakeFixture
 from tests.storage.stop_events import NoWait
 
@@ -46,6 +53,32 @@ def test_the_inbox_is_emptied_and_rejected_files_are_logged(
     assert list(house.folders.inbox.iterdir()) == []
     assert any(m.startswith("rejected z.parquet: truncated") for m in caplog.messages)
     assert "1 scenarios, 1 segments" in caplog.messages
+
+
+def test_a_catalog_that_is_removed_ends_the_writer_and_its_last_state_is_saved(
+    house: LakeFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    house.put("scenarios", [ROW])
+    house.commit()
+    house.writer.close()
+    stop = threading.Event()
+
+    def remove_once_saved() -> None:
+        for _ in range(int(WITHIN_S / 0.05)):
+            if newest_snapshot(house.folders):
+                break
+            stop.wait(0.05)
+        house.folders.catalog.unlink()
+
+    threading.Thread(target=remove_once_saved).start()
+    with pytest.raises(SystemExit) as ended:
+        run_writer(house.folders, stop)
+    stop.set()
+    assert ended.value.code == 1
+    assert "was removed or replaced while the writer ran" in caplog.messages[-1]
+    first, last = snapshots(house.folders)[::-1]
+    assert f"Its last state is saved as {last}" in caplog.messages[-1]
+    assert first != last
 
 
 def test_a_stopped_writer_begins_no_commit(house: LakeFixture) -> None:

@@ -14,6 +14,7 @@ from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
 from storage.lake.backup import back_up, restore
+from storage.lake.catalog_loss import CatalogLost
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 from tests.conftest import NOW, LakeFixture
@@ -71,6 +72,21 @@ def test_a_lost_reply_to_a_commit_loses_no_file_and_doubles_no_row(
     assert remote.one("SELECT count(*) FROM processes") == 1  # it had happened
     assert remote.commit(LATER).repeated == 1
     assert remote.one("SELECT count(*) FROM processes") == 1
+
+
+@needs_postgres
+def test_an_empty_database_over_the_files_of_another_catalog_is_refused(
+    proxy: Proxy, remote: LakeFixture, tmp_path: Path
+) -> None:
+    remote.put("metrics", sample("a"))
+    remote.commit()
+    proxy.cluster.create(database := f"lake{next(databases)}")
+    address = f"postgres:host=127.0.0.1 port={proxy.port} user=hoursight dbname={database}"
+    there = tmp_path / "there"
+    write_settings(there, Settings(lake=LakeSettings(address, str(tmp_path / "files"))))
+    for door in (Writer.open, Reader.open):
+        with pytest.raises(CatalogLost, match=r"has no lake, and .*files has 3 Parquet files"):
+            door(there)
 
 
 @needs_postgres
