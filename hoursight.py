@@ -196,17 +196,20 @@ def main(arguments: list[str] | None = None) -> None:
         import click
 
         from scripts.cli import cli
+        from scripts.cli.printer import say_lines
         from storage.errors import HoursightError
+        from storage.platform.printable import printable_lines
 
     try:
         cli(arguments, standalone_mode=False)
     except click.ClickException as error:
+        error.message = printable_lines(error.message)
         error.show()
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except HoursightError as error:
-        click.echo(f"hoursight: {error}", err=True)
+        say_lines(f"hoursight: {error}", err=True)
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 
 
 @cli.group(epilog="Example: hoursight keys create --scope feed --name telegraf")
@@ -29,8 +30,8 @@ def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
     from storage.config.folders import Folders
 
     token = api_keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
-    click.echo(token)
-    click.echo("The key is shown only this once. Send it as the header X-API-Key.", err=True)
+    say(token)
+    say("The key is shown only this once. Send it as the header X-API-Key.", err=True)
 
 
 @keys.command("list", epilog="Example: hoursight keys list")
@@ -42,7 +43,7 @@ def list_keys(data: Path) -> None:
 
     for key in ApiKeys(Folders.at(data)).known():
         made = key.created_at.strftime("%Y-%m-%d %H:%M")
-        click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
+        say(f"{key.name:20} {','.join(key.scopes):16} {key.id}  made {made}")
 
 
 @keys.command("revoke", epilog="Example: hoursight keys revoke telegraf")
@@ -54,4 +55,4 @@ def revoke_key(data: Path, name: str) -> None:
     from storage.config.folders import Folders
 
     key = api_keys.revoke_key(Folders.at(data), name)
-    click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")
+    say(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 from scripts.interrupts import Interrupts
 
 
@@ -59,7 +60,7 @@ def backup(data: Path, file: Path) -> None:
     """Write a backup of the whole data folder to FILE, while everything runs."""
     from scripts.cli.backup_restore import take_backup
 
-    take_backup(data, file, click.echo)
+    take_backup(data, file, say)
 
 
 @cli.command(epilog="Example: hoursight restore /srv/backups/monday.tar --data /srv/again")
@@ -69,7 +70,7 @@ def restore(data: Path, file: Path) -> None:
     """Restore the backup FILE into a new data folder, and verify every row."""
     from scripts.cli.backup_restore import restore_backup
 
-    restore_backup(file, data, click.echo)
+    restore_backup(file, data, say)
 
 
 @cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")
@@ -88,4 +89,4 @@ def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     rows = count_rows(data, server)
     if not yes:
         click.confirm(f"Delete {rows:,} rows of {server} for good?", abort=True)
-    delete_server(data, server, why, click.echo)
+    delete_server(data, server, why, say)

@@ -7,6 +7,7 @@ import click
 
 from scripts.cli.group import cli, data_option
 from scripts.cli.log_options import log_options, log_to, names_a_level
+from scripts.cli.printer import say
 
 
 @cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
@@ -24,8 +25,8 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
     log_to("supervisor", "info")
     quiet = not names_a_level()
     if mongodb:
-        sys.exit(0 if launch.run_mongodb(data, port, servers, click.echo, quiet) else 1)
-    launch.run(data, port, servers, scenario, click.echo, quiet)
+        sys.exit(0 if launch.run_mongodb(data, port, servers, say, quiet) else 1)
+    launch.run(data, port, servers, scenario, say, quiet)
 
 
 @cli.command(epilog="Example: hoursight up --data /srv/hoursight")
@@ -37,7 +38,7 @@ def up(data: Path, port: int | None) -> None:
     from scripts.cli import launch
 
     log_to("supervisor", "info")
-    launch.up(data, port, click.echo)
+    launch.up(data, port, say)
 
 
 @cli.command(epilog="Example: hoursight scenario cascade")
@@ -52,7 +53,7 @@ def scenario(data: Path, name: str) -> None:
 
     _check_scenario(name)
     set_scenario(data, name)
-    click.echo(f"The simulator plays '{name}' from now on.")
+    say(f"The simulator plays '{name}' from now on.")
 
 
 @cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")
@@ -61,7 +62,7 @@ def doctor(data: Path) -> None:
     """Check everything that a forecast needs, and say what to do about what is wrong."""
     from scripts.cli.doctor import examine
 
-    sys.exit(0 if examine(data, click.echo) else 1)
+    sys.exit(0 if examine(data, say) else 1)
 
 
 def _check_scenario(name: str | None) -> None:

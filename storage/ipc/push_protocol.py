@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from storage.ipc.decoding import decode_json
+from storage.platform.printable import printable_json
 
 __all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "rejection_json"]
 
@@ -48,4 +49,4 @@ def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any
         "status_code": status_code, "code": HTTPStatus(status_code).phrase.lower(),
         "detail": message, "remedy": remedy, "message": whole, "error": whole,
     }  # fmt: skip
-    return msgspec.json.encode(body | more)
+    return printable_json(msgspec.json.encode(body | more).decode()).encode()
