@@ -196,15 +196,13 @@ def main(arguments: list[str] | None = None) -> None:
         import click
 
         from scripts.cli import cli
-        from scripts.cli.printer import say_lines
+        from scripts.cli.printer import say_lines, say_usage_error
         from storage.errors import HoursightError
-        from storage.platform.printable import printable_lines
 
     try:
         cli(arguments, standalone_mode=False)
     except click.ClickException as error:
-        error.message = printable_lines(error.message)
-        error.show()
+        say_usage_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -3,6 +3,7 @@
 Nothing else in `scripts` prints: ruff refuses `print`, `click.echo` and rich's Console elsewhere.
 """
 
+import io
 import sys
 
 import click
@@ -10,7 +11,15 @@ from rich.console import Console  # noqa: TID251 - here is where it is made
 
 from storage.platform.printable import printable, printable_lines
 
-__all__ = ["Console", "console", "on_terminal", "say", "say_lines", "write_bytes"]
+__all__ = [
+    "Console",
+    "console",
+    "on_terminal",
+    "say",
+    "say_lines",
+    "say_usage_error",
+    "write_bytes",
+]
 
 
 def say(text: str = "", err: bool = False) -> None:
@@ -21,6 +30,16 @@ def say(text: str = "", err: bool = False) -> None:
 def say_lines(text: str, err: bool = False) -> None:
     """Print a text of several lines, such as an error of a database; marks the continued ones."""
     click.echo(printable_lines(text), err=err)  # noqa: TID251
+
+
+def say_usage_error(error: click.ClickException) -> None:
+    """Print what click has to say about wrong arguments, which it quotes, to stderr."""
+    text = io.StringIO()
+    error.show(text)
+    usage, mark, message = text.getvalue().rstrip().partition("Error: ")
+    for line in usage.splitlines():
+        say(line, err=True)
+    say_lines(mark + message, err=True)
 
 
 def write_bytes(content: bytes) -> None:
