@@ -254,7 +254,7 @@ class Runner:
         """
         name = function.name
         if name not in self._cursors:
-            waiting = segment.newest_cursor(self.folders, name)
+            waiting = segment.newest_cursor(self.folders, name, self.clock())
             cursor = waiting or self._committed_cursor(function)
             origin = "the inbox" if waiting else "the lake"
             log.debug("cursor of %s from %s: %.200s", name, origin if cursor else "nowhere", cursor)
@@ -265,7 +265,8 @@ class Runner:
 
     def _committed_cursor(self, function: Declared) -> str | None:
         try:
-            rows = self.history.rows(HistoryQuery.CURSOR, function=function.name)
+            now = self.clock().isoformat()
+            rows = self.history.rows(HistoryQuery.CURSOR, function=function.name, now=now)
         except LakeUnreadable:
             if function.cursor_required:
                 raise

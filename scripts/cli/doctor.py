@@ -13,6 +13,7 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.notify import last_commit, pending_segments
 from storage.model.names import is_name
+from storage.model.time_limits import age_s
 from storage.model.views import as_of_now
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
@@ -111,10 +112,10 @@ def _model(folders: Folders) -> Finding:
 
 
 def _writer(data: Path, now: datetime) -> Finding:
-    newest, backlog = last_commit(data), pending_segments(data)
+    newest, backlog = last_commit(data, now), pending_segments(data)
     if newest is None:
         return Finding("writer", "no commit yet", "start 'hoursight up'")
-    age = _age_s(newest, now)
+    age = age_s(newest, now)
     text = f"last commit {age:.0f} s ago, {backlog} segments wait"
     stuck = backlog > 0 and age > BACKLOG_S
     return Finding("writer", text, "is the writer running? start 'hoursight up'" if stuck else None)
@@ -125,17 +126,12 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     newest = max((row["last_seen"] for row in rows if row["last_seen"]), default=None)
     if newest is None:
         return Finding("samples", "none yet", "turn a source on in hoursight.toml, start it")
-    age = _age_s(newest, now)
+    age = age_s(newest, now)
     text = f"{len(rows)} servers, newest sample {age:.0f} s old"
     late = age > STALE_S
     return Finding(
         "samples", text, "is the collector running? start 'hoursight up'" if late else None
     )
-
-
-def _age_s(ts: datetime, now: datetime) -> float:
-    """Return the age, never negative: rows may be committed while the checks run."""
-    return max(0.0, (now - ts).total_seconds())
 
 
 def _forecasts(reader: Reader, now: datetime) -> Finding:
@@ -161,7 +157,8 @@ def _names(reader: Reader) -> Iterator[Finding]:
 
 def _functions(reader: Reader, now: datetime) -> Iterator[Finding]:
     rows = reader.query(
-        "SELECT function, ts, outcome, error FROM runs WHERE ts > $now - INTERVAL 1 DAY "
+        "SELECT function, ts, outcome, error FROM runs "
+        "WHERE ts > $now - INTERVAL 1 DAY AND ts <= $now "
         "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function",
         now=now,
     )

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 METADATA_KEY = b"hoursight"
 VERSION = 1
+STAMP = "%Y%m%dT%H%M%S.%f"  # of the time of creation, with which the name begins
 LIST = pa.list_(pa.float32())
 
 
@@ -104,7 +105,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     """
     shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
     shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
-    stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
+    stamp = provenance.created_at.strftime(STAMP)
     name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
     partial = folders.inbox / f"{name}.partial"
     final, began = folders.inbox / name, time.perf_counter()
@@ -160,9 +161,15 @@ def provenance_of(path: Path) -> Provenance:
     return Provenance.decode(metadata[METADATA_KEY])
 
 
-def newest_cursor(folders: Folders, function: str) -> str | None:
-    """The cursor of the function's newest segment in the inbox; None if there is none."""
-    for path in sorted(folders.inbox.glob(f"*-{function}-*.parquet"), reverse=True):
+def newest_cursor(folders: Folders, function: str, now: datetime) -> str | None:
+    """The cursor of the function's newest segment in the inbox; None if there is none.
+
+    Segments from when this host's clock was ahead count only where there are no others.
+    """
+    latest = now.strftime(STAMP)
+    names = (path.name for path in folders.inbox.glob(f"*-{function}-*.parquet"))
+    for name in sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True):
+        path = folders.inbox / name
         try:
             provenance = provenance_of(path)
         except SegmentRefused:

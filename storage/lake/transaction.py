@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DAY_US = 86_400_000_000
+SET_BACK_S = 86_400.0  # a clock that is set back is set by no more
 
 
 class FilesMissing(HoursightError, OSError):
@@ -240,8 +241,9 @@ def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
 
 
 def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
-    # A file system's clock may lag a little behind the system's.
-    newest = since.timestamp() - 1
+    now, began = time.time(), since.timestamp()
+    # A file system's clock may lag a little behind the system's, which may have been set back.
+    newest = (began if now >= began else now - SET_BACK_S) - 1
     synced = set()
     for path in folder.rglob("*.parquet"):
         if path.stat().st_mtime >= newest:

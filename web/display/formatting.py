@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from storage.model.time_limits import age_s
+
 __all__ = ["ago", "ahead", "clock", "clock_minutes", "duration", "percent", "reading", "sentence"]
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -35,7 +37,7 @@ def _two_units(seconds: int, size: int, unit: str, index: int) -> str:
 
 def ago(then: datetime | None, now: datetime) -> str:
     """Return the age of a time: `3 s ago`; `never` for None."""
-    return "never" if then is None else f"{duration((now - then).total_seconds())} ago"
+    return "never" if then is None else f"{duration(age_s(then, now))} ago"
 
 
 def ahead(then: datetime, now: datetime) -> str:
