@@ -92,8 +92,10 @@ class Looks:
         self, path: Path, status: os.stat_result, before: _Seen | None, now: datetime
     ) -> FolderFile:
         stamp = _stamp(status)
-        same = before.same if before and before.stamp == stamp else now
-        seen = self._seen[status.st_ino] = _Seen(stamp, before.first if before else now, same)
+        same = min(before.same, now) if before and before.stamp == stamp else now
+        seen = self._seen[status.st_ino] = _Seen(
+            stamp, min(before.first, now) if before else now, same
+        )
         since_written = timedelta(seconds=now.timestamp() - status.st_mtime)
         return FolderFile(path, status, max(now - same, since_written), now - seen.first)
 

@@ -171,7 +171,7 @@ class SenderConflicts:
                 return
             self._swept = now
             for key, watched in list(self._watched.items()):
-                watched.streams = [s for s in watched.streams if now - s.seen <= FORGET_AFTER]
+                watched.streams = [s for s in watched.streams if abs(now - s.seen) <= FORGET_AFTER]
                 if not watched.streams:
                     del self._watched[key]
 

@@ -195,3 +195,14 @@ def test_what_was_sent_again_is_given_out_again_for_the_writer_to_count() -> Non
     for _ in range(2):
         row = chain.last(scrape(0, mem_total=100, mem_available=25, load_average=1))
         assert (row["mem_used_pct"], row["load_average"]) == (75.0, 1.0)
+
+
+def test_after_our_clock_was_ahead_counters_have_rates_again() -> None:
+    assembler = RowAssembler("test", METRIC_NAMES)
+    assembler.follow_clock(9000 * SECOND)
+    for at_s in (0, 10, *range(7200, 7300, 10)):  # from the clock's jump on
+        assembler.rows(scrape(at_s, net_in_bytes__eth0=at_s * 1e6))
+    assembler.follow_clock(400 * SECOND)
+    for at_s in (110, 120):
+        rows = assembler.rows(scrape(at_s, net_in_bytes__eth0=at_s * 1e6))["metrics"].to_pylist()
+    assert [(row["ts"].timestamp(), row["net_in_mb_s"]) for row in rows] == [(120.0, 1.0)]
