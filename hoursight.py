@@ -189,7 +189,8 @@ def call(
 def main(arguments: list[str] | None = None) -> None:
     """Run the command. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
 
-    A HoursightError is printed as one message with its remedy; other errors keep their traceback.
+    A HoursightError, and an OSError of a file, is printed as one message with its remedy; other
+    errors keep their traceback.
     """
     _import_own(*ROOMS)
     with _interrupt_ends_process():
@@ -198,6 +199,7 @@ def main(arguments: list[str] | None = None) -> None:
         from scripts.cli import cli
         from scripts.cli.printer import say_lines, say_usage_error
         from storage.errors import HoursightError
+        from storage.platform.durability import file_problem
 
     try:
         cli(arguments, standalone_mode=False)
@@ -208,6 +210,12 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(130)
     except HoursightError as error:
         say_lines(f"hoursight: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        problem = file_problem(error)
+        if problem is None:
+            raise
+        say_lines(f"hoursight: {problem}", err=True)
         sys.exit(1)
 
 

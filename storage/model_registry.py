@@ -24,6 +24,7 @@ from storage.inbox import segment
 from storage.model.schema import table
 
 __all__ = [
+    "MODELS_KEPT",
     "SHIPPED",
     "ModelMissing",
     "fingerprint",
@@ -31,10 +32,12 @@ __all__ = [
     "names",
     "path_of",
     "promote",
+    "prune",
     "rollback",
     "weights_of",
 ]  # fmt: skip
 
+MODELS_KEPT = 20
 SHIPPED = "shipped"  # name of the model in the package
 _SERVING, _PREVIOUS = "serving.onnx", "previous.onnx"
 
@@ -71,6 +74,20 @@ def weights_of(folders: Folders, model: Path) -> Path | None:
         if fingerprint(folders.models / f"{name}.onnx") == wanted and weights.exists():
             return weights
     return None
+
+
+def prune(folders: Folders) -> tuple[str, ...]:
+    """Remove the oldest models beyond `MODELS_KEPT`; return their names.
+
+    The serving and the previous model stay, and are not counted.
+    """
+    kept = {fingerprint(folders.models / name) for name in (_SERVING, _PREVIOUS)}
+    others = [name for name in names(folders) if fingerprint(path_of(folders, name)) not in kept]
+    removed = tuple(others[:-MODELS_KEPT])
+    for name in removed:
+        for path in (folders.models / f"{name}.onnx", folders.models / f"{name}.pt"):
+            path.unlink(missing_ok=True)
+    return removed
 
 
 def promote(folders: Folders, name: str) -> None:

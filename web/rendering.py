@@ -56,7 +56,7 @@ def page(
     fragment = bool(request.htmx) and not request.htmx.history_restore_request
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     return Response(
-        template.render(fragment=fragment, problems=problems, **context),
+        template.render(request=request, fragment=fragment, problems=problems, **context),
         media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
     )  # fmt: skip
 

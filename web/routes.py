@@ -13,12 +13,15 @@ from web.auth import OPEN
 from web.live import live_events
 from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.server_page import chart_data, server_page
+from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
 from web.rendering import STATIC
 
 __all__ = ["routes"]
 
-PAGES: tuple[ControllerRouterHandler, ...] = (fleet_page, server_page, sources_page)
+PAGES: tuple[ControllerRouterHandler, ...] = (
+    fleet_page, server_page, sources_page, settings_page,
+)  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)

@@ -15,7 +15,9 @@ from storage.inbox.notify import last_commit, pending_segments
 from storage.model.names import is_name
 from storage.model.time_limits import age_s
 from storage.model.views import as_of_now
+from storage.query.disk_usage import disk_use
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
+from web.display.formatting import size
 
 __all__ = ["Finding", "examine", "findings"]
 
@@ -24,6 +26,10 @@ STALE_S = 60
 BACKLOG_S = 30
 
 SEEN = as_of_now("SELECT server, last_seen FROM {fleet_now} AS fleet_now")
+EXCESS_REMEDIES = {
+    "orphaned files": "no query reads them: make a backup, then remove them",
+    "catalog's log": "a query keeps it from being emptied: restart the processes, one by one",
+}
 FORECAST_STATES = as_of_now("""
 SELECT
     count(*) AS servers, count(*) FILTER (forecast_state = 'ok') AS ok,
@@ -78,6 +84,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield _forecasts(reader, now)
         yield from _names(reader)
         yield from _functions(reader, now)
+        yield from _disk_use(reader, now)
 
 
 def _settings(data: Path) -> Finding:
@@ -142,6 +149,19 @@ def _forecasts(reader: Reader, now: datetime) -> Finding:
     return Finding(
         "forecasts", text + (f": {rows['why']}" if rows["why"] else ""), "see model and samples"
     )
+
+
+def _disk_use(reader: Reader, now: datetime) -> Iterator[Finding]:
+    uses = disk_use(reader, now)
+    kinds = ", ".join(f"{use.kind} {size(use.bytes)}" for use in uses)
+    yield Finding("disk use", kinds or "nothing")
+    for use in uses:
+        if use.excess:
+            yield Finding(
+                "disk use",
+                f"{use.kind}: {use.files} files, {size(use.bytes)} (limit: {use.limit})",
+                EXCESS_REMEDIES[use.kind],
+            )  # fmt: skip
 
 
 def _names(reader: Reader) -> Iterator[Finding]:

@@ -127,6 +127,9 @@ def _decide(
     path = folders.models / f"{name}.onnx"
     card = Forecaster.open(path).card
     model_registry.model_event_row(folders, "candidate", path, verdict.why, card, now)
+    if removed := model_registry.prune(folders):
+        kept = model_registry.MODELS_KEPT
+        say(f"{', '.join(removed)} removed: the newest {kept} candidates are kept.")
     if not (verdict.promote and promote):
         say(f"{name} stays a candidate: {verdict.why}.")
         say(f"To let it serve all the same: hoursight models promote {name}")

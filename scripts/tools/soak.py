@@ -1,10 +1,12 @@
 """Soak test: the whole system under load, beside functions that fail; counts lost samples.
 
     python -m scripts.tools.soak --servers 1000 --minutes 10
+    python -m scripts.tools.soak --servers 50 --minutes 60
 
-Starts writer, collector and engine in a folder of their own. Simulated servers send every 5 s, four
-functions crash, leak, hang and raise, and a reader queries throughout. At the end each (server, ts)
-must be there exactly once. Exits with 1 when that is not so, or when the backlog has grown.
+Starts writer, collector, engine and site in a folder of their own. Simulated servers send every
+5 s, four functions crash, leak, hang and raise, a reader queries and pages are opened throughout.
+At the end each (server, ts) must be there exactly once. Exits with 1 when that is not so, or when
+the backlog or, after five minutes, the memory of a process has grown.
 """
 
 import os
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -27,6 +30,7 @@ import psutil
 
 from scripts.cli.function_list import runner_of, why
 from scripts.cli.output import print_grid
+from scripts.ports import free_port
 from scripts.python_process import module_command, module_environment
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -47,11 +51,16 @@ PATIENCE_S = 120.0
 HISTORY_DAYS = 0.02  # half an hour, all of it every 5 s
 # A backlog is flat when its last third holds, in the middle, no more than this beyond its first.
 FLAT_SEGMENTS = 2
+# The memory of a process is flat when its last third is not above its first by more than this.
+FLAT_MB, FLAT_SHARE = 20.0, 0.1
+WARM_UP = 300  # measurements that are left out
+PAGES = ("/", "/sources", "/settings", "/metrics")
 
 PROCESSES = {
     "writer": ["storage"],
     "collector": ["functions", "collector"],
     "engine": ["functions", "engine"],
+    "web": ["web"],
 }
 
 HEAD = """
@@ -105,6 +114,18 @@ class Observations:
         first, last = self.backlog[:third], self.backlog[-third:]
         return not last or median(last) <= median(first) + FLAT_SEGMENTS
 
+    @property
+    def growing(self) -> list[str]:
+        """The processes whose memory has grown since they were warm."""
+        found = []
+        for name, sizes in ((name, sizes[WARM_UP:]) for name, sizes in self.rss_mb.items()):
+            if not (third := len(sizes) // 3):
+                continue
+            before, after = median(sizes[:third]), median(sizes[-third:])
+            if after > before * (1 + FLAT_SHARE) + FLAT_MB:
+                found.append(f"{name}: {before:.0f} MB, then {after:.0f} MB")
+        return found
+
 
 @dataclass(frozen=True)
 class SampleCounts:
@@ -140,9 +161,10 @@ def soak(data: Path, servers: int, minutes: float) -> tuple[SampleCounts, Observ
     simulator = SimulatorSettings(enabled=True, servers=servers, history_days=HISTORY_DAYS)
     write_settings(data, Settings(sources=SourceSettings(HostSettings(False), simulator)))
     observations = Observations()
-    with _running(data) as processes:
+    url = f"http://127.0.0.1:{free_port()}"
+    with _running(data, url) as processes:
         with _reader_of(data) as reader:
-            _observe(folders, reader, processes, servers, minutes, observations)
+            _observe(folders, reader, url, processes, servers, minutes, observations)
         _stop(processes.pop("collector"))
         _until(lambda: not _waiting(folders), "the writer takes what waits")
         _stop(processes.pop("engine"))
@@ -161,14 +183,15 @@ def _save_failing_functions(folders: Folders) -> None:
 
 
 @contextmanager
-def _running(data: Path) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Run the processes of the Procfile without the site, each with its log in the folder."""
+def _running(data: Path, url: str) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Run the processes of the Procfile, each with its log in the folder."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, module in PROCESSES.items():
+            more = ("--port", url.rpartition(":")[2]) if name == "web" else ()
             with (data / f"{name}.log").open("wb") as log:
                 processes[name] = subprocess.Popen(
-                    module_command(*module, "--data", data), env=module_environment(),
+                    module_command(*module, "--data", data, *more), env=module_environment(),
                     stdout=log, stderr=subprocess.STDOUT,
                 )  # fmt: skip
         yield processes
@@ -200,6 +223,7 @@ def _reader_of(data: Path) -> Iterator[Reader]:
 def _observe(
     folders: Folders,
     reader: Reader,
+    url: str,
     processes: dict[str, subprocess.Popen[bytes]],
     servers: int,
     minutes: float,
@@ -215,6 +239,7 @@ def _observe(
                 _save_failing_functions(folders)
             observations.backlog.append(_waiting(folders))
             _query(reader, servers, observations)
+            _open_page(url + PAGES[observations.queries % len(PAGES)], observations)
             for name, process in processes.items():
                 if process.poll() is not None:
                     observations.problems.append(f"{name} ended with {process.returncode}")
@@ -234,6 +259,14 @@ def _query(reader: Reader, servers: int, observations: Observations) -> None:
         return
     if newest is not None:
         observations.age_s.append((datetime.now(UTC) - newest).total_seconds())
+
+
+def _open_page(url: str, observations: Observations) -> None:
+    try:
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as reply:  # noqa: S310 - our own URL
+            reply.read()
+    except OSError as error:
+        observations.problems.append(f"{url}: {error}")
 
 
 def _newest(reader: Reader) -> datetime | None:
@@ -295,9 +328,9 @@ def _report(counts: SampleCounts, observations: Observations) -> None:
     rows = []
     for name, sizes in observations.rss_mb.items():
         third = max(1, len(sizes) // 3)
-        cells = (max(sizes[:third]), max(sizes[-third:]), max(sizes))
+        cells = (median(sizes[:third]), median(sizes[-third:]), max(sizes))
         rows.append([name, *(f"{size:.0f}" for size in cells)])
-    print_grid(["process", "MB, first third", "last third", "at most"], rows)
+    print_grid(["process", "MB, median of the first third", "of the last third", "at most"], rows)
 
 
 @click.command()
@@ -319,7 +352,11 @@ def main(servers: int, minutes: float, keep: bool) -> None:
             click.echo(f"everything is in {data}")
         else:
             shutil.rmtree(data, ignore_errors=True)
-    clean = not (counts.lost or counts.doubled or observations.problems) and observations.flat
+    growing = observations.growing
+    for process in growing:
+        click.echo(f"memory has grown: {process}")
+    faults = counts.lost or counts.doubled or observations.problems or growing
+    clean = not faults and observations.flat
     sys.exit(0 if clean else 1)
 
 

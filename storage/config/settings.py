@@ -37,6 +37,8 @@ ROLLUP_SUFFIXES = ("_mean", "_max", "_count")
 POSTGRES = "postgres:"
 PASSWORD = re.compile(r"\bpassword\s*=|://[^/@]*:[^/@]*@", re.IGNORECASE)
 RETENTION = re.compile(r"(\d+)([dh])")
+MEMORY = re.compile(r"([1-9]\d{0,5})(MB|GB)")
+LEAST_MEMORY_MB = 128
 PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
 STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
@@ -141,12 +143,23 @@ class RemoteWriteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the lake's catalog and files are; by default in the data folder."""
+    """Where the lake's catalog and files are, by default in the data folder, and readers' memory.
+
+    `reader_memory` limits DuckDB's memory in each process that reads; a query that needs more
+    writes to the disk. A fetched result comes on top of it.
+    """
 
     catalog: str = "sqlite"
     data_path: str = ""
+    reader_memory: str = "512MB"
 
     def __post_init__(self) -> None:
+        memory = MEMORY.fullmatch(self.reader_memory)
+        if memory is None or int(memory[1]) * (1000 if memory[2] == "GB" else 1) < LEAST_MEMORY_MB:
+            raise ValueError(
+                f"reader_memory is {self.reader_memory!r}, expected for example '512MB' or '4GB', "
+                f"at least {LEAST_MEMORY_MB}MB"
+            )
         if PASSWORD.search(self.catalog):  # the message must not show it
             raise ValueError(
                 "catalog contains a password, expected none: put it into PGPASSWORD or a pgpass "

@@ -2,9 +2,13 @@
 
 import fcntl
 import logging
+import tempfile
 import time
+import uuid
+import weakref
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -22,10 +26,12 @@ from storage.lake.catalog import (
     load_extension,
 )
 from storage.lake.duckdb_errors import is_missing_lake
+from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
 
 __all__ = [
+    "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",
     "attach_reader",
@@ -41,6 +47,9 @@ log = logging.getLogger(__name__)
 SQL = Path(__file__).parents[1] / "sql"
 
 WAL = ", META_JOURNAL_MODE 'WAL'"
+WRITER_MEMORY = "2GB"
+SPILL_PREFIX = "spill-"
+SPILL_LIMIT = "8GB"
 GAP_POLL_S = 0.002
 LONG_WAIT_S = 0.1  # a wait for a lock that is logged
 
@@ -80,8 +89,13 @@ def attach_writer(
     With `data_path` it writes files by that path; the catalog stores the folder itself.
     """
     location = lake_location(folders)
+    for lock in (folders.merge_gate, folders.merge_lock):
+        lock.touch()  # for readers who cannot create them
     with _closed_on_error(_connect(location.catalog)) as connection:
-        connection.execute("SET threads = 1; SET memory_limit = '2GB'")
+        connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
+        # It keeps blocks of files that were merged away, up to the memory limit (1.5.5).
+        connection.execute("SET enable_external_file_cache = false")
+        _set_spill(connection, folders)
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
         _attach(connection, location, _journal(location.catalog))
@@ -118,14 +132,36 @@ def attach_reader(folders: Folders, snapshot: int | None = None) -> duckdb.DuckD
         location = lake_location(folders)
     except SettingsError as error:
         raise LakeUnreadable(f"the lake's location is not known: {error}") from error
-    if location.catalog.identity() is None:
-        raise LakeMissing(folders.data)
-    option = _journal(location.catalog)
-    if snapshot is not None:
-        option += f", SNAPSHOT_VERSION {snapshot}"
-    with _closed_on_error(_attached(folders, location, option)) as connection:
+    try:
+        if location.catalog.identity() is None:
+            raise LakeMissing(folders.data)
+    except PermissionError as error:
+        raise LakeUnreadable(
+            f"{folders.data} cannot be read by this user ({error.strerror})",
+            "run this as the folder's owner, or ask the owner for read permission",
+        ) from error
+    option = "" if snapshot is None else f", SNAPSHOT_VERSION {snapshot}"
+    with _closed_on_error(_attached_to_read(folders, location, option)) as connection:
         if not connection.execute(HAS_TABLES).fetchall():  # the writer is creating them
             raise LakeMissing(folders.data)
+    return connection
+
+
+def _attached_to_read(
+    folders: Folders, location: LakeLocation, option: str
+) -> duckdb.DuckDBPyConnection:
+    if isinstance(location.catalog, PostgresCatalog):
+        return _attached(folders, location, option)
+    if is_writable(folders.data):
+        return _attached(folders, location, WAL + option)
+    try:
+        return _attached(folders, location, option)
+    except LakeUnreadable as error:
+        log.debug("%s is not writable, a copy of the catalog is read: %s", folders.data, error)
+    with ExitStack() as stack:
+        copied = SqliteCatalog(stack.enter_context(catalog_copy(location.catalog.path)))
+        connection = _attached(folders, replace(location, catalog=copied), WAL + option)
+        weakref.finalize(connection, stack.pop_all().close)
     return connection
 
 
@@ -138,6 +174,8 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
     began = time.perf_counter()
     try:
         with _closed_on_error(_connect(location.catalog)) as connection:
+            connection.execute(f"SET memory_limit = '{location.reader_memory}'")
+            _set_spill(connection, folders)
             _attach(connection, location, f"{option}, READ_ONLY")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
@@ -190,10 +228,9 @@ def reader_lock(folders: Folders) -> Iterator[None]:
     merge deletes entries of that list: a query in between would miss rows.
     """
     began = time.perf_counter()
-    with folders.merge_gate.open("a") as gate:
-        fcntl.flock(gate, fcntl.LOCK_SH)
-    with folders.merge_lock.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_SH)
+    with shared_lock(folders.merge_gate):
+        pass
+    with shared_lock(folders.merge_lock):
         waited = time.perf_counter() - began
         if waited > LONG_WAIT_S:
             log.debug("a reader waited %.0f ms for a merge", 1000 * waited)
@@ -242,6 +279,16 @@ def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnect
         connection.execute("SET allow_unsigned_extensions = false")
         connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def _set_spill(connection: duckdb.DuckDBPyConnection, folders: Folders) -> None:
+    """Name the folder that a query which needs more memory writes to; DuckDB creates it then."""
+    place = folders.data if is_writable(folders.data) else Path(tempfile.gettempdir())
+    folder = place / f"{SPILL_PREFIX}{uuid.uuid4().hex[:12]}"
+    connection.execute(
+        f"SET temp_directory = '{_quoted(str(folder))}'; "
+        f"SET max_temp_directory_size = '{SPILL_LIMIT}'"
+    )
 
 
 @contextmanager

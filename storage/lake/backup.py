@@ -10,9 +10,10 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -32,6 +33,7 @@ from storage.lake.backup_archive import (
     write_archive,
 )
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
+from storage.lake.read_only_folder import catalog_copy, is_writable
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
 
@@ -70,7 +72,7 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     _drop_partials(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        with _staged(folders) as staged:
+        with _staged(folders, target) as staged:
             manifest = _summed(staged)
             write_archive(staged.data, partial, manifest, on_progress)
         failpoint("backup: archive written")
@@ -132,8 +134,15 @@ def _is_running(pid: str) -> bool:
 
 
 @contextmanager
-def _staged(folders: Folders) -> Iterator[Folders]:
-    """A data folder of links to all files of a backup, with a copy of the catalog."""
+def _staged(folders: Folders, target: Path) -> Iterator[Folders]:
+    """A data folder of links to all files of a backup, with a copy of the catalog.
+
+    Where the data folder is not writable, the links, or copies, are made beside `target`.
+    """
+    if not is_writable(folders.data):
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+            yield _stage_with_retries(folders, Path(folder))
+        return
     drop_abandoned(folders)
     folder = folders.staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
     try:
@@ -194,10 +203,12 @@ def _copy_catalog(location: LakeLocation, staged: Folders) -> None:
             reason = location.catalog.diagnose(error) or str(error)
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
-    copied = subprocess.run(
-        [*COPY, str(location.catalog.path), str(staged.catalog)],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    path = location.catalog.path
+    writable = is_writable(path.parent)
+    with nullcontext(path) if writable else catalog_copy(path) as source:
+        copied = subprocess.run(
+            [*COPY, str(source), str(staged.catalog)], capture_output=True, text=True, check=False
+        )
     if copied.returncode:
         reason = (
             disk_problem(location.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]

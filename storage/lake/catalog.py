@@ -14,6 +14,7 @@ from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
 from storage.lake.duckdb_errors import is_server_unreachable, server_reason
+from storage.lake.read_only_folder import file_stamps, is_writable
 from storage.platform.durability import disk_problem
 
 __all__ = [
@@ -90,12 +91,18 @@ class SqliteCatalog:
         return f", META_BUSY_TIMEOUT {BUSY_TIMEOUT_MS}"
 
     def identity(self) -> object:
-        """Changes when the file is replaced; None if there is no file."""
+        """Changes when the file is replaced; None if there is no file.
+
+        In a folder that is not writable it changes with each commit: readers may have a copy.
+        Raises PermissionError.
+        """
         try:
             stat = self.path.stat()
         except FileNotFoundError:
             return None
-        return stat.st_dev, stat.st_ino
+        if is_writable(self.path.parent):
+            return stat.st_dev, stat.st_ino
+        return stat.st_dev, stat.st_ino, file_stamps(self.path)
 
     def diagnose(self, error: Exception) -> Diagnosis | None:  # noqa: ARG002 - the state of the disk decides
         """The cause of `error` and its remedy, if known."""
@@ -137,10 +144,11 @@ class PostgresCatalog:
 
 @dataclass(frozen=True, slots=True)
 class LakeLocation:
-    """The catalog of a lake and the folder of its files."""
+    """The catalog of a lake, the folder of its files, and the memory that a reader may use."""
 
     catalog: SqliteCatalog | PostgresCatalog
     files: Path
+    reader_memory: str
 
 
 def lake_location(folders: Folders) -> LakeLocation:
@@ -148,8 +156,9 @@ def lake_location(folders: Folders) -> LakeLocation:
     settings = settings_in_force(folders.data).lake
     files = Path(settings.data_path) if settings.data_path else folders.lake
     if settings.catalog.startswith(POSTGRES):
-        return LakeLocation(PostgresCatalog(settings.catalog.removeprefix(POSTGRES)), files)
-    return LakeLocation(SqliteCatalog(folders.catalog), files)
+        catalog = PostgresCatalog(settings.catalog.removeprefix(POSTGRES))
+        return LakeLocation(catalog, files, settings.reader_memory)
+    return LakeLocation(SqliteCatalog(folders.catalog), files, settings.reader_memory)
 
 
 def make_files(location: LakeLocation) -> None:

@@ -1,18 +1,15 @@
 """Maintenance of the lake between commits: compaction, retention, snapshot expiry, cleanup."""
 
 import logging
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from storage.config.folders import Folders
 from storage.lake.attach import SQL, merge_lock
-from storage.lake.backup import drop_abandoned
 from storage.lake.erasure import rewrite_masked
+from storage.lake.leftovers import remove_leftovers
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table, rollup_complete
 from storage.platform.failpoints import failpoint
@@ -24,8 +21,6 @@ log = logging.getLogger(__name__)
 # Snapshots are kept this long, and files that a merge replaced for one full round.
 SNAPSHOT_GRACE = timedelta(minutes=15)
 PATIENCE_S = 2.0
-ABANDONED_S = 3600.0
-COMMITTED_RETENTION_S = 3600.0
 MAX_COUNT = 32_767  # of a roll-up's int16 count
 DAY = timedelta(days=1)
 
@@ -39,7 +34,7 @@ def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[Ma
     deleted. In this order a replaced file exists for one more round, so that readers that planned
     with it can still read it.
     """
-    yield partial(_remove_leftovers, connection.folders)
+    yield partial(remove_leftovers, connection.folders)
     yield partial(_remove_replaced_files, connection)
     yield partial(_expire_snapshots, connection, now)
     for each in connection.schema.tables:
@@ -70,21 +65,6 @@ def merge(connection: WriteConnection, target: Table, patience_s: float = PATIEN
     if merged:
         log.debug("%s: small files merged into %d", target.name, len(merged))
         failpoint("merge committed")
-
-
-def _remove_leftovers(folders: Folders) -> None:
-    """Remove leftovers of killed processes, and segments committed more than an hour ago."""
-    drop_abandoned(folders)
-    _drop_older(folders.inbox.glob("*.partial"), ABANDONED_S)
-    _drop_older(folders.committed.glob("*.parquet"), COMMITTED_RETENTION_S)
-
-
-def _drop_older(paths: Iterable[Path], age_s: float) -> None:
-    for path in paths:
-        with suppress(FileNotFoundError):
-            if time.time() - path.stat().st_mtime > age_s:
-                log.debug("removing %s, older than %.0f s", path.name, age_s)
-                path.unlink()
 
 
 def _remove_replaced_files(connection: WriteConnection) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from storage.errors import Diagnosis
 
-__all__ = ["disk_problem", "fsync_directory", "sync_file"]
+__all__ = ["disk_problem", "file_problem", "fsync_directory", "sync_file"]
 
 LEAST_FREE_BYTES = 1 << 20
+DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 
 
 def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | None:
@@ -38,6 +39,20 @@ def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | Non
             "give it write permission, or name another --data",
         )
     return None
+
+
+def file_problem(error: OSError) -> Diagnosis | None:
+    """Which file an error is about, and the remedy; None if it is about none."""
+    if error.filename is None:
+        return None
+    place = Path(os.fsdecode(error.filename))
+    folder = next((p for p in (place, *place.parents) if p.is_dir()), Path("/"))
+    known = disk_problem(folder, error)
+    if known is not None and error.errno in DISK_ERRORS:
+        return known
+    return Diagnosis(
+        f"{place} cannot be used ({error.strerror})", "correct that path, or name another --data"
+    )
 
 
 def fsync_directory(folder: Path) -> None:

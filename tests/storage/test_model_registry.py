@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,17 @@ def test_events_of_models_become_rows_in_the_lake(house: LakeFixture) -> None:
     assert (row["event"], row["detail"]) == ("promoted", "better by 4 %")
     assert row["model"] == model_registry.fingerprint(path)
     assert json.loads(row["card"]) == {"contract": 1}
+
+
+def test_the_oldest_candidates_are_removed_and_the_serving_one_stays(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    for number in range(23):
+        path = folders.models / f"m{number:02}.onnx"
+        path.write_text(str(number))
+        os.utime(path, (number, number))
+    (folders.models / "m01.pt").touch()
+    model_registry.promote(folders, "m00")
+    assert model_registry.prune(folders) == ("m01", "m02")
+    assert len(model_registry.names(folders)) == 21
+    assert not (folders.models / "m01.pt").exists()
+    assert model_registry.prune(folders) == ()

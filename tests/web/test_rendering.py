@@ -13,7 +13,7 @@ TEMPLATES = Path(STATIC).parent / "templates"
 HTMX = {"HX-Request": "true"}
 
 
-@pytest.mark.parametrize("path", ["/", "/sources", "/servers/nginx-1"])
+@pytest.mark.parametrize("path", ["/", "/sources", "/settings", "/servers/nginx-1"])
 def test_htmx_gets_a_fragment_and_a_browser_the_whole_page(client: Client, path: str) -> None:
     assert client.get(path).text.startswith("<!doctype html>")
     fragment = client.get(path, headers=HTMX)

@@ -4,7 +4,17 @@ from datetime import datetime, timedelta
 
 from storage.model.time_limits import age_s
 
-__all__ = ["ago", "ahead", "clock", "clock_minutes", "duration", "percent", "reading", "sentence"]
+__all__ = [
+    "ago",
+    "ahead",
+    "clock",
+    "clock_minutes",
+    "duration",
+    "percent",
+    "reading",
+    "sentence",
+    "size",
+]
 
 _UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 # A time further away than this is shown with its day.
@@ -82,6 +92,14 @@ def reading(value: float | None, unit: str = "") -> str:
     else:
         text = f"{value:.1f}" if abs(value) < 9.95 or unit != "%" else f"{value:.0f}"
     return f"{text} {unit}" if unit in ("%", "MB/s", "days") else text
+
+
+def size(count: int) -> str:
+    """Return a number of bytes in its largest unit: `0 B`, `12.3 MB`, `1.5 GB`."""
+    for unit, bytes_each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= bytes_each:
+            return f"{count / bytes_each:.1f} {unit}"
+    return f"{count} B"
 
 
 def sentence(text: str) -> str:

@@ -77,6 +77,14 @@ MEASURES = (
         "hoursight_lake_snapshots_total", "counter",
         "Snapshots that the lake has made, by commits and by maintenance.",
     ),
+    Measure(
+        "hoursight_query_memory_bytes", "gauge",
+        "Memory that the site's queries and their cache of the lake's files use.",
+    ),
+    Measure(
+        "hoursight_query_memory_limit_bytes", "gauge",
+        "Limit of it, [lake] reader_memory in the settings.",
+    ),
     Measure("hoursight_lake_files", "gauge", "Parquet files of the lake by table.", ("table",)),
     Measure("hoursight_lake_bytes", "gauge", "Size of these files by table.", ("table",)),
 )  # fmt: skip

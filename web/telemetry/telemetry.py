@@ -61,6 +61,7 @@ class Telemetry:
         )
         self._gathered: dict[str, Any] = {}
         self._files: list[dict[str, Any]] = []
+        self._memory: dict[str, float] = {}
         self._files_at: datetime | None = None
 
     def text(self, now: datetime) -> str:
@@ -86,6 +87,7 @@ class Telemetry:
         try:
             with self._lake.snapshot() as reader:
                 snapshot = reader.snapshot()
+                self._memory = reader.query(sql("telemetry_memory")).to_pylist()[0]
                 if snapshot != self._snapshot or self._set_back(now):
                     self._query_changed(reader, snapshot, now)
                 if self._files_at is None or abs(now - self._files_at) >= FILES_COUNTED_EVERY:
@@ -149,6 +151,8 @@ class Telemetry:
         if gathered["model"]["model"] is not None:
             values["hoursight_model_info"][(gathered["model"]["model"],)] = 1
         values["hoursight_model_refused"][()] = float(gathered["model"]["refused"] or False)
+        values["hoursight_query_memory_bytes"][()] = self._memory["used"]
+        values["hoursight_query_memory_limit_bytes"][()] = self._memory["most"]
         for row in self._files:
             values["hoursight_lake_files"][(row["table_name"],)] = row["files"]
             values["hoursight_lake_bytes"][(row["table_name"],)] = row["bytes"]

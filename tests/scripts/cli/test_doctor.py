@@ -1,3 +1,4 @@
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,3 +58,12 @@ def test_all_is_well_only_when_each_finding_is(house: LakeFixture) -> None:
     assert examine(house.folders.data, lines.append) is False
     assert any(line.startswith("BAD  samples: none yet") for line in lines)
     assert any(line.startswith("ok   model: ") for line in lines)
+
+
+def test_what_the_disk_has_too_much_of_comes_with_its_remedy(house: LakeFixture) -> None:
+    left = house.folders.lake / "left.parquet"
+    left.write_bytes(bytes(1234))
+    os.utime(left, (0, 0))
+    found = [f for f in findings(house.folders.data, NOW) if f.about == "disk use"]
+    assert "orphaned files 1.2 kB" in found[0].text
+    assert (found[1].well, found[1].text[:24]) == (False, "orphaned files: 1 files,")

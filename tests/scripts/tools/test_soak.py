@@ -35,3 +35,17 @@ def test_a_sample_that_is_there_twice_is_counted() -> None:
 )
 def test_a_backlog_is_flat_when_it_ends_as_it_began(backlog: list[int], flat: bool) -> None:
     assert Observations(backlog=backlog).flat is flat
+
+
+@pytest.mark.parametrize(
+    ("sizes", "growing"),
+    [
+        ([200.0] * 390, []),
+        ([100.0] * 300 + [200.0] * 90, []),
+        ([200.0] * 300 + [200.0 + n for n in range(90)], ["writer: 214 MB, then 274 MB"]),
+    ],
+)
+def test_memory_that_grows_is_named_with_its_process(
+    sizes: list[float], growing: list[str]
+) -> None:
+    assert Observations(rss_mb={"writer": sizes}).growing == growing

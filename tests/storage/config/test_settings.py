@@ -38,6 +38,8 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
         ("[lake]\ncatalog = 'mysql:db'", "catalog is 'mysql:db', expected 'sqlite' or for"),
         ("[lake]\ncatalog = 'postgres:password=pst'", "contains a password, expected none: put"),
         ("[lake]\ncatalog = 'postgres:postgresql://me:pst@db/x'", "PGPASSWORD or a pgpass file"),
+        ("[lake]\nreader_memory = '64MB'", "reader_memory is '64MB', expected for example '512MB'"),
+        ("[lake]\nreader_memory = 'all'", "reader_memory is 'all', expected for example '512MB'"),
         ("[lake]\ndata_path = 's3://lake'", "data_path is 's3://lake', expected an absolute"),
         (
             "[retention]\nmetrics = '7 weeks'",

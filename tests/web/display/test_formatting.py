@@ -59,3 +59,11 @@ def test_a_probability_is_not_rounded_to_certainty(share: float | None, expected
 )  # fmt: skip
 def test_a_value_has_two_or_three_digits(value: float | None, unit: str, expected: str) -> None:
     assert formatting.reading(value, unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (12_340_000, "12.3 MB"), (2**31, "2.1 GB")],
+)
+def test_a_size_is_in_its_largest_unit(count: int, text: str) -> None:
+    assert formatting.size(count) == text

@@ -1,0 +1,56 @@
+"""The settings page: each setting and where it comes from, and what lies on the disk."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from litestar import Response, get
+
+from storage.config.settings import schema_of
+from storage.config.settings_origin import settings_with_origins
+from storage.query.disk_usage import DiskUse, disk_use
+from web.display.system_status import Problem, system_status
+from web.lake_session import LakeMissing, LakeSession, sql
+from web.rendering import SiteRequest, TheLake, TheTime, page
+
+__all__ = ["DiskView", "settings_page"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiskView:
+    """What lies on the disk, by kind and by table, and the free space [bytes]."""
+
+    uses: Sequence[DiskUse]
+    tables: Sequence[dict[str, Any]]
+    free: int
+
+
+def _disk(lake: LakeSession, now: datetime) -> tuple[DiskView, tuple[Problem, ...]]:
+    folders = lake.folders
+    with lake.snapshot() as reader:
+        uses = disk_use(reader, now)
+        tables = reader.query(sql("telemetry_files")).to_pylist()
+        problems = system_status(reader, folders, now).problems
+    schema = schema_of(folders)
+    retention = {table.name: table.retention_text for table in schema.tables}
+    for row in tables:
+        row["retention"] = retention.get(row["table_name"], "always")
+    tables.sort(key=lambda row: (-row["bytes"], row["table_name"]))
+    return DiskView(uses, tables, shutil.disk_usage(folders.data).free), problems
+
+
+@get("/settings", sync_to_thread=True, summary="Settings page: values, origins, disk use")
+def settings_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
+    """HTML; for requests of htmx only the fragment that changes."""
+    disk: DiskView | None = None
+    problems: tuple[Problem, ...] = ()
+    with suppress(LakeMissing):  # the page says so
+        disk, problems = _disk(lake, request_time)
+    folders = lake.folders
+    return page(
+        request, "settings", now=request_time, settings=settings_with_origins(folders.data),
+        disk=disk, problems=problems, file=folders.settings, data=folders.data,
+    )  # fmt: skip
