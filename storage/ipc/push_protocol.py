@@ -22,7 +22,8 @@ MAX_PUSH_BYTES = MAX_SENT_BYTES + (1 << 16)
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     """Pushed rows: the protocol (`kind`), the body, its compression and the URL's parameters.
 
-    `sender` is the remote address and the program that sent it, as far as it says so.
+    `sender` is the remote address and the program that sent it, as far as it says so; `peer` is the
+    address of the connection, an IPv6 address as its /64 network.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     encoding: str = "identity"
     parameters: dict[str, str] = {}
     sender: str = ""
+    peer: str = ""
 
     def packed(self) -> bytes:
         """The push as bytes."""

@@ -4,6 +4,7 @@ The response is 2xx only after the rows are on disk.
 """
 
 import asyncio
+import ipaddress
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ from web.auth import FEED
 from web.http_errors import HttpRejection
 from web.rendering import SiteRequest, TheLake
 
-__all__ = ["InFlightLimit", "feed", "write_lines", "write_series"]
+__all__ = ["InFlightLimit", "feed", "peer_of", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
@@ -213,7 +214,8 @@ async def _forward(
     parameters = {name: str(value) for name, value in request.query_params.items()}
     async with request.app.state.in_flight.request() as count_bytes:
         body = await _body(request, count_bytes)
-        push = Push(kind, body, encoding, parameters, _sender(request))
+        peer = peer_of(request.client.host if request.client else "")
+        push = Push(kind, body, encoding, parameters, _sender(request), peer)
         return await _ingest(lake, push)
 
 
@@ -226,6 +228,18 @@ def _sender(request: SiteRequest) -> str:
     behind = request.headers.get("x-forwarded-for", "")[:MAX_SENDER_CHARS]
     program = request.headers.get("user-agent", "")[:MAX_SENDER_CHARS]
     return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
+
+
+def peer_of(host: str) -> str:
+    """Whose connections count together: an address, of IPv6 its /64 network; no header changes it."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:
