@@ -231,7 +231,7 @@ def _sender(request: SiteRequest) -> str:
 
 
 def peer_of(host: str) -> str:
-    """Whose connections count together: an address, of IPv6 its /64 network; no header changes it."""
+    """Whose connections count together: an address, of IPv6 its /64 network; no header says it."""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
