@@ -9,8 +9,9 @@ from pathlib import Path
 
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
+from scripts.cli.output import format_time
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError, read_settings
+from storage.config.settings import SettingsError, read_settings, schema_of
 from storage.inbox.notify import last_commit, pending_segments
 from storage.model.names import is_name
 from storage.model.time_limits import age_s
@@ -18,6 +19,7 @@ from storage.model.views import as_of_now
 from storage.query.disk_usage import disk_use
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 from web.display.formatting import size
+from web.lake_session import sql
 
 __all__ = ["Finding", "examine", "findings"]
 
@@ -81,6 +83,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
         yield _writer(data, now)
         yield _samples(reader, now)
+        yield from _clock(reader, now)
         yield _forecasts(reader, now)
         yield from _names(reader)
         yield from _functions(reader, now)
@@ -139,6 +142,17 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     return Finding(
         "samples", text, "is the collector running? start 'hoursight up'" if late else None
     )
+
+
+def _clock(reader: Reader, now: datetime) -> Iterator[Finding]:
+    latest = now + schema_of(reader.folders).times.max_ahead
+    ahead = reader.query(sql("samples_ahead"), latest=latest).to_pylist()[0]
+    if ahead["servers"]:
+        yield Finding(
+            "clock", f"samples of {ahead['servers']} servers from the future, up to "
+            f"{format_time(ahead['last'])}: they are left out until then",
+            "this host's clock was ahead when they came: have it set by NTP",
+        )  # fmt: skip
 
 
 def _forecasts(reader: Reader, now: datetime) -> Finding:
