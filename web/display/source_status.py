@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from storage.config.settings import schema_of
 from storage.model.reject_log import TWO_SENDERS
 from storage.model.severity import AlertLevel
@@ -13,7 +15,7 @@ from storage.query.reader import Reader
 from web.display import formatting
 from web.lake_session import sql
 
-__all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
+__all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources", "source_rows"]
 
 LATE_SECONDS = 60
 TWO_SENDERS_BEGIN = TWO_SENDERS.partition("{")[0]
@@ -133,10 +135,14 @@ def _without_class(error: str | None) -> str:
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Return every source that the logs name, those with problems first."""
-    latest = now + schema_of(reader.folders).times.max_ahead
-    rows = reader.query(sql("sources"), now=now, latest=latest).to_pylist()
-    sources = [_source_status(row, now) for row in rows]
+    sources = [_source_status(row, now) for row in source_rows(reader, now).to_pylist()]
     return tuple(sorted(map(_conflicts_apart, sources), key=lambda s: (s.level.order, s.source)))
+
+
+def source_rows(reader: Reader, now: datetime) -> pa.Table:
+    """Return a row for each source, as /sources.json has it."""
+    latest = now + schema_of(reader.folders).times.max_ahead
+    return reader.query(sql("sources"), now=now, latest=latest)
 
 
 def _conflicts_apart(status: SourceStatus) -> SourceStatus:
