@@ -1,8 +1,9 @@
 """The host's clock is set by an hour: no accepted row is lost or left out."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storage.lake.transaction import _sync_new_files
 from storage.model.grid import STEP, floor_step
 from storage.query.windows import rollup
 from tests.conftest import NOW, LakeFixture
@@ -74,3 +75,20 @@ def test_a_clock_set_forward_removes_nothing_that_readers_need(house: LakeFixtur
         for step in steps:
             step()
         assert pinned.query("SELECT * FROM metrics").num_rows == 1
+
+
+def test_the_last_values_are_those_of_the_present(house: LakeFixture) -> None:
+    house.put("metrics", [sample(NOW + HOUR), sample(NOW + HOUR, "b")], created_at=NOW + HOUR)
+    house.commit(NOW + HOUR)
+    house.put("metrics", [sample(NOW)])
+    house.commit(NOW)
+    shown = house.reader.latest(NOW - HOUR, NOW).select(["server", "ts"]).to_pylist()
+    assert shown == [{"server": "a", "ts": NOW}]
+
+
+def test_files_are_synced_also_when_the_clock_goes_back_meanwhile(house: LakeFixture) -> None:
+    house.put("metrics", [sample(NOW)])
+    house.commit(NOW)
+    folder = house.folders.lake
+    began = datetime.now(UTC) + 2 * HOUR  # before the clock was set back
+    assert _sync_new_files(folder, began) == set(folder.rglob("*.parquet")) != set()
