@@ -19,13 +19,16 @@ from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
 FORMER_NAMES = {"collect": "collector", "think": "engine"}
 # A change of one of these restarts the process; the others do not concern it.
-SECTIONS = ("metrics", "limits", "sources", "remote_write", "lake", "devices", "times")
+SECTIONS = (
+    "metrics", "limits", "sources", "remote_write", "lake", "devices", "times", "functions",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -37,6 +40,7 @@ def main() -> None:
     add_data_option(parser)
     logs.add_options(parser)
     arguments = parser.parse_args()
+    restrict_new_files()
     logs.configure(arguments.process, arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     with configured():

@@ -1,0 +1,6 @@
+"""Training and export of the model."""
+
+import os
+
+# Read when onnxruntime is imported, which otherwise reports to Microsoft from this host.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

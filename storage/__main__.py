@@ -6,20 +6,23 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
 
 import duckdb
 from watchfiles import watch
 
+from storage.config.folder_access import paths_open_to_others
 from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured
+from storage.config.settings import SettingsError, settings_in_force
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
+from storage.platform.private_files import mode_of, restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import run_supervised
 
@@ -38,6 +41,7 @@ def main() -> None:
     logs.add_options(parser)
     arguments = parser.parse_args()
     data = arguments.data
+    restrict_new_files()
     logs.configure("writer", arguments.log_level, arguments.log_format)
     stop = stop_on_signals()
     run_supervised("writer", partial(run_writer, Folders.at(data), stop), stop)
@@ -57,10 +61,22 @@ def run_writer(folders: Folders, stop: threading.Event) -> None:
         sys.exit(1)
     with closing(writer):
         log.info("writing to %s", folders.lake)
+        warn_of_open_paths(folders)
         with hold_catalog_open(folders):
             commit_loop(writer, folders, stop)
     if writer.lake_moved:
         restart()
+
+
+def warn_of_open_paths(folders: Folders) -> None:
+    """Log a warning if other users of this machine can reach what is in the data folder."""
+    with suppress(SettingsError):
+        path = next(paths_open_to_others(folders, settings_in_force(folders.data)), None)
+        if path is not None:
+            log.warning(
+                "other users of this machine can reach %s (mode %o): 'hoursight doctor --fix' "
+                "closes the data folder", path, mode_of(path),
+            )  # fmt: skip
 
 
 def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None:

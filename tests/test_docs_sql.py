@@ -14,7 +14,7 @@ import pytest
 
 import hoursight
 from storage.config.folders import Folders
-from storage.lake.catalog import load_extension
+from storage.lake.extensions import load_extension
 from storage.lake.writer import Writer
 from storage.query.reader import Reader
 from tests.conftest import NOW, LakeFixture

@@ -18,6 +18,7 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
 from web.live import LiveUpdates
@@ -69,6 +70,7 @@ class SiteServer(uvicorn.Server):
 def main(arguments: list[str] | None = None) -> None:
     """Serve until stopped; flags override the environment, which overrides the settings file."""
     options = _parser().parse_args(arguments)
+    restrict_new_files()
     logs.configure("web", options.log_level, options.log_format)
     with configured():
         settings = read_settings(options.data)

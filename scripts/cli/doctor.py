@@ -10,12 +10,14 @@ from pathlib import Path
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
 from scripts.cli.output import format_time
+from storage.config.folder_access import close_to_others, paths_open_to_others
 from storage.config.folders import Folders
-from storage.config.settings import SettingsError, read_settings, schema_of
+from storage.config.settings import Settings, SettingsError, read_settings, schema_of
 from storage.inbox.notify import last_commit, pending_segments
 from storage.model.names import is_name
 from storage.model.time_limits import age_s
 from storage.model.views import as_of_now
+from storage.platform.private_files import GROUP_MODE, mode_of
 from storage.query.disk_usage import disk_use
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 from web.display.formatting import size
@@ -69,6 +71,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     """Yield the finding of each check of a data folder."""
     folders = Folders.at(data)
     yield _settings(data)
+    yield _access(folders)
     yield _disk(folders)
     yield _model(folders)
     try:
@@ -97,6 +100,30 @@ def _settings(data: Path) -> Finding:
         return Finding("settings", str(error), "correct it, or remove the file for the defaults")
     on = [name for name in ("host", "simulator") if getattr(settings.sources, name).enabled]
     return Finding("settings", f"sources: {', '.join(on) or 'none'}")
+
+
+def close_data_folder(data: Path, say: Callable[[str], None]) -> None:
+    """Grant other users what the settings share of a data folder, and nothing else."""
+    folders = Folders.at(data)
+    for path in close_to_others(folders, read_settings(data)):
+        say(f"{path} stays open: it belongs to another user; remove it, or 'chown' it to yourself")
+
+
+def _access(folders: Folders) -> Finding:
+    try:
+        settings = read_settings(folders.data)
+    except SettingsError:
+        settings = Settings()
+    place, remedy = folders.data, f"run 'hoursight doctor --fix --data {folders.data}'"
+    if (first := next(paths_open_to_others(folders, settings), None)) is not None:
+        text = f"other users of this machine can reach {first} (mode {mode_of(first):o})"
+        return Finding("access", text, remedy)
+    if not settings.data.group_readable:
+        return Finding("access", f"only this user can reach {place}")
+    if place.exists() and mode_of(place) & GROUP_MODE != GROUP_MODE:
+        text = f"data.group_readable is true, and its group cannot read {place}"
+        return Finding("access", text, remedy)
+    return Finding("access", f"this user and its group can read {place}")
 
 
 def _disk(folders: Folders) -> Finding:

@@ -8,6 +8,7 @@ import click
 
 from scripts.cli.log_options import log_options, log_to
 from storage.config.folders import default_data
+from storage.platform.private_files import restrict_new_files
 
 __all__ = ["cli", "data_option", "unused_data_option"]
 
@@ -52,4 +53,5 @@ def _nearest(context: click.Context, _: click.Parameter, given: Path | None) -> 
 @log_options
 def cli() -> None:
     """Tells you, hours ahead and with honest odds, which server is going to be in trouble."""
+    restrict_new_files()
     log_to("command", "warning")

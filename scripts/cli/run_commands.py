@@ -58,10 +58,13 @@ def scenario(data: Path, name: str) -> None:
 
 @cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")
 @data_option
-def doctor(data: Path) -> None:
+@click.option("--fix", is_flag=True, help="Close the data folder to other users of this machine.")
+def doctor(data: Path, fix: bool) -> None:
     """Check everything that a forecast needs, and say what to do about what is wrong."""
-    from scripts.cli.doctor import examine
+    from scripts.cli.doctor import close_data_folder, examine
 
+    if fix:
+        close_data_folder(data, say)
     sys.exit(0 if examine(data, say) else 1)
 
 

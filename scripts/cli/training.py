@@ -22,6 +22,7 @@ from storage import model_registry
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.grid import STEP
+from storage.platform.private_files import open_lock
 from storage.query.history import History, from_lake
 from storage.query.reader import Reader
 
@@ -294,7 +295,7 @@ def _free_name(folders: Folders, now: datetime) -> str:
 @contextmanager
 def _training_lock(folders: Folders) -> Iterator[None]:
     """Hold the lock of the only training of a data folder; a killed process releases it."""
-    with (folders.models / "training.lock").open("a+") as lock:
+    with open_lock(folders.models / "training.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -1,16 +1,17 @@
 """API keys: shown once, at their creation, and stored as hashes in a file of the data folder."""
 
-import fcntl
 import hashlib
 import hmac
 import ipaddress
 import os
 import re
 import secrets
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TextIO
 
 import msgspec
 
@@ -18,6 +19,8 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.platform.durability import fsync_directory
+from storage.platform.private_files import create_private_folder
+from storage.platform.process import exclusive_lock
 
 __all__ = [
     "SCOPES", "ApiKey", "ApiKeyError", "ApiKeys", "PublicWithoutKey", "create_key", "is_loopback",
@@ -26,6 +29,7 @@ __all__ = [
 
 SCOPES = ("feed", "read", "admin")
 TOKEN = re.compile(r"hs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
+LOCK_WITHIN_S, LOCK_POLL_S = 10.0, 0.02
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -140,17 +144,26 @@ def require_key_if_public(folders: Folders, host: str) -> None:
 @contextmanager
 def _changing(folders: Folders) -> Iterator[list[ApiKey]]:
     """The keys, to be changed in place; written as a whole, under an exclusive lock."""
-    folders.data.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folders.data, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    create_private_folder(folders.data)
+    with _lock(folders):
         keys = ApiKeys(folders).known()
         before = list(keys)
         yield keys
         if keys != before:
             _write(folders, keys)
-    finally:
-        os.close(lock)
+
+
+def _lock(folders: Folders) -> TextIO:
+    """The lock of a change, once it is free. Raises ApiKeyError after LOCK_WITHIN_S."""
+    give_up = time.monotonic() + LOCK_WITHIN_S
+    while (lock := exclusive_lock(folders.keys_lock)) is None:
+        if time.monotonic() > give_up:
+            raise ApiKeyError(
+                f"{folders.keys_lock} is locked by another process",
+                "end that process ('lslocks' names it), or remove the file",
+            )
+        time.sleep(LOCK_POLL_S)
+    return lock
 
 
 def _write(folders: Folders, keys: list[ApiKey]) -> None:

@@ -4,6 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from storage.platform.private_files import PRIVATE_MODE, create_private_folder
+
 __all__ = ["Folders", "default_data"]
 
 
@@ -125,14 +127,20 @@ class Folders:
         return self.data / "keys.json"
 
     @property
+    def keys_lock(self) -> Path:
+        """Lock of a change of the API keys."""
+        return self.data / "keys.lock"
+
+    @property
     def settings(self) -> Path:
         """The settings file; it is optional."""
         return self.data / "hoursight.toml"
 
     def create(self) -> "Folders":
-        """Create the missing folders; returns self."""
-        for folder in (
-            self.inbox, self.rejected, self.committed, self.lake, self.announce, self.models,
-        ):  # fmt: skip
-            folder.mkdir(parents=True, exist_ok=True)
+        """Create the missing folders, for this user alone; returns self."""
+        create_private_folder(self.data)
+        for folder in (self.inbox, self.rejected, self.committed, self.models):
+            folder.mkdir(mode=PRIVATE_MODE, exist_ok=True)
+        for folder in (self.lake, self.announce):  # the umask says whether a group reads them
+            folder.mkdir(exist_ok=True)
         return self

@@ -18,12 +18,13 @@ from storage.model.periods import parse_period
 from storage.model.profiles import PROFILE_NAMES, STOCK_PATTERNS, Patterns
 from storage.model.schema import STOCK, TABLES, Schema, customized
 from storage.model.time_limits import TimeLimits
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
-    "POSTGRES", "DevicePatterns", "DeviceSettings", "HostSettings", "LakeSettings",
-    "MetricSettings", "ProfileSettings", "RemoteWriteSettings", "Settings", "SettingsError",
-    "SimulatorSettings", "SourceSettings", "TimeSettings", "WebSettings", "adopt_settings",
-    "check_server_label", "read_settings", "schema_of",
+    "POSTGRES", "DataSettings", "DevicePatterns", "DeviceSettings", "FunctionSettings",
+    "HostSettings", "LakeSettings", "MetricSettings", "ProfileSettings", "RemoteWriteSettings",
+    "Settings", "SettingsError", "SimulatorSettings", "SourceSettings", "TimeSettings",
+    "WebSettings", "adopt_settings", "check_server_label", "read_settings", "schema_of",
     "settings_in_force", "write_settings",
 ]  # fmt: skip
 
@@ -50,6 +51,17 @@ _LAST_VALID: dict[Path, "Settings"] = {}
 
 class SettingsError(HoursightError):
     """A setting is not valid; the message names the file, the key and what is expected."""
+
+
+class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A function of the user's: the variables of the environment that its file gets."""
+
+    environment: list[str] = []
+
+    def __post_init__(self) -> None:
+        for name in self.environment:
+            if not LABEL_NAME.fullmatch(name):
+                raise ValueError(f"environment has {name!r}, expected a name such as 'API_TOKEN'")
 
 
 class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -140,6 +152,12 @@ class RemoteWriteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
     def __post_init__(self) -> None:
         check_server_label(self.server_label)
+
+
+class DataSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read the data folder: its user alone, or with `group_readable` its group too."""
+
+    group_readable: bool = False
 
 
 class LakeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -285,6 +303,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sources: SourceSettings = SourceSettings()
     remote_write: RemoteWriteSettings = RemoteWriteSettings()
     web: WebSettings = WebSettings()
+    data: DataSettings = DataSettings()
+    functions: dict[str, FunctionSettings] = {}
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     servers: ServerSettings = ServerSettings()
@@ -412,6 +432,6 @@ def schema_of(folders: Folders) -> Schema:
 def write_settings(data: Path | str, settings: Settings) -> Path:
     """Write the settings file of a data folder; returns its path."""
     path = Folders.at(data).settings
-    path.parent.mkdir(parents=True, exist_ok=True)
+    create_private_folder(path.parent)
     path.write_bytes(msgspec.toml.encode(settings))
     return path

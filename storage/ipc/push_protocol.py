@@ -19,8 +19,12 @@ MAX_SENT_BYTES = 16 << 20
 MAX_PUSH_BYTES = MAX_SENT_BYTES + (1 << 16)
 
 
+# Of the URL. The others are not kept: writers of InfluxDB v1 send their password as `p`.
+PARAMETERS = frozenset({"precision", "time"})
+
+
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Pushed rows: the protocol (`kind`), the body, its compression and the URL's parameters.
+    """Pushed rows: the protocol (`kind`), the body, its compression and the URL's PARAMETERS.
 
     `sender` is the remote address and the program that sent it, as far as it says so; `peer` is the
     address of the connection, an IPv6 address as its /64 network.
@@ -32,6 +36,10 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     parameters: dict[str, str] = {}
     sender: str = ""
     peer: str = ""
+
+    def __post_init__(self) -> None:
+        known = {name: self.parameters[name] for name in PARAMETERS & self.parameters.keys()}
+        msgspec.structs.force_setattr(self, "parameters", known)
 
     def packed(self) -> bytes:
         """The push as bytes."""

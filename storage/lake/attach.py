@@ -18,17 +18,17 @@ from storage.config.folders import Folders
 from storage.config.settings import SettingsError
 from storage.errors import HoursightError, LakeMissing, LakeUnreadable
 from storage.lake.catalog import (
-    ExtensionMissing,
     LakeLocation,
     PostgresCatalog,
     SqliteCatalog,
     lake_location,
-    load_extension,
 )
 from storage.lake.duckdb_errors import is_missing_lake
+from storage.lake.extensions import ExtensionMissing, load_extension
 from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
 from storage.model.views import VIEWS
+from storage.platform.private_files import open_lock
 
 __all__ = [
     "SPILL_PREFIX",
@@ -90,7 +90,7 @@ def attach_writer(
     """
     location = lake_location(folders)
     for lock in (folders.merge_gate, folders.merge_lock):
-        lock.touch()  # for readers who cannot create them
+        open_lock(lock).close()  # for readers who cannot create them
     with _closed_on_error(_connect(location.catalog)) as connection:
         connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
         # It keeps blocks of files that were merged away, up to the memory limit (1.5.5).
@@ -244,7 +244,7 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
     To make one it closes a gate, at which new readers wait until the present ones are done. Raises
     ReadersBusy if one of these takes longer than `patience_s` again.
     """
-    with folders.merge_lock.open("a") as lock, folders.merge_gate.open("a") as gate:
+    with open_lock(folders.merge_lock) as lock, open_lock(folders.merge_gate) as gate:
         began = time.perf_counter()
         if not _locked(lock, patience_s):
             log.debug("no gap between readers within %g s: the merge gate closes", patience_s)

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.lake.read_only_folder import catalog_copy, is_writable
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
+from storage.platform.private_files import create_private_folder
 
 __all__ = [
     "BackupRefused", "Manifest", "OnProgress", "TableSum", "back_up", "drop_abandoned", "restore",
@@ -70,7 +71,7 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     if target.exists():
         raise BackupRefused(f"{target} exists already: name another file, or remove that one")
     _drop_partials(target)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{os.getpid()}.partial")
     try:
         with _staged(folders, target) as staged:
             manifest = _summed(staged)
@@ -99,7 +100,7 @@ def restore(archive: Path, data: Path | str, on_progress: OnProgress | None = No
         raise BackupRefused(f"{target} is not empty: name a new folder with --data")
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.partial")
     try:
-        partial.mkdir(parents=True)
+        create_private_folder(partial)
         manifest = extract_archive(archive, partial, on_progress)
         _verify(Folders.at(partial), manifest)
         _set_wal_mode(Folders.at(partial).create())
@@ -140,8 +141,8 @@ def _staged(folders: Folders, target: Path) -> Iterator[Folders]:
     Where the data folder is not writable, the links, or copies, are made beside `target`.
     """
     if not is_writable(folders.data):
-        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
-            yield _stage_with_retries(folders, Path(folder))
+        with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as beside:
+            yield _stage_with_retries(folders, Path(beside))
         return
     drop_abandoned(folders)
     folder = folders.staging / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
@@ -203,17 +204,27 @@ def _copy_catalog(location: LakeLocation, staged: Folders) -> None:
             reason = location.catalog.diagnose(error) or str(error)
             raise BackupRefused(f"the catalog could not be copied: {reason}") from error
         return
-    path = location.catalog.path
-    writable = is_writable(path.parent)
-    with nullcontext(path) if writable else catalog_copy(path) as source:
-        copied = subprocess.run(
-            [*COPY, str(source), str(staged.catalog)], capture_output=True, text=True, check=False
-        )
+    if not is_writable(location.catalog.path.parent):
+        _copy_unwritable_catalog(location.catalog.path, staged.catalog)
+        return
+    copied = subprocess.run(
+        [*COPY, str(location.catalog.path), str(staged.catalog)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if copied.returncode:
         reason = (
             disk_problem(location.catalog.path.parent) or copied.stderr.strip().rpartition("\n")[2]
         )
         raise BackupRefused(f"the catalog could not be copied: {reason}")
+
+
+def _copy_unwritable_catalog(catalog: Path, target: Path) -> None:
+    """Copy by a private copy, to which nothing else in this process has a connection."""
+    try:
+        with catalog_copy(catalog) as copied, closing(sqlite3.connect(copied)) as connection:
+            connection.execute("VACUUM INTO ?", (str(target),))
+    except sqlite3.Error as error:
+        raise BackupRefused(f"the catalog could not be copied: {error}") from error
 
 
 def _named_files(staged: Folders) -> list[str]:

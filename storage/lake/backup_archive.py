@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 
 from storage.errors import HoursightError
+from storage.platform.private_files import open_private
 
 __all__ = [
     "BackupRefused", "Manifest", "OnProgress", "TableSum", "extract_archive", "write_archive",
@@ -69,14 +70,14 @@ class Manifest:
 def write_archive(
     folder: Path, target: Path, manifest: Manifest, on_progress: OnProgress | None = None
 ) -> None:
-    """Write the files below `folder` to the archive `target` and fsync it.
+    """Write the files below `folder` to the new archive `target`, for this user alone; fsync it.
 
     Their hashes are added to `manifest`. `on_progress` is called with the bytes done and the total.
     """
     on_progress = on_progress or _ignore_progress
     paths = sorted(p for p in folder.rglob("*") if p.is_file())
     total, done = sum(p.stat().st_size for p in paths), 0
-    with target.open("wb") as file:
+    with open(target, "xb", opener=open_private) as file:
         with tarfile.open(fileobj=file, mode="w") as tar:
             _add(tar, LABEL, json.dumps({"format": FORMAT, "made_at": manifest.made_at}).encode())
             for path in paths:

@@ -14,19 +14,18 @@ from storage.config.folders import Folders
 from storage.config.settings import POSTGRES, SettingsError, settings_in_force
 from storage.errors import Diagnosis, HoursightError
 from storage.lake.duckdb_errors import is_server_unreachable, server_reason
+from storage.lake.extensions import load_extension
 from storage.lake.read_only_folder import file_stamps, is_writable
 from storage.platform.durability import disk_problem
 
 __all__ = [
     "DataPathLink",
-    "ExtensionMissing",
     "LakeLocation",
     "LeaderLock",
     "LeaderLockLost",
     "PostgresCatalog",
     "SqliteCatalog",
     "lake_location",
-    "load_extension",
     "make_files",
 ]  # fmt: skip
 
@@ -41,32 +40,10 @@ KEEPALIVE = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; "
 KEEPALIVE += "SET tcp_keepalives_count = 3"
 
 
-class ExtensionMissing(HoursightError):
-    """A package that this kind of catalog needs is not installed; the message names it."""
-
-
 class LeaderLockLost(HoursightError, ConnectionError):
     """Another writer has the leader lock, or the server has released ours."""
 
     retryable = True
-
-
-def load_extension(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Load a DuckDB extension; its first use on a machine copies it from its Python package."""
-    try:
-        connection.execute(f"LOAD {name}")
-    except duckdb.Error:
-        from duckdb_extensions import import_extension
-
-        try:
-            log.debug("DuckDB extension %s copied from its package", name)
-            import_extension(name)
-        except ModuleNotFoundError as error:
-            extra = "[postgres]" if name == "postgres_scanner" else ""
-            raise ExtensionMissing(
-                f"DuckDB extension {name} is missing: pip install 'hoursight{extra}'"
-            ) from error
-        connection.execute(f"LOAD {name}")
 
 
 @dataclass(frozen=True, slots=True)

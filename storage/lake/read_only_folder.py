@@ -13,9 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO
+from typing import TextIO
 
 from storage.errors import LakeUnreadable
+from storage.platform.private_files import open_lock
 
 __all__ = ["catalog_copy", "file_stamps", "is_writable", "shared_lock"]
 
@@ -38,14 +39,14 @@ def shared_lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _lock_file(path: Path) -> IO[bytes] | None:
+def _lock_file(path: Path) -> TextIO | None:
     try:
-        return path.open("ab")
+        return open_lock(path)
     except OSError as error:
         if error.errno not in NOT_WRITABLE:
             raise
     with suppress(FileNotFoundError, PermissionError):
-        return path.open("rb")
+        return path.open()
     return None
 
 

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.config.folder_access import folder_mode
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile
@@ -26,11 +27,12 @@ from storage.inbox.segment import provenance_of
 from storage.inbox.validation import ValidationResult
 from storage.lake import maintenance
 from storage.lake.attach import ReadersBusy, merge_lock
-from storage.lake.catalog import ExtensionMissing, LeaderLockLost, lake_location
+from storage.lake.catalog import LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
 from storage.lake.dedup import CommittedBatches
 from storage.lake.erasure import erase_rejected, erase_servers
+from storage.lake.extensions import ExtensionMissing
 from storage.lake.last_value_cache import LastValueCache
 from storage.lake.maintenance import MaintenanceStep
 from storage.lake.renaming import rename_invalid
@@ -40,6 +42,7 @@ from storage.lake.transaction import WriteConnection
 from storage.model.schema import Table, table
 from storage.platform.durability import disk_problem
 from storage.platform.failpoints import failpoint
+from storage.platform.private_files import restrict_new_files
 from storage.platform.process import exclusive_lock
 
 __all__ = ["CommitResult", "DataFolderNotWritable", "Writer", "WriterRunning"]
@@ -93,10 +96,12 @@ class Writer:
     def open(cls, data: Path | str) -> "Writer":
         """Lock a data folder for writing and bring its lake up to the settings.
 
+        The umask of the process is set: nobody reads what it creates, but a group by the settings.
         Raises WriterRunning when another process writes it, DataFolderNotWritable, and
         SettingsError.
         """
         folders, settings = Folders.at(data), SettingsFile(data, read_settings(data))
+        restrict_new_files(folder_mode(settings.settings))
         try:
             lock = exclusive_lock(folders.create().data / "writer.lock")
         except OSError as error:
@@ -284,6 +289,7 @@ class Writer:
             return
         settings = self._settings.settings
         self._new_servers.per_hour = settings.servers.new_per_hour
+        restrict_new_files(folder_mode(settings))
         schema = settings.schema()
         if schema != self._connection.schema:
             self._connection.evolve(schema)

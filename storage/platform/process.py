@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn, TextIO
 
+from storage.platform.private_files import open_lock
+
 __all__ = ["exclusive_lock", "restart", "stop_on_signals", "with_parent_death_signal"]
 
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
@@ -45,7 +47,7 @@ def restart() -> NoReturn:
 
 def exclusive_lock(path: Path) -> TextIO | None:
     """Lock the file at `path` until the result is closed; None if another process has the lock."""
-    lock = path.open("a")
+    lock = open_lock(path)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

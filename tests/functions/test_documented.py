@@ -9,6 +9,7 @@ import pytest
 import hoursight
 from functions.engine import run_log, schedule
 from functions.engine.function import ARGUMENTS, Declared
+from storage.config.settings import FunctionSettings, Settings, write_settings
 from tests.conftest import NOW, LakeFixture
 
 TEXT = (Path(__file__).parents[2] / "docs" / "functions.md").read_text()
@@ -35,6 +36,8 @@ def test_each_service_is_a_server(
     house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SERVICE_GROUPS", str(tmp_path / "groups"))
+    shared = {"services": FunctionSettings(environment=["SERVICE_GROUPS"])}
+    write_settings(house.folders.data, Settings(functions=shared))
     put(house, "services")
     group(tmp_path / "groups" / "web.service", "300", "400", 100)
     group(tmp_path / "groups" / "free.service", "300", "max", 100)

@@ -7,7 +7,7 @@ from functools import partial
 import duckdb
 import pytest
 
-from storage.__main__ import commit_all, commit_loop, run_next_step
+from storage.__main__ import commit_all, commit_loop, run_next_step, warn_of_open_paths
 from storage.lake.attach import ReadersBusy
 from tests.conftest import NOW, LakeFixture
 from tests.storage.stop_events import NoWait
@@ -74,3 +74,16 @@ def test_a_failed_step_is_logged_and_the_next_one_runs(
         run_next_step(steps, house.writer)  # nothing is left
     assert done == ["next"]
     assert any(m.startswith(message) for m in caplog.messages)
+
+
+def test_a_writer_warns_of_a_data_folder_that_others_can_read(
+    house: LakeFixture, caplog: pytest.LogCaptureFixture
+) -> None:
+    data = house.folders.data
+    warn_of_open_paths(house.folders)
+    data.chmod(0o755)
+    warn_of_open_paths(house.folders)
+    assert caplog.messages == [
+        f"other users of this machine can reach {data} (mode 755): 'hoursight doctor --fix' closes "
+        "the data folder"
+    ]

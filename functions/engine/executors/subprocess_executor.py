@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
@@ -25,6 +26,7 @@ import psutil
 
 from functions.engine.executors.executor import RunStopped
 from functions.engine.executors.function_call import CallRequest, CallResult, Cost
+from functions.engine.executors.worker_environment import unnamed_variables, worker_environment
 from functions.engine.executors.worker_protocol import (
     CallMessage,
     CallReply,
@@ -68,13 +70,15 @@ class WorkerFactory:
 
     def __init__(self, folders: Folders, settings: Settings) -> None:
         self.folders = folders
+        self.settings = settings
         self._settings = msgspec.msgpack.encode(settings)
         # A worker is killed when the thread that started it ends: this one lives as long as we do.
         self._starter = ThreadPoolExecutor(1, "worker starter")
 
-    def start(self) -> "WorkerProcess":
-        """Start a worker that has loaded nothing yet."""
-        return self._starter.submit(WorkerProcess, self.folders).result()
+    def start(self, source: CodeSource) -> "WorkerProcess":
+        """Start a worker for `source` that has loaded nothing yet."""
+        environment = worker_environment(source, self.settings)
+        return self._starter.submit(WorkerProcess, self.folders, environment).result()
 
     def load_message(self, source: CodeSource) -> LoadMessage:
         """Return the message that makes a worker load `source`."""
@@ -84,10 +88,10 @@ class WorkerFactory:
 class WorkerProcess:
     """One worker process, used by one thread at a time."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, environment: Mapping[str, str]) -> None:
         self._socket, theirs = socket.socketpair()
         self._socket.settimeout(CHECK_EVERY_S)
-        paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(_ROOT), *filter(None, [environment.get("PYTHONPATH")])]
         # -P: a file in the data folder must not replace a module of Python's.
         command = [sys.executable, "-P", "-u", "-m", "functions.worker_process"]
         log_end = os.dup(2)  # its log goes where ours goes; what it prints comes to us
@@ -96,7 +100,7 @@ class WorkerProcess:
                 [*command, str(theirs.fileno()), str(os.getpid()), str(log_end)],
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno(), log_end], start_new_session=True, cwd=folders.data,
-                env=os.environ | logs.environment() | {"PYTHONPATH": os.pathsep.join(paths)},
+                env={**environment, **logs.environment(), "PYTHONPATH": os.pathsep.join(paths)},
             )  # fmt: skip
         except OSError:
             self._socket.close()
@@ -306,7 +310,7 @@ class SubprocessExecutor:
         return self._worker
 
     def _started_worker(self) -> WorkerProcess:
-        worker = self._worker_factory.start()
+        worker = self._worker_factory.start(self.source)
         message = self._worker_factory.load_message(self.source)
         try:
             reply = worker.request(message, LOAD_WITHIN, LOAD_MEMORY_MB, self._stop)
@@ -320,6 +324,11 @@ class SubprocessExecutor:
             raise LoadFailed(getattr(reply, "error", None) or "its worker did not load it")
         for warning in reply.warnings:
             log.warning("%s, %s", Path(self.source.path or self.source.name).name, warning)
+        for name in unnamed_variables(self.source, self._worker_factory.settings):
+            log.warning(
+                "%s seems to read %s, which is not passed to functions: name it in hoursight.toml, "
+                "[functions.%s] environment = [%r]", self.source.path, name, self.source.name, name,
+            )  # fmt: skip
         self.functions = reply.functions
         names = ", ".join(function.name for function in reply.functions)
         log.debug("worker of %s loaded: %s", self.source.name, names)

@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -230,3 +233,13 @@ def test_a_model_that_answers_differently_fails_its_self_test(tmp_path: Path) ->
     path.write_bytes(proto.SerializeToString())
     with pytest.raises(ModelUnusable, match=r"bent\.onnx: self-test failed.*σ"):
         Forecaster.open(path)
+
+
+def test_a_forecaster_leaves_no_telemetry_identifier_and_says_nothing(tmp_path: Path) -> None:
+    kept = {name: text for name, text in os.environ.items() if not name.startswith(("ORT_", "XDG"))}
+    opened = "from functions.engine.forecaster import SHIPPED, Forecaster; Forecaster.open(SHIPPED)"
+    ran = subprocess.run(
+        [sys.executable, "-c", opened], env=kept | {"HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ran.stderr, ran.returncode, list(tmp_path.iterdir())) == ("", 0, [])

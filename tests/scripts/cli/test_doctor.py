@@ -2,8 +2,14 @@ import os
 from datetime import timedelta
 from pathlib import Path
 
-from scripts.cli.doctor import Finding, examine, findings
-from storage.config.settings import HostSettings, Settings, SourceSettings, write_settings
+from scripts.cli.doctor import Finding, close_data_folder, examine, findings
+from storage.config.settings import (
+    DataSettings,
+    HostSettings,
+    Settings,
+    SourceSettings,
+    write_settings,
+)
 from tests.conftest import NOW, LakeFixture
 
 
@@ -13,7 +19,7 @@ def by_subject(data: Path, now=NOW) -> dict[str, Finding]:
 
 def test_without_a_lake_the_checks_end_with_the_remedy(tmp_path: Path) -> None:
     checks = by_subject(tmp_path)
-    assert list(checks) == ["settings", "disk", "model", "lake"]
+    assert list(checks) == ["settings", "access", "disk", "model", "lake"]
     assert "hoursight demo" in checks["lake"].remedy
     assert checks["model"].well
 
@@ -79,3 +85,25 @@ def test_samples_from_the_future_are_said_and_are_not_the_newest(house: LakeFixt
     assert checks["clock"].text.startswith("samples of 1 servers from the future, up to 2026-05-06")
     assert not checks["samples"].well
     assert "clock" not in by_subject(house.folders.data, ahead)
+
+
+def test_an_open_data_folder_is_reported_and_closed_by_the_remedy(tmp_path: Path) -> None:
+    (tmp_path / "catalog.sqlite").touch()
+    for path in (tmp_path, tmp_path / "catalog.sqlite"):
+        path.chmod(0o777)
+    check = by_subject(tmp_path)["access"]
+    assert check.text == f"other users of this machine can reach {tmp_path} (mode 777)"
+    assert check.remedy == f"run 'hoursight doctor --fix --data {tmp_path}'"
+    close_data_folder(tmp_path, print)
+    assert by_subject(tmp_path)["access"] == Finding(
+        "access", f"only this user can reach {tmp_path}"
+    )
+    assert (tmp_path / "catalog.sqlite").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_group_that_is_to_read_the_lake_is_let_in_by_the_remedy(tmp_path: Path) -> None:
+    write_settings(tmp_path, Settings(data=DataSettings(group_readable=True)))
+    check = by_subject(tmp_path)["access"]
+    assert check.text == f"data.group_readable is true, and its group cannot read {tmp_path}"
+    close_data_folder(tmp_path, print)
+    assert by_subject(tmp_path)["access"].text == f"this user and its group can read {tmp_path}"

@@ -28,7 +28,7 @@ def test_a_key_is_found_by_its_token_and_kept_without_it(folders: Folders) -> No
     assert len(secret) == 43
     assert secret not in folders.keys.read_text()
     assert folders.keys.stat().st_mode & 0o777 == 0o600
-    assert [p.name for p in folders.data.iterdir()] == ["keys.json"]
+    assert sorted(p.name for p in folders.data.iterdir()) == ["keys.json", "keys.lock"]
 
 
 def test_no_other_token_finds_it(folders: Folders) -> None:

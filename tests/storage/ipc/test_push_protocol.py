@@ -37,3 +37,12 @@ def test_a_rejection_has_the_reason_in_the_fields_that_influx_clients_show() -> 
 
 def test_a_rejection_without_a_remedy_is_the_reason_alone() -> None:
     assert json.loads(rejection_json(503, "the disk is full"))["message"] == "the disk is full"
+
+
+def test_a_push_keeps_the_parameters_that_have_a_meaning_and_no_password() -> None:
+    given = {"u": "telegraf", "p": "hunter2", "db": "x", "precision": "s", "time": "ms"}
+    push = Push("lines", parameters=given)
+    assert push.parameters == {"precision": "s", "time": "ms"}
+    assert b"hunter2" not in push.packed()
+    older = Push("lines").packed().replace(b'"lines"', b'"lines","parameters":{"p":"hunter2"}')
+    assert Push.unpacked(older).parameters == {}

@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -234,3 +235,15 @@ def test_a_backup_of_an_older_version_is_upgraded(older: Path) -> None:
     assert house.one("SELECT count(*) FROM fleet_now") == 1
     reader.close()
     writer.close()
+
+
+def test_a_backup_and_a_restored_folder_are_private_under_every_umask(
+    archived: Folders, tmp_path: Path
+) -> None:
+    before = os.umask(0)
+    try:
+        back_up(archived.data, tmp_path / "new.tar")
+        restore(tmp_path / "new.tar", tmp_path / "again")
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o700, 0o600]

@@ -6,13 +6,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from storage.lake.catalog import load_extension
 from storage.lake.duckdb_errors import (
     is_damage,
     is_missing_lake,
     is_server_unreachable,
     is_transient,
 )
+from storage.lake.extensions import load_extension
 
 
 @pytest.fixture

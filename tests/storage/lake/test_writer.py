@@ -1,12 +1,16 @@
+import os
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from storage.config.settings import DataSettings, Settings, write_settings
 from storage.lake.attach import ReadersBusy
 from storage.lake.writer import Writer, WriterRunning
 from storage.query.reader import Reader
 from tests.conftest import NOW, LakeFixture
+from tests.functions.module_lakes import house_at
 
 
 def sample(server: str = "a", seconds: int = 0, memory: float = 50.0) -> dict[str, Any]:
@@ -190,3 +194,21 @@ def test_facts_as_old_as_a_servers_registration_are_not_written_beside_it(
     house.put("server_facts", [fact])
     house.commit()
     assert house.one("SELECT count(*) FROM server_facts WHERE server = 'b'") == 1
+
+
+@pytest.mark.parametrize(("sharing", "beyond"), [(False, 0o077), (True, 0o027)])
+def test_others_read_nothing_that_a_writer_creates_whatever_its_umask_was(
+    tmp_path: Path, sharing: bool, beyond: int
+) -> None:
+    data, before = tmp_path / "new" / "data", os.umask(0)
+    try:
+        settings = write_settings(data, Settings(data=DataSettings(group_readable=sharing)))
+        with house_at(data) as house:
+            house.put("metrics", [sample()])
+            house.commit()
+            created = set(data.rglob("*.*")) - {settings}
+    finally:
+        os.umask(before)
+    assert data.stat().st_mode & 0o777 == 0o700
+    assert [path for path in created if path.stat().st_mode & beyond] == []
+    assert {path.suffix for path in created} >= {".sqlite", ".parquet", ".lock", ".arrow"}

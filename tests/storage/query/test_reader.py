@@ -5,7 +5,7 @@ import pytest
 
 from storage.config.folders import Folders
 from storage.lake.attach import WAL
-from storage.lake.catalog import load_extension
+from storage.lake.extensions import load_extension
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from tests.conftest import NOW, LakeFixture
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -242,3 +243,20 @@ def test_the_examples_of_the_api_description_are_accepted(client: Client) -> Non
 )  # fmt: skip
 def test_the_addresses_of_one_network_are_one_peer(host: str, peer: str) -> None:
     assert peer_of(host) == peer
+
+
+@pytest.mark.parametrize(
+    "body", ["cpu,host=q usage_user=1 1778068800000000000", "cpu,host=q 1", ""]
+)
+def test_the_password_in_the_url_of_a_v1_writer_is_stored_nowhere(
+    client: Client, data: Path, caplog: pytest.LogCaptureFixture, body: str
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        client.post("/write?u=telegraf&p=hunter2&db=hunter2", content=body)
+        client.post("/write?p=hunter2&precision=wrong", content=body)
+        client.get("/write?p=hunter2")
+    files = [path for path in data.rglob("*") if path.is_file()]
+    assert [path for path in files if b"hunter2" in path.read_bytes()] == []
+    logged = [r.getMessage() for r in caplog.records if r.name != "httpx"]  # the test's own client
+    assert logged
+    assert "hunter2" not in "".join(logged)

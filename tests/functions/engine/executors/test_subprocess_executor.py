@@ -280,3 +280,21 @@ def test_an_old_import_works_and_its_warning_is_logged(
     assert server(answer) == "a"
     assert "old.py, line 15: 'from functions.gone.function import function' ends" in caplog.text
     assert "write 'from hoursight import function'" in caplog.text
+
+
+CURIOUS = """
+@function(on=request(), writes="server_facts")
+def curious(now): return facts(now, f"{os.environ.get('DB_PASSWORD')} {'PATH' in os.environ}")
+"""
+
+
+def test_a_function_does_not_see_a_password_and_its_author_is_told(
+    worker_factory: WorkerFactory, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "s3cret")
+    curious = source(worker_factory.folders, CURIOUS, "curious")
+    executor = SubprocessExecutor(worker_factory, curious).load()
+    answer = executor.call(executor.functions[0], CallRequest(NOW))
+    executor.close()
+    assert server(answer) == "None True"
+    assert "[functions.curious] environment = ['DB_PASSWORD']" in caplog.text
