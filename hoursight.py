@@ -192,6 +192,7 @@ def main(arguments: list[str] | None = None) -> None:
     A HoursightError, and an OSError of a file, is printed as one message with its remedy; other
     errors keep their traceback.
     """
+    _open_missing_streams()
     _import_own(*ROOMS)
     with _interrupt_ends_process():
         import click
@@ -217,6 +218,18 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         say_lines(f"hoursight: {problem}", err=True)
         sys.exit(1)
+
+
+def _open_missing_streams() -> None:
+    """Give stdin, stdout and stderr to /dev/null where they are closed.
+
+    A file that is opened later would get the number of one of them, and with it what is printed.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 @contextmanager

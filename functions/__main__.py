@@ -19,6 +19,7 @@ from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile, SettingsMonitor
 from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
+from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
@@ -59,6 +60,7 @@ def main() -> None:
 
 def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
     """Run the adapters and the source files, each in a worker, and take what is pushed."""
+    beat = Heartbeat(runner.folders.heartbeats, "collector").beat
     commits = CommitListener(runner.folders, stop)
     source_workers = [
         SourceWorker(runner, SubprocessExecutor(worker_factory, source), commits)
@@ -68,7 +70,7 @@ def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event
         source_worker.start()
     with serve_ingest(runner.folders):
         sources = UserCode(runner, worker_factory, commits, SOURCES)
-        run_supervised("source files", partial(sources.keep_watch, stop), stop)
+        run_supervised("source files", partial(sources.keep_watch, stop, beat), stop)
     for source_worker in source_workers:
         source_worker.stop()
     runner.flush()
@@ -76,6 +78,7 @@ def collect(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event
 
 def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) -> None:
     """Run our functions on rows and the user's functions when they are due, and answer calls."""
+    beat = Heartbeat(runner.folders.heartbeats, "engine").beat
     commits = CommitListener(runner.folders, stop)
     users = UserCode(runner, worker_factory, commits)
     watcher = SupervisedThread("user functions", partial(users.keep_watch, stop), stop).start()
@@ -84,7 +87,7 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
         serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
         serve_rpc(runner.folders.rpc_socket, endpoint.answer),
     ):
-        run_scheduler(runner, engine_functions(), stop, watch_lake=True)
+        run_scheduler(runner, engine_functions(), stop, watch_lake=True, beat=beat)
     watcher.join()
     runner.flush()
 

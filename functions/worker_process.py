@@ -28,6 +28,7 @@ from functions.engine.executors.executor import (
     error_text,
     outcome_of,
 )
+from functions.engine.executors.trusted_imports import add_import_folder
 from functions.engine.executors.worker_protocol import (
     CallMessage,
     CallReply,
@@ -142,7 +143,7 @@ def load(source: CodeSource, folders: Folders, settings: Settings) -> list[Funct
     module = ModuleType(f"users.{path.stem}")  # a file may have any name, also one of ours
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    sys.path.append(str(path.parent))  # for modules of the user's own beside it
+    add_import_folder(path.parent)  # for modules of the user's own beside it
     code = compile(source.text, str(path), "exec")
     # The file may have changed since; tracebacks must show what runs.
     lines = source.text.decode(errors="replace").splitlines(keepends=True)

@@ -16,6 +16,7 @@ from model_export.network import ForecastNetwork
 from model_export.parity_check import awkward_windows, fixture, parity
 from model_export.scaling import ranked
 from model_export.train import Checkpoint
+from storage.model.model_seal import sealed
 
 __all__ = ["LARGEST_BYTES", "SHIPPED", "export", "export_graph"]
 
@@ -50,6 +51,7 @@ def export(
         differences = parity(checkpoint.network, draft)
         model_card = card(checkpoint, now, differences, scores or {}, fixture(draft), command)
         write_card(draft, model_card)
+        draft.write_bytes(sealed(draft.read_bytes()))
         if draft.stat().st_size > LARGEST_BYTES:
             raise ValueError(
                 f"{path}: the model file has {draft.stat().st_size} bytes; expected at most "

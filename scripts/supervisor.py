@@ -210,6 +210,7 @@ def _environment(folders: Folders) -> dict[str, str]:
     return module_environment() | {
         "HOURSIGHT_DATA": str(folders.data),
         "PATH": f"{own_python}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHON": sys.executable,  # some systems have python3 only
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -5,7 +5,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -20,8 +20,10 @@ from storage.config.settings import SettingsError, settings_in_force
 from storage.lake.attach import ReadersBusy
 from storage.lake.catalog_holder import hold_catalog_open
 from storage.lake.maintenance import MaintenanceStep
+from storage.lake.scrub import Scrub
 from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
+from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import mode_of, restrict_new_files
 from storage.platform.process import restart, stop_on_signals
 from storage.platform.threads import run_supervised
@@ -31,6 +33,7 @@ log = logging.getLogger("storage.__main__")
 MAINTENANCE_EVERY_S = 300.0
 # The inbox is read this often even if the file watcher reports nothing.
 POLL_EVERY_MS = 1_000
+CHECK_AT_MOST_S = 0.2  # between two commits
 RETRY_AFTER_S = 2.0
 
 
@@ -84,12 +87,14 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
     # Monotonic: the clock may be set meanwhile.
     last_round = time.monotonic()
     steps: Iterator[MaintenanceStep] = iter(())
-    commit_all(writer, stop)
+    scrub = Scrub(folders, writer.damage, datetime.now(UTC))
+    beat = Heartbeat(folders.heartbeats, "writer").beat
+    commit_all(writer, stop, beat)
     for _ in watch(
         folders.inbox, stop_event=stop, debounce=20, step=10, rust_timeout=POLL_EVERY_MS,
         yield_on_timeout=True, raise_interrupt=False,
     ):  # fmt: skip
-        commit_all(writer, stop)
+        commit_all(writer, stop, beat)
         if writer.lake_moved:
             log.info("settings changed: restarting")
             stop.set()
@@ -98,11 +103,15 @@ def commit_loop(writer: Writer, folders: Folders, stop: threading.Event) -> None
             steps = writer.maintenance_steps(datetime.now(UTC))
         if not stop.is_set():
             run_next_step(steps, writer)
+            check_files(scrub, writer)
 
 
-def commit_all(writer: Writer, stop: threading.Event) -> None:
+def commit_all(
+    writer: Writer, stop: threading.Event, beat: Callable[[], None] = lambda: None
+) -> None:
     """Commit until the inbox is empty or a commit fails; its segments then stay in the inbox."""
     while not stop.is_set():
+        beat()
         try:
             result = writer.commit_waiting(datetime.now(UTC))
         except (duckdb.Error, OSError) as error:
@@ -128,6 +137,19 @@ def run_next_step(steps: Iterator[MaintenanceStep], writer: Writer) -> None:
     except (duckdb.Error, OSError) as error:
         problem = writer.diagnose(error)
         log.error("maintenance failed, to be tried again in 5 minutes: %s", problem)
+
+
+def check_files(scrub: Scrub, writer: Writer) -> None:
+    """Check the files that readers have reported, and the one that is due in the scrub."""
+    began = time.monotonic()
+    try:
+        if writer.damage.check_reported():
+            scrub.hurry(began)
+        while scrub.step(time.monotonic(), datetime.now(UTC)):
+            if time.monotonic() - began > CHECK_AT_MOST_S:
+                return
+    except (duckdb.Error, OSError) as error:
+        log.error("files could not be checked, to be tried again: %s", writer.diagnose(error))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ Forecasters notice a change of `serving.onnx`. Each event is recorded in the tab
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +20,8 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.model.schema import table
+from storage.platform.durability import sync_file
+from storage.platform.trusted_files import check_trusted, read_trusted
 
 __all__ = [
     "MODELS_KEPT",
@@ -53,11 +53,16 @@ def names(folders: Folders) -> tuple[str, ...]:
 
 
 def path_of(folders: Folders, name: str) -> Path:
-    """The file of a model in the folder. Raises ModelMissing, which names the existing ones."""
+    """The file of a model in the folder.
+
+    Raises ModelMissing, which names the existing ones, and NotTrusted if others can have written
+    it.
+    """
     path = folders.models / f"{name}.onnx"
     if name not in names(folders):
         known = ", ".join((SHIPPED, *names(folders)))
         raise ModelMissing(f"no model {name!r} in {folders.models} (expected one of {known})")
+    check_trusted(path)
     return path
 
 
@@ -134,12 +139,11 @@ def model_event_row(
 
 
 def _put(target: Path, source: Path | None) -> None:
-    """Replace `target` by a copy of `source` atomically, or remove it."""
+    """Replace `target` by a copy of `source` atomically, or remove it. Raises NotTrusted."""
     if source is None:
         target.unlink(missing_ok=True)
         return
     draft = target.with_name(target.name + ".copy")
-    shutil.copyfile(source, draft)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    draft.write_bytes(read_trusted(source))
+    sync_file(draft)
     draft.replace(target)

@@ -60,6 +60,17 @@ def test_each_door_has_a_kind_or_a_reason(section: str) -> None:
     assert not has & left_out
 
 
+def function_of(node: str) -> object:
+    """The function of a test's node id; fails if there is none."""
+    path, *names = node.split("::")
+    assert re.fullmatch(r"tests/(?:\w+/)*test_\w+\.py", path), node
+    place = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    for name in names:
+        place = getattr(place, name)
+    assert names[-1].startswith("test_")
+    return place
+
+
 @pytest.mark.parametrize("row", ROWS, ids=[f"{row.kind}, {row.doors}" for row in ROWS])
 def test_the_test_of_each_kind_exists(row: Kind) -> None:
     assert row.kind
@@ -67,10 +78,4 @@ def test_the_test_of_each_kind_exists(row: Kind) -> None:
     tests = re.findall(r"`([^`]+)`", row.test)
     assert tests
     for test in tests:
-        path, *names = test.split("::")
-        assert re.fullmatch(r"tests/(?:\w+/)*test_\w+\.py", path), test
-        place = importlib.import_module(path.removesuffix(".py").replace("/", "."))
-        for name in names:
-            place = getattr(place, name)
-        assert names[-1].startswith("test_")
-        assert callable(place)
+        assert callable(function_of(test))

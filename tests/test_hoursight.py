@@ -1,5 +1,8 @@
 """How the command ends: exit codes, messages, tracebacks."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import click
@@ -63,3 +66,20 @@ def test_wrong_usage_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_and_version_are_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code("--version") == 0
     assert hoursight.__version__ in capsys.readouterr().out
+
+
+CLOSED = """
+import os, sys
+import hoursight
+os.closerange(0, 3)
+hoursight.main(["--version"])
+os.write(int(sys.argv[1]), str(os.open(os.devnull, os.O_RDONLY)).encode())
+"""
+
+
+def test_no_file_gets_the_number_of_a_closed_standard_stream() -> None:
+    read, write = os.pipe()
+    subprocess.run([sys.executable, "-c", CLOSED, str(write)], pass_fds=[write], check=False)
+    os.close(write)
+    with open(read) as answer:
+        assert int(answer.read()) > 2

@@ -124,7 +124,7 @@ def test_what_is_installed_starts_where_modules_have_the_names_of_ours(
     command += ["up", "--port", str(free_port())]
     environment = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": ""}
     with running(crowd(tmp_path), command, **environment) as up:
-        up.until("Uvicorn running on ")
+        up.until("listening at http")
         up.until("No source is configured")
         up.end()
     assert up.process.returncode == 0

@@ -45,7 +45,7 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
 
 
 def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up: Up) -> None:
-    up.until("Uvicorn running on ")
+    up.until(" INFO web web.__main__ listening at http://127.0.0.1:")
     up.until("No source is configured: write one with 'hoursight sources new KIND")
     up.until(" INFO writer storage.__main__ writing to ")
     up.end()

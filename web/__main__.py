@@ -3,12 +3,15 @@
 import argparse
 import logging
 import os
+import socket
+import sys
 from types import FrameType
 
 import uvicorn
 
 from storage.config.api_keys import (
     ApiKeyError,
+    ApiKeys,
     PublicWithoutKey,
     is_loopback,
     require_key_if_public,
@@ -18,9 +21,11 @@ from storage.config.process_setup import add_data_option, configured, exit_uncon
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
 from storage.platform import logs
+from storage.platform.listening import CannotListen, listening_sockets, site_url
 from storage.platform.private_files import restrict_new_files
 from storage.platform.process import restart
 from web.app import create_app
+from web.http_protocol import site_protocol
 from web.live import LiveUpdates
 from web.request_log import logging_requests
 
@@ -44,6 +49,12 @@ class SiteServer(uvicorn.Server):
         self._live = live
         self._settings = settings
         self._at_start = settings.settings if settings else None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and log where."""
+        await super().startup(sockets)
+        if self.started:
+            log.info("listening at %s", site_url(self.config.host, self.config.port))
 
     async def on_tick(self, counter: int) -> bool:
         """Return True if the server is to stop."""
@@ -80,15 +91,41 @@ def main(arguments: list[str] | None = None) -> None:
         require_key_if_public(Folders.at(options.data), host)
     except (PublicWithoutKey, ApiKeyError) as error:
         exit_unconfigured(error)
-    app = create_app(options.data, exposed=not is_loopback(host))
+    exposed = not is_loopback(host)
+    app = create_app(options.data, exposed, settings.web.read_without_key)
+    if not exposed:
+        _warn_without_keys(Folders.at(options.data))
     config = uvicorn.Config(
-        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5,
+        logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5, ws="none",
+        http=site_protocol(app.state.trace),  # type: ignore[arg-type]
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
-    server.run()
+    server.run(_sockets(host, port))
     if server.changed:
         restart()
+
+
+def _sockets(host: str, port: int) -> list[socket.socket]:
+    try:
+        return listening_sockets(host, port)
+    except CannotListen as error:
+        log.critical("%s", error)
+        sys.exit(1)
+
+
+def _warn_without_keys(folders: Folders) -> None:
+    try:
+        required = ApiKeys(folders).required()
+    except ApiKeyError as error:
+        log.error("every request is refused: %s", error)
+        return
+    if not required:
+        log.warning(
+            "no API key exists: every user and program of this machine may read, push rows and run "
+            "functions, and so may all whom a proxy or a tunnel lets in under the name localhost; "
+            "'hoursight keys create --scope admin --name me' closes that"
+        )
 
 
 def _port_of_environment() -> int | None:

@@ -6,47 +6,42 @@ from typing import Any
 
 from litestar import Litestar, MediaType, Response
 from litestar.config.compression import CompressionConfig
-from litestar.datastructures import MutableScopeHeaders
+from litestar.datastructures import Headers
 from litestar.di import Provide
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.types import Message, Scope
 
 from storage.ipc.push_protocol import rejection_json
+from web.access_trace import AccessTrace
 from web.api.ingest_api import InFlightLimit
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
-from web.display.system_status import writer_problem
+from web.display.system_status import disk_problems, writer_problem
 from web.http_errors import HttpRejection
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
 from web.pages.server_page import ServerNotFound
 from web.rendering import SiteRequest, page, time_of
+from web.request_check import checking_requests
 from web.routes import routes
+from web.security_headers import add_security_headers
 from web.telemetry.telemetry import Telemetry
 
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
 
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
 
-
-def create_app(data: Path | str, exposed: bool = False) -> Litestar:
+def create_app(data: Path | str, exposed: bool = False, read_without_key: bool = False) -> Litestar:
     """Return the site over the lake in folder `data`, which need not exist yet.
 
     `exposed` says that other machines can reach it: then every request needs an API key.
+    `read_without_key` lets this machine read without one although keys exist.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
+    trace = AccessTrace(lake.folders)
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
@@ -56,10 +51,10 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
             "request_time": Provide(time_of, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
         },
-        lifespan=[live.watching],
+        lifespan=[live.watching, trace.saving],
         on_shutdown=[lake.close],
         exception_handlers=_exception_handlers(),
-        before_send=[_add_security_headers],
+        before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
@@ -68,7 +63,9 @@ def create_app(data: Path | str, exposed: bool = False) -> Litestar:
         ),
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
-    app.state.auth, app.state.in_flight = Auth(lake.folders, exposed), InFlightLimit()
+    app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
+    app.state.trace, app.state.in_flight = trace, InFlightLimit()
+    app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 
 
@@ -79,14 +76,6 @@ def _exception_handlers() -> dict[int | type[Exception], Any]:
         QueryFailed: _lake_unreadable, ServerNotFound: _server_not_found,
         HttpRejection: _rejected, HTTPException: _http_error, Exception: _internal_error,
     }  # fmt: skip
-
-
-async def _add_security_headers(message: Message, _: Scope) -> None:
-    """Add the headers to every response, also to those of errors."""
-    if message["type"] == "http.response.start":
-        headers = MutableScopeHeaders.from_message(message)
-        for name, value in HEADERS.items():
-            headers[name] = value
 
 
 def _wants_json(request: SiteRequest) -> bool:
@@ -116,11 +105,18 @@ def _lake(request: SiteRequest) -> LakeSession:
     return lake
 
 
+def _may_read(request: SiteRequest) -> bool:
+    """Return True if the answer may name the folders of this machine."""
+    may_read: bool = request.app.state.auth.grants(request, "read")
+    return may_read
+
+
 def _lake_missing(request: SiteRequest, error: LakeMissing) -> Response[Any]:
     folders, now = _lake(request).folders, time_of(request)
+    headline = str(error) if _may_read(request) else "there is no lake yet"
     return _error_response(
-        request, "waiting", 503 if _wants_json(request) else 200, str(error),
-        data=folders.data, problems=list(writer_problem(folders, now)),
+        request, "waiting", 503 if _wants_json(request) else 200, headline,
+        data=folders.data, problems=[*disk_problems(folders), *writer_problem(folders, now)],
     )  # fmt: skip
 
 
@@ -133,7 +129,7 @@ def _lake_unreadable(request: SiteRequest, error: Exception) -> Response[Any]:
             "Check whether the disk is full or missing and whether the writer process is running. "
             "If the catalog is damaged, restore the last backup. This page retries every 5 seconds."
         ),
-        problems=list(writer_problem(folders, now)),
+        problems=[*disk_problems(folders), *writer_problem(folders, now)],
     )  # fmt: skip
 
 
@@ -145,10 +141,21 @@ def _server_not_found(request: SiteRequest, error: ServerNotFound) -> Response[A
 
 
 def _http_error(request: SiteRequest, error: HTTPException) -> Response[Any]:
-    headline = "Page not found" if error.status_code == 404 else str(error.detail)
-    answer = _error_response(request, "rejected", error.status_code, headline, remedy="")
+    headline, remedy = "Page not found" if error.status_code == 404 else str(error.detail), ""
+    if isinstance(error, ValidationException):
+        headline, remedy = _validation(error), "correct it in the URL"
+    if error.status_code == 405:
+        allowed = Headers(error.headers or {}).get("allow", "GET")
+        headline, remedy = f"the method {request.method[:20]} is not allowed here", f"use {allowed}"
+    answer = _error_response(request, "rejected", error.status_code, headline, remedy=remedy)
     answer.headers.update(error.headers or {})  # such as Allow
     return answer
+
+
+def _validation(error: ValidationException) -> str:
+    """Return which parameters are not valid, and why."""
+    problems = error.extra if isinstance(error.extra, list) else []
+    return "; ".join(f"{each['key']}: {each['message']}" for each in problems) or error.detail
 
 
 def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
@@ -161,9 +168,11 @@ def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
 
 def _internal_error(request: SiteRequest, error: Exception) -> Response[Any]:
     log.exception("%s failed", request.url.path, exc_info=error)
+    may_read = _may_read(request)
     return _error_response(
-        request, "problem", 500, "Internal error", detail=f"{type(error).__name__}: {error}",
-        data=_lake(request).folders.data,
+        request, "problem", 500, "Internal error",
+        detail=f"{type(error).__name__}: {error}" if may_read else "",
+        data=_lake(request).folders.data if may_read else "",
         remedy="The fault is in this site, not in your servers; see the log of the web process. "
         "Other pages and data collection are not affected.",
     )  # fmt: skip

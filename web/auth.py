@@ -1,97 +1,169 @@
 """Authentication and authorization: API keys, loopback access and cross-site requests.
 
-While the site listens on a loopback address, a request under a loopback host name may read, and may
-do everything as long as no API key exists. Every other request needs a key. No header makes a
-request more trusted: one of a proxy, or another host name, only makes it less trusted.
+While the site listens on a loopback address and no API key exists, a request of this machine may do
+everything. Once there is a key everything needs one; `web.read_without_key` excepts reading from
+this machine. No header makes a request more trusted: one of a proxy, another host name or HTTP/1.0,
+which only proxies speak, makes it less trusted.
 """
 
 import base64
-import binascii
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from storage.config.api_keys import ApiKeyError, ApiKeys, is_loopback
+from storage.config.api_keys import ApiKey, ApiKeyError, ApiKeys, is_loopback
 from storage.config.folders import Folders
+from web.access_trace import AccessTrace, address_of
 from web.http_errors import HttpRejection
+from web.request_check import host_name
 
 __all__ = ["ADMIN", "FEED", "OPEN", "Auth", "require_access"]
 
 # `opt` of a route: the scope that it requires; the default is `read`, None requires no key.
 FEED, ADMIN, OPEN = {"scope": "feed"}, {"scope": "admin"}, {"scope": None}
 
-PROXIED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+# Headers that proxies, load balancers and tunnels add, and no agent or browser sends.
+PROXY_HEADERS = frozenset({
+    "forwarded", "via", "x-real-ip", "x-client-ip", "x-cluster-client-ip", "client-ip",
+    "true-client-ip", "fastly-client-ip", "remote-user", "x-remote-user", "x-scheme",
+    "x-url-scheme", "x-host", "x-arr-ssl", "x-arr-log-id", "x-varnish", "cdn-loop",
+    "x-cloud-trace-context", "x-proxyuser-ip", "x-ssl-client-verify",
+})  # fmt: skip
+PROXY_PREFIXES = (
+    "cf-", "proxy-", "tailscale-", "x-amzn-", "x-appengine-", "x-appgw-", "x-auth-request-",
+    "x-azure-", "x-envoy-", "x-forward", "x-goog-", "x-original-", "x-proxy-", "x-rewrite-",
+)  # fmt: skip
+MAX_ORIGIN = 100
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="hoursight", charset="UTF-8"'}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
 
+class AccessRefused(HttpRejection):
+    """A request without access; `reason` is the label under which it is counted."""
+
+    def __init__(
+        self, reason: str, status_code: int, message: str, remedy: str, **headers: str
+    ) -> None:
+        super().__init__(status_code, message, remedy, headers)
+        self.reason = reason
+
+
 class Auth:
     """Access rules of one site; `exposed` says that other machines can reach it."""
 
-    def __init__(self, folders: Folders, exposed: bool) -> None:
+    def __init__(
+        self, folders: Folders, trace: AccessTrace, exposed: bool, read_without_key: bool
+    ) -> None:
         self._keyring = ApiKeys(folders)
+        self._trace = trace
         self._exposed = exposed
+        self._read_without_key = read_without_key
 
-    def check(self, headers: Mapping[str, str], scope: str) -> None:
-        """Raise HttpRejection unless a request with these headers has the scope."""
+    def check(self, connection: Connection, scope: str) -> None:
+        """Raise AccessRefused unless the request has the scope; leave a trace of its key."""
+        key = self._access(connection, scope)
+        if key is not None:
+            self._trace.used(key, address_of(connection.scope), datetime.now(UTC))
+
+    def grants(self, connection: Connection, scope: str) -> bool:
+        """Return True if the request has the scope, now."""
         try:
-            self._check(headers, scope)
-        except ApiKeyError as error:
-            raise HttpRejection(503, error.message, error.remedy or "") from error
+            self._access(connection, scope)
+        except AccessRefused:
+            return False
+        return True
 
-    def _check(self, headers: Mapping[str, str], scope: str) -> None:
-        local = not self._exposed and _is_local(headers)
-        if local and (scope == "read" or not self._keyring.known()):
-            return
-        token = _token(headers)
+    def _access(self, connection: Connection, scope: str) -> ApiKey | None:
+        """Return the key that the request needs and has, or None if it needs none."""
+        local = not self._exposed and _is_local(connection)
+        if local and scope == "read" and self._read_without_key:
+            return None
+        try:
+            if local and not self._keyring.required():
+                return None
+            return self._key(connection, scope)
+        except ApiKeyError as error:
+            raise AccessRefused("keys_unreadable", 503, error.message, error.remedy or "") from None
+
+    def _key(self, connection: Connection, scope: str) -> ApiKey:
+        token = _token(connection.headers)
         if token is None:
-            raise HttpRejection(401, self._key_required(headers, local), _remedy(scope), CHALLENGE)
+            message = self._key_required(connection)
+            raise AccessRefused("no_key", 401, message, _remedy(scope), **CHALLENGE)
         key = self._keyring.find(token)
         if key is None:
-            raise HttpRejection(403, "the API key is unknown or was revoked", _remedy(scope))
+            raise AccessRefused(
+                "unknown_key", 403, "the API key is unknown or was revoked", _remedy(scope)
+            )
         if not key.allows(scope):
             has = " and ".join(key.scopes)
-            raise HttpRejection(
-                403, f"the key {key.name!r} has the scope {has} only", _remedy(scope)
+            raise AccessRefused(
+                "scope", 403, f"the key {key.name!r} has the scope {has} only", _remedy(scope)
             )
+        return key
 
-    def _key_required(self, headers: Mapping[str, str], local: bool) -> str:
-        if local or self._exposed or self._keyring.known():
+    def _key_required(self, connection: Connection) -> str:
+        if self._exposed or self._keyring.required():
             return "an API key is required"
-        host = headers.get("host", "missing")
+        host = connection.headers.get("host", "missing")
         return (
             f"without an API key this site serves localhost only; the request has the host {host}"
-            + (" and came through a proxy" if any(name in headers for name in PROXIED) else "")
+            + (" and came through a proxy" if _is_proxied(connection) else "")
         )
 
 
 async def require_access(connection: Connection, handler: BaseRouteHandler) -> None:
-    """Guard of every route: raise HttpRejection for a request without access."""
-    if connection.scope.get("method") not in ("GET", "HEAD"):
-        _reject_cross_site(connection.headers)
-    scope = handler.opt.get("scope", "read")
-    if scope is not None:
-        connection.app.state.auth.check(connection.headers, scope)
+    """Guard of every route: raise AccessRefused for a request without access."""
+    try:
+        if connection.scope.get("method") not in ("GET", "HEAD"):
+            _reject_cross_site(connection.headers)
+        scope = handler.opt.get("scope", "read")
+        if scope is not None:
+            connection.app.state.auth.check(connection, scope)
+    except AccessRefused as error:
+        connection.app.state.trace.refused(
+            error.reason, address_of(connection.scope),
+            f"{connection.scope.get('method')} {connection.scope['path']}: {error.message}",
+            datetime.now(UTC),
+        )  # fmt: skip
+        raise
 
 
 def _reject_cross_site(headers: Mapping[str, str]) -> None:
     """Reject what a page of another site sends from the browser of one of our users."""
     origin, site = headers.get("origin"), headers.get("sec-fetch-site", "none")
-    cross_site = origin is not None and urlsplit(origin).netloc != headers.get("host")
+    cross_site = origin is not None and _network_location(origin) != headers.get("host")
     if cross_site or site not in ("none", "same-origin"):
-        raise HttpRejection(
-            403, f"requests from pages of {origin or 'another site'} are not accepted",
+        sender = (origin or "another site")[:MAX_ORIGIN]
+        raise AccessRefused(
+            "other_site", 403, f"requests from pages of {sender} are not accepted",
             "send the request from a program, or from a page of this site",
         )  # fmt: skip
 
 
-def _is_local(headers: Mapping[str, str]) -> bool:
-    host = urlsplit(f"//{headers.get('host', '')}").hostname
-    return bool(host) and is_loopback(str(host)) and not any(n in headers for n in PROXIED)
+def _network_location(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:  # such as http://[
+        return None
+
+
+def _is_local(connection: Connection) -> bool:
+    name = host_name(connection.headers.get("host", ""))
+    return name is not None and is_loopback(name) and not _is_proxied(connection)
+
+
+def _is_proxied(connection: Connection) -> bool:
+    """Return True if a header says so, or for HTTP/1.0, all that a plain `proxy_pass` shows."""
+    names = {name.replace("_", "-") for name in connection.headers}
+    return connection.scope.get("http_version") != "1.1" or any(
+        name in PROXY_HEADERS or name.startswith(PROXY_PREFIXES) for name in names
+    )
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
@@ -107,7 +179,7 @@ def _token(headers: Mapping[str, str]) -> str | None:
 def _password(credentials: str) -> str:
     try:
         return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:  # not base64, not ASCII or not UTF-8
         return ""
 
 

@@ -2,16 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar, get
+from litestar import Litestar, Request, get
 from litestar.di import NamedDependency
 from litestar.response import ServerSentEvent
 from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
+from storage.platform.durability import disk_state
+from web.operations import answering
 
 __all__ = ["LiveUpdates", "live_events"]
 
@@ -22,6 +25,9 @@ PAUSE_SECONDS = 0.5
 # Proxies close a stream without traffic.
 HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
+# A stream ends so soon after its key is revoked.
+ACCESS_SECONDS = 2.0
+DISK_SECONDS = 2.0
 CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 
 
@@ -57,12 +63,12 @@ class LiveUpdates:
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
         """Lifespan context: watch while the site is running."""
         self._stop = asyncio.Event()
-        task = asyncio.create_task(self._watch())
+        tasks = [asyncio.create_task(each) for each in (self._watch(), self._watch_disk())]
         try:
             yield
         finally:
             self.close()
-            await task
+            await asyncio.gather(*tasks)
 
     def close(self) -> None:
         """End every stream, so that the server can stop immediately."""
@@ -70,21 +76,39 @@ class LiveUpdates:
         for page in self._pages:
             page.wake.set()
 
-    async def events(self) -> AsyncIterator[ServerSentEventMessage]:
-        """Yield `changed` with the names of the tables, and `charts` when charts are affected."""
+    async def events(
+        self, has_access: Callable[[], bool] = lambda: True
+    ) -> AsyncIterator[ServerSentEventMessage]:
+        """Yield `changed` with the names of the tables, and `charts` when charts are affected.
+
+        End when the page has no longer access.
+        """
         page = _OpenPage()
         self._pages.add(page)
         log.debug("page connected, %d open", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
-            while not self._stop.is_set():
-                tables = await page.wait(HEARTBEAT_SECONDS)
+            while True:
+                tables = await self._changes(page, has_access)
+                if tables is None:
+                    return
                 for message in _messages(tables):
                     yield message
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
             self._pages.discard(page)
             log.debug("page disconnected, %d open", len(self._pages))
+
+    async def _changes(
+        self, page: _OpenPage, has_access: Callable[[], bool]
+    ) -> frozenset[str] | None:
+        """Return what changed until the next heartbeat; None if the stream is to end."""
+        heartbeat = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS
+        while not self._stop.is_set() and has_access():
+            tables = await page.wait(ACCESS_SECONDS)
+            if tables or asyncio.get_running_loop().time() >= heartbeat:
+                return tables if has_access() else None
+        return None
 
     async def _watch(self) -> None:
         while not self._stop.is_set():
@@ -99,6 +123,18 @@ class LiveUpdates:
             ):  # the folder is missing or the limit of inotify watches is reached
                 log.exception("cannot watch %s: pages refresh every 15 s instead", self._data)
                 await self._pause(REWATCH_SECONDS)
+
+    async def _watch_disk(self) -> None:
+        """Refresh the pages when the disk becomes full, or has room again."""
+        before = disk_state(self._data)
+        while not self._stop.is_set():
+            await self._pause(DISK_SECONDS)
+            state = disk_state(self._data)
+            if state != before:
+                before = state
+                log.warning("%s", state) if state else log.info("the disk has room again")
+                for page in self._pages:
+                    page.notify(frozenset({"disk"}))
 
     async def _pause(self, seconds: float) -> None:
         with suppress(TimeoutError):
@@ -115,7 +151,13 @@ def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
     return messages
 
 
-@get("/live", summary="Server-sent events: the tables that changed")
-async def live_events(live: NamedDependency[LiveUpdates]) -> ServerSentEvent:
-    """Endless stream; each event names the tables that a commit changed."""
-    return ServerSentEvent(live.events())
+@get(
+    "/live", summary="Server-sent events: the tables that changed",
+    operation_class=answering("text/event-stream"),
+)  # fmt: skip
+async def live_events(
+    request: Request[Any, Any, Any], live: NamedDependency[LiveUpdates]
+) -> ServerSentEvent:
+    """Stream until the key is revoked; each event names the tables that a commit changed."""
+    auth = request.app.state.auth
+    return ServerSentEvent(live.events(lambda: auth.grants(request, "read")))

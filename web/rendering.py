@@ -18,7 +18,7 @@ from web.display import formatting
 from web.display.chart_svg import PLOT_HEIGHT, chart_svg
 from web.display.charts import BANDS
 from web.display.metric_display import display_of
-from web.display.system_status import Problem
+from web.display.problems import Problem
 from web.lake_session import LakeSession
 
 __all__ = ["STATIC", "SiteRequest", "TheLake", "TheTime", "page", "time_of"]

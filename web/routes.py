@@ -1,9 +1,13 @@
 """The router: every route of the site, by purpose. Paths are declared at the handlers."""
 
+from typing import Any
+
 from litestar.datastructures import CacheControlHeader
+from litestar.file_system import BaseLocalFileSystem
 from litestar.router import Router
 from litestar.static_files import create_static_files_router
-from litestar.types import ControllerRouterHandler
+from litestar.types import ControllerRouterHandler, PathType
+from litestar.types.file_types import FileInfo
 
 from web.api.functions_api import call_function
 from web.api.health import healthz, readyz, status
@@ -36,8 +40,18 @@ def routes() -> list[ControllerRouterHandler]:
     return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, _static_files()]
 
 
+class _StaticFiles(BaseLocalFileSystem):
+    """The static files; a path that cannot be one is a missing file, not a failure."""
+
+    async def info(self, path: PathType, **options: Any) -> FileInfo:
+        try:
+            return await super().info(path, **options)
+        except (OSError, ValueError) as error:  # too long, below a file, with a NUL
+            raise FileNotFoundError(path) from error
+
+
 def _static_files() -> Router:
     return create_static_files_router(
-        "/static", [STATIC], opt=OPEN,
+        "/static", [STATIC], opt=OPEN, file_system=_StaticFiles(),
         cache_control=CacheControlHeader(max_age=YEAR_SECONDS, public=True, immutable=True),
     )  # fmt: skip

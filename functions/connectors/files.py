@@ -4,10 +4,10 @@ Lines are read as they become complete, like `tail -F` does; other forms are rea
 writes to them any more.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
+from functools import partial
 from typing import Any, BinaryIO
 
 import msgspec
@@ -17,10 +17,8 @@ from functions.connectors.folder_files import (
     FolderFile,
     Looks,
     ending_of,
-    move,
     open_for_writing,
     reject,
-    stamp_of,
 )
 from functions.connectors.folder_position import Finished, FolderState, WholeFile
 from functions.connectors.followed_lines import (
@@ -29,12 +27,14 @@ from functions.connectors.followed_lines import (
     LineCursor,
     LineReader,
 )
+from functions.connectors.real_folder import DONE, RealFolder
 from functions.connectors.whole_files import ChunkProgress, fingerprint, page_of
 from functions.normalize.csv_header import FileForm, FileUnreadable
 from functions.normalize.text_encoding import check_encoding
 from storage.model.periods import parse_period
 from storage.model.reject_log import RejectLog
-from storage.platform.error_text import bounded
+from storage.platform.error_text import bounded, bounded_list
+from storage.platform.trusted_files import NotTrusted
 
 __all__ = ["FolderConnection", "connect"]
 
@@ -42,6 +42,8 @@ __all__ = ["FolderConnection", "connect"]
 MAX_FILES = 100
 # Files that are followed at a time: their cursors are all in the position.
 MAX_FOLLOWED = 1000
+# Refused entries that a run names.
+MAX_REFUSED = 10
 
 
 class FolderConnection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,17 +83,20 @@ def connect(connection: FolderConnection, options: ReadOptions) -> "WatchedFolde
 
     Raises Unreachable when the folder cannot be created or read.
     """
-    folder = options.folders.data / connection.folder
+    folder = RealFolder(options.folders.data / connection.folder)
     try:
         if not options.dry:
-            for name in ("done", "rejected"):
-                (folder / name).mkdir(parents=True, exist_ok=True)
-        next(folder.iterdir(), None)
+            folder.create()
+        folder.entries()
     except OSError as error:
         raise Unreachable(
-            f"the folder '{folder}' cannot be used ({error}): create it, and let this user write "
-            "to it"
+            f"the folder '{folder.path}' cannot be used ({error}): create it, and let this user "
+            "write to it"
         ) from error
+    except NotTrusted as error:
+        raise Unreachable(str(error)) from error
+    finally:
+        folder.close()
     return WatchedFolder(folder, connection, options)
 
 
@@ -117,37 +122,58 @@ class Tally:
 class WatchedFolder:
     """Connector for a folder: each file goes to done/ or rejected/ below it after it was read."""
 
-    def __init__(self, path: Path, connection: FolderConnection, options: ReadOptions) -> None:
-        self._path = path
+    def __init__(
+        self, folder: RealFolder, connection: FolderConnection, options: ReadOptions
+    ) -> None:
+        self._folder = folder
         # A dry run looks once: it can see nothing become quiet.
         self._settle = timedelta(0) if options.dry else parse_period(connection.settle)
         self._stay = parse_period(connection.stay)
         self._options = options
         form, times = connection.form, () if options.shaped else options.time.fields
         self._reader = fingerprint(options.reader, *astuple(form))
-        self._looks = Looks(path)
-        self._lines = LineReader(HeaderMemory(path, form), times, form)
+        self._looks = Looks(folder)
+        self._lines = LineReader(HeaderMemory(folder, form), times, form)
         self._chunks = ChunkProgress(form)
         self._tallies: dict[int, Tally] = {}
-        self._done: dict[Path, LineCursor] = {}
+        self._done: dict[str, LineCursor] = {}
 
     def pages(self, position: Any | None, now: datetime) -> Iterator[Page]:
         """Yield the records after the position, the oldest file first; raises Unreachable."""
         state = FolderState(position, self._reader)
         try:
+            files = self._files(state, now)
+            yield from self._refusals(state)
+            yield from self._file_pages(files, state)
+        except NotTrusted as error:
+            raise Unreachable(str(error)) from error
+        finally:
+            self._folder.close()
+
+    def _files(self, state: FolderState, now: datetime) -> list[FolderFile]:
+        """Move the files that the last call finished, and return those that are there."""
+        path = self._folder.path
+        try:
             self._move_finished(state)
             self._bring_back(state)
         except OSError as error:
             raise Unreachable(
-                f"a file cannot be moved in the folder '{self._path}' ({error}): let this user "
-                "write to it"
+                f"a file cannot be moved in the folder '{path}' ({error}): let this user write to "
+                "it"
             ) from error
         try:
-            files = self._looks.files(now)
+            return self._looks.files(now)
         except OSError as error:
-            raise Unreachable(
-                f"the folder '{self._path}' cannot be read ({error}): create it"
-            ) from error
+            raise Unreachable(f"the folder '{path}' cannot be read ({error}): create it") from error
+
+    def _refusals(self, state: FolderState) -> Iterator[Page]:
+        """Yield a page that names what is not read, with the number of new ones."""
+        refusals = self._looks.refusals
+        if refusals:
+            notes = bounded_list((each.why for each in refusals), MAX_REFUSED)
+            yield Page((), state.position(), notes, sum(each.is_new for each in refusals))
+
+    def _file_pages(self, files: Sequence[FolderFile], state: FolderState) -> Iterator[Page]:
         there = {file.status.st_ino for file in files}
         state.keep_only(there)
         self._tallies = {i: tally for i, tally in self._tallies.items() if i in there}
@@ -162,7 +188,7 @@ class WatchedFolder:
     def _pages_of(self, file: FolderFile, state: FolderState, stay: timedelta) -> Iterator[Page]:
         by_lines = False
         try:
-            with file.path.open("rb") as opened:
+            with self._folder.open(file.name) as opened:
                 cursor = state.cursor_of(file, opened)
                 opened.seek(0)
                 by_lines = bool(cursor.offset) or self._lines.follows(
@@ -176,7 +202,7 @@ class WatchedFolder:
             quiet = file.quiet >= self._settle if by_lines else file.is_complete(self._settle)
             if quiet:  # else more may come
                 yield self._rejected(file, state, bounded(str(error)), refused=1)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotTrusted):  # the next look says what it is
             return
         except OSError as error:
             note = f"{file.name} cannot be read ({error.strerror}): let this user read it"
@@ -206,22 +232,23 @@ class WatchedFolder:
                 break
             else:
                 complete = True
-        if complete and file.is_complete(stay) and stamp_of(file.path) == file.stamp:
+        if complete and file.is_complete(stay) and file.is_unchanged:
             yield self._finished(file, state)
 
     def _whole_pages(self, file: FolderFile, state: FolderState) -> Iterator[Page]:
-        if file.quiet < self._settle or open_for_writing(file.path):
+        if file.quiet < self._settle or open_for_writing(self._folder, file.name):
             return
         same = (state.whole.name, state.whole.stamp) == (file.name, file.stamp)
         taken = state.whole.chunks if same else 0
-        chunks = self._chunks.chunks_after(file.path, file.stamp, taken, ending_of(file.name))
+        opener = partial(self._folder.open, file.name)
+        chunks = self._chunks.chunks_after(opener, file.stamp, taken, ending_of(file.name))
         for read, chunk in chunks:
             state.whole = WholeFile(file.name, file.stamp, read)
             yield page_of(
                 file.name, chunk, state.position(), begins=read == 1,
                 on_mapped=self._tally(file, read == 1),
             )  # fmt: skip
-        if stamp_of(file.path) == file.stamp:  # else it is read again when it is complete
+        if file.is_unchanged:  # else it is read again when it is complete
             state.whole = WholeFile()
             yield self._finished(file, state)
 
@@ -250,23 +277,23 @@ class WatchedFolder:
     def _move_finished(self, state: FolderState) -> None:
         """Move the files away that the last call finished: their rows are safe now."""
         for each in state.take_finished():
-            path = self._path / each.name
             inode = int(each.stamp.partition("-")[0])
-            cursor, stamp = state.known(inode), stamp_of(path)
-            if self._options.dry or (stamp == each.stamp and open_for_writing(path)):
+            cursor, stamp = state.known(inode), self._folder.stamp(each.name)
+            same = stamp == each.stamp
+            if self._options.dry or (same and open_for_writing(self._folder, each.name)):
                 continue
-            if stamp != each.stamp:
-                if cursor is None or _size(path) <= cursor.offset:  # moved back, or gone
+            if not same:
+                if cursor is None or self._size(each.name) <= cursor.offset:  # moved back, or gone
                     state.forget(inode)
-                    self._watch(self._path / "done" / each.name, cursor)
+                    self._watch(each.name, cursor)
             elif each.rejected:
-                reject(path, self._path / "rejected", each.rejected)
+                reject(self._folder, each.name, each.rejected)
             else:
-                target = move(path, self._path / "done")
+                target = self._folder.move(each.name, DONE)
                 state.forget(inode)
                 self._watch(target, cursor)
 
-    def _watch(self, target: Path, cursor: LineCursor | None) -> None:
+    def _watch(self, target: str, cursor: LineCursor | None) -> None:
         """Remember a file in done/: who has it open may still write to it."""
         if cursor is not None:
             self._done[target] = cursor
@@ -277,18 +304,18 @@ class WatchedFolder:
         """Move files back from done/ to which somebody has written since."""
         for target, cursor in list(self._done.items()):
             try:
-                status = target.stat()
+                status = self._folder.status(target, DONE)
             except OSError:
                 status = None
             if status is None or status.st_ino != cursor.inode:
                 del self._done[target]
             elif status.st_size > cursor.offset:
                 del self._done[target]
-                state.put(msgspec.structs.replace(cursor, name=move(target, self._path).name))
+                name = self._folder.move(target, "", DONE)
+                state.put(msgspec.structs.replace(cursor, name=name))
 
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+    def _size(self, name: str) -> int:
+        try:
+            return self._folder.status(name).st_size
+        except OSError:
+            return 0

@@ -5,21 +5,26 @@ import fcntl
 import os
 import re
 import signal
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import psutil
 
+from functions.connectors.real_folder import RealFolder, stamp
 from functions.normalize.file_readers import FORMS
+from storage.platform.trusted_files import NotTrusted
 
 __all__ = [
-    "FolderFile", "Looks", "base_name", "ending_of", "move", "open_for_writing", "reject",
-    "stamp_of",
+    "FolderFile", "Looks", "Refusal", "base_name", "ending_of", "open_for_writing", "reject",
 ]  # fmt: skip
 
 # How long a file must be quiet where it cannot be known whether somebody has it open.
 UNKNOWN_QUIET = timedelta(minutes=10)
+# A refused entry is counted and named again after so long, while it is there.
+REFUSED_EVERY = timedelta(hours=12)
 NETWORK = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "afs", "lustre", "gluster", "virtiofs")
 UNFINISHED = (".partial", ".tmp", ".part")
 # What a rotation appends to the name of a file: .1, -20260506, .2026-05-06, .old
@@ -30,20 +35,21 @@ ROTATED = re.compile(r"[.\-_~](?:\d[\d\-_.T]*|old|bak)$")
 class FolderFile:
     """A file as one look saw it; it was first seen `known` ago, and the same for `quiet`."""
 
-    path: Path
+    folder: RealFolder
+    name: str
     status: os.stat_result
     quiet: timedelta
     known: timedelta
 
     @property
-    def name(self) -> str:
-        """Return its name."""
-        return self.path.name
+    def stamp(self) -> str:
+        """Return its stamp at the look."""
+        return stamp(self.status)
 
     @property
-    def stamp(self) -> str:
-        """Return its stamp at the look, as `stamp_of`."""
-        return _stamp(self.status)
+    def is_unchanged(self) -> bool:
+        """Return True if it has the same stamp now."""
+        return self.folder.stamp(self.name) == self.stamp
 
     def is_complete(self, period: timedelta) -> bool:
         """Return True if nobody has it open for writing, and it was quiet for `period`.
@@ -52,7 +58,7 @@ class FolderFile:
         """
         if self.quiet < period:
             return False
-        is_open = open_for_writing(self.path)
+        is_open = open_for_writing(self.folder, self.name)
         return self.quiet >= UNKNOWN_QUIET if is_open is None else not is_open
 
 
@@ -63,44 +69,65 @@ class _Seen:
     same: datetime  # first seen with this stamp
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An entry that is never read, and why, as a sentence; `is_new` at first and twice a day."""
+
+    why: str
+    is_new: bool
+
+
 class Looks:
     """What the files of a folder looked like, and since when: quiet is what does not change."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: RealFolder) -> None:
         self._folder = folder
         self._seen: dict[int, _Seen] = {}
+        self._refused: dict[str, datetime] = {}
+        self.refusals: list[Refusal] = []
 
     def files(self, now: datetime) -> list[FolderFile]:
-        """Return the files, the one written first before the others. Raises OSError.
+        """Return the files, the one written first before the others. Raises OSError, NotTrusted.
 
         A file is quiet since its modification time or, where that lies ahead of `now`, since the
-        first look that saw it as it is.
+        first look that saw it as it is. `refusals` are the entries that are not read.
         """
         before, self._seen = self._seen, {}
-        files = []
-        for path in self._folder.iterdir():
-            try:
-                status = path.stat()
-            except OSError:  # deleted meanwhile, or not readable
+        refused_before, self._refused = self._refused, {}
+        self.refusals, files = [], []
+        for name, status in sorted(self._folder.entries()):
+            if _is_unfinished(name) or stat.S_ISDIR(status.st_mode):
                 continue
-            hidden = path.name.startswith(".") or path.suffix in UNFINISHED
-            if path.is_file() and not hidden:
-                files.append(self._look(path, status, before.get(status.st_ino), now))
+            why = self._folder.refusal(status)
+            if why:
+                self._refuse(f"{name} {why}", refused_before, now)
+            else:
+                files.append(self._look(name, status, before.get(status.st_ino), now))
         return sorted(files, key=lambda file: (file.status.st_mtime, file.name))
 
+    def _refuse(self, why: str, before: Mapping[str, datetime], now: datetime) -> None:
+        last = before.get(why)
+        is_new = last is None or now - last >= REFUSED_EVERY
+        self._refused[why] = last if last and not is_new else now
+        self.refusals.append(Refusal(why, is_new))
+
     def _look(
-        self, path: Path, status: os.stat_result, before: _Seen | None, now: datetime
+        self, name: str, status: os.stat_result, before: _Seen | None, now: datetime
     ) -> FolderFile:
-        stamp = _stamp(status)
-        same = min(before.same, now) if before and before.stamp == stamp else now
-        seen = self._seen[status.st_ino] = _Seen(
-            stamp, min(before.first, now) if before else now, same
-        )
+        its = stamp(status)
+        same = min(before.same, now) if before and before.stamp == its else now
+        first = min(before.first, now) if before else now
+        seen = self._seen[status.st_ino] = _Seen(its, first, same)
         since_written = timedelta(seconds=now.timestamp() - status.st_mtime)
-        return FolderFile(path, status, max(now - same, since_written), now - seen.first)
+        quiet = max(now - same, since_written)
+        return FolderFile(self._folder, name, status, quiet, now - seen.first)
 
 
-def open_for_writing(path: Path) -> bool | None:
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(".") or Path(name).suffix in UNFINISHED
+
+
+def open_for_writing(folder: RealFolder, name: str, part: str = "") -> bool | None:
     """Return True if a process has the file open for writing; None where that cannot be known.
 
     The kernel refuses a read lease on a file that somebody can write to. Whether one has it open
@@ -110,17 +137,17 @@ def open_for_writing(path: Path) -> bool | None:
     if not hasattr(fcntl, "F_SETLEASE"):
         return None
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+        opened = folder.open(name, part)
+    except (OSError, NotTrusted):
         return None
-    try:
-        # A writer that comes while we have the lease sends a signal: one that is ignored.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except OSError as error:
-        return True if error.errno == errno.EAGAIN and not _on_network(path) else None
-    finally:
-        os.close(file)  # ends the lease
+    with opened as file:  # its end is that of the lease
+        try:
+            # A writer that comes while we have the lease sends a signal: one that is ignored.
+            fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        except OSError as error:
+            refused = error.errno == errno.EAGAIN
+            return True if refused and not _on_network(folder.path) else None
     return False
 
 
@@ -130,21 +157,6 @@ def _on_network(path: Path) -> bool:
     place = path.resolve()
     kind = next((mounts[each] for each in (place, *place.parents) if each in mounts), "")
     return kind.startswith(NETWORK)
-
-
-def stamp_of(path: Path) -> str:
-    """Return inode, size, and times of modification and change; empty for a file that is gone.
-
-    A file that is moved away and back has another time of change.
-    """
-    try:
-        return _stamp(path.stat())
-    except OSError:
-        return ""
-
-
-def _stamp(status: os.stat_result) -> str:
-    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}-{status.st_ctime_ns}"
 
 
 def ending_of(name: str) -> str:
@@ -161,25 +173,13 @@ def base_name(name: str) -> str:
     return name
 
 
-def move(path: Path, folder: Path) -> Path:
-    """Move a file into a folder, under another name if one of its name is there."""
-    folder.mkdir(exist_ok=True)
-    target, number = folder / path.name, 1
-    while target.exists():
-        number += 1
-        target = folder / f"{path.stem}-{number}{path.suffix}"
-    path.rename(target)
-    return target
-
-
-def reject(path: Path, folder: Path, why: str) -> Path:
-    """Move a file into a folder, with the reason, and how to try again, in NAME.reason.txt."""
-    moved = move(path, folder)
-    moved.with_name(moved.name + ".reason.txt").write_text(
+def reject(folder: RealFolder, name: str, why: str) -> str:
+    """Move a file to REJECTED, with the reason and how to try again; return its name there."""
+    return folder.reject(
+        name,
         f"{why}\n"
         f"Supported: {', '.join(FORMS)}.\n"
         f"To try again, correct the file or the source's mapping and move the file back to "
-        f"'{path.parent}': it is read from its beginning. Samples that were stored before are "
-        "counted as repeated.\n"
+        f"'{folder.path}': it is read from its beginning. Samples that were stored before are "
+        "counted as repeated.\n",
     )
-    return moved

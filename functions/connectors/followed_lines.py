@@ -3,13 +3,13 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 import numpy as np
 
 from functions.connectors.folder_files import base_name, ending_of
+from functions.connectors.real_folder import DONE, RealFolder
 from functions.normalize import file_readers
 from functions.normalize.csv_header import CsvHeader, FileForm, FileUnreadable, width_of
 from functions.normalize.file_readers import Chunk
@@ -21,6 +21,7 @@ from functions.normalize.growing_text import (
     read_lines,
 )
 from functions.normalize.stock_mappings import similar_stock
+from storage.platform.trusted_files import NotTrusted
 
 __all__ = ["START_BYTES", "HeaderMemory", "LineCursor", "LineReader", "Part", "check_time_column"]
 
@@ -74,7 +75,7 @@ class HeaderMemory:
     After a restart they are those of the files in the folder and in done/.
     """
 
-    def __init__(self, folder: Path, form: FileForm) -> None:
+    def __init__(self, folder: RealFolder, form: FileForm) -> None:
         self._folder = folder
         self._form = form
         self._headers: dict[str, GrowingHeader] = {}
@@ -91,15 +92,15 @@ class HeaderMemory:
         if base in self._headers:
             yield self._headers[base]
         for earlier in (base, f"{base}.1"):
-            for path in (self._folder / "done" / earlier, self._folder / earlier):
-                if path.name != name or path.parent != self._folder:
-                    yield from self._header_in(path)
+            yield from self._header_in(earlier, DONE)
+            if earlier != name:
+                yield from self._header_in(earlier, "")
 
-    def _header_in(self, path: Path) -> Iterator[GrowingHeader]:
+    def _header_in(self, name: str, part: str) -> Iterator[GrowingHeader]:
         try:
-            with path.open("rb") as file:
+            with self._folder.open(name, part) as file:
                 yield header_of(file.read(START_BYTES), self._form)
-        except (OSError, FileUnreadable):
+        except (OSError, NotTrusted, FileUnreadable):
             return
 
 

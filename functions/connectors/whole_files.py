@@ -1,16 +1,16 @@
 """Files read chunk by chunk from their start: one file for `hoursight import`, or of a folder."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from functions.connectors.connector import Page
-from functions.normalize.file_readers import Chunk, FileForm, read_chunks
+from functions.normalize.file_readers import Chunk, FileForm, chunks_of
 
 __all__ = ["ChunkProgress", "FileConnector", "fingerprint", "page_of"]
 
@@ -30,23 +30,30 @@ class ChunkProgress:
 
     def __init__(self, form: FileForm) -> None:
         self._form = form
-        self._at: tuple[Path, str, int] | None = None
+        self._at: tuple[str, int] | None = None
         self._chunks: Iterator[Chunk] = iter(())
 
     def chunks_after(
-        self, path: Path, stamp: str, taken: int, ending: str | None = None
+        self, opener: Callable[[], BinaryIO], stamp: str, taken: int, ending: str
     ) -> Iterator[tuple[int, Chunk]]:
-        """Yield the chunks of a file after the first `taken`, each with its number from 1 on."""
-        if self._at != (path, stamp, taken):
-            self._chunks = read_chunks(path, ending=ending, form=self._form)
+        """Yield the chunks of a file after the first `taken`, each with its number from 1 on.
+
+        The file, which `stamp` tells from others, is opened by `opener` when it is needed.
+        """
+        if self._at != (stamp, taken):
+            self._chunks = self._read(opener, ending)
             for _ in zip(range(taken), self._chunks):  # noqa: B905 - in this order none is lost
                 pass
         self._at = None  # until a chunk was read: after an error the file is opened again
         for chunk in self._chunks:
             taken += 1
-            self._at = (path, stamp, taken)
+            self._at = (stamp, taken)
             yield taken, chunk
             self._at = None
+
+    def _read(self, opener: Callable[[], BinaryIO], ending: str) -> Iterator[Chunk]:
+        with opener() as file:
+            yield from chunks_of(file, ending, self._form)
 
 
 class FileConnector:
@@ -76,7 +83,11 @@ class FileConnector:
             taken = max(taken, 0)
         if taken == AT_END:
             return
-        for read, chunk in self._progress.chunks_after(self._path, self._file, taken):
+        path = self._path
+        chunks = self._progress.chunks_after(
+            lambda: path.open("rb"), self._file, taken, path.suffix.lower()
+        )
+        for read, chunk in chunks:
             position = msgspec.to_builtins(ImportPosition(self._file, read))
             yield page_of(self._path.name, chunk, position, begins=read == 1)
         end = ImportPosition(self._file, AT_END)

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -42,7 +42,9 @@ from storage.model.grid import (
     schema_hash,
 )
 from storage.model.metrics import METRIC_NAMES
+from storage.model.model_seal import is_intact
 from storage.model.profiles import PROFILE_NAMES
+from storage.platform.trusted_files import NotTrusted, read_trusted
 
 __all__ = ["CARD_KEY", "CONTRACT", "SHIPPED", "Forecast", "Forecaster", "ModelUnusable", "State"]
 
@@ -90,6 +92,11 @@ class Forecaster:
     def __init__(self, path: Path, content: bytes) -> None:
         self.path = path
         self.hash = hashlib.sha256(content).hexdigest()[:16]
+        if not is_intact(content):
+            raise ModelUnusable(
+                f"{path}: damaged, or changed after its export: its content does not have the hash "
+                f"at its end; {_REMEDY}"
+            )
         self._session = _session(path, content)
         self.card = _card(path, self._session)
         age = np.arange(1 - CONTEXT_STEPS, 1, dtype=np.float32)[:, None]
@@ -105,9 +112,26 @@ class Forecaster:
         `var`). In a folder without a model of its own the one in the package serves. Raises
         ModelUnusable.
         """
-        path = _file(path)
+        place = Path(path or default_data())
+        if path is None or place.is_dir():
+            return cls.serving(Folders.at(place))
+        return cls._open(place, Path.read_bytes)
+
+    @classmethod
+    def serving(cls, folders: Folders) -> "Forecaster":
+        """Open the serving model of a data folder. Raises ModelUnusable.
+
+        A model in the data folder that other users can have written is not opened.
+        """
+        own = folders.own_model
+        return cls._open(own, read_trusted) if own else cls._open(SHIPPED, Path.read_bytes)
+
+    @classmethod
+    def _open(cls, path: Path, read: Callable[[Path], bytes]) -> "Forecaster":
         try:
-            content = path.read_bytes()
+            content = read(path)
+        except NotTrusted as error:
+            raise ModelUnusable(str(error)) from error
         except OSError as error:
             raise ModelUnusable(
                 f"{path}: cannot be read ({error.strerror}); name a model that exists, "
@@ -205,13 +229,6 @@ _REMEDY = (
 )
 
 
-def _file(path: Path | str | None) -> Path:
-    place = Path(path or default_data())
-    if path and not place.is_dir():
-        return place
-    return Folders.at(place).own_model or SHIPPED
-
-
 def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # two collapse when anything else runs on the machine
@@ -226,7 +243,10 @@ def _session(path: Path, content: bytes) -> onnxruntime.InferenceSession:
 
 
 def _card(path: Path, session: onnxruntime.InferenceSession) -> Mapping[str, Any]:
-    text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    try:
+        text = session.get_modelmeta().custom_metadata_map.get(CARD_KEY)
+    except UnicodeDecodeError as error:
+        raise ModelUnusable(f"{path}: damaged ({error}); {_REMEDY}") from error
     if text is None:
         raise ModelUnusable(f"{path}: has no card, so it is not a model of ours; {_REMEDY}")
     try:

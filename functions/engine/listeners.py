@@ -1,6 +1,7 @@
 """Listeners: commits and files that arrive while a loop waits are posted to its wake event."""
 
 import logging
+import stat
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -90,11 +91,15 @@ class FileWatch:
         self._folders, self._pattern, self._since = folders, pattern, since
         self._wake_event = wake_event
         self._known: dict[Path, int] | None = None  # when each posted file had changed [ns]
+        self._links: set[Path] = set()
 
     def keep_going(self, stop: threading.Event) -> None:
         """Post until `stop` is set. After an error it can be called again, and posts none twice."""
         for _ in _wake_ups(self._folders, self._pattern, stop):
-            matches = matching(self._folders, self._pattern)
+            matches, links = matching(self._folders, self._pattern)
+            for path in sorted(links - self._links):
+                log.warning("%s is a link or lies behind one, and is not handed over", path)
+            self._links = links
             if self._known is None:
                 self._known = self._older(matches)
             fresh = {path for path, at in matches.items() if self._known.get(path) != at}
@@ -110,17 +115,25 @@ class FileWatch:
         return {path: at for path, at in matches.items() if at <= since_ns}
 
 
-def matching(folders: Folders, pattern: str) -> dict[Path, int]:
-    """Return the files that match, with the time of the last change or rename [ns since 1970]."""
+def matching(folders: Folders, pattern: str) -> tuple[dict[Path, int], set[Path]]:
+    """Return the files that match, with the time of the last change or rename [ns since 1970].
+
+    And the links that match, or lie behind one: who may write there could name any file by them.
+    """
     base, rest = _split(folders, pattern)
-    stamps = {}
+    stamps, links, real = {}, set(), base.resolve()
     for path in base.glob(rest):
         try:
-            if path.is_file():
-                stamps[path] = path.stat().st_ctime_ns  # a rename keeps the mtime
-        except OSError:  # removed meanwhile
+            status = path.lstat()
+            if path.parent.resolve() != real / path.parent.relative_to(base):
+                links.add(path)
+            elif stat.S_ISREG(status.st_mode):
+                stamps[path] = status.st_ctime_ns  # a rename keeps the mtime
+            elif stat.S_ISLNK(status.st_mode):
+                links.add(path)
+        except (OSError, RuntimeError):  # removed meanwhile, or links in a circle
             continue
-    return stamps
+    return stamps, links
 
 
 def _split(folders: Folders, pattern: str) -> tuple[Path, str]:

@@ -6,7 +6,7 @@ SourceWorker, so that no other function waits for it.
 
 import logging
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import pyarrow.compute as pc
@@ -35,8 +35,13 @@ class SchedulerLoop:
     """Runs some functions in turn as they become due."""
 
     def __init__(
-        self, runner: Runner, schedules: Sequence[Schedule], wake_event: WakeEvent
+        self,
+        runner: Runner,
+        schedules: Sequence[Schedule],
+        wake_event: WakeEvent,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
+        self._beat = beat
         self._runner = runner
         self._schedules = schedules
         self._wake_event = wake_event
@@ -44,6 +49,7 @@ class SchedulerLoop:
     def keep_going(self, stop: threading.Event) -> None:
         """Run what is due until `stop` is set; with a post to the wake event it ends at once."""
         while not stop.is_set():
+            self._beat()
             tables, paths = self._wake_event.take()
             for schedule in self._schedules:
                 schedule.note(tables, paths)
@@ -154,13 +160,17 @@ class SourceWorker:
 
 
 def run_scheduler(
-    runner: Runner, functions: Iterable[Declared], stop: threading.Event, watch_lake: bool
+    runner: Runner,
+    functions: Iterable[Declared],
+    stop: threading.Event,
+    watch_lake: bool,
+    beat: Callable[[], None] = lambda: None,
 ) -> None:
     """Run functions in this process as they become due, until `stop` is set."""
     wake_event = WakeEvent()
     if watch_lake:
         CommitListener(runner.folders, stop).subscribe(wake_event)
-    loop = SchedulerLoop(runner, [Schedule(f) for f in functions], wake_event)
+    loop = SchedulerLoop(runner, [Schedule(f) for f in functions], wake_event, beat)
     run_supervised("functions", partial(loop.keep_going, stop), stop)
     runner.flush()
 

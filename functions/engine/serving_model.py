@@ -4,7 +4,7 @@ import logging
 import time
 from pathlib import Path
 
-from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
+from functions.engine.forecaster import Forecaster, ModelUnusable
 from storage.config.folders import Folders
 
 __all__ = ["ServingModel"]
@@ -36,7 +36,7 @@ class ServingModel:
             self._opened = None
             began = time.perf_counter()
             try:
-                model = Forecaster.open(path or SHIPPED)
+                model = Forecaster.serving(self._folders)
             except ModelUnusable as error:
                 log.debug("model refused: %s", error)
                 raise

@@ -7,7 +7,7 @@ error leaves that version running, also after a restart.
 import logging
 import threading
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from watchfiles import watch
@@ -54,8 +54,8 @@ class UserCode:
         self._off: frozenset[str] = frozenset()
         self.source_workers: dict[str, SourceWorker] = {}
 
-    def keep_watch(self, stop: threading.Event) -> None:
-        """Follow the folder until `stop` is set, then end what runs.
+    def keep_watch(self, stop: threading.Event, beat: Callable[[], None] = lambda: None) -> None:
+        """Follow the folder until `stop` is set, then end what runs; `beat` is called each round.
 
         After an error it can be called again: what runs goes on meanwhile.
         """
@@ -67,6 +67,7 @@ class UserCode:
             rust_timeout=CHECK_EVERY_MS, yield_on_timeout=True, raise_interrupt=False,
             watch_filter=None, recursive=False,
         ):  # fmt: skip
+            beat()
             if not stop.is_set():
                 self.refresh()  # also after a timeout: the watch began after the first refresh
         for source_worker in self.source_workers.values():
@@ -75,14 +76,13 @@ class UserCode:
     def refresh(self) -> None:
         """Load the files that changed, and stop those that were removed or turned off."""
         sources = self._folder.sources(self._folders)
-        modules = sorted(self._folder.at(self._folders).glob("_*.py"))
-        shared = b"".join(path.read_bytes() for path in modules)
+        shared = self._folder.shared_modules(self._folders)
         for name in self.source_workers.keys() - sources.keys():
             log.info("%s was removed", name)
             self.source_workers.pop(name).stop()
         self._record_absent(sources)
         for name, source in sources.items():
-            fingerprint = hash_of(shared + source.text)
+            fingerprint = hash_of(shared + source.text + source.refusal.encode())
             if self._fingerprints.get(name) != fingerprint:
                 self._renew(source)
                 self._fingerprints[name] = fingerprint

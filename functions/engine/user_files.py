@@ -1,5 +1,6 @@
 """User files: functions and sources in the data folder, each with its last good version."""
 
+import logging
 import tomllib
 from collections.abc import Iterable
 from contextlib import suppress
@@ -11,8 +12,12 @@ import msgspec
 from functions.engine.executors.worker_protocol import CodeSource
 from functions.engine.function import Declared
 from storage.config.folders import Folders
+from storage.platform.trusted_files import NotTrusted, read_trusted
 
 __all__ = ["FUNCTIONS", "SOURCES", "FileFolder", "LastGoodVersions", "LoadedVersion", "UserFile"]
+
+
+log = logging.getLogger(__name__)
 
 
 class LoadedVersion(msgspec.Struct, frozen=True):
@@ -38,6 +43,14 @@ class FileFolder:
         files = self._files(folders)
         return {name: source for name, source in files.items() if self._on(source.text)}
 
+    def shared_modules(self, folders: Folders) -> bytes:
+        """Return the text of the modules `_*.py` beside its files, as far as they may be loaded."""
+        texts = []
+        for path in sorted(self.at(folders).glob("_*.py")):
+            with suppress(OSError):
+                texts.append(_read(path).text)
+        return b"".join(texts)
+
     def turned_off(self, folders: Folders) -> dict[str, CodeSource]:
         """Return the files that say `enabled = false`, by name."""
         files = self._files(folders)
@@ -46,10 +59,12 @@ class FileFolder:
     def _files(self, folders: Folders) -> dict[str, CodeSource]:
         files = {}
         for path in sorted(self.at(folders).glob(f"*{self.suffix}")):
+            if path.name.startswith(("_", "test_")):
+                continue
             with suppress(OSError):  # removed meanwhile, or not readable
-                text = path.read_bytes()
-                if text.strip() and not path.name.startswith(("_", "test_")):
-                    files[path.stem] = CodeSource(path=str(path), text=text)
+                source = _read(path)
+                if source.text.strip() or source.refusal:
+                    files[path.stem] = source
         return files
 
     def _on(self, text: bytes) -> bool:
@@ -58,6 +73,13 @@ class FileFolder:
         with suppress(ValueError, RecursionError):  # loading it reports the error
             return tomllib.loads(text.decode()).get("enabled", True) is not False
         return True
+
+
+def _read(path: Path) -> CodeSource:
+    try:
+        return CodeSource(path=str(path), text=read_trusted(path))
+    except NotTrusted as error:
+        return CodeSource(path=str(path), refusal=str(error))
 
 
 FUNCTIONS = FileFolder("functions", ".py")
@@ -101,10 +123,14 @@ class LastGoodVersions:
         partial.rename(self._folder / f"{name}.json")
 
     def load(self, name: str) -> LoadedVersion | None:
-        """Return the version that is kept; None when there is none."""
+        """Return the version that is kept; None without one, or if others can have written it."""
         path = self._folder / f"{name}.json"
-        with suppress(OSError, ValueError):
-            return msgspec.json.decode(path.read_bytes(), type=LoadedVersion)
+        try:
+            return msgspec.json.decode(read_trusted(path), type=LoadedVersion)
+        except NotTrusted as error:
+            log.warning("the last good version of %s is not used: %s", name, error)
+        except (OSError, ValueError):
+            pass
         return None
 
     def forget(self, present: Iterable[str]) -> set[str]:

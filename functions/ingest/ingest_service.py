@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from functions.ingest import json_records
 from functions.ingest.decompression import decompress
+from functions.ingest.deleted_senders import drop_readings, drop_rows, named, pseudonymous
 from functions.ingest.json_records import RecordsResult
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.partial_samples import PartialSamples
@@ -36,6 +37,7 @@ from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
 from functions.normalize.devices import DeviceRules
+from storage.config.deleted_servers import DeletedServers
 from storage.config.folders import Folders
 from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import new_servers, segment
@@ -87,6 +89,7 @@ class IngestService:
         self._server_label = ServerLabel(settings.remote_write.server_label)
         self._conflicts = SenderConflicts(NAME_ANOTHER)
         self._new_servers = NewServers(settings.servers.new_per_hour, self._known_servers)
+        self._deleted = DeletedServers(folders, settings.deletions)
         self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
         self._unclaimed = UnclaimedReasons()
@@ -125,8 +128,12 @@ class IngestService:
 
     def recover(self) -> None:
         """Read back requests that an earlier process accepted but did not write to a segment."""
-        self.buffers["influx"].recover(lambda entry: self._read_lines(entry).readings)
-        self.buffers["remote_write"].recover(self._read_series)
+        self.buffers["influx"].recover(
+            lambda entry: self._without_deleted(self._read_lines(entry).readings)
+        )
+        self.buffers["remote_write"].recover(
+            lambda entry: self._without_deleted(self._read_series(entry))
+        )
 
     def run_refusals_loop(self, stop: threading.Event) -> None:
         """Write what was refused in requests without any accepted record, until `stop` is set."""
@@ -147,17 +154,21 @@ class IngestService:
         result = json_records.validate_records(
             sent, self._metrics, self._clock(), unit, "feed", self._limits
         )
+        result.rows, gone = drop_rows(self._deleted, result.rows)
         result = self._without_flood(result, push.peer)
+        reasons = named(result.reasons, gone)
         payload: dict[str, Any] = {
-            "accepted": result.rows.num_rows, "refused": result.refused, "repeated": 0,
-            "values_refused": result.values_refused,
-            "values_clamped": result.reasons.clamped, "reasons": reason_records(result.reasons),
+            "accepted": result.rows.num_rows, "refused": result.refused + sum(gone.values()),
+            "repeated": 0, "values_refused": result.values_refused,
+            "values_clamped": reasons.clamped, "reasons": reason_records(reasons),
             "fields_ignored": result.ignored[:20],
         }  # fmt: skip
+        result.reasons = pseudonymous(result.reasons, gone)
+        result.facts = {s: fact for s, fact in result.facts.items() if s not in gone}
         if sent and not result.rows.num_rows:
             self._unclaimed.add(result.reasons)
             return 422, rejection_json(
-                422, "no record could be used", main_reason(result.reasons), **payload
+                422, "no record could be used", main_reason(reasons), **payload
             )
         if result.rows.num_rows:
             facts = self._facts.changed(result.facts)
@@ -218,19 +229,14 @@ class IngestService:
         notes = RejectLog()
         observe = self._conflicts.observer(push.sender, entry.received_at, notes)
         read = self._read_lines(entry, observe)
-        self._drop_flood(read.readings, read.reasons, push.peer)
         if read.lines and not read.used and not read.reasons:
             raise PushRejected(
                 422, f"none of {read.lines} lines has one of our metrics",
                 f"send Telegraf's {', '.join(INPUTS)}, or fields named as in 'hoursight schema "
                 "metrics', with the tag 'host'",
             )  # fmt: skip
-        if read.readings:
-            notes.merge(read.reasons)
-            self.buffers["influx"].take(entry, read.readings, notes)
-        else:
-            self.buffers["influx"].note(read.reasons)
-        return _partial_write(read.reasons, f"of {read.lines} lines")
+        answer = self._buffer("influx", entry, read.readings, read.reasons, notes)
+        return _partial_write(answer, f"of {read.lines} lines")
 
     def _read_lines(self, entry: WalEntry, observe: ObserveStream | None = None) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
@@ -249,13 +255,31 @@ class IngestService:
         notes = RejectLog()
         observe = self._conflicts.observer(push.sender, entry.received_at, notes)
         readings = self._read_series(entry, reasons, observe)
-        self._drop_flood(readings, reasons, push.peer)
+        answer = self._buffer("remote_write", entry, readings, reasons, notes)
+        return _partial_write(answer, "samples")
+
+    def _buffer(
+        self,
+        source: str,
+        entry: WalEntry,
+        readings: PartialSamples,
+        reasons: RejectLog,
+        notes: RejectLog,
+    ) -> RejectLog:
+        """Buffer what is accepted of a request; return the reasons of the rest for its answer."""
+        gone = drop_readings(self._deleted, readings)
+        self._drop_flood(readings, reasons, entry.push.peer)
+        stored = pseudonymous(reasons, gone) if gone else reasons
         if readings:
-            notes.merge(reasons)
-            self.buffers["remote_write"].take(entry, readings, notes)
+            notes.merge(stored)
+            self.buffers[source].take(entry, readings, notes)
         else:
-            self.buffers["remote_write"].note(reasons)
-        return _partial_write(reasons, "samples")
+            self.buffers[source].note(stored)
+        return named(reasons, gone) if gone else reasons
+
+    def _without_deleted(self, readings: PartialSamples) -> PartialSamples:
+        drop_readings(self._deleted, readings)
+        return readings
 
     def _read_series(
         self,

@@ -4,6 +4,7 @@ Values of one timestamp come in several requests, and only whole rows go into a 
 the log holds the requests as they came; after a crash they are read again.
 """
 
+import hashlib
 import logging
 import os
 import threading
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SUFFIX = ".push"
+MAGIC = b"HoursightWAL1\n"  # no list of msgpack begins like this
+DIGEST_BYTES = 16
 
 
 class WalEntry(msgspec.Struct, frozen=True):
@@ -52,7 +55,8 @@ class WriteAheadLog:
         try:
             self._folder.mkdir(exist_ok=True)
             with unfinished.open("wb") as file:
-                file.write(msgspec.msgpack.encode(entries))
+                content = msgspec.msgpack.encode(entries)
+                file.write(MAGIC + _digest(content) + content)
                 file.flush()
                 os.fsync(file.fileno())
             unfinished.rename(final)
@@ -78,7 +82,17 @@ class WriteAheadLog:
 
 
 def _read(path: Path) -> list[WalEntry]:
-    return msgspec.msgpack.decode(path.read_bytes(), type=list[WalEntry])
+    content = path.read_bytes()
+    if content.startswith(MAGIC):  # files of earlier versions have no hash
+        begin = len(MAGIC) + DIGEST_BYTES
+        expected, content = content[len(MAGIC) : begin], content[begin:]
+        if expected != _digest(content):
+            raise msgspec.DecodeError("its content does not have the hash at its beginning")
+    return msgspec.msgpack.decode(content, type=list[WalEntry])
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST_BYTES).digest()
 
 
 class GroupCommit(Generic[T]):

@@ -87,7 +87,7 @@ class WriteBuffer:
                 for entry in entries():
                     self._new.readings.merge(read(entry))
                     self._new.bytes += len(entry.push.body)
-            except (msgspec.DecodeError, PushRejected) as error:
+            except (msgspec.DecodeError, PushRejected, OSError) as error:
                 log.error("%s cannot be read and is moved to rejected/: %s", path, error)
                 self._reject_file(path)
                 continue

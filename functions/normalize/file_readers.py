@@ -1,12 +1,13 @@
 """CSV, JSON lines and Parquet files, a chunk at a time, so that memory stays bounded."""
 
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,11 +16,11 @@ import pyarrow.parquet as pq
 from functions.normalize.columns import Documents
 from functions.normalize.csv_header import FileForm, FileUnreadable, check_names
 from functions.normalize.csv_lines import CsvLines
-from functions.normalize.text_encoding import EncodingUnknown, open_utf8
+from functions.normalize.text_encoding import EncodingUnknown, as_utf8
 from storage.ipc.decoding import InvalidJson, decode_json
 
 __all__ = [
-    "FORMS", "Chunk", "FileForm", "FileUnreadable", "count_rows", "csv_section",
+    "FORMS", "Chunk", "FileForm", "FileUnreadable", "chunks_of", "count_rows", "csv_section",
     "is_json_object", "is_parquet", "joined", "json_lines", "read_chunks",
 ]  # fmt: skip
 
@@ -61,13 +62,19 @@ def read_chunks(
     What begins as Parquet does is read as Parquet. `form` states how text is written; `delimiter`
     alone does, too. Raises FileUnreadable, and OSError when the file has gone.
     """
-    read = FORMS.get(ending or path.suffix.lower())
-    if is_parquet(path):
-        read = _parquet
+    with path.open("rb") as file:
+        ending = ending or path.suffix.lower()
+        yield from chunks_of(file, ending, form or FileForm(delimiter))
+
+
+def chunks_of(file: BinaryIO, ending: str, form: FileForm) -> Iterator[Chunk]:
+    """The records of an open file, as `read_chunks` returns them."""
+    start = file.read(len(PARQUET_HEAD))
+    read = _parquet if start == PARQUET_HEAD else FORMS.get(ending)
     if read is None:
-        raise FileUnreadable(f"{path.suffix or 'no ending'!r}: write {', '.join(FORMS)}")
+        raise FileUnreadable(f"{ending or 'no ending'!r}: write {', '.join(FORMS)}")
     try:
-        yield from read(path, form or FileForm(delimiter))
+        yield from read(file, form)
     except (pa.ArrowException, EncodingUnknown, EOFError) as error:
         raise FileUnreadable(str(error)) from error
     except UnicodeDecodeError as error:
@@ -91,15 +98,14 @@ def count_rows(path: Path) -> int:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b""))
 
 
-def _csv(path: Path, form: FileForm) -> Iterator[Chunk]:
+def _csv(file: BinaryIO, form: FileForm) -> Iterator[Chunk]:
     refused: list[str] = []
     rows = 0
-    with open_utf8(path, form.encoding) as file:
-        lines = CsvLines(file, form, refused)
-        while lines.next_section():
-            for table in csv_section(lines, refused):
-                rows += table.num_rows
-                yield _chunk(table, refused)
+    lines = CsvLines(as_utf8(file, form.encoding), form, refused)
+    while lines.next_section():
+        for table in csv_section(lines, refused):
+            rows += table.num_rows
+            yield _chunk(table, refused)
     if refused:
         if not rows:
             _check_any_utf8(refused)
@@ -141,29 +147,28 @@ def _check_any_utf8(refused: Sequence[str]) -> None:
         raise FileUnreadable(refused[0])
 
 
-def _json(path: Path, form: FileForm) -> Iterator[Chunk]:
+def _json(opened: BinaryIO, form: FileForm) -> Iterator[Chunk]:
     """JSON documents, one a line; or one list of them, or one document over several lines."""
-    with open_utf8(path, form.encoding) as file:
-        lines: Iterator[tuple[int, bytes]] = enumerate(file, 1)
-        number, first = next((pair for pair in lines if pair[1].strip()), (1, b""))
-        small = path.stat().st_size <= MAX_WHOLE_BYTES
-        if first.lstrip().startswith(b"["):
-            if not small:
-                raise FileUnreadable(
-                    f"one JSON list of more than {MAX_WHOLE_BYTES >> 20} MB: write one document a "
-                    "line"
-                )
-            yield from _json_list(first + file.read())
+    file = as_utf8(opened, form.encoding)
+    lines: Iterator[tuple[int, bytes]] = enumerate(file, 1)
+    number, first = next((pair for pair in lines if pair[1].strip()), (1, b""))
+    small = os.fstat(opened.fileno()).st_size <= MAX_WHOLE_BYTES
+    if first.lstrip().startswith(b"["):
+        if not small:
+            raise FileUnreadable(
+                f"one JSON list of more than {MAX_WHOLE_BYTES >> 20} MB: write one document a line"
+            )
+        yield from _json_list(first + file.read())
+        return
+    if small and not is_json_object(first):
+        whole = first + file.read()
+        if is_json_object(whole):
+            yield Chunk([decode_json(whole, dict[str, Any], nan=True)])
             return
-        if small and not is_json_object(first):
-            whole = first + file.read()
-            if is_json_object(whole):
-                yield Chunk([decode_json(whole, dict[str, Any], nan=True)])
-                return
-            lines = enumerate(io.BytesIO(whole), number)
-        else:
-            lines = chain([(number, first)], lines)
-        yield from _numbered(lines)
+        lines = enumerate(io.BytesIO(whole), number)
+    else:
+        lines = chain([(number, first)], lines)
+    yield from _numbered(lines)
 
 
 def json_lines(file: Iterable[bytes], before: int = 0) -> Iterator[Chunk]:
@@ -215,8 +220,8 @@ def _parsed(lines: Iterable[tuple[int, bytes]], refused: list[str]) -> Iterator[
             refused.append(f"line {number} is not a JSON object")
 
 
-def _parquet(path: Path, _: FileForm) -> Iterator[Chunk]:
-    with pq.ParquetFile(path) as file:
+def _parquet(opened: BinaryIO, _: FileForm) -> Iterator[Chunk]:
+    with pq.ParquetFile(opened) as file:
         check_names(file.schema_arrow.names)
         for batch in file.iter_batches(_chunk_rows(len(file.schema_arrow.names))):
             yield Chunk(pa.Table.from_batches([batch]))
@@ -245,7 +250,7 @@ def _chunk(documents: Documents, refused: list[str]) -> Chunk:
     return chunk
 
 
-Form = Callable[[Path, FileForm], Iterator[Chunk]]
+Form = Callable[[BinaryIO, FileForm], Iterator[Chunk]]
 FORMS: dict[str, Form] = {
     ".csv": _csv, ".jsonl": _json, ".ndjson": _json, ".json": _json,
     ".parquet": _parquet, ".tsv": _csv,

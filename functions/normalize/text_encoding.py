@@ -2,12 +2,11 @@
 
 import codecs
 import io
-from pathlib import Path
 from typing import BinaryIO
 
 from storage.errors import HoursightError
 
-__all__ = ["EncodingUnknown", "check_encoding", "open_utf8"]
+__all__ = ["EncodingUnknown", "as_utf8", "check_encoding"]
 
 BOM = b"\xef\xbb\xbf"
 HEAD_BYTES = 4096
@@ -29,27 +28,23 @@ def check_encoding(name: str) -> None:
         ) from None
 
 
-def open_utf8(path: Path, encoding: str = "") -> BinaryIO:
-    """Open a file; what is read from it is UTF-8 without a byte order mark.
+def as_utf8(file: BinaryIO, encoding: str = "") -> BinaryIO:
+    """Return a file from which UTF-8 is read without a byte order mark, from the start of `file`.
 
     Without `encoding` it is UTF-8, or UTF-16 where a byte order mark says so. Bytes that are not
     UTF-8 are passed on there. Raises EncodingUnknown, and UnicodeDecodeError while it is read.
     """
-    file = path.open("rb")
-    try:
-        head = file.read(HEAD_BYTES)
-        file.seek(len(BOM) if head.startswith(BOM) else 0)
-        if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            encoding = "utf-16"
-        elif not encoding:
-            _check_nul(head)
-        if not encoding or codecs.lookup(encoding).name == "utf-8":
-            return file
-        raw: io.RawIOBase = _Transcoded(file, encoding)
-        return io.BufferedReader(raw, READ_BYTES)
-    except BaseException:  # an interrupt too must not leave the file open
-        file.close()
-        raise
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    file.seek(len(BOM) if head.startswith(BOM) else 0)
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        encoding = "utf-16"
+    elif not encoding:
+        _check_nul(head)
+    if not encoding or codecs.lookup(encoding).name == "utf-8":
+        return file
+    raw: io.RawIOBase = _Transcoded(file, encoding)
+    return io.BufferedReader(raw, READ_BYTES)
 
 
 def _check_nul(head: bytes) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.progress import Progress
 
-from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
+from functions.engine.forecaster import Forecaster, ModelUnusable
 from functions.normalize.history_files import LoadedHistory
 from functions.rules.evaluation.baselines import SEASONAL
 from scripts.cli.backtest import (
@@ -65,7 +65,11 @@ def command(options: BacktestOptions, say: Say) -> int:
     """
     try:
         _check(options)
-        forecaster = Forecaster.open(options.model or Folders.at(options.data).own_model or SHIPPED)
+        forecaster = (
+            Forecaster.open(options.model)
+            if options.model
+            else Forecaster.serving(Folders.at(options.data))
+        )
         loaded = _loaded(options)
         history = _chosen(loaded.history, options.servers)
         with Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.lake.backup import Manifest, OnProgress, back_up, restore
 
-__all__ = ["restore_backup", "take_backup"]
+__all__ = ["percent_steps", "restore_backup", "take_backup"]
 
 Print = Callable[[str], None]
 
@@ -17,16 +17,27 @@ STEP_PERCENT = 10
 def take_backup(data: Path, target: Path, say: Print) -> None:
     """Back up a data folder, and print the contents of the backup. Raises BackupRefused."""
     began = time.monotonic()
-    manifest = back_up(data, target, _progress(say))
+    manifest = back_up(data, target, percent_steps(say))
+    _say_damage(manifest, say)
     size_mb = target.stat().st_size / 1e6
     say(f"{target}: {_contents(manifest)}, {size_mb:.1f} MB in {time.monotonic() - began:.1f} s")
 
 
 def restore_backup(archive: Path, data: Path, say: Print) -> None:
     """Restore a backup into a new folder, and print what was verified. Raises BackupRefused."""
-    manifest = restore(archive, data, _progress(say))
+    manifest = restore(archive, data, percent_steps(say))
+    _say_damage(manifest, say)
     say(f"{data}: {_contents(manifest)}, as of {manifest.made_at}; each file and table verified")
     say(f"Start it with: hoursight up --data {data}")
+
+
+def _say_damage(manifest: Manifest, say: Print) -> None:
+    for sentence in manifest.left_out:
+        say(f"BAD  left out: {sentence}")
+    if manifest.left_out:
+        say("     → An earlier backup may have these rows: keep it. See 'hoursight verify'.")
+    if manifest.unverified:
+        say(f"{manifest.unverified:,} files have no known hash: see 'hoursight verify'")
 
 
 def _contents(manifest: Manifest) -> str:
@@ -35,7 +46,7 @@ def _contents(manifest: Manifest) -> str:
     return f"{rows:,} rows in {len(manifest.tables)} tables, {waiting} waiting segments"
 
 
-def _progress(say: Print) -> OnProgress:
+def percent_steps(say: Print) -> OnProgress:
     """Return a function that prints each further tenth, when stderr is a terminal."""
     printed = 0
 

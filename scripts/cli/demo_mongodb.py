@@ -113,7 +113,8 @@ def set_up(data: Path, servers: int, say: Say) -> None:
 def procfile(data: Path) -> Path:
     """Write and return a Procfile with one more process: the foreign system."""
     path = Folders.at(data).data / "mongodb" / "Procfile"
-    path.write_text(PROCFILE.read_text() + "mongodb: exec python -P -m scripts.cli.demo_mongodb\n")
+    mongodb = 'mongodb: exec "${PYTHON:-python}" -P -m scripts.cli.demo_mongodb\n'
+    path.write_text(PROCFILE.read_text() + mongodb)
     return path
 
 

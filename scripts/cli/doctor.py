@@ -10,10 +10,11 @@ from pathlib import Path
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
 from scripts.cli.output import format_time
-from storage.config.folder_access import close_to_others, paths_open_to_others
+from storage.config.folder_access import close_to_others, foreign_locks, paths_open_to_others
 from storage.config.folders import Folders
 from storage.config.settings import Settings, SettingsError, read_settings, schema_of
 from storage.inbox.notify import last_commit, pending_segments
+from storage.lake.file_health import damage_records, read_scrub_state
 from storage.model.names import is_name
 from storage.model.time_limits import age_s
 from storage.model.views import as_of_now
@@ -72,6 +73,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     folders = Folders.at(data)
     yield _settings(data)
     yield _access(folders)
+    yield from _locks(folders)
     yield _disk(folders)
     yield _model(folders)
     try:
@@ -84,6 +86,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         return
     with closing(reader):
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
+        yield _files(folders)
         yield _writer(data, now)
         yield _samples(reader, now)
         yield from _clock(reader, now)
@@ -107,6 +110,10 @@ def close_data_folder(data: Path, say: Callable[[str], None]) -> None:
     folders = Folders.at(data)
     for path in close_to_others(folders, read_settings(data)):
         say(f"{path} stays open: it belongs to another user; remove it, or 'chown' it to yourself")
+    for path, holder in foreign_locks(folders):
+        path.unlink(missing_ok=True)
+        by = f"process {holder.pid} of user {holder.uid}"
+        say(f"{path.name} was locked by {by}: restart hoursight")
 
 
 def _access(folders: Folders) -> Finding:
@@ -114,7 +121,7 @@ def _access(folders: Folders) -> Finding:
         settings = read_settings(folders.data)
     except SettingsError:
         settings = Settings()
-    place, remedy = folders.data, f"run 'hoursight doctor --fix --data {folders.data}'"
+    place, remedy = folders.data.resolve(), f"run 'hoursight doctor --fix --data {folders.data}'"
     if (first := next(paths_open_to_others(folders, settings), None)) is not None:
         text = f"other users of this machine can reach {first} (mode {mode_of(first):o})"
         return Finding("access", text, remedy)
@@ -126,11 +133,34 @@ def _access(folders: Folders) -> Finding:
     return Finding("access", f"this user and its group can read {place}")
 
 
+def _locks(folders: Folders) -> Iterator[Finding]:
+    for path, holder in foreign_locks(folders):
+        yield Finding(
+            "locks", f"process {holder.pid} of user {holder.uid} holds {path}",
+            f"run 'hoursight doctor --fix --data {folders.data}', and restart hoursight",
+        )  # fmt: skip
+
+
 def _disk(folders: Folders) -> Finding:
     place = next(p for p in (folders.data, *folders.data.parents) if p.exists())
     free_gb = shutil.disk_usage(place).free / 1e9
     text = f"{free_gb:.1f} GB free at {place}"
     return Finding("disk", text, None if free_gb >= LEAST_FREE_GB else "make room, or move --data")
+
+
+def _files(folders: Folders) -> Finding:
+    """Damaged files of the lake, and how far the check of all files has come."""
+    records, state = damage_records(folders), read_scrub_state(folders)
+    if records:
+        return Finding(
+            "files", f"{len(records)} damaged and put aside, such as {records[0]}",
+            "'hoursight verify --recover --backup FILE' takes the rows from a backup; remove "
+            f"{folders.damaged} when you do not need the files",
+        )  # fmt: skip
+    if state is None or state.last_round_ended is None:
+        return Finding("files", "none damaged; not all have been checked yet")
+    ended = state.last_round_ended.isoformat(timespec="minutes")
+    return Finding("files", f"none damaged; all {state.last_round_files} checked until {ended}")
 
 
 def _model(folders: Folders) -> Finding:

@@ -99,19 +99,23 @@ def import_file(
         say(f"! {reason}", err=True)
     if not imported.rows and not connector.resumed:
         raise _nothing_imported(file, imported)
-    say(_result(runner.folders, imported))
+    say(_result(runner.folders, imported, say))
     return imported.rows
 
 
-def _result(folders: Folders, imported: Imported) -> str:
+def _result(folders: Folders, imported: Imported, say: Callable[..., Any]) -> str:
     """What became of the rows, as far as the writer has got."""
     rows = f"{imported.rows:,} row{'' if imported.rows == 1 else 's'}"
     outcome = import_outcome(folders, imported.run_ids)
     if outcome is None:
         return f"{rows} in the inbox, for the writer to commit."
+    refused = max(imported.refused, outcome.refused)
+    if refused > imported.refused:
+        for reason in sorted(set(outcome.reasons) - set(imported.reasons)):
+            say(f"! {reason}", err=True)
     return (
         f"{rows} read: {outcome.new:,} new or completed, {outcome.repeated:,} values repeated, "
-        f"{imported.refused:,} rows or values refused."
+        f"{refused:,} rows or values refused."
     )
 
 

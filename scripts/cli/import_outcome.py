@@ -16,7 +16,9 @@ CHECK_EVERY_S = 0.1
 OUTCOME = """
 SELECT
     coalesce(sum(rows_committed), 0)::BIGINT AS new,
-    coalesce(sum(values_repeated), 0)::BIGINT AS repeated
+    coalesce(sum(values_repeated), 0)::BIGINT AS repeated,
+    coalesce(sum(rows_refused), 0)::BIGINT AS refused,
+    coalesce(list_distinct(flatten(list(refusals))), []) AS reasons
 FROM segments
 WHERE table_name = 'metrics' AND run_id IN $run_ids
 """
@@ -24,10 +26,15 @@ WHERE table_name = 'metrics' AND run_id IN $run_ids
 
 @dataclass(frozen=True, slots=True)
 class ImportOutcome:
-    """Rows that are new or brought a missing value, and values that the lake had already."""
+    """Rows that are new or brought a missing value, and values that the lake had already.
+
+    `refused` and `reasons` are those of the import and of the writer together.
+    """
 
     new: int
     repeated: int
+    refused: int = 0
+    reasons: Sequence[str] = ()
 
 
 def import_outcome(folders: Folders, run_ids: Sequence[str]) -> ImportOutcome | None:

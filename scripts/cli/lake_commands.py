@@ -1,4 +1,4 @@
-"""Commands on the lake: sql, schema, backup, restore, delete."""
+"""Commands on the lake: sql, schema, backup, restore, verify, delete."""
 
 from contextlib import closing
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 from scripts.cli.group import cli, data_option
 from scripts.cli.printer import say
 from scripts.interrupts import Interrupts
+from storage.platform.printable import printable
 
 
 @cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
@@ -73,6 +74,30 @@ def restore(data: Path, file: Path) -> None:
     restore_backup(file, data, say)
 
 
+@cli.command(epilog="Example: hoursight verify")
+@data_option
+@click.option("--adopt", is_flag=True, help="Record the hash of files that have none.")
+@click.option("--recover", is_flag=True, help="Take back rows of files that were put aside.")
+@click.option(
+    "--backup",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Take them from this backup.",
+)
+def verify(data: Path, adopt: bool, recover: bool, backup: Path | None) -> None:
+    """Read every file of the lake, and compare it with the hash that the writer recorded.
+
+    The system may be running. Exits with 1 if a file is damaged, truncated, missing or cannot be
+    read. Files of an older lake have no known hash: --adopt decodes them and records it. --recover
+    takes a file from the folder damaged/, or from a backup, if it is as it was written.
+    """
+    from scripts.cli.verification import recover_files, verify_lake
+
+    if recover or backup:
+        recover_files(data, backup, say)
+    if not verify_lake(data, adopt, say):
+        raise SystemExit(1)
+
+
 @cli.command(epilog="Example: hoursight delete ppdb007 --why 'its owner asked' --yes")
 @data_option
 @click.argument("server")
@@ -81,12 +106,14 @@ def restore(data: Path, file: Path) -> None:
 def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     """Delete all rows of SERVER from every table, and its name from every file.
 
-    Stop its source first: the next sample of the server adds it again. Earlier backups still
-    contain it.
+    Its records go from the files in done/ and rejected/ of watched folders, too. What is left is
+    named. Earlier backups, and logs that you keep, still contain it. Stop its source first: the
+    next sample of the server adds it again, unless the settings refuse it ([deletions]).
     """
-    from scripts.cli.server_deletion import count_rows, delete_server
+    from scripts.cli.server_deletion import count_rows, delete_server, question
 
-    rows = count_rows(data, server)
-    if not yes:
-        click.confirm(f"Delete {rows:,} rows of {server} for good?", abort=True)
+    if yes:
+        count_rows(data, server)  # an unknown server is an error
+    else:
+        click.confirm(printable(question(data, server)), abort=True)
     delete_server(data, server, why, say)

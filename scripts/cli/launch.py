@@ -1,10 +1,6 @@
 """`hoursight up` and `demo`: checks and set-up before the processes start, and their output."""
 
 import asyncio
-import errno
-import io
-import socket
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
@@ -29,6 +25,7 @@ from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.lake.catalog import lake_location, make_files
 from storage.platform import logs
+from storage.platform.listening import CannotListen, listening_sockets, site_url
 
 __all__ = ["PortTaken", "run", "run_mongodb", "set_scenario", "up"]
 
@@ -99,12 +96,10 @@ def _run(
 ) -> None:
     """Run the processes; when `quiet`, their lines of level info and debug are not printed."""
     make_files(lake_location(Folders.at(data)))
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal may lack a character
-        sys.stdout.reconfigure(errors="backslashreplace")
     print_line, say = _line_printer(say, quiet), _own_lines(say)
 
     async def main() -> None:
-        progress = partial(report_startup, data, f"http://{host}:{port}", say)
+        progress = partial(report_startup, data, site_url(host, port), say)
         fixed = {"HOURSIGHT_PORT": str(port)} if port_is_fixed else {}
         environment = fixed | logs.environment()
         parts = {"start": progress}
@@ -170,16 +165,13 @@ def _port(data: Path, web: WebSettings, named: int | None, tries: int) -> int:
 
 def _is_free(host: str, port: int) -> bool:
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
-    except (OSError, UnicodeError) as error:
-        if getattr(error, "errno", None) == errno.EADDRINUSE:
+        for each in listening_sockets(host, port):
+            each.close()
+    except CannotListen as error:
+        if error.is_taken:
             return False
         raise SettingsError(
-            f"web.host is {host!r} with port {port}, where this machine cannot listen "
-            f"({error}): set web.host to an address of this machine, such as "
-            "'127.0.0.1', and name a port that this user may use"
+            f"web.host is {host!r} with port {port}, where this machine cannot listen: "
+            f"{error.message}: {error.remedy}"
         ) from error
     return True

@@ -28,10 +28,10 @@ def log_options(command: C) -> C:
     return level(form(command))
 
 
-def log_to(process: str, level: str) -> None:
-    """Configure logging as the options say; `level` is the default."""
+def log_to(process: str, level: str, stream: logs.LogStream | None = None) -> None:
+    """Configure logging as the options say; `level` and stderr are the defaults."""
     meta = click.get_current_context().meta
-    logs.configure(process, meta.get(_LEVEL, level), meta.get(_FORMAT, "text"))
+    logs.configure(process, meta.get(_LEVEL, level), meta.get(_FORMAT, "text"), stream)
 
 
 def names_a_level() -> bool:

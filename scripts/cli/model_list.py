@@ -9,6 +9,7 @@ from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from scripts.cli.output import print_grid
 from storage import model_registry
 from storage.config.folders import Folders
+from storage.platform.trusted_files import NotTrusted, check_trusted
 
 __all__ = ["promote", "roll_back", "show_models"]
 
@@ -19,9 +20,7 @@ def show_models(data: Path) -> None:
     """Print a line for each model: whether it serves, its training data and the verdict on it."""
     folders = Folders.at(data)
     serving = model_registry.fingerprint(folders.own_model or SHIPPED)
-    places = [
-        (name, model_registry.path_of(folders, name)) for name in model_registry.names(folders)
-    ]
+    places = [(name, folders.models / f"{name}.onnx") for name in model_registry.names(folders)]
     own = folders.own_model
     if own and serving not in {model_registry.fingerprint(path) for _, path in places}:
         places.append(("serving.onnx", own))
@@ -33,8 +32,10 @@ def show_models(data: Path) -> None:
 
 def _row(name: str, path: Path, serving: str | None) -> list[Any]:
     try:
+        if path != SHIPPED:
+            check_trusted(path)
         card = Forecaster.open(path).card
-    except ModelUnusable as error:
+    except (ModelUnusable, NotTrusted) as error:
         return [name, "unusable", "", "", "", str(error)]
     state = "serving" if model_registry.fingerprint(path) == serving else ""
     training = card["training"]
@@ -64,13 +65,13 @@ def roll_back(data: Path, say: Say) -> None:
     folders = Folders.at(data).create()
     model_registry.rollback(folders)
     path = folders.own_model or SHIPPED
-    card = Forecaster.open(path).card
+    card = Forecaster.serving(folders).card
     model_registry.model_event_row(
         folders, "rolled back", path, "by a person", card, datetime.now(UTC)
     )
     now = model_registry.fingerprint(path)
     names = {
-        model_registry.fingerprint(model_registry.path_of(folders, n)): n
+        model_registry.fingerprint(folders.models / f"{n}.onnx"): n
         for n in model_registry.names(folders)
     }
     say(f"{names.get(now, model_registry.SHIPPED if path == SHIPPED else now)} serves again.")

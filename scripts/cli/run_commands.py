@@ -8,6 +8,7 @@ import click
 from scripts.cli.group import cli, data_option
 from scripts.cli.log_options import log_options, log_to, names_a_level
 from scripts.cli.printer import say
+from scripts.output_thread import OutputThread
 
 
 @cli.command(epilog="Example: hoursight demo --port 8090 --scenario degrading")
@@ -22,11 +23,14 @@ def demo(data: Path, port: int | None, servers: int, scenario: str | None, mongo
     from scripts.cli import launch
 
     _check_scenario(scenario)
-    log_to("supervisor", "info")
-    quiet = not names_a_level()
-    if mongodb:
-        sys.exit(0 if launch.run_mongodb(data, port, servers, say, quiet) else 1)
-    launch.run(data, port, servers, scenario, say, quiet)
+    quiet, complete = not names_a_level(), True
+    with OutputThread(sys.stdout) as output, OutputThread(sys.stderr) as errors:
+        log_to("supervisor", "info", errors)
+        if mongodb:
+            complete = launch.run_mongodb(data, port, servers, output.say, quiet)
+        else:
+            launch.run(data, port, servers, scenario, output.say, quiet)
+    sys.exit(0 if complete else 1)
 
 
 @cli.command(epilog="Example: hoursight up --data /srv/hoursight")
@@ -37,8 +41,9 @@ def up(data: Path, port: int | None) -> None:
     """Run the processes of the Procfile; one that ends is restarted alone."""
     from scripts.cli import launch
 
-    log_to("supervisor", "info")
-    launch.up(data, port, say)
+    with OutputThread(sys.stdout) as output, OutputThread(sys.stderr) as errors:
+        log_to("supervisor", "info", errors)
+        launch.up(data, port, output.say)
 
 
 @cli.command(epilog="Example: hoursight scenario cascade")

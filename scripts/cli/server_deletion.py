@@ -1,23 +1,24 @@
 """`hoursight delete`: all rows of a server, by the running writer or by one of our own."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from functions.connectors.folder_erasure import FileErasure, erase_in_folder, watched_folders
 from storage.config.folders import Folders
+from storage.config.settings import read_settings
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.inbox.notify import pending_segments
-from storage.lake.erasure import erased_name
 from storage.lake.writer import Writer, WriterRunning
-from storage.model.names import check_name
+from storage.model.names import check_name, erased_name
 from storage.model.schema import TABLES
 from storage.query.reader import Reader
 
-__all__ = ["NotDeleted", "UnknownServer", "count_rows", "delete_server"]
+__all__ = ["NotDeleted", "UnknownServer", "count_rows", "delete_server", "question"]
 
 Print = Callable[[str], None]
 
@@ -64,10 +65,45 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     _commit_without_running_writer(folders)
     for each in _deleted(folders, server, requested_at):
         say(f"{each['rows']:>12,} rows from {each['table']}")
+    for result in in_watched_folders(folders, server, dry=False):
+        say(_sentence(result, server))
     say(
         f"{server} is deleted; the table deletions keeps it as {erased_name(server)}. The files "
-        "that contained it are removed within half an hour of a running system."
+        "of the lake that contained it are removed within half an hour of a running system."
     )
+    say(
+        "Backups made before, and logs of the processes where you keep them (such as the "
+        "journal), may still name it. If it sends again, it is "
+        + (
+            "refused, as [deletions] says."
+            if read_settings(data).deletions.returning == "refuse"
+            else 'back, and its page says so; returning = "refuse" under [deletions] refuses it.'
+        )
+    )
+
+
+def question(data: Path, server: str) -> str:
+    """Return what is asked before a deletion: how many rows and files there are."""
+    rows = count_rows(data, server)
+    folders = Folders.at(data)
+    files = sum(not each.left for each in in_watched_folders(folders, server, dry=True))
+    more = f", and its records in {files:,} files of watched folders," if files else ""
+    return f"Delete {rows:,} rows of {server}{more} for good?"
+
+
+def in_watched_folders(folders: Folders, server: str, *, dry: bool) -> Iterator[FileErasure]:
+    """Yield the files of watched folders that name a server; its records go unless it is `dry`."""
+    known, refused = watched_folders(folders)
+    yield from refused
+    for folder in known:
+        yield from erase_in_folder(folder, server, dry=dry)
+
+
+def _sentence(result: FileErasure, server: str) -> str:
+    if result.left:
+        return f"! {result.path} is left and may name {server}: {result.left}"
+    removed = ": the file is removed" if result.removed else ""
+    return f"{result.records:>12,} records from {result.path}{removed}"
 
 
 def _commit_without_running_writer(folders: Folders) -> None:

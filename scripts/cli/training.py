@@ -23,6 +23,7 @@ from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.grid import STEP
 from storage.platform.private_files import open_lock
+from storage.platform.trusted_files import check_trusted
 from storage.query.history import History, from_lake
 from storage.query.reader import Reader
 
@@ -113,7 +114,7 @@ def _gated(
     path = folders.models / f"{name}.onnx"
     inputs = (newest.context, newest.week_minute, newest.profile)
     ours = score_by_metric(torch_forecast(checkpoint.network)(*inputs), newest)
-    serving = Forecaster.open(folders.own_model or SHIPPED)
+    serving = Forecaster.serving(folders)
     verdict = compare_models(ours, score_by_metric(onnx_forecast(serving.path)(*inputs), newest))
     scores = {"gate": verdict.as_dict() | {"against": serving.hash}}
     export(checkpoint, path, now, scores, "hoursight train")
@@ -242,10 +243,13 @@ def _weights(folders: Folders, name: str) -> "Checkpoint":
                 f"{own} has no weights beside it from which to go on: take --from shipped, or "
                 "promote a model that was trained here"
             )
+        check_trusted(weights)
         return load_checkpoint(weights)
     if name.endswith(".pt"):
         return load_checkpoint(Path(name))
-    return load_checkpoint(model_registry.path_of(folders, name).with_suffix(".pt"))
+    weights = model_registry.path_of(folders, name).with_suffix(".pt")
+    check_trusted(weights)
+    return load_checkpoint(weights)
 
 
 def _recipe(options: TrainingOptions) -> "Recipe":
@@ -282,6 +286,8 @@ def _fine_tune(
                 say(f"step {done} of {total}, loss {loss:.3f}, {left_s / 60:.1f} min left")
 
         keep = folders.models / "training.progress"
+        if keep.exists():
+            check_trusted(keep)
         return fine_tune(split, _recipe(options), start, on_progress=on, progress_file=keep)
 
 

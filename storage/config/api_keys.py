@@ -60,12 +60,21 @@ class ApiKeys:
 
     def __init__(self, folders: Folders) -> None:
         self._path = folders.keys
-        self._stamp: tuple[int, int] | None = None
+        self._seen = False
+        self._stamp: tuple[int, ...] | None = None
         self._keys: dict[str, ApiKey] = {}
 
     def known(self) -> list[ApiKey]:
         """All keys, oldest first. Raises ApiKeyError when their file is damaged."""
         return list(self._current().values())
+
+    def required(self) -> bool:
+        """Return True if a key has ever been created here. Raises ApiKeyError.
+
+        The file stays when its last key is revoked: that must not open what was closed.
+        """
+        self._current()
+        return self._seen
 
     def find(self, token: str) -> ApiKey | None:
         """The key of a token; None if the token is not valid. Raises ApiKeyError."""
@@ -78,19 +87,36 @@ class ApiKeys:
 
     def _current(self) -> dict[str, ApiKey]:
         try:
-            stat = self._path.stat()
-        except FileNotFoundError:
-            self._stamp, self._keys = None, {}
-            return self._keys
+            stamp = self._stamp_now()
+            if stamp != self._stamp:
+                keys = _read(self._path.read_bytes(), self._path.name) if stamp else []
+                self._keys, self._stamp = {key.id: key for key in keys}, stamp
         except OSError as error:
             raise ApiKeyError(
-                f"{self._path} cannot be read ({error.strerror})", "give this user read permission"
+                f"{self._path.name} cannot be read ({error.strerror})",
+                "give this user read permission, or restore the file",
             ) from error
-        stamp = stat.st_ino, stat.st_mtime_ns
-        if stamp != self._stamp:
-            self._keys = {key.id: key for key in _read(self._path.read_bytes(), str(self._path))}
-            self._stamp = stamp
         return self._keys
+
+    def _stamp_now(self) -> tuple[int, ...] | None:
+        """What changes with the file; None if there has been no file since the start."""
+        try:
+            stat = self._path.stat()
+        except FileNotFoundError as error:
+            if self._path.is_symlink():
+                raise ApiKeyError(
+                    f"{self._path.name} is a link to a file that does not exist",
+                    "restore that file, or remove the link and create the keys again",
+                ) from error
+            if not self._seen:
+                return None
+            raise ApiKeyError(
+                f"{self._path.name} is gone",
+                "restore it, or create the keys again with 'hoursight keys create'; to go on "
+                "without keys, restart the site",
+            ) from error
+        self._seen = True
+        return stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def create_key(folders: Folders, name: str, scopes: Sequence[str], now: datetime) -> str:
@@ -177,12 +203,12 @@ def _write(folders: Folders, keys: list[ApiKey]) -> None:
     fsync_directory(folders.data)
 
 
-def _read(text: bytes, path: str) -> list[ApiKey]:
+def _read(text: bytes, name: str) -> list[ApiKey]:
     try:
         return decode_json(text, list[ApiKey])
     except InvalidJson as error:
         raise ApiKeyError(
-            f"{path} is damaged ({error})",
+            f"{name} is damaged ({error})",
             "remove it and create the keys again with 'hoursight keys create'",
         ) from error
 

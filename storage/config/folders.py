@@ -36,6 +36,21 @@ class Folders:
         return self.data / "rejected"
 
     @property
+    def damaged(self) -> Path:
+        """Damaged files of the lake that were put aside, each with a record beside it."""
+        return self.data / "damaged"
+
+    @property
+    def file_reports(self) -> Path:
+        """Names of files of the lake that a reader could not read, for the writer to check."""
+        return self.data / "reports"
+
+    @property
+    def scrub(self) -> Path:
+        """How far the writer's check of all files of the lake has come."""
+        return self.data / "scrub.json"
+
+    @property
     def lake(self) -> Path:
         """The Parquet files of the lake."""
         return self.data / "lake"
@@ -74,6 +89,11 @@ class Folders:
     def announce(self) -> Path:
         """One file for each table, touched after each commit that changed the table."""
         return self.data / "announce"
+
+    @property
+    def heartbeats(self) -> Path:
+        """One file for each process, touched while its main loop goes round."""
+        return self.data / "heartbeats"
 
     @property
     def models(self) -> Path:
@@ -127,9 +147,19 @@ class Folders:
         return self.data / "keys.json"
 
     @property
+    def key_usage(self) -> Path:
+        """When and from where the API keys were last used, and what was refused."""
+        return self.data / "key_usage.json"
+
+    @property
     def keys_lock(self) -> Path:
         """Lock of a change of the API keys."""
         return self.data / "keys.lock"
+
+    @property
+    def deleted(self) -> Path:
+        """The servers that were deleted, by pseudonym; without the file there are none."""
+        return self.data / "deleted.json"
 
     @property
     def settings(self) -> Path:

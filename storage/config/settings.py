@@ -12,6 +12,12 @@ from typing import Any, Literal
 import msgspec
 
 from storage.config.folders import Folders
+from storage.config.source_settings import (
+    FunctionSettings,
+    HostSettings,
+    SimulatorSettings,
+    SourceSettings,
+)
 from storage.errors import HoursightError
 from storage.model.metrics import LARGEST, METRIC_NAMES, METRICS, Levels, Metric
 from storage.model.periods import parse_period
@@ -53,50 +59,6 @@ class SettingsError(HoursightError):
     """A setting is not valid; the message names the file, the key and what is expected."""
 
 
-class FunctionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A function of the user's: the variables of the environment that its file gets."""
-
-    environment: list[str] = []
-
-    def __post_init__(self) -> None:
-        for name in self.environment:
-            if not LABEL_NAME.fullmatch(name):
-                raise ValueError(f"environment has {name!r}, expected a name such as 'API_TOKEN'")
-
-
-class HostSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """This machine's own metrics."""
-
-    enabled: bool = True
-
-
-class SimulatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The simulated fleet; its first start generates `history_days` of history."""
-
-    enabled: bool = False
-    servers: int = 20
-    seed: int = 7
-    history_days: float = 8.0
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.servers <= 10_000:
-            raise ValueError(f"servers is {self.servers}, expected 1 to 10000")
-        if not 0 < self.history_days <= 400:
-            raise ValueError(f"history_days is {self.history_days:g}, expected up to 400")
-
-    @property
-    def history(self) -> timedelta:
-        """The history to generate at the first start."""
-        return timedelta(days=self.history_days)
-
-
-class SourceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The built-in sources."""
-
-    host: HostSettings = HostSettings()
-    simulator: SimulatorSettings = SimulatorSettings()
-
-
 def _stock_patterns() -> dict[str, list[str]]:
     return {profile: list(globs) for profile, globs in STOCK_PATTERNS.items()}
 
@@ -125,10 +87,14 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The address at which the site listens."""
+    """The address at which the site listens.
+
+    `read_without_key` lets this machine read without a key although keys exist.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8080
+    read_without_key: bool = False
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65536:
@@ -257,6 +223,20 @@ class MetricSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, om
         )  # fmt: skip
 
 
+class DeletionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens to samples of a server that was deleted and sends again.
+
+    It is accepted, and the log and its page say so; or it is refused, except those readmitted.
+    """
+
+    returning: str = "accept"
+    readmitted: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.returning not in ("accept", "refuse"):
+            raise ValueError(f"returning is {self.returning!r}, expected 'accept' or 'refuse'")
+
+
 class TimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which times of samples can be true: a sample outside is refused, whatever way it comes."""
 
@@ -308,6 +288,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
     servers: ServerSettings = ServerSettings()
+    deletions: DeletionSettings = DeletionSettings()
     profiles: ProfileSettings = ProfileSettings()
     limits: dict[str, float] = msgspec.field(default_factory=_stock_limits)
     devices: DeviceSettings = DeviceSettings()

@@ -73,14 +73,17 @@ def _gather(segments: Sequence[ValidationResult], target: Table) -> pa.Table:
 
 
 def read_inbox(
-    paths: Iterable[Path], now: datetime, schema: Schema
+    paths: Iterable[Path],
+    now: datetime,
+    schema: Schema,
+    refuses: Callable[[str], bool] = lambda _: False,
 ) -> tuple[list[ValidationResult], list[RejectedSegment]]:
     """Validate files of the inbox: those that can be committed, and those that are rejected."""
     valid: list[ValidationResult] = []
     rejected: list[RejectedSegment] = []
     for path in paths:
         try:
-            valid.append(validate(path, now, schema))
+            valid.append(validate(path, now, schema, refuses))
         except SegmentRefused as error:
             rejected.append(RejectedSegment(path, bounded(str(error))))
     return valid, rejected

@@ -1,15 +1,17 @@
 """Segment: a Parquet file of rows for one table, with its provenance and cursor as metadata."""
 
+import hashlib
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,8 +24,8 @@ from storage.platform.error_text import bounded_list
 from storage.platform.failpoints import failpoint
 
 __all__ = [
-    "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "provenance_of", "write",
-    "write_row",
+    "Provenance", "SegmentNotWritten", "SegmentRefused", "newest_cursor", "open_segment",
+    "provenance_of", "write", "write_row",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 METADATA_KEY = b"hoursight"
 VERSION = 1
 STAMP = "%Y%m%dT%H%M%S.%f"  # of the time of creation, with which the name begins
+# Of a segment's name; a file that someone else names has none.
+NAMED_DIGEST = re.compile(r"\.([0-9a-f]{16})\.parquet$")
 LIST = pa.list_(pa.float32())
 
 
@@ -105,13 +109,15 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     """
     shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
     shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
+    content = _encoded(shaped)
     stamp = provenance.created_at.strftime(STAMP)
-    name = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}.parquet"
+    stem = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}"
+    name = f"{stem}.{_digest(content)}.parquet"
     partial = folders.inbox / f"{name}.partial"
     final, began = folders.inbox / name, time.perf_counter()
     try:
         with partial.open("wb") as file:
-            _encode(shaped, file)
+            file.write(content)
             file.flush()
             failpoint("segment written")
             os.fsync(file.fileno())
@@ -149,16 +155,36 @@ def write_row(folders: Folders, table: str, function: str, row: dict[str, Any]) 
 
 
 def provenance_of(path: Path) -> Provenance:
-    """The provenance of a segment; raises SegmentRefused if the file is not a segment."""
+    """The provenance of a segment; raises SegmentRefused if the file is not a sound segment."""
+    return open_segment(path)[0]
+
+
+def open_segment(path: Path) -> tuple[Provenance, pq.ParquetFile]:
+    """A segment's provenance and its rows, still to be decoded.
+
+    Raises SegmentRefused if the file is not a segment, or is not as it was written: the name of a
+    segment ends with the hash of its content.
+    """
     try:
-        metadata = pq.read_schema(path).metadata or {}
+        content = path.read_bytes()
+    except OSError as error:
+        raise SegmentRefused(f"cannot be read: {error.strerror}") from error
+    expected = NAMED_DIGEST.search(path.name)
+    if expected and expected[1] != _digest(content):
+        raise SegmentRefused(
+            "truncated or damaged: its content does not have the hash that ends its name, so none "
+            "of its values is taken; send the rows again"
+        )
+    try:
+        parquet = pq.ParquetFile(pa.BufferReader(content))
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated, or not a Parquet file: {error}") from error
+    metadata = parquet.schema_arrow.metadata or {}
     if METADATA_KEY not in metadata:
         raise SegmentRefused(
             "not a segment: the Parquet file has no hoursight metadata with its table and function"
         )
-    return Provenance.decode(metadata[METADATA_KEY])
+    return Provenance.decode(metadata[METADATA_KEY]), parquet
 
 
 def newest_cursor(folders: Folders, function: str, now: datetime) -> str | None:
@@ -179,18 +205,24 @@ def newest_cursor(folders: Folders, function: str, now: datetime) -> str | None:
     return None
 
 
-def _encode(rows: pa.Table, file: BinaryIO) -> None:
-    """Write Parquet for speed, because a segment is read only once.
+def _digest(content: bytes | memoryview) -> str:
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def _encoded(rows: pa.Table) -> memoryview:
+    """Encode as Parquet for speed, because a segment is read only once.
 
     Measurements rarely repeat, so only text is dictionary-encoded; only lists are worth zstd.
     """
     texts = [f.name for f in rows.schema if pa.types.is_string(f.type)]
     lists = [f"{f.name}.list.element" for f in rows.schema if f.type == LIST]
+    sink = pa.BufferOutputStream()
     pq.write_table(
-        rows, file, write_statistics=False, use_dictionary=texts,
+        rows, sink, write_statistics=False, use_dictionary=texts,
         compression="zstd" if lists else "lz4",
         column_encoding=dict.fromkeys(lists, "BYTE_STREAM_SPLIT") or None,
     )  # fmt: skip
+    return memoryview(sink.getvalue())
 
 
 def _shaped(rows: pa.Table, schema: pa.Schema) -> pa.Table:

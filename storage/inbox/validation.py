@@ -1,6 +1,6 @@
 """Validation of segments: which files, rows and values are accepted, and why others are not."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from storage.inbox.segment import Provenance, SegmentRefused, provenance_of
+from storage.config.deleted_servers import REFUSED
+from storage.inbox.segment import Provenance, SegmentRefused, open_segment
 from storage.model.metrics import Metric, check_range
-from storage.model.names import check_names
+from storage.model.names import check_names, erased_name
 from storage.model.precision import rounded
 from storage.model.reject_log import RejectLog, RejectReason
 from storage.model.schema import STOCK, TIMESTAMP, Schema, Table, UnknownTable
@@ -26,6 +26,8 @@ Mask = npt.NDArray[np.bool_]
 
 # Segments written before the clock was set back seem to come from the future.
 MAX_CLOCK_JUMP = timedelta(days=1)
+# Tables whose rows sources and senders write; all others follow from these.
+FROM_SENDERS = ("metrics", "server_facts")
 CPU_PARTS = ("cpu_user_pct", "cpu_sys_pct", "cpu_iowait_pct", "cpu_idle_pct")
 CPU_SUM_EXPECTED = (90.0, 105.0)
 
@@ -43,26 +45,34 @@ class ValidationResult:
     clamped: int = 0
 
 
-def validate(path: Path, now: datetime, schema: Schema = STOCK) -> ValidationResult:
+def validate(
+    path: Path,
+    now: datetime,
+    schema: Schema = STOCK,
+    refuses: Callable[[str], bool] = lambda _: False,
+) -> ValidationResult:
     """Read and validate one file of the inbox. Raises SegmentRefused if it is rejected whole.
 
+    `refuses` says which servers are not taken because they were deleted.
     Times are compared with the later of `now` and the segment's creation, because this host's clock
     may have been set back since.
     """
-    provenance = provenance_of(path)
+    provenance, parquet = open_segment(path)
     _check_clock(provenance.created_at, now)
     try:
         target = schema.table(provenance.table)
     except UnknownTable as error:
         raise SegmentRefused(str(error)) from error
     try:
-        rows = pq.ParquetFile(path).read()
+        rows = parquet.read()
         rows.validate(full=True)  # text that is not UTF-8 would stop the engine later
     except (pa.ArrowException, OSError) as error:
         raise SegmentRefused(f"truncated or damaged: {error}") from error
     validation = _RowValidation(_fitted(rows, target))
     validation.check_names(target)
     validation.drop_incomplete(target)
+    if target.name in FROM_SENDERS:
+        validation.drop_deleted(refuses)
     if target.name == "metrics":
         validation.drop_impossible_times(schema.times, provenance.created_at, now)
         validation.check_ranges(schema.metrics)
@@ -160,6 +170,13 @@ class _RowValidation:
             if column.required and self.rows[column.name].null_count:
                 absent = pc.is_null(self.rows[column.name])
                 self._drop(absent, lambda _, name=column.name: f"{name}: missing; a row needs it")
+
+    def drop_deleted(self, refuses: Callable[[str], bool]) -> None:
+        names = self.rows["server"]
+        for server in filter(refuses, pc.unique(names).to_pylist()):
+            reason = f"{erased_name(server)}: {REFUSED}"
+            self._drop(pc.equal(names, server), lambda _, reason=reason: reason)
+            names = self.rows["server"]
 
     def drop_impossible_times(self, times: TimeLimits, created_at: datetime, now: datetime) -> None:
         oldest, newest = times.at(min(now, created_at)), times.at(max(now, created_at))

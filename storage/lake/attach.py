@@ -248,8 +248,7 @@ def merge_lock(folders: Folders, patience_s: float) -> Iterator[None]:
         began = time.perf_counter()
         if not _locked(lock, patience_s):
             log.debug("no gap between readers within %g s: the merge gate closes", patience_s)
-            fcntl.flock(gate, fcntl.LOCK_EX)
-            if not _locked(lock, patience_s):
+            if not (_locked(gate, patience_s) and _locked(lock, patience_s)):
                 raise ReadersBusy(f"a reader took longer than {patience_s:g} s")
         log.debug("merge lock taken after %.1f ms", 1000 * (time.perf_counter() - began))
         yield
@@ -283,7 +282,11 @@ def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnect
 
 def _set_spill(connection: duckdb.DuckDBPyConnection, folders: Folders) -> None:
     """Name the folder that a query which needs more memory writes to; DuckDB creates it then."""
-    place = folders.data if is_writable(folders.data) else Path(tempfile.gettempdir())
+    place = folders.data
+    if not is_writable(place):
+        private = tempfile.TemporaryDirectory(prefix="hoursight-")
+        weakref.finalize(connection, private.cleanup)
+        place = Path(private.name)
     folder = place / f"{SPILL_PREFIX}{uuid.uuid4().hex[:12]}"
     connection.execute(
         f"SET temp_directory = '{_quoted(str(folder))}'; "

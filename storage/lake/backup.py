@@ -14,6 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,8 +23,8 @@ import msgspec
 
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, read_settings, write_settings
-from storage.errors import HoursightError, LakeMissing, LakeUnreadable
-from storage.lake.attach import SQL, attach_copy, copy_catalog
+from storage.errors import LakeMissing, LakeUnreadable
+from storage.lake.attach import attach_copy, copy_catalog
 from storage.lake.backup_archive import (
     BackupRefused,
     Manifest,
@@ -34,6 +35,7 @@ from storage.lake.backup_archive import (
 )
 from storage.lake.catalog import LakeLocation, PostgresCatalog, lake_location
 from storage.lake.read_only_folder import catalog_copy, is_writable
+from storage.lake.staged_files import FileRemoved, StagedFiles, link, stage_files
 from storage.platform.durability import disk_problem, fsync_directory
 from storage.platform.failpoints import failpoint
 from storage.platform.private_files import create_private_folder
@@ -73,8 +75,10 @@ def back_up(data: Path | str, target: Path, on_progress: OnProgress | None = Non
     _drop_partials(target)
     partial = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}.{os.getpid()}.partial")
     try:
-        with _staged(folders, target) as staged:
-            manifest = _summed(staged)
+        with _staged(folders, target) as (staged, files):
+            manifest = replace(
+                _summed(staged), left_out=files.left_out, unverified=files.unverified
+            )
             write_archive(staged.data, partial, manifest, on_progress)
         failpoint("backup: archive written")
         partial.rename(target)
@@ -135,7 +139,7 @@ def _is_running(pid: str) -> bool:
 
 
 @contextmanager
-def _staged(folders: Folders, target: Path) -> Iterator[Folders]:
+def _staged(folders: Folders, target: Path) -> Iterator[tuple[Folders, StagedFiles]]:
     """A data folder of links to all files of a backup, with a copy of the catalog.
 
     Where the data folder is not writable, the links, or copies, are made beside `target`.
@@ -154,37 +158,33 @@ def _staged(folders: Folders, target: Path) -> Iterator[Folders]:
             folders.staging.rmdir()
 
 
-def _stage_with_retries(folders: Folders, folder: Path) -> Folders:
+def _stage_with_retries(folders: Folders, folder: Path) -> tuple[Folders, StagedFiles]:
+    missing: set[str] = set()
     for attempt in range(ATTEMPTS):
-        with suppress(_FileRemoved):
-            return _stage(folders, Folders.at(folder / str(attempt)))
+        staged = Folders.at(folder / str(attempt))
+        try:
+            return staged, _stage(folders, staged, missing)
+        except FileRemoved as error:
+            missing.add(error.path)  # if a new copy of the catalog names it again
     raise BackupRefused("maintenance removed files while they were being linked: try again")
 
 
-class _FileRemoved(HoursightError):
-    """A file of the copied catalog was removed before it was linked."""
-
-
-def _stage(folders: Folders, staged: Folders) -> Folders:
+def _stage(folders: Folders, staged: Folders, missing: set[str]) -> StagedFiles:
     staged.create()
     # Before the catalog: a segment committed in between is in both, and dropped as repeated.
     for kind in WHOLE_FOLDERS:
         for path in sorted(getattr(folders, kind).rglob("*")):
             if path.is_file() and path.suffix not in EXCLUDED_SUFFIXES:
                 with suppress(FileNotFoundError):
-                    _link(path, staged.data / path.relative_to(folders.data))
+                    link(path, staged.data / path.relative_to(folders.data))
     failpoint("backup: inbox linked")
     location = lake_location(folders)
     _copy_settings(folders, staged)
     _copy_catalog(location, staged)
     failpoint("backup: catalog copied")
-    for path in _named_files(staged):
-        try:
-            _link(location.files / path, staged.lake / path)
-        except FileNotFoundError as error:
-            raise _FileRemoved from error
+    files = stage_files(folders, location.files, staged, missing)
     failpoint("backup: lake linked")
-    return staged
+    return files
 
 
 def _copy_settings(folders: Folders, staged: Folders) -> None:
@@ -225,28 +225,6 @@ def _copy_unwritable_catalog(catalog: Path, target: Path) -> None:
             connection.execute("VACUUM INTO ?", (str(target),))
     except sqlite3.Error as error:
         raise BackupRefused(f"the catalog could not be copied: {error}") from error
-
-
-def _named_files(staged: Folders) -> list[str]:
-    """The files that a copied catalog names; the list of files to be deleted is cleared."""
-    text = (SQL / "named_files.sql").read_text().replace("__ducklake_metadata_lake.", "")
-    copy = sqlite3.connect(staged.catalog)
-    try:
-        copy.execute("DELETE FROM ducklake_files_scheduled_for_deletion")
-        copy.commit()
-        return [path for (path,) in copy.execute(text)]
-    finally:
-        copy.close()
-
-
-def _link(path: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(path, target)
-    except FileNotFoundError:
-        raise
-    except OSError:  # a file system without hard links
-        shutil.copy2(path, target)
 
 
 def _summed(staged: Folders) -> Manifest:

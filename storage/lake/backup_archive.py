@@ -47,13 +47,19 @@ class TableSum:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """Contents of a backup; `files` are SHA-256 by path, `engine` is the version of DuckDB."""
+    """Contents of a backup; `files` are SHA-256 by path, `engine` is the version of DuckDB.
+
+    `left_out` are sentences about damaged files; the hashes of `unverified` files of the lake were
+    not known.
+    """
 
     made_at: str
     snapshot: int
     engine: str
     tables: dict[str, TableSum]
     files: dict[str, str] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
+    unverified: int = 0
 
     def encode(self) -> bytes:
         """The JSON in the archive."""
@@ -64,6 +70,8 @@ class Manifest:
         """The reverse of `encode`; fields of later versions are ignored."""
         raw = json.loads(text)
         known = {name: raw[name] for name in ("made_at", "snapshot", "engine", "files")}
+        left_out, unverified = tuple(raw.get("left_out", ())), int(raw.get("unverified", 0))
+        known |= {"left_out": left_out, "unverified": unverified}
         return cls(**known, tables={name: TableSum(**t) for name, t in raw["tables"].items()})
 
 

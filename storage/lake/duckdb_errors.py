@@ -5,8 +5,8 @@ import re
 import duckdb
 
 __all__ = [
-    "concerns_disk", "is_damage", "is_missing_lake", "is_server_unreachable", "is_transient",
-    "server_reason",
+    "concerns_disk", "is_damage", "is_file_damage", "is_missing_lake", "is_server_unreachable",
+    "is_transient", "named_file", "server_reason",
 ]  # fmt: skip
 
 NO_LAKE = "creating a new DuckLake is explicitly disabled"
@@ -19,6 +19,12 @@ SERVER_UNREACHABLE = re.compile(
     re.IGNORECASE,
 )
 DAMAGE = re.compile(r"file is not a database|disk image is malformed")
+# What DuckDB says of Parquet files that are missing, unreadable, truncated or damaged (1.5.5).
+FILE_DAMAGE = re.compile(
+    r"\.parquet|TProtocolException|[Pp]arquet|don't know what type|Decompression failure|"
+    r"Invalid unicode|corrupt|(?:Out of|out of) buffer|Invalid Input Error: Failed to read"
+)
+LAKE_FILE = re.compile(r"[\"']([^\"']+\.parquet)[\"']")
 
 
 def is_missing_lake(error: duckdb.Error) -> bool:
@@ -50,3 +56,14 @@ def is_damage(error: duckdb.Error) -> bool:
 def concerns_disk(error: duckdb.Error) -> bool:
     """Return True if the disk may be the cause; readers also write, to SQLite's WAL index."""
     return "disk" in str(error)
+
+
+def is_file_damage(error: Exception) -> bool:
+    """Return True if a Parquet file may be missing, unreadable, truncated or damaged."""
+    return bool(FILE_DAMAGE.search(str(error)))
+
+
+def named_file(error: Exception) -> str | None:
+    """The path of the Parquet file that an error names; None if it names none."""
+    match = LAKE_FILE.search(str(error))
+    return match[1] if match else None

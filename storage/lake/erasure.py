@@ -1,6 +1,5 @@
 """Erasure of a server: its rows in every table, and its name in every text and file."""
 
-import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -13,18 +12,14 @@ import pyarrow.parquet as pq
 from storage.config.folders import Folders
 from storage.lake.attach import SQL, merge_lock
 from storage.lake.transaction import WriteConnection
+from storage.model.names import erased_name
 from storage.model.schema import Table
 
-__all__ = ["erase_rejected", "erase_servers", "erased_name", "rewrite_masked"]
+__all__ = ["erase_rejected", "erase_servers", "names_server", "rewrite_masked", "without_name"]
 
 
-# Characters that end a name: web-1 is neither web-10 nor my.web-1.
-NAME_BOUNDARY = r"[^A-Za-z0-9_.\-]"
-
-
-def erased_name(server: str) -> str:
-    """The pseudonym of an erased server: a fingerprint of its name."""
-    return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
+# Characters that end a name: web-1 is neither web-10 nor my.web-1, nor a letter of any script.
+NAME_BOUNDARY = r"[^\p{L}\p{N}_.\-]"
 
 
 def erase_servers(connection: WriteConnection, requests: pa.Table, began: datetime) -> None:
@@ -77,6 +72,20 @@ def _replace_name(connection: WriteConnection, target: Table, server: str) -> No
         )  # fmt: skip
 
 
+def names_server(text: str, server: str) -> bool:
+    """Return True if a text has the name of a server, and not only as a part of another name."""
+    return bool(_whole_name(server).search(text))
+
+
+def without_name(text: str, server: str) -> str:
+    """Return a text with the name of a server replaced by its pseudonym."""
+    return _whole_name(server).sub(erased_name(server), text)
+
+
+def _whole_name(server: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.\-]){re.escape(server)}(?![.\-]*\w|:\d)")
+
+
 def _pattern(server: str) -> str:
     return f"(^|{NAME_BOUNDARY}){re.escape(server)}([.\\-]*(?:{NAME_BOUNDARY}|$))"
 
@@ -115,20 +124,34 @@ def rewrite_masked(connection: WriteConnection, target: Table, patience_s: float
 
 
 def erase_rejected(folders: Folders, servers: Sequence[str]) -> None:
-    """Remove rejected files, and their reasons, that contain or name one of the servers."""
+    """Remove rejected and damaged files, and their reasons, that contain or name such a server."""
     for path in (*folders.rejected.glob("*.parquet"), *folders.committed.glob("*.parquet")):
-        reason = path.with_suffix(".reason.txt")
-        text = reason.read_text() if reason.exists() else ""
-        if _contains(path, servers) or any(server in text for server in servers):
-            path.unlink()
-            reason.unlink(missing_ok=True)
+        _erase_file(path, path.with_suffix(".reason.txt"), servers)
+    for record in folders.damaged.glob("*.json"):
+        _erase_file(record.with_suffix(""), record, servers)
+
+
+def _erase_file(path: Path, reason: Path, servers: Sequence[str]) -> None:
+    text = reason.read_text() if reason.exists() else ""
+    if _contains(path, servers) or any(names_server(text, server) for server in servers):
+        path.unlink(missing_ok=True)
+        reason.unlink(missing_ok=True)
 
 
 def _contains(path: Path, servers: Iterable[str]) -> bool:
     """Return True if a file has a row of one of the servers, or cannot be read."""
     try:
         rows = pq.read_table(path)
-        texts = [c for c in rows.columns if pa.types.is_string(c.type)]
+        texts = [c for c in map(_plain, rows.columns) if pa.types.is_string(c.type)]
         return any(pc.any(pc.is_in(c, pa.array(servers, c.type))).as_py() for c in texts)
     except (pa.ArrowException, OSError):
         return True
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return text of any Arrow type as strings, and other columns as they are."""
+    kind = column.type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    is_text = pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    wanted = pa.string() if is_text else kind
+    return column if column.type == wanted else column.cast(wanted)

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from storage.inbox.commit_batch import steps
 from storage.lake.dedup import LOOKBACK, NewestTimes
-from storage.lake.last_values import SINCE, SNAPSHOT
+from storage.lake.last_values import SINCE, SNAPSHOT, with_checksum
 from storage.lake.transaction import WriteConnection
 from storage.model.schema import TIMESTAMP
 
@@ -80,9 +80,15 @@ class LastValueCache:
         path = self._connection.folders.last_values
         partial = path.with_suffix(".partial")
         with suppress(OSError):
-            with pa.OSFile(str(partial), "wb") as file, pa.ipc.new_file(file, rows.schema) as out:
-                out.write_table(rows)
+            partial.write_bytes(with_checksum(_encoded(rows)))
             partial.replace(path)
+
+
+def _encoded(rows: pa.Table) -> memoryview:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, rows.schema) as out:
+        out.write_table(rows)
+    return memoryview(sink.getvalue())
 
 
 def _newest(rows: pa.Table) -> datetime:

@@ -4,6 +4,7 @@ The file names its snapshot. A reader uses it only if that is the snapshot that 
 result is always the same as that of a query.
 """
 
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,8 +14,9 @@ import pyarrow.compute as pc
 from storage.config.folders import Folders
 from storage.model.schema import TIMESTAMP
 
-__all__ = ["SINCE", "SNAPSHOT", "LastValues", "read_last_values"]
+__all__ = ["SINCE", "SNAPSHOT", "LastValues", "read_last_values", "with_checksum"]
 
+CRC_BYTES = 4
 SNAPSHOT, SINCE = b"snapshot", b"since"
 
 
@@ -34,10 +36,18 @@ class LastValues:
         return self.rows.filter(pc.greater_equal(self.rows["ts"], pa.scalar(start, TIMESTAMP)))
 
 
+def with_checksum(content: bytes | memoryview) -> bytes:
+    """The cache file: an Arrow file and its CRC-32."""
+    return bytes(content) + zlib.crc32(content).to_bytes(CRC_BYTES)
+
+
 def read_last_values(folders: Folders) -> LastValues | None:
-    """Read the cache file; None if it is missing or truncated."""
+    """Read the cache file; None if it is missing, truncated or damaged."""
     try:
-        with pa.OSFile(str(folders.last_values)) as file, pa.ipc.open_file(file) as parts:
+        content = folders.last_values.read_bytes()
+        if with_checksum(content[:-CRC_BYTES]) != content:
+            return None
+        with pa.ipc.open_file(pa.BufferReader(content[:-CRC_BYTES])) as parts:
             rows = parts.read_all()
         metadata = rows.schema.metadata
         since = datetime.fromisoformat(metadata[SINCE].decode())

@@ -37,6 +37,7 @@ def maintenance_steps(connection: WriteConnection, now: datetime) -> Iterator[Ma
     yield partial(remove_leftovers, connection.folders)
     yield partial(_remove_replaced_files, connection)
     yield partial(_expire_snapshots, connection, now)
+    yield partial(_forget_removed_files, connection)
     for each in connection.schema.tables:
         yield from _expired_days(connection, each, now)
         yield partial(rewrite_masked, connection, each, PATIENCE_S)
@@ -75,6 +76,12 @@ def _remove_replaced_files(connection: WriteConnection) -> None:
     failpoint("files cleaned up")
 
 
+def _forget_removed_files(connection: WriteConnection) -> None:
+    """Drop the hashes of files that the catalog does not name any more."""
+    dropped = connection.manifest.keep(connection.named_files())
+    log.debug("hashes of %d removed files dropped", dropped)
+
+
 def _expire_snapshots(connection: WriteConnection, now: datetime) -> None:
     connection.settle()
     expired = connection.run(
@@ -110,12 +117,17 @@ def _drop_day(connection: WriteConnection, target: Table, day: datetime, now: da
         log.warning("samples of %s are kept longer: they are not rolled up yet", day.date())
         return
     span = {"since": day, "until": day + DAY}
-    deleted = connection.transaction(
-        lambda: connection.value(
+    before = datetime.now(UTC)
+
+    def work() -> int:
+        deleted: int = connection.value(
             f"DELETE FROM {target.name} WHERE {target.time} >= $since AND {target.time} < $until",
             **span,
         )
-    )
+        connection.sync_masks(target, before)
+        return deleted
+
+    deleted = connection.transaction(work)
     log.info(
         "%s: %d rows of %s deleted, retention is %s",
         target.name, deleted, day.date(), target.retention_text,

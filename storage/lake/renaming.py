@@ -11,9 +11,8 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from storage.lake.erasure import erased_name
 from storage.lake.transaction import WriteConnection
-from storage.model.names import MAX_LENGTH, is_name, trimmed
+from storage.model.names import MAX_LENGTH, erased_name, is_name, trimmed
 from storage.model.schema import Table
 from storage.platform.printable import printable
 

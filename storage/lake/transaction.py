@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +23,7 @@ from storage.lake.catalog import (
     lake_location,
     make_files,
 )
+from storage.lake.hash_manifest import HashManifest
 from storage.model.schema import TIMESTAMP, Schema, Table
 from storage.platform.durability import disk_problem, fsync_directory, sync_file
 from storage.platform.failpoints import failpoint
@@ -51,8 +52,9 @@ class WriteConnection:
     def __init__(self, folders: Folders, schema: Schema) -> None:
         self.folders = folders
         self.schema = schema
-        self.generation = 0  # grows with each reconnection in `settle`
+        self.generation = 0  # grows with each reconnection, and when files were put aside
         self._location = lake_location(folders)
+        self.manifest = HashManifest(self._location.files)
         self._written: set[Path] = set()  # by the current transaction
         self._doubtful: set[Path] = set()  # by transactions that failed
         self._in_doubt = False
@@ -62,6 +64,11 @@ class WriteConnection:
     def networked(self) -> bool:
         """True for a catalog on a server, which may become unreachable or lose commits."""
         return self._location.catalog.networked
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the lake's files."""
+        return self._location.files
 
     def diagnose(self, error: Exception) -> str:
         """The cause of `error` and its remedy where they are known, else its own text."""
@@ -85,7 +92,7 @@ class WriteConnection:
         log.debug("outcome of the last transaction unknown: reconnecting")
         self.close()
         self._open()
-        named = self._named()
+        named = self.named_files()
         missing = [name for name in named if not (self._location.files / name).exists()]
         if missing:
             raise FilesMissing(
@@ -130,6 +137,8 @@ class WriteConnection:
         with ExitStack() as undo:
             undo.push(self._abort)
             result = work()
+            self.manifest.record(self._written)
+            failpoint("hashes recorded")
             with guard():
                 worked = time.perf_counter()
                 self._commit()
@@ -157,14 +166,15 @@ class WriteConnection:
         snapshot number of that one, so that it cannot succeed any more.
         """
         if self._doubtful:
-            named = self._named()
+            named = self.named_files()
             for path in self._doubtful:
                 if path.relative_to(self._location.files).as_posix() not in named:
                     log.debug("removing %s, left by a failed commit", path.name)
                     path.unlink(missing_ok=True)
             self._doubtful.clear()
 
-    def _named(self) -> set[str]:
+    def named_files(self) -> set[str]:
+        """The files that the catalog names, relative to the folder of the lake's files."""
         return self.column((SQL / "named_files.sql").read_text())
 
     def _commit(self) -> None:
@@ -209,7 +219,8 @@ class WriteConnection:
         self._connection.unregister("incoming")
         folder = self.files(target)
         for place in _places(folder, target, rows):
-            self._written |= _sync_new_files(place, began)
+            self._sync(place.rglob("*.parquet"), began)
+        self.sync_masks(target, began)
 
     def stage(self, name: str, rows: pa.Table, sql: str) -> None:
         """Create the temporary table `name` from a query that reads `rows` as `incoming`."""
@@ -223,7 +234,28 @@ class WriteConnection:
 
     def sync(self, target: Table, since: datetime) -> None:
         """Fsync the table's files written after `since`; DuckLake itself does not (1.5.5)."""
-        self._written |= _sync_new_files(self.files(target), since)
+        self._sync(self.files(target).rglob("*.parquet"), since)
+
+    def sync_masks(self, target: Table, since: datetime) -> None:
+        """Fsync the files, written after `since`, that mask deleted rows of the table."""
+        self._sync(self.files(target).glob("*-delete.parquet"), since)
+
+    def _sync(self, paths: Iterable[Path], since: datetime) -> None:
+        newest = newest_mtime_s(since, time.time())
+        for path in paths:
+            if path.stat().st_mtime >= newest and not self.manifest.is_recorded(path):
+                sync_file(path)
+                fsync_directory(path.parent)
+                self._written.add(path)
+
+
+def newest_mtime_s(since: datetime, now_s: float) -> float:
+    """The modification time [s] that a file written after `since` has at least.
+
+    A file system's clock may lag a little behind the system's, which may have been set back.
+    """
+    since_s = since.timestamp()
+    return (since_s if now_s >= since_s else now_s - SET_BACK_S) - 1
 
 
 def _ms_since(began: float) -> float:
@@ -238,16 +270,3 @@ def _places(folder: Path, target: Table, rows: pa.Table) -> set[Path]:
     times = np.asarray(rows[target.time].cast(pa.int64()))
     days = pc.unique(pa.array(times // DAY_US * DAY_US)).cast(TIMESTAMP).to_pylist()
     return {folder / f"year={d.year}/month={d.month}/day={d.day}" for d in days}
-
-
-def _sync_new_files(folder: Path, since: datetime) -> set[Path]:
-    now, began = time.time(), since.timestamp()
-    # A file system's clock may lag a little behind the system's, which may have been set back.
-    newest = (began if now >= began else now - SET_BACK_S) - 1
-    synced = set()
-    for path in folder.rglob("*.parquet"):
-        if path.stat().st_mtime >= newest:
-            sync_file(path)
-            fsync_directory(path.parent)
-            synced.add(path)
-    return synced

@@ -15,6 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from storage.config.deleted_servers import DeletedServers
 from storage.config.folder_access import folder_mode
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -30,7 +31,9 @@ from storage.lake.attach import ReadersBusy, merge_lock
 from storage.lake.catalog import LeaderLockLost, lake_location
 from storage.lake.cell_merge import SegmentOutcome
 from storage.lake.commit_log import committed_row, rejected_row
+from storage.lake.damage_watch import DamageWatch
 from storage.lake.dedup import CommittedBatches
+from storage.lake.deletion_record import publish_deletions, report_returned
 from storage.lake.erasure import erase_rejected, erase_servers
 from storage.lake.extensions import ExtensionMissing
 from storage.lake.last_value_cache import LastValueCache
@@ -88,8 +91,10 @@ class Writer:
         self._settings = settings
         self._applied, self._lake = settings.settings, settings.settings.lake
         self._patterns = settings.settings.profiles.all_patterns
+        self.damage = DamageWatch(connection)
+        self.damage.check_presence()
         self._rename_invalid_names()
-        self._load_state()
+        self.damage.beside_damage(self._load_state)
         self._assign_profiles()
 
     @classmethod
@@ -145,6 +150,9 @@ class Writer:
 
     def commit_waiting(self, now: datetime) -> CommitResult:
         """Commit up to 500 segments of the inbox in one transaction, then remove their files."""
+        return self.damage.beside_damage(partial(self._commit_waiting, now))
+
+    def _commit_waiting(self, now: datetime) -> CommitResult:
         self._connection.settle()
         if self._generation != self._connection.generation:
             self._load_state()
@@ -153,7 +161,8 @@ class Writer:
         if not paths:
             return CommitResult({})
         began = time.perf_counter()
-        valid, rejected = read_inbox(paths, now, self._connection.schema)
+        refuses = self._deleted_servers().refuses
+        valid, rejected = read_inbox(paths, now, self._connection.schema, refuses)
         validated = time.perf_counter()
         failpoint("segments validated")
         new = without_flood(self._without_repeats(valid), self._new_servers)
@@ -216,8 +225,12 @@ class Writer:
 
         A step that fails, with ReadersBusy or because the disk is full, changes nothing.
         """
+        yield self._check_files
         for step in maintenance.maintenance_steps(self._connection, now):
             yield partial(self._run_step, step)
+
+    def _check_files(self) -> None:
+        self.damage.check_presence()
 
     def run_maintenance(self, now: datetime) -> None:
         """Run a whole round of maintenance."""
@@ -226,11 +239,11 @@ class Writer:
 
     def _run_step(self, step: MaintenanceStep) -> None:
         began = time.perf_counter()
-        step()
+        self.damage.beside_damage(step)
         log.debug(
             "maintenance: %s in %.1f ms", _step_name(step), 1000 * (time.perf_counter() - began)
         )
-        if self._last_values is not None:
+        if self._last_values is not None and self._generation == self._connection.generation:
             self._last_values.write()  # the same rows, of a newer snapshot
 
     def _rename_invalid_names(self) -> None:
@@ -259,6 +272,7 @@ class Writer:
         self._inserter = RowInserter(connection)
         self._last_values: LastValueCache | None = None  # once there are samples
         self._return_lost_segments()
+        publish_deletions(connection)
         self._generation = connection.generation
         log.debug(
             "lake read at start or after a failure: %d servers, last commit %s, generation %d",
@@ -310,8 +324,10 @@ class Writer:
 
     def _add_committed(self, batch: CommitBatch) -> None:
         self._batches.add(segment.provenance.batch_id for segment in batch.segments)
-        self._known_servers |= batch.spans(table("metrics")).keys()
-        self._known_servers |= _servers_in(batch.for_table("server_facts"))
+        servers = set(batch.spans(table("metrics")))
+        servers |= _servers_in(batch.for_table("server_facts"))
+        report_returned(self._deleted_servers(), servers - self._known_servers)
+        self._known_servers |= servers
         self._inserter.add_committed(batch)
 
     def _update_last_values(self, batch: CommitBatch, inserted: Mapping[str, Inserted]) -> None:
@@ -331,8 +347,12 @@ class Writer:
     def _forget_servers(self, servers: set[str]) -> None:
         if servers:
             erase_rejected(self._folders, sorted(servers))
+            publish_deletions(self._connection)
             self._known_servers -= servers
             self._inserter.forget_servers(servers)
+
+    def _deleted_servers(self) -> DeletedServers:
+        return DeletedServers(self._folders, self._settings.settings.deletions)
 
     def _without_repeats(self, segments: Sequence[ValidationResult]) -> list[ValidationResult]:
         """The segments whose batch was not committed before, each batch once."""

@@ -1,5 +1,6 @@
 """Names of servers, sites, profiles and sources: one rule for every table and every endpoint."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from storage.model.table_definition import Column
 
 __all__ = [
     "EXPECTED", "MAX_LENGTH", "REMEDY", "InvalidName", "NameCheck", "check_name", "check_names",
-    "is_name", "server_name", "trimmed",
+    "erased_name", "is_name", "server_name", "trimmed",
 ]  # fmt: skip
 
 MAX_LENGTH = 253  # of a host name in DNS
@@ -48,6 +49,11 @@ def server_name(value: object) -> str | None:
     """The name of a server: trimmed, IPv6 addresses in one spelling; None if it is not valid."""
     name = trimmed(value)
     return name if name is None else canonical_address(name)
+
+
+def erased_name(server: str) -> str:
+    """The pseudonym of an erased server: a fingerprint of its name."""
+    return "deleted-" + hashlib.sha256(server.encode()).hexdigest()[:16]
 
 
 def is_name(value: object) -> bool:

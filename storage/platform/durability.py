@@ -6,7 +6,7 @@ from pathlib import Path
 
 from storage.errors import Diagnosis
 
-__all__ = ["disk_problem", "file_problem", "fsync_directory", "sync_file"]
+__all__ = ["disk_problem", "disk_state", "file_problem", "fsync_directory", "sync_file"]
 
 LEAST_FREE_BYTES = 1 << 20
 DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
@@ -15,6 +15,21 @@ DISK_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUO
 def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | None:
     """Why `place` cannot be written (after `error`), and the remedy; None if it can be."""
     code = error.errno if isinstance(error, OSError) else None
+    if state := disk_state(place, code):
+        return state
+    if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
+        return Diagnosis(
+            f"this user may not write to {place}",
+            "give it write permission, or name another --data",
+        )
+    return None
+
+
+def disk_state(place: Path, code: int | None = None) -> Diagnosis | None:
+    """Why nobody can write to the disk of `place`, and the remedy; None if somebody can.
+
+    `code` is the number of an error that a write has met.
+    """
     try:
         disk = os.statvfs(place)
     except OSError as missing:
@@ -32,11 +47,6 @@ def disk_problem(place: Path, error: Exception | None = None) -> Diagnosis | Non
     if code in (errno.ENOSPC, errno.EDQUOT) or full:
         return Diagnosis(
             f"the disk of {place} is full", "free some space there, and work resumes by itself"
-        )
-    if code in (errno.EACCES, errno.EPERM) or not os.access(place, os.W_OK):
-        return Diagnosis(
-            f"this user may not write to {place}",
-            "give it write permission, or name another --data",
         )
     return None
 

@@ -15,6 +15,7 @@ POINTS: tuple[str, ...] = (
     "rows inserted",
     "servers registered",
     "commit log written",
+    "hashes recorded",
     "about to commit",
     "committed",
     "rejected files moved",

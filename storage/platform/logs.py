@@ -13,16 +13,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import TextIO
+from typing import Protocol
 
 from storage.errors import HoursightError
 from storage.platform.printable import CONTINUED, printable, printable_json
 
 __all__ = [
     "FORMATS", "FORMAT_VARIABLE", "LEVEL_VARIABLE", "PROCESS_VARIABLE", "JsonFormatter",
-    "LogOptionInvalid", "LogOptions", "TextFormatter", "add_options", "as_json", "check_format",
-    "check_level", "configure", "current_run", "during_run", "environment", "is_log_line",
-    "is_routine", "writes_json",
+    "LogOptionInvalid", "LogOptions", "LogStream", "TextFormatter", "add_options", "as_json",
+    "check_format", "check_level", "configure", "current_run", "during_run", "environment",
+    "is_log_line", "is_routine", "writes_json",
 ]  # fmt: skip
 
 LEVEL_VARIABLE, FORMAT_VARIABLE = "HOURSIGHT_LOG_LEVEL", "HOURSIGHT_LOG_FORMAT"
@@ -85,7 +85,10 @@ _options: LogOptions | None = None
 
 
 def configure(
-    process: str, level: str | None = None, form: str | None = None, stream: TextIO | None = None
+    process: str,
+    level: str | None = None,
+    form: str | None = None,
+    stream: "LogStream | None" = None,
 ) -> LogOptions:
     """Send all log records of this process through one handler to `stream` (default: stderr).
 
@@ -290,15 +293,25 @@ def _json(fields: Mapping[str, str]) -> str:
     return printable_json(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
 
 
-class _Handler(logging.StreamHandler[TextIO]):
+class LogStream(Protocol):
+    """What log records are written to."""
+
+    def write(self, text: str, /) -> int:
+        """Write a record, which ends with a line feed."""
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+
+
+class _Handler(logging.StreamHandler[LogStream]):
     """Writes to a given stream, or to whatever stderr is at that time."""
 
-    def __init__(self, stream: TextIO | None) -> None:
+    def __init__(self, stream: LogStream | None) -> None:
         logging.Handler.__init__(self)
         self._stream = stream
 
     @property
-    def stream(self) -> TextIO:  # type: ignore[override]
+    def stream(self) -> LogStream:  # type: ignore[override]
         """The stream that it writes to."""
         return self._stream or sys.stderr
 

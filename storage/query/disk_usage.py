@@ -48,6 +48,7 @@ def disk_use(reader: Reader, now: datetime) -> tuple[DiskUse, ...]:
         _folder("pushed rows", folders.pending, "until they are in a segment"),
         _folder("rejected segments", folders.rejected, f"{REJECTED_BYTES / 1e9:g} GB"),
         _folder("committed segments", folders.committed, f"{COMMITTED_RETENTION_S / 3600:g} h"),
+        _folder("damaged files", folders.damaged, "kept until you remove them"),
         _folder("models", folders.models, "the newest 20 candidates"),
         _folder("backups being made", folders.staging, "until they are complete"),
         *_spilled(folders),

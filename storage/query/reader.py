@@ -17,7 +17,14 @@ from storage.config.folders import Folders
 from storage.errors import Diagnosis, LakeMissing, LakeUnreadable, QueryFailed
 from storage.lake.attach import SQL, attach_reader, reader_lock
 from storage.lake.catalog import LakeLocation, lake_location
-from storage.lake.duckdb_errors import concerns_disk, is_damage, is_transient
+from storage.lake.duckdb_errors import (
+    concerns_disk,
+    is_damage,
+    is_file_damage,
+    is_transient,
+    named_file,
+)
+from storage.lake.file_reports import report_file
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.arrow_types import unheld, unheld_columns, with_text
@@ -170,13 +177,28 @@ class Reader:
 
     def _failed(self, error: duckdb.Error) -> QueryFailed:
         known = disk_problem(self.folders.data) if concerns_disk(error) else None
-        known = known or self._server_problem(error)
+        known = known or self._server_problem(error) or self._file_problem(error)
         if known:
             return QueryFailed(known.message, known.remedy, retryable=True)
         return QueryFailed(str(error), retryable=is_transient(error) or is_damage(error))
 
     def _server_problem(self, error: duckdb.Error) -> Diagnosis | None:
         return self._location.catalog.diagnose(error) if self._location.catalog.networked else None
+
+    def _file_problem(self, error: duckdb.Error) -> Diagnosis | None:
+        """The words for a damaged file of the lake, which is reported to the writer."""
+        path, files = named_file(error), str(self._location.files)
+        if not is_file_damage(error) or (path is not None and not path.startswith(files)):
+            return None  # such as a user's own file
+        report_file(self.folders, path)
+        if path is None:
+            return None
+        reason = str(error).replace(files, "lake")
+        return Diagnosis(
+            f"lake/{path[len(files) + 1 :]} is missing, damaged or cannot be read ({reason})",
+            "the writer puts it aside within seconds, and queries go on without its rows; "
+            "'hoursight verify' says which these are",
+        )
 
     def _merge_guard(self) -> AbstractContextManager[None]:
         # A transaction on PostgreSQL sees one state of the catalog; SQLite's scanner does not.

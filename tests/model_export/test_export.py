@@ -12,6 +12,7 @@ from model_export.card import read_card
 from model_export.export import export, export_graph
 from model_export.parity_check import PARITY_SIGMA, ParityError, awkward_windows, onnx_forecast
 from model_export.train import Checkpoint
+from storage.model.model_seal import is_intact, sealed
 from tests.model_export.small_networks import small_network
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -33,6 +34,13 @@ def test_the_card_in_the_file_has_the_measured_parity_the_scores_and_the_command
     assert max(card["parity_sigma"].values()) <= PARITY_SIGMA
     assert (card["scores"], card["command"]) == ({"waves": {"model": [0.7]}}, "a command")
     assert card["fixture"]["context"]["shape"] == [6, 288, 14]
+
+
+def test_the_file_ends_with_the_hash_of_its_content(model: Path) -> None:
+    content = bytearray(model.read_bytes())
+    assert sealed(bytes(content)) == content
+    content[len(content) // 3] ^= 4
+    assert not is_intact(bytes(content))
 
 
 def test_one_clock_serves_the_whole_batch(model: Path) -> None:

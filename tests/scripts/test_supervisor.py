@@ -56,6 +56,19 @@ class SupervisorScene:
         return [(row["process"], row["event"], row["detail"]) for row in rows]
 
 
+def test_a_system_whose_python_is_called_python3_runs_ours(tmp_path: Path) -> None:
+    async def play() -> SupervisorScene:
+        scene = SupervisorScene(tmp_path, 'only: exec "${PYTHON:-python}" -c "print(\'up 1\')"\n')
+        scene.supervisor._environment["PATH"] = str(tmp_path)
+        running = asyncio.create_task(scene.supervisor.run())
+        await scene.until(lambda: len(scene.lines) > 0)
+        scene.supervisor.stop()
+        await running
+        return scene
+
+    assert asyncio.run(play()).pids("only") == [1]
+
+
 async def kill_the_first(scene: SupervisorScene) -> None:
     running = asyncio.create_task(scene.supervisor.run())
     await scene.until(lambda: bool(scene.pids("first") and scene.pids("second")))

@@ -7,6 +7,7 @@ import pytest
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.model_registry import ModelMissing
+from storage.platform.trusted_files import NotTrusted
 from tests.conftest import NOW, LakeFixture
 
 
@@ -42,6 +43,20 @@ def test_the_shipped_model_can_be_restored_like_any_other(folders: Folders) -> N
     assert serving(folders) == "first"
     model_registry.promote(folders, model_registry.SHIPPED)
     assert serving(folders) is None
+
+
+def test_a_model_that_others_can_write_is_neither_promoted_nor_rolled_back_to(
+    folders: Folders,
+) -> None:
+    model_registry.promote(folders, "first")
+    model_registry.promote(folders, "second")
+    for name in ("first", "previous"):
+        (folders.models / f"{name}.onnx").chmod(0o666)
+    with pytest.raises(NotTrusted, match=r"other users can write to .*first\.onnx"):
+        model_registry.promote(folders, "first")
+    with pytest.raises(NotTrusted, match=r"other users can write to .*previous\.onnx"):
+        model_registry.rollback(folders)
+    assert serving(folders) == "second"
 
 
 def test_serving_and_previous_are_not_listed_as_models(folders: Folders) -> None:

@@ -3,18 +3,21 @@
 import base64
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from litestar.testing import TestClient
+from litestar.testing import RequestFactory, TestClient
 
 from storage.config.api_keys import create_key, revoke_key
 from storage.config.folders import Folders
+from storage.config.key_usage import read_key_usage
 from tests.conftest import NOW
 from tests.web.conftest import Client
-from web.__main__ import main
+from web.__main__ import _warn_without_keys, main
+from web.access_trace import AccessTrace
 from web.app import create_app
+from web.auth import Auth
 
 RECORD = [{"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.0}]
 
@@ -55,6 +58,11 @@ def test_without_any_key_this_machine_may_do_everything(tmp_path: Path, host: st
         {"X-Forwarded-For": "127.0.0.1"},
         {"Forwarded": "for=127.0.0.1;host=localhost"},
         {"X-Real-IP": "127.0.0.1"},
+        {"Via": "1.1 squid"},
+        {"X-Forwarded-Proto": "https"},
+        {"CF-Connecting-IP": "127.0.0.1"},
+        {"True-Client-IP": "127.0.0.1"},
+        {"X-ORIGINAL-HOST": "monitor.example"},
     ],
 )
 def test_another_name_or_a_proxy_is_not_this_machine(
@@ -123,6 +131,7 @@ def test_a_public_site_serves_only_its_health_without_a_key(tmp_path: Path) -> N
         for path in ("/", "/fleet.json", "/servers/a", "/live", "/status.json", "/schema"):
             assert client.get(path).status_code == 401
         assert client.get("/healthz").status_code == 200
+        assert str(tmp_path) not in client.get("/readyz").text
         assert client.get("/schema", headers={"Authorization": basic(key)}).status_code == 200
         page = client.get("/", headers={"Accept": "text/html"})
         assert "An API key is required" in page.text
@@ -130,12 +139,148 @@ def test_a_public_site_serves_only_its_health_without_a_key(tmp_path: Path) -> N
         assert client.get("/schema", headers={"X-API-Key": key}).status_code == 403
 
 
-def test_a_damaged_key_file_blocks_every_endpoint(tmp_path: Path) -> None:
-    (tmp_path / "keys.json").write_text("{")
+@pytest.mark.parametrize("content", ["{", "", "null", "[{}]", "\x00"])
+def test_a_damaged_key_file_blocks_every_endpoint(tmp_path: Path, content: str) -> None:
+    (tmp_path / "keys.json").write_text(content)
     with site(tmp_path, False, "127.0.0.1") as client:
-        answer = client.post("/feed", json=RECORD)
-    assert answer.status_code == 503
-    assert "is damaged" in answer.json()["message"]
+        for answer in (client.post("/feed", json=RECORD), client.get("/status.json")):
+            assert answer.status_code == 503
+            assert "keys.json is damaged" in answer.json()["message"]
+            assert str(tmp_path) not in answer.text
+
+
+def remove(folders: Folders) -> None:
+    folders.keys.unlink()
+
+
+def revoke(folders: Folders) -> None:
+    revoke_key(folders, "me")
+
+
+def empty(folders: Folders) -> None:
+    folders.keys.write_bytes(b"")
+
+
+def unlist(folders: Folders) -> None:
+    folders.keys.write_text("[]")
+
+
+def dangle(folders: Folders) -> None:
+    folders.keys.unlink()
+    folders.keys.symlink_to("nowhere")
+
+
+def obstruct(folders: Folders) -> None:
+    folders.keys.unlink()
+    folders.keys.mkdir()
+
+
+@pytest.mark.parametrize("loss", [remove, revoke, empty, unlist, dangle, obstruct])
+def test_the_loss_of_the_keys_opens_nothing(
+    tmp_path: Path, loss: Callable[[Folders], None]
+) -> None:
+    create_key(Folders.at(tmp_path), "me", ["admin"], NOW)
+    with site(tmp_path, False, "127.0.0.1") as client:
+        assert client.get("/status.json").status_code == 401
+        loss(Folders.at(tmp_path))
+        for answer in (client.get("/status.json"), client.post("/api/v1/functions/risk")):
+            assert answer.status_code == (401 if loss in (revoke, unlist) else 503)
+            assert answer.json()["detail"].startswith(("an API key is required", "keys.json"))
+
+
+def test_reading_without_a_key_is_by_choice_and_from_this_machine(tmp_path: Path) -> None:
+    create_key(Folders.at(tmp_path), "me", ["admin"], NOW)
+    app = create_app(tmp_path, read_without_key=True)
+    with TestClient(app, "http://127.0.0.1") as client:
+        assert client.get("/status.json").status_code == 503  # no lake: let in
+        assert client.get("/status.json", headers={"Via": "1.1 x"}).status_code == 401
+        assert client.post("/feed", json=RECORD).status_code == 401
+        assert client.post("/api/v1/functions/risk").status_code == 401
+
+
+LOCAL = {"Host": "127.0.0.1:8080"}
+
+
+@pytest.mark.parametrize(
+    ("version", "headers", "granted"),
+    [
+        ("1.1", LOCAL, True),
+        ("1.1", {"Host": "LOCALHOST"}, True),
+        ("1.1", LOCAL | {"Connection": "close", "User-Agent": "curl/8"}, True),
+        ("1.0", LOCAL | {"Connection": "close"}, False),  # nginx: proxy_pass alone
+        ("2", LOCAL, False),
+        ("1.1", {"Host": "127.0.0.1@evil.example"}, False),
+        ("1.1", {"Host": "[::1"}, False),
+        ("1.1", {"Host": "localhost."}, False),
+        ("1.1", {}, False),
+        *[
+            ("1.1", LOCAL | {name: "x"}, False)
+            for name in ("Forwarded", "X-Forwarded", "X-Forwarded-Prefix", "CF-Ray", "CDN-Loop",
+                         "X-Envoy-External-Address", "Tailscale-User-Login", "Proxy-Connection",
+                         "X-Amzn-Trace-Id", "X-Cluster-Client-IP", "Remote-User", "X_Forwarded_For")
+        ],
+    ],
+)  # fmt: skip
+def test_only_a_direct_request_is_of_this_machine(
+    tmp_path: Path, version: str, headers: dict[str, str], granted: bool
+) -> None:
+    folders = Folders.at(tmp_path)
+    auth = Auth(folders, AccessTrace(folders), exposed=False, read_without_key=False)
+    request = RequestFactory().get("/", headers=headers, http_version=version)
+    if "Host" not in headers:
+        request.scope["headers"] = []
+    assert all(auth.grants(request, scope) is granted for scope in ("read", "feed", "admin"))
+
+
+def test_a_start_without_keys_warns_of_what_is_open(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _warn_without_keys(Folders.at(tmp_path))
+    assert re.search(r"no API key exists: every user .* run functions, .*keys create", caplog.text)
+    caplog.clear()
+    create_key(Folders.at(tmp_path), "me", ["read"], NOW)
+    _warn_without_keys(Folders.at(tmp_path))
+    assert not caplog.records
+    Folders.at(tmp_path).keys.write_text("{")
+    _warn_without_keys(Folders.at(tmp_path))
+    assert "every request is refused: keys.json is damaged" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://[", "http://\u2100", "http://127.0.0.1:x", "//", "\u00e9"]
+)
+def test_an_origin_that_is_not_one_is_of_another_site(tmp_path: Path, origin: str) -> None:
+    with site(tmp_path, False, "127.0.0.1") as client:
+        answer = client.post("/feed", headers=[(b"Origin", origin.encode())])
+        assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("header", [b"X-API-Key", b"Authorization"])
+@pytest.mark.parametrize(
+    "value", [b"\xff\xfe", b"Basic \xff", b"Bearer \xed\xa0\x80", b"Basic " + b"=" * 99]
+)
+def test_a_key_of_any_bytes_is_refused(tmp_path: Path, header: bytes, value: bytes) -> None:
+    create_key(Folders.at(tmp_path), "me", ["read"], NOW)
+    with site(tmp_path, True, "127.0.0.1") as client:
+        assert client.get("/status.json", headers=[(header, value)]).status_code in (401, 403)
+
+
+def test_used_and_refused_keys_are_counted_and_recorded(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path)
+    key = {"X-API-Key": create_key(folders, "prometheus", ["read"], NOW)}
+    with site(tmp_path, True, "127.0.0.1") as client:
+        for headers in ({}, {"X-API-Key": "hs_x"}, {"Host": "["}, key, key):
+            client.get("/status.json", headers=headers)
+        client.post("/feed", headers=key)
+        client.post("/feed", headers=key | {"Origin": "http://evil.example"})
+        text = client.get("/metrics", headers=key).text
+    assert 'hoursight_key_requests_total{key="prometheus"} 3' in text
+    for reason in ("no_key", "unknown_key", "malformed", "scope", "other_site"):
+        assert f'hoursight_refused_requests_total{{reason="{reason}"}} 1' in text
+    usage = read_key_usage(folders)
+    (tally,) = usage.used.values()
+    assert (tally.requests, tally.address) == (3, "testclient")
+    assert usage.refused["no_key"].requests == 1
 
 
 def test_the_site_does_not_start_on_a_public_address_without_a_key(

@@ -1,6 +1,7 @@
 """The event stream that updates open pages."""
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
@@ -8,13 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 import uvicorn
 from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
 
 from scripts.ports import free_port
+from storage.config.api_keys import create_key, revoke_key
 from storage.config.folders import Folders
 from storage.inbox.notify import notify
+from tests.conftest import NOW
+from tests.web.raw_site import serving
+from web import live as live_module
 from web.__main__ import SiteServer
 from web.app import create_app
 from web.live import LiveUpdates
@@ -80,6 +86,33 @@ def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
     run(test())
 
 
+def test_a_stream_ends_soon_after_its_key_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "ACCESS_SECONDS", 0.05)
+    folders = Folders.at(tmp_path).create()
+    key = {"X-API-Key": create_key(folders, "page", ["read"], NOW)}
+    with (
+        serving(tmp_path) as port,
+        httpx.stream("GET", f"http://127.0.0.1:{port}/live", headers=key, timeout=SOON) as stream,
+    ):
+        lines = stream.iter_lines()
+        assert next(lines) == "event: hello"
+        revoke_key(folders, "page")
+        assert "event: changed" not in list(lines)
+
+
+def test_the_first_key_ends_the_streams_that_had_none(tmp_path: Path) -> None:
+    async def test() -> None:
+        live, closed = LiveUpdates(tmp_path), asyncio.Event()
+        events = live.events(lambda: not closed.is_set())
+        assert (await anext(events)).event == "hello"
+        closed.set()
+        assert await asyncio.wait_for(anext(events, None), SOON) is None
+
+    run(test())
+
+
 def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> None:
     app = create_app(tmp_path)
     port = free_port()
@@ -99,3 +132,19 @@ def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> Non
         assert list(lines)[-1] == ""
     thread.join(SOON)
     assert not thread.is_alive()
+
+
+def test_a_disk_that_becomes_full_refreshes_the_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "DISK_SECONDS", 0.05)
+
+    async def test() -> None:
+        async with watching(tmp_path) as (_, events):
+            coming = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            full = os.statvfs_result((4096, 4096, 1000, 0, 0, 1000, 10, 10, 0, 255))
+            monkeypatch.setattr(os, "statvfs", lambda _: full)
+            assert (await asyncio.wait_for(coming, SOON)).data == "disk"
+
+    run(test())

@@ -11,6 +11,7 @@ from litestar.params import FromPath, FromQuery
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
+from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["call_function"]
@@ -18,7 +19,7 @@ __all__ = ["call_function"]
 
 @post(
     "/api/v1/functions/{name:str}", status_code=200, summary="Run a function and return its rows",
-    opt=ADMIN,
+    opt=ADMIN, operation_class=answering(JSON),
 )  # fmt: skip
 async def call_function(
     request: SiteRequest,

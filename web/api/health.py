@@ -9,6 +9,7 @@ from web.auth import OPEN
 from web.display import formatting
 from web.display.exports import encode_json
 from web.display.system_status import SystemStatus, system_status
+from web.operations import JSON, answering
 from web.rendering import TheLake, TheTime
 
 __all__ = ["healthz", "readyz", "status"]
@@ -16,13 +17,19 @@ __all__ = ["healthz", "readyz", "status"]
 READY_SECONDS = 120
 
 
-@get("/healthz", media_type=MediaType.TEXT, summary="Liveness", sync_to_thread=False, opt=OPEN)
+@get(
+    "/healthz", media_type=MediaType.TEXT, summary="Liveness", sync_to_thread=False, opt=OPEN,
+    operation_class=answering("text/plain"),
+)  # fmt: skip
 def healthz() -> str:
     """`ok` while the process is alive."""
     return "ok"
 
 
-@get("/readyz", sync_to_thread=True, summary="Readiness: fresh data", opt=OPEN)
+@get(
+    "/readyz", sync_to_thread=True, summary="Readiness: fresh data", opt=OPEN,
+    operation_class=answering(JSON),
+)  # fmt: skip
 def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """Age of the newest sample; 503 when it is older than 2 minutes or there is no lake."""
     with lake.snapshot() as reader:
@@ -38,7 +45,9 @@ def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     )  # fmt: skip
 
 
-@get("/status.json", sync_to_thread=True, summary="System status")
+@get(
+    "/status.json", sync_to_thread=True, summary="System status", operation_class=answering(JSON),
+)  # fmt: skip
 def status(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """Problems with their remedies, outages of the last 24 h, newest sample and commit."""
     with lake.snapshot() as reader:

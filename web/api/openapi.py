@@ -8,7 +8,6 @@ from litestar.openapi.spec import (
     Example,
     OpenAPIMediaType,
     OpenAPIType,
-    Operation,
     Parameter,
     Reference,
     RequestBody,
@@ -17,6 +16,7 @@ from litestar.openapi.spec import (
 )
 
 from storage.model.metrics import METRICS, Metric
+from web.operations import SiteOperation
 
 __all__ = ["KEYS", "SECURITY", "LinesOperation", "RecordsOperation", "SeriesOperation"]
 
@@ -32,7 +32,7 @@ KEYS = Components(
         ),
     }
 )  # fmt: skip
-# The empty scheme: requests from this machine need no key on a loopback address.
+# The empty scheme: while no key exists, requests from this machine need none.
 SECURITY: list[dict[str, list[str]]] = [{"key": []}, {"bearer": []}, {"basic": []}, {}]
 
 _NUMBER_OR_NULL: list[OpenAPIType] = [OpenAPIType.NUMBER, OpenAPIType.NULL]
@@ -41,8 +41,8 @@ _RECORD = {
     "mem_used_pct": 61, "load_average": 1.2, "profile": "database",
 }  # fmt: skip
 _LINES = """\
-mem,host=ppdb001 available_percent=39 1778068800
-system,host=ppdb001 load1=1.2 1778068800"""
+mem,host=ppdb001 available_percent=39 1778068800000000000
+system,host=ppdb001 load1=1.2 1778068800000000000"""
 
 
 def _metric(metric: Metric) -> Schema:
@@ -86,6 +86,11 @@ def _choice(name: str, values: list[str], default: str, description: str) -> Par
     return Parameter(name, "query", schema=schema, description=description, required=False)
 
 
+def _encoding(name: str) -> Parameter:
+    schema = Schema(type=OpenAPIType.STRING, enum=[name])
+    return Parameter("Content-Encoding", "header", schema=schema, required=True)
+
+
 def _body(
     media_type: str, description: str, schema: Schema, *, required: bool = True, **examples: Any
 ) -> RequestBody:  # fmt: skip
@@ -97,10 +102,11 @@ def _body(
 
 
 @dataclass
-class RecordsOperation(Operation):
+class RecordsOperation(SiteOperation):
     """`POST /feed`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         self.parameters = [_choice("time", ["s", "ms", "us", "ns"], "s", "unit of epoch times")]
         self.request_body = _body(
             "application/json", "at most 10,000 records; Content-Encoding: gzip is accepted", _FEED,
@@ -109,10 +115,11 @@ class RecordsOperation(Operation):
 
 
 @dataclass
-class LinesOperation(Operation):
+class LinesOperation(SiteOperation):
     """`POST /api/v2/write`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         units = ["ns", "us", "ms", "s", "n", "u", "m", "h"]
         self.parameters = [_choice("precision", units, "ns", "unit of the times in lines")]
         self.request_body = _body(
@@ -122,10 +129,12 @@ class LinesOperation(Operation):
 
 
 @dataclass
-class SeriesOperation(Operation):
+class SeriesOperation(SiteOperation):
     """`POST /api/v1/write`."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self.parameters = [_encoding("snappy")]
         self.request_body = _body(
             "application/x-protobuf", "prometheus.WriteRequest with Content-Encoding: snappy",
             Schema(type=OpenAPIType.STRING, content_encoding="snappy"),

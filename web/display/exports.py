@@ -12,7 +12,7 @@ from pyarrow import csv, parquet
 from storage.model.formula_guard import guarded
 from storage.platform.printable import printable_json
 
-__all__ = ["FORMATS", "encode_json", "export_response", "paths"]
+__all__ = ["FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "paths"]
 
 
 def encode_json(value: Any) -> bytes:
@@ -54,6 +54,7 @@ FORMATS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
     "csv": (_csv, "text/csv"),
     "parquet": (_parquet, "application/vnd.apache.parquet"),
 }
+MEDIA_TYPES = tuple(media_type for _, media_type in FORMATS.values())
 
 
 def paths(page: str) -> list[str]:

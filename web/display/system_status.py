@@ -1,5 +1,6 @@
 """System status: problems of Hoursight itself with their remedies, and recent outages."""
 
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,19 +9,27 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.inbox import notify
+from storage.lake.file_health import damage_records
 from storage.model.severity import AlertLevel
 from storage.model.time_limits import age_s
+from storage.platform.durability import disk_state
 from storage.query.reader import Reader
 from web.display import formatting
+from web.display.problems import MISSING, Problem
+from web.display.process_health import process_health
 from web.lake_session import sql
 
-__all__ = ["STALE_SECONDS", "Outage", "Problem", "SystemStatus", "system_status", "writer_problem"]
+__all__ = [
+    "STALE_SECONDS", "Outage", "SystemStatus", "damage_problem", "disk_problems", "system_status",
+    "writer_problem",
+]  # fmt: skip
 
 STALE_SECONDS = 60
 WRITER_SILENT = timedelta(seconds=30)
 # A younger segment is probably being committed right now.
 SEGMENT_OVERDUE = timedelta(seconds=5)
 MAX_OUTAGES = 5
+LOW_BYTES = 1_000_000_000
 
 MISSED = {
     "writer": "segments waited in the inbox and nothing was lost",
@@ -28,23 +37,6 @@ MISSED = {
     "engine": "no roll-ups, forecasts and risks were made meanwhile",
     "web": "this site could not be reached meanwhile",
 }
-MISSING = {
-    "writer": "nothing is committed; segments wait in the inbox and nothing is lost",
-    "collector": "no samples come in",
-    "engine": "roll-ups, forecasts and risk scores are not updated: this page shows old ones",
-    "web": "this site was started separately",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem of the system: `headline` says what, `detail` why, `remedy` what to do."""
-
-    kind: str
-    level: AlertLevel
-    headline: str
-    remedy: str
-    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +93,13 @@ def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStat
     refusal = _model_refusal(reader, now)
     problems = [
         *_model_problem(refusal),
+        *disk_problems(folders),
         *_process_problems(outages, now),
+        *process_health(reader, folders, now),
         *writer_problem(folders, now),
         *_stale_problem(newest, now),
         *_clock_problem(reader, now),
+        *damage_problem(folders),
     ]
     return SystemStatus(
         now, newest, notify.last_commit(folders.data, now), notify.pending_segments(folders.data),
@@ -128,6 +123,25 @@ def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
         "Check whether the writer process is running, and its log. Nothing is lost: the segments "
         "are committed as soon as it runs again.",
     )  # fmt: skip
+
+
+def disk_problems(folders: Folders) -> Iterator[Problem]:
+    """Yield a problem when the disk cannot be written, or is nearly full; needs no lake."""
+    known = disk_state(folders.data)
+    if known is not None:
+        yield Problem(
+            "disk", AlertLevel.CRITICAL, f"Nothing can be stored: {known.message}",
+            f"{formatting.sentence(known.remedy)}. What was accepted is kept, and senders are "
+            "asked to send again.",
+        )  # fmt: skip
+        return
+    free = shutil.disk_usage(folders.data).free
+    if free < LOW_BYTES:
+        yield Problem(
+            "disk", AlertLevel.WARNING, f"The disk is nearly full: {formatting.size(free)} free",
+            "Make room: the page Settings says what takes how much, and [retention] how long "
+            "samples are kept.",
+        )  # fmt: skip
 
 
 def _oldest_segment(folders: Folders, now: datetime) -> datetime:
@@ -190,6 +204,21 @@ def _clock_problem(reader: Reader, now: datetime) -> Iterator[Problem]:
         "This host's clock was ahead when they came. Pages, forecasts and alerts leave them out "
         f"until {formatting.clock(ahead['last'], now)}. Check that the host keeps its time by NTP.",
     )
+
+
+def damage_problem(folders: Folders) -> Iterator[Problem]:
+    """Yield a problem while damaged files of the lake lie aside; needs no lake."""
+    records = damage_records(folders)
+    if records:
+        noun = "file of the lake was" if len(records) == 1 else "files of the lake were"
+        more = f", and {len(records) - 1} more" if len(records) > 1 else ""
+        yield Problem(
+            "damaged", AlertLevel.WARNING,
+            f"{len(records)} {noun} damaged and put aside: the rows are missing",
+            "Check the disk. 'hoursight verify --recover --backup FILE' takes the rows from a "
+            f"backup. Remove {folders.damaged} when you do not need the files any more.",
+            f"{records[-1]}{more}",
+        )  # fmt: skip
 
 
 def _model_refusal(reader: Reader, now: datetime) -> dict[str, Any] | None:

@@ -27,6 +27,7 @@ from web.display.server_status import ServerStatus, server_status
 from web.display.sparklines import Sparklines
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
+from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["FleetFilter", "FleetRow", "FleetView", "fleet_export", "fleet_page", "read_fleet"]
@@ -145,7 +146,10 @@ def indicators(
     )
 
 
-@get("/", sync_to_thread=True, summary="Fleet page, worst server first")
+@get(
+    "/", sync_to_thread=True, summary="Fleet page, worst server first",
+    operation_class=answering(PAGE),
+)  # fmt: skip
 def fleet_page(
     request: SiteRequest,
     lake: TheLake,
@@ -165,7 +169,10 @@ def fleet_page(
     )  # fmt: skip
 
 
-@get(exports.paths("/fleet"), summary="Fleet as data")
+@get(
+    exports.paths("/fleet"), summary="Fleet as data",
+    operation_class=answering(*exports.MEDIA_TYPES),
+)  # fmt: skip
 async def fleet_export(
     request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:

@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from storage.errors import HoursightError
 from storage.model.grid import HORIZON_STEPS, STEP
-from storage.model.names import is_name
+from storage.model.names import erased_name, is_name
 from storage.query.reader import Reader
 from web.display import charts, exports
 from web.display.charts import ServerCharts
@@ -21,6 +21,7 @@ from web.display.recommendations import next_step, worst_metric
 from web.display.server_status import ServerStatus, server_status
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
+from web.operations import JSON, PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["ServerNotFound", "ServerView", "chart_data", "read_server", "server_page"]
@@ -48,6 +49,7 @@ class ServerView:
     charts: ServerCharts
     next_step: str
     worst: str | None
+    deleted_at: datetime | None  # it was deleted, and has sent again since
 
 
 def read_server(lake: LakeSession, name: str, now: datetime) -> ServerView:
@@ -56,7 +58,9 @@ def read_server(lake: LakeSession, name: str, now: datetime) -> ServerView:
         system = system_status(reader, lake.folders, now)
         server = _server(reader, name, now, system)
         drawn = _charts(reader, server)
-    return ServerView(system, server, drawn, next_step(server), worst_metric(server))
+        deleted_at = reader.query(sql("deleted_at"), server=erased_name(name))["ts"][0].as_py()
+    worst = worst_metric(server)
+    return ServerView(system, server, drawn, next_step(server), worst, deleted_at)
 
 
 def _server(reader: Reader, name: str, now: datetime, system: SystemStatus) -> ServerStatus:
@@ -120,7 +124,10 @@ def _as_json(view: ServerView) -> dict[str, Any]:
     }  # fmt: skip
 
 
-@get("/servers/{server:path}", sync_to_thread=True, summary="One server: page or data")
+@get(
+    "/servers/{server:path}", sync_to_thread=True, summary="One server: page or data",
+    operation_class=answering(PAGE, *exports.MEDIA_TYPES),
+)  # fmt: skip
 def server_page(
     request: SiteRequest, lake: TheLake, request_time: TheTime, server: FromPath[str]
 ) -> Response[Any]:
@@ -136,7 +143,10 @@ def server_page(
     )  # fmt: skip
 
 
-@get("/charts/{server:path}", sync_to_thread=True, summary="Chart data of one server")
+@get(
+    "/charts/{server:path}", sync_to_thread=True, summary="Chart data of one server",
+    operation_class=answering(JSON),
+)  # fmt: skip
 def chart_data(lake: TheLake, request_time: TheTime, server: FromPath[str]) -> Response[bytes]:
     """Measured means and forecast quantiles of each metric on one time axis of 5-minute steps.
 

@@ -12,8 +12,10 @@ from litestar import Response, get
 from storage.config.settings import schema_of
 from storage.config.settings_origin import settings_with_origins
 from storage.query.disk_usage import DiskUse, disk_use
-from web.display.system_status import Problem, system_status
+from web.display.problems import Problem
+from web.display.system_status import system_status
 from web.lake_session import LakeMissing, LakeSession, sql
+from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["DiskView", "settings_page"]
@@ -42,7 +44,10 @@ def _disk(lake: LakeSession, now: datetime) -> tuple[DiskView, tuple[Problem, ..
     return DiskView(uses, tables, shutil.disk_usage(folders.data).free), problems
 
 
-@get("/settings", sync_to_thread=True, summary="Settings page: values, origins, disk use")
+@get(
+    "/settings", sync_to_thread=True, summary="Settings page: values, origins, disk use",
+    operation_class=answering(PAGE),
+)  # fmt: skip
 def settings_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
     """HTML; for requests of htmx only the fragment that changes."""
     disk: DiskView | None = None

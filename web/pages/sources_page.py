@@ -11,6 +11,7 @@ from web.display.source_conflicts import with_source_conflicts
 from web.display.source_status import SourceStatus, read_sources, source_rows
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession
+from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["sources_export", "sources_page"]
@@ -22,7 +23,10 @@ def _read(lake: LakeSession, now: datetime) -> tuple[SystemStatus, tuple[SourceS
         return system_status(reader, lake.folders, now), sources
 
 
-@get("/sources", sync_to_thread=True, summary="Sources page, problems first")
+@get(
+    "/sources", sync_to_thread=True, summary="Sources page, problems first",
+    operation_class=answering(PAGE),
+)  # fmt: skip
 def sources_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
     """HTML; for requests of htmx only the fragment that changes."""
     system, sources = _read(lake, request_time)
@@ -32,7 +36,10 @@ def sources_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> 
     )  # fmt: skip
 
 
-@get(exports.paths("/sources"), summary="Sources as data")
+@get(
+    exports.paths("/sources"), summary="Sources as data",
+    operation_class=answering(*exports.MEDIA_TYPES),
+)  # fmt: skip
 async def sources_export(
     request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:

@@ -19,6 +19,16 @@ MEASURES = (
     Measure("hoursight_inbox_oldest_age_seconds", "gauge", "Age of the oldest segment that waits."),
     Measure("hoursight_pending_bytes", "gauge", "Size of pushes that are not in a segment yet."),
     Measure("hoursight_rejected_segments", "gauge", "Files in the folder rejected."),
+    Measure("hoursight_damaged_files", "gauge", "Damaged files of the lake that were put aside."),
+    Measure(
+        "hoursight_scrub_checked_bytes", "gauge",
+        "Size of the lake's files that were checked in the present round.",
+    ),
+    Measure("hoursight_scrub_total_bytes", "gauge", "Size of the files to be checked in a round."),
+    Measure(
+        "hoursight_scrub_last_round_timestamp_seconds", "gauge",
+        "When all files of the lake had been checked.",
+    ),
     Measure("hoursight_servers", "gauge", "Servers that are known."),
     Measure(
         "hoursight_servers_reporting", "gauge", "Servers with a sample of the last 5 minutes."
@@ -72,6 +82,14 @@ MEASURES = (
     Measure(
         "hoursight_process_cpu_seconds_total", "counter",
         "CPU time of the process and its children.", ("process",),
+    ),
+    Measure(
+        "hoursight_key_requests_total", "counter",
+        "Requests by API key since the site started.", ("key",),
+    ),
+    Measure(
+        "hoursight_refused_requests_total", "counter",
+        "Requests refused for their key, their origin or their form, by reason.", ("reason",),
     ),
     Measure(
         "hoursight_lake_snapshots_total", "counter",

@@ -17,13 +17,14 @@ from typing import Any
 
 from storage.config.folders import Folders
 from storage.inbox import notify
+from storage.lake.file_health import read_scrub_state
 from storage.model.time_limits import age_s
+from storage.platform.process_usage import Usage, started_at, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
-from web.telemetry.exposition import exposed
+from web.telemetry.exposition import Values, exposed
 from web.telemetry.log_totals import LogTotals
 from web.telemetry.measures import MEASURES
-from web.telemetry.process_usage import Usage, started_at, usage_of
 
 __all__ = ["BUILT_IN", "SUSPENDED_AFTER", "Telemetry"]
 
@@ -64,10 +65,10 @@ class Telemetry:
         self._memory: dict[str, float] = {}
         self._files_at: datetime | None = None
 
-    def text(self, now: datetime) -> str:
-        """Return all known metrics as of `now` in Prometheus text format."""
+    def text(self, now: datetime, access: Values | None = None) -> str:
+        """Return all known metrics as of `now`, with those of access, in Prometheus text format."""
         with self._lock:
-            values: _Values = defaultdict(dict)
+            values: _Values = defaultdict(dict, {n: dict(v) for n, v in (access or {}).items()})
             state = self._refresh(now)
             for each in STATES:
                 values["hoursight_lake_state"][(each,)] = float(each == state)
@@ -195,10 +196,22 @@ def _folder_values(folders: Folders, now: datetime) -> Iterator[tuple[str, float
     yield "hoursight_inbox_oldest_age_seconds", max(0.0, now.timestamp() - oldest)
     yield "hoursight_pending_bytes", sum(size for size, _ in _files(folders.pending, ".push"))
     yield "hoursight_rejected_segments", sum(1 for _ in _files(folders.rejected, ".parquet"))
+    yield "hoursight_damaged_files", sum(1 for _ in _files(folders.damaged, ".json"))
+    yield from _scrub_values(folders)
     with suppress(OSError):
         committed = notify.last_commit(folders.data, now)
         if committed is not None:
             yield "hoursight_last_commit_timestamp_seconds", committed.timestamp()
+
+
+def _scrub_values(folders: Folders) -> Iterator[tuple[str, float]]:
+    state = read_scrub_state(folders)
+    if state is not None:
+        yield "hoursight_scrub_checked_bytes", state.bytes
+        yield "hoursight_scrub_total_bytes", state.total_bytes
+        if state.last_round_ended is not None:
+            ended = state.last_round_ended.timestamp()
+            yield "hoursight_scrub_last_round_timestamp_seconds", ended
 
 
 def _files(folder: Path, suffix: str) -> Iterator[tuple[int, float]]:

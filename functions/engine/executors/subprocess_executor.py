@@ -310,6 +310,8 @@ class SubprocessExecutor:
         return self._worker
 
     def _started_worker(self) -> WorkerProcess:
+        if self.source.refusal:
+            raise LoadFailed(self.source.refusal)
         worker = self._worker_factory.start(self.source)
         message = self._worker_factory.load_message(self.source)
         try:

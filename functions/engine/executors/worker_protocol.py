@@ -29,11 +29,15 @@ class InvalidMessage(HoursightError):
 
 
 class CodeSource(msgspec.Struct, frozen=True):
-    """Where functions come from: a module, or a user's file at `path` with the content `text`."""
+    """Where functions come from: a module, or a user's file at `path` with the content `text`.
+
+    A file with a `refusal`, which says why, was not read and is never loaded.
+    """
 
     module: str | None = None
     path: str | None = None
     text: bytes = b""
+    refusal: str = ""
 
     @property
     def name(self) -> str:
@@ -43,7 +47,7 @@ class CodeSource(msgspec.Struct, frozen=True):
     @property
     def code_hash(self) -> str | None:
         """Return the fingerprint of a user's file; None for a module."""
-        return hash_of(self.text) if self.path else None
+        return hash_of(self.text + self.refusal.encode()) if self.path else None
 
 
 class Raised(msgspec.Struct, frozen=True):

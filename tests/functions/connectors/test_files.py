@@ -14,6 +14,7 @@ import pytest
 
 from functions.connectors.connector import ReadOptions
 from functions.connectors.files import FolderConnection, connect
+from functions.connectors.real_folder import RealFolder
 from functions.normalize.columns import as_list, columns_of
 from functions.normalize.mapping import Time
 from storage.config.folders import Folders
@@ -371,14 +372,14 @@ def test_one_file_that_cannot_be_opened_does_not_stop_the_others(
 ) -> None:
     folder.write("a.csv", CSV_HEADER + line(1), at_s=-60)
     folder.write("b.csv", CSV_HEADER + line(2))
-    opened = Path.open
+    opened = RealFolder.open
 
-    def refuse(path: Path, *arguments: Any, **more: Any) -> Any:
-        if path.name == "a.csv":
+    def refuse(real: RealFolder, name: str, part: str = "") -> Any:
+        if name == "a.csv":
             raise PermissionError(13, "Permission denied")
-        return opened(path, *arguments, **more)
+        return opened(real, name, part)
 
-    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(RealFolder, "open", refuse)
     assert folder.poll(5) == [2]
     assert folder.notes == ["a.csv cannot be read (Permission denied): let this user read it"]
 

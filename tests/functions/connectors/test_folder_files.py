@@ -13,11 +13,10 @@ from functions.connectors.folder_files import (
     Looks,
     base_name,
     ending_of,
-    move,
     open_for_writing,
     reject,
-    stamp_of,
 )
+from functions.connectors.real_folder import RealFolder
 from tests.conftest import NOW
 
 SECOND = timedelta(seconds=1)
@@ -30,11 +29,11 @@ def touched(path: Path, age_s: float = 60) -> Path:
 
 
 def test_a_file_is_open_for_writing_until_its_writer_closes_it(tmp_path: Path) -> None:
-    path = tmp_path / "a.csv"
+    path, folder = tmp_path / "a.csv", RealFolder(tmp_path)
     with path.open("w"):
-        assert open_for_writing(path) is True
+        assert open_for_writing(folder, "a.csv") is True
     with path.open():  # a reader is not a writer
-        assert open_for_writing(path) is False
+        assert open_for_writing(folder, "a.csv") is False
 
 
 @pytest.mark.parametrize(
@@ -47,17 +46,17 @@ def test_on_a_network_file_system_a_refused_lease_says_nothing(
     mounts.append(SimpleNamespace(mountpoint=str(tmp_path), fstype=kind))
     monkeypatch.setattr("psutil.disk_partitions", lambda **_: mounts)
     with (tmp_path / "a.csv").open("w"):
-        assert open_for_writing(tmp_path / "a.csv") is is_open
+        assert open_for_writing(RealFolder(tmp_path), "a.csv") is is_open
 
 
 def test_a_file_without_leases_is_complete_after_a_longer_quiet(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr("fcntl.F_SETLEASE")
-    path = touched(tmp_path / "a.csv")
-    assert open_for_writing(path) is None
+    path, folder = touched(tmp_path / "a.csv"), RealFolder(tmp_path)
+    assert open_for_writing(folder, "a.csv") is None
     for quiet, complete in ((60 * SECOND, False), (folder_files.UNKNOWN_QUIET, True)):
-        file = FolderFile(path, path.stat(), quiet, quiet)
+        file = FolderFile(folder, "a.csv", path.stat(), quiet, quiet)
         assert file.is_complete(2 * SECOND) is complete
 
 
@@ -66,12 +65,12 @@ def test_a_file_is_quiet_since_its_last_change_and_never_before_it(
     tmp_path: Path, age_s: float, quiet_s: float
 ) -> None:
     touched(tmp_path / "a.csv", age_s)
-    (file,) = Looks(tmp_path).files(NOW)
+    (file,) = Looks(RealFolder(tmp_path)).files(NOW)
     assert file.quiet == quiet_s * SECOND
 
 
 def test_a_file_dated_in_the_future_is_quiet_since_it_was_seen_unchanged(tmp_path: Path) -> None:
-    path, looks = touched(tmp_path / "a.csv", -86400), Looks(tmp_path)
+    path, looks = touched(tmp_path / "a.csv", -86400), Looks(RealFolder(tmp_path))
     looks.files(NOW)
     assert [file.quiet for file in looks.files(NOW + 3 * SECOND)] == [3 * SECOND]
     with path.open("a") as file:
@@ -85,7 +84,7 @@ def test_hidden_and_unfinished_files_and_folders_are_passed_over(tmp_path: Path)
         touched(tmp_path / name)
     touched(tmp_path / "old.csv", 120)
     (tmp_path / "done").mkdir()
-    assert [file.name for file in Looks(tmp_path).files(NOW)] == ["old.csv", "new.csv"]
+    assert [file.name for file in Looks(RealFolder(tmp_path)).files(NOW)] == ["old.csv", "new.csv"]
 
 
 @pytest.mark.parametrize(
@@ -107,23 +106,24 @@ def test_a_rotated_file_has_the_form_of_its_former_name(name: str, base: str, en
 
 
 def test_a_file_that_was_moved_away_and_back_has_another_stamp(tmp_path: Path) -> None:
-    path, folder = touched(tmp_path / "a.csv"), tmp_path / "done"
-    folder.mkdir()
-    before = stamp_of(path)
-    move(path, folder).rename(path)
-    assert stamp_of(path) not in (before, "")
-    assert stamp_of(folder / "a.csv") == ""
+    path, folder = touched(tmp_path / "a.csv"), RealFolder(tmp_path)
+    before = folder.stamp("a.csv")
+    (tmp_path / "done" / folder.move("a.csv", "done")).rename(path)
+    assert folder.stamp("a.csv") not in (before, "")
+    assert folder.stamp("a.csv", "done") == ""
 
 
 def test_a_file_is_moved_beside_one_of_its_name(tmp_path: Path) -> None:
-    (tmp_path / "done").mkdir()
-    names = [move(touched(tmp_path / "a.csv"), tmp_path / "done").name for _ in range(3)]
+    folder, names = RealFolder(tmp_path), []
+    for _ in range(3):
+        touched(tmp_path / "a.csv")
+        names.append(folder.move("a.csv", "done"))
     assert names == ["a.csv", "a-2.csv", "a-3.csv"]
 
 
 def test_a_rejected_file_says_why_and_how_to_try_again(tmp_path: Path) -> None:
-    (tmp_path / "rejected").mkdir()
-    moved = reject(touched(tmp_path / "a.csv"), tmp_path / "rejected", "no time column")
-    reason = moved.with_name("a.csv.reason.txt").read_text()
+    touched(tmp_path / "a.csv")
+    name = reject(RealFolder(tmp_path), "a.csv", "no time column")
+    reason = (tmp_path / "rejected" / f"{name}.reason.txt").read_text()
     assert reason.startswith("no time column\n")
     assert f"move the file back to '{tmp_path}': it is read from its beginning" in reason

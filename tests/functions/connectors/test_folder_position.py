@@ -10,6 +10,7 @@ import pytest
 from functions.connectors.folder_files import FolderFile
 from functions.connectors.folder_position import Finished, FolderState, WholeFile
 from functions.connectors.followed_lines import LineCursor
+from functions.connectors.real_folder import RealFolder
 
 CURSOR = LineCursor("a.csv", 0).after(io.BytesIO(b"ts\n1\n"), b"ts\n1\n")
 
@@ -18,7 +19,7 @@ CURSOR = LineCursor("a.csv", 0).after(io.BytesIO(b"ts\n1\n"), b"ts\n1\n")
 def file(tmp_path: Path) -> FolderFile:
     path = tmp_path / "b.csv"
     path.write_bytes(b"ts\n1\n2\n")
-    return FolderFile(path, path.stat(), timedelta(0), timedelta(0))
+    return FolderFile(RealFolder(tmp_path), "b.csv", path.stat(), timedelta(0), timedelta(0))
 
 
 def test_a_position_survives_json() -> None:
@@ -42,7 +43,7 @@ def test_a_position_of_another_reader_or_version_does_not_count(before: object) 
 def test_a_renamed_file_keeps_its_cursor_and_a_replaced_one_begins(file: FolderFile) -> None:
     state, inode = FolderState(None, "one"), file.status.st_ino
     state.put(LineCursor("a.csv", inode, 5, 2, 3, CURSOR.check))
-    with file.path.open("rb") as opened:
+    with file.folder.open(file.name) as opened:
         assert state.cursor_of(file, opened) == LineCursor("b.csv", inode, 5, 2, 3, CURSOR.check)
     other = io.BytesIO(b"ts\n8\n9\n")
     assert state.cursor_of(file, other) == LineCursor("b.csv", inode)

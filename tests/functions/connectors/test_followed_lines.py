@@ -12,6 +12,7 @@ from functions.connectors.followed_lines import (
     LineReader,
     check_time_column,
 )
+from functions.connectors.real_folder import RealFolder
 from functions.normalize import file_readers
 from functions.normalize.columns import as_list, columns_of
 from functions.normalize.csv_header import FileForm, FileUnreadable
@@ -21,7 +22,7 @@ PLAIN = FileForm()
 
 
 def reader(folder: Path, form: FileForm = PLAIN) -> LineReader:
-    return LineReader(HeaderMemory(folder, form), ("ts", "time.at"), form)
+    return LineReader(HeaderMemory(RealFolder(folder), form), ("ts", "time.at"), form)
 
 
 def loads(

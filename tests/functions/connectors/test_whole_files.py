@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -58,7 +58,17 @@ def test_a_renamed_file_is_the_same_file(file: Path) -> None:
     assert read(FileConnector(file.rename(file.with_name("b.jsonl"))), position)[0] == [2, 3, 4]
 
 
+def test_the_file_that_an_operator_names_may_be_a_link(file: Path) -> None:
+    link = file.with_name("link.jsonl")
+    link.symlink_to(file)
+    assert read(FileConnector(link), None)[0] == [0, 1, 2, 3, 4]
+
+
 def test_chunks_continue_after_those_that_were_taken(file: Path) -> None:
     progress = ChunkProgress(FileForm())
-    assert [n for n, _ in progress.chunks_after(file, "stamp", 1)] == [2, 3]
-    assert [n for n, _ in progress.chunks_after(file, "other", 0)] == [1, 2, 3]
+
+    def opener() -> BinaryIO:
+        return file.open("rb")
+
+    assert [n for n, _ in progress.chunks_after(opener, "stamp", 1, ".jsonl")] == [2, 3]
+    assert [n for n, _ in progress.chunks_after(opener, "other", 0, ".jsonl")] == [1, 2, 3]

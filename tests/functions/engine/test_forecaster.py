@@ -22,6 +22,7 @@ from model_export import card as export_card
 from storage.config.folders import Folders
 from storage.model.grid import schema_hash
 from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.model_seal import sealed
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -203,6 +204,14 @@ def test_a_truncated_file_is_told_as_such(tmp_path: Path, kept: int) -> None:
     path.write_bytes(SHIPPED.read_bytes()[:kept])
     with pytest.raises(ModelUnusable, match=r"half\.onnx: (truncated or not an ONNX|has no card)"):
         Forecaster.open(path)
+
+
+def test_a_sealed_model_with_a_flipped_bit_is_refused(tmp_path: Path) -> None:
+    content = bytearray(sealed(SHIPPED.read_bytes()))
+    content[len(content) // 2] ^= 1
+    (tmp_path / "flipped.onnx").write_bytes(content)
+    with pytest.raises(ModelUnusable, match=r"flipped\.onnx: damaged, or changed after its export"):
+        Forecaster.open(tmp_path / "flipped.onnx")
 
 
 def test_a_file_without_a_card_is_not_ours(tmp_path: Path) -> None:

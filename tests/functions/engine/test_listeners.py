@@ -68,7 +68,7 @@ def test_a_pattern_matches_files_below_the_data_folder(
     (folders.data / "drop" / "deep").mkdir(parents=True)
     for name in ("drop/a.csv", "drop/deep/b.csv", "drop/c.txt"):
         (folders.data / name).touch()
-    assert {str(p.relative_to(folders.data)) for p in matching(folders, pattern)} == expected
+    assert {str(p.relative_to(folders.data)) for p in matching(folders, pattern)[0]} == expected
 
 
 def test_an_absolute_pattern_matches_outside_of_the_data_folder(
@@ -76,7 +76,19 @@ def test_an_absolute_pattern_matches_outside_of_the_data_folder(
 ) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (outside / "a.csv").touch()
-    assert list(matching(folders, f"{outside}/*.csv")) == [outside / "a.csv"]
+    assert list(matching(folders, f"{outside}/*.csv")[0]) == [outside / "a.csv"]
+
+
+def test_no_link_and_nothing_behind_one_is_handed_over(folders: Folders) -> None:
+    drop = folders.data / "drop"
+    (folders.data / "secrets").mkdir()
+    (folders.data / "secrets" / "b.csv").touch()
+    drop.mkdir()
+    (drop / "a.csv").symlink_to(folders.data / "secrets" / "b.csv")
+    (drop / "deep").symlink_to(folders.data / "secrets")
+    os.mkfifo(drop / "c.csv")
+    assert matching(folders, "drop/*.csv") == ({}, {drop / "a.csv"})
+    assert matching(folders, "drop/*/*.csv") == ({}, {drop / "deep" / "b.csv"})
 
 
 def test_files_that_are_older_than_the_last_run_are_not_posted(

@@ -54,6 +54,14 @@ def test_a_link_to_a_model_that_is_gone_is_refused(folders: Folders) -> None:
         ServingModel(folders).serving()
 
 
+def test_a_model_that_others_can_write_is_refused_and_does_not_serve(folders: Folders) -> None:
+    own = folders.models / "serving.onnx"
+    shutil.copy(SHIPPED, own)
+    own.chmod(0o666)
+    with pytest.raises(ModelUnusable, match=r"other users can write to .*serving\.onnx"):
+        ServingModel(folders).serving()
+
+
 def test_a_model_is_opened_once(folders: Folders) -> None:
     model = ServingModel(folders)
     assert model.serving() is model.serving()

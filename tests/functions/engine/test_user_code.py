@@ -92,6 +92,19 @@ def test_the_last_good_version_runs_also_after_a_restart(folders: Folders) -> No
         assert scene.runner.until_run("beat")["code_hash"] == good
 
 
+def test_a_file_that_others_can_write_leaves_the_last_good_version_running(
+    folders: Folders,
+) -> None:
+    with running(folders) as scene:
+        path = save(folders, "mine", FIRST)
+        good = scene.runner.until_run("beat")["code_hash"]
+        path.chmod(0o666)
+        failed = scene.runner.until_run("mine", "failed")
+        scene.runner.until_run("beat", times=len(scene.runner.of("beat")) + 2)
+    assert "other users can write to" in failed["error"]
+    assert {run["code_hash"] for run in scene.runner.of("beat")} == {good}
+
+
 def test_a_file_that_is_mended_goes_on_with_its_new_version(folders: Folders) -> None:
     save(folders, "mine", BROKEN)
     with running(folders) as scene:

@@ -1,5 +1,6 @@
 """Files of the user, and the last good version of each."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from functions.engine.triggers import request
 from functions.engine.user_files import (
     FUNCTIONS,
     SOURCES,
+    FileFolder,
     LastGoodVersions,
     LoadedVersion,
     UserFile,
@@ -56,6 +58,38 @@ def test_a_damaged_version_counts_as_none(folders: Folders, content: bytes) -> N
     versions.save("mine", VERSION)
     (folders.functions / ".last-good" / "mine.json").write_bytes(content)
     assert versions.load("mine") is None
+
+
+@pytest.mark.parametrize("folder", [FUNCTIONS, SOURCES])
+def test_a_file_that_others_can_write_is_refused_and_its_text_is_not_read(
+    folders: Folders, folder: FileFolder
+) -> None:
+    path = folder.at(folders) / f"mine{folder.suffix}"
+    path.write_text("text = 'of others'\n")
+    path.chmod(0o666)
+    source = folder.sources(folders)["mine"]
+    assert source.text == b""
+    assert f"other users can write to {path}" in source.refusal
+    path.chmod(0o644)
+    assert folder.sources(folders)["mine"].refusal == ""
+
+
+def test_a_pipe_stops_neither_the_files_nor_the_modules_beside_it(folders: Folders) -> None:
+    for name in ("pipe.py", "_pipe.py"):
+        os.mkfifo(folders.functions / name)
+    (folders.functions / "_shared.py").write_text("x = 1\n")
+    assert "not a regular file" in FUNCTIONS.sources(folders)["pipe"].refusal
+    assert FUNCTIONS.shared_modules(folders) == b"x = 1\n"
+
+
+def test_a_version_that_others_can_write_counts_as_none(
+    folders: Folders, caplog: pytest.LogCaptureFixture
+) -> None:
+    versions = LastGoodVersions(folders)
+    versions.save("mine", VERSION)
+    (folders.functions / ".last-good" / "mine.json").chmod(0o666)
+    assert versions.load("mine") is None
+    assert "last good version of mine is not used" in caplog.text
 
 
 def test_a_file_concerns_its_own_name_its_functions_and_their_paths() -> None:

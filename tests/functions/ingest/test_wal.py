@@ -45,6 +45,23 @@ def test_an_incomplete_file_is_removed_and_a_damaged_one_raises_when_it_is_read(
         read()
 
 
+@pytest.mark.parametrize("share", range(0, 100, 9))
+def test_each_flipped_bit_raises_when_the_file_is_read(tmp_path: Path, share: int) -> None:
+    path = WriteAheadLog(tmp_path, "influx").write([entry(b"cpu usage=1.5"), entry(b"mem x=2")])
+    content = bytearray(path.read_bytes())
+    content[len(content) * share // 100] ^= 1 << share % 8
+    path.write_bytes(content)
+    [(_, read)] = WriteAheadLog(tmp_path, "influx").unfinished()
+    with pytest.raises(msgspec.DecodeError):
+        read()
+
+
+def test_a_file_of_an_earlier_version_has_no_hash_and_is_read(tmp_path: Path) -> None:
+    (tmp_path / "1-influx-b.push").write_bytes(msgspec.msgpack.encode([entry(b"a")]))
+    [(_, read)] = WriteAheadLog(tmp_path, "influx").unfinished()
+    assert read() == [entry(b"a")]
+
+
 def test_a_log_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "pending").write_text("a file where the folder should be")
     with pytest.raises(SegmentNotWritten, match="nothing was taken"):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.normalize.text_encoding import EncodingUnknown, check_encoding, open_utf8
+from functions.normalize.text_encoding import EncodingUnknown, as_utf8, check_encoding
 
 TEXT = "München;12,5\n" * 3
 
@@ -19,14 +19,14 @@ TEXT = "München;12,5\n" * 3
 def test_a_text_is_read_as_utf_8_without_a_mark(tmp_path: Path, written: str, stated: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(TEXT.encode(written))
-    with open_utf8(path, stated) as file:
+    with path.open("rb") as raw, as_utf8(raw, stated) as file:
         assert file.read().decode() == TEXT
 
 
 def test_a_character_may_lie_across_two_blocks(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(("x" + "ü" * 3_000_000).encode("utf-16"))
-    with open_utf8(path) as file:
+    with path.open("rb") as raw, as_utf8(raw) as file:
         assert file.read() == ("x" + "ü" * 3_000_000).encode()
 
 
@@ -34,8 +34,11 @@ def test_a_character_may_lie_across_two_blocks(tmp_path: Path) -> None:
 def test_utf_16_without_a_mark_is_named_with_the_setting(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(TEXT.encode(encoding))
-    with pytest.raises(EncodingUnknown, match=f"write encoding = '{encoding}'"):
-        open_utf8(path)
+    with (
+        path.open("rb") as raw,
+        pytest.raises(EncodingUnknown, match=f"write encoding = '{encoding}'"),
+    ):
+        as_utf8(raw)
 
 
 @pytest.mark.parametrize("name", ["latin-99", "base64", "utf-16-xx"])

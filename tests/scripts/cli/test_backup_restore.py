@@ -44,7 +44,7 @@ def test_a_backup_over_a_file_that_exists_is_refused(
 
 def test_each_tenth_is_printed_once_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    report = backup_restore._progress(lines.append)
+    report = backup_restore.percent_steps(lines.append)
     report(1, 2)
     assert lines == []
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)

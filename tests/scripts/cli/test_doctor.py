@@ -1,6 +1,9 @@
+import fcntl
 import os
 from datetime import timedelta
 from pathlib import Path
+
+import pytest
 
 from scripts.cli.doctor import Finding, close_data_folder, examine, findings
 from storage.config.settings import (
@@ -10,7 +13,13 @@ from storage.config.settings import (
     SourceSettings,
     write_settings,
 )
+from storage.platform.private_files import open_lock
 from tests.conftest import NOW, LakeFixture
+
+
+def first(data: Path, subject: str) -> Finding:
+    """The first finding about a subject; later checks are not run."""
+    return next(finding for finding in findings(data, NOW) if finding.about == subject)
 
 
 def by_subject(data: Path, now=NOW) -> dict[str, Finding]:
@@ -91,19 +100,41 @@ def test_an_open_data_folder_is_reported_and_closed_by_the_remedy(tmp_path: Path
     (tmp_path / "catalog.sqlite").touch()
     for path in (tmp_path, tmp_path / "catalog.sqlite"):
         path.chmod(0o777)
-    check = by_subject(tmp_path)["access"]
+    check = first(tmp_path, "access")
     assert check.text == f"other users of this machine can reach {tmp_path} (mode 777)"
     assert check.remedy == f"run 'hoursight doctor --fix --data {tmp_path}'"
     close_data_folder(tmp_path, print)
-    assert by_subject(tmp_path)["access"] == Finding(
-        "access", f"only this user can reach {tmp_path}"
-    )
+    assert first(tmp_path, "access") == Finding("access", f"only this user can reach {tmp_path}")
     assert (tmp_path / "catalog.sqlite").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_group_that_is_to_read_the_lake_is_let_in_by_the_remedy(tmp_path: Path) -> None:
     write_settings(tmp_path, Settings(data=DataSettings(group_readable=True)))
-    check = by_subject(tmp_path)["access"]
+    check = first(tmp_path, "access")
     assert check.text == f"data.group_readable is true, and its group cannot read {tmp_path}"
     close_data_folder(tmp_path, print)
-    assert by_subject(tmp_path)["access"].text == f"this user and its group can read {tmp_path}"
+    assert first(tmp_path, "access").text == f"this user and its group can read {tmp_path}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_lock_that_another_user_took_while_the_folder_was_open_is_released(
+    tmp_path: Path,
+) -> None:
+    ready, ends = os.pipe(), os.pipe()
+    with open_lock(tmp_path / "merge.gate") as gate:
+        if (child := os.fork()) == 0:
+            os.setresuid(65534, 65534, 65534)
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            os.write(ready[1], b".")
+            os.read(ends[0], 1)
+            os._exit(0)
+    os.read(ready[0], 1)
+    check = first(tmp_path, "locks")
+    assert check.text.startswith(f"process {child} of user 65534 holds {tmp_path}/merge.gate")
+    lines: list[str] = []
+    close_data_folder(tmp_path, lines.append)
+    assert lines == [f"merge.gate was locked by process {child} of user 65534: restart hoursight"]
+    with open_lock(tmp_path / "merge.gate") as gate:
+        fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.write(ends[1], b".")
+    os.waitpid(child, 0)

@@ -80,11 +80,13 @@ def test_a_page_of_notes_alone_is_not_the_page_that_is_shown(run: Run, tmp_path:
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.parquet").write_text("not Parquet")
     history(tmp_path / "in" / "b.csv", 5)
+    (tmp_path / "in" / "c.csv").symlink_to(history(tmp_path / "elsewhere.csv", 5))
     file = tmp_path / "shop.toml"
     file.write_text(f'kind = "files"\n[connection]\nfolder = "{tmp_path / "in"}"\nsettle = "1ms"\n')
     code, out, _ = run("sources", "test", file)
     assert code == 0
     assert "! a.parquet" in out
+    assert "! c.csv is a symbolic link, which is not followed: put the file itself there" in out
     assert "5 documents, 5 rows" in out
 
 

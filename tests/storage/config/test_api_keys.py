@@ -1,3 +1,4 @@
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -82,6 +83,31 @@ def test_with_a_damaged_file_no_key_is_valid_and_the_error_names_the_remedy(
     folders.keys.write_text('[{"id": 7}]')
     with pytest.raises(ApiKeyError, match=r"keys\.json is damaged .* create the keys again"):
         ApiKeys(folders).find("x")
+
+
+def test_keys_are_required_from_the_first_one_on(folders: Folders) -> None:
+    ring = ApiKeys(folders)
+    assert not ring.required()
+    create_key(folders, "telegraf", ["feed"], NOW)
+    assert ring.required()
+    revoke_key(folders, "telegraf")
+    assert ring.required()
+    assert ApiKeys(folders).required()
+
+
+@pytest.mark.parametrize("first", ["[]", "{"])
+def test_a_file_that_was_there_does_not_go_unnoticed(folders: Folders, first: str) -> None:
+    folders.keys.write_text(first)
+    ring = ApiKeys(folders)
+    with suppress(ApiKeyError):
+        ring.known()
+    folders.keys.unlink()
+    with pytest.raises(
+        ApiKeyError, match=r"keys\.json is gone: restore it, or create the keys again"
+    ):
+        ring.required()
+    create_key(folders, "telegraf", ["feed"], NOW)
+    assert ring.required()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "[::1]", "localhost"])

@@ -46,3 +46,11 @@ def test_keys_that_a_group_could_read_are_open_also_where_it_reads_the_lake(
     close_to_others(open_folder, SHARING)
     open_folder.keys.chmod(0o640)
     assert list(paths_open_to_others(open_folder, SHARING)) == [open_folder.keys]
+
+
+def test_a_data_folder_behind_a_link_is_closed_too(open_folder: Folders, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(open_folder.data)
+    linked = Folders.at(tmp_path / "link")
+    assert next(paths_open_to_others(linked, Settings())) == open_folder.data
+    assert close_to_others(linked, Settings()) == []
+    assert mode_of(open_folder.data) == 0o700

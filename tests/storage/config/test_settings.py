@@ -54,6 +54,7 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
         ("[limits]\nmem_used_pct = 120", "limits has 'mem_used_pct', expected one of net_in_mb_s"),
         ("[limits]\nuptime_days = 0", "limits.uptime_days is 0, expected a number over 0"),
         ("[limits]\nuptime_days = 'x'", "limits"),
+        ("[deletions]\nreturning = 'maybe'", "returning is 'maybe', expected 'accept' or"),
         ("[times]\nmax_age = '10y'", "max_age is '10y', expected 1d to 36500d"),
         ("[times]\nmax_age = '1h'", "max_age is '1h', expected 1d to 36500d"),
         ("[times]\nmax_ahead = '2d'", "max_ahead is '2d', expected 1s to 1d"),

@@ -59,3 +59,26 @@ def test_a_segment_of_another_version_is_refused_by_its_version() -> None:
 def test_metadata_that_is_no_json_is_refused() -> None:
     with pytest.raises(SegmentRefused, match="cannot be read"):
         Provenance.decode(b"{")
+
+
+@pytest.mark.parametrize("share", range(0, 100, 9))
+def test_each_flipped_bit_in_a_segment_is_refused_in_words(folders: Folders, share: int) -> None:
+    path = segment.write(folders, pa.table(SAMPLE), provenance(cursor="42"))
+    content = bytearray(path.read_bytes())
+    content[len(content) * share // 100] ^= 1 << share % 8
+    path.write_bytes(content)
+    with pytest.raises(SegmentRefused, match="does not have the hash that ends its name"):
+        segment.open_segment(path)
+    assert segment.newest_cursor(folders, "test", NOW) is None
+
+
+def test_a_segment_that_someone_else_has_named_needs_no_hash(folders: Folders) -> None:
+    path = segment.write(folders, pa.table(SAMPLE), provenance())
+    path = path.rename(path.with_name("mine.parquet"))
+    assert segment.open_segment(path)[1].read().num_rows == 1
+
+
+def test_a_segment_that_cannot_be_read_is_refused_with_the_reason(folders: Folders) -> None:
+    (folders.inbox / "x.parquet").mkdir()
+    with pytest.raises(SegmentRefused, match="cannot be read: Is a directory"):
+        segment.open_segment(folders.inbox / "x.parquet")

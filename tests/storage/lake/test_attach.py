@@ -1,9 +1,14 @@
+import fcntl
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from storage.config.folders import Folders
+from storage.lake import attach
 from storage.lake.attach import attach_writer, merge_lock, reader_lock
 from storage.query.reader import Reader
 from tests.conftest import LakeFixture
@@ -47,3 +52,29 @@ def test_a_reader_has_the_memory_of_the_settings_and_spills_into_the_data_folder
         found = reader.query(f"SELECT {settings}").to_pylist()[0]
     assert (found["memory_limit"], found["max_temp_directory_size"]) == ("122.0 MiB", "7.4 GiB")
     assert found["temp_directory"].startswith(f"{house.folders.data}/spill-")
+
+
+def test_a_reader_of_a_folder_that_it_cannot_write_spills_where_no_other_user_looks(
+    house: LakeFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attach, "is_writable", lambda _: False)
+    connection = attach.attach_reader(house.folders)
+    row = connection.execute("SELECT current_setting('temp_directory')").fetchone()
+    assert row is not None
+    private = Path(row[0]).parent
+    assert private.stat().st_mode & 0o777 == 0o700
+    connection.close()
+    del connection
+    gc.collect()
+    assert not private.exists()
+
+
+def test_a_shared_lock_on_the_gate_that_is_never_released_does_not_stop_the_writer(
+    tmp_path: Path,
+) -> None:
+    folders = Folders.at(tmp_path).create()
+    with folders.merge_gate.open("w") as gate, folders.merge_lock.open("w") as lock:
+        for file in (gate, lock):
+            fcntl.flock(file, fcntl.LOCK_SH)
+        with pytest.raises(attach.ReadersBusy), merge_lock(folders, patience_s=0.01):
+            pass

@@ -12,7 +12,7 @@ import pytest
 
 from storage.config.folders import Folders
 from storage.errors import LakeMissing
-from storage.lake import backup
+from storage.lake import backup, staged_files
 from storage.lake.backup import BackupRefused, back_up, restore
 from storage.lake.transaction import WriteConnection
 from storage.lake.writer import Writer
@@ -92,13 +92,13 @@ def test_a_segment_committed_while_the_backup_is_made_is_in_it_once(
 ) -> None:
     fill(house)
     house.put("processes", [{"process": "web", "ts": NOW, "event": "started"}])
-    linked = backup._link
+    linked = staged_files.link
 
     def commit_in_between(path: Path, target: Path) -> None:
         linked(path, target)
         house.commit()
 
-    monkeypatch.setattr(backup, "_link", commit_in_between)
+    monkeypatch.setattr(backup, "link", commit_in_between)
     back_up(house.folders.data, tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "again")
     count(tmp_path / "again")
@@ -111,14 +111,14 @@ def test_a_file_removed_during_staging_starts_it_again(
     house: LakeFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(house)
-    linked, gone = backup._link, iter([True])
+    linked, gone = staged_files.link, iter([True])
 
     def gone_once(path: Path, target: Path) -> None:
         if "lake" in path.parts and next(gone, False):
             raise FileNotFoundError(path)
         linked(path, target)
 
-    monkeypatch.setattr(backup, "_link", gone_once)
+    monkeypatch.setattr(staged_files, "link", gone_once)
     assert back_up(house.folders.data, tmp_path / "b.tar").tables["metrics"].rows == 6
 
 

@@ -2,9 +2,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from storage.lake.erasure import erased_name
+from storage.config.folders import Folders
+from storage.lake.erasure import erase_rejected, names_server, without_name
+from storage.model.names import erased_name
 from tests.conftest import NOW, LakeFixture
 
 NAME = "ppweb-1"
@@ -94,6 +98,31 @@ def test_after_the_grace_no_file_on_the_disk_names_an_erased_server(house: LakeF
     assert house.one("SELECT count(*) FROM metrics") == 7
 
 
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("row of web-1 lies", True), ("'web-1', web-1: no time", True), ("so is web-1.", True),
+        ("web-10", False), ("my.web-1", False), ("web-1.db", False), ("web-1:9100", False),
+        ("aweb-1", False), ("web-1é", False), ("éweb-1", False),
+    ],
+)  # fmt: skip
+def test_a_text_names_a_server_by_its_whole_name(text: str, named: bool) -> None:
+    assert names_server(text, "web-1") is named
+    assert (erased_name("web-1") in without_name(text, "web-1")) is named
+
+
+def test_rejected_files_of_a_server_with_a_longer_name_stay(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    for name in ("web-1", "web-10"):
+        rows = pa.table({"server": pa.array([name]).dictionary_encode()})
+        pq.write_table(rows, folders.rejected / f"{name}.parquet")
+        (folders.rejected / f"{name}.reason.txt").write_text(f"of {name}: no time\n")
+    erase_rejected(folders, ["web-1"])
+    assert sorted(path.name for path in folders.rejected.iterdir()) == [
+        "web-10.parquet", "web-10.reason.txt",
+    ]  # fmt: skip
+
+
 def test_a_correction_after_an_erasure_does_not_prevent_the_rewrite(house: LakeFixture) -> None:
     both = [{"server": s, "ts": NOW, "mem_used_pct_mean": 1.0} for s in (NAME, "ppdb1", "ppdb2")]
     house.put("metrics_5m", both)
@@ -115,3 +144,16 @@ def test_an_erased_server_that_keeps_sending_comes_back(house: LakeFixture) -> N
     house.put("metrics", [sample(NAME)])
     house.commit()
     assert house.one("SELECT profile FROM servers WHERE server = $name", name=NAME) == "web_api"
+
+
+def test_damaged_files_that_name_the_server_are_removed(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path).create()
+    folders.damaged.mkdir()
+    for name, held in (("x", f"server {NAME}"), ("y", "server other")):
+        (folders.damaged / f"{name}.parquet.json").write_text(held)
+        pq.write_table(pa.table({"server": ["other"]}), folders.damaged / f"{name}.parquet")
+    erase_rejected(folders, [NAME])
+    assert sorted(path.name for path in folders.damaged.iterdir()) == [
+        "y.parquet",
+        "y.parquet.json",
+    ]

@@ -53,6 +53,17 @@ def test_what_the_cache_does_not_cover_is_read_from_the_lake(
     assert len(latest(house, hours)) == (2 if hours == 40 else 1)
 
 
+def test_a_cache_with_a_flipped_bit_is_not_used(house: LakeFixture) -> None:
+    put(house, sample("a", 1))
+    sound = house.folders.last_values.read_bytes()
+    for share in range(0, 100, 7):
+        content = bytearray(sound)
+        content[len(content) * share // 100] ^= 1 << share % 8
+        house.folders.last_values.write_bytes(content)
+        assert read_last_values(house.folders) is None
+    assert latest(house)[0]["mem_used_pct"] == 50
+
+
 def test_a_cache_of_another_snapshot_is_not_used(house: LakeFixture) -> None:
     put(house, sample("a", 1))
     before = house.folders.last_values.read_bytes()

@@ -5,7 +5,7 @@ import logging
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ from storage.__main__ import commit_all, run_next_step
 from storage.config.folders import Folders
 from storage.inbox import segment
 from storage.inbox.segment import Provenance, SegmentNotWritten
-from storage.lake.transaction import _sync_new_files
+from storage.lake.hash_manifest import FileHash, HashManifest
 from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
 from storage.platform.durability import disk_problem, sync_file
@@ -142,10 +142,11 @@ def open_files() -> int:
 
 
 def test_a_file_that_cannot_be_synced_leaves_no_descriptor_open(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").symlink_to("/dev/null")  # fsync refuses a device
+    for name in ("x.parquet", "hashes"):
+        (tmp_path / name).symlink_to("/dev/null")  # fsync refuses a device
     for sync in (
         lambda: sync_file(tmp_path / "x.parquet"),
-        lambda: _sync_new_files(tmp_path, datetime.fromtimestamp(1, UTC)),
+        lambda: HashManifest(tmp_path).add({"a": FileHash("00", 1)}),
     ):
         before = open_files()
         with pytest.raises(OSError, match="Invalid argument"):

@@ -230,7 +230,7 @@ def test_the_examples_of_the_api_description_are_accepted(client: Client) -> Non
         assert (answer["accepted"], answer["refused"], answer["fields_ignored"]) == (1, 0, [])
     (lines,) = paths["/write"]["post"]["requestBody"]["content"].values()
     sent = lines["examples"]["telegraf"]["value"]
-    assert client.post("/write?precision=s", content=sent).status_code == 204
+    assert client.post("/write", content=sent).status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,16 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from storage.config.folders import Folders
+from storage.lake.file_health import DamageRecord
 from tests.web.conftest import Client
 from tests.web.site_lakes import LakeServer, SiteLakeWriter
 from web.app import create_app
-from web.display.system_status import Outage, writer_problem
+from web.display.system_status import Outage, damage_problem, writer_problem
 
 NOW = datetime.now(UTC)
 LATE = datetime(2026, 3, 1, 2, 11, 42, tzinfo=UTC)
@@ -87,6 +89,26 @@ def test_an_outage_that_is_over_is_listed_as_an_outage(fleet: SiteLakeWriter, si
         assert "data-problem" not in page
 
 
+def test_a_restart_by_a_person_is_no_outage(fleet: SiteLakeWriter, site: Client) -> None:
+    fleet.insert("processes", [
+        event("writer", 300, "ended", "stopped with the system"), event("writer", 290, "started"),
+        event("web", 900, "ended", "stopped with the system"), event("web", 300, "started"),
+    ])  # fmt: skip
+    for page in pages(site):
+        assert "writer was down" not in page
+        assert "web was down for 10 min at " in page
+
+
+def test_a_full_disk_is_on_the_page_with_its_remedy(
+    fleet: SiteLakeWriter, site: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = os.statvfs_result((4096, 4096, 1000, 0, 0, 1000, 10, 10, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda _: full)
+    for page in pages(site):
+        assert f"Nothing can be stored: the disk of {fleet.folders.data} is full" in page
+        assert "Free some space there" in page
+
+
 def test_a_process_that_came_back_under_its_new_name_is_not_down(
     fleet: SiteLakeWriter, site: Client
 ) -> None:
@@ -151,14 +173,33 @@ def test_a_silent_writer_is_a_problem_before_the_first_commit(tmp_path: Path) ->
     assert "Waiting for the first samples" in page
 
 
+def test_damaged_files_are_a_problem_until_they_are_removed(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path)
+    assert list(damage_problem(folders)) == []
+    folders.damaged.mkdir()
+    for name, minutes in (("a", 2), ("b", 1)):
+        at = NOW - timedelta(minutes=minutes)
+        record = DamageRecord(
+            f"{name}.parquet", "metrics", 5, "is truncated", "server x", at, False
+        )
+        (folders.damaged / f"{name}.parquet.json").write_bytes(msgspec.json.encode(record))
+    [problem] = damage_problem(folders)
+    assert (
+        problem.headline == "2 files of the lake were damaged and put aside: the rows are missing"
+    )
+    assert problem.detail == (
+        "lake/b.parquet is truncated: 5 rows of metrics (server x), and 1 more"
+    )
+
+
 def test_old_samples_are_a_problem_on_every_page(lake: SiteLakeWriter, site: Client) -> None:
-    lake.fleet([LakeServer("web-07.shop", age=timedelta(seconds=130))])
+    lake.fleet([LakeServer("web-07.shop", age=timedelta(hours=2, minutes=10))])
     for page in pages(site):
-        assert "The newest sample is 2 min 1" in page
+        assert "The newest sample is 2 h 1" in page
         assert "this page does not show the present" in page
     ready = site.get("/readyz")
     assert ready.status_code == 503
-    assert "2 min 1" in ready.json()["detail"]
+    assert "2 h 1" in ready.json()["detail"]
 
 
 def test_an_unreadable_lake_is_an_error_page_without_traceback(tmp_path: Path) -> None:

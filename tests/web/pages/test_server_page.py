@@ -2,11 +2,14 @@
 
 import io
 import re
+from datetime import UTC, datetime, timedelta
 
 from pyarrow import csv, parquet
 
 from storage.model.metrics import METRIC_NAMES
+from storage.model.names import erased_name
 from tests.web.conftest import Client
+from tests.web.site_lakes import LakeServer, SiteLakeWriter
 
 
 def charts_of(page: str) -> str:
@@ -89,6 +92,17 @@ def test_a_hostile_name_has_a_page_and_is_escaped(client: Client) -> None:
     assert "<b>x" not in answer.text
     assert "<script>alert" not in answer.text
     assert "<h1>&lt;b&gt;x&lt;/b&gt;</h1>" in answer.text
+
+
+def test_a_server_that_was_deleted_and_sends_again_says_so(
+    lake: SiteLakeWriter, site: Client
+) -> None:
+    lake.fleet([LakeServer("web-1"), LakeServer("web-10")])
+    two_hours_ago = datetime.now(UTC) - timedelta(hours=2)
+    lake.insert("deletions", [{"server": erased_name("web-1"), "ts": two_hours_ago}])
+    page = site.get("/servers/web-1").text
+    assert re.search(r"Deleted <time[^>]*>2 h ago</time>, and it sends again: stop its", page)
+    assert "sends again" not in site.get("/servers/web-10").text
 
 
 def test_an_unknown_server_is_404_with_similar_names(client: Client) -> None:

@@ -282,6 +282,12 @@ def test_an_old_import_works_and_its_warning_is_logged(
     assert "write 'from hoursight import function'" in caplog.text
 
 
+def test_a_file_that_is_refused_starts_no_worker(worker_factory: WorkerFactory) -> None:
+    source = CodeSource(path="functions/mine.py", refusal="other users can write to it")
+    with pytest.raises(LoadFailed, match="other users can write to it"):
+        SubprocessExecutor(worker_factory, source).load()
+
+
 CURIOUS = """
 @function(on=request(), writes="server_facts")
 def curious(now): return facts(now, f"{os.environ.get('DB_PASSWORD')} {'PATH' in os.environ}")

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["Usage", "started_at", "usage_of"]
+__all__ = ["Usage", "is_stopped", "started_at", "usage_of"]
+
+STOPPED = ("T", "t")
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -41,6 +43,14 @@ def started_at(pid: int) -> datetime | None:
     if stat is None:
         return None
     return datetime.fromtimestamp(_boot_s() + stat[_STARTTIME] / _TICKS_PER_S, UTC)
+
+
+def is_stopped(pid: int) -> bool:
+    """Return True if a process is stopped, by SIGSTOP or a debugger."""
+    with suppress(OSError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state in STOPPED
+    return False
 
 
 def _stat(pid: int) -> list[int] | None:

@@ -6,7 +6,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
-from web.telemetry.process_usage import started_at, usage_of
+from storage.platform.process_usage import started_at, usage_of
 
 CHILD = "import subprocess, sys; subprocess.run([sys.executable, '-c', {code!r}])"
 HOLDS_60_MB = (

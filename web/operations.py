@@ -1,0 +1,37 @@
+"""OpenAPI operations: the media types of an answer, and the answers to errors."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
+
+__all__ = ["JSON", "PAGE", "SiteOperation", "answering"]
+
+JSON, PAGE = "application/json", "text/html"
+_TEXT = Schema(type=OpenAPIType.STRING)
+# JSON without a schema of its own: the docs describe what is public in it.
+_SCHEMAS = {JSON: Schema()}
+
+
+def _response(description: str, *media_types: str) -> OpenAPIResponse:
+    content = {name: OpenAPIMediaType(schema=_SCHEMAS.get(name, _TEXT)) for name in media_types}
+    return OpenAPIResponse(description, content=content)
+
+
+@dataclass
+class SiteOperation(Operation):
+    """An operation that may also answer with an error, as a page or as JSON."""
+
+    media_types: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        responses = dict(self.responses or {})
+        if self.media_types:
+            responses = {"200": _response("what the summary says", *self.media_types)}
+        responses["default"] = _response("an error: what is wrong, and the remedy", JSON, PAGE)
+        self.responses = responses
+
+
+def answering(*media_types: str) -> type[SiteOperation]:
+    """Return an operation that answers with one of these media types."""
+    return type("AnsweringOperation", (SiteOperation,), {"media_types": media_types})
