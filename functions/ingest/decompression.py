@@ -1,42 +1,71 @@
 """Decompression of request bodies: gzip and snappy, up to a fixed size."""
 
+import gzip
+import io
 import zlib
+from collections.abc import Callable
 
 import pyarrow as pa
 
 from functions.ingest.rejection import PushRejected
 
-__all__ = ["MAX_BODY_BYTES", "decompress"]
+__all__ = ["MAX_BODY_BYTES", "decompress", "largest_size"]
 
 MAX_BODY_BYTES = 32 << 20
-GZIP = 31  # zlib: 15 bits of window, plus 16 for a gzip header
+PART_BYTES = 1 << 20
+MAX_MEMBERS = 1000
+MEMBER = b"\x1f\x8b\x08"  # how each begins
+MAX_DEFLATE_RATIO = 1032  # of zlib
 
 
-def decompress(body: bytes, encoding: str) -> bytes:
+def decompress(
+    body: bytes, encoding: str, check: Callable[[bytes], object] = lambda _: None
+) -> bytes:
     """Return the body without its compression (`gzip`, `snappy`, or any other for none).
 
-    Raises PushRejected: 400 for a damaged body, 413 for more than MAX_BODY_BYTES.
+    `check` takes each part of a gzip body as it is unpacked, and may raise. Raises PushRejected:
+    400 for a damaged body, 413 for more than MAX_BODY_BYTES.
     """
     if encoding == "gzip":
-        body = _gunzip(body)
+        body = _gunzip(body, check)
     elif encoding == "snappy":
         body = _unsnap(body)
     _check_size(len(body))
     return body
 
 
-def _gunzip(body: bytes) -> bytes:
-    parts, size = [], 0
+def largest_size(body: bytes, encoding: str) -> int:
+    """The most bytes of memory that `decompress` may take for a body, known before it is unpacked.
+
+    Of gzip it has the parts and then the whole.
+
+    Raises PushRejected like `decompress`.
+    """
+    if encoding == "gzip":
+        return 2 * min(MAX_BODY_BYTES, MAX_DEFLATE_RATIO * len(body))
+    if encoding == "snappy":
+        size = _unpacked_length(body)
+        _check_size(size)
+        return size
+    return len(body)
+
+
+def _gunzip(body: bytes, check: Callable[[bytes], object]) -> bytes:
+    if body.count(MEMBER) > MAX_MEMBERS:
+        raise PushRejected(
+            413, f"the gzip body has more than {MAX_MEMBERS} members", "compress it as a whole"
+        )
+    parts, size = list[bytes](), 0
     try:
-        while body:
-            member = zlib.decompressobj(GZIP)
-            parts.append(member.decompress(body, MAX_BODY_BYTES + 1 - size))
-            size += len(parts[-1])
-            _check_size(size)
-            if not member.eof:
-                raise PushRejected(400, "the gzip body is truncated", "send the whole body")
-            body = member.unused_data
-    except zlib.error as error:
+        with gzip.GzipFile(fileobj=io.BytesIO(body)) as file:
+            while part := file.read1(PART_BYTES):
+                size += len(part)
+                _check_size(size)
+                check(part)
+                parts.append(part)
+    except EOFError as error:
+        raise PushRejected(400, "the gzip body is truncated", "send the whole body") from error
+    except (OSError, zlib.error) as error:
         raise PushRejected(
             400, f"the body is not gzip ({error})",
             "leave out Content-Encoding, or compress the body with gzip",

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from functions.ingest import json_records
-from functions.ingest.decompression import decompress
 from functions.ingest.deleted_senders import drop_readings, drop_rows, named, pseudonymous
 from functions.ingest.json_records import RecordsResult
 from functions.ingest.line_protocol import PRECISIONS
+from functions.ingest.memory_budget import IngestMemory
 from functions.ingest.partial_samples import PartialSamples
 from functions.ingest.recent_cells import RecentCells
 from functions.ingest.rejection import (
@@ -31,9 +31,10 @@ from functions.ingest.rejection import (
 from functions.ingest.remote_write import read_series
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.sender_conflicts import ObserveStream, SenderConflicts, observe_rows
+from functions.ingest.series_count import series_bytes
 from functions.ingest.server_facts import ServerFacts
 from functions.ingest.server_label import ServerLabel
-from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult
+from functions.ingest.telegraf import INPUTS, TelegrafReader, TelegrafResult, read_bytes
 from functions.ingest.wal import GroupCommit, WalEntry
 from functions.ingest.write_buffer import WriteBuffer
 from functions.normalize.devices import DeviceRules
@@ -42,7 +43,7 @@ from storage.config.folders import Folders
 from storage.config.settings import schema_of, settings_in_force
 from storage.inbox import new_servers, segment
 from storage.inbox.new_servers import NewServers
-from storage.ipc.decoding import InvalidJson
+from storage.ipc.decoding import InvalidJson, decoded_bytes
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
 from storage.lake.last_values import read_last_values
@@ -81,6 +82,7 @@ class IngestService:
     ) -> None:
         self._folders, self._clock = folders, clock
         schema = schema_of(folders)
+        self._memory = IngestMemory()
         self._metrics, self._limits = schema.metrics, schema.times
         names = [metric.name for metric in self._metrics]
         settings = settings_in_force(folders.data)
@@ -149,11 +151,7 @@ class IngestService:
             self._write([])
 
     def _take_records(self, push: Push) -> Reply:
-        unit = _choice(push, "time", "s", json_records.UNITS)
-        sent = json_records.read_records(decompress(push.body, push.encoding))
-        result = json_records.validate_records(
-            sent, self._metrics, self._clock(), unit, "feed", self._limits
-        )
+        any_sent, result = self._read_records(push)
         result.rows, gone = drop_rows(self._deleted, result.rows)
         result = self._without_flood(result, push.peer)
         reasons = named(result.reasons, gone)
@@ -165,7 +163,7 @@ class IngestService:
         }  # fmt: skip
         result.reasons = pseudonymous(result.reasons, gone)
         result.facts = {s: fact for s, fact in result.facts.items() if s not in gone}
-        if sent and not result.rows.num_rows:
+        if any_sent and not result.rows.num_rows:
             self._unclaimed.add(result.reasons)
             return 422, rejection_json(
                 422, "no record could be used", main_reason(reasons), **payload
@@ -181,6 +179,15 @@ class IngestService:
             self._facts.remember(result.facts)
             payload["repeated"] = self._recent.add(result.rows)
         return 200, msgspec.json.encode(payload)
+
+    def _read_records(self, push: Push) -> tuple[bool, json_records.RecordsResult]:
+        """Return True if there are records, and what is valid of them."""
+        unit = _choice(push, "time", "s", json_records.UNITS)
+        with self._memory.reading(push, decoded_bytes) as body:
+            sent = json_records.read_records(body)
+            return bool(sent), json_records.validate_records(
+                sent, self._metrics, self._clock(), unit, "feed", self._limits
+            )
 
     def _known_servers(self) -> list[str]:
         """The servers of the last day; an honest fleet sends more often."""
@@ -240,14 +247,14 @@ class IngestService:
 
     def _read_lines(self, entry: WalEntry, observe: ObserveStream | None = None) -> TelegrafResult:
         precision = _choice(entry.push, "precision", "ns", PRECISIONS)
-        body = decompress(entry.push.body, entry.push.encoding)
-        try:
-            text = body.decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise PushRejected(
-                400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
-            ) from error
-        return self._lines.read(text, precision, entry.received_at, observe)
+        with self._memory.reading(entry.push, read_bytes) as body:
+            try:
+                text = body.decode("utf-8-sig")
+            except UnicodeDecodeError as error:
+                raise PushRejected(
+                    400, f"the body is not UTF-8 ({error})", "send it as UTF-8"
+                ) from error
+            return self._lines.read(text, precision, entry.received_at, observe)
 
     def _take_series(self, push: Push) -> Reply:
         entry = WalEntry(push, self._clock())
@@ -287,10 +294,11 @@ class IngestService:
         reasons: RejectLog | None = None,
         observe: ObserveStream | None = None,
     ) -> PartialSamples:
-        body = decompress(entry.push.body, entry.push.encoding)
-        return read_series(
-            body, entry.received_at, reasons, self._rules, self._limits, self._server_label, observe
-        )
+        with self._memory.reading(entry.push, series_bytes) as body:
+            return read_series(
+                body, entry.received_at, reasons, self._rules, self._limits, self._server_label,
+                observe,
+            )  # fmt: skip
 
 
 @contextmanager

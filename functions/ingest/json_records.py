@@ -118,12 +118,11 @@ class _RecordValidation:
         self._columns = DocumentColumns(self.records)
         self._names = set().union(*self.records)
 
-    def drop(self, mask: Mask, reason: str, about: str = "") -> None:
-        """Refuse the records in `mask` that are still valid; `about` goes before the example."""
+    def drop(self, mask: Mask, reason: str) -> None:
+        """Refuse the records in `mask` that are still valid."""
         lost = np.flatnonzero(mask & self.good)
         if lost.size:
-            record = self.records[lost[0]]
-            self.reasons.add(reason, f"{about} in {record}" if about else record, int(lost.size))
+            self.reasons.add(reason, self.records[lost[0]], int(lost.size))
             self.good[lost] = False
 
     def servers(self) -> Column:
@@ -218,12 +217,15 @@ class _RecordValidation:
         )
 
     def _refuse_time(self, place: int, value: Any, error: InvalidTimestamp) -> None:
-        mask = np.zeros(len(self.records), bool)
-        mask[place] = True
+        if not self.good[place]:
+            return
+        record = self.records[place]
         if isinstance(error, TimeOutside):
-            self.drop(mask, time_reason(error.problem, _NAME_UNIT), error.shown(value))
+            reason = time_reason(error.problem, _NAME_UNIT)
+            self.reasons.add(reason, f"{error.shown(value)} in {record}")
         else:
-            self.drop(mask, f"the time {error.message}: {_TIME_REMEDY}")
+            self.reasons.add(f"the time {error.message}: {_TIME_REMEDY}", record)
+        self.good[place] = False
 
     def _names_in(self, what: str, fields: Iterable[str]) -> Column:
         """The names of sites or profiles; an invalid one is refused, and its record is kept."""

@@ -13,6 +13,8 @@ from storage.model.names import server_name
 
 __all__ = ["NAMES", "add_series"]
 
+MAX_CPU_CHARS = 64  # of the labels cpu and mode: "1023 softirq"
+
 Labels = Mapping[str, str]
 PartOf = Callable[[Labels, DeviceRules], Part | None]
 
@@ -23,7 +25,8 @@ def _always(kind: str) -> PartOf:
 
 def _cpu(labels: Labels, _: DeviceRules) -> Part | None:
     cpu, mode = labels.get("cpu"), labels.get("mode")
-    return ("cpu_s", f"{cpu} {mode}") if cpu and mode else None
+    known = cpu and mode and len(cpu) + len(mode) <= MAX_CPU_CHARS
+    return ("cpu_s", f"{cpu} {mode}") if known else None
 
 
 def _volume(kind: str) -> PartOf:

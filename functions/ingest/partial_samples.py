@@ -2,7 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 
+from storage.model.reject_log import RejectLog
+
 __all__ = ["COUNTERS", "GAUGES", "Column", "Part", "PartialSamples"]
+
+# In one request. A machine of 1,024 cores has 8,192 parts.
+MAX_SERVERS = MAX_PARTS = 10_000
+# Bytes of memory, measured; of a server until its samples are a row.
+_SERVER_BYTES, _COLUMN_BYTES, _SAMPLE_BYTES = 6_000, 600, 80
 
 # Kind of a value and, where a server has several of the kind, the item: ("net_in_bytes", "eth0"). A
 # kind is one of our metrics, or one of these, from which metrics are computed.
@@ -44,16 +51,43 @@ class PartialSamples:
 
     def __init__(self) -> None:
         self.servers: dict[str, dict[Part, Column]] = {}
+        self._surplus: list[tuple[str, str, Column]] = []  # reason, server and samples
 
     def __bool__(self) -> bool:
         return bool(self.servers)
 
     def column(self, server: str, part: Part) -> Column:
-        """The column of a part, to append to."""
-        parts = self.servers.setdefault(server, {})
-        if part not in parts:
-            parts[part] = ([], [])
-        return parts[part]
+        """The column of a part, to append to; beyond MAX_SERVERS and MAX_PARTS it is left out."""
+        parts = self.servers.get(server)
+        column = None if parts is None else parts.get(part)
+        if column is None:
+            column = ([], [])
+            if parts is None and len(self.servers) >= MAX_SERVERS:
+                reason = f"more than {MAX_SERVERS:,} servers in one request"
+                self._surplus.append((reason, server, column))
+            elif parts is not None and len(parts) >= MAX_PARTS:
+                reason = f"more than {MAX_PARTS:,} devices of one server in one request"
+                self._surplus.append((reason, server, column))
+            else:
+                self.servers.setdefault(server, {})[part] = column
+        return column
+
+    def refuse_surplus(self, reasons: RejectLog) -> None:
+        """Add the values that were left out to `reasons`."""
+        for reason, server, (timestamps, _) in self._surplus:
+            if timestamps:
+                reasons.add(f"{reason}: send it in parts", server, len(timestamps))
+        self._surplus.clear()
+
+    @property
+    def memory_bytes(self) -> int:
+        """About how much memory the values take until they are rows."""
+        columns = [column for parts in self.servers.values() for column in parts.values()]
+        samples = sum(len(timestamps) for timestamps, _ in columns)
+        return (
+            len(self.servers) * _SERVER_BYTES + len(columns) * _COLUMN_BYTES
+            + samples * _SAMPLE_BYTES
+        )  # fmt: skip
 
     def add(self, server: str, part: Part, ts: int, value: float) -> None:
         """Add one value; `ts` is in microseconds since 1970."""
@@ -68,7 +102,7 @@ class PartialSamples:
                 self.servers[server] = parts
                 continue
             for part, (timestamps, values) in parts.items():
-                mine = self.column(server, part)
+                mine = self.servers[server].setdefault(part, ([], []))
                 mine[0].extend(timestamps)
                 mine[1].extend(values)
 

@@ -101,6 +101,7 @@ def read_series(
             if observe is not None and used and samples and _is_watched(name, labels):
                 del labels["__name__"]
                 observe(server, name, "", bounded_labels(labels.items()), timestamps, values)
+    readings.refuse_surplus(reasons)
     return readings
 
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from functions.ingest.partial_samples import Column, Part, PartialSamples
 from functions.ingest.recent_readings import RecentReadings
+from functions.ingest.time_slices import time_slices
 from functions.normalize.counted_devices import DeviceMemory, link_kinds, mount_of, volume_shares
 from functions.normalize.counters import growth, rate
 from functions.normalize.cpu_modes import cpu_shares, of_whole_cores
@@ -92,7 +93,12 @@ class RowAssembler:
 
     def _rows(self, readings: PartialSamples, rejects: RejectLog) -> dict[str, pa.Table]:
         block, facts = _Block(self._metrics), []
-        for server, parts in readings.servers.items():
+        pieces = (
+            (server, piece)
+            for server, parts in readings.servers.items()
+            for piece in time_slices(parts)
+        )
+        for server, parts in pieces:
             memory = self._memory_of(server)
             columns = _ServerColumns(parts, memory, self._rules)
             share = MAX_KEPT_VALUES // len(self._memories)

@@ -1,7 +1,7 @@
 """Telegraf: the lines of its stock inputs, and lines whose fields are our own metrics."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +20,14 @@ from storage.model.names import EXPECTED, REMEDY, server_name
 from storage.model.reject_log import RejectLog
 from storage.model.time_limits import STOCK_LIMITS, TimeLimits, TimeRange
 
-__all__ = ["INPUTS", "TelegrafReader"]
+__all__ = ["INPUTS", "TelegrafReader", "read_bytes"]
 
-MAX_SERIES = 20_000  # whose plans are cached
+MAX_SERIES, MAX_SERIES_CHARS = 20_000, 1000  # whose plans are cached
+# A template takes longer to make than several lines without one: they are for what comes often.
+MAX_TEMPLATES = 1000  # of a body; Telegraf has some for each input
+MAX_TEMPLATE_CHARS = 4000
+# Bytes of memory, measured: of a line of a new series, and of a field of a new name.
+LINE_BYTES, FIELD_BYTES = 700, 200
 NAME_UNIT = "name its unit with ?precision={unit}"
 HOST_TAGS = ("host", "hostname", "server", "server_name")
 # Of one server there are several series of an input that differ in these.
@@ -33,6 +38,7 @@ DEVICE_TAGS = frozenset({
 
 Tags = Mapping[str, str]
 Fields = Mapping[str, Part]
+_Shape = tuple[tuple[str, str], ...]  # the name and the form of the value of each field
 
 # Telegraf takes the time of guests out of the mode in which Linux counts it as well.
 CPU: Fields = {
@@ -117,9 +123,16 @@ class TelegrafResult(NamedTuple):
 class _SeriesColumns(dict[str, Column | None]):
     """The columns of a series by field; None where a field is not used."""
 
-    def __init__(self, readings: PartialSamples, plan: _SeriesPlan, pid: str = "") -> None:
+    def __init__(
+        self,
+        readings: PartialSamples,
+        plan: _SeriesPlan,
+        templates: "_Templates",
+        pid: str = "",
+    ) -> None:
         super().__init__()
         self._readings, self.plan, self._pid = readings, plan, pid
+        self.templates = templates
         self.first: tuple[str, int, float] | None = None  # field, time and value
         self._ordered: tuple[_Template, list[Column]] | None = None
 
@@ -146,7 +159,7 @@ class _SeriesColumns(dict[str, Column | None]):
 
     def of_process(self, pid: str) -> "_SeriesColumns":
         """The columns of one process of the series."""
-        return _SeriesColumns(self._readings, self.plan, pid)
+        return _SeriesColumns(self._readings, self.plan, self.templates, pid)
 
     def __missing__(self, field: str) -> Column | None:
         part = self.plan.fields.get(field)
@@ -156,6 +169,12 @@ class _SeriesColumns(dict[str, Column | None]):
             column = self._readings.column(self.plan.server, part)
         self[field] = column
         return column
+
+
+def read_bytes(body: bytes) -> int:
+    """About the most memory that reading a body takes, in bytes, known before it is parsed."""
+    text = len(body) * (1 if body.isascii() else 4)
+    return text + LINE_BYTES * (1 + body.count(b"\n")) + FIELD_BYTES * body.count(b",")
 
 
 class TelegrafReader:
@@ -182,6 +201,7 @@ class TelegrafReader:
         now_us = int(now.timestamp() * 1e6)
         timestamp_of = _clock(line_protocol.PRECISIONS[precision], now_us, self._limits.at(now))
         known: dict[str, _SeriesColumns] = {}
+        templates = _Templates()
         count = used = 0
         for line in line_protocol.parts(text):
             count += 1
@@ -189,7 +209,8 @@ class TelegrafReader:
                 head, body, time = line_protocol.split(line)
                 columns = known.get(head)
                 if columns is None:
-                    columns = known[head] = _SeriesColumns(readings, self._plan(head))
+                    columns = _SeriesColumns(readings, self._plan(head), templates)
+                    known[head] = columns
                 ts = timestamp_of(time)
                 if _take(columns, body, ts):
                     used += 1
@@ -202,15 +223,18 @@ class TelegrafReader:
         if observe is not None:
             for columns in known.values():
                 columns.report(observe)
+        readings.refuse_surplus(reasons)
         readings.drop_empty()
         return TelegrafResult(readings, reasons, count, used)
 
     def _plan(self, head: str) -> _SeriesPlan:
         plan = self._plans.get(head)
         if plan is None:
+            plan = self._made(*line_protocol.series(head))
             if len(self._plans) >= MAX_SERIES:
                 self._plans.clear()
-            plan = self._plans[head] = self._made(*line_protocol.series(head))
+            if len(head) <= MAX_SERIES_CHARS:
+                self._plans[head] = plan
         return plan
 
     def _made(self, measurement: str, tags: Tags) -> _SeriesPlan:
@@ -267,10 +291,24 @@ def _take_slowly(columns: _SeriesColumns, body: str, ts: int) -> bool:
     if not used and plan.server is None and plan.fields.keys() & dict(pairs):
         raise MalformedLine(plan.why_none)
     if used and not plan.by_pid and '"' not in body and "\\" not in body:
-        plan.template = _template(
-            tuple((name, _form(text, name in plan.fields)) for name, text in pairs)
-        )
+        plan.template = columns.templates.of(body, pairs, plan.fields)
     return bool(used)
+
+
+class _Templates:
+    """Templates of the lines of one body, of bounded number and size."""
+
+    def __init__(self) -> None:
+        self._known: dict[_Shape, _Template] = {}
+
+    def of(self, body: str, pairs: Iterable[tuple[str, str]], fields: Fields) -> _Template | None:
+        """The template of lines like `body`, whose fields are `pairs`; None where it has none."""
+        if len(body) > MAX_TEMPLATE_CHARS:
+            return None
+        shape = tuple((name, _form(text, name in fields)) for name, text in pairs)
+        if shape not in self._known and len(self._known) < MAX_TEMPLATES:
+            self._known[shape] = _template(shape)
+        return self._known.get(shape)
 
 
 def _form(text: str, mapped: bool) -> str:
@@ -281,7 +319,7 @@ def _form(text: str, mapped: bool) -> str:
 
 
 @lru_cache(1000)
-def _template(shape: tuple[tuple[str, str], ...]) -> _Template:
+def _template(shape: _Shape) -> _Template:
     pattern = ",".join(f"{re.escape(name)}={form}" for name, form in shape)
     return _Template(re.compile(pattern), tuple(name for name, form in shape if "(" in form))
 

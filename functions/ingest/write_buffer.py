@@ -24,8 +24,8 @@ __all__ = ["WriteBuffer"]
 
 log = logging.getLogger(__name__)
 
-# The buffer is in memory as well as on the disk.
-MAX_WAITING_BYTES = 64 << 20
+# Of memory; on the disk the requests are as small as they were sent.
+MAX_WAITING_BYTES = 256 << 20
 RETRY_S = 5.0
 
 PushedSamples = tuple[WalEntry, PartialSamples, RejectLog]
@@ -62,6 +62,7 @@ class WriteBuffer:
         self._group_commit: GroupCommit[PushedSamples] = GroupCommit(self._take_in)
         self._lock = threading.Lock()
         self._new, self._aging = _Generation(), _Generation()
+        self._entering = 0  # bytes of samples that are being made durable
         self._unwritten: list[tuple[str, pa.Table]] = []
         self._written_files: list[Path] = []  # their rows are in segments
         self._undeletable: set[Path] = set()  # of those, the ones that cannot be removed yet
@@ -69,11 +70,17 @@ class WriteBuffer:
 
     def take(self, entry: WalEntry, readings: PartialSamples, reasons: RejectLog) -> None:
         """Return once the samples are durable. Raises SegmentNotWritten, or PushRejected (503)."""
+        size = _size(entry, readings)
         with self._lock:
-            waiting = self._new.bytes + self._aging.bytes
-        if waiting + len(entry.push.body) > MAX_WAITING_BYTES:
-            raise PushRejected(503, "the write buffer is full", "send it again in some seconds")
-        self._group_commit.put((entry, readings, reasons))
+            waiting = self._new.bytes + self._aging.bytes + self._entering
+            if waiting and waiting + size > MAX_WAITING_BYTES:
+                raise PushRejected(503, "the write buffer is full", "send it again in some seconds")
+            self._entering += size
+        try:
+            self._group_commit.put((entry, readings, reasons))
+        finally:
+            with self._lock:
+                self._entering -= size
 
     def note(self, reasons: RejectLog) -> None:
         """Write the reasons of a request without any accepted sample at the next flush."""
@@ -85,8 +92,9 @@ class WriteBuffer:
         for path, entries in self._wal.unfinished():
             try:
                 for entry in entries():
-                    self._new.readings.merge(read(entry))
-                    self._new.bytes += len(entry.push.body)
+                    readings = read(entry)
+                    self._new.bytes += _size(entry, readings)
+                    self._new.readings.merge(readings)
             except (msgspec.DecodeError, PushRejected, OSError) as error:
                 log.error("%s cannot be read and is moved to rejected/: %s", path, error)
                 self._reject_file(path)
@@ -163,6 +171,11 @@ class WriteBuffer:
         with self._lock:
             self._new.files.append(path)
             for entry, readings, reasons in pushed:
+                self._new.bytes += _size(entry, readings)
                 self._new.readings.merge(readings)
                 self._new.reasons.merge(reasons)
-                self._new.bytes += len(entry.push.body)
+
+
+def _size(entry: WalEntry, readings: PartialSamples) -> int:
+    """The memory of a request's samples in bytes."""
+    return max(len(entry.push.body), readings.memory_bytes)

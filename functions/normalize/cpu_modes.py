@@ -79,7 +79,7 @@ def of_whole_cores(grown: Floats, names: Sequence[str], seconds: Floats) -> Mask
     return known
 
 
-@lru_cache(1000)
+@lru_cache(100)
 def _masks(modes: tuple[str, ...]) -> tuple[Mask, Mask, dict[str, Mask]]:
     """Which of the modes [m] count, which of them never decrease, and those of each metric."""
     counted = np.array([mode not in GUEST_MODES for mode in modes], bool)

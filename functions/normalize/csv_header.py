@@ -23,6 +23,7 @@ __all__ = [
 
 DELIMITERS = (",", ";", "\t", "|")
 SAMPLED = 20
+MAX_COLUMNS = 20_000
 SHOWN_CHARS = 200
 _SEP = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 _ANNOTATION = re.compile(r"#(?:group|datatype|default)\b")
@@ -190,6 +191,11 @@ def _names(line: str, delimiter: str) -> tuple[str, ...]:
 
 def check_names(names: Sequence[str]) -> tuple[str, ...]:
     """Return `names`; raises FileUnreadable where one of them comes twice. Blank ones may."""
+    if len(names) > MAX_COLUMNS:
+        raise FileUnreadable(
+            f"{len(names)} columns are more than {MAX_COLUMNS:,}: write the file in parts, or with "
+            "one row a server and time"
+        )
     twice = [name for name, count in Counter(names).items() if count > 1 and name.strip()]
     if twice:
         raise FileUnreadable(

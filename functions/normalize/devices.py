@@ -69,6 +69,9 @@ _LINKS: tuple[tuple[int | None, re.Pattern[str]], ...] = tuple(
         (BRIDGE, _BRIDGES),
     )
 )  # fmt: skip
+# Linux has 15, Windows 256. The patterns take longer than linear time, so their text is bounded.
+MAX_LINK_CHARS = 256
+MAX_VOLUME_CHARS = 10_000  # of two paths of Linux; what is longer is not kept in the cache
 _STACKED = re.compile(r"(.+?)(?:[.].+|_vlan[0-9]+|:[0-9]+)")
 _AZURE_FUNCTION = re.compile(r"enP[0-9]+s[0-9]+(np[0-9]+|d[0-9]+)?")
 
@@ -94,13 +97,19 @@ _PSEUDO_MOUNT = re.compile(
 )
 
 
-@lru_cache(10_000)
 def link_layer(name: str, kind: str = "") -> int | None:
     """The layer of a link; None if it never counts.
 
     `kind` is what the source knows: a key of the table above, "virtual" for a link that is known
-    not to be hardware, or nothing.
+    not to be hardware, or nothing. A name of more than MAX_LINK_CHARS is not one of a link.
     """
+    if len(name) > MAX_LINK_CHARS:
+        return None
+    return _link_layer(name, kind)
+
+
+@lru_cache(20_000)
+def _link_layer(name: str, kind: str) -> int | None:
     by_name = _layer_by_name(name)
     if kind == "virtual":
         return NAMED_LIKE_HARDWARE if by_name == HARDWARE else by_name
@@ -124,16 +133,26 @@ def _listed_layer(name: str) -> int | None:
     return next((layer for layer, names in _LINKS if names.fullmatch(lower)), HARDWARE)
 
 
-@lru_cache(10_000)
 def _base_of(name: str) -> str | None:
     """The link of which another is a VLAN or an alias: eth0 of eth0.100."""
+    return _stacked_on(name) if len(name) <= MAX_LINK_CHARS else None
+
+
+@lru_cache(20_000)
+def _stacked_on(name: str) -> str | None:
     match = _STACKED.fullmatch(name)
     return match[1] if match else None
 
 
-@lru_cache(10_000)
 def volume_layer(fstype: str, mount: str, device: str = "") -> int | None:
     """The layer of a volume; None if it never counts. What is not known of it is empty."""
+    long = len(fstype) + len(mount) + len(device) > MAX_VOLUME_CHARS
+    layer = _volume_layer.__wrapped__ if long else _volume_layer
+    return layer(fstype, mount, device)
+
+
+@lru_cache(10_000)
+def _volume_layer(fstype: str, mount: str, device: str) -> int | None:
     kind = fstype.lower()
     if kind in NEVER_VOLUMES or device == "/dev/fuse" or _PSEUDO_MOUNT.fullmatch(mount):
         return None

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from functions.normalize.columns import Documents
 from functions.normalize.csv_header import FileForm, FileUnreadable, check_names
-from functions.normalize.csv_lines import CsvLines
+from functions.normalize.csv_lines import MAX_REASONS, NOT_UTF8, CsvLines
 from functions.normalize.text_encoding import EncodingUnknown, as_utf8
-from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 
 __all__ = [
     "FORMS", "Chunk", "FileForm", "FileUnreadable", "chunks_of", "count_rows", "csv_section",
@@ -30,8 +30,10 @@ CHUNK_CELLS = 500_000
 SHOWN_CHARS = 200
 PARQUET_HEAD = b"PAR1"
 BLOCK_BYTES = 4 << 20
-# A JSON file that is one list or one document is read whole.
-MAX_WHOLE_BYTES = 256 << 20
+# Of JSON lines as they are written; in memory they may take 30 times as much.
+CHUNK_BYTES = 8 << 20
+# A JSON file that is one list or one document is read whole: its size, and that in memory.
+MAX_WHOLE_BYTES, MAX_DECODED_BYTES = 256 << 20, 2 << 30
 Document = dict[str, Any]
 
 
@@ -116,6 +118,9 @@ def csv_section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
     """The rows below one header."""
 
     def skip(row: Any) -> str:
+        if len(refused) >= MAX_REASONS:
+            refused.append("")
+            return "skip"
         text, line = repr(row.text[:SHOWN_CHARS]), lines.line_of(row.number)
         width = f"{row.actual_columns} columns instead of {row.expected_columns}"
         refused.append(f"line {line}: {width}: {text}")
@@ -143,7 +148,7 @@ def csv_section(lines: CsvLines, refused: list[str]) -> Iterator[pa.Table]:
 
 def _check_any_utf8(refused: Sequence[str]) -> None:
     """Raise FileUnreadable for a file of which no row is UTF-8."""
-    if all(" is not UTF-8 " in why for why in refused):
+    if all(NOT_UTF8 in why for why in refused):
         raise FileUnreadable(refused[0])
 
 
@@ -177,9 +182,19 @@ def json_lines(file: Iterable[bytes], before: int = 0) -> Iterator[Chunk]:
 
 
 def _numbered(lines: Iterator[tuple[int, bytes]]) -> Iterator[Chunk]:
-    while some := list(islice(lines, CHUNK_ROWS)):
+    while some := list(islice(_of_chunk(lines), CHUNK_ROWS)):
         refused: list[str] = []
         yield _chunk(list(_parsed(some, refused)), refused)
+
+
+def _of_chunk(lines: Iterator[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """The next lines up to CHUNK_BYTES, one at least."""
+    size = 0
+    for number, line in lines:
+        yield number, line
+        size += len(line)
+        if size >= CHUNK_BYTES:
+            return
 
 
 def is_json_object(text: bytes) -> bool:
@@ -192,6 +207,11 @@ def is_json_object(text: bytes) -> bool:
 
 
 def _json_list(text: bytes) -> Iterator[Chunk]:
+    if decoded_bytes(text) > MAX_DECODED_BYTES:
+        raise FileUnreadable(
+            f"one JSON list that takes more than {MAX_DECODED_BYTES >> 30} GB of memory: write one "
+            "document a line"
+        )
     try:
         records = decode_json(text, list[Any], nan=True)
     except InvalidJson as error:

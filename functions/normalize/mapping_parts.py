@@ -4,6 +4,8 @@ import re
 
 import msgspec
 
+from functions.normalize.linear_regex import check_pattern
+
 __all__ = [
     "ColumnPattern", "Cores", "Names", "Text", "Unmapped", "Where", "compiled", "names_in",
 ]  # fmt: skip
@@ -102,8 +104,6 @@ def names_in(field: Names) -> tuple[str, ...]:
 def compiled(key: str, pattern: str) -> re.Pattern[str]:
     """The regular expression of a key. Raises ValueError, which names both."""
     try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ValueError(
-            f"{key} is {pattern!r}, which is not a valid regular expression: {error}"
-        ) from None
+        return check_pattern(pattern)
+    except ValueError as error:
+        raise ValueError(f"{key} is {pattern!r}, {error}") from None

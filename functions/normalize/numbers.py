@@ -17,10 +17,11 @@ Floats = npt.NDArray[np.float64]
 
 _CLEAN = frozenset({float, int, type(None)})
 _TEXT = frozenset({str, type(None)})
-_SHARE = re.compile(r"(?P<number>[^%]*[^%\s])\s*%(?:\s.*)?", re.DOTALL)
+_SHARE = re.compile(r"(?P<number>[^%]*[^%\s])\s*+%(?:\s.*+)?", re.DOTALL)
 # What float() takes beyond this, such as '1_0' or Arabic digits, is not how sensors write numbers.
-_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
-_COMMA_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+,?[0-9]*|,[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+# No repetition goes back (`*+`): the time is linear in the length of the text.
+_NUMBER = re.compile(r"\s*+[+-]?(?:[0-9]++\.?[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?\s*+")
+_COMMA_NUMBER = re.compile(r"\s*+[+-]?(?:[0-9]++,?[0-9]*+|,[0-9]++)(?:[eE][+-]?[0-9]++)?\s*+")
 # Thousands in groups, all divided by the same sign: 1,234,567.8 and 1.234.567,8.
 _GROUPED = re.compile(r"\s*[+-]?[0-9]{1,3}([,'\u00a0\u202f ])[0-9]{3}(?:\1[0-9]{3})*(\.[0-9]*)?\s*")
 _COMMA_GROUPED = re.compile(

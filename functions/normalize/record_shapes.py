@@ -8,7 +8,9 @@ from typing import Any
 import pyarrow as pa
 
 from functions.normalize.columns import Documents
+from functions.normalize.linear_regex import search
 from functions.normalize.mapping import ColumnPattern, Mapping
+from functions.normalize.mapping_parts import compiled
 from storage.model.reject_log import RejectLog
 
 __all__ = ["shaped"]
@@ -32,10 +34,24 @@ def shaped(documents: Documents, mapping: Mapping, rejects: RejectLog) -> Docume
     if mapping.columns is None:
         return documents
     if isinstance(documents, pa.Table):
-        return _by_column(documents, mapping.columns, rejects)
-    return [
-        record for document in documents for record in _by_key(document, mapping.columns, rejects)
-    ]
+        names = _ColumnNames(mapping.columns, documents.column_names)
+        return _by_column(documents, names, rejects)
+    names = _ColumnNames(mapping.columns, list(set().union(*documents)))
+    return [record for document in documents for record in _by_key(document, names, rejects)]
+
+
+class _ColumnNames:
+    """What the names of columns hold, by the rule of a mapping: each name is searched once."""
+
+    def __init__(self, rule: ColumnPattern, names: Sequence[str]) -> None:
+        matches = zip(names, search(rule.pattern, names), strict=True)
+        fields = compiled("pattern", rule.pattern).groupindex
+        self.groups = {
+            name: {key: groups[key] for key in fields if key in groups}
+            for name, groups in matches if groups is not None
+        }  # fmt: skip
+        times = search(rule.time, names) if rule.time else [None] * len(names)
+        self.times = {name for name, match in zip(names, times, strict=True) if match is not None}
 
 
 def _is_flat(documents: Sequence[Dict[str, Any]], paths: Sequence[str]) -> bool:
@@ -66,9 +82,9 @@ def _below(node: Any, steps: Sequence[str], around: Document) -> Iterator[Docume
         yield from _below(each, steps[1:], around)
 
 
-def _by_column(table: pa.Table, rule: ColumnPattern, rejects: RejectLog) -> Documents:
+def _by_column(table: pa.Table, by_rule: _ColumnNames, rejects: RejectLog) -> Documents:
     """A table with the rows of each series below those of the one before."""
-    series, common = _sorted_columns(table.column_names, rule, table.num_rows, rejects)
+    series, common = _sorted_columns(table.column_names, by_rule, table.num_rows, rejects)
     if not series:
         names = list(common.values())
         return table.select(list(common)).rename_columns(names) if common else table
@@ -85,8 +101,8 @@ def _zeros(count: int) -> pa.Array:
     return pa.repeat(pa.scalar(0, pa.int64()), count)
 
 
-def _by_key(document: Dict[str, Any], rule: ColumnPattern, rejects: RejectLog) -> list[Document]:
-    series, common = _sorted_columns(list(document), rule, 1, rejects)
+def _by_key(document: Dict[str, Any], by_rule: _ColumnNames, rejects: RejectLog) -> list[Document]:
+    series, common = _sorted_columns(list(document), by_rule, 1, rejects)
     shared = {called: document[name] for name, called in common.items()}
     if not series:
         return [shared]
@@ -97,18 +113,16 @@ def _by_key(document: Dict[str, Any], rule: ColumnPattern, rejects: RejectLog) -
 
 
 def _sorted_columns(
-    names: Sequence[str], rule: ColumnPattern, rows: int, rejects: RejectLog
+    names: Sequence[str], by_rule: _ColumnNames, rows: int, rejects: RejectLog
 ) -> tuple[dict[Series, dict[str, str]], dict[str, str]]:
     """The columns of each series by field, and the names of the others by what they are called."""
     series: dict[Series, dict[str, list[str]]] = {}
     common: dict[str, str] = {}
     for name in names:
-        match = re.search(rule.pattern, name)
-        if match is None:
-            is_time = bool(rule.time) and re.search(rule.time, name)
-            common[name] = "time" if is_time else name
+        if name not in by_rule.groups:
+            common[name] = "time" if name in by_rule.times else name
             continue
-        groups = {key: text for key, text in match.groupdict().items() if text is not None}
+        groups = dict(by_rule.groups[name])
         field = groups.pop("field", "value")
         series.setdefault(tuple(groups.items()), {}).setdefault(field, []).append(name)
     certain: dict[Series, dict[str, str]] = {}

@@ -1,12 +1,12 @@
 """Texts of records by a mapping: names of servers, sites and profiles."""
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from functions.normalize.columns import Column, Columns, as_list, first_of
+from functions.normalize.linear_regex import search
 from functions.normalize.mapping import Text
 from storage.model.names import EXPECTED, REMEDY, server_name, trimmed
 from storage.model.reject_log import RejectLog
@@ -33,8 +33,8 @@ def texts_of(columns: Columns, text: Text, count: int) -> list[Any] | None:
     if not set(map(type, texts)) <= {str, type(None)}:
         texts = [None if v is None or isinstance(v, bool) else str(v) for v in texts]
     if text.pattern:
-        known = {v: _group(v, text.pattern) for v in set(texts)}
-        texts = [known[v] for v in texts]
+        known = _first_groups(text.pattern, {v for v in texts if v is not None})
+        texts = [known.get(v) for v in texts]
     return [text.values.get(v, v) for v in texts] if text.values else texts
 
 
@@ -50,10 +50,11 @@ def _first_texts(columns: Sequence[Column | None]) -> list[Any] | None:
     return first_of(present, lambda v: isinstance(v, str | int) and v != "")
 
 
-def _group(value: str | None, pattern: str) -> str | None:
-    """The first group of a pattern that matched."""
-    match = re.search(pattern, value) if value is not None else None
-    return next(filter(None, match.groups()), None) if match else None
+def _first_groups(pattern: str, values: Iterable[str]) -> dict[str, str]:
+    """The first group of a pattern that matched, by value."""
+    distinct = list(values)
+    matches = zip(distinct, search(pattern, distinct), strict=True)
+    return {value: next(iter(groups.values())) for value, groups in matches if groups}
 
 
 def names_of(

@@ -12,6 +12,8 @@ from functions.normalize.mapping import Where
 
 __all__ = ["filter_text", "matches"]
 
+MAX_CACHED_CHARS = 1000
+
 Mask = npt.NDArray[np.bool_]
 
 
@@ -29,7 +31,7 @@ def matches(columns: Columns, where: Where, count: int) -> Mask | None:
             fits = np.full(count, _fits("", texts))
         else:
             values = [_text(value) for value in as_list(column)]
-            known = {value: _fits(value, texts) for value in set(values)}
+            known = {value: _fits_cached(value, texts) for value in set(values)}
             fits = np.fromiter((known[value] for value in values), bool, count)
         mask = fits if mask is None else mask & fits
     return mask
@@ -40,7 +42,15 @@ def filter_text(where: Where) -> str:
     return ", ".join(f"{path} = {' or '.join(_texts(wanted))}" for path, wanted in where.items())
 
 
+def _fits_cached(value: str, texts: tuple[str, ...]) -> bool:
+    return _short_fits(value, texts) if len(value) <= MAX_CACHED_CHARS else _fits(value, texts)
+
+
 @lru_cache(10_000)
+def _short_fits(value: str, texts: tuple[str, ...]) -> bool:
+    return _fits(value, texts)
+
+
 def _fits(value: str, texts: tuple[str, ...]) -> bool:
     unwanted = [text[1:] for text in texts if text.startswith("!")]
     if any(_is_like(value, text) for text in unwanted):

@@ -10,11 +10,13 @@ import msgspec
 
 from storage.errors import HoursightError
 
-__all__ = ["MAX_DEPTH", "InvalidJson", "decode_json"]
+__all__ = ["MAX_DEPTH", "InvalidJson", "decode_json", "decoded_bytes"]
 
 T = TypeVar("T")
 
 MAX_DEPTH = 64
+# Bytes of memory, measured: of an empty object, and of a value with a name that comes once.
+_CONTAINER_BYTES, _VALUE_BYTES = 100, 300
 # The range of MessagePack, in which the body of a call is sent to a worker.
 INTEGERS = range(-(1 << 63), 1 << 64)
 _SCALARS = frozenset({str, bytes, int, float, bool, type(None), datetime})
@@ -51,6 +53,16 @@ def decode_json(
     if narrow or _may_be_deep(text):
         _check(value, narrow)
     return value
+
+
+def decoded_bytes(text: bytes) -> int:
+    """About the most memory that the value of a JSON text takes, in bytes, before it is decoded.
+
+    It is counted by commas and brackets: those inside of strings make it larger.
+    """
+    containers = text.count(b"[") + text.count(b"{")
+    wide = len(text) * (1 if text.isascii() else 4)
+    return wide + _CONTAINER_BYTES * containers + _VALUE_BYTES * text.count(b",")
 
 
 def _with_nan(text: bytes | str, kind: Any) -> Any:

@@ -20,6 +20,7 @@ MAX_LISTED = 20
 # Senders choose part of the text of a reason: beyond so many, reasons are counted together.
 MAX_REASONS = 200
 MAX_EXAMPLE_CHARS = 200
+MAX_REASON_CHARS = 1000
 OTHER = "other reasons"
 # The reason of a note that the page of sources shows beside the state.
 TWO_SENDERS = "two senders write {server} at the same time"
@@ -70,6 +71,8 @@ class RejectLog:
         self._enter(RejectReason(reason, example, count, kept=True))
 
     def _enter(self, entry: RejectReason) -> None:
+        if len(entry.reason) > MAX_REASON_CHARS:
+            entry = replace(entry, reason=entry.reason[:MAX_REASON_CHARS] + "…")
         known = self._reasons.get((entry.reason, entry.remedy))
         if known is not None:
             known.count += entry.count

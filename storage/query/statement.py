@@ -148,8 +148,9 @@ class _Token:
 def _tokens(sql: str) -> list[_Token]:
     raw = sql.encode()
     tokens = []
+    start = before = 0
     for at, kind in duckdb.tokenize(sql):  # in bytes; a comment belongs to the token before it
-        start = len(raw[:at].decode())
+        start, before = start + len(raw[before:at].decode()), at
         match = WORD.match(sql, start)
         tokens.append(_Token(start, kind, match[0] if match else sql[start]))
     return tokens

@@ -8,13 +8,16 @@ from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
-from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
+from web.http_errors import HttpRejection
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["call_function"]
+
+MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
 
 
 @post(
@@ -30,8 +33,8 @@ async def call_function(
 ) -> Response[bytes]:
     """The JSON in the request is the function's `body`; the response has its rows by table.
 
-    404: unknown function; 500: it failed, `error` says why; 503: the engine is not running;
-    504: it was stopped at its deadline.
+    404: unknown function; 413: too many values in the body; 500: it failed, `error` says why; 503:
+    the engine is not running; 504: it was stopped at its deadline.
     """
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
@@ -46,6 +49,8 @@ async def call_function(
 
 async def _body(request: SiteRequest) -> Any:
     body = await request.body()
+    if decoded_bytes(body) > MAX_DECODED_BYTES:
+        raise HttpRejection(413, "the body has too many values", "call the function in parts")
     try:
         return decode_json(body, narrow=True) if body.strip() else None
     except InvalidJson as error:

@@ -16,6 +16,7 @@ from elasticsearch import ConnectionError as NotConnected
 
 from functions.connectors.connector import Unreachable
 from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
+from functions.connectors.elasticsearch.http_node import TOO_LARGE
 
 __all__ = ["EXPIRED", "NO_INDEX", "check_complete", "is_of_kind", "shard_errors", "unreachable"]
 
@@ -105,6 +106,8 @@ def _transport_error(error: TransportError, connection: ElasticsearchConnection)
         return (
             f"the response is not from Elasticsearch ({text}): check hosts, and the proxy before it"
         )
+    if TOO_LARGE in text:
+        return f"{TOO_LARGE}: write a smaller page, or a mapping that reads fewer fields"
     if "wrong_version_number" in lower or "record layer" in lower or "http_request" in lower:
         return f"the server does not use TLS ({text}): write http:// in hosts, or check the port"
     if any(word in lower for word in ("certificate", "ssl", "tls", "fingerprint")):

@@ -94,7 +94,7 @@ def client_of(connection: PrometheusConnection) -> httpx.Client:
     """Return a client; sends no request yet. Raises SourceInvalid."""
     password = secret("password", connection.password_env, connection.password_file)
     token = secret("token", connection.token_env, connection.token_file)
-    headers = dict(connection.headers)
+    headers = {"Accept-Encoding": "gzip"} | connection.headers
     if token:
         headers["Authorization"] = f"Bearer {token}"
     try:

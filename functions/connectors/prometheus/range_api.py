@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from functions.connectors.bounded_answer import UnpackError, unpacker
 from functions.connectors.connector import Unreachable
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection, client_of
 from storage.errors import HoursightError
@@ -73,7 +74,7 @@ class RangeApi:
                 body = self._read_body(response, deadline)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
-        except httpx.DecodingError as error:
+        except UnpackError as error:
             raise Unreachable(
                 f"Prometheus sent a response that cannot be decompressed ({error}): check its proxy"
             ) from error
@@ -86,8 +87,9 @@ class RangeApi:
 
     def _read_body(self, response: httpx.Response, deadline: float) -> bytes:
         body = bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
+        unpack = unpacker(response.headers.get("content-encoding", ""))
+        for chunk in response.iter_raw():
+            body += unpack(chunk, MAX_BYTES + 1 - len(body))
             if len(body) > MAX_BYTES:
                 raise RangeTooLarge(
                     f"the response for one step is larger than {MAX_BYTES >> 20} MiB: select fewer "

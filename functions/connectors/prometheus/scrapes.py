@@ -208,10 +208,12 @@ class Scrapes:
             column[1].extend(numbers)
         for server, series in self._query(self._cpu_query, span, window):
             known = counts.get(server, {})
-            pairs = list(zip(*_placed(series, clocks.get(server)), strict=True))
-            for count in set(known.values()):
+            by_count: dict[float, list[tuple[int, float]]] = {}
+            for ts, value in zip(*_placed(series, clocks.get(server)), strict=True):
+                if ts in known:
+                    by_count.setdefault(known[ts], []).append((ts, value))
+            for count, same in by_count.items():
                 labels = series.metric | {"cpu": f"{count:.0f}"}
-                same = [(ts, v) for ts, v in pairs if known.get(ts) == count]
                 add_series(
                     readings, CPU, labels, [ts for ts, _ in same], [v for _, v in same],
                     self._rules, server,

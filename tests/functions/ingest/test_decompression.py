@@ -6,7 +6,7 @@ import zlib
 import pyarrow as pa
 import pytest
 
-from functions.ingest.decompression import MAX_BODY_BYTES, decompress
+from functions.ingest.decompression import MAX_BODY_BYTES, decompress, largest_size
 from functions.ingest.rejection import PushRejected
 
 TEXT = b"m,host=a load1=1\n" * 1000
@@ -54,3 +54,22 @@ def test_a_bomb_is_stopped_while_it_is_unpacked() -> None:
         with pytest.raises(PushRejected, match="larger than 32 MiB") as refused:
             decompress(body, "gzip")
         assert refused.value.status == 413
+
+
+def test_many_members_of_gzip_are_refused_before_they_are_unpacked() -> None:
+    member = gzip.compress(b"", mtime=0)
+    assert decompress(member * 1000, "gzip") == b""
+    with pytest.raises(PushRejected, match="more than 1000 members") as refused:
+        decompress(member * 200_000, "gzip")
+    assert refused.value.status == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (TEXT, ""), (gzip.compress(TEXT), "gzip"), (gzip.compress(b"\0" * 20_000_000), "gzip"),
+        (pa.compress(TEXT, codec="snappy", asbytes=True), "snappy"),
+    ],
+)  # fmt: skip
+def test_the_largest_size_is_known_before_a_body_is_unpacked(body: bytes, encoding: str) -> None:
+    assert len(decompress(body, encoding)) <= largest_size(body, encoding) <= 2 * MAX_BODY_BYTES

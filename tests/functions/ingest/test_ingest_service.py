@@ -408,6 +408,22 @@ def test_the_limits_of_times_are_those_of_the_settings(tmp_path: Path) -> None:
     assert door.push(kind, body, encoding) == (204, None)
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("records", b"[" + b"[]," * 2_000_000 + b"[]]"), ("lines", b"a,b=c d=1\n" * 500_000),
+    ],
+)  # fmt: skip
+def test_a_small_body_of_many_values_is_refused_before_any_is_built(
+    door: IngestClient, kind: str, body: bytes
+) -> None:
+    packed = gzip.compress(body, mtime=0)
+    assert len(packed) < 50_000
+    status, answer = door.push(kind, packed, "gzip")
+    assert (status, answer["remedy"]) == (413, "send it in parts")
+    assert "MiB of memory" in answer["message"]
+
+
 ABC = ("a", "b", "c")
 FLOOD = [
     ("records", 200, json.dumps([{"server": s, "ts": TS, "load": 1} for s in ABC]).encode(),

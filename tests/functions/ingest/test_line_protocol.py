@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.ingest.line_protocol import LinePoint, MalformedLine, points
+from functions.ingest.line_protocol import LinePoint, MalformedLine, parts, points
 
 # What the format cannot carry: a backslash before a special character or at the end of a word, line
 # feeds outside strings. A word that begins with a mark of comments cannot be a measurement.
@@ -84,9 +84,36 @@ def test_examples_of_the_format(line: str, point: LinePoint) -> None:
     [
         "m", "m v", "m v=", "m =1", ",host=a v=1", "m,host v=1", "m,host= v=1", "m,=a v=1",
         "m v=1 soon", "m v=1,,w=2", "m v=nan", "m v=inf", "m v=1_0", "m v=0x1", "m v=1.5i",
-        'm v="open', "m v=yes", "m v=1 2 3", "m  ", "m,a=b=c v=1",
+        'm v="open', "m v=yes", f"m v={'1' * 400}i", f"m v={'1' * 5000}i", "m v=1 2 3", "m  ",
+        "m,a=b=c v=1",
     ],
 )  # fmt: skip
 def test_what_is_no_line_is_named(line: str) -> None:
     with pytest.raises(MalformedLine):
         list(points(line))
+
+
+@pytest.mark.parametrize(
+    ("body", "lines"),
+    [
+        ('m v="x\nm v=1\nm v=2', ['m v="x', "m v=1", "m v=2"]),
+        ('m v="x\nm v="y"\nm v=2', ['m v="x', 'm v="y"', "m v=2"]),
+        ('m v="x\nm v="y\nm v=2', ['m v="x', 'm v="y', "m v=2"]),
+        ('m v="x\ny"\nm v=2', ['m v="x\ny"', "m v=2"]),
+        ('m v="x\n",w="y\n" 5\nm v=2', ['m v="x\n",w="y\n" 5', "m v=2"]),
+        ('m v="x\n",w="y\nm v=2', ['m v="x', '",w="y', "m v=2"]),
+        ('m v="x\\\nm v=2', ['m v="x\\', "m v=2"]),
+        ('# v="\nm v=1', ["m v=1"]),
+        ('m v="' + "x\n" * 70_000 + '"', ['m v="x', *["x"] * 69_999, '"']),
+    ],
+    ids=range(9),
+)
+def test_a_string_without_an_end_belongs_to_its_own_line_alone(body: str, lines: list[str]) -> None:
+    assert list(parts(body)) == lines
+
+
+def test_what_is_looked_at_in_vain_is_not_longer_than_the_body() -> None:
+    opened = 'm v="a\n' + "x\n" * 10_000
+    lines = list(parts(opened * 30 + 'm v="a\nb"'))
+    assert len(lines) == 30 * 10_001 + 1
+    assert lines[-1] == 'm v="a\nb"'

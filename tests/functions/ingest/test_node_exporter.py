@@ -181,3 +181,11 @@ def test_samples_of_a_series_may_come_in_any_order() -> None:
     add_series(samples, name, labels, [30_000_000, 0, 15_000_000], [45e6, 0, 15e6])
     made = RowAssembler("test", METRIC_NAMES).rows(samples)["metrics"]
     assert made["net_in_mb_s"].to_pylist() == [1.0, 2.0]
+
+
+def test_labels_of_a_core_that_are_too_long_for_one_are_not_used() -> None:
+    labels = {"instance": "a:9100", "cpu": "0", "mode": "x" * 100}
+    assert not add_series(PartialSamples(), "node_cpu_seconds_total", labels, [1], [1.0])
+    assert add_series(
+        PartialSamples(), "node_cpu_seconds_total", labels | {"mode": "idle"}, [1], [1.0]
+    )

@@ -39,3 +39,11 @@ def test_columns_without_a_value_are_removed() -> None:
     made.column("b", ("cores", ""))
     made.drop_empty()
     assert made.servers == {"a": {("load_average", ""): ([1], [0.5])}}
+
+
+def test_the_memory_of_samples_grows_with_servers_parts_and_values() -> None:
+    one = samples(("a", "load_average", 1, 0.5)).memory_bytes
+    two = samples(("a", "load_average", 1, 0.5), ("a", "load_average", 2, 0.5)).memory_bytes
+    three = samples(("a", "load_average", 1, 0.5), ("b", "load_average", 2, 0.5)).memory_bytes
+    assert 0 < one < two < three
+    assert PartialSamples().memory_bytes == 0

@@ -1,5 +1,6 @@
 """Counters become rates, pieces become rows, and nothing is invented."""
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -195,6 +196,19 @@ def test_what_was_sent_again_is_given_out_again_for_the_writer_to_count() -> Non
     for _ in range(2):
         row = chain.last(scrape(0, mem_total=100, mem_available=25, load_average=1))
         assert (row["mem_used_pct"], row["load_average"]) == (75.0, 1.0)
+
+
+def test_many_links_at_many_times_take_no_table_of_all_links_and_times() -> None:
+    readings = PartialSamples()
+    for place in range(2500):
+        readings.add("a", ("net_in_bytes", f"eth{place}"), place * 1000, 1.0)
+        readings.add("a", ("load_average", ""), place * 1000, 1.0)
+    tracemalloc.start()
+    rows = RowAssembler("test", METRIC_NAMES).rows(readings)["metrics"]
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows.num_rows == 2500
+    assert peak < 100 << 20
 
 
 def test_after_our_clock_was_ahead_counters_have_rates_again() -> None:

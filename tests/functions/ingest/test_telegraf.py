@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from functions.ingest import partial_samples, telegraf
 from functions.ingest.rejection import reason_records
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.telegraf import TelegrafReader, TelegrafResult
@@ -249,3 +250,42 @@ def test_each_series_is_reported_with_the_tags_that_are_no_device() -> None:
         ("a", "volume_used_pct", "sda /", frozenset({("dc", "x")}), (T1 * 1_000_000,), (5.0,)),
         ("a", "load_average", "", frozenset({("path", "/")}), (T2 * 1_000_000,), (2.0,)),
     ]
+
+
+@pytest.mark.parametrize("bad", ['m,host=a text="x', f"m,host=a load_average={'1' * 400}i"])
+def test_a_bad_line_is_refused_alone_and_the_honest_ones_behind_it_are_taken(bad: str) -> None:
+    honest = [f"m,host=h{place} load_average=1" for place in range(3)]
+    result = read("\n".join([bad, *honest]))
+    assert (result.lines, result.used, result.reasons.count) == (4, 3, 1)
+    assert sorted(result.readings.servers) == ["h0", "h1", "h2"]
+
+
+def test_servers_and_devices_beyond_the_limit_are_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(partial_samples, "MAX_SERVERS", 2)
+    monkeypatch.setattr(partial_samples, "MAX_PARTS", 2)
+    servers = read("".join(f"m,host={name} load_average=1\n" for name in "abca"))
+    links = read("".join(f"net,host=a,interface=eth{n} bytes_recv=1\n" for n in range(5)))
+    assert [sorted(result.readings.servers) for result in (servers, links)] == [["a", "b"], ["a"]]
+    reasons = [result.reasons.ranked()[0] for result in (servers, links)]
+    assert [(each.count, each.example) for each in reasons] == [(1, "c"), (3, "a")]
+    assert all("send it in parts" in each.reason for each in reasons)
+
+
+def test_lines_of_many_shapes_are_read_alike_with_and_without_a_template(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    text = "".join(f"m,host=a load_average={n},x{n % 7}=1 {T1 + n}\n" for n in range(30))
+    known = read(text, "s").readings.servers
+    monkeypatch.setattr(telegraf, "MAX_TEMPLATES", 2)
+    assert read(text, "s").readings.servers == known
+    monkeypatch.setattr(telegraf, "MAX_TEMPLATE_CHARS", 2)
+    assert read(text, "s").readings.servers == known
+
+
+def test_a_series_of_a_long_name_is_not_kept_for_the_next_body() -> None:
+    reader = TelegrafReader(METRIC_NAMES)
+    for tag in ("x", "x" * 2000):
+        assert reader.read(f"m,host=a,t={tag} load_average=1", "ns", NOW).used == 1
+    assert list(reader._plans) == ["m,host=a,t=x"]

@@ -140,3 +140,15 @@ def test_what_was_refused_of_requests_without_a_sample_is_written_too(rig: Buffe
     assert (provenance_of(path).refused, pq.read_metadata(path).num_rows) == (3, 0)
     rig.buffer.flush()
     assert len(list(rig.folders.inbox.iterdir())) == 1
+
+
+def test_the_buffer_is_full_by_the_memory_of_samples_and_not_by_their_compressed_size(
+    rig: BufferRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = PartialSamples()
+    for place in range(100):
+        samples.add("a", (f"m{place}", ""), 0, 1.0)
+    monkeypatch.setattr(write_buffer, "MAX_WAITING_BYTES", 1000 + samples.memory_bytes)
+    rig.buffer.take(WalEntry(Push("lines", b"x", "gzip", {}), NOW), samples, RejectLog())
+    with pytest.raises(PushRejected, match="the write buffer is full"):
+        rig.put("a", mem_used_pct=2)

@@ -83,3 +83,8 @@ def test_what_is_not_certain_is_refused_with_the_setting_that_helps(
 
 def test_blank_names_may_come_twice() -> None:
     assert check_names(["ts", "", ""]) == ("ts", "", "")
+
+
+def test_more_columns_than_memory_is_for_are_refused_with_their_number() -> None:
+    with pytest.raises(FileUnreadable, match="20001 columns are more than 20,000: write the file"):
+        check_names([str(place) for place in range(20_001)])

@@ -84,3 +84,19 @@ def test_a_line_longer_than_a_block_is_refused(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(csv_lines, "BLOCK_BYTES", 16)
     with pytest.raises(FileUnreadable, match="line 2 is longer than"):
         sections(b"ts,host\n1," + b"a" * 40 + b"\n")
+
+
+def test_many_small_sections_are_read_one_after_the_other() -> None:
+    text = b"# host;time\na;1\n" * 300 + b"b;2\n" * 20_000
+    rows = [rows for _, rows in sections(text)[0]]
+    assert rows[:-1] == [b"a;1\n"] * 299
+    assert rows[-1] == b"a;1\n" + b"b;2\n" * 20_000
+
+
+def test_reasons_of_a_chunk_are_kept_up_to_a_number_and_counted_beyond_it() -> None:
+    refused: list[str] = []
+    lines = CsvLines(io.BytesIO(b"a,b\n" + b"\xff\n" * 5000 + b"1,2\n"), FileForm(), refused)
+    assert lines.next_section()
+    assert lines.read() == b"1,2\n"
+    assert len(refused) == 5000
+    assert len(set(refused)) == csv_lines.MAX_REASONS + 1

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from functions.normalize import devices
 from functions.normalize.devices import (
     BRIDGE,
     BUNDLE,
@@ -15,6 +16,7 @@ from functions.normalize.devices import (
     DeviceRules,
     link_layer,
     lowest,
+    volume_layer,
 )
 from storage.config.settings import DevicePatterns, DeviceSettings
 
@@ -184,3 +186,11 @@ def test_names_that_never_count_are_patterns_that_prometheus_can_read() -> None:
     for pattern in NEVER_LINKS:
         assert re.compile(pattern)
         assert not set('\\"') & set(pattern), "would need escapes in PromQL"
+
+
+def test_a_name_longer_than_any_link_has_is_not_one_and_long_texts_are_not_cached() -> None:
+    assert link_layer("eth" + "0" * 300) is None
+    assert STOCK_RULES.links({"x." * 200: "", "eth0": ""}) == {"eth0"}
+    before = devices._volume_layer.cache_info().currsize
+    assert volume_layer("ext4", "/" + "x" * 20_000) == devices.LOCAL
+    assert devices._volume_layer.cache_info().currsize == before

@@ -203,3 +203,24 @@ def test_a_wide_file_has_fewer_rows_a_chunk(
 ) -> None:
     monkeypatch.setattr(file_readers, "CHUNK_CELLS", 6)  # of two columns
     assert [len(chunk) for chunk in servers(write(tmp_path / f"h{ending}"))] == [3, 3, 3, 1]
+
+
+def test_long_lines_of_json_make_chunks_of_bounded_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_readers, "CHUNK_BYTES", 100)
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"a": "{"x" * 90}"}}\n' * 5 + '{"a": 1}\n' * 30)
+    chunks = list(read_chunks(path))
+    assert sum(len(chunk.documents) for chunk in chunks) == 35
+    assert max(len(chunk.documents) for chunk in chunks) < 13
+
+
+def test_a_small_list_of_many_values_is_refused_before_it_is_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_readers, "MAX_DECODED_BYTES", 1 << 20)
+    path = tmp_path / "a.json"
+    path.write_text("[" + "[]," * 10_000 + "{}]")
+    with pytest.raises(FileUnreadable, match="write one document a line"):
+        list(read_chunks(path))

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from functions.normalize import row_filter
 from functions.normalize.columns import columns_of
 from functions.normalize.mapping import Where
 from functions.normalize.row_filter import filter_text, matches
@@ -50,3 +51,12 @@ def test_columns_of_a_table_are_filtered_alike() -> None:
 
 def test_a_filter_is_shown_in_one_line() -> None:
     assert filter_text({"name": ("cpu", "mem"), "n": 1}) == "name = cpu or mem, n = 1"
+
+
+def test_a_long_value_is_matched_and_not_cached() -> None:
+    values = ["x" * 5000, "x"]
+    before = row_filter._short_fits.cache_info().currsize
+    mask = matches(columns_of([{"a": value} for value in values]), {"a": "x*"}, 2)
+    assert mask is not None
+    assert mask.all()
+    assert row_filter._short_fits.cache_info().currsize <= before + 1

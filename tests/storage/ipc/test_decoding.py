@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from pathlib import Path
 
 import msgspec
@@ -8,7 +9,7 @@ from storage.config.api_keys import ApiKeyError, ApiKeys
 from storage.config.folders import Folders
 from storage.config.settings import SettingsError, read_settings
 from storage.inbox.segment import Provenance, SegmentRefused
-from storage.ipc.decoding import InvalidJson, decode_json
+from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 from storage.ipc.push_protocol import Push
 from tests.hostile import HARMLESS, MALFORMED, TOO_LARGE
 
@@ -96,3 +97,21 @@ def test_a_nan_excuses_nothing_else(text: bytes) -> None:
 def test_a_byte_order_mark_is_named(encoding: str) -> None:
     with pytest.raises(InvalidJson, match="it begins with a byte order mark: send UTF-8 without"):
         decode_json("[1]".encode(encoding), nan=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" + b"[]," * 50_000 + b"[]]", b"[" + b"{}," * 50_000 + b"{}]",
+        b"[" + b"1.5," * 50_000 + b"1]",
+        b"[{" + b",".join(b'"%d":1' % n for n in range(50_000)) + b"}]",
+    ],
+    ids=["lists", "objects", "numbers", "names"],
+)  # fmt: skip
+def test_the_memory_of_a_value_is_known_before_it_is_decoded(text: bytes) -> None:
+    tracemalloc.start()
+    value = decode_json(text)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert value
+    assert taken < decoded_bytes(text)

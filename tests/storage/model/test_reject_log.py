@@ -81,3 +81,11 @@ def test_what_was_kept_is_noted_with_a_count_and_is_not_refused() -> None:
     assert (log.count, other.count) == (0, 1)
     assert log.sentences() == ("assumed, as 02:00 of a: write the zone (3 times)",)
     assert len(other.sentences()) == 2
+
+
+def test_a_reason_with_a_long_text_of_the_sender_is_cut() -> None:
+    log = RejectLog()
+    for _ in range(2):
+        log.add(f"{'x' * 100_000} is not a tag", "m,x v=1")
+    [reason] = log.ranked()
+    assert (len(reason.reason), reason.count, log.count) == (1001, 2, 2)

@@ -78,3 +78,11 @@ def test_without_an_engine_it_is_503_with_the_remedy(tmp_path: Path) -> None:
         answer = client.post(URL)
     assert answer.status_code == 503
     assert "start one with 'hoursight up'" in answer.json()["error"]
+
+
+def test_a_small_body_of_many_values_is_413_before_it_is_decoded(
+    client: Client, engine: Engine
+) -> None:
+    answer = client.post(URL, content=b"[" + b"[]," * 400_000 + b"[]]")
+    assert (answer.status_code, engine.calls) == (413, [])
+    assert "too many values" in answer.text

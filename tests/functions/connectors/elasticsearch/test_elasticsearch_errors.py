@@ -3,14 +3,18 @@
 import pytest
 from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, NotFoundError
+from elasticsearch import ConnectionError as NotConnected
 
+from functions.connectors.elasticsearch.elasticsearch_connection import ElasticsearchConnection
 from functions.connectors.elasticsearch.elasticsearch_errors import (
     EXPIRED,
     NO_INDEX,
     check_complete,
     is_of_kind,
     shard_errors,
+    unreachable,
 )
+from functions.connectors.elasticsearch.http_node import TOO_LARGE
 from functions.engine.function import Unreachable
 from tests.conftest import NOW
 from tests.functions.connectors.elasticsearch.elastic_rig import (
@@ -136,3 +140,8 @@ def test_a_response_is_complete_unless_shards_failed_or_it_timed_out():
         check_complete({"_shards": ONE_SHARD_FAILED}, "beats")
     with pytest.raises(Unreachable, match="stopped the search in 'beats'"):
         check_complete({"timed_out": True}, "beats")
+
+
+def test_an_answer_that_is_too_large_names_the_remedy():
+    error = unreachable(NotConnected(TOO_LARGE), ElasticsearchConnection(index="x"))
+    assert "larger than 64 MiB: write a smaller page" in str(error)

@@ -6,6 +6,7 @@ import pytest
 from elastic_transport import ConnectionError as NotConnected
 from elastic_transport import ConnectionTimeout, HttpHeaders, NodeConfig, SerializationError
 
+from functions.connectors.elasticsearch import http_node
 from functions.connectors.elasticsearch.http_node import DeadlineHttpNode, JsonOnlySerializer
 from tests.functions.connectors.elasticsearch.elastic_rig import names
 from tests.functions.connectors.elasticsearch_double.http_front import Changed, Dripping, Hung
@@ -38,6 +39,13 @@ def test_a_response_of_several_megabytes_is_complete(front, get):
     body = get(30).body
     assert len(body) > 1 << 20
     assert body.endswith(b'"s199999"]}')
+
+
+def test_a_response_that_is_too_large_is_not_read_to_its_end(front, get, monkeypatch):
+    front.fail(Changed(names=names(200_000)), where="_resolve")
+    monkeypatch.setattr(http_node, "MAX_ANSWER_BYTES", 1 << 20)
+    with pytest.raises(NotConnected, match="the response is larger than"):
+        get(30)
 
 
 def test_a_response_that_arrives_byte_by_byte_ends_at_the_timeout(front, get):

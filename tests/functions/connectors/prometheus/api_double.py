@@ -25,6 +25,7 @@ class ApiDouble(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), ApiHandler)
         self.url = f"http://127.0.0.1:{self.server_port}/tenant"
         self.replies: list[tuple[int, bytes]] = [(200, matrix())]
+        self.encoding = "identity"
         self.requests: list[tuple[str, dict[str, str]]] = []
 
     def __enter__(self) -> "ApiDouble":
@@ -47,6 +48,7 @@ class ApiHandler(BaseHTTPRequestHandler):
         del double.replies[: len(double.replies) > 1]
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        self.send_header("Content-Encoding", double.encoding)
         self.end_headers()
         try:
             self.wfile.write(body)

@@ -1,5 +1,6 @@
 """Range API against a protocol double, and a real server for the errors that it has itself."""
 
+import gzip
 import json
 import time
 from collections.abc import Iterator
@@ -109,3 +110,20 @@ def test_an_error_of_a_real_server_is_reported_with_the_remedy(
     authority = {"ca_file": None} if keys.get("url", "").startswith("http:") else {}
     with pytest.raises(Unreachable, match=message):
         open_read(text(**keys, **authority)).run(NOW, None)
+
+
+def test_a_compressed_answer_is_unpacked_no_further_than_the_limit(double, api):
+    double.encoding, double.replies = "gzip", [(200, gzip.compress(matrix([15, "1"])))]
+    assert len(load(api)) == 1
+    double.replies = [(200, gzip.compress(b" " * (MAX_BYTES + 1)))]
+    with pytest.raises(RangeTooLarge, match="larger than 16 MiB"):
+        load(api)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "says"), [("gzip, gzip", "was not asked for"), ("gzip", "incorrect header")]
+)
+def test_an_answer_that_is_compressed_otherwise_is_named(double, api, encoding, says):
+    double.encoding = encoding
+    with pytest.raises(Unreachable, match=says):
+        load(api)
