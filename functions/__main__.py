@@ -21,7 +21,7 @@ from storage.ipc.rpc import serve_rpc
 from storage.platform import logs
 from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import restrict_new_files
-from storage.platform.process import restart, stop_on_signals
+from storage.platform.process import raise_descriptor_limit, restart, stop_on_signals
 from storage.platform.threads import SupervisedThread, run_supervised
 
 # As the processes were called before; service files may name them so.
@@ -43,6 +43,7 @@ def main() -> None:
     arguments = parser.parse_args()
     restrict_new_files()
     logs.configure(arguments.process, arguments.log_level, arguments.log_format)
+    raise_descriptor_limit()
     stop = stop_on_signals()
     with configured():
         settings = read_settings(arguments.data)

@@ -25,7 +25,7 @@ from storage.lake.writer import DataFolderNotWritable, Writer, WriterRunning
 from storage.platform import logs
 from storage.platform.heartbeat import Heartbeat
 from storage.platform.private_files import mode_of, restrict_new_files
-from storage.platform.process import restart, stop_on_signals
+from storage.platform.process import raise_descriptor_limit, restart, stop_on_signals
 from storage.platform.threads import run_supervised
 
 log = logging.getLogger("storage.__main__")
@@ -46,6 +46,7 @@ def main() -> None:
     data = arguments.data
     restrict_new_files()
     logs.configure("writer", arguments.log_level, arguments.log_format)
+    raise_descriptor_limit()
     stop = stop_on_signals()
     run_supervised("writer", partial(run_writer, Folders.at(data), stop), stop)
 

@@ -1,6 +1,7 @@
 """The web process: `python -m web --data DIR` serves the site."""
 
 import argparse
+import asyncio
 import logging
 import os
 import socket
@@ -23,16 +24,19 @@ from storage.config.settings_file import SettingsFile
 from storage.platform import logs
 from storage.platform.listening import CannotListen, listening_sockets, site_url
 from storage.platform.private_files import restrict_new_files
-from storage.platform.process import restart
+from storage.platform.process import raise_descriptor_limit, restart
 from web.app import create_app
+from web.connections import LimitedProtocol, backlog, connection_limit
 from web.http_protocol import site_protocol
-from web.live import LiveUpdates
+from web.live import MAX_STREAMS, LiveUpdates
 from web.request_log import logging_requests
+from web.uploads import MAX_UPLOADS
 
 log = logging.getLogger("web.__main__")
 
 # The settings are checked on every fifth tick of 0.1 s.
 TICKS_PER_CHECK = 5
+TICKS_PER_CONNECTION_CHECK = 10
 
 
 class SiteServer(uvicorn.Server):
@@ -63,7 +67,15 @@ class SiteServer(uvicorn.Server):
             self.changed = True
             self._live.close()
             return True
+        if counter % TICKS_PER_CONNECTION_CHECK == 0:
+            self._check_connections()
         return await super().on_tick(counter)
+
+    def _check_connections(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, LimitedProtocol):
+                connection.check(now)
 
     def _settings_changed(self) -> bool:
         if self._settings is None or self._at_start is None:
@@ -95,10 +107,15 @@ def main(arguments: list[str] | None = None) -> None:
     app = create_app(options.data, exposed, settings.web.read_without_key)
     if not exposed:
         _warn_without_keys(Folders.at(options.data))
+    descriptors = raise_descriptor_limit()
+    connections = connection_limit(descriptors)
+    app.state.live.max_streams = min(MAX_STREAMS, connections // 2)
+    app.state.uploads.max_uploads = min(MAX_UPLOADS, connections // 2)
     config = uvicorn.Config(
         logging_requests(app), host=host, port=port, timeout_graceful_shutdown=5, ws="none",
         http=site_protocol(app.state.trace),  # type: ignore[arg-type]
         proxy_headers=False, access_log=False, server_header=False, log_config=None,
+        limit_concurrency=connections, backlog=backlog(descriptors),
     )  # fmt: skip
     server = SiteServer(config, app.state.live, SettingsFile(options.data, settings))
     server.run(_sockets(host, port))

@@ -1,6 +1,8 @@
 """The site's application: its parts, and its answers to errors."""
 
 import logging
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
 from storage.ipc.push_protocol import rejection_json
-from web.access_trace import AccessTrace
-from web.api.ingest_api import InFlightLimit
+from web.access_trace import AccessTrace, address_of
+from web.api.functions_api import call_turns
+from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
-from web.http_errors import HttpRejection
+from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
 from web.pages.server_page import ServerNotFound
@@ -28,10 +31,15 @@ from web.request_check import checking_requests
 from web.routes import routes
 from web.security_headers import add_security_headers
 from web.telemetry.telemetry import Telemetry
+from web.turns import Turns, limiting_exports
+from web.uploads import BodyStalled, Uploads, limiting_uploads
 
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
+
+# An export is rendered in a thread, and whole: a few at a time leave the pages a core.
+MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 2, 64, 5.0
 
 
 def create_app(data: Path | str, exposed: bool = False, read_without_key: bool = False) -> Litestar:
@@ -41,11 +49,16 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     `read_without_key` lets this machine read without one although keys exist.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
+    uploads = Uploads()
     trace = AccessTrace(lake.folders)
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
         guards=[require_access],
+        middleware=[
+            partial(limiting_uploads, uploads),
+            partial(limiting_exports, _export_turns(), tuple(FORMATS)),
+        ],
         dependencies={
             "lake": Provide(lambda: lake, sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),
@@ -64,9 +77,14 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
     app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
-    app.state.trace, app.state.in_flight = trace, InFlightLimit()
+    app.state.trace, app.state.uploads = trace, uploads
+    app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
+
+
+def _export_turns() -> Turns:
+    return Turns("exports", MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S)
 
 
 def _exception_handlers() -> dict[int | type[Exception], Any]:
@@ -159,11 +177,19 @@ def _validation(error: ValidationException) -> str:
 
 
 def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
+    _count_refusal(request, error)
     answer = _error_response(
         request, "rejected", error.status_code, error.detail, remedy=error.remedy
     )
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _count_refusal(request: SiteRequest, error: HttpRejection) -> None:
+    reasons: dict[type[Exception], str] = {Overloaded: "overload", BodyStalled: "stalled"}
+    if reason := reasons.get(type(error)):
+        trace: AccessTrace = request.app.state.trace
+        trace.refused(reason, address_of(request.scope), error.detail, datetime.now(UTC))
 
 
 def _internal_error(request: SiteRequest, error: Exception) -> Response[Any]:

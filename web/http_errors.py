@@ -6,7 +6,12 @@ from litestar.exceptions import HTTPException
 
 from storage.errors import HoursightError
 
-__all__ = ["HttpRejection"]
+__all__ = ["CLOSE", "RETRY_AFTER", "HttpRejection", "Overloaded"]
+
+# Of a 503: senders that read it wait so long.
+RETRY_AFTER = {"Retry-After": "5"}
+# Requests behind this one are left unread. Not while a body arrives: its sender would see a reset.
+CLOSE = {"Connection": "close"}
 
 
 class HttpRejection(HoursightError, HTTPException):
@@ -23,3 +28,10 @@ class HttpRejection(HoursightError, HTTPException):
     ) -> None:
         super().__init__(message, remedy)
         self.status_code, self.headers = status_code, dict(headers or {})
+
+
+class Overloaded(HttpRejection):
+    """Too many requests at once (503); the sender may repeat this one."""
+
+    def __init__(self, message: str, remedy: str = "send it again in some seconds") -> None:
+        super().__init__(503, message, remedy, RETRY_AFTER)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from litestar.response.sse import ServerSentEventMessage
 
 from storage.inbox.notify import table_changes
 from storage.platform.durability import disk_state
+from web.http_errors import Overloaded
 from web.operations import answering
 
 __all__ = ["LiveUpdates", "live_events"]
@@ -25,6 +27,8 @@ PAUSE_SECONDS = 0.5
 # Proxies close a stream without traffic.
 HEARTBEAT_SECONDS = 15.0
 REWATCH_SECONDS = 5.0
+# Each page has one; a page without one refreshes every 15 s.
+MAX_STREAMS = 256
 # A stream ends so soon after its key is revoked.
 ACCESS_SECONDS = 2.0
 DISK_SECONDS = 2.0
@@ -34,12 +38,19 @@ CHART_TABLES = frozenset({"metrics_5m", "forecasts", "models"})
 class _OpenPage:
     """One connected page and the tables that changed since its last event."""
 
-    def __init__(self) -> None:
+    def __init__(self, sender: str) -> None:
+        self.sender = sender
+        self.ended = False
         self.pending: set[str] = set()
         self.wake = asyncio.Event()
 
     def notify(self, tables: frozenset[str]) -> None:
         self.pending |= tables
+        self.wake.set()
+
+    def end(self) -> None:
+        """End the stream; the page connects again."""
+        self.ended = True
         self.wake.set()
 
     async def wait(self, seconds: float) -> frozenset[str]:
@@ -57,7 +68,8 @@ class LiveUpdates:
     def __init__(self, data: Path) -> None:
         self._data = data
         self._stop = asyncio.Event()
-        self._pages: set[_OpenPage] = set()
+        self._pages: dict[_OpenPage, None] = {}  # in the order in which they came
+        self.max_streams = MAX_STREAMS
 
     @asynccontextmanager
     async def watching(self, _: Litestar) -> AsyncIterator[None]:
@@ -76,15 +88,36 @@ class LiveUpdates:
         for page in self._pages:
             page.wake.set()
 
+    def make_room(self, sender: str) -> None:
+        """End a stream of the address that has the most, if no more may be opened.
+
+        Raise Overloaded if that is the address of `sender` itself.
+        """
+        if len(self._pages) < self.max_streams:
+            return
+        [(address, _)] = Counter(page.sender for page in self._pages).most_common(1)
+        if address == sender:
+            raise Overloaded(
+                f"{self.max_streams} live streams are open, most of them from {sender}",
+                "close pages; one without a live stream refreshes every 15 s",
+            )
+        log.warning("%d live streams are open: ended one of %s", len(self._pages), address)
+        oldest = next(page for page in self._pages if page.sender == address)
+        self._close(oldest)
+
+    def _close(self, page: _OpenPage) -> None:
+        self._pages.pop(page, None)
+        page.end()
+
     async def events(
-        self, has_access: Callable[[], bool] = lambda: True
+        self, has_access: Callable[[], bool] = lambda: True, sender: str = ""
     ) -> AsyncIterator[ServerSentEventMessage]:
         """Yield `changed` with the names of the tables, and `charts` when charts are affected.
 
         End when the page has no longer access.
         """
-        page = _OpenPage()
-        self._pages.add(page)
+        page = _OpenPage(sender)
+        self._pages[page] = None
         log.debug("page connected, %d open", len(self._pages))
         try:
             yield ServerSentEventMessage(event="hello", data="", retry=2000)
@@ -96,7 +129,7 @@ class LiveUpdates:
                     yield message
                 await self._pause(PAUSE_SECONDS if tables else 0)
         finally:
-            self._pages.discard(page)
+            self._pages.pop(page, None)
             log.debug("page disconnected, %d open", len(self._pages))
 
     async def _changes(
@@ -104,7 +137,7 @@ class LiveUpdates:
     ) -> frozenset[str] | None:
         """Return what changed until the next heartbeat; None if the stream is to end."""
         heartbeat = asyncio.get_running_loop().time() + HEARTBEAT_SECONDS
-        while not self._stop.is_set() and has_access():
+        while not (self._stop.is_set() or page.ended) and has_access():
             tables = await page.wait(ACCESS_SECONDS)
             if tables or asyncio.get_running_loop().time() >= heartbeat:
                 return tables if has_access() else None
@@ -158,6 +191,10 @@ def _messages(tables: frozenset[str]) -> list[ServerSentEventMessage]:
 async def live_events(
     request: Request[Any, Any, Any], live: NamedDependency[LiveUpdates]
 ) -> ServerSentEvent:
-    """Stream until the key is revoked; each event names the tables that a commit changed."""
-    auth = request.app.state.auth
-    return ServerSentEvent(live.events(lambda: auth.grants(request, "read")))
+    """Stream until the key is revoked; each event names the tables that a commit changed.
+
+    503: too many streams are open.
+    """
+    auth, sender = request.app.state.auth, request.client.host if request.client else ""
+    live.make_room(sender)
+    return ServerSentEvent(live.events(lambda: auth.grants(request, "read"), sender))

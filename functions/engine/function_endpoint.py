@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from functions.engine.call_queue import CallQueue, TooManyCalls
 from functions.engine.executors.executor import Executor
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
 from functions.engine.function import Batch, Declared
@@ -41,6 +42,7 @@ class FunctionEndpoint:
         self._runner = runner
         self._worker_factory = worker_factory
         self._users = users
+        self._queue = CallQueue()
         self._catalog = FunctionCatalog(runner.folders, runner.settings, users.entries)
 
     def answer(self, question: bytes) -> tuple[int, bytes]:
@@ -53,12 +55,14 @@ class FunctionEndpoint:
             return 400, _error("now has no time zone: write it as 2026-05-06T12:00:00Z")
         log.debug("call of %s as of %s%s", call.name, call.now, ", dry" if call.dry_run else "")
         try:
-            with self._executor(call.name) as (function, executor):
+            with self._queue.turn(), self._executor(call.name) as (function, executor):
                 run = self._runner.run_whole(
                     function, "request", call.now, call.dry_run, executor=executor, body=call.body
                 )
         except UnknownFunction as error:
             return 404, _error(str(error))
+        except TooManyCalls as error:
+            return 503, _error(str(error))
         self._runner.flush()
         return STATUS.get(run.outcome, 500), _run_as_json(run)
 

@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 16 << 20
 STOP_WITHIN_S = 0.05
+# A peer that neither sends nor reads for so long is given up; it holds a thread.
+STALLED_S = 30.0
 
 Handler = Callable[[bytes], tuple[int, bytes]]
 
@@ -109,7 +111,17 @@ class _RpcServer(socketserver.ThreadingUnixStreamServer):
 class _RpcHandler(socketserver.StreamRequestHandler):
     server: _RpcServer
 
+    def setup(self) -> None:
+        self.request.settimeout(STALLED_S)
+        super().setup()
+
     def handle(self) -> None:
+        try:
+            self._handle()
+        except TimeoutError:
+            log.warning("%s: a peer stalled", threading.current_thread().name)
+
+    def _handle(self) -> None:
         began = time.perf_counter()
         request = self.rfile.read(self.server.max_bytes + 1)
         if len(request) > self.server.max_bytes:

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from storage.errors import HoursightError
 from storage.platform.printable import CONTINUED, printable, printable_json
+from storage.platform.repeated_lines import RepeatLimit
 
 __all__ = [
     "FORMATS", "FORMAT_VARIABLE", "LEVEL_VARIABLE", "PROCESS_VARIABLE", "JsonFormatter",
@@ -309,6 +310,13 @@ class _Handler(logging.StreamHandler[LogStream]):
     def __init__(self, stream: LogStream | None) -> None:
         logging.Handler.__init__(self)
         self._stream = stream
+        self._limit = RepeatLimit(self)
+        self.addFilter(self._limit)
+
+    def close(self) -> None:
+        """Say how many repeated lines were left out."""
+        self._limit.report()
+        super().close()
 
     @property
     def stream(self) -> LogStream:  # type: ignore[override]

@@ -1,8 +1,9 @@
-"""Process control: stop on signals, restart, exclusive locks, and ending with the parent."""
+"""Process control: signals, restart, locks, limit of descriptors, and ending with the parent."""
 
 import fcntl
 import logging
 import os
+import resource
 import signal
 import sys
 import threading
@@ -12,8 +13,13 @@ from typing import NoReturn, TextIO
 
 from storage.platform.private_files import open_lock
 
-__all__ = ["exclusive_lock", "restart", "stop_on_signals", "with_parent_death_signal"]
+__all__ = [
+    "exclusive_lock", "raise_descriptor_limit", "restart", "stop_on_signals",
+    "with_parent_death_signal",
+]  # fmt: skip
 
+# Some systems allow a thousand million, and programs that close each possible one take minutes.
+MAX_DESCRIPTORS = 65_536
 PARENT_DEATH = Path(__file__).with_name("parent_death.py")
 
 
@@ -32,6 +38,16 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     return stop
+
+
+def raise_descriptor_limit() -> int:
+    """Raise the limit of open files to what this user may have; return the limit in force."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= allowed:
+        return allowed
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    return allowed
 
 
 def restart() -> NoReturn:

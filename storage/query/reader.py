@@ -28,6 +28,7 @@ from storage.lake.file_reports import report_file
 from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.arrow_types import unheld, unheld_columns, with_text
+from storage.query.file_cache import FileCache
 from storage.query.query_handle import QueryHandle
 from storage.query.read_only import (
     Definitions,
@@ -66,6 +67,7 @@ class Reader:
         self._check = check
         self._cursor_lock = threading.Lock()
         self._idle: list[duckdb.DuckDBPyConnection] = []
+        self._file_cache = FileCache()
         self.rows_read = 0
 
     @classmethod
@@ -155,6 +157,7 @@ class Reader:
             try:
                 pinned = _PinnedReader(self.folders, self._location, cursor, self._check)
                 pinned._known = known
+                pinned._file_cache = self._file_cache
                 yield pinned
             finally:
                 with suppress(
@@ -234,6 +237,7 @@ class Reader:
         began = time.perf_counter()
         rows = self._rows(cursor, sql, parameters)
         took_s = time.perf_counter() - began
+        self._file_cache.bound(cursor)
         if took_s > SLOW_S:
             text = " ".join(sql.split())[:LOGGED_CHARS]
             log.info("slow query: %.1f s, %d rows: %s", took_s, rows.num_rows, text)

@@ -3,7 +3,7 @@
 from litestar.exceptions import HTTPException
 
 from storage.errors import HoursightError
-from web.http_errors import HttpRejection
+from web.http_errors import HttpRejection, Overloaded
 
 
 def test_a_rejection_has_status_message_remedy_and_headers() -> None:
@@ -25,3 +25,9 @@ def test_the_headers_are_not_shared_with_the_caller() -> None:
     error = HttpRejection(405, "no", "use GET", headers)
     headers["Allow"] = "POST"
     assert error.headers == {"Allow": "GET"}
+
+
+def test_an_overload_says_when_to_try_again() -> None:
+    error = Overloaded("too many pushes at once")
+    assert error.headers == {"Retry-After": "5"}
+    assert (error.status_code, error.remedy) == (503, "send it again in some seconds")

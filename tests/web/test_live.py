@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from litestar import Litestar
 from litestar.response.sse import ServerSentEventMessage
+from litestar.testing import TestClient
 
 from scripts.ports import free_port
 from storage.config.api_keys import create_key, revoke_key
@@ -23,7 +24,8 @@ from tests.web.raw_site import serving
 from web import live as live_module
 from web.__main__ import SiteServer
 from web.app import create_app
-from web.live import LiveUpdates
+from web.http_errors import Overloaded
+from web.live import LiveUpdates, _OpenPage
 
 SOON = 10.0
 
@@ -86,6 +88,24 @@ def test_streams_end_when_the_site_stops(tmp_path: Path) -> None:
     run(test())
 
 
+def test_beyond_the_limit_the_address_with_the_most_streams_gives_one_up(tmp_path: Path) -> None:
+    async def test() -> None:
+        live = LiveUpdates(tmp_path)
+        live.max_streams = 3
+        streams = [live.events(sender=sender) for sender in ("10.0.0.1", "10.0.0.2", "10.0.0.2")]
+        for stream in streams:
+            live.make_room("10.0.0.2")
+            await anext(stream)
+        with pytest.raises(Overloaded, match="3 live streams are open, most of them from 10"):
+            live.make_room("10.0.0.2")
+        live.make_room("10.0.0.1")
+        assert [page.sender for page in live._pages] == ["10.0.0.1", "10.0.0.2"]
+        while await asyncio.wait_for(anext(streams[1], None), SOON) is not None:
+            pass
+
+    run(test())
+
+
 def test_a_stream_ends_soon_after_its_key_is_revoked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -111,6 +131,15 @@ def test_the_first_key_ends_the_streams_that_had_none(tmp_path: Path) -> None:
         assert await asyncio.wait_for(anext(events, None), SOON) is None
 
     run(test())
+
+
+def test_a_stream_beyond_the_limit_is_503_with_retry_after(tmp_path: Path) -> None:
+    app = create_app(tmp_path)
+    app.state.live.max_streams = 0
+    app.state.live._pages[_OpenPage("testclient")] = None
+    with TestClient(app, "http://127.0.0.1") as client:
+        answer = client.get("/live")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
 
 
 def test_the_server_stops_at_once_although_a_page_is_open(tmp_path: Path) -> None:

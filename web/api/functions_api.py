@@ -11,13 +11,21 @@ from litestar.params import FromPath, FromQuery
 from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
-from web.http_errors import HttpRejection
+from web.http_errors import RETRY_AFTER, HttpRejection
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
+from web.turns import Turns
 
-__all__ = ["call_function"]
+__all__ = ["call_function", "call_turns"]
 
+# The engine has a limit and a queue of its own; this one holds when the engine does not answer.
+MAX_CALLS = 32
 MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
+
+
+def call_turns() -> Turns:
+    """Turns of calls; one beyond the limit does not wait."""
+    return Turns("calls of functions", MAX_CALLS, 0, 0)
 
 
 @post(
@@ -34,17 +42,16 @@ async def call_function(
     """The JSON in the request is the function's `body`; the response has its rows by table.
 
     404: unknown function; 413: too many values in the body; 500: it failed, `error` says why; 503:
-    the engine is not running; 504: it was stopped at its deadline.
+    the engine is not running, or too many calls are; 504: it was stopped at its deadline.
     """
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await _body(request)}
     try:
-        status, answer = await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
+        async with request.app.state.call_turns.turn():
+            status, answer = await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
     except NotRunning as error:
         status, answer = 503, msgspec.json.encode({"error": str(error)})
-    return Response(
-        answer, status_code=status, media_type=MediaType.JSON,
-        headers={"Cache-Control": "no-store"},
-    )  # fmt: skip
+    headers = {"Cache-Control": "no-store"} | (RETRY_AFTER if status == 503 else {})
+    return Response(answer, status_code=status, media_type=MediaType.JSON, headers=headers)
 
 
 async def _body(request: SiteRequest) -> Any:

@@ -5,9 +5,7 @@ The response is 2xx only after the rows are on disk.
 
 import asyncio
 import ipaddress
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -18,21 +16,21 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, rejection_json
 from storage.ipc.rpc import NotRunning, call_rpc
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
-from web.http_errors import HttpRejection
+from web.http_errors import RETRY_AFTER, HttpRejection
 from web.rendering import SiteRequest, TheLake
+from web.turns import Turns
+from web.uploads import BodyStalled
 
-__all__ = ["InFlightLimit", "feed", "peer_of", "write_lines", "write_series"]
+__all__ = ["feed", "peer_of", "push_turns", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
 MAX_IN_FLIGHT = 64
-MAX_IN_FLIGHT_BYTES = 64 << 20
-# A push that waits holds its connection, and neither a thread nor its body.
+# A push that waits holds its connection and its body, but no thread.
 MAX_WAITING = 1024
 # Telegraf and the OpenTelemetry collector give a request up after 5 s.
 MAX_WAIT_S = 3.0
 MAX_SENDER_CHARS = 60
-RETRY_AFTER = {"Retry-After": "5"}
 
 
 class RejectedRow(msgspec.Struct):
@@ -73,7 +71,8 @@ ERRORS = {
     401: "no API key", 403: "invalid API key, or one without the scope `feed`",
     413: "body too large", 415: "unsupported media type or compression",
     422: "no usable record in the body",
-    503: "too many requests, no collector is running, or the disk is full: retry after Retry-After",
+    503: "too many requests, the body stalled, no collector is running, or the disk is full: retry "
+    "after Retry-After",
 }  # fmt: skip
 RESPONSES = {
     code: ResponseSpec(IngestError, generate_examples=False, description=text)
@@ -86,80 +85,9 @@ WRITTEN = {204: ResponseSpec(None, description="all rows are on disk")}
 SPEC: dict[str, Any] = {"opt": FEED, "request_max_body_size": None, "tags": ["push"]}
 
 
-class InFlightLimit:
-    """Limits the number and size of the pushes that are being received, to bound memory.
-
-    Pushes beyond the limit wait for their turn in the order in which they came.
-    """
-
-    def __init__(self) -> None:
-        self.requests = 0
-        self.bytes = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @asynccontextmanager
-    async def request(self) -> AsyncIterator[Callable[[int], None]]:
-        """Count a request and its bytes within the context; yield the function that adds bytes.
-
-        Raise HttpRejection 503 if no turn comes within MAX_WAIT_S, or MAX_WAITING wait already:
-        Prometheus and Telegraf's `outputs.influxdb` drop what is answered with 429.
-        """
-        await self._turn()
-        received = 0
-
-        def count(size: int) -> None:
-            nonlocal received
-            received += size
-            self.bytes += size
-
-        try:
-            yield count
-        finally:
-            self.bytes -= received
-            self._leave()
-
-    async def _turn(self) -> None:
-        """Return when the request may be received; it is counted then."""
-        if self._has_room() and not self._waiting:
-            self.requests += 1
-            return
-        if len(self._waiting) >= MAX_WAITING:
-            raise _overloaded()
-        turn = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        try:
-            async with asyncio.timeout(MAX_WAIT_S):
-                await turn
-        except TimeoutError:
-            self._give_up(turn)
-            raise _overloaded() from None
-        except asyncio.CancelledError:
-            self._give_up(turn)
-            raise
-
-    def _give_up(self, turn: asyncio.Future[None]) -> None:
-        if turn in self._waiting:
-            self._waiting.remove(turn)
-        elif not turn.cancelled():  # the turn came together with the end of the wait
-            self._leave()
-
-    def _leave(self) -> None:
-        """Take a request off the count, and let the next ones in."""
-        self.requests -= 1
-        while self._waiting and self._has_room():
-            turn = self._waiting.popleft()
-            if not turn.done():
-                self.requests += 1
-                turn.set_result(None)
-
-    def _has_room(self) -> bool:
-        return self.requests < MAX_IN_FLIGHT and self.bytes < MAX_IN_FLIGHT_BYTES
-
-
-def _overloaded() -> HttpRejection:
-    return HttpRejection(
-        503, "too many pushes at once", "send it again in some seconds", RETRY_AFTER
-    )
+def push_turns() -> Turns:
+    """Turns of pushes; one is taken when the body is there."""
+    return Turns("pushes", MAX_IN_FLIGHT, MAX_WAITING, MAX_WAIT_S)
 
 
 @post(
@@ -212,10 +140,9 @@ async def _forward(
             f"send it as {' or '.join(encodings)}",
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
-    async with request.app.state.in_flight.request() as count_bytes:
-        body = await _body(request, count_bytes)
-        peer = peer_of(request.client.host if request.client else "")
-        push = Push(kind, body, encoding, parameters, _sender(request), peer)
+    peer = peer_of(request.client.host if request.client else "")
+    push = Push(kind, await _body(request), encoding, parameters, _sender(request), peer)
+    async with request.app.state.push_turns.turn():
         return await _ingest(lake, push)
 
 
@@ -242,20 +169,31 @@ def peer_of(host: str) -> str:
     return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
-async def _body(request: SiteRequest, count: Callable[[int], None]) -> bytes:
-    """Return the whole body, counting each part; raise HttpRejection 413 beyond the limit."""
+async def _body(request: SiteRequest) -> bytes:
+    """Return the whole body.
+
+    Raise HttpRejection 413 beyond the limit, and 503 if the body stalls: senders drop what is
+    answered with 408.
+    """
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MAX_SENT_BYTES:
-            raise HttpRejection(
-                413, f"the body is larger than {MAX_SENT_BYTES >> 20} MiB",
-                "send it in parts, or compressed",
-            )  # fmt: skip
-        parts.append(part)
-        count(len(part))
+    try:
+        async for part in request.stream():
+            size += len(part)
+            if size > MAX_SENT_BYTES:
+                raise _too_large()
+            parts.append(part)
+    except BodyStalled as error:
+        raise BodyStalled(503, RETRY_AFTER) from error
     return b"".join(parts)
+
+
+def _too_large() -> HttpRejection:
+    return HttpRejection(
+        413,
+        f"the body is larger than {MAX_SENT_BYTES >> 20} MiB",
+        "send it in parts, or compressed",
+    )
 
 
 async def _ingest(lake: TheLake, push: Push) -> Response[Any]:

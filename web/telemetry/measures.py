@@ -89,7 +89,7 @@ MEASURES = (
     ),
     Measure(
         "hoursight_refused_requests_total", "counter",
-        "Requests refused for their key, their origin or their form, by reason.", ("reason",),
+        "Requests refused for their key, origin, form or a limit, by reason.", ("reason",),
     ),
     Measure(
         "hoursight_lake_snapshots_total", "counter",

@@ -8,6 +8,7 @@ import msgspec
 import pyarrow as pa
 import pytest
 
+from functions.engine.call_queue import CallQueue
 from functions.engine.executors.subprocess_executor import WorkerFactory
 from functions.engine.function import Batch
 from functions.engine.function_endpoint import MAX_ROWS, FunctionEndpoint, rows_as_json
@@ -67,6 +68,14 @@ def test_an_unknown_function_is_404_with_those_that_exist(endpoint: FunctionEndp
     status, reply = call(endpoint, "nobody")
     assert status == 404
     assert "no function 'nobody'; there are counter, forecast" in reply["error"]
+
+
+def test_a_call_without_a_turn_is_503_and_starts_nothing(endpoint: FunctionEndpoint) -> None:
+    endpoint._queue = queue = CallQueue(1, 0, 0)
+    with queue.turn():
+        status, reply = call(endpoint, "mine", body={"server": "web-1"})
+    assert (status, "1 calls of functions are running" in reply["error"]) == (503, True)
+    assert call(endpoint, "mine", body={"server": "web-1"})[0] == 200
 
 
 def test_a_time_without_a_zone_and_an_unknown_field_are_400(endpoint: FunctionEndpoint) -> None:

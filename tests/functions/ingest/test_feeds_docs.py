@@ -9,6 +9,7 @@ from functions.ingest.sender_conflicts import MAX_WATCHED
 from functions.ingest.telegraf import INPUTS
 from storage.model.metrics import METRICS
 from tests.conftest import NOW
+from web import uploads
 from web.api.ingest_api import MAX_IN_FLIGHT, MAX_WAIT_S
 
 FEEDS = (Path(__file__).parents[3] / "docs" / "feeds.md").read_text()
@@ -30,5 +31,15 @@ def test_every_input_of_telegraf_that_is_mapped_is_listed() -> None:
 def test_the_limits_that_are_named_are_those_of_the_code() -> None:
     assert (
         f"beyond {MAX_IN_FLIGHT} at once waits for its turn, for at most {MAX_WAIT_S:g} s" in FEEDS
+    )
+    feeds = " ".join(FEEDS.split())
+    kilobytes = uploads.WINDOW_BYTES // 1000
+    assert (
+        f"A body has {uploads.WINDOW_S:g} seconds for every {kilobytes} kB (1 kB/s) and "
+        f"{uploads.WHOLE_S:g} seconds in all" in feeds
+    )
+    assert (
+        f"beyond {uploads.MAX_PER_SENDER} unfinished bodies of one address, "
+        f"{uploads.MAX_UPLOADS} of all, or {uploads.MAX_BYTES >> 20} MiB" in feeds
     )
     assert f"Up to {MAX_WATCHED:,} pairs of server and metric are watched" in FEEDS

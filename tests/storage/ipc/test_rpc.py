@@ -1,10 +1,12 @@
 """Questions between processes of the house."""
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 
+from storage.ipc import rpc
 from storage.ipc.rpc import NotRunning, call_rpc, serve_rpc
 
 
@@ -36,3 +38,15 @@ def test_a_request_that_is_too_large_gets_413(tmp_path: Path) -> None:
 def test_without_a_server_the_error_says_how_to_start_one(tmp_path: Path) -> None:
     with pytest.raises(NotRunning, match="hoursight up"):
         asyncio.run(call_rpc(tmp_path / "s", b"abc"))
+
+
+def test_a_peer_that_stalls_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rpc, "STALLED_S", 0.01)
+    with (
+        serve_rpc(tmp_path / "s", lambda _: (200, b"")),
+        socket.socket(socket.AF_UNIX) as peer,
+    ):
+        peer.settimeout(30)
+        peer.connect(str(tmp_path / "s"))
+        peer.sendall(b"half a request")
+        assert peer.recv(1) == b""

@@ -66,3 +66,17 @@ def test_a_restart_keeps_the_process_id_and_the_command_line(tmp_path: Path) -> 
     )  # fmt: skip
     first, second = ended.stdout.split()
     assert first == second
+
+
+LIMITED = """
+import resource, sys
+from storage.platform.process import raise_descriptor_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, int(sys.argv[1])))
+print(raise_descriptor_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_the_limit_of_descriptors_is_raised_to_what_the_user_may_have() -> None:
+    command = [sys.executable, "-c", LIMITED, "200"]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["200", "200", "200"]

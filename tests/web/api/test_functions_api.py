@@ -86,3 +86,16 @@ def test_a_small_body_of_many_values_is_413_before_it_is_decoded(
     answer = client.post(URL, content=b"[" + b"[]," * 400_000 + b"[]]")
     assert (answer.status_code, engine.calls) == (413, [])
     assert "too many values" in answer.text
+
+
+def test_calls_beyond_the_limit_are_503_with_retry_after(client: Client, engine: Engine) -> None:
+    client.app.state.call_turns.limit = 0
+    answer = client.post(URL)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+    assert answer.json()["detail"] == "too many calls of functions at once"
+    assert engine.calls == []
+
+
+def test_a_503_of_the_engine_says_when_to_try_again(client: Client, engine: Engine) -> None:
+    engine.answer = (503, b'{"error":"4 calls are running"}')
+    assert client.post(URL).headers["retry-after"] == "5"

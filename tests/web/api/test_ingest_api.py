@@ -1,6 +1,5 @@
 """The push endpoints: HTTP checks before the ingest service, and its answers."""
 
-import asyncio
 import gzip
 import json
 import logging
@@ -21,8 +20,7 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
 from web.api import ingest_api
-from web.api.ingest_api import InFlightLimit, peer_of
-from web.http_errors import HttpRejection
+from web.api.ingest_api import peer_of
 from web.rendering import SiteRequest
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
@@ -147,58 +145,13 @@ def test_a_rejection_of_the_ingest_service_is_forwarded(client: Client) -> None:
 def test_pushes_without_a_turn_are_503_with_retry_after(
     client: Client, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 0)
-    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 0.01)
+    monkeypatch.setattr(client.app.state.push_turns, "limit", 0)
+    monkeypatch.setattr(client.app.state.push_turns, "max_wait_s", 0.01)
     headers = PROTOBUF if path == "/api/v1/write" else {"Content-Type": "application/json"}
     answer = client.post(path, content=b"[]", headers=headers)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "5"
     assert answer.json()["remedy"]
-
-
-def test_a_push_beyond_the_limit_waits_for_its_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
-    monkeypatch.setattr(ingest_api, "MAX_WAIT_S", 60)
-    limit, order = InFlightLimit(), list[str]()
-
-    async def push(name: str) -> None:
-        async with limit.request() as count:
-            count(7)
-            await asyncio.sleep(0)
-            assert (limit.requests, limit.bytes) == (1, 7)
-            order.append(name)
-
-    async def play() -> None:
-        await asyncio.gather(*map(push, "abc"))
-
-    asyncio.run(play())
-    assert (order, limit.requests, limit.bytes) == (["a", "b", "c"], 0, 0)
-
-
-def test_a_sender_that_leaves_while_it_waits_keeps_no_place(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(ingest_api, "MAX_IN_FLIGHT", 1)
-    monkeypatch.setattr(ingest_api, "MAX_WAITING", 1)
-    limit = InFlightLimit()
-
-    async def push() -> None:
-        async with limit.request():
-            pass
-
-    async def play() -> None:
-        async with limit.request():
-            leaves = asyncio.ensure_future(push())
-            await asyncio.sleep(0)
-            with pytest.raises(HttpRejection, match="too many pushes at once"):
-                await push()  # there is no room to wait either
-            leaves.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await leaves
-        await push()
-
-    asyncio.run(play())
-    assert limit.requests == 0
 
 
 @pytest.mark.parametrize("path", ENDPOINTS)
