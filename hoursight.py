@@ -198,24 +198,25 @@ def main(arguments: list[str] | None = None) -> None:
         import click
 
         from scripts.cli import cli
+        from scripts.cli.printer import say_lines, say_usage_error
         from storage.errors import HoursightError
         from storage.platform.durability import file_problem
 
     try:
         cli(arguments, standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        say_usage_error(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except HoursightError as error:
-        click.echo(f"hoursight: {error}", err=True)
+        say_lines(f"hoursight: {error}", err=True)
         sys.exit(1)
     except OSError as error:
         problem = file_problem(error)
         if problem is None:
             raise
-        click.echo(f"hoursight: {problem}", err=True)
+        say_lines(f"hoursight: {problem}", err=True)
         sys.exit(1)
 
 

@@ -251,7 +251,8 @@ def _last_event(window: Window) -> dict[str, Any]:
     """Return the newest event of the serving model; empty when there is none."""
     rows = window.sql(
         "SELECT event, model, detail FROM models WHERE event IN ('serving', 'refused') "
-        "ORDER BY ts DESC LIMIT 1"
+        "AND ts <= $now ORDER BY ts DESC LIMIT 1",
+        now=window.now,
     ).to_pylist()
     return rows[0] if rows else {}
 

@@ -7,6 +7,8 @@ import threading
 from types import TracebackType
 from typing import TextIO
 
+from storage.platform.printable import printable
+
 __all__ = ["OutputThread"]
 
 MAX_WAITING_LINES = 2_000
@@ -45,15 +47,18 @@ class OutputThread:
         self._thread.join(DRAIN_WITHIN_S)
 
     def say(self, line: str) -> None:
-        """Print a line, soon; never raises, never waits."""
+        """Print a line, soon, what does not print escaped; never raises, never waits."""
+        self._put(printable(line))
+
+    def _put(self, text: str) -> None:
         try:
-            self._lines.put_nowait(line)
+            self._lines.put_nowait(text)
         except queue.Full:
             self._lost += 1
 
     def write(self, text: str) -> int:
         """Print log records, of which each ends with a line feed."""
-        self.say(text.removesuffix("\n"))
+        self._put(text.removesuffix("\n"))
         return len(text)
 
     def flush(self) -> None:

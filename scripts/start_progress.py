@@ -34,7 +34,7 @@ HAVING count(*) > 0
 """
 REFUSED = """
 SELECT arg_max({'event': event, 'detail': detail}, ts) AS newest
-FROM models WHERE event IN ('serving', 'refused')
+FROM models WHERE event IN ('serving', 'refused') AND ts <= $now
 """
 # Servers whose samples suffice for a forecast, which is made once they are rolled up.
 SUFFICIENT = """
@@ -147,7 +147,7 @@ def _obstacle(reader: Reader, sources: tuple[SourceStatus, ...], now: datetime) 
     abstained = reader.query(ABSTAINED, now=now)["why"].to_pylist()
     if not abstained:
         return None
-    newest = reader.query(REFUSED)["newest"][0].as_py()
+    newest = reader.query(REFUSED, now=now)["newest"][0].as_py()
     if newest and newest["event"] == "refused":
         return f"the model was refused: {newest['detail']}"
     if reader.query(SUFFICIENT, now=now, least=MIN_CONTEXT_STEPS)["servers"][0].as_py():

@@ -80,7 +80,7 @@ def test_the_model_answers_from_python_as_the_example_says(
     example = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert example is not None
     result: dict[str, Any] = {}
-    exec(example[1], result)  # noqa: S102  the page's own example
+    exec(example[1], result)  # noqa: S102 - the page's own example
     forecast = result["forecast"]
     assert forecast.quantiles.shape == (1, 96, 14, 7)
     assert METRIC_NAMES.index("mem_used_pct") == 5

@@ -30,7 +30,7 @@ from storage.ipc.rpc import serve_rpc
 from storage.query.reader import LakeMissing
 from storage.query.shared_reader import SharedReader
 
-PASSWORD = "of a test"  # noqa: S105
+PASSWORD = "of a test"  # noqa: S105 - of a mongod of our own
 WITHIN_S = 120.0
 SERVERS, STEP, HOUR = 10, timedelta(seconds=20), timedelta(hours=1)
 OVERLAP = timedelta(minutes=2)

@@ -115,8 +115,9 @@ class Looks:
         self, name: str, status: os.stat_result, before: _Seen | None, now: datetime
     ) -> FolderFile:
         its = stamp(status)
-        same = before.same if before and before.stamp == its else now
-        seen = self._seen[status.st_ino] = _Seen(its, before.first if before else now, same)
+        same = min(before.same, now) if before and before.stamp == its else now
+        first = min(before.first, now) if before else now
+        seen = self._seen[status.st_ino] = _Seen(its, first, same)
         since_written = timedelta(seconds=now.timestamp() - status.st_mtime)
         quiet = max(now - same, since_written)
         return FolderFile(self._folder, name, status, quiet, now - seen.first)

@@ -38,18 +38,21 @@ Rows = list[dict[str, Any]]
 class HistoryQuery(StrEnum):
     """What can be asked of the lake about earlier runs."""
 
-    RUNS = "runs"  # the `newest` runs of `function`, the newest first
+    RUNS = "runs"  # the `newest` runs of `function` as of `now`, the newest first
     LOAD_FAILURE = "load_failure"  # the newest run of this function, trigger and code hash
-    CURSOR = "cursor"  # the cursor of the newest segment of `function` that has one
+    CURSOR = "cursor"  # the cursor of the newest segment of `function` that has one, as of `now`
 
 
+# What was written while this host's clock was ahead comes last, until its time has come: the newest
+# of it would hide all that came since.
 _SQL = {
     HistoryQuery.RUNS: "SELECT * FROM runs WHERE function = $function "
-    "ORDER BY ts DESC LIMIT $newest",
+    "ORDER BY ts > CAST($now AS TIMESTAMPTZ), ts DESC LIMIT $newest",
     HistoryQuery.LOAD_FAILURE: "SELECT * FROM runs WHERE function = $function "
     "AND trigger = $trigger AND code_hash = $code_hash ORDER BY ts DESC LIMIT 1",
     HistoryQuery.CURSOR: "SELECT cursor FROM segments WHERE function = $function "
-    "AND cursor IS NOT NULL ORDER BY created_at DESC LIMIT 1",
+    "AND cursor IS NOT NULL "
+    "ORDER BY created_at > CAST($now AS TIMESTAMPTZ), created_at DESC LIMIT 1",
 }
 
 

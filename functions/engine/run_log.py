@@ -6,6 +6,7 @@ the runs, so that a restart, another process and a person with SQL see the same.
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ LOADING = "its source"
 # Runs that are kept in memory while the disk does not take them.
 MAX_UNWRITTEN = 10_000
 RECENT_RUNS = 50
-FLUSH_EVERY = timedelta(seconds=15)
+FLUSH_EVERY_S = 15.0
 
 Entry = dict[str, Any]
 
@@ -81,7 +82,7 @@ class RunLog:
         self._history = history
         self._lock = threading.Lock()
         self._entries: deque[Entry] = deque(maxlen=MAX_UNWRITTEN)
-        self._flushed_at = clock()
+        self._flushed_at_s = time.monotonic()
 
     def enter(self, entry: Entry) -> None:
         """Keep a run, a row of `runs`, until the next flush."""
@@ -106,9 +107,9 @@ class RunLog:
             self._entries.clear()
 
     def flush_if_due(self) -> None:
-        """Flush when the last flush is FLUSH_EVERY ago; for loops to call in each round."""
-        if self._clock() - self._flushed_at >= FLUSH_EVERY:
-            self._flushed_at = self._clock()
+        """Flush when the last flush is FLUSH_EVERY_S ago; for loops to call in each round."""
+        if time.monotonic() - self._flushed_at_s >= FLUSH_EVERY_S:
+            self._flushed_at_s = time.monotonic()
             self.flush()
 
     def runs(
@@ -116,12 +117,14 @@ class RunLog:
     ) -> list[Entry]:
         """Return the newest runs of a function, the newest first; only `committed` needs the lake.
 
-        Raises LakeUnreadable.
+        Runs from when this host's clock was ahead come after the others. Raises LakeUnreadable.
         """
-        in_lake = self._committed(function, newest) if committed else []
+        now = self._clock()
+        in_lake = self._committed(function, newest, now) if committed else []
         runs = {entry["run_id"]: entry for entry in in_lake}
         runs |= {e["run_id"]: e for e in self._pending() if e["function"] == function}
-        return sorted(runs.values(), key=lambda entry: entry["ts"], reverse=True)[:newest]
+        order = sorted(runs.values(), key=lambda run: (run["ts"] <= now, run["ts"]), reverse=True)
+        return order[:newest]
 
     def load_failure(self, source: CodeSource) -> Entry | None:
         """Return the newest run that says that this very text could not be loaded, else None.
@@ -141,8 +144,10 @@ class RunLog:
         runs = [run for run in self.runs(function.name, committed=committed) if run["ts"] <= now]
         return function_state(function.code_hash, runs)
 
-    def _committed(self, function: str, newest: int) -> list[Entry]:
-        return self._history.rows(HistoryQuery.RUNS, function=function, newest=newest)
+    def _committed(self, function: str, newest: int, now: datetime) -> list[Entry]:
+        return self._history.rows(
+            HistoryQuery.RUNS, function=function, newest=newest, now=now.isoformat()
+        )
 
     def _pending(self) -> list[Entry]:
         with self._lock:

@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ log = logging.getLogger(__name__)
 _PROVENANCE = tuple(field.name for field in fields(segment.Provenance))
 # Of the segments of one batch the last alone has these: no cursor may outrun its rows.
 _ONLY_LAST = {"cursor": None, "refused": 0, "clamped": 0, "reasons": ()}
+
+
+# Segments that are this far ahead of the clock count as of the present: it may step back a little.
+MAX_AHEAD = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +258,7 @@ class Runner:
         """
         name = function.name
         if name not in self._cursors:
-            waiting = segment.newest_cursor(self.folders, name)
+            waiting = segment.newest_cursor(self.folders, name, self.clock() + MAX_AHEAD)
             cursor = waiting or self._committed_cursor(function)
             origin = "the inbox" if waiting else "the lake"
             log.debug("cursor of %s from %s: %.200s", name, origin if cursor else "nowhere", cursor)
@@ -265,7 +269,8 @@ class Runner:
 
     def _committed_cursor(self, function: Declared) -> str | None:
         try:
-            rows = self.history.rows(HistoryQuery.CURSOR, function=function.name)
+            now = (self.clock() + MAX_AHEAD).isoformat()
+            rows = self.history.rows(HistoryQuery.CURSOR, function=function.name, now=now)
         except LakeUnreadable:
             if function.cursor_required:
                 raise

@@ -12,9 +12,11 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.ingest import json_records
 from functions.ingest.deleted_senders import drop_readings, drop_rows, named, pseudonymous
+from functions.ingest.json_records import RecordsResult
 from functions.ingest.line_protocol import PRECISIONS
 from functions.ingest.memory_budget import IngestMemory
 from functions.ingest.partial_samples import PartialSamples
@@ -39,10 +41,12 @@ from functions.normalize.devices import DeviceRules
 from storage.config.deleted_servers import DeletedServers
 from storage.config.folders import Folders
 from storage.config.settings import schema_of, settings_in_force
-from storage.inbox import segment
+from storage.inbox import new_servers, segment
+from storage.inbox.new_servers import NewServers
 from storage.ipc.decoding import InvalidJson, decoded_bytes
 from storage.ipc.push_protocol import MAX_PUSH_BYTES, Push, rejection_json
 from storage.ipc.rpc import serve_rpc
+from storage.lake.last_values import read_last_values
 from storage.model.reject_log import RejectLog
 from storage.model.schema import table
 from storage.platform.threads import SupervisedThread
@@ -86,6 +90,7 @@ class IngestService:
         self._lines = TelegrafReader(names, self._rules, self._limits)
         self._server_label = ServerLabel(settings.remote_write.server_label)
         self._conflicts = SenderConflicts(NAME_ANOTHER)
+        self._new_servers = NewServers(settings.servers.new_per_hour, self._known_servers)
         self._deleted = DeletedServers(folders, settings.deletions)
         self._facts, self._recent = ServerFacts(), RecentCells(tuple(names))
         self._group_commit: GroupCommit[_Batch] = GroupCommit(self._write)
@@ -148,6 +153,7 @@ class IngestService:
     def _take_records(self, push: Push) -> Reply:
         any_sent, result = self._read_records(push)
         result.rows, gone = drop_rows(self._deleted, result.rows)
+        result = self._without_flood(result, push.peer)
         reasons = named(result.reasons, gone)
         payload: dict[str, Any] = {
             "accepted": result.rows.num_rows, "refused": result.refused + sum(gone.values()),
@@ -182,6 +188,32 @@ class IngestService:
             return bool(sent), json_records.validate_records(
                 sent, self._metrics, self._clock(), unit, "feed", self._limits
             )
+
+    def _known_servers(self) -> list[str]:
+        """The servers of the last day; an honest fleet sends more often."""
+        last = read_last_values(self._folders)
+        return [] if last is None else last.rows["server"].to_pylist()
+
+    def _without_flood(self, result: RecordsResult, peer: str) -> RecordsResult:
+        servers = result.rows["server"]
+        flood = self._new_servers.refused(peer, servers.unique().to_pylist())
+        if not flood:
+            return result
+        wrong = pc.is_in(servers, value_set=pa.array(sorted(flood), pa.string()))
+        count = pc.sum(wrong).as_py()
+        result.reasons.add(self._flood_reason(), min(flood), count)
+        facts = {name: fact for name, fact in result.facts.items() if name not in flood}
+        rows = result.rows.filter(pc.invert(wrong))
+        refused = result.refused + count
+        return msgspec.structs.replace(result, rows=rows, refused=refused, facts=facts)
+
+    def _drop_flood(self, readings: PartialSamples, reasons: RejectLog, peer: str) -> None:
+        flood = self._new_servers.refused(peer, readings.servers)
+        if flood:
+            reasons.add(self._flood_reason(), min(flood), readings.drop(flood))
+
+    def _flood_reason(self) -> str:
+        return f"{new_servers.reason(self._new_servers.per_hour)}; {new_servers.REMEDY}"
 
     def _write(self, batches: list[_Batch]) -> None:
         now, refused = self._clock(), RejectLog()
@@ -243,6 +275,7 @@ class IngestService:
     ) -> RejectLog:
         """Buffer what is accepted of a request; return the reasons of the rest for its answer."""
         gone = drop_readings(self._deleted, readings)
+        self._drop_flood(readings, reasons, entry.push.peer)
         stored = pseudonymous(reasons, gone) if gone else reasons
         if readings:
             notes.merge(stored)

@@ -1,6 +1,6 @@
 """Partial samples: values of one timestamp that come in several lines, series or requests."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from storage.model.reject_log import RejectLog
 
@@ -114,6 +114,11 @@ class PartialSamples:
                 self.servers[server] = kept
             else:
                 del self.servers[server]
+
+    def drop(self, servers: Iterable[str]) -> int:
+        """Remove servers; return how many values they had."""
+        gone = [self.servers.pop(server) for server in servers]
+        return sum(len(times) for parts in gone for times, _ in parts.values())
 
     def timestamps(self) -> dict[str, set[int]]:
         """The timestamps with a value, by server."""

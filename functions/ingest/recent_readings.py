@@ -95,6 +95,12 @@ class RecentReadings:
         arrived[rows, columns] = True
         return JoinedReadings(times, list(parts), values, first, arrived, written)
 
+    def forget_after(self, latest_us: int) -> None:
+        """Forget the readings later than `latest_us` [µs since 1970]."""
+        count = int(np.searchsorted(self._times, latest_us, side="right"))
+        self._times, self._values = self._times[:count], self._values[:count]
+        self._written = self._written[:count]
+
     def _with_new(self, came: Mapping[Part, Column]) -> dict[Part, int]:
         """The column of each part, the new ones at the end."""
         if came.keys() <= self._parts.keys():

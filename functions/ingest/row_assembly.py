@@ -67,6 +67,19 @@ class RowAssembler:
         self._rules = rules
         self._stated = stated
         self._memories: dict[str, ServerMemory] = {}
+        self._latest_us: int | None = None
+
+    def follow_clock(self, latest_us: int) -> None:
+        """Forget readings later than `latest_us` [µs], the last time that can be true at present.
+
+        After this host's clock was ahead they would stand before all that comes, and no counter of
+        the present would have a reading to be compared with.
+        """
+        if self._latest_us is not None and latest_us < self._latest_us:
+            for memory in self._memories.values():
+                memory.recent.forget_after(latest_us)
+                memory.seen = min(memory.seen, latest_us)
+        self._latest_us = latest_us
 
     def rows(
         self, readings: PartialSamples, rejects: RejectLog | None = None

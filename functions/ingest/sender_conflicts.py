@@ -16,8 +16,8 @@ from itertools import islice
 
 import pyarrow as pa
 
-from storage.model.names import escaped
 from storage.model.reject_log import TWO_SENDERS, RejectLog
+from storage.platform.printable import printable
 
 __all__ = [
     "Labels", "ObserveStream", "Sender", "SenderConflicts", "bounded_labels", "observe_rows",
@@ -58,7 +58,7 @@ class Sender:
         text = " from ".join(
             filter(None, (labels, self.origin if self.origin != other.origin else ""))
         )
-        return escaped(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
+        return printable(text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…")
 
 
 @dataclass(slots=True)
@@ -171,7 +171,7 @@ class SenderConflicts:
                 return
             self._swept = now
             for key, watched in list(self._watched.items()):
-                watched.streams = [s for s in watched.streams if now - s.seen <= FORGET_AFTER]
+                watched.streams = [s for s in watched.streams if abs(now - s.seen) <= FORGET_AFTER]
                 if not watched.streams:
                     del self._watched[key]
 

@@ -15,6 +15,7 @@ from functions.ingest.rejection import PushRejected, counts_of
 from functions.ingest.row_assembly import RowAssembler
 from functions.ingest.wal import GroupCommit, WalEntry, WriteAheadLog
 from storage.config.folders import Folders
+from storage.config.settings import schema_of
 from storage.inbox import segment
 from storage.model.reject_log import RejectLog
 from storage.model.schema import table
@@ -120,6 +121,8 @@ class WriteBuffer:
             due = self._aging
             due.readings.merge(self._new.readings.cut_out(due.readings.timestamps()))
             self._aging, self._new = self._new, _Generation()
+        limits = schema_of(self._folders).times
+        self._assembler.follow_clock(limits.at(self._clock()).latest_us)
         try:
             rows = self._assembler.rows(due.readings, due.reasons) if due.readings else {}
         except Exception:  # NumPy and Arrow, over anything a sender may send

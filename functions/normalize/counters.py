@@ -50,10 +50,22 @@ class CounterRates:
         self._last: dict[Series, tuple[int, float]] = {}
         self._kept: State = dict(state or {})
         self._begun: set[Series] | None = None
+        self._latest_us: int | None = None
 
     def begin(self) -> None:
         """Begin a file: the first reading of a series in it may be older than the last one."""
         self._begun = set()
+
+    def follow_clock(self, latest_us: int) -> None:
+        """Forget readings later than `latest_us`, the last time that can be true at present.
+
+        Otherwise no reading would be newer, for as long as this host's clock was ahead.
+        """
+        if self._latest_us is not None and latest_us < self._latest_us:
+            self._last = {key: last for key, last in self._last.items() if last[0] <= latest_us}
+        if self._latest_us is None or latest_us < self._latest_us:
+            self._kept = {key: last for key, last in self._kept.items() if last[0] <= latest_us}
+        self._latest_us = latest_us
 
     def state(self) -> State:
         """The last readings, for JSON."""

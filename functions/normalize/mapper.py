@@ -118,6 +118,7 @@ class Mapper:
         """
         rejects = RejectLog()
         documents = shaped(documents, self.mapping, rejects)
+        self.counters.follow_clock(within.latest_us)
         records = self._records(documents, within, rejects)
         self._learn_facts(records)
         values = {

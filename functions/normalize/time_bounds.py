@@ -9,7 +9,7 @@ from functions.normalize.local_time import repeated_span
 from functions.normalize.mapping import Time
 from functions.normalize.timestamps import MISSING, micros
 
-__all__ = ["before", "newest", "since", "unordered"]
+__all__ = ["before", "caught_up", "newest", "resumed", "since", "unordered"]
 
 _PER_SECOND = {"epoch_s": 1, "epoch_ms": 1_000, "epoch_us": 1_000_000, "epoch_ns": 1_000_000_000}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -52,6 +52,23 @@ def since(ts: datetime, like: Any, time: Time) -> Any:
     if time.format not in _PER_SECOND:
         return None
     return ts.timestamp() * _PER_SECOND[time.format]
+
+
+def resumed(ts: datetime, now: datetime, max_ahead: timedelta) -> datetime:
+    """Return where reading goes on after `ts`: there, or before `now` where it lies in the future.
+
+    That is so after this host's clock was ahead and is right again. What came meanwhile from
+    senders whose clocks were right lies before `now`, as far as `ts` lies after it.
+    """
+    return ts if ts <= now + max_ahead else now - (ts - now)
+
+
+def caught_up(value: Any, now: datetime, max_ahead: timedelta, time: Time) -> Any:
+    """Return `resumed` of a time as the source stores it, in its form."""
+    ts = _timestamp(value, time)
+    if ts is None or ts <= now + max_ahead:
+        return value
+    return since(resumed(ts, now, max_ahead), value, time)
 
 
 def unordered(kind: str, field: str, time: Time) -> str | None:

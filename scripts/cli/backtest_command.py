@@ -9,7 +9,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import Progress
 
 from functions.engine.forecaster import Forecaster, ModelUnusable
@@ -29,6 +28,7 @@ from scripts.cli.backtest import (
 from scripts.cli.backtest_report import html_report
 from scripts.cli.history_reading import read_history
 from scripts.cli.output import format_time, print_grid
+from scripts.cli.printer import console, say_lines
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS
 from storage.query.history import History, HistoryError, from_lake
@@ -72,13 +72,13 @@ def command(options: BacktestOptions, say: Say) -> int:
         )
         loaded = _loaded(options)
         history = _chosen(loaded.history, options.servers)
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        with Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("Forecasting", total=len(history.servers))
             result = backtest(
                 history, forecaster, options.origins, lambda n: progress.advance(task, n)
             )
     except (HistoryError, ModelUnusable, LakeMissing, LakeUnreadable) as error:
-        say(f"hoursight: {error}", err=True)
+        say_lines(f"hoursight: {error}", err=True)
         return 2
     _print(result, loaded, options, say)
     _write(result, forecaster, loaded, options, say)
@@ -117,16 +117,19 @@ def _chosen(history: History, servers: str | None) -> History:
 
 def _print(result: Backtest, loaded: LoadedHistory, options: BacktestOptions, say: Say) -> None:
     _print_input(result, loaded, options, say)
+    say("")
     say(
-        "\nWeighted quantile loss (.1 .5 .9), relative to the value 24 h before, which is 1. "
-        "'median' is the absolute error of the median, on the same scale.\n"
+        "Weighted quantile loss (.1 .5 .9), relative to the value 24 h before, which is 1. "
+        "'median' is the absolute error of the median, on the same scale."
     )
+    say("")
     naive = [name for name in FORECASTS if name != SEASONAL]
     print_grid(
         ["metric", "lead", *naive, "median", "in 80 %", "in 96 %"],
         [_row(result, metric, lead) for metric in (*result.metrics, None) for lead in LEADS],
     )
-    say("\n" + verdict(result))
+    say("")
+    say(verdict(result))
 
 
 def _print_input(

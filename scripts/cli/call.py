@@ -14,6 +14,7 @@ from functions.engine.triggers import Cron, Every
 from scripts.cli.output import show_batch
 from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
+from storage.platform.printable import printable_lines
 
 __all__ = ["NotCalled", "call_function"]
 
@@ -79,9 +80,9 @@ def _parsed(body: str | None) -> Any:
 def _print(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run: bool) -> None:
     printed = getattr(executor, "printed", "").rstrip()
     if printed:
-        say(printed, err=True)
+        _say_lines(say, printed)
     if run.error:
-        say(f"{run.function} {run.outcome}: {run.error}", err=True)
+        _say_lines(say, f"{run.function} {run.outcome}: {run.error}")
         return
     for reason in run.batch.reasons:
         say(f"! {reason}", err=True)
@@ -92,6 +93,11 @@ def _print(run: Run, executor: Executor | None, say: Say, verbose: bool, dry_run
         say(f"{run.function}: {rows.num_rows} rows for {name}, {destination}")
     if not run.batch.row_count:
         say(f"{run.function}: nothing to do")
+
+
+def _say_lines(say: Say, text: str) -> None:
+    for line in printable_lines(text).splitlines():
+        say(line, err=True)
 
 
 def _wait_for_schedule(function: Declared) -> None:

@@ -6,7 +6,6 @@ samples are compared with those of the lake.
 """
 
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from functions.connectors.simulator import sample_times
 from functions.engine.caller import FunctionCaller
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
 from functions.simulator.simulated_series import simulate
+from scripts.cli import printer
 from scripts.mongod import DATABASE, READER, Mongod, mongod_path
 from scripts.procfile import PROCFILE
 from storage.config.folders import Folders, default_data
@@ -284,7 +284,7 @@ def _password_file(folders: Folders) -> Path:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    printer.say(line, err=True)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,23 @@ from pathlib import Path
 
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
+from scripts.cli.output import format_time
 from storage.config.folder_access import close_to_others, foreign_locks, paths_open_to_others
 from storage.config.folders import Folders
-from storage.config.settings import Settings, SettingsError, read_settings
+from storage.config.settings import Settings, SettingsError, read_settings, schema_of
 from storage.inbox.notify import last_commit, pending_segments
 from storage.lake.catalog import lake_location
 from storage.lake.catalog_loss import CatalogLost, check_integrity
 from storage.lake.catalog_snapshots import newest_snapshot, snapshot_time
 from storage.lake.file_health import damage_records, read_scrub_state
 from storage.model.names import is_name
+from storage.model.time_limits import age_s
 from storage.model.views import as_of_now
 from storage.platform.private_files import GROUP_MODE, mode_of
 from storage.query.disk_usage import disk_use
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 from web.display.formatting import size
+from web.lake_session import sql
 
 __all__ = ["Finding", "examine", "findings"]
 
@@ -93,6 +96,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield _files(folders)
         yield _writer(data, now)
         yield _samples(reader, now)
+        yield from _clock(reader, now)
         yield _forecasts(reader, now)
         yield from _names(reader)
         yield from _functions(reader, now)
@@ -201,10 +205,10 @@ def _catalog_snapshot(folders: Folders, now: datetime) -> Iterator[Finding]:
 
 
 def _writer(data: Path, now: datetime) -> Finding:
-    newest, backlog = last_commit(data), pending_segments(data)
+    newest, backlog = last_commit(data, now), pending_segments(data)
     if newest is None:
         return Finding("writer", "no commit yet", "start 'hoursight up'")
-    age = _age_s(newest, now)
+    age = age_s(newest, now)
     text = f"last commit {age:.0f} s ago, {backlog} segments wait"
     stuck = backlog > 0 and age > BACKLOG_S
     return Finding("writer", text, "is the writer running? start 'hoursight up'" if stuck else None)
@@ -215,7 +219,7 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     newest = max((row["last_seen"] for row in rows if row["last_seen"]), default=None)
     if newest is None:
         return Finding("samples", "none yet", "turn a source on in hoursight.toml, start it")
-    age = _age_s(newest, now)
+    age = age_s(newest, now)
     text = f"{len(rows)} servers, newest sample {age:.0f} s old"
     late = age > STALE_S
     return Finding(
@@ -223,9 +227,15 @@ def _samples(reader: Reader, now: datetime) -> Finding:
     )
 
 
-def _age_s(ts: datetime, now: datetime) -> float:
-    """Return the age, never negative: rows may be committed while the checks run."""
-    return max(0.0, (now - ts).total_seconds())
+def _clock(reader: Reader, now: datetime) -> Iterator[Finding]:
+    latest = now + schema_of(reader.folders).times.max_ahead
+    ahead = reader.query(sql("samples_ahead"), latest=latest).to_pylist()[0]
+    if ahead["servers"]:
+        yield Finding(
+            "clock", f"samples of {ahead['servers']} servers from the future, up to "
+            f"{format_time(ahead['last'])}: they are left out until then",
+            "this host's clock was ahead when they came: have it set by NTP",
+        )  # fmt: skip
 
 
 def _forecasts(reader: Reader, now: datetime) -> Finding:
@@ -264,7 +274,8 @@ def _names(reader: Reader) -> Iterator[Finding]:
 
 def _functions(reader: Reader, now: datetime) -> Iterator[Finding]:
     rows = reader.query(
-        "SELECT function, ts, outcome, error FROM runs WHERE ts > $now - INTERVAL 1 DAY "
+        "SELECT function, ts, outcome, error FROM runs "
+        "WHERE ts > $now - INTERVAL 1 DAY AND ts <= $now "
         "QUALIFY row_number() OVER (PARTITION BY function ORDER BY ts DESC) = 1 ORDER BY function",
         now=now,
     )

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 
 
 @cli.command("call", epilog="Example: hoursight call host --once --verbose")
@@ -26,7 +27,7 @@ def call_command(data: Path, name: str, now: datetime | None, **options: Any) ->
     """Run the function NAME now and put its rows into the inbox."""
     from scripts.cli.call import call_function
 
-    sys.exit(0 if call_function(data, name, now, click.echo, **options) else 1)
+    sys.exit(0 if call_function(data, name, now, say, **options) else 1)
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")
@@ -66,7 +67,7 @@ def why(data: Path, name: str) -> None:
     from scripts.cli import function_list
 
     for line in function_list.why(function_list.runner_of(data), name):
-        click.echo(line)
+        say(line)
 
 
 @functions.command(epilog="Example: hoursight functions new disk_of_nas")
@@ -77,8 +78,8 @@ def new(data: Path, name: str) -> None:
     from scripts.cli import function_list
 
     for path in function_list.make_new(function_list.runner_of(data), name):
-        click.echo(f"wrote {path}")
-    click.echo(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
+        say(f"wrote {path}")
+    say(f"It is live in a running system. Try it: hoursight call {name} --body '{{…}}'")
 
 
 @functions.command(epilog="Example: hoursight functions resume host")
@@ -88,7 +89,7 @@ def resume(data: Path, name: str) -> None:
     """Let the suspended function NAME run again at once."""
     from scripts.cli import function_list
 
-    click.echo(function_list.resume(function_list.runner_of(data), name))
+    say(function_list.resume(function_list.runner_of(data), name))
 
 
 @functions.command(hidden=True, deprecated="the command is called resume")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ def show_functions(runner: Runner) -> None:
 # What became of a run's rows is known once its segments are committed.
 RUNS = """
 WITH newest AS (
-    FROM runs WHERE $name IS NULL OR function = $name ORDER BY ts DESC LIMIT $last
+    FROM runs WHERE $name IS NULL OR function = $name ORDER BY ts > $now, ts DESC LIMIT $last
 ),
 written AS (
     SELECT
@@ -95,7 +95,7 @@ SELECT
     ts, function, trigger, outcome, rows_out, new, refused, repeated, round(duration_ms) AS ms,
     round(peak_rss_mb) AS mb, error
 FROM newest LEFT JOIN written USING (run_id)
-ORDER BY ts DESC
+ORDER BY ts > $now, ts DESC
 """
 
 
@@ -103,7 +103,7 @@ def show_runs(data: Path, name: str | None, last: int) -> None:
     """The newest runs of one function or of all, from the ledger."""
     with closing(Reader.open(data)) as reader:
         rows = reader.query(
-            RUNS, name=name, last=last,
+            RUNS, name=name, last=last, now=datetime.now(UTC),
         )  # fmt: skip
     print_grid(rows.column_names, [list(row.values()) for row in rows.to_pylist()])
 

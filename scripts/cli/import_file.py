@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.connectors.incremental_read import IncrementalRead, function_of
@@ -22,10 +21,12 @@ from functions.normalize.strict_toml import SourceInvalid
 from functions.normalize.unit_questions import UnitQuestions
 from scripts.cli.import_mapping import ImportOptions, mapping_source
 from scripts.cli.import_outcome import import_outcome
+from scripts.cli.printer import console
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
 from storage.inbox import notify
+from storage.platform.printable import printable
 
 __all__ = ["import_file"]
 
@@ -34,7 +35,7 @@ NAME = "import"
 MAX_WAITING = 20
 PATIENCE_S = 2.0
 COLUMNS = (
-    TextColumn("{task.description}"),
+    TextColumn("{task.description}", markup=False),
     BarColumn(),
     MofNCompleteColumn(),
     TimeRemainingColumn(),
@@ -122,8 +123,8 @@ def _run_to_end(
     runner: Runner, function: Function, file: Path, questions: UnitQuestions
 ) -> Imported:
     imported = Imported()
-    with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=Console(stderr=True)) as bar:
-        task = bar.add_task(file.name, total=count_rows(file))
+    with Progress(*COLUMNS, disable=not sys.stderr.isatty(), console=console(err=True)) as bar:
+        task = bar.add_task(printable(file.name), total=count_rows(file))
         while True:
             run = runner.run(function, "command")
             runner.flush()

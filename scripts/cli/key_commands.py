@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 
 if TYPE_CHECKING:
     from storage.config.key_usage import Tally
@@ -41,8 +42,8 @@ def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
     from storage.config.folders import Folders
 
     token = api_keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
-    click.echo(token)
-    click.echo("The key is shown only this once. Send it as the header X-API-Key.", err=True)
+    say(token)
+    say("The key is shown only this once. Send it as the header X-API-Key.", err=True)
 
 
 @keys.command("list", epilog="Example: hoursight keys list")
@@ -57,14 +58,14 @@ def list_keys(data: Path) -> None:
     try:
         usage = read_key_usage(folders)
     except OSError as error:
-        click.echo(f"the use of the keys cannot be read: {error}", err=True)
+        say(f"the use of the keys cannot be read: {error}", err=True)
         usage = KeyUsage()
     for key in ApiKeys(folders).known():
         made = f"made {key.created_at:%Y-%m-%d %H:%M}"
         used = _use("last used", usage.used.get(key.id)) or "not used yet"
-        click.echo(f"{key.name:20} {','.join(key.scopes):16} {key.id}  {made}  {used}")
+        say(f"{key.name:20} {','.join(key.scopes):16} {key.id}  {made}  {used}")
     for reason, tally in sorted(usage.refused.items()):
-        click.echo(f"refused, {REFUSALS.get(reason, reason)}: {_use('last', tally)}", err=True)
+        say(f"refused, {REFUSALS.get(reason, reason)}: {_use('last', tally)}", err=True)
 
 
 def _use(verb: str, tally: "Tally | None") -> str:
@@ -84,9 +85,9 @@ def revoke_key(data: Path, name: str) -> None:
 
     folders = Folders.at(data)
     key = api_keys.revoke_key(folders, name)
-    click.echo(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")
+    say(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")
     if not api_keys.ApiKeys(folders).known():
-        click.echo(
+        say(
             "No key is left: every request is refused until you create one. To go back to no keys, "
             f"remove {folders.keys} and restart the site.",
             err=True,

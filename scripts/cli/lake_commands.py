@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 from scripts.interrupts import Interrupts
+from storage.platform.printable import printable
 
 
 @cli.command(epilog='Example: hoursight sql "select server, score from fleet_now limit 5"')
@@ -59,7 +61,7 @@ def backup(data: Path, file: Path) -> None:
     """Write a backup of the whole data folder to FILE, while everything runs."""
     from scripts.cli.backup_restore import take_backup
 
-    take_backup(data, file, click.echo)
+    take_backup(data, file, say)
 
 
 @cli.command(epilog="Example: hoursight restore /srv/backups/monday.tar --data /srv/again")
@@ -69,7 +71,7 @@ def restore(data: Path, file: Path) -> None:
     """Restore the backup FILE into a new data folder, and verify every row."""
     from scripts.cli.backup_restore import restore_backup
 
-    restore_backup(file, data, click.echo)
+    restore_backup(file, data, say)
 
 
 @cli.command(epilog="Example: hoursight rebuild --data /srv/hoursight")
@@ -113,8 +115,8 @@ def verify(data: Path, adopt: bool, recover: bool, backup: Path | None) -> None:
     from scripts.cli.verification import recover_files, verify_lake
 
     if recover or backup:
-        recover_files(data, backup, click.echo)
-    if not verify_lake(data, adopt, click.echo):
+        recover_files(data, backup, say)
+    if not verify_lake(data, adopt, say):
         raise SystemExit(1)
 
 
@@ -135,5 +137,5 @@ def delete(data: Path, server: str, why: str | None, yes: bool) -> None:
     if yes:
         count_rows(data, server)  # an unknown server is an error
     else:
-        click.confirm(question(data, server), abort=True)
-    delete_server(data, server, why, click.echo)
+        click.confirm(printable(question(data, server)), abort=True)
+    delete_server(data, server, why, say)

@@ -127,7 +127,8 @@ def _line_printer(say: Print, quiet: bool) -> Callable[[str, str], None]:
         if not logs.writes_json():
             say(f"{process:>9} │ {line}")
         else:
-            say(line if logs.is_log_line(line) else logs.as_json(process, line, "WARNING"))
+            whole = logs.is_log_line(line) and line.isprintable()
+            say(line if whole else logs.as_json(process, line, "WARNING"))
 
     return print_line
 

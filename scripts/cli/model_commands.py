@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from scripts.cli.group import cli, data_option
+from scripts.cli.printer import say
 
 
 def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -57,7 +58,7 @@ def train(data: Path, resume: bool, **options: Any) -> None:
     """
     from scripts.cli.training import TrainingOptions, command
 
-    command(TrainingOptions(data, fresh=not resume, **options), click.echo)
+    command(TrainingOptions(data, fresh=not resume, **options), say)
 
 
 @cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
@@ -68,7 +69,7 @@ def export(data: Path, name: str, out: Path) -> None:
     """Write the model NAME (or a .pt file) as ONNX with its card, verified against PyTorch."""
     from scripts.cli.training import export_command
 
-    export_command(data, name, out, click.echo)
+    export_command(data, name, out, say)
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight models rollback")
@@ -89,7 +90,7 @@ def promote_model(data: Path, name: str) -> None:
     """Let the model NAME serve, whatever the gate said; 'shipped' is the package's own."""
     from scripts.cli.model_list import promote
 
-    promote(data, name, click.echo)
+    promote(data, name, say)
 
 
 @models.command("rollback", epilog="Example: hoursight models rollback")
@@ -98,7 +99,7 @@ def roll_back_model(data: Path) -> None:
     """Let the model serve that did before the present one."""
     from scripts.cli.model_list import roll_back
 
-    roll_back(data, click.echo)
+    roll_back(data, say)
 
 
 @cli.command(epilog="Example: hoursight backtest history.parquet --html report.html")
@@ -136,4 +137,4 @@ def backtest(**options: Any) -> None:
     """
     from scripts.cli.backtest_command import BacktestOptions, command
 
-    sys.exit(command(BacktestOptions(**options), click.echo))
+    sys.exit(command(BacktestOptions(**options), say))

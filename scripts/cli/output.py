@@ -1,6 +1,5 @@
 """Output of the command: rows as a table, CSV, JSON lines or Parquet; the schema; samples."""
 
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,35 +10,51 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 from pyarrow import types
-from rich.console import Console
 from rich.table import Table as Grid
 
 from functions.engine.function import Batch
 from scripts.cli.plain_values import json_text, plain_values
+from scripts.cli.printer import console, on_terminal, say, write_bytes
+from storage.errors import HoursightError
+from storage.model.formula_guard import guarded
 from storage.model.metrics import METRICS
 from storage.model.schema import Schema, sql_type
 from storage.model.views import VIEWS
+from storage.platform.printable import printable
 
 __all__ = ["format_time", "print_grid", "show_batch", "show_rows", "show_schema"]
+
+
+class NotForTerminal(HoursightError):
+    """Bytes that a terminal would take for commands."""
+
 
 # Rows in a pipe or a file are not cut to the width of a terminal.
 UNBOUNDED_COLUMNS = 10_000
 VERBOSE_ROWS = 5
+EXPLAINED = ["explain_key", "explain_value"]  # a plan of several lines
 
 
 def show_rows(rows: pa.Table, form: str) -> None:
     """Print rows as a table, CSV, JSON lines or Parquet (the last for a pipe or a file)."""
     if form == "csv":
-        pyarrow.csv.write_csv(_flat(rows), sys.stdout.buffer)
+        write_bytes(_csv(rows))
     elif form == "json":
         names = _distinct(rows.column_names)
         for row in _plain_rows(rows):
-            print(json_text(dict(zip(names, row, strict=True))))
+            say(json_text(dict(zip(names, row, strict=True))))
     elif form == "parquet":
-        sys.stdout.buffer.write(_parquet(rows))
+        if on_terminal():
+            raise NotForTerminal(
+                "Parquet is not text", "send it to a file: … --format parquet > rows.parquet"
+            )
+        write_bytes(_parquet(rows))
+    elif rows.column_names == EXPLAINED:
+        for line in "\n".join(rows["explain_value"].to_pylist()).splitlines():
+            say(line)
     else:
         print_grid(rows.column_names, _plain_rows(rows))
-        print(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
+        say(f"{rows.num_rows} row{'' if rows.num_rows == 1 else 's'}")
 
 
 def show_schema(name: str | None, schema: Schema) -> None:
@@ -49,12 +64,13 @@ def show_schema(name: str | None, schema: Schema) -> None:
             ["table", "holds", "kept"],
             [[t.name, t.purpose, t.retention_text] for t in schema.tables],
         )
-        print()
+        say()
         print_grid(["view", "holds"], [[view.name, view.purpose] for view in VIEWS])
         return
     views = {view.name: view for view in VIEWS}
     shown = views[name] if name in views else schema.table(name)
-    print(f"{shown.name}: {shown.purpose}\n")
+    say(f"{shown.name}: {shown.purpose}")
+    say()
     rows = [[c.name, sql_type(c.type), c.meaning] for c in shown.columns]
     print_grid(["column", "type", "meaning"], rows)
 
@@ -62,7 +78,7 @@ def show_schema(name: str | None, schema: Schema) -> None:
 def show_batch(batch: Batch) -> None:
     """Print the rows of a run: samples metric by metric with their units, others as a table."""
     for name, rows in batch.rows.items():
-        print(f"{name}: {rows.num_rows} rows")
+        say(f"{name}: {rows.num_rows} rows")
         if name == "metrics":
             for sample in rows.slice(0, VERBOSE_ROWS).to_pylist():
                 _print_sample(sample)
@@ -71,7 +87,7 @@ def show_batch(batch: Batch) -> None:
 
 
 def _print_sample(sample: dict[str, Any]) -> None:
-    print(f"{sample['server']} at {_plain(sample['ts'])}")
+    say(f"{sample['server']} at {_plain(sample['ts'])}")
     rows = [
         [
             m.name,
@@ -86,17 +102,16 @@ def _print_sample(sample: dict[str, Any]) -> None:
 
 def print_grid(columns: list[str], rows: list[list[Any]]) -> None:
     """Print rows in columns; in a pipe or a file they are not cut to a width."""
-    grid = Grid(*columns, box=None, pad_edge=False, header_style="bold")
+    grid = Grid(*map(printable, columns), box=None, pad_edge=False, header_style="bold")
     for row in rows:
         grid.add_row(*(_text(value) for value in row))
-    width = None if sys.stdout.isatty() else UNBOUNDED_COLUMNS
-    Console(width=width, markup=False, highlight=False, emoji=False).print(grid)
+    console(width=None if on_terminal() else UNBOUNDED_COLUMNS).print(grid)
 
 
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
-    return "" if value is None else _exact(_plain(value))
+    return "" if value is None else printable(_exact(_plain(value)))
 
 
 def _exact(value: Any) -> str:
@@ -125,6 +140,24 @@ def _distinct(names: list[str]) -> list[str]:
         others = (f"{name}_{i}" for i in count(1))
         taken[name if name not in taken else next(n for n in others if n not in taken)] = None
     return list(taken)
+
+
+def _csv(rows: pa.Table) -> bytes:
+    """CSV, guarded from spreadsheets; for a terminal without unprintable characters."""
+    rows = _flat(guarded(rows))
+    if on_terminal():
+        rows = _printable(rows)
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(rows, sink)
+    return bytes(sink.getvalue())
+
+
+def _printable(rows: pa.Table) -> pa.Table:
+    for i, field in enumerate(rows.schema):
+        if types.is_string(field.type):
+            texts = [v if v is None else printable(v) for v in rows.column(i).to_pylist()]
+            rows = rows.set_column(i, field.name, pa.array(texts, pa.string()))
+    return rows.rename_columns([printable(name) for name in rows.column_names])
 
 
 def _flat(rows: pa.Table) -> pa.Table:

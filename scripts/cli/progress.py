@@ -1,9 +1,9 @@
 """A query in a terminal: a bar on stderr while it takes its time; a signal ends it."""
 
 import pyarrow as pa
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+from scripts.cli.printer import Console, console
 from scripts.interrupts import Interrupts
 from storage.query.query_handle import QueryHandle
 from storage.query.reader import Reader
@@ -17,17 +17,17 @@ UPDATE_EVERY_S = 0.1
 
 def rows_of(reader: Reader, statement: str, interrupts: Interrupts) -> pa.Table:
     """Return the rows of a statement; exits when it was interrupted. Raises QueryFailed."""
-    console = Console(stderr=True)
+    screen = console(err=True)
     with reader.start(statement) as running, interrupts.cancelling(running.interrupt):
         try:
-            return running.rows(BAR_AFTER_S if console.is_terminal else None)
+            return running.rows(BAR_AFTER_S if screen.is_terminal else None)
         except TimeoutError:
-            return _with_bar(running, console)
+            return _with_bar(running, screen)
 
 
-def _with_bar(running: QueryHandle, console: Console) -> pa.Table:
+def _with_bar(running: QueryHandle, screen: Console) -> pa.Table:
     columns = (TextColumn("Reading"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=screen, transient=True) as bar:
         task = bar.add_task("", total=None)
         while True:
             try:

@@ -7,6 +7,7 @@ import click
 
 from scripts.cli.group import cli, data_option
 from scripts.cli.log_options import log_options, log_to, names_a_level
+from scripts.cli.printer import say
 from scripts.output_thread import OutputThread
 
 
@@ -57,7 +58,7 @@ def scenario(data: Path, name: str) -> None:
 
     _check_scenario(name)
     set_scenario(data, name)
-    click.echo(f"The simulator plays '{name}' from now on.")
+    say(f"The simulator plays '{name}' from now on.")
 
 
 @cli.command(epilog="Example: hoursight doctor --data /srv/hoursight")
@@ -68,8 +69,8 @@ def doctor(data: Path, fix: bool) -> None:
     from scripts.cli.doctor import close_data_folder, examine
 
     if fix:
-        close_data_folder(data, click.echo)
-    sys.exit(0 if examine(data, click.echo) else 1)
+        close_data_folder(data, say)
+    sys.exit(0 if examine(data, say) else 1)
 
 
 def _check_scenario(name: str | None) -> None:

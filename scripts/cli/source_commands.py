@@ -7,6 +7,7 @@ import click
 
 from functions.normalize.stock_mappings import stock_names
 from scripts.cli.group import cli, data_option, unused_data_option
+from scripts.cli.printer import say
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight sources new mongodb")
@@ -39,7 +40,7 @@ def try_source(data: Path, file: Path, once: bool, verbose: bool) -> None:
     """
     from scripts.cli.source_list import try_source as run
 
-    sys.exit(0 if run(data, file, click.echo, once=once, verbose=verbose) else 1)
+    sys.exit(0 if run(data, file, say, once=once, verbose=verbose) else 1)
 
 
 @sources.command("new", epilog="Example: hoursight sources new files > var/sources/history.toml")
@@ -49,7 +50,8 @@ def new_source(kind: str) -> None:
     """Print a commented source file of KIND: mongodb, elasticsearch, prometheus or files."""
     from scripts.cli.source_list import template
 
-    click.echo(template(kind), nl=False)
+    for line in template(kind).splitlines():
+        say(line)
 
 
 @cli.command("import", epilog="Example: hoursight import history.csv --like sadf")
@@ -76,4 +78,4 @@ def import_(data: Path, file: Path, like: str | None, **options: str) -> None:
     from scripts.cli.import_file import import_file
     from scripts.cli.import_mapping import ImportOptions
 
-    import_file(data, file, like, click.echo, ImportOptions(**options))
+    import_file(data, file, like, say, ImportOptions(**options))

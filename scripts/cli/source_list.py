@@ -18,6 +18,7 @@ from functions.normalize.explain import explain
 from functions.normalize.grouping import DocumentGrouping
 from functions.normalize.mapper import Mapped, Mapper
 from functions.normalize.unit_questions import UnitQuestions
+from scripts.cli import printer
 from scripts.cli.output import format_time, print_grid
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -54,7 +55,7 @@ def list_sources(data: Path) -> None:
     with closing(Reader.open(data)) as reader:
         rows = [_row(each) for each in read_sources(reader, now)]
     if not rows:
-        print("No source has brought anything yet: 'hoursight sources new files' shows how.")
+        printer.say("No source has brought anything yet: 'hoursight sources new files' shows how.")
         return
     columns = ["source", "kind", "last sample", "lag", "rows/min", "rows 24 h"]
     print_grid([*columns, "refused 24 h", "clamped 24 h", "repeated 24 h", "state"], rows)

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.promotion import Verdict, compare_models
 from functions.rules.evaluation.scoring import ScoredWindows, score_by_metric
 from scripts.cli.history_reading import read_history
+from scripts.cli.printer import console
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.errors import HoursightError
@@ -277,8 +277,7 @@ def _fine_tune(
 
     columns = (TextColumn("Training"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("{task.fields[loss]}"))  # fmt: skip
-    shown = Console(stderr=True)
-    with Progress(*columns, console=shown, disable=not sys.stderr.isatty()) as progress:
+    with Progress(*columns, console=console(err=True), disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("Training", total=None, loss="")
 
         def on(done: int, total: int, loss: float, left_s: float) -> None:

@@ -258,6 +258,16 @@ class TimeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return TimeLimits(parse_period(self.max_age), parse_period(self.max_ahead))
 
 
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many servers one sender (an address, or a source) may add within an hour."""
+
+    new_per_hour: int = 20_000
+
+    def __post_init__(self) -> None:
+        if self.new_per_hour < 1:
+            raise ValueError(f"new_per_hour is {self.new_per_hour}, expected 1 or more")
+
+
 def _stock_retention() -> dict[str, str]:
     return {t.name: t.retention_text for t in TABLES if t.by_day}
 
@@ -277,6 +287,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     functions: dict[str, FunctionSettings] = {}
     lake: LakeSettings = LakeSettings()
     times: TimeSettings = TimeSettings()
+    servers: ServerSettings = ServerSettings()
     deletions: DeletionSettings = DeletionSettings()
     profiles: ProfileSettings = ProfileSettings()
     limits: dict[str, float] = msgspec.field(default_factory=_stock_limits)

@@ -21,6 +21,7 @@ __all__ = [
 
 # Commits within this time are reported together.
 DEBOUNCE_MS = 50
+TOLERANCE_NS = 5_000_000_000  # a commit may come after `now` was read
 
 
 def notify(folders: Folders, tables: Iterable[str]) -> None:
@@ -54,10 +55,14 @@ def commit_times(data: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} if folder.exists() else {}
 
 
-def last_commit(data: Path) -> datetime | None:
-    """The time of the last commit; None before the first."""
-    newest = max(commit_times(data).values(), default=None)
-    return None if newest is None else datetime.fromtimestamp(newest / 1e9, UTC)
+def last_commit(data: Path, now: datetime) -> datetime | None:
+    """The time of the last commit; None before the first.
+
+    A time ahead of `now`, when this host's clock was, is not one of the present.
+    """
+    latest_ns = int(now.timestamp() * 1e9) + TOLERANCE_NS
+    times_ns = [at_ns for at_ns in commit_times(data).values() if at_ns <= latest_ns]
+    return min(datetime.fromtimestamp(max(times_ns) / 1e9, UTC), now) if times_ns else None
 
 
 def pending_segments(data: Path) -> int:

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 METADATA_KEY = b"hoursight"
 VERSION = 1
+STAMP = "%Y%m%dT%H%M%S.%f"  # of the time of creation, with which the name begins
 # Of a segment's name; a file that someone else names has none.
 NAMED_DIGEST = re.compile(r"\.([0-9a-f]{16})\.parquet$")
 LIST = pa.list_(pa.float32())
@@ -109,7 +110,7 @@ def write(folders: Folders, rows: pa.Table, provenance: Provenance) -> Path:
     shaped = _shaped(rows, schema_of(folders).table(provenance.table).arrow)
     shaped = shaped.replace_schema_metadata({METADATA_KEY: provenance.encode()})
     content = _encoded(shaped)
-    stamp = provenance.created_at.strftime("%Y%m%dT%H%M%S.%f")
+    stamp = provenance.created_at.strftime(STAMP)
     stem = f"{stamp}-{provenance.function}-{provenance.table}-{uuid.uuid4().hex[:8]}"
     name = f"{stem}.{_digest(content)}.parquet"
     partial = folders.inbox / f"{name}.partial"
@@ -186,9 +187,15 @@ def open_segment(path: Path) -> tuple[Provenance, pq.ParquetFile]:
     return Provenance.decode(metadata[METADATA_KEY]), parquet
 
 
-def newest_cursor(folders: Folders, function: str) -> str | None:
-    """The cursor of the function's newest segment in the inbox; None if there is none."""
-    for path in sorted(folders.inbox.glob(f"*-{function}-*.parquet"), reverse=True):
+def newest_cursor(folders: Folders, function: str, now: datetime) -> str | None:
+    """The cursor of the function's newest segment in the inbox; None if there is none.
+
+    Segments from when this host's clock was ahead count only where there are no others.
+    """
+    latest = now.strftime(STAMP)
+    names = (path.name for path in folders.inbox.glob(f"*-{function}-*.parquet"))
+    for name in sorted(names, key=lambda name: (name[: len(latest)] <= latest, name), reverse=True):
+        path = folders.inbox / name
         try:
             provenance = provenance_of(path)
         except SegmentRefused:

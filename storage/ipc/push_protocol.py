@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from storage.ipc.decoding import decode_json
+from storage.platform.printable import printable_json
 
 __all__ = ["MAX_PUSH_BYTES", "MAX_SENT_BYTES", "Push", "rejection_json"]
 
@@ -25,7 +26,8 @@ PARAMETERS = frozenset({"precision", "time"})
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     """Pushed rows: the protocol (`kind`), the body, its compression and the URL's PARAMETERS.
 
-    `sender` is the remote address and the program that sent it, as far as it says so.
+    `sender` is the remote address and the program that sent it, as far as it says so; `peer` is the
+    address of the connection, an IPv6 address as its /64 network.
     """
 
     kind: str
@@ -33,6 +35,7 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     encoding: str = "identity"
     parameters: dict[str, str] = {}
     sender: str = ""
+    peer: str = ""
 
     def __post_init__(self) -> None:
         known = {name: self.parameters[name] for name in PARAMETERS & self.parameters.keys()}
@@ -56,4 +59,4 @@ def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any
         "status_code": status_code, "code": HTTPStatus(status_code).phrase.lower(),
         "detail": message, "remedy": remedy, "message": whole, "error": whole,
     }  # fmt: skip
-    return msgspec.json.encode(body | more)
+    return printable_json(msgspec.json.encode(body | more).decode()).encode()

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from storage.lake.transaction import WriteConnection
-from storage.model.names import MAX_LENGTH, erased_name, escaped, is_name, trimmed
+from storage.model.names import MAX_LENGTH, erased_name, is_name, trimmed
 from storage.model.schema import Table
+from storage.platform.printable import printable
 
 __all__ = ["new_names", "rename_invalid"]
 
@@ -64,7 +65,7 @@ def _free(old: str, taken: Collection[str]) -> str:
 
 
 def _spelling(old: str) -> str:
-    return trimmed(old) or escaped(old)[: MAX_LENGTH - SUFFIX_LENGTH].strip()
+    return trimmed(old) or printable(old)[: MAX_LENGTH - SUFFIX_LENGTH].strip()
 
 
 def _distinct(connection: WriteConnection, target: Table) -> dict[str, set[str]]:

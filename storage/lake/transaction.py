@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 DAY_US = 86_400_000_000
+SET_BACK_S = 86_400.0  # a clock that is set back is set by no more
 
 
 class FilesMissing(HoursightError, OSError):
@@ -254,13 +255,21 @@ class WriteConnection:
         self._sync(self.files(target).glob("*-delete.parquet"), since)
 
     def _sync(self, paths: Iterable[Path], since: datetime) -> None:
-        # A file system's clock may lag a little behind the system's.
-        newest = since.timestamp() - 1
+        newest = newest_mtime_s(since, time.time())
         for path in paths:
             if path.stat().st_mtime >= newest and not self.manifest.is_recorded(path):
                 sync_file(path)
                 fsync_directory(path.parent)
                 self._written.add(path)
+
+
+def newest_mtime_s(since: datetime, now_s: float) -> float:
+    """The modification time [s] that a file written after `since` has at least.
+
+    A file system's clock may lag a little behind the system's, which may have been set back.
+    """
+    since_s = since.timestamp()
+    return (since_s if now_s >= since_s else now_s - SET_BACK_S) - 1
 
 
 def _ms_since(began: float) -> float:

@@ -22,6 +22,7 @@ from storage.config.settings import read_settings
 from storage.config.settings_file import SettingsFile
 from storage.errors import HoursightError
 from storage.inbox.commit_batch import CommitBatch, RejectedSegment, read_inbox
+from storage.inbox.new_servers import NewServers, without_flood
 from storage.inbox.notify import notify
 from storage.inbox.segment import provenance_of
 from storage.inbox.validation import ValidationResult
@@ -168,7 +169,8 @@ class Writer:
         valid, rejected = read_inbox(paths, now, self._connection.schema, refuses)
         validated = time.perf_counter()
         failpoint("segments validated")
-        batch = CommitBatch(self._without_repeats(valid), rejected, self._connection.schema)
+        new = without_flood(self._without_repeats(valid), self._new_servers)
+        batch = CommitBatch(new, rejected, self._connection.schema)
         ts = self._commit_time(now)
         inserted, changed = self._connection.transaction(
             lambda: self._insert_all(batch, ts), self._replacing_guard
@@ -185,8 +187,8 @@ class Writer:
         notify(self._folders, changed)
         log.debug("announced %s", ", ".join(changed))
         failpoint("announced")
-        new = len(batch.segments)
-        return CommitResult(changed, new, len(valid) - new, tuple(rejected))
+        count = len(batch.segments)
+        return CommitResult(changed, count, len(valid) - count, tuple(rejected))
 
     @contextmanager
     def _replacing_guard(self) -> Iterator[None]:
@@ -266,6 +268,9 @@ class Writer:
         """Read what is cached of the lake; segments that the catalog lost return to the inbox."""
         connection = self._connection
         self._known_servers = connection.column("SELECT DISTINCT server FROM server_facts")
+        self._new_servers = NewServers(
+            self._settings.settings.servers.new_per_hour, lambda: self._known_servers
+        )
         self._batches = CommittedBatches(connection)
         self._last_commit = self._batches.last_commit
         self._inserter = RowInserter(connection)
@@ -301,6 +306,7 @@ class Writer:
         if self._settings.settings is self._applied:
             return
         settings = self._settings.settings
+        self._new_servers.per_hour = settings.servers.new_per_hour
         restrict_new_files(folder_mode(settings))
         schema = settings.schema()
         if schema != self._connection.schema:

@@ -13,7 +13,7 @@ from storage.model.table_definition import Column
 
 __all__ = [
     "EXPECTED", "MAX_LENGTH", "REMEDY", "InvalidName", "NameCheck", "check_name", "check_names",
-    "erased_name", "escaped", "is_name", "server_name", "trimmed",
+    "erased_name", "is_name", "server_name", "trimmed",
 ]  # fmt: skip
 
 MAX_LENGTH = 253  # of a host name in DNS
@@ -95,11 +95,6 @@ def check_names(rows: pa.Table, columns: Sequence[Column]) -> NameCheck:
         place = rows.column_names.index(column.name)
         rows = rows.set_column(place, column.name, _names(rows[column.name], name_of))
     return NameCheck(rows, refused, tuple(reasons))
-
-
-def escaped(text: str) -> str:
-    """`text` with unprintable characters escaped as in Python, for example \\x00 and \\u202e."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _holds_text(rows: pa.Table, name: str) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from storage.model.names import escaped
+from storage.platform.printable import printable
 
 __all__ = [
     "MAX_EXAMPLE_CHARS",
@@ -43,7 +43,7 @@ class RejectReason:
         """
         remedy = f": {self.remedy}" if self.remedy else ""
         times = {0: "", 1: " (once)"}.get(self.count, f" ({self.count} times)")
-        return f"{self.reason}, as {escaped(str(self.example))}{remedy}{times}"
+        return f"{self.reason}, as {printable(str(self.example))}{remedy}{times}"
 
 
 class RejectLog:

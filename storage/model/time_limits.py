@@ -12,6 +12,7 @@ __all__ = [
     "TimeLimits",
     "TimeProblem",
     "TimeRange",
+    "age_s",
     "in_words",
     "utc_text",
 ]
@@ -117,6 +118,11 @@ def _float(number: float) -> float:
         return float(number)
     except OverflowError:
         return math.inf if number > 0 else -math.inf
+
+
+def age_s(ts: datetime, now: datetime) -> float:
+    """The age of a time [s]; 0 for one that a clock ahead of ours gave."""
+    return max(0.0, (now - ts).total_seconds())
 
 
 def in_words(period: timedelta) -> str:

@@ -1,7 +1,7 @@
 """Public views of the lake: their columns and meaning; their SQL is in sql/views.
 
 A view shows the present. The same text serves queries as of another time: in it `{now}` is that
-time, `{until}` the time of the last row to include, and `{name}` another view.
+time, and `{name}` another view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ from storage.model.schema import TIMESTAMP, Column, table
 
 __all__ = ["VIEWS", "View", "as_of_now"]
 
-# The views include rows of senders whose clocks are ahead; a query as of a given time does not.
-_PRESENT = {"now": "now()", "until": "TIMESTAMPTZ 'infinity'"}
-_AS_OF = {"now": "$now", "until": "$now"}
+# Rows from the future, of a clock that was ahead, do not hide the present.
+_PRESENT = {"now": "now()"}
+_AS_OF = {"now": "$now"}
 _FOLDER = Path(__file__).parents[1] / "sql" / "views"
 
 

@@ -1,6 +1,8 @@
-"""Limits on the length of error texts, which foreign programs write without any."""
+"""Limits on error texts: foreign programs write them at any length, and for any terminal."""
 
 from collections.abc import Iterable
+
+from storage.platform.printable import printable
 
 __all__ = ["MAX_ERROR_CHARS", "MAX_REASONS", "bounded", "bounded_list"]
 
@@ -11,7 +13,11 @@ _NOTE_CHARS = 48
 
 
 def bounded(text: str, most_chars: int = MAX_ERROR_CHARS) -> str:
-    """Return `text` with at most `most_chars` characters; its end says how many were cut."""
+    """Return `text` with at most `most_chars` characters; its end says how many were cut.
+
+    Beside line breaks, what does not print is escaped.
+    """
+    text = "\n".join(printable(line) for line in text.expandtabs(4).split("\n"))
     if len(text) <= most_chars:
         return text
     kept = text[: most_chars - _NOTE_CHARS]

@@ -6,14 +6,17 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Protocol
 
 from storage.errors import HoursightError
+from storage.platform.printable import CONTINUED, printable, printable_json
 from storage.platform.repeated_lines import RepeatLimit
 
 __all__ = [
@@ -31,7 +34,6 @@ FORMATS = ("text", "json")
 MAX_MESSAGE_CHARS = 8_000
 MAX_TRACEBACK_CHARS = 16_000
 RUN_CHARS = 8
-CONTINUED = "    | "
 
 # These libraries log each byte at debug, and each request with its full URL at info. They stay at
 # warning unless a level is set for them by name.
@@ -39,10 +41,6 @@ _CHATTY = (
     "asyncio", "elastic_transport", "elasticsearch", "httpcore", "httpx", "pymongo", "urllib3",
     "watchfiles",
 )  # fmt: skip
-_BIDI = (0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-_ESCAPES = {
-    code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *_BIDI)
-}
 _SECRETS = (
     (re.compile(r"\b(hs_[0-9a-f]{12}_)[A-Za-z0-9_-]{43}"), r"\1***"),
     (re.compile(r"(://[^/\s:@]*:)[^/\s]*@"), r"\1***@"),
@@ -66,6 +64,7 @@ _LINE = re.compile(
     r'(?:\d{4}-\d\d-\d\dT[\d:.]+Z |\{"ts":"[^"]+","level":")(?P<level>[A-Z]+)(?: |")'
 )
 
+log = logging.getLogger(__name__)
 _run: ContextVar[str | None] = ContextVar("run", default=None)
 
 
@@ -109,8 +108,31 @@ def configure(
     root.addHandler(handler)
     _set_levels(root, level)
     logging.captureWarnings(True)
+    _log_uncaught()
     _options = LogOptions(process, level, form)
     return _options
+
+
+def _log_uncaught() -> None:
+    """Log what ends this process or a thread: Python prints the text of an exception as it is."""
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _uncaught
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _uncaught_in_thread
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("ended by an error", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    if args.exc_value is not None and not issubclass(args.exc_type, SystemExit):
+        name = args.thread.name if args.thread else "a thread"
+        trace = (args.exc_type, args.exc_value, args.exc_traceback)
+        log.critical("%s ended by an error", name, exc_info=trace)
 
 
 def _set_levels(root: logging.Logger, text: str) -> None:
@@ -247,8 +269,8 @@ class TextFormatter(logging.Formatter):
         run = current_run()
         marked = f"[run {run[:RUN_CHARS]}] " if run else ""
         head = f"{_time(record)} {record.levelname} {self._process} {record.name} {marked}"
-        trace = [CONTINUED + _one_line(line) for line in _traceback(record).splitlines()]
-        return "\n".join([head + _one_line(_message(record)), *trace])
+        trace = [CONTINUED + printable(line) for line in _traceback(record).splitlines()]
+        return "\n".join([head + printable(_message(record)), *trace])
 
 
 class JsonFormatter(logging.Formatter):
@@ -269,11 +291,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def _json(fields: Mapping[str, str]) -> str:
-    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
-    return text if text.isprintable() else text.translate(_JSON_ESCAPES)
-
-
-_JSON_ESCAPES = {code: f"\\u{code:04x}" for code in _ESCAPES}
+    return printable_json(json.dumps(fields, ensure_ascii=False, separators=(",", ":")))
 
 
 class LogStream(Protocol):
@@ -333,7 +351,3 @@ def _without_secrets(text: str) -> str:
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
     return text
-
-
-def _one_line(text: str) -> str:
-    return text if text.isprintable() else text.translate(_ESCAPES)

@@ -10,6 +10,7 @@ import pytest
 from functions import forecast as forecasting
 from functions.engine.forecaster import SHIPPED
 from functions.engine.runner import Run, Runner
+from functions.engine.window import Window
 from functions.forecast import forecast
 from functions.rollup import SETTLE
 from functions.simulator.simulated_fleet import SimulatedServer, make_fleet
@@ -291,3 +292,12 @@ def test_a_refused_model_is_told_once_and_again_when_it_is_mended(broken: LakeFi
     run(broken, NOW + 2 * STEP)
     events = broken.reader.query("SELECT event FROM models ORDER BY ts")["event"].to_pylist()
     assert events == ["refused", "serving"]
+
+
+def test_an_event_of_a_clock_that_was_ahead_is_not_the_last_one(house: LakeFixture) -> None:
+    events = (("refused", 0), ("serving", 2))
+    house.put("models", [
+        {"ts": NOW + timedelta(hours=h), "model": "m", "event": event} for event, h in events
+    ])  # fmt: skip
+    house.commit(NOW)
+    assert forecasting._last_event(Window(house.reader, NOW))["event"] == "refused"

@@ -7,7 +7,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from scripts.mongod import DATABASE, READER, Mongod, running
 
-PASSWORD = "of a test"  # noqa: S105
+PASSWORD = "of a test"  # noqa: S105 - of a mongod of our own
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import MediaType, Response, get
 
+from storage.model.time_limits import age_s
 from web.auth import OPEN
 from web.display import formatting
 from web.display.exports import encode_json
@@ -33,7 +34,7 @@ def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """Age of the newest sample; 503 when it is older than 2 minutes or there is no lake."""
     with lake.snapshot() as reader:
         newest = system_status(reader, lake.folders, request_time).newest_sample
-    age = None if newest is None else (request_time - newest).total_seconds()
+    age = None if newest is None else age_s(newest, request_time)
     ready = age is not None and age <= READY_SECONDS
     return _json(
         {

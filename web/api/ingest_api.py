@@ -4,6 +4,7 @@ The response is 2xx only after the rows are on disk.
 """
 
 import asyncio
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from web.rendering import SiteRequest, TheLake
 from web.turns import Turns
 from web.uploads import BodyStalled
 
-__all__ = ["feed", "push_turns", "write_lines", "write_series"]
+__all__ = ["feed", "peer_of", "push_turns", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
@@ -139,7 +140,8 @@ async def _forward(
             f"send it as {' or '.join(encodings)}",
         )
     parameters = {name: str(value) for name, value in request.query_params.items()}
-    push = Push(kind, await _body(request), encoding, parameters, _sender(request))
+    peer = peer_of(request.client.host if request.client else "")
+    push = Push(kind, await _body(request), encoding, parameters, _sender(request), peer)
     async with request.app.state.push_turns.turn():
         return await _ingest(lake, push)
 
@@ -153,6 +155,18 @@ def _sender(request: SiteRequest) -> str:
     behind = request.headers.get("x-forwarded-for", "")[:MAX_SENDER_CHARS]
     program = request.headers.get("user-agent", "")[:MAX_SENDER_CHARS]
     return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
+
+
+def peer_of(host: str) -> str:
+    """Whose connections count together: an address, of IPv6 its /64 network; no header says it."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 async def _body(request: SiteRequest) -> bytes:

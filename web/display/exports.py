@@ -9,12 +9,18 @@ import pyarrow as pa
 from litestar import Response
 from pyarrow import csv, parquet
 
+from storage.model.formula_guard import guarded
+from storage.platform.printable import printable_json
+
 __all__ = ["FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "paths"]
 
 
 def encode_json(value: Any) -> bytes:
-    """Encode dataclasses, dicts and lists as JSON, times as ISO 8601."""
-    return msgspec.json.encode(value)
+    """Encode dataclasses, dicts and lists as JSON, times as ISO 8601.
+
+    What does not print, such as a character that changes the direction of text, is \\uXXXX.
+    """
+    return printable_json(msgspec.json.encode(value).decode()).encode()
 
 
 def _json(rows: pa.Table) -> bytes:
@@ -23,7 +29,7 @@ def _json(rows: pa.Table) -> bytes:
 
 def _csv(rows: pa.Table) -> bytes:
     out = io.BytesIO()
-    csv.write_csv(_flat(rows), out)
+    csv.write_csv(_flat(guarded(rows)), out)
     return out.getvalue()
 
 

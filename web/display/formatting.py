@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from storage.model.time_limits import age_s
+
 __all__ = [
     "ago",
     "ahead",
@@ -45,7 +47,7 @@ def _two_units(seconds: int, size: int, unit: str, index: int) -> str:
 
 def ago(then: datetime | None, now: datetime) -> str:
     """Return the age of a time: `3 s ago`; `never` for None."""
-    return "never" if then is None else f"{duration((now - then).total_seconds())} ago"
+    return "never" if then is None else f"{duration(age_s(then, now))} ago"
 
 
 def ahead(then: datetime, now: datetime) -> str:

@@ -14,6 +14,7 @@ from storage.model.severity import (
     HealthStatus,
     severity_of,
 )
+from storage.model.time_limits import age_s
 from web.display import formatting
 from web.display.metric_display import display_of, displayed_levels
 
@@ -95,7 +96,7 @@ class ServerStatus:
         """Age of its newest sample [s]; infinite without one."""
         if self.last_seen is None:
             return float("inf")
-        return (self.now - self.last_seen).total_seconds()
+        return age_s(self.last_seen, self.now)
 
     @property
     def score(self) -> float | None:

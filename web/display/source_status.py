@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
+from storage.config.settings import schema_of
 from storage.model.reject_log import TWO_SENDERS
 from storage.model.severity import AlertLevel
+from storage.model.time_limits import age_s
 from storage.query.reader import Reader
 from web.display import formatting
 from web.lake_session import sql
 
-__all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources"]
+__all__ = ["Backfill", "SampleGap", "SourceStatus", "read_sources", "source_rows"]
 
 LATE_SECONDS = 60
 TWO_SENDERS_BEGIN = TWO_SENDERS.partition("{")[0]
@@ -87,7 +91,7 @@ class SourceStatus:
         """Age of the newest sample; None without one."""
         if self.last_sample is None:
             return None
-        return (self.now - self.last_sample).total_seconds()
+        return age_s(self.last_sample, self.now)
 
     @property
     def level(self) -> AlertLevel:
@@ -131,10 +135,14 @@ def _without_class(error: str | None) -> str:
 
 def read_sources(reader: Reader, now: datetime) -> tuple[SourceStatus, ...]:
     """Return every source that the logs name, those with problems first."""
-    sources = [
-        _source_status(row, now) for row in reader.query(sql("sources"), now=now).to_pylist()
-    ]
+    sources = [_source_status(row, now) for row in source_rows(reader, now).to_pylist()]
     return tuple(sorted(map(_conflicts_apart, sources), key=lambda s: (s.level.order, s.source)))
+
+
+def source_rows(reader: Reader, now: datetime) -> pa.Table:
+    """Return a row for each source, as /sources.json has it."""
+    latest = now + schema_of(reader.folders).times.max_ahead
+    return reader.query(sql("sources"), now=now, latest=latest)
 
 
 def _conflicts_apart(status: SourceStatus) -> SourceStatus:

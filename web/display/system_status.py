@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.config.folders import Folders
+from storage.config.settings import schema_of
 from storage.inbox import notify
 from storage.lake.file_health import damage_records
 from storage.model.severity import AlertLevel
+from storage.model.time_limits import age_s
 from storage.platform.durability import disk_state
 from storage.query.reader import Reader
 from web.display import formatting
@@ -96,10 +98,11 @@ def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStat
         *process_health(reader, folders, now),
         *writer_problem(folders, now),
         *_stale_problem(newest, now),
+        *_clock_problem(reader, now),
         *damage_problem(folders),
     ]
     return SystemStatus(
-        now, newest, notify.last_commit(folders.data), notify.pending_segments(folders.data),
+        now, newest, notify.last_commit(folders.data, now), notify.pending_segments(folders.data),
         tuple(problems), tuple(o for o in outages if o.back_at), refusal is not None,
     )  # fmt: skip
 
@@ -107,7 +110,7 @@ def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStat
 def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
     """Yield a problem when segments wait and nothing commits them; needs no lake."""
     pending = notify.pending_segments(folders.data)
-    committed = notify.last_commit(folders.data)
+    committed = notify.last_commit(folders.data, now)
     if not pending or (committed is not None and now - committed <= WRITER_SILENT):
         return
     if now - _oldest_segment(folders, now) < SEGMENT_OVERDUE:
@@ -175,7 +178,7 @@ def _process_problems(outages: Iterable[Outage], now: datetime) -> Iterator[Prob
 
 
 def _stale_problem(newest: datetime | None, now: datetime) -> Iterator[Problem]:
-    if newest is None or (now - newest).total_seconds() <= STALE_SECONDS:
+    if newest is None or age_s(newest, now) <= STALE_SECONDS:
         return
     yield Problem(
         "stale",
@@ -183,6 +186,23 @@ def _stale_problem(newest: datetime | None, now: datetime) -> Iterator[Problem]:
         f"The newest sample is {formatting.duration((now - newest).total_seconds())} old "
         f"({formatting.clock(newest, now)}): this page does not show the present",
         "Check whether the collector process is running and whether its sources answer.",
+    )
+
+
+def _clock_problem(reader: Reader, now: datetime) -> Iterator[Problem]:
+    latest = now + schema_of(reader.folders).times.max_ahead
+    ahead = reader.query(sql("samples_ahead"), latest=latest).to_pylist()[0]
+    if not ahead["servers"]:
+        return
+    count = ahead["servers"]
+    servers = "1 server has" if count == 1 else f"{count} servers have"
+    by = formatting.duration((ahead["last"] - now).total_seconds())
+    yield Problem(
+        "clock",
+        AlertLevel.WARNING,
+        f"Samples of {servers} times up to {by} ahead of the clock",
+        "This host's clock was ahead when they came. Pages, forecasts and alerts leave them out "
+        f"until {formatting.clock(ahead['last'], now)}. Check that the host keeps its time by NTP.",
     )
 
 

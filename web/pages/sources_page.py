@@ -8,9 +8,9 @@ from litestar import Response, get
 
 from web.display import exports
 from web.display.source_conflicts import with_source_conflicts
-from web.display.source_status import SourceStatus, read_sources
+from web.display.source_status import SourceStatus, read_sources, source_rows
 from web.display.system_status import SystemStatus, system_status
-from web.lake_session import LakeSession, sql
+from web.lake_session import LakeSession
 from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
@@ -51,6 +51,6 @@ async def sources_export(
 def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
         sources = {each.source: each for each in read_sources(reader, now)}
-        rows = reader.query(sql("sources"), now=now)
+        rows = source_rows(reader, now)
     states = pa.array([sources[name].summary for name in rows["source"].to_pylist()], pa.string())
     return exports.export_response(rows.append_column("state", states), extension, "sources")

@@ -1,25 +1,32 @@
 -- Every source as of $now: newest event of its file, samples committed, newest run, gaps, backfill.
 -- The result is public as /sources.json: its column names stay.
-WITH file_event AS (
+-- After this host's clock was ahead, commits keep their order by times ahead of it: such a one counts
+-- as of its creation. What was created ahead of the clock too counts when its time has come. Samples
+-- may be ahead up to $latest.
+WITH file_event AS (  -- in the order of the log
     SELECT
-        source, max(ts) AS told_at, arg_max(event, ts) AS event, arg_max(detail, ts) AS detail,
-        arg_max(kind, ts) FILTER (kind IS NOT NULL) AS kind
+        source, least(max(ts), $now) AS told_at, arg_max(event, rowid) AS event,
+        arg_max(detail, rowid) AS detail, arg_max(kind, rowid) FILTER (kind IS NOT NULL) AS kind
     FROM sources
-    WHERE ts <= $now
+    WHERE ts <= $now OR EXISTS (SELECT 1 FROM segments WHERE ts > $now AND created_at <= $now)
     GROUP BY source
+),
+commits AS (
+    SELECT * REPLACE (CASE WHEN ts > $now THEN created_at ELSE ts END AS ts)
+    FROM segments
+    WHERE table_name = 'metrics' AND function IS NOT NULL AND least(ts, created_at) <= $now
 ),
 committed AS (
     SELECT
         function AS source,
-        max(last_ts) AS last_sample,
+        least(max(last_ts) FILTER (last_ts <= $latest), $now) AS last_sample,
         coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 5 MINUTE), 0) / 5.0 AS rows_per_min,
         coalesce(sum(rows_committed) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS rows_24h,
         coalesce(sum(rows_refused) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS refused_24h,
         coalesce(sum(values_clamped) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS clamped_24h,
         coalesce(sum(values_repeated) FILTER (ts > $now - INTERVAL 1 DAY), 0)::BIGINT AS repeated_24h,
         arg_max(refusals, ts) FILTER (len(refusals) > 0 AND ts > $now - INTERVAL 1 DAY) AS refusals
-    FROM segments
-    WHERE table_name = 'metrics' AND function IS NOT NULL AND ts <= $now
+    FROM commits
     GROUP BY function
 ),
 newest_run AS (
@@ -35,8 +42,8 @@ up_to_date AS (  -- when the source last had no lag
     SELECT
         function,
         max(created_at) FILTER (last_ts >= created_at - INTERVAL 1 MINUTE) AS up_to_date_at
-    FROM segments
-    WHERE table_name = 'metrics' AND ts > $now - INTERVAL 1 DAY AND ts <= $now
+    FROM commits
+    WHERE ts > $now - INTERVAL 1 DAY
     GROUP BY function
 ),
 backfill AS (  -- samples committed since then, and their speed in seconds of data per second
@@ -47,8 +54,8 @@ backfill AS (  -- samples committed since then, and their speed in seconds of da
             - min(epoch(last_ts)) FILTER (created_at > $now - INTERVAL 90 SECOND))
         / nullif(max(epoch(created_at))
             - min(epoch(created_at)) FILTER (created_at > $now - INTERVAL 90 SECOND), 0) AS pace
-    FROM segments JOIN up_to_date USING (function)
-    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY AND ts <= $now
+    FROM commits JOIN up_to_date USING (function)
+    WHERE first_ts IS NOT NULL AND ts > $now - INTERVAL 1 DAY
         AND (up_to_date_at IS NULL OR created_at > up_to_date_at)
     GROUP BY function
 ),
@@ -59,8 +66,8 @@ periods AS (
             PARTITION BY function ORDER BY first_ts
             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING
         ) AS before
-    FROM segments
-    WHERE table_name = 'metrics' AND first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY AND ts <= $now
+    FROM commits
+    WHERE first_ts IS NOT NULL AND ts > $now - INTERVAL 7 DAY
 ),
 gaps AS (
     SELECT source, list({'since': before, 'until': first_ts} ORDER BY before DESC)[:5] AS holes

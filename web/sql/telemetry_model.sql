@@ -3,3 +3,4 @@ SELECT
     arg_max(model, ts) FILTER (event = 'serving') AS model,
     arg_max(event, ts) FILTER (event IN ('serving', 'refused')) = 'refused' AS refused
 FROM models
+WHERE ts <= $now

@@ -1,6 +1,7 @@
--- The system's own processes: number of starts and newest event of each.
+-- The system's own processes: number of starts and newest event of each, in the order of the log,
+-- which a clock that was ahead does not change.
 SELECT
-    process, count(*) FILTER (event = 'started') AS starts, arg_max(event, ts) AS event,
-    arg_max(pid, ts) AS pid, arg_max(ts, ts) AS ts
+    process, count(*) FILTER (event = 'started') AS starts, arg_max(event, rowid) AS event,
+    arg_max(pid, rowid) AS pid, arg_max(ts, rowid) AS ts
 FROM processes
 GROUP BY process

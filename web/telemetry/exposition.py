@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from storage.platform.printable import printable
+
 __all__ = ["CONTENT_TYPE", "Measure", "Values", "exposed"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4"  # UTF-8, as every text response
@@ -12,9 +14,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4"  # UTF-8, as every text response
 # By name (of a summary: name and `_sum` or `_count`), then by the values of its labels.
 Values = Mapping[str, Mapping[tuple[str, ...], float]]
 
-# Prometheus treats a zero byte as the end of input; other control characters garble terminals.
-_ESCAPES = {code: f"\\\\x{code:02x}" for code in (*range(32), 127)}
-_ESCAPES |= {ord("\n"): r"\n", ord("\\"): r"\\", ord('"'): r"\""}
+_ESCAPES = str.maketrans({"\\": r"\\", '"': r"\""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,16 @@ def exposed(measures: Iterable[Measure], values: Values) -> str:
 
 
 def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    pairs = [f'{n}="{v.translate(_ESCAPES)}"' for n, v in zip(names, values, strict=True)]
+    pairs = [f'{n}="{_value(v)}"' for n, v in zip(names, values, strict=True)]
     return "{" + ",".join(pairs) + "}" if pairs else ""
+
+
+def _value(text: str) -> str:
+    """A label's value: its line breaks as the format has them, what else does not print escaped.
+
+    Prometheus treats a zero byte as the end of input; other control characters garble terminals.
+    """
+    return r"\n".join(printable(line).translate(_ESCAPES) for line in text.split("\n"))
 
 
 def _help(text: str) -> str:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.config.settings import schema_of
 from storage.query.reader import Reader
 from web.lake_session import sql
 
@@ -38,6 +39,8 @@ class LogTotals:
     def restart(self) -> None:
         """Forget the last row: the next update counts none of the rows that another lake has."""
         self._last_rowid.clear()
+        self.newest_by_source.clear()
+        self.newest_by_table.clear()
 
     def update_segments(self, reader: Reader, now: datetime) -> None:
         """Count the rows that were added to the segment log since the last update."""
@@ -79,7 +82,11 @@ class LogTotals:
         first = log not in self._last_rowid
         oldest = now - (FIRST_LOOKBACK if first else LOOKBACK)
         seen = self._last_rowid.get(log, NEVER_READ)
-        rows = reader.query(sql(f"telemetry_{log}"), seen=seen, oldest=oldest).to_pylist()
+        latest = {"latest": now + schema_of(reader.folders).times.max_ahead}
+        rows = reader.query(
+            sql(f"telemetry_{log}"), seen=seen, oldest=oldest,
+            **(latest if log == "segments" else {}),
+        ).to_pylist()  # fmt: skip
         self._last_rowid[log] = max([seen, EMPTY, *(row["seen"] for row in rows)])
         return rows, first
 

@@ -18,6 +18,7 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.inbox import notify
 from storage.lake.file_health import read_scrub_state
+from storage.model.time_limits import age_s
 from storage.platform.process_usage import Usage, started_at, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
@@ -49,6 +50,7 @@ class Telemetry:
         self._totals = LogTotals()
         self._snapshot: int | None = None
         self._stamps: dict[str, int] | None = None
+        self._queried_at: datetime | None = None
         self._parts: tuple[tuple[tuple[str, ...], _Query], ...] = (
             (("segments",), self._totals.update_segments),
             (("runs",), self._totals.update_runs),
@@ -87,9 +89,9 @@ class Telemetry:
             with self._lake.snapshot() as reader:
                 snapshot = reader.snapshot()
                 self._memory = reader.query(sql("telemetry_memory")).to_pylist()[0]
-                if snapshot != self._snapshot:
+                if snapshot != self._snapshot or self._set_back(now):
                     self._query_changed(reader, snapshot, now)
-                if self._files_at is None or now - self._files_at >= FILES_COUNTED_EVERY:
+                if self._files_at is None or abs(now - self._files_at) >= FILES_COUNTED_EVERY:
                     self._files = reader.query(sql("telemetry_files")).to_pylist()
                     self._files_at = now
         except LakeMissing:
@@ -100,7 +102,7 @@ class Telemetry:
 
     def _query_changed(self, reader: Reader, snapshot: int, now: datetime) -> None:
         """Query again the values whose tables changed, as far as the writer announced it."""
-        if snapshot < (self._snapshot or 0):
+        if snapshot < (self._snapshot or 0) or self._set_back(now):
             self._totals.restart()
             self._stamps = None
         stamps = notify.commit_times(self._lake.folders.data)
@@ -108,7 +110,11 @@ class Telemetry:
         for tables, query in self._parts:
             if known is None or any(stamps.get(name) != known.get(name) for name in tables):
                 query(reader, now)
-        self._snapshot, self._stamps = snapshot, stamps
+        self._snapshot, self._stamps, self._queried_at = snapshot, stamps, now
+
+    def _set_back(self, now: datetime) -> bool:
+        """Return True if this host's clock was ahead at the last query: it read other rows."""
+        return self._queried_at is not None and now < self._queried_at
 
     def _query_samples(self, reader: Reader, now: datetime) -> None:
         latest = reader.latest(now - REPORTING, now)["ts"].to_pylist()
@@ -120,8 +126,8 @@ class Telemetry:
     def _query_servers(self, reader: Reader, _: datetime) -> None:
         self._gathered["servers"] = reader.query(sql("telemetry_servers"))["servers"][0].as_py()
 
-    def _query_model(self, reader: Reader, _: datetime) -> None:
-        self._gathered["model"] = reader.query(sql("telemetry_model")).to_pylist()[0]
+    def _query_model(self, reader: Reader, now: datetime) -> None:
+        self._gathered["model"] = reader.query(sql("telemetry_model"), now=now).to_pylist()[0]
 
     def _query_failures(self, reader: Reader, now: datetime) -> None:
         rows = reader.query(sql("telemetry_failures"), now=now).to_pylist()
@@ -137,12 +143,12 @@ class Telemetry:
         values["hoursight_servers_reporting"][()] = reporting
         values["hoursight_lake_snapshots_total"][()] = self._snapshot or 0
         if gathered["newest"] is not None:
-            values["hoursight_newest_sample_age_seconds"][()] = _age_s(gathered["newest"], now)
+            values["hoursight_newest_sample_age_seconds"][()] = age_s(gathered["newest"], now)
         for source, at in totals.newest_by_source.items():
-            values["hoursight_source_lag_seconds"][(source,)] = _age_s(at, now)
+            values["hoursight_source_lag_seconds"][(source,)] = age_s(at, now)
         if "forecasts" in totals.newest_by_table:
-            age_s = _age_s(totals.newest_by_table["forecasts"], now)
-            values["hoursight_forecast_age_seconds"][()] = age_s
+            forecast_age_s = age_s(totals.newest_by_table["forecasts"], now)
+            values["hoursight_forecast_age_seconds"][()] = forecast_age_s
         if gathered["model"]["model"] is not None:
             values["hoursight_model_info"][(gathered["model"]["model"],)] = 1
         values["hoursight_model_refused"][()] = float(gathered["model"]["refused"] or False)
@@ -193,7 +199,7 @@ def _folder_values(folders: Folders, now: datetime) -> Iterator[tuple[str, float
     yield "hoursight_damaged_files", sum(1 for _ in _files(folders.damaged, ".json"))
     yield from _scrub_values(folders)
     with suppress(OSError):
-        committed = notify.last_commit(folders.data)
+        committed = notify.last_commit(folders.data, now)
         if committed is not None:
             yield "hoursight_last_commit_timestamp_seconds", committed.timestamp()
 
@@ -216,10 +222,6 @@ def _files(folder: Path, suffix: str) -> Iterator[tuple[int, float]]:
                 with suppress(FileNotFoundError):  # the writer has just committed it
                     stat = entry.stat()
                     yield stat.st_size, stat.st_mtime
-
-
-def _age_s(at: datetime, now: datetime) -> float:
-    return (now - at).total_seconds()
 
 
 def _build_labels() -> tuple[str, str]:

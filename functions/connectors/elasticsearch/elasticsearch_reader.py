@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import compress
 from typing import Any
 
@@ -18,11 +18,13 @@ from functions.connectors.elasticsearch.elasticsearch_errors import unreachable
 from functions.connectors.elasticsearch.pit_search import Hit, PitSearch, TimeField
 from functions.connectors.lookback import LookbackWindow, SeenKeys
 from functions.normalize.columns import projection
+from functions.normalize.time_bounds import resumed
 from storage.model.periods import parse_period
 
 __all__ = ["MAPPING", "ElasticsearchReader", "connect"]
 
 MAPPING = {"stock": "metricbeat"}
+MAX_MS = 253_402_300_799_000  # the last second of the year 9999
 
 
 def connect(connection: ElasticsearchConnection, options: ReadOptions) -> "ElasticsearchReader":
@@ -91,11 +93,21 @@ class ElasticsearchReader:
                 yield Page((), self._position, discovery.notes)
             self._lookback.last_full_read = now
         if self._field is not None:
+            self._follow_clock(now)
             since_ms = self._since_ms(now, self._lookback.span(full))
             self._search = PitSearch(
                 self._client, self._connection, self._field,
                 projection(self._options.fields), since_ms,
             )  # fmt: skip
+
+    def _follow_clock(self, now: datetime) -> None:
+        """Go back to before `now` where the position is in the future."""
+        newest_ms = (self._position or {}).get("at")
+        if newest_ms is not None and newest_ms <= MAX_MS:
+            newest = datetime.fromtimestamp(newest_ms / 1000, UTC)
+            at_ms = _ms(resumed(newest, now, self._options.limits.max_ahead))
+            if at_ms < newest_ms:
+                self._position = (self._position or {}) | {"at": at_ms}
 
     def _since_ms(self, now: datetime, overlap: timedelta) -> int:
         newest_ms = (self._position or {}).get("at")

@@ -25,7 +25,7 @@ from functions.connectors.mongodb.time_field import (
     value_at,
 )
 from functions.normalize.columns import projection
-from functions.normalize.time_bounds import before, newest, since
+from functions.normalize.time_bounds import before, caught_up, newest, since
 from storage.model.periods import parse_period
 
 __all__ = ["CursorReader"]
@@ -77,6 +77,9 @@ class CursorReader:
     def read(self, now: datetime, overlap: timedelta) -> Iterator[list[Document]]:
         """Yield pages of new documents, from `overlap` before the newest time on, each once."""
         if self._cursor is None:
+            if self._frontier is not None:
+                ahead = self._limits.max_ahead
+                self._frontier = caught_up(self._frontier, now, ahead, self._time)
             self._cursor = self._find(now, overlap)
         while page := self._next(self._cursor):
             fresh = self.fresh(page)

@@ -13,6 +13,7 @@ from functions.connectors.lookback import LookbackWindow, SeenKeys
 from functions.connectors.prometheus.prometheus_connection import PrometheusConnection
 from functions.connectors.prometheus.range_api import RangeApi, RangeTooLarge
 from functions.connectors.prometheus.scrapes import Scrapes, ScrapeWindow
+from functions.normalize.time_bounds import resumed
 from storage.model.periods import parse_period
 
 __all__ = ["MAPPING", "PrometheusReader", "connect"]
@@ -90,7 +91,11 @@ class PrometheusReader:
         if full:
             self._lookback.last_full_read = now
         span = max(self._short_lookback, self._lookback.span(full))
-        return datetime.fromtimestamp(newest / 1e6, UTC) - span
+        last = datetime.fromtimestamp(newest / 1e6, UTC)
+        since = resumed(last, now, self._options.limits.max_ahead)
+        if since < last and self._position is not None:
+            self._position = self._position | {"at": round(since.timestamp() * 1e6)}
+        return since - span
 
     def _on_grid(self, ts: datetime) -> int:
         return int(ts.timestamp()) // self._step * self._step

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import closing
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def _outcome(file: LakeFile, instance: Instance) -> Answer:
     give_up, seen = time.monotonic() + PATIENCE_S, None
     while time.monotonic() < give_up:
         aside = {record.path: record for record in damage_records(instance.folders)}
-        committed = last_commit(instance.folders.data)
+        committed = last_commit(instance.folders.data, datetime.now(UTC))
         if file.path in aside:
             seen = seen or committed
             if committed != seen:

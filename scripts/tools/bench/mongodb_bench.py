@@ -44,7 +44,7 @@ WEEK = timedelta(days=7)
 WEEK_FRACTION = 7  # a seventh of the week at 5 s is measured, and multiplied
 GIVE_UP_S = 600.0
 NEW_DOCUMENTS = 60
-PASSWORD = "of a benchmark"  # noqa: S105
+PASSWORD = "of a benchmark"  # noqa: S105 - of a mongod of our own
 
 
 def figures() -> Iterator[Figure]:
@@ -249,7 +249,7 @@ def freshness(mongod: Mongod) -> Iterator[Figure]:
 
 
 def _delays(mongod: Mongod, name: str, data: Path, pause_s: float) -> Iterator[float]:
-    rng, due = Random(1), time.monotonic()  # noqa: S311
+    rng, due = Random(1), time.monotonic()  # noqa: S311 - a seed, not a secret
     inserted: dict[str, float] = {}
     seen: set[str] = set()
     with mongod.admin() as client, closing(Reader.open(data)) as reader:

@@ -2,7 +2,7 @@
 WITH recent AS (
     SELECT server, max(ts) AS ts
     FROM metrics
-    WHERE ts > {now} - INTERVAL 1 HOUR AND ts <= {until}
+    WHERE ts > {now} - INTERVAL 1 HOUR AND ts <= {now}
     GROUP BY server
 ),
 steps AS (
@@ -10,12 +10,12 @@ steps AS (
         server, max(ts) AS ts,
         CAST(count(*) FILTER (ts >= {now} - INTERVAL 24 HOUR) AS INTEGER) AS context_steps
     FROM metrics_5m
-    WHERE ts > {now} - INTERVAL 8 DAY AND ts <= {until} - INTERVAL 5 MINUTE
+    WHERE ts > {now} - INTERVAL 8 DAY AND ts <= {now} - INTERVAL 5 MINUTE
     GROUP BY server
 ),
 risk AS (
     SELECT * FROM risks
-    WHERE issued_at > {now} - INTERVAL 8 DAY AND issued_at <= {until}
+    WHERE issued_at > {now} - INTERVAL 8 DAY AND issued_at <= {now}
     QUALIFY row_number() OVER (PARTITION BY server ORDER BY issued_at DESC) = 1
 ),
 forecast AS (
@@ -29,7 +29,7 @@ forecast AS (
         mode(why) FILTER (state != 'ok') AS forecast_why
     FROM (
         SELECT * FROM forecasts
-        WHERE issued_at > {now} - INTERVAL 1 DAY AND issued_at <= {until}
+        WHERE issued_at > {now} - INTERVAL 1 DAY AND issued_at <= {now}
         QUALIFY issued_at = max(issued_at) OVER (PARTITION BY server)
     )
     GROUP BY server

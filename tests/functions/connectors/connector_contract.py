@@ -210,6 +210,19 @@ class Contract:
         assert "lies more than 5 minutes in the future" in reason
         assert "of fast: check the sender's clock" in reason
 
+    def test_after_our_own_clock_was_ahead_the_present_is_read_at_once(
+        self, rig: Rig, chain: Chain
+    ) -> None:
+        before = documents(290, 2)
+        ahead = [each | {"hostname": "beside-us"} for each in documents(700, 2, servers=1)]
+        rig.put([*before, *ahead])
+        chain.run_all(rig.text(), at(702))
+        present = documents(292, 3)
+        rig.put(present)
+        chain.run_all(rig.text())
+        chain.restarted().run_all(rig.text())
+        assert chain.samples() == expected(before + ahead + present)
+
     def test_refused_credentials_are_reported_and_the_cursor_stays(
         self, rig: Rig, chain: Chain
     ) -> None:

@@ -194,7 +194,7 @@ Address = namedtuple("Address", "ip port")
 
 def test_close_wait_is_of_clients_on_the_ports_that_this_host_listens_on() -> None:
     sockets = [
-        SimpleNamespace(status="LISTEN", laddr=Address("0.0.0.0", 443)),  # noqa: S104
+        SimpleNamespace(status="LISTEN", laddr=Address("0.0.0.0", 443)),  # noqa: S104 - not bound
         SimpleNamespace(status="CLOSE_WAIT", laddr=Address("10.0.0.1", 443)),
         SimpleNamespace(status="CLOSE_WAIT", laddr=Address("10.0.0.1", 50_312)),
         SimpleNamespace(status="CLOSE_WAIT", laddr=Address("10.0.0.1", 50_313)),

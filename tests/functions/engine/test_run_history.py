@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ def local(folders: Folders) -> LocalRunHistory:
 
 
 def runs(history: RunHistory) -> Rows:
-    return history.rows(HistoryQuery.RUNS, function="f", newest=5)
+    return history.rows(HistoryQuery.RUNS, function="f", newest=5, now=NOW.isoformat())
 
 
 def test_the_engine_answers_with_the_rows_that_the_lake_has(house: LakeFixture) -> None:
@@ -72,8 +72,23 @@ def test_the_newest_cursor_of_a_function_is_found(house: LakeFixture) -> None:
         row = {"ts": created_at, "scenario": "healthy"}
         house.put("scenarios", [row], cursor=cursor, created_at=created_at)
     house.commit()
-    rows = local(house.folders).rows(HistoryQuery.CURSOR, function="test")
+    later = NOW + timedelta(seconds=9)
+    rows = cursor_as_of(house, later)
     assert rows == [{"cursor": "2"}]
+
+
+def cursor_as_of(house: LakeFixture, now: datetime) -> Rows:
+    return local(house.folders).rows(HistoryQuery.CURSOR, function="test", now=now.isoformat())
+
+
+def test_what_was_written_while_the_clock_was_ahead_hides_nothing(house: LakeFixture) -> None:
+    for hours, cursor in ((2, "ahead"), (0, "present")):
+        at = NOW + timedelta(hours=hours)
+        house.put("runs", [RUN | {"run_id": cursor, "ts": at}], cursor=cursor, created_at=at)
+    house.commit()
+    assert [run["run_id"] for run in runs(local(house.folders))] == ["present", "ahead"]
+    assert cursor_as_of(house, NOW) == [{"cursor": "present"}]
+    assert cursor_as_of(house, NOW + timedelta(hours=2)) == [{"cursor": "ahead"}]
 
 
 def test_without_a_lake_there_are_no_earlier_runs(tmp_path: Path) -> None:

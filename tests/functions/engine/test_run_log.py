@@ -27,7 +27,7 @@ BROKEN = CodeSource(path="functions/mine.py", text=b"def mine(:")
 
 
 def run(outcome: str, ts: datetime, **other: Any) -> dict[str, Any]:
-    return {"run_id": f"{outcome} {ts}", "function": "mine", "ts": ts, "outcome": outcome, **other}
+    return {"run_id": f"{outcome} {ts}", "function": "mine", "ts": ts, "outcome": outcome} | other
 
 
 @pytest.fixture
@@ -59,7 +59,8 @@ def test_runs_of_the_good_version_do_not_hide_that_the_saved_one_failed(
     later = [run("ok", NOW + timedelta(seconds=i), code_hash="good") for i in range(60)]
     house.put("runs", later)
     house.commit(NOW + timedelta(minutes=2))
-    assert all(entry["outcome"] == "ok" for entry in runner.run_log.runs("mine"))
+    now = Runner(house.folders, Settings(), clock=lambda: NOW + timedelta(minutes=2))
+    assert all(entry["outcome"] == "ok" for entry in now.run_log.runs("mine"))
     assert Runner(house.folders, Settings()).run_log.load_failure(BROKEN) is not None
 
 
@@ -118,3 +119,14 @@ def test_a_replay_of_a_later_time_does_not_change_the_state(tmp_path: Path) -> N
     runner = Runner(Folders.at(tmp_path).create(), Settings(), clock=lambda: NOW)
     runner.run(declared(), "command", NOW + timedelta(days=9), executor=FailingExecutor())
     assert runner.run_log.state(declared()) == FunctionState()
+
+
+def test_runs_of_a_clock_that_was_ahead_do_not_end_a_suspension(house: LakeFixture) -> None:
+    own = {"function": declared().name, "code_hash": declared().code_hash}
+    ahead = [run("ok", NOW + timedelta(minutes=i), **own) for i in range(60, 115)]
+    before = [run("failed", NOW - timedelta(minutes=i), **own) for i in range(5)]
+    house.put("runs", ahead + before)
+    house.commit(NOW + timedelta(hours=2))
+    runner = Runner(house.folders, Settings(), clock=lambda: NOW)
+    assert runner.run_log.state(declared()).suspended
+    assert [r["outcome"] for r in runner.run_log.runs("fragile")[:6]] == [*["failed"] * 5, "ok"]

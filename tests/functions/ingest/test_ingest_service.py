@@ -422,3 +422,30 @@ def test_a_small_body_of_many_values_is_refused_before_any_is_built(
     status, answer = door.push(kind, packed, "gzip")
     assert (status, answer["remedy"]) == (413, "send it in parts")
     assert "MiB of memory" in answer["message"]
+
+
+ABC = ("a", "b", "c")
+FLOOD = [
+    ("records", 200, json.dumps([{"server": s, "ts": TS, "load": 1} for s in ABC]).encode(),
+     "identity"),
+    ("lines", 400, "\n".join(f"system,host={s} load1=1 {NS}" for s in ABC).encode(), "identity"),
+    ("remote_write", 400,
+     written(NS // 10**6, **{f"node_load1__instance__{s}:9100": 1.0 for s in ABC}), "snappy"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "status", "body", "encoding"), FLOOD)
+def test_new_servers_over_the_limit_are_refused_in_the_answer(
+    tmp_path: Path, kind: str, status: int, body: bytes, encoding: str
+) -> None:
+    (tmp_path / "hoursight.toml").write_text("[servers]\nnew_per_hour = 2\n")
+    door = IngestClient(Folders.at(tmp_path))
+    answered, payload = door.push(kind, body, encoding)
+    assert answered == status
+    [reason] = payload["reasons"]
+    assert reason["reason"].startswith("server: more than 2 new servers within an hour")
+    assert (reason["example"], reason["count"]) == ("c", 1)
+    for source in ("influx", "remote_write"):
+        door.flush(source)
+    assert [row["server"] for row in door.rows()] == ["a", "b"]
+    assert any("new servers within an hour" in reason for reason in door.reasons())

@@ -209,3 +209,14 @@ def test_many_links_at_many_times_take_no_table_of_all_links_and_times() -> None
     tracemalloc.stop()
     assert rows.num_rows == 2500
     assert peak < 100 << 20
+
+
+def test_after_our_clock_was_ahead_counters_have_rates_again() -> None:
+    assembler = RowAssembler("test", METRIC_NAMES)
+    assembler.follow_clock(9000 * SECOND)
+    for at_s in (0, 10, *range(7200, 7300, 10)):  # from the clock's jump on
+        assembler.rows(scrape(at_s, net_in_bytes__eth0=at_s * 1e6))
+    assembler.follow_clock(400 * SECOND)
+    for at_s in (110, 120):
+        rows = assembler.rows(scrape(at_s, net_in_bytes__eth0=at_s * 1e6))["metrics"].to_pylist()
+    assert [(row["ts"].timestamp(), row["net_in_mb_s"]) for row in rows] == [(120.0, 1.0)]

@@ -157,3 +157,14 @@ def test_a_file_that_begins_has_rates_although_its_readings_are_older(
         times = seconds.astype(np.int64) * 1_000_000
         result = rates.rates("rx", ["a"] * 3, [None] * 3, times, 2 * seconds)
     assert result[~np.isnan(result)].tolist() == expected
+
+
+def test_after_our_clock_was_ahead_counters_have_rates_again() -> None:
+    counters = CounterRates()
+    counters.follow_clock(int(7300e6))
+    rates_of(counters, ("a", 7200, 50))
+    saved = CounterRates(counters.state())
+    for rates in (counters, saved):
+        rates.follow_clock(int(400e6))
+        result = rates_of(rates, ("a", 10, 70), ("a", 20, 90))
+        np.testing.assert_array_equal(result, [np.nan, 2.0])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from functions.normalize.mapping import Time
-from functions.normalize.time_bounds import before, newest, since, unordered
+from functions.normalize.time_bounds import before, caught_up, newest, resumed, since, unordered
 
 NOON = datetime(2026, 5, 6, 12, tzinfo=UTC)
 ISO = Time(field="ts")
@@ -83,3 +83,13 @@ def test_times_that_do_not_sort_are_named(kind: str, time: Time, says: str) -> N
 )
 def test_times_that_sort_are_accepted(kind: str, time: Time) -> None:
     assert unordered(kind, "ts", time) is None
+
+
+@pytest.mark.parametrize(
+    ("hours", "reads_from"), [(-1.0, -1.0), (0.0, 0.0), (0.05, 0.05), (2.0, -2.0), (30.0, -30.0)]
+)
+def test_reading_goes_back_as_far_as_it_was_ahead(hours: float, reads_from: float) -> None:
+    last, at = (NOON + timedelta(hours=h) for h in (hours, reads_from))
+    assert resumed(last, NOON, 5 * MINUTE) == at
+    assert caught_up(last, NOON, 5 * MINUTE, ISO) == at
+    assert caught_up(last.timestamp() * 1e3, NOON, 5 * MINUTE, MILLIS) == at.timestamp() * 1e3

@@ -84,6 +84,18 @@ def test_what_the_disk_has_too_much_of_comes_with_its_remedy(house: LakeFixture)
     assert (found[1].well, found[1].text[:24]) == (False, "orphaned files: 1 files,")
 
 
+def test_samples_from_the_future_are_said_and_are_not_the_newest(house: LakeFixture) -> None:
+    ahead = NOW + timedelta(hours=2)
+    house.put("metrics", [{"server": "web1", "ts": ahead, "load_average": 1.0}], created_at=ahead)
+    house.commit(ahead)
+    house.put("metrics", [{"server": "web1", "ts": NOW, "load_average": 1.0}])
+    house.commit(NOW)
+    checks = by_subject(house.folders.data, NOW + timedelta(seconds=70))
+    assert checks["clock"].text.startswith("samples of 1 servers from the future, up to 2026-05-06")
+    assert not checks["samples"].well
+    assert "clock" not in by_subject(house.folders.data, ahead)
+
+
 def test_an_open_data_folder_is_reported_and_closed_by_the_remedy(tmp_path: Path) -> None:
     (tmp_path / "catalog.sqlite").touch()
     for path in (tmp_path, tmp_path / "catalog.sqlite"):

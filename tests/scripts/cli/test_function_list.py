@@ -243,6 +243,20 @@ def test_runs_lists_the_ledger(run: Run, house: LakeFixture) -> None:
     assert [line.split()[2] for line in out.splitlines()[1:]] == ["raises", "good"]
 
 
+def test_runs_of_a_clock_that_was_ahead_do_not_hide_the_present(
+    run: Run, house: LakeFixture
+) -> None:
+    now = datetime.now(UTC)
+    rows = [
+        {"run_id": name, "function": name, "ts": now + timedelta(hours=hours), "outcome": "ok"}
+        for name, hours in (("ahead", 2), ("present", 0))
+    ]
+    house.put("runs", rows, created_at=now)
+    house.commit(now)
+    out = run("functions", "runs", "--last", "2")[1]
+    assert [line.split()[2] for line in out.splitlines()[1:]] == ["present", "ahead"]
+
+
 def test_a_new_function_runs_and_its_test_passes_as_they_are(run: Run, house: LakeFixture) -> None:
     code, out, _ = run("functions", "new", "spare_disk")
     assert code == 0

@@ -37,6 +37,17 @@ def test_in_json_every_line_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     assert json.loads(said[0])["process"] == "engine"
 
 
+def test_in_json_a_forged_line_with_control_characters_is_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "_options", logs.LogOptions("supervisor", "info", "json"))
+    said: list[str] = []
+    forged = '{"ts":"2026-05-06T12:00:00.123Z","level":"INFO","message":"\x1b[2J"}'
+    _line_printer(said.append, quiet=False)("engine", forged)
+    assert json.loads(said[0])["message"] == forged
+    assert said[0].isprintable()
+
+
 @pytest.fixture
 def taken_port() -> Iterator[int]:
     """A port on which something listens."""

@@ -1,5 +1,7 @@
 import asyncio
+import os
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from storage.config.folders import Folders
@@ -33,9 +35,18 @@ def test_a_thread_hears_nothing_when_nothing_comes(tmp_path: Path) -> None:
 
 
 def test_the_length_of_the_inbox_and_the_last_commit_are_known(house: LakeFixture) -> None:
-    assert last_commit(house.folders.data) is None
+    assert last_commit(house.folders.data, datetime.now(UTC)) is None
     house.put("scenarios", [{"ts": NOW, "scenario": "healthy"}])
     assert pending_segments(house.folders.data) == 1
     house.commit()
     assert pending_segments(house.folders.data) == 0
-    assert last_commit(house.folders.data) is not None
+    assert last_commit(house.folders.data, datetime.now(UTC)) is not None
+
+
+def test_a_commit_ahead_of_the_clock_is_not_the_last_one(house: LakeFixture) -> None:
+    notify(house.folders, ("metrics", "runs"))
+    os.utime(house.folders.announce / "metrics", (NOW.timestamp(), NOW.timestamp()))
+    ahead = (NOW + timedelta(hours=2)).timestamp()
+    os.utime(house.folders.announce / "runs", (ahead, ahead))
+    assert last_commit(house.folders.data, NOW + timedelta(minutes=1)) == NOW
+    assert last_commit(house.folders.data, NOW - timedelta(days=1)) is None

@@ -45,8 +45,10 @@ def test_the_newest_cursor_in_the_inbox_is_found(folders: Folders) -> None:
             cursor=cursor,
         )  # fmt: skip
         segment.write(folders, pa.table(SAMPLE), later)
-    assert segment.newest_cursor(folders, "test") == "2"
-    assert segment.newest_cursor(folders, "other") is None
+    assert segment.newest_cursor(folders, "test", NOW) == "2"
+    assert segment.newest_cursor(folders, "other", NOW) is None
+    assert segment.newest_cursor(folders, "test", NOW.replace(second=1)) == "1"
+    assert segment.newest_cursor(folders, "test", NOW.replace(second=0)) == "2"
 
 
 def test_a_segment_of_another_version_is_refused_by_its_version() -> None:
@@ -67,7 +69,7 @@ def test_each_flipped_bit_in_a_segment_is_refused_in_words(folders: Folders, sha
     path.write_bytes(content)
     with pytest.raises(SegmentRefused, match="does not have the hash that ends its name"):
         segment.open_segment(path)
-    assert segment.newest_cursor(folders, "test") is None
+    assert segment.newest_cursor(folders, "test", NOW) is None
 
 
 def test_a_segment_that_someone_else_has_named_needs_no_hash(folders: Folders) -> None:

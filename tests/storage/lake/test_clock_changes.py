@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from storage.lake.transaction import newest_mtime_s
 from storage.model.grid import STEP, floor_step
 from storage.query.windows import rollup
 from tests.conftest import NOW, LakeFixture
@@ -74,3 +75,19 @@ def test_a_clock_set_forward_removes_nothing_that_readers_need(house: LakeFixtur
         for step in steps:
             step()
         assert pinned.query("SELECT * FROM metrics").num_rows == 1
+
+
+def test_the_last_values_are_those_of_the_present(house: LakeFixture) -> None:
+    house.put("metrics", [sample(NOW + HOUR), sample(NOW + HOUR, "b")], created_at=NOW + HOUR)
+    house.commit(NOW + HOUR)
+    house.put("metrics", [sample(NOW)])
+    house.commit(NOW)
+    shown = house.reader.latest(NOW - HOUR, NOW).select(["server", "ts"]).to_pylist()
+    assert shown == [{"server": "a", "ts": NOW}]
+
+
+def test_files_are_synced_also_when_the_clock_goes_back_meanwhile() -> None:
+    written_s = NOW.timestamp()
+    assert newest_mtime_s(NOW, written_s + 1) <= written_s
+    assert newest_mtime_s(NOW + 2 * HOUR, written_s + 1) <= written_s  # it was set back since
+    assert newest_mtime_s(NOW, written_s + 9) > written_s - 2  # files of before are left out

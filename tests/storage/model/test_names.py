@@ -8,12 +8,12 @@ from storage.model.names import (
     InvalidName,
     check_name,
     check_names,
-    escaped,
     is_name,
     server_name,
     trimmed,
 )
 from storage.model.schema import TABLES, table
+from storage.platform.printable import printable
 from tests.conftest import NOW, LakeFixture
 
 HOSTILE = {
@@ -74,7 +74,7 @@ def test_a_value_that_is_not_text_is_not_a_name(value: object) -> None:
 
 @pytest.mark.parametrize("name", [n for n in HOSTILE.values() if n.strip()])
 def test_an_escaped_name_is_printable(name: str) -> None:
-    assert escaped(name).isprintable()
+    assert printable(name).isprintable()
 
 
 def test_every_column_that_names_a_server_site_profile_or_source_follows_the_rule() -> None:

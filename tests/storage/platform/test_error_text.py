@@ -25,3 +25,8 @@ def test_many_texts_become_few_and_the_last_counts_the_others() -> None:
     texts = bounded_list((str(i) for i in range(100)), 3)
     assert texts == ("0", "1", "… and 98 more reasons")
     assert bounded_list(texts, 3) == texts
+
+
+def test_what_a_terminal_obeys_is_escaped_and_line_breaks_stay() -> None:
+    assert bounded("LINE 1:\n\t^\x1b[2J\u202e\r") == "LINE 1:\n    ^\\x1b[2J\\u202e\\r"
+    assert bounded_list(["a\x9b"]) == ("a\\x9b",)

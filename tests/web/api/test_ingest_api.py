@@ -20,6 +20,7 @@ from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
 from web.api import ingest_api
+from web.api.ingest_api import peer_of
 from web.rendering import SiteRequest
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}
@@ -183,6 +184,18 @@ def test_the_examples_of_the_api_description_are_accepted(client: Client) -> Non
     (lines,) = paths["/write"]["post"]["requestBody"]["content"].values()
     sent = lines["examples"]["telegraf"]["value"]
     assert client.post("/write", content=sent).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("host", "peer"),
+    [
+        ("10.0.0.5", "10.0.0.5"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:10.0.0.5", "10.0.0.5"), ("", ""), ("testclient", "testclient"),
+    ],
+)  # fmt: skip
+def test_the_addresses_of_one_network_are_one_peer(host: str, peer: str) -> None:
+    assert peer_of(host) == peer
 
 
 @pytest.mark.parametrize(

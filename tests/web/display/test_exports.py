@@ -55,3 +55,14 @@ def test_a_file_name_has_no_character_that_a_header_or_a_shell_could_misread() -
 
 def test_a_dataclass_with_a_level_is_encoded_by_its_value() -> None:
     assert encode_json({"level": AlertLevel.CRITICAL}) == b'{"level":"critical"}'
+
+
+def test_csv_is_not_calculated_by_a_spreadsheet() -> None:
+    rows = pa.table({"server": ["=1+1", "web-1"], "x": [-1.5, 2.0]})
+    text = export_response(rows, "csv", "fleet").content.decode()
+    assert text.splitlines()[1:] == ['"\'=1+1",-1.5', '"web-1",2']
+
+
+def test_json_has_no_character_that_a_terminal_obeys() -> None:
+    text = encode_json({"error": "a\x9b2J\u202e\x7f"})
+    assert text == b'{"error":"a\\u009b2J\\u202e\\u007f"}'
