@@ -198,7 +198,7 @@ def _model(folders: Folders) -> Finding:
 def _catalog_snapshot(folders: Folders, now: datetime) -> Iterator[Finding]:
     newest = newest_snapshot(folders)
     if newest is not None:
-        age_min = _age_s(snapshot_time(newest), now) / 60
+        age_min = age_s(snapshot_time(newest), now) / 60
         yield Finding("catalog", f"its newest snapshot was taken {age_min:.0f} min ago")
     elif not lake_location(folders).catalog.networked:
         yield Finding("catalog", "no snapshot yet: the writer takes one when it starts")

@@ -93,7 +93,7 @@ def rebuild(data: Path, snapshot: Path | None, files_only: bool, force: bool) ->
     """
     from scripts.cli.catalog_rebuild import rebuild_catalog
 
-    rebuild_catalog(data, snapshot, files_only, force, click.echo)
+    rebuild_catalog(data, snapshot, files_only, force, say)
 
 
 @cli.command(epilog="Example: hoursight verify")
