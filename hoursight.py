@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import io
 import os
 import signal
 import sys
@@ -193,6 +194,7 @@ def main(arguments: list[str] | None = None) -> None:
     errors keep their traceback.
     """
     _open_missing_streams()
+    _escape_what_the_terminal_lacks()
     _import_own(*ROOMS)
     with _interrupt_ends_process():
         import click
@@ -218,6 +220,13 @@ def main(arguments: list[str] | None = None) -> None:
             raise
         say_lines(f"hoursight: {problem}", err=True)
         sys.exit(1)
+
+
+def _escape_what_the_terminal_lacks() -> None:
+    """Print characters that the terminal's encoding does not have as escapes, such as \\u2192."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _open_missing_streams() -> None:

@@ -52,11 +52,17 @@ def disk_state(place: Path, code: int | None = None) -> Diagnosis | None:
 
 
 def file_problem(error: OSError) -> Diagnosis | None:
-    """Which file an error is about, and the remedy; None if it is about none."""
+    """Which file or disk an error is about, and the remedy; None if it is about neither."""
     if error.filename is None:
-        return None
+        if error.errno not in DISK_ERRORS:
+            return None
+        return Diagnosis(
+            f"a file could not be written ({error.strerror})",
+            "free some space, or name another --data",
+        )
     place = Path(os.fsdecode(error.filename))
-    folder = next((p for p in (place, *place.parents) if p.is_dir()), Path("/"))
+    # Unlike Path.is_dir, this is false for a name that is too long.
+    folder = next((p for p in (place, *place.parents) if os.path.isdir(p)), Path("/"))
     known = disk_problem(folder, error)
     if known is not None and error.errno in DISK_ERRORS:
         return known

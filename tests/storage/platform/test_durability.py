@@ -17,7 +17,7 @@ from storage.inbox.segment import Provenance, SegmentNotWritten
 from storage.lake.hash_manifest import FileHash, HashManifest
 from storage.lake.writer import DataFolderNotWritable, Writer
 from storage.model.schema import table
-from storage.platform.durability import disk_problem, sync_file
+from storage.platform.durability import disk_problem, file_problem, sync_file
 from storage.query.reader import QueryFailed, Reader
 from tests.conftest import NOW, LakeFixture
 from tests.storage.stop_events import NoWait
@@ -152,3 +152,20 @@ def test_a_file_that_cannot_be_synced_leaves_no_descriptor_open(tmp_path: Path) 
         with pytest.raises(OSError, match="Invalid argument"):
             sync()
         assert open_files() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OSError(errno.ENAMETOOLONG, "File name too long", "/etc/" + "x" * 300), "xx cannot be us"),
+        (OSError(errno.ELOOP, "Too many levels", "/etc/loop/x"), "/etc/loop/x cannot be used (Too"),
+        (OSError(errno.ENOSPC, "No space left"), "a file could not be written (No space left)"),
+        (PermissionError(errno.EACCES, "denied", "/etc/x"), "this user may not write to /etc"),
+    ],
+)
+def test_an_error_of_a_file_is_a_sentence(error: OSError, says: str) -> None:
+    assert says in str(file_problem(error))
+
+
+def test_an_error_of_no_file_is_not_explained() -> None:
+    assert file_problem(ConnectionResetError(errno.ECONNRESET, "reset")) is None
