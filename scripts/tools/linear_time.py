@@ -40,7 +40,8 @@ from functions.normalize.numbers import floats
 from storage.errors import HoursightError
 from storage.ipc.decoding import decode_json
 from storage.model.metrics import METRIC_NAMES, METRICS
-from storage.model.names import escaped, server_name
+from storage.model.names import server_name
+from storage.platform.printable import printable
 from storage.query.statement import names_of
 
 __all__ = ["PROBES", "Probe", "main", "run"]
@@ -249,7 +250,7 @@ PROBES = (
         lambda body: volume_layer("ext4", body.decode()),
     ),
     Probe("names", "server", lambda n: _repeated(b" ", n), lambda b: server_name(b.decode())),
-    Probe("names", "control characters", lambda n: b"\x1b" * n, lambda b: escaped(b.decode())),
+    Probe("names", "control characters", lambda n: b"\x1b" * n, lambda b: printable(b.decode())),
     *(
         Probe("patterns", pattern, lambda n: _repeated(b"a", n, b"", b"b"), _pattern(pattern))
         for pattern in ("(a+)+$", "^(a|a)*$", "(.*)x(.*)y", r"^(?:.*, ?)?a(.*)\}")
