@@ -23,6 +23,7 @@ from functions.engine.user_files import SOURCES
 from functions.normalize.file_readers import BLOCK_BYTES, PARQUET_HEAD
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
 from storage.config.folders import Folders
+from storage.errors import HoursightError
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.lake.erasure import names_server, without_name
 from storage.platform.trusted_files import NotTrusted
@@ -44,7 +45,7 @@ class FileErasure:
     left: str = ""
 
 
-class _Unsuited(Exception):
+class _Unsuited(HoursightError):
     """The records of a file cannot be taken out one by one."""
 
 

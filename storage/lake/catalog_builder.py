@@ -4,7 +4,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -44,7 +44,7 @@ AFTER_ADDING = (
 SCHEDULE = f"""
 INSERT INTO {METADATA}.ducklake_files_scheduled_for_deletion
     (data_file_id, path, path_is_relative, schedule_start)
-SELECT next_file_id + number, path, true, now()
+SELECT next_file_id + number, path, true, $now
 FROM (SELECT unnest($paths) AS path, unnest(range(len($paths))) AS number)
 CROSS JOIN (SELECT max(next_file_id) AS next_file_id FROM {METADATA}.ducklake_snapshot)
 """
@@ -118,7 +118,7 @@ class CatalogBuilder:
         for statement in AFTER_ADDING:
             self._connection.execute(statement)
         if self._unused:
-            self._connection.execute(SCHEDULE, {"paths": self._unused})
+            self._connection.execute(SCHEDULE, {"paths": self._unused, "now": datetime.now(UTC)})
             self._connection.execute(NEXT_FILE, {"count": len(self._unused)})
         if catalog is not None:
             self._connection.execute(SAME_ID, {"catalog": catalog})

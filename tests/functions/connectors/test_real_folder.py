@@ -28,7 +28,8 @@ class Theirs:
 
     def __init__(self, place: Path) -> None:
         self.path = place / "drop"
-        self.path.mkdir(mode=0o755)
+        self.path.mkdir()
+        self.path.chmod(0o755)
         self.folders = Folders.at(place / "data").create()
         self.folders.functions.mkdir()
         self.secret = self.folders.data / "secret"
