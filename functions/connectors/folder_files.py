@@ -154,7 +154,7 @@ def open_for_writing(folder: RealFolder, name: str, part: str = "") -> bool | No
 def _on_network(path: Path) -> bool:
     """Return True for a file system whose leases say nothing about writers, such as NFS."""
     mounts = {Path(each.mountpoint): each.fstype for each in psutil.disk_partitions(all=True)}
-    place = path.resolve()
+    place = Path(os.path.realpath(path))
     kind = next((mounts[each] for each in (place, *place.parents) if each in mounts), "")
     return kind.startswith(NETWORK)
 

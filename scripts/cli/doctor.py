@@ -1,5 +1,6 @@
 """`hoursight doctor`: checks everything that a forecast needs, and says what to do."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -138,7 +139,8 @@ def _access(folders: Folders) -> Finding:
         settings = read_settings(folders.data)
     except SettingsError:
         settings = Settings()
-    place, remedy = folders.data.resolve(), f"run 'hoursight doctor --fix --data {folders.data}'"
+    place = Path(os.path.realpath(folders.data))  # unlike Path.resolve, it takes a link to itself
+    remedy = f"run 'hoursight doctor --fix --data {folders.data}'"
     if (first := next(paths_open_to_others(folders, settings), None)) is not None:
         text = f"other users of this machine can reach {first} (mode {mode_of(first):o})"
         return Finding("access", text, remedy)

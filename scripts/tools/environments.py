@@ -85,6 +85,7 @@ def places(base: Path) -> Iterator[list[Place]]:
     shutil.copytree(lake, odd)
     closed = base / "closed"
     shutil.copytree(lake, closed)
+    closed.chmod(0o700)
     (base / "file").write_text("x")
     (base / "loop").symlink_to("loop")
     found = [

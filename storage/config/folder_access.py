@@ -25,13 +25,13 @@ def folder_mode(settings: Settings) -> int:
 
 def paths_open_to_others(folders: Folders, settings: Settings) -> Iterator[Path]:
     """Yield each path that other users can reach although the settings do not share it."""
-    data = folders.data.resolve()
+    data = Path(os.path.realpath(folders.data))
     return paths_beyond(data, folder_mode(settings), _private_entries(data))
 
 
 def close_to_others(folders: Folders, settings: Settings) -> list[Path]:
     """Grant others what the settings share and nothing else; return the paths that stay open."""
-    data = folders.data.resolve()
+    data = Path(os.path.realpath(folders.data))
     return list(apply_mode(data, folder_mode(settings), _private_entries(data)))
 
 
@@ -40,7 +40,7 @@ def foreign_locks(folders: Folders) -> Iterator[tuple[Path, LockHolder]]:
 
     A lock that was taken while the folder was open outlasts its closing.
     """
-    data = folders.data.resolve()
+    data = Path(os.path.realpath(folders.data))
     ours = {0, os.geteuid(), data.stat().st_uid} if data.is_dir() else set()
     for path in (*data.glob("*.lock"), *data.glob("*.gate")):
         yield from ((path, each) for each in lock_holders(path) if each.uid not in ours)

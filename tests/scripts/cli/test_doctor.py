@@ -138,3 +138,9 @@ def test_a_lock_that_another_user_took_while_the_folder_was_open_is_released(
         fcntl.flock(gate, fcntl.LOCK_EX | fcntl.LOCK_NB)
     os.write(ends[1], b".")
     os.waitpid(child, 0)
+
+
+def test_a_data_folder_that_is_a_link_to_itself_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    checks = by_subject(tmp_path / "loop")
+    assert not checks["settings"].well
