@@ -1,5 +1,6 @@
 """Each setting in force, with its value and where it comes from."""
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -10,22 +11,33 @@ from typing import Any
 import msgspec
 
 from storage.config.folders import Folders
-from storage.config.settings import settings_in_force
+from storage.config.settings import Settings, settings_in_force
 
 __all__ = ["SettingOrigin", "settings_with_origins"]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingOrigin:
-    """A setting by its dotted key, its value as TOML, and whether the settings file states it."""
+    """A setting by its dotted key, its value as TOML, and where that comes from.
+
+    `in_file` says whether the settings file states it, `is_default` whether it is the default.
+    """
 
     key: str
     value: str
     in_file: bool
+    is_default: bool
+
+    @property
+    def origin(self) -> str:
+        """Where the value comes from, in words."""
+        if not self.in_file:
+            return "default"
+        return "the file, as the default" if self.is_default else "the file"
 
 
 def settings_with_origins(data: Path) -> tuple[SettingOrigin, ...]:
-    """All settings in force for a data folder, those of the file first.
+    """All settings in force for a data folder; those that differ from the defaults come first.
 
     Raises SettingsError when the file is not valid and this process has read no valid one.
     """
@@ -33,8 +45,12 @@ def settings_with_origins(data: Path) -> tuple[SettingOrigin, ...]:
     with suppress(OSError, ValueError):
         given = {key for key, _ in _leaves(tomllib.loads(Folders.at(data).settings.read_text()))}
     values = msgspec.to_builtins(settings_in_force(data))
-    found = [SettingOrigin(key, _toml(value), key in given) for key, value in _leaves(values)]
-    return tuple(sorted(found, key=lambda each: not each.in_file))
+    defaults = dict(_leaves(msgspec.to_builtins(Settings())))
+    found = [
+        SettingOrigin(key, json.dumps(value), key in given, defaults.get(key) == value)
+        for key, value in _leaves(values)
+    ]
+    return tuple(sorted(found, key=lambda each: each.is_default))
 
 
 def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -43,7 +59,3 @@ def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
-
-
-def _toml(value: Any) -> str:
-    return msgspec.toml.encode({"v": value}).decode().removeprefix("v = ").strip()
