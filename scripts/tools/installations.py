@@ -68,15 +68,21 @@ def _up(program: list[str], data: Path, cwd: Path) -> Iterator[str]:
         process.wait(60)
 
 
-def _runs(program: list[str], data: Path, cwd: Path) -> str:
-    """Start the system on a folder; return what is wrong, or the number of its samples."""
+def _runs(program: list[str], data: Path, cwd: Path, before: int = 0) -> str:
+    """Start the system on a folder with `before` samples, until it is ready and has more.
+
+    Returns the number of its samples, or what is wrong.
+    """
     with _up(program, data, cwd) as url:
         give_up = time.monotonic() + READY_WITHIN_S
-        while not is_ready(url):
-            if time.monotonic() > give_up:
-                return "not ready"
+        samples = "not ready"
+        while time.monotonic() < give_up:
+            if is_ready(url):
+                samples = _samples(program, data, cwd)
+                if samples.isdigit() and int(samples) > before:
+                    break
             time.sleep(1)
-    return _samples(program, data, cwd)
+    return samples
 
 
 def _samples(program: list[str], data: Path, cwd: Path) -> str:
@@ -120,7 +126,7 @@ def main(pythons: tuple[str, ...], former: str) -> None:
                 data = folder / "var"
                 before = _former_samples(former, data, base / "former") if former else 0
                 program = _installed(python, archive, folder / "env")
-                samples = _runs(program, data, folder)
+                samples = _runs(program, data, folder, before)
                 well = samples.isdigit() and int(samples) > before
                 faults += not well
                 rows.append([kind, python, str(before), samples, "" if well else "WRONG"])
