@@ -26,7 +26,7 @@ __all__ = ["TooManyDamaged", "put_aside"]
 log = logging.getLogger(__name__)
 
 METADATA = "__ducklake_metadata_lake"
-# More files than this at once are no decay: a disk that is not mounted, or wrong permissions.
+# More files than this at once are not damage but a disk that is not mounted, or wrong permissions.
 MOST_AT_ONCE, MOST_SHARE = 3, 0.1
 
 

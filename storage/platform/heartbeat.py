@@ -1,6 +1,6 @@
 """Heartbeats: each long-running process touches a file of its own while its main loop goes round.
 
-A process that is stopped, or whose loop waits for ever, is told from one that has nothing to do.
+They tell a process that is stopped, or whose loop waits for ever, from one that has nothing to do.
 """
 
 import time

@@ -20,7 +20,7 @@ followed AS (
 SELECT process, ts AS ended_at, detail, CASE WHEN next_at < ts THEN ts ELSE next_at END AS back_at
 FROM followed
 WHERE event = 'ended' AND (next_at IS NULL OR next_at > $now - INTERVAL 1 DAY)
-    -- A restart by a person is no outage.
+    -- A restart by a person does not count as an outage.
     AND (detail IS DISTINCT FROM 'stopped with the system' OR next_at IS NULL
         OR next_at > ts + INTERVAL 1 MINUTE)
 ORDER BY ended_at DESC
