@@ -1,7 +1,7 @@
 """Deleted servers: their pseudonyms and times in a file that the writer keeps for all processes.
 
-A server that was deleted and sends again is accepted, and the user is told; or it is refused, as
-the settings `[deletions]` say.
+A server that was deleted and sends again is accepted, which the log and its page report; or it is
+refused, as the settings `[deletions]` say.
 """
 
 from collections.abc import Mapping

@@ -27,7 +27,7 @@ Seconds = Callable[[], float]
 class NewServers:
     """Counts the servers that each sender adds; safe to share between threads.
 
-    `known` returns the servers that count as old. It is asked when a sender seems to be over the
+    `known` returns the servers that count as old. It is called when a sender seems to be over the
     limit: this process does not know them all after its start.
     """
 

@@ -39,6 +39,7 @@ from storage.model.views import VIEWS
 from storage.platform.private_files import open_lock
 
 __all__ = [
+    "SPILL_LIMIT",
     "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",

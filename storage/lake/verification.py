@@ -52,7 +52,7 @@ class Verification:
         self._connection.close()
 
     def problems(self, on_progress: Callable[[int, int], None]) -> list[FileDamage]:
-        """What is wrong with files that the lake has still at the end; the writer is told.
+        """What is wrong with files that the lake still has at the end; reports it to the writer.
 
         `on_progress` is called with the bytes done and the total. Raises OSError when hashes cannot
         be recorded.

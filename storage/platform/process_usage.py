@@ -4,10 +4,13 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-__all__ = ["Usage", "is_stopped", "started_at", "usage_of"]
+__all__ = ["Usage", "is_stopped", "running_since", "started_at", "usage_of"]
+
+# A process id may be reused: it is the logged process only when the start times agree this closely.
+SAME_START = timedelta(seconds=10)
 
 STOPPED = ("T", "t")
 
@@ -43,6 +46,15 @@ def started_at(pid: int) -> datetime | None:
     if stat is None:
         return None
     return datetime.fromtimestamp(_boot_s() + stat[_STARTTIME] / _TICKS_PER_S, UTC)
+
+
+def running_since(pid: int | None, logged_at: datetime) -> datetime | None:
+    """Return the start time of the process that was logged with this id at its start.
+
+    None when it has ended, runs on another host, or its id belongs to another process.
+    """
+    began = started_at(pid) if pid else None
+    return began if began and abs(began - logged_at) < SAME_START else None
 
 
 def is_stopped(pid: int) -> bool:

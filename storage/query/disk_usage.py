@@ -1,19 +1,19 @@
 """What a data folder takes on the disk, by kind, with the limit of each."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from storage.config.folders import Folders
-from storage.lake.attach import SPILL_PREFIX
+from storage.lake.attach import SPILL_LIMIT, SPILL_PREFIX
 from storage.lake.catalog import lake_location
 from storage.lake.leftovers import COMMITTED_RETENTION_S, REJECTED_BYTES
 from storage.query.reader import Reader
 
-__all__ = ["DiskUse", "disk_use", "orphaned_files"]
+__all__ = ["DiskUse", "disk_use", "files_below", "orphaned_files"]
 
 WAL_BYTES = 256_000_000
 # A younger file may belong to a commit that is being made.
@@ -36,9 +36,10 @@ def disk_use(reader: Reader, now: datetime) -> tuple[DiskUse, ...]:
     """What each kind of file in the reader's data folder takes, the largest first."""
     folders = reader.folders
     location = lake_location(folders)
-    orphans = [path.stat().st_size for path in orphaned_files(reader, now)]
+    in_lake = dict(files_below(location.files))
+    orphans = [in_lake[path].st_size for path in orphaned_files(reader, in_lake, now)]
     uses = [
-        _folder("lake", location.files, "retention of each table"),
+        _use("lake", location.files, in_lake.values(), "retention of each table"),
         DiskUse(
             "orphaned files", str(location.files), len(orphans), sum(orphans),
             "none: left by commits that were interrupted", bool(orphans),
@@ -57,8 +58,10 @@ def disk_use(reader: Reader, now: datetime) -> tuple[DiskUse, ...]:
     return tuple(sorted((u for u in uses if u.files), key=lambda u: (-u.bytes, u.kind)))
 
 
-def orphaned_files(reader: Reader, now: datetime) -> tuple[Path, ...]:
-    """The lake's Parquet files that its catalog does not name, of more than an hour ago."""
+def orphaned_files(
+    reader: Reader, in_lake: Mapping[Path, os.stat_result], now: datetime
+) -> tuple[Path, ...]:
+    """The Parquet files among `in_lake` that no catalog entry names, of more than an hour ago."""
     files = lake_location(reader.folders).files
     oldest = (now - ORPHANED_AFTER).timestamp()
     named = {
@@ -67,7 +70,7 @@ def orphaned_files(reader: Reader, now: datetime) -> tuple[Path, ...]:
         for path in reader.named(statement)["path"].to_pylist()
     }
     return tuple(
-        path for path, stat in sorted(_files(files))
+        path for path, stat in sorted(in_lake.items())
         if path.suffix == ".parquet" and stat.st_mtime < oldest and path not in named
     )  # fmt: skip
 
@@ -86,15 +89,21 @@ def _catalog(folders: Folders) -> Iterator[DiskUse]:
 
 def _spilled(folders: Folders) -> Iterator[DiskUse]:
     for path in folders.data.glob(f"{SPILL_PREFIX}*"):
-        yield _folder("results of large queries", path, "8 GB for each process, while it runs")
+        yield _folder(
+            "results of large queries", path, f"{SPILL_LIMIT} for each process, while it runs"
+        )
 
 
 def _folder(kind: str, folder: Path, limit: str) -> DiskUse:
-    sizes = [stat.st_size for _, stat in _files(folder)]
+    return _use(kind, folder, (stat for _, stat in files_below(folder)), limit)
+
+
+def _use(kind: str, folder: Path, stats: Iterable[os.stat_result], limit: str) -> DiskUse:
+    sizes = [stat.st_size for stat in stats]
     return DiskUse(kind, str(folder), len(sizes), sum(sizes), limit)
 
 
-def _files(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def files_below(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield the regular files below a folder; nothing for one that is missing or not readable."""
     for parent, _, names in os.walk(folder):
         for name in names:

@@ -7,7 +7,7 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.model.severity import AlertLevel
 from storage.platform.heartbeat import heartbeats
-from storage.platform.process_usage import is_stopped, started_at
+from storage.platform.process_usage import is_stopped, running_since
 from storage.query.reader import Reader
 from web.display import formatting
 from web.display.problems import MISSING, Problem
@@ -17,8 +17,6 @@ __all__ = ["process_health"]
 
 # Longer than a forecast of a large fleet takes.
 SILENT = timedelta(minutes=3)
-# A PID may be reused: it is the logged process only when the start times agree this closely.
-SAME_START = timedelta(seconds=10)
 
 
 def process_health(reader: Reader, folders: Folders, now: datetime) -> Iterator[Problem]:
@@ -45,11 +43,8 @@ def process_health(reader: Reader, folders: Folders, now: datetime) -> Iterator[
 
 
 def _running_since(row: dict[str, Any]) -> datetime | None:
-    """The start of the logged process; None if it ended, or its PID belongs to another one."""
-    if row["event"] != "started" or not row["pid"]:
-        return None
-    began = started_at(row["pid"])
-    return began if began and abs(began - row["ts"]) < SAME_START else None
+    """The start of the logged process; None if it does not run on this host."""
+    return running_since(row["pid"], row["ts"]) if row["event"] == "started" else None
 
 
 def _problem(name: str, headline: str, remedy: str) -> Problem:

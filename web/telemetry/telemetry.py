@@ -19,7 +19,7 @@ from storage.config.folders import Folders
 from storage.inbox import notify
 from storage.lake.file_health import read_scrub_state
 from storage.model.time_limits import age_s
-from storage.platform.process_usage import Usage, started_at, usage_of
+from storage.platform.process_usage import Usage, running_since, usage_of
 from storage.query.reader import Reader
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
 from web.telemetry.exposition import Values, exposed
@@ -34,8 +34,6 @@ FILES_COUNTED_EVERY = timedelta(minutes=1)
 SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
 BUILT_IN = frozenset({"forecast", "risk", "rollup"})
-# A PID may be reused: it is the logged process only when the start times agree this closely.
-SAME_START = timedelta(seconds=10)
 
 _Query = Callable[[Reader, datetime], None]
 _Values = defaultdict[str, dict[tuple[str, ...], float]]
@@ -184,8 +182,7 @@ def _add_processes(values: _Values, rows: list[dict[str, Any]]) -> None:
 
 def _usage(row: dict[str, Any]) -> Usage | None:
     """Return None when the process runs elsewhere, or its PID belongs to another process."""
-    began = started_at(row["pid"]) if row["pid"] else None
-    return usage_of(row["pid"]) if began and abs(began - row["ts"]) < SAME_START else None
+    return usage_of(row["pid"]) if running_since(row["pid"], row["ts"]) else None
 
 
 def _folder_values(folders: Folders, now: datetime) -> Iterator[tuple[str, float]]:

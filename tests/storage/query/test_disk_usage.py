@@ -3,13 +3,18 @@
 import os
 from collections.abc import Mapping
 from datetime import timedelta
+from pathlib import Path
 
-from storage.query.disk_usage import DiskUse, disk_use, orphaned_files
+from storage.query.disk_usage import DiskUse, disk_use, files_below, orphaned_files
 from tests.conftest import NOW, LakeFixture
 
 
 def uses(house: LakeFixture) -> Mapping[str, DiskUse]:
     return {use.kind: use for use in disk_use(house.reader, NOW)}
+
+
+def orphaned(house: LakeFixture) -> tuple[Path, ...]:
+    return orphaned_files(house.reader, dict(files_below(house.folders.lake)), NOW)
 
 
 def put(house: LakeFixture, minute: int) -> None:
@@ -41,7 +46,7 @@ def test_a_file_that_no_catalog_names_is_orphaned_and_those_of_merges_are_not(
     left.write_bytes(bytes(10))
     for path in house.folders.lake.rglob("*.parquet"):
         os.utime(path, (0, 0))
-    assert orphaned_files(house.reader, NOW) == (left,)
+    assert orphaned(house) == (left,)
     assert uses(house)["orphaned files"].excess
 
 
@@ -49,7 +54,7 @@ def test_a_young_file_may_belong_to_a_commit(house: LakeFixture) -> None:
     (house.folders.lake / "young.parquet").write_bytes(bytes(10))
     young = (house.folders.lake / "young.parquet").stat().st_mtime
     os.utime(house.folders.lake / "young.parquet", (young, NOW.timestamp() - 60))
-    assert orphaned_files(house.reader, NOW) == ()
+    assert orphaned(house) == ()
 
 
 def test_a_long_log_of_the_catalog_is_too_much(house: LakeFixture) -> None:
