@@ -234,7 +234,8 @@ def _rows(
     }
     for i, name in enumerate(QUANTILE_COLUMNS):
         columns[name] = _lists(None if quantiles is None else quantiles[..., i], count)
-    return pa.table(columns, schema=schema)
+    missing = {f.name: pa.nulls(count, f.type) for f in schema if f.name not in columns}
+    return pa.table(columns | missing, schema=schema)
 
 
 def _lists(values: Floats | None, count: int) -> pa.Array:

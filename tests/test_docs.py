@@ -52,7 +52,7 @@ def test_the_layers_shown_are_those_that_import_linter_checks() -> None:
     for contract in linter["contracts"]:
         prefix = "" if "containers" in contract else r"\w+\."
         layers = [
-            ", ".join(re.sub(f"^{prefix}", "", room.strip()) for room in layer.split("|"))
+            ", ".join(re.sub(f"^{prefix}", "", room.strip(" ()")) for room in layer.split("|"))
             for layer in contract.get("layers", [])
         ]
         of_a_room = all("." not in container for container in contract.get("containers", []))

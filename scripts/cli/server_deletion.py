@@ -43,9 +43,7 @@ def count_rows(data: Path, server: str) -> int:
     server = check_name("server", server, NAME_REMEDY)
     with closing(Reader.open(data)) as reader:
         counts = " + ".join(
-            f"(SELECT count(*) FROM {t.name} WHERE server = $server)"
-            for t in TABLES
-            if "server" in t.names and t.name != "deletions"
+            f"(SELECT count(*) FROM {t.name} WHERE {t.of_server})" for t in TABLES if t.of_server
         )
         rows = int(reader.query(f"SELECT {counts} AS n", server=server)["n"][0].as_py())
         if not rows:

@@ -45,9 +45,9 @@ def _delete(connection: WriteConnection, server: str, began: datetime) -> list[d
     for each in connection.schema.tables:
         if each.name == "deletions":
             continue
-        if "server" in each.names:
+        if each.of_server:
             rows = connection.value(
-                f"DELETE FROM {each.name} WHERE server = $server", server=server
+                f"DELETE FROM {each.name} WHERE {each.of_server}", server=server
             )
             if rows:
                 went.append({"table": each.name, "rows": rows})

@@ -8,6 +8,8 @@ from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILES
 
 __all__ = [
+    "BAND_LEVELS",
+    "BUCKET_MINUTES",
     "CONTEXT_STEPS",
     "HORIZON_STEPS",
     "LEAD_MINUTES",
@@ -28,6 +30,10 @@ MIN_CONTEXT_STEPS = 12  # one hour
 QUANTILES: tuple[float, ...] = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)
 QUANTILE_COLUMNS: tuple[str, ...] = tuple(f"p{round(q * 100):02d}" for q in QUANTILES)
 LEAD_MINUTES: tuple[int, ...] = (30, 60, 120, 240, 480)
+# Ends of the lead buckets by which forecasts are scored, calibrated and weighted, in minutes.
+BUCKET_MINUTES: tuple[int, ...] = (60, 240, 480)
+# The central bands that the quantiles make, in percent, innermost first.
+BAND_LEVELS: tuple[int, ...] = (50, 80, 96)
 
 
 def floor_step(ts: datetime) -> datetime:

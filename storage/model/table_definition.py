@@ -22,7 +22,8 @@ class Column:
     """A column: its Arrow type and what it means.
 
     A row without a `required` column is rejected. `prose` columns hold sentences, which may name
-    servers: an erasure rewrites them. Values of `is_name` columns follow storage.model.names. An
+    servers: an erasure rewrites them. Values of `is_name` columns follow storage.model.names; those
+    of `is_server` columns name servers (in a table with a `scope`: in rows of scope 'server'). An
     `origin` column says where the row comes from: of rows that are merged, the first one's.
     """
 
@@ -32,6 +33,7 @@ class Column:
     required: bool = False
     prose: bool = False
     is_name: bool = False
+    is_server: bool = False
     origin: bool = False
 
     @property
@@ -77,6 +79,14 @@ class Table:
         expected.
         """
         return rows_to_arrow(self.name, self.arrow, rows, own_metrics=self.name in WITH_OWN_METRICS)
+
+    @cached_property
+    def of_server(self) -> str | None:
+        """SQL condition: the row is about the server `$server`; None without servers."""
+        named = " OR ".join(f"{c.name} = $server" for c in self.columns if c.is_server)
+        if not named:
+            return None
+        return f"scope = 'server' AND ({named})" if "scope" in self.names else f"({named})"
 
     @property
     def retention_text(self) -> str:

@@ -79,7 +79,7 @@ def test_an_escaped_name_is_printable(name: str) -> None:
 
 def test_every_column_that_names_a_server_site_profile_or_source_follows_the_rule() -> None:
     follows = {(t.name, c.name) for t in TABLES for c in t.columns if c.is_name}
-    names = {"server", "site", "profile", "source"}
+    names = {"server", "site", "profile", "source", "name", "upstream", "downstream"}
     assert follows == {(t.name, c.name) for t in TABLES for c in t.columns if c.name in names}
 
 
@@ -101,7 +101,7 @@ def test_a_blank_site_counts_as_missing() -> None:
 def row_of(table_name: str, column: str, name: str) -> dict[str, Any]:
     """A row of a table with every required column, and `name` in `column`."""
     row = {
-        c.name: NOW if pa.types.is_timestamp(c.type) else "x"
+        c.name: NOW if pa.types.is_timestamp(c.type) else 1 if pa.types.is_integer(c.type) else "x"
         for c in table(table_name).columns if c.required
     }  # fmt: skip
     return row | ({"mem_used_pct": 1.0} if table_name == "metrics" else {}) | {column: name}

@@ -43,7 +43,7 @@ def test_the_settings_change_the_retention_of_single_tables() -> None:
 
 
 def test_an_unknown_table_is_named_with_those_that_exist() -> None:
-    with pytest.raises(UnknownTable, match=r"no table 'metrix' \(expected one of deletions"):
+    with pytest.raises(UnknownTable, match=r"no table 'metrix' \(expected one of alert_events"):
         STOCK.table("metrix")
 
 

@@ -1,0 +1,36 @@
+"""Defaults of the loop: the measured settings of calibration, race, odds, warnings and drift."""
+
+from typing import Final
+
+__all__ = [
+    "ABSOLUTE_DISTANCE", "BREACH_QUIET_STEPS", "BREACH_STEPS", "CALIBRATION_STEP",
+    "CALIBRATION_STEP_FLOOR", "CANDIDATES", "DRIFT_CHECKS", "DRIFT_LIMIT", "LEAST_EVENTS",
+    "PRESET_AFTER_HOURS", "RACE_ETA", "RACE_EVIDENCE_HOURS", "RACE_HALF_LIFE_HOURS",
+    "RACE_PRIOR", "SERVER_PULL", "SERVER_STEP",
+]  # fmt: skip
+
+# A breach: so many 5-minute steps in a row at or over the level, after so many without.
+BREACH_STEPS: Final = 3
+BREACH_QUIET_STEPS: Final = 24
+
+# Online calibration: step max(.2 * (1 + n / 24) ** -.75, .02) each 15 minutes, n counted in them.
+CALIBRATION_STEP: Final = 0.2
+CALIBRATION_STEP_FLOOR: Final = 0.02
+PRESET_AFTER_HOURS: Final = 24.0  # then set once to the quantile of the ratios seen
+SERVER_STEP: Final = 0.5  # of the fleet's step
+SERVER_PULL: Final = 0.02  # of the step, towards 0
+ABSOLUTE_DISTANCE: Final = 0.002  # of the series' P1 to P99 range: the least distance
+
+# Race of the forecasts that may be served.
+CANDIDATES: Final = ("model", "context", "seasonal", "last")
+RACE_PRIOR: Final = (0.7, 0.1, 0.1, 0.1)
+RACE_ETA: Final = 60.0
+RACE_HALF_LIFE_HOURS: Final = 72.0
+RACE_EVIDENCE_HOURS: Final = 24.0
+
+# Odds are marked as not yet checked until the fleet has had so many breaches.
+LEAST_EVENTS: Final = 30
+
+# Drift: the lower bound of log(loss / reference) over this in so many checks, an hour apart.
+DRIFT_LIMIT: Final = 1.05
+DRIFT_CHECKS: Final = 3
