@@ -1,6 +1,6 @@
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +45,13 @@ def service() -> Iterator[tuple[EventsApi, Receiver, PagerdutySettings]]:
         yield api, server, PagerdutySettings(routing_key_env="PAGERDUTY_KEY", url=url)
 
 
-def put(folders: Folders, known: dict[str, Channel], **fields: Any) -> None:
+def put(
+    folders: Folders, known: dict[str, Channel], at: datetime | None = None, **fields: Any
+) -> None:
     happened = event(**fields)
     with Outbox(folders) as outbox:
         made = message(phase=happened.phase, ts=happened.ts)
-        outbox.enqueue(happened, known, lambda _: made, happened.ts)
+        outbox.enqueue(happened, known, lambda _: made, at or happened.ts)
 
 
 def outcomes(folders: Folders) -> list[tuple[str, str, int | None]]:
@@ -104,7 +106,7 @@ def test_a_dead_receiver_delays_no_other_channel(folders: Folders, service: Any)
     dead = WebhookSettings(url=f"http://127.0.0.1:{free_port()}", secret_env="HOOK_SECRET")  # noqa: S106
     channels: dict[str, Channel] = {"dead": dead, "oncall": alive}
     stop = threading.Event()
-    put(folders, channels, channels="dead,oncall")
+    put(folders, channels, datetime.now(UTC), channels="dead,oncall")
     threads = DeliveryThreads(folders, Settings(channels=channels), stop).start()
     until(lambda: ("open", "sent", 202) in outcomes(folders), "the living one has it")
     until(lambda: ("open", "failed", None) in outcomes(folders), "the dead one was tried")
