@@ -4,6 +4,7 @@ The messages are sent by the delivery threads; this function never waits for a r
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -49,7 +50,8 @@ def deliver(window: Window, cursor: str | None) -> Batch:
         _enqueue(window, outbox, settings, events[:MAX_EVENTS])
         SignedLinks(folders).forget(window.now)
         note_liveness(outbox, judge(count_fleet(window)), window.now)
-        return _outcomes(outbox, cursor, window.now, more=len(events) > MAX_EVENTS)
+        batch = _outcomes(outbox, cursor, window.now, more=len(events) > MAX_EVENTS)
+    return _with_unknown(batch, settings, events[:MAX_EVENTS])
 
 
 def _new_events(window: Window, outbox: Outbox) -> list[dict[str, Any]]:
@@ -89,6 +91,17 @@ def _with_link(
 
 def _event(row: Mapping[str, Any]) -> EpisodeEvent:
     return EpisodeEvent(**{name: row[name] for name in EpisodeEvent.__struct_fields__})
+
+
+def _with_unknown(batch: Batch, settings: Settings, events: list[dict[str, Any]]) -> Batch:
+    """Return the batch with the number of messages to channels that the settings do not have."""
+    named = [name for row in events for name in _event(row).channel_names]
+    unknown = [name for name in named if name not in settings.channels]
+    if not unknown:
+        return batch
+    names = ", ".join(sorted(set(unknown)))
+    why = f"{len(unknown)} messages to channels that hoursight.toml does not have: {names}"
+    return replace(batch, refused=len(unknown), reasons=(why,))
 
 
 def _outcomes(outbox: Outbox, cursor: str | None, now: datetime, more: bool) -> Batch:

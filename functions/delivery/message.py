@@ -60,9 +60,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.phase in CLOSED
 
 
-def severity_named(slug: str | None) -> Severity | None:
-    """Return the severity level of a slug; None for another text."""
-    return next((each for each in SEVERITIES if each.slug == slug), None)
+def severity_named(text: str | None) -> Severity | None:
+    """Return the severity level of a name or slug; None for another text."""
+    return next((each for each in SEVERITIES if text in (each.slug, each.name)), None)
 
 
 def title_of(message: Message, now: datetime) -> str:

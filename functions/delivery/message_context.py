@@ -17,7 +17,7 @@ USUAL_OVER = timedelta(days=14)
 AROUND_S = 1800
 LEAST_DAYS = 3
 ODDS_OVER = timedelta(hours=2)
-RECORD_OVER = timedelta(days=90)
+RECORD_OVER = timedelta(days=30)
 
 _CHECKED = """
 SELECT server, metric, arg_max(checked, issued_at) AS checked FROM odds
@@ -139,7 +139,7 @@ def _record_text(rule: str, came: int, withdrawn: int, averted: int) -> str:  # 
     judged = came + withdrawn
     if not judged + averted:
         return ""
-    text = f"{came} of {judged} warnings of this rule came true in 90 days" if judged else ""
+    text = f"{came} of {judged} warnings of this rule came true in 30 days" if judged else ""
     aside = f"{averted} averted" if averted else ""
     return ", ".join(filter(None, (text, aside)))
 

@@ -112,8 +112,8 @@ class Outbox(OutboxFile):
         state = {"open": "open", "resolve": "closed"}.get(row["action"])
         if row["outcome"] in ("refused", "dropped") and row["action"] == "open":
             state = "refused"
-        level = EpisodeEvent(row["episode"], now, "", "", severity=row["level"])
-        step = row["level"].removeprefix("step ")
+        severity, _, step = row["level"].partition(" step ")
+        level = EpisodeEvent(row["episode"], now, "", "", severity=severity)
         self.execute(
             "INSERT OR IGNORE INTO keys VALUES "
             "(:delivery, :episode, :level, :channel, :kind, :rank, :escalation, 'open', '', "
@@ -163,8 +163,8 @@ class Outbox(OutboxFile):
         settings, text = channels.get(order.channel), msgspec.json.encode(message).decode()
         if order.action == "open":
             self.execute(
-                "INSERT INTO keys VALUES (:delivery, :episode, :level, :channel, :kind, :rank, "
-                ":escalation, 'queued', :phase, :text, :text, NULL, 0, :now)",
+                "INSERT OR REPLACE INTO keys VALUES (:delivery, :episode, :level, :channel, :kind, "
+                ":rank, :escalation, 'queued', :phase, :text, :text, NULL, 0, :now)",
                 delivery=order.delivery, episode=event.episode, level=order.level,
                 channel=order.channel, kind=settings.kind if settings else None, rank=event.rank,
                 escalation=event.escalation or 0, phase=event.phase, text=text, now=_s(now),
@@ -206,7 +206,7 @@ class Outbox(OutboxFile):
             "UPDATE entries SET state = 'refused' WHERE delivery = :delivery",
             delivery=order.delivery,
         )
-        self._set_state(order.delivery, "refused")
+        self._set_state(order.delivery, "unknown")
         self._note(order.delivery, order.action, "refused", now, detail=reason)
 
     def _never_opened(self, delivery: str) -> bool:
@@ -355,7 +355,7 @@ class Outbox(OutboxFile):
                 "NOT IN (SELECT delivery FROM keys WHERE state IN ('queued', 'open'))", old=old,
             )  # fmt: skip
             self.execute(
-                "DELETE FROM keys WHERE created_at < :old AND state IN ('closed', 'refused')",
+                "DELETE FROM keys WHERE created_at < :old AND state NOT IN ('queued', 'open')",
                 old=old,
             )
             self.execute("DELETE FROM events WHERE ts < :old", old=(now - KEPT).isoformat())

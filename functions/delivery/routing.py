@@ -43,6 +43,13 @@ class EpisodeEvent(msgspec.Struct, frozen=True):
         return list(dict.fromkeys(filter(None, names)))
 
     @property
+    def level(self) -> str:
+        """The level that it opens: a severity, or a step of its escalation."""
+        severity = severity_named(self.severity)
+        slug = severity.slug if severity else self.severity or self.phase
+        return f"{slug} step {self.escalation}" if self.escalation else slug
+
+    @property
     def rank(self) -> float:
         """Rank of its severity; −1 without one."""
         severity = severity_named(self.severity)
@@ -53,8 +60,9 @@ class EpisodeEvent(msgspec.Struct, frozen=True):
 class DeliveryKey:
     """One episode at one level on one channel.
 
-    `state` is queued until its opening message went, then open; closed when its resolve went, and
-    refused when the receiver refused its opening message. `phase` is that of its last message.
+    `state` is queued until its opening message went, then open; closed when its resolve went,
+    refused when the receiver refused its opening message, and unknown where the settings do not
+    have the channel. `phase` is that of its last message.
     """
 
     delivery: str
@@ -110,10 +118,10 @@ def _open(
     keys: Sequence[DeliveryKey],
     channels: Mapping[str, ChannelSettings],
 ) -> Iterator[Order]:
-    earlier = [key for key in keys if key.channel == channel]
-    level = _new_level(event, earlier)
-    if level is None:
+    earlier = [key for key in keys if key.channel == channel and key.state != "unknown"]
+    if not _is_above(event, earlier):
         return
+    level = event.level
     opening = Order("open", f"{event.episode}/{level}/{channel}", level, channel)
     yield opening
     settings = channels.get(channel)
@@ -124,15 +132,13 @@ def _open(
             yield _order("resolve", key, None if keeps_state else why)
 
 
-def _new_level(event: EpisodeEvent, earlier: Iterable[DeliveryKey]) -> str | None:
-    """Return the level that `event` opens on a channel with these keys; None if it opens none."""
-    earlier, step = list(earlier), event.escalation or 0
-    severity = event.severity or event.phase
-    if not earlier:
-        return f"step {step}" if step else severity
-    if event.rank > max(key.rank for key in earlier):
-        return severity
-    return f"step {step}" if step > max(key.escalation for key in earlier) else None
+def _is_above(event: EpisodeEvent, earlier: Iterable[DeliveryKey]) -> bool:
+    """Return True if the level of `event` is above those of all these keys."""
+    earlier = list(earlier)
+    if all(event.rank > key.rank for key in earlier):
+        return True
+    steps = [key.escalation for key in earlier if key.rank >= event.rank]
+    return (event.escalation or 0) > max(steps, default=-1)
 
 
 def _updates(

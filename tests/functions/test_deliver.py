@@ -97,7 +97,7 @@ def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: La
     run(lake)
     message = leased(lake).message
     assert message.usual == pytest.approx(63.0)
-    assert message.trust == "1 of 2 warnings of this rule came true in 90 days, 1 averted"
+    assert message.trust == "1 of 2 warnings of this rule came true in 30 days, 1 averted"
     assert message.checked is False
     assert message.next_step is not None
     assert message.next_step.startswith("Free space")
@@ -141,3 +141,15 @@ def test_events_of_days_ago_make_no_messages(lake: LakeFixture) -> None:
     run(lake)
     with Outbox(lake.folders) as outbox:
         assert outbox.keys_of("e1") == []
+
+
+def test_a_channel_that_the_settings_do_not_have_is_counted_with_its_name(
+    lake: LakeFixture,
+) -> None:
+    lake.put("alert_events", [event(channels="hook,on-call")])
+    lake.commit()
+    result = Runner(lake.folders, Settings()).run(deliver, "test", NOW)
+    assert result.batch.refused == 1
+    assert result.batch.reasons == (
+        "1 messages to channels that hoursight.toml does not have: on-call",
+    )

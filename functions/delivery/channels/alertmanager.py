@@ -17,7 +17,7 @@ from functions.delivery.channels.http_sending import (
     secret_of,
 )
 from functions.delivery.dispatch import Answer, Dispatch, Verdict
-from functions.delivery.message import facts_of, title_of
+from functions.delivery.message import facts_of, severity_named, title_of
 from storage.config.channel_settings import AlertmanagerSettings
 from storage.model.periods import parse_period
 
@@ -81,10 +81,11 @@ def alert_of(dispatch: Dispatch, now: datetime, cycle: timedelta) -> dict[str, o
 
 def _labels(dispatch: Dispatch) -> dict[str, str]:
     opened = dispatch.opened
+    severity = severity_named(opened.severity)
     labels = {
         "alertname": opened.rule or "hoursight", "server": opened.server, "metric": opened.metric,
-        "severity": opened.severity, "profile": opened.profile, "site": opened.site,
-        "level": dispatch.level, "episode": dispatch.episode,
+        "severity": severity.slug if severity else None, "profile": opened.profile,
+        "site": opened.site, "level": dispatch.level, "episode": dispatch.episode,
     }  # fmt: skip
     return {name: value for name, value in labels.items() if value}
 

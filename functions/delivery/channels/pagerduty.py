@@ -15,7 +15,7 @@ from functions.delivery.channels.http_sending import (
     secret_of,
 )
 from functions.delivery.dispatch import Answer, Dispatch, Verdict
-from functions.delivery.message import Message, facts_of, title_of
+from functions.delivery.message import Message, facts_of, severity_named, title_of
 from storage.config.channel_settings import PagerdutySettings
 
 __all__ = ["PagerdutyChannel", "pagerduty_event"]
@@ -81,10 +81,11 @@ def pagerduty_event(dispatch: Dispatch, routing_key: str, now: datetime) -> dict
 
 
 def _payload(message: Message, now: datetime) -> dict[str, object]:
+    severity = severity_named(message.severity)
     payload = {
         "summary": title_of(message, now)[:MAX_SUMMARY],
         "source": message.server or "hoursight",
-        "severity": SEVERITIES.get(message.severity or "", "info"),
+        "severity": SEVERITIES.get(severity.slug if severity else "", "info"),
         "timestamp": message.ts.isoformat(),
         "component": message.metric, "group": message.site or message.profile,
         "class": message.rule, "custom_details": dict(facts_of(message, now)),

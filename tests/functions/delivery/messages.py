@@ -20,7 +20,7 @@ def message(**fields: Any) -> Message:
         "odds": 0.62, "lead_minutes": 60, "checked": True,
         "earliest": NOW + timedelta(minutes=21), "likely": NOW + timedelta(minutes=43),
         "latest": NOW + timedelta(hours=22), "why": "grows by 4 points an hour",
-        "trust": "12 of 15 warnings of this rule came true in 90 days",
+        "trust": "12 of 15 warnings of this rule came true in 30 days",
         "next_step": "Free space.", "url": "https://hs.example/servers/db-7?at=x",
         "act_url": "https://hs.example/act/token",
     }  # fmt: skip

@@ -35,8 +35,8 @@ def test_missing_data_asks_for_another_step_than_its_metric() -> None:
     ("counts", "text"),
     [
         ((0, 0, 0), ""),
-        ((12, 3, 0), "12 of 15 warnings of this rule came true in 90 days"),
-        ((12, 3, 2), "12 of 15 warnings of this rule came true in 90 days, 2 averted"),
+        ((12, 3, 0), "12 of 15 warnings of this rule came true in 30 days"),
+        ((12, 3, 2), "12 of 15 warnings of this rule came true in 30 days, 2 averted"),
         ((0, 0, 2), "2 averted"),
     ],
 )
