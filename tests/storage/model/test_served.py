@@ -82,3 +82,18 @@ def test_where_the_model_has_no_forecast_none_is_served() -> None:
     recipe = Recipe.empty(2, 14)
     recipe.widths[:] = 2
     assert np.isnan(served(values, recipe)).all()
+
+
+def test_the_blend_is_the_sum_of_the_shares_of_the_candidates() -> None:
+    rng = np.random.default_rng(3)
+    recipe = Recipe.empty(20, 14)
+    recipe.widths[:10] = rng.uniform(0.3, 3, (10, 14, 3, 3))
+    recipe.weights[5:] = rng.dirichlet(np.ones(4), (15, 14, 3))
+    recipe.context[:] = np.sort(rng.normal(50, 40, (20, 14, 7)))
+    recipe.seasonal[:] = rng.normal(50, 40, (20, 14, 96))
+    recipe.seasonal_band[:] = np.sort(rng.normal(0, 9, (20, 14, 3, 7)))
+    recipe.last_band[:] = np.sort(rng.normal(50, 40, (20, 14, 3, 7)))
+    values = np.sort(rng.uniform(0, 100, (20, 96, 14, 7)).astype(np.float32))
+    shares = np.where(np.isnan(recipe.weights), [1, 0, 0, 0], recipe.weights)[:, :, BUCKET_OF_STEP]
+    expected = np.einsum("nmsc,cnsmq->nsmq", shares, candidates(values, recipe))
+    np.testing.assert_allclose(served(values, recipe), expected, rtol=1e-5, atol=1e-4)
