@@ -7,6 +7,7 @@
 The view `forecast_points` computes the same in SQL.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -22,8 +23,8 @@ from storage.model.grid import (
 from storage.model.metrics import METRICS
 
 __all__ = [
-    "BUCKET_OF_STEP", "CANDIDATES", "LEVEL_OF_QUANTILE", "Recipe", "candidate_rows", "candidates",
-    "served", "served_rows",
+    "ALL_STEPS", "BUCKET_OF_STEP", "CANDIDATES", "LEVEL_OF_QUANTILE", "Recipe",
+    "candidate_rows", "candidates", "served", "served_rows",
 ]  # fmt: skip
 
 CANDIDATES = ("model", "context", "seasonal", "last")
@@ -43,12 +44,12 @@ _SHAPES = {
     "seasonal_band": (len(BUCKET_MINUTES), len(QUANTILES)),
     "last_band": (len(BUCKET_MINUTES), len(QUANTILES)),
 }
-_STEPS = [
-    slice(int(steps[0]), int(steps[-1]) + 1)
-    for steps in (np.flatnonzero(b == BUCKET_OF_STEP) for b in range(len(BUCKET_MINUTES)))
-]
+_ENDS = [minutes // STEP_MINUTES for minutes in BUCKET_MINUTES]
+_STEPS = list(zip([0, *_ENDS[:-1]], _ENDS, strict=True))  # of each lead bucket
 _ALONE = np.array([1, 0, 0, 0], np.float32)  # the shares of the model without a race
 _BLOCK = 512  # rows that are in the processor's cache at once
+ALL_STEPS = slice(0, HORIZON_STEPS)
+
 _LOWEST = np.array([m.lowest for m in METRICS], np.float32)
 _HIGHEST = np.array([np.inf if m.highest is None else m.highest for m in METRICS], np.float32)
 
@@ -81,8 +82,12 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, columns: dict[str, Floats]) -> "Recipe":
-        """Return the recipe of k rows, from its columns as [k, size] arrays."""
-        return cls(*(columns[name].reshape(-1, *shape) for name, shape in _SHAPES.items()))
+        """Return the recipe of k rows, from its columns as [k, size] arrays.
+
+        `seasonal` may have a part of the 96 steps.
+        """
+        shapes = _SHAPES | {"seasonal": columns["seasonal"].shape[1:]}
+        return cls(*(columns[name].reshape(-1, *shape) for name, shape in shapes.items()))
 
     def at(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Recipe":
         """Return the part of it that `index` chooses along S."""
@@ -109,36 +114,39 @@ def candidates(raw: Floats, recipe: Recipe) -> Floats:
     return np.stack([_as_dense(each, len(raw)) for each in four])
 
 
-def served_rows(raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats) -> Floats:
+def served_rows(
+    raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats, steps: slice = ALL_STEPS
+) -> Floats:
     """Return what is served for `raw` [k, 96, 7]: one forecast a row, of any metric.
 
     `lowest` and `highest` [k] bound the values. A row without widths and weights is returned as it
-    is.
+    is. `raw` and the recipe's seasonal values may have a part of the 96 steps: those of `steps`.
     """
     changed = np.isfinite(recipe.widths).any((1, 2)) | np.isfinite(recipe.weights).any((1, 2))
     result = np.array(raw, np.float32)
     places = np.flatnonzero(changed)
     for start in range(0, len(places), _BLOCK):
         rows = places[start : start + _BLOCK]
-        result[rows] = _blend(raw[rows], recipe.at(rows), lowest[rows], highest[rows])
+        result[rows] = _blend(raw[rows], recipe.at(rows), lowest[rows], highest[rows], steps)
     return result
 
 
 def candidate_rows(
-    raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats
+    raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats, steps: slice = ALL_STEPS
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the four candidates of `raw` [k, 96, 7], each of that shape; NaN where there is none.
 
-    `lowest` and `highest` [k] bound the values.
+    `lowest` and `highest` [k] bound the values. `raw` and the recipe's seasonal values may have a
+    part of the 96 steps: those of `steps`.
     """
     low, high = lowest[:, None, None], highest[:, None, None]
     context = np.broadcast_to(recipe.context[:, None], raw.shape)
-    seasonal = recipe.seasonal[:, :, None] + recipe.seasonal_band[:, BUCKET_OF_STEP]
-    last = recipe.last_band[:, BUCKET_OF_STEP]
+    seasonal = recipe.seasonal[:, :, None] + recipe.seasonal_band[:, BUCKET_OF_STEP[steps]]
+    last = recipe.last_band[:, BUCKET_OF_STEP[steps]]
     calibrated = np.empty_like(raw)
-    for bucket, steps in enumerate(_STEPS):
-        part = np.ascontiguousarray(raw[:, steps].transpose(2, 0, 1))
-        calibrated[:, steps] = _calibrated(part, recipe.widths[:, bucket]).transpose(1, 2, 0)
+    for bucket, places in _by_bucket(steps):
+        part = np.ascontiguousarray(raw[:, places].transpose(2, 0, 1))
+        calibrated[:, places] = _calibrated(part, recipe.widths[:, bucket]).transpose(1, 2, 0)
     bounded = [np.clip(each, low, high) for each in (calibrated, context, seasonal, last)]
     return bounded[0], bounded[1], bounded[2], bounded[3]
 
@@ -161,20 +169,28 @@ def _calibrated(raw: Floats, widths: Floats) -> Floats:
     return result
 
 
-def _blend(raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats) -> Floats:
+def _by_bucket(steps: slice) -> Iterator[tuple[int, slice]]:
+    """Yield each lead bucket that occurs in `steps`, and its places among them."""
+    for bucket, (first, last) in enumerate(_STEPS):
+        begin, end = max(first, steps.start) - steps.start, min(last, steps.stop) - steps.start
+        if begin < end:
+            yield bucket, slice(begin, end)
+
+
+def _blend(raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats, steps: slice) -> Floats:
     """Return the blend [k, 96, 7] of k rows, one lead bucket after the other."""
     low, high = lowest[:, None], highest[:, None]
     result = np.empty_like(raw)
-    for bucket, steps in enumerate(_STEPS):
-        part = np.ascontiguousarray(raw[:, steps].transpose(2, 0, 1))  # [7, k, steps]
+    for bucket, places in _by_bucket(steps):
+        part = np.ascontiguousarray(raw[:, places].transpose(2, 0, 1))  # [7, k, steps]
         part = np.clip(_calibrated(part, recipe.widths[:, bucket]), low, high)
         shares = recipe.weights[:, bucket]
         shares = np.where(np.isnan(shares), _ALONE, shares)
         if (shares[:, 0] < 1).any():
             part *= shares[:, 0, None]
             part += _constant(recipe, bucket, shares, low, high).T[:, :, None]
-            _add_seasonal(part, recipe, bucket, shares[:, 2], low, high)
-        result[:, steps] = part.transpose(1, 2, 0)
+            _add_seasonal(part, recipe, (bucket, places), shares[:, 2], low, high)
+        result[:, places] = part.transpose(1, 2, 0)
     return result
 
 
@@ -191,11 +207,12 @@ def _constant(recipe: Recipe, bucket: int, shares: Floats, low: Floats, high: Fl
 
 
 def _add_seasonal(
-    part: Floats, recipe: Recipe, bucket: int, share: Floats, low: Floats, high: Floats
+    part: Floats, recipe: Recipe, where: tuple[int, slice], share: Floats, low: Floats, high: Floats
 ) -> None:
     """Add the seasonal candidate to the rows of `part` [7, k, steps] in which it has a share."""
+    bucket, places = where
     rows = np.flatnonzero(share > 0)
-    yesterday = recipe.seasonal[rows][:, _STEPS[bucket]]
+    yesterday = recipe.seasonal[rows][:, places]
     for q, band in enumerate(recipe.seasonal_band[rows, bucket].T):
         term = np.clip(yesterday + band[:, None], low[rows], high[rows])
         part[q, rows] += term * share[rows, None]

@@ -97,3 +97,19 @@ def test_the_blend_is_the_sum_of_the_shares_of_the_candidates() -> None:
     shares = np.where(np.isnan(recipe.weights), [1, 0, 0, 0], recipe.weights)[:, :, BUCKET_OF_STEP]
     expected = np.einsum("nmsc,cnsmq->nsmq", shares, candidates(values, recipe))
     np.testing.assert_allclose(served(values, recipe), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_part_of_the_steps_is_served_as_in_the_whole() -> None:
+    rng = np.random.default_rng(4)
+    recipe = Recipe.empty(5)
+    recipe.widths[:] = rng.uniform(0.3, 3, (5, 3, 3))
+    recipe.weights[:] = rng.dirichlet(np.ones(4), (5, 3))
+    recipe.context[:] = recipe.last_band[:, 0] = 40
+    recipe.seasonal[:], recipe.seasonal_band[:], recipe.last_band[:] = 30, 1, 20
+    values = np.sort(rng.uniform(0, 100, (5, 96, 7)).astype(np.float32))
+    bounds, steps = (np.zeros(5, np.float32), np.full(5, 100, np.float32)), slice(7, 60)
+    part = replace(recipe, seasonal=recipe.seasonal[:, steps])
+    whole = served_rows(values, recipe, *bounds)
+    np.testing.assert_array_equal(
+        served_rows(values[:, steps], part, *bounds, steps), whole[:, steps]
+    )
