@@ -21,6 +21,17 @@ NAMES = [m.name for m in JUDGED]
 CPU, MEMORY, IOWAIT = (
     NAMES.index(name) for name in ("cpu_idle_pct", "mem_used_pct", "cpu_iowait_pct")
 )
+_LABELS = {
+    "cpu_iowait_pct": "I/O wait",
+    "cpu_idle_pct": "CPU used",
+    "mem_used_pct": "memory",
+    "swap_used_pct": "swap",
+    "disk_usage_pct": "disk",
+    "back_close_wait": "CLOSE_WAIT to back ends",
+    "front_close_wait": "CLOSE_WAIT to clients",
+    "load_average": "load",
+}
+
 _COLUMNS = [METRIC_NAMES.index(name) for name in NAMES]
 SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
 
@@ -153,3 +164,21 @@ def bands_of(profiles: Sequence[str], cores: Sequence[int | None]) -> Bands:
     rows = [_band(profile, count) for profile, count in zip(profiles, cores, strict=True)]
     stacked = np.array(rows).reshape(len(rows), 4, len(JUDGED))
     return Bands(*(stacked[:, i] for i in range(4)))
+
+
+def label(metric: int) -> str:
+    """Return the name of judged metric `metric` within a sentence."""
+    return _LABELS[NAMES[metric]]
+
+
+def value_text(metric: int, signed: float) -> str:
+    """Return a signed reading as people see it: CPU used for idle, and its unit."""
+    value = 100 + signed if metric == CPU else signed
+    return f"{amount(value)} %" if JUDGED[metric].unit == "%" else amount(value)
+
+
+def amount(value: float) -> str:
+    """Return a number as text, to one decimal at most."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}".removesuffix(".0")
