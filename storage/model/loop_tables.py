@@ -176,7 +176,7 @@ _BREACHES = Table(
         text("metric", "which metric", required=True),
         text("level", "critical or warn", required=True),
         time("ts", "start of its first step"),
-        time("ended_at", "end of its last step so far", required=False),
+        time("ended_at", "end of its last step so far; = ts: part of another one", required=False),
         real("threshold", "the level's value"),
         real("peak", "the worst 5-minute mean"),
         flag("acted_on", "true if somebody acted in the 8 h before"),
