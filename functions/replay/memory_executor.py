@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from functions.engine.executors.executor import InProcessExecutor
-from functions.engine.forecaster import Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster
 from storage.config.settings import Settings
 from storage.query.memory_lake import MemoryLake
 from storage.query.reader import Reader
@@ -20,9 +20,9 @@ class OpenModel:
         self._model = model
 
     @property
-    def path(self) -> Path:
-        """Return its file."""
-        return self._model.path
+    def path(self) -> Path | None:
+        """Return its file; None for the shipped one."""
+        return None if self._model.path == SHIPPED else self._model.path
 
     def serving(self) -> Forecaster:
         """Return the model."""

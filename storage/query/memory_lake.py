@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
@@ -63,6 +64,7 @@ class MemoryLake:
         self._connection.execute("INSERT INTO clock VALUES ($ts)", {"ts": _BEGINNING})
         for view in VIEWS:
             self._connection.execute(f"CREATE VIEW {view.name} AS {view.sql_at(_CLOCK)}")
+        self._newest: dict[str, datetime] = {}
         self.reader = MemoryReader(folders, lake_location(folders), self._connection, None)
 
     def close(self) -> None:
@@ -81,7 +83,7 @@ class MemoryLake:
             return 0
         self._connection.register("incoming", rows)
         try:
-            if not table.key:
+            if not table.key or self._all_new(rows, table):
                 return self._count(f"INSERT INTO {table.name} FROM incoming")
             return self._put_keyed(table)
         finally:
@@ -97,6 +99,18 @@ class MemoryLake:
     def compact(self) -> None:
         """Return the memory of deleted rows."""
         self._connection.execute("CHECKPOINT lake")
+
+    def _all_new(self, rows: pa.Table, table: Table) -> bool:
+        """Return True if no key can be known: all rows are later than those of the table."""
+        if table.time not in table.key:
+            return False
+        span = pc.min_max(rows[table.time]).as_py()
+        newest = self._newest.get(table.name)
+        self._newest[table.name] = max(span["max"], newest or span["max"])
+        if newest is not None and span["min"] <= newest:
+            return False
+        distinct = rows.select(list(table.key)).group_by(list(table.key)).aggregate([])
+        return bool(distinct.num_rows == rows.num_rows)
 
     def _put_keyed(self, table: Table) -> int:
         key = ", ".join(table.key)
