@@ -44,7 +44,7 @@ def at_level(values: Floats, level: Floats) -> Flags:
     return reached
 
 
-def predict_linear(values: Floats, window: int, ahead: int) -> Floats:
+def predict_linear(values: Floats, window: int, ahead: float) -> Floats:
     """Prometheus's predict_linear(values[window steps], ahead steps) at each step.
 
     The least-squares line over the samples in the window, read `ahead` steps after the newest
