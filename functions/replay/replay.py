@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from functions.engine.executors.function_call import CallRequest
 from functions.engine.forecaster import Forecaster
-from functions.engine.function import Function
+from functions.engine.function import Batch, Function
 from functions.engine.schedule import Schedule
 from functions.replay.memory_executor import MemoryExecutor
 from functions.rollup import SETTLE
@@ -34,7 +34,9 @@ __all__ = ["ReplayFailed", "ReplayOptions", "replay", "replayed_functions"]
 # What is not replayed: the roll-up, as the history is rolled up; what leaves the house; training.
 LEFT_OUT = frozenset({"metrics_5m", "deliveries", "trainings"})
 # In the order of the flow: what comes first in a step is read by those behind it.
-ORDER = ("forecast", "score", "calibrate", "odds_fit", "odds", "risk", "cascade", "alert")
+ORDER = (
+    "forecast", "breach", "score", "calibrate", "odds_fit", "odds", "risk", "cascade", "alert",
+)  # fmt: skip
 # Large rows that no function reads once their last target is scored.
 KEEP = {"forecasts": timedelta(hours=26), "metrics": timedelta(hours=26)}
 MOST_RUNS = 500  # of one function in one step; more is a function that never has enough
@@ -108,6 +110,7 @@ class _Player:
         """Put in what was known before: the servers, and the steps of the warm-up."""
         first = self._options.warm_up_steps
         start = self._time(0)
+        self._lake.at(self._time(first))
         self._lake.put("server_facts", server_facts(self._history, start, self._options.cores))
         for begin in range(0, first, CONTEXT_STEPS):
             part = range(begin, min(begin + CONTEXT_STEPS, first, self._history.steps))
@@ -115,17 +118,17 @@ class _Player:
 
     def play(self, step: int) -> None:
         """Put in one step, and run what is due at its end."""
+        end = self._time(step + 1)
+        self._lake.at(end + SETTLE)
         self._lake.put("metrics_5m", rollups(self._history, range(step, step + 1)))
         self._lake.put("metrics", samples(self._history, step))
         self._note({"metrics_5m", "metrics"})
-        end = self._time(step + 1)
         if int(end.timestamp()) % (self._options.cadence_minutes * 60) == 0:
             self._run_due(end + SETTLE)
         if end.minute == 0 and end.hour % 6 == 0:
             self._forget(end)
 
     def _run_due(self, now: datetime) -> None:
-        self._lake.at(now)
         runs: dict[str, int] = {}
         while schedule := next((s for s in self._schedules if s.due(now)), None):
             name = schedule.function.name
@@ -145,11 +148,18 @@ class _Player:
                 f"{function.name} failed at {now:%Y-%m-%d %H:%M} UTC: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        changed = {name for name, rows in batch.rows.items() if self._lake.put(name, rows)}
-        if batch.cursor is not None:
-            self._cursors[function.name] = batch.cursor
+        changed = self._commit(function, batch)
         schedule.ran(now, failed=False, more=batch.more)
         self._note(changed)
+
+    def _commit(self, function: Function, batch: Batch) -> set[str]:
+        """Put a batch into the lake; return the tables that changed."""
+        provenance = {"function": function.name, "cursor": batch.cursor, "model": batch.model}
+        rows = dict(batch.rows)
+        if batch.cursor is not None:
+            self._cursors[function.name] = batch.cursor
+            rows.setdefault(function.writes[0], table(function.writes[0]).arrow.empty_table())
+        return {name for name, each in rows.items() if self._lake.put(name, each, **provenance)}
 
     def _note(self, tables: set[str]) -> None:
         for schedule in self._schedules:

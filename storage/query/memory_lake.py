@@ -6,7 +6,7 @@ apart as the writer does.
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import duckdb
@@ -65,6 +65,8 @@ class MemoryLake:
         for view in VIEWS:
             self._connection.execute(f"CREATE VIEW {view.name} AS {view.sql_at(_CLOCK)}")
         self._newest: dict[str, datetime] = {}
+        self._now = self._committed_at = _BEGINNING
+        self._commits = 0
         self.reader = MemoryReader(folders, lake_location(folders), self._connection, None)
 
     def close(self) -> None:
@@ -72,22 +74,20 @@ class MemoryLake:
         self.reader.close()
 
     def at(self, now: datetime) -> None:
-        """Let the views show the present of `now`."""
+        """Let the views show the present of `now`, and commits have this time."""
+        self._now = now
         self._connection.execute("UPDATE clock SET ts = $now", {"now": now})
 
-    def put(self, table_name: str, rows: pa.Table) -> int:
-        """Insert rows as the writer would; return how many of them are new or replace others."""
+    def put(self, table_name: str, rows: pa.Table, **provenance: Any) -> int:
+        """Insert rows as the writer would; return how many of them are new or replace others.
+
+        The commit is logged as of the time of `at`, with the `provenance`: columns of `segments`.
+        """
         table = self.schema.table(table_name)
         rows = rounded(_whole(rows, table), table.name, self.schema.metrics)
-        if not rows.num_rows:
-            return 0
-        self._connection.register("incoming", rows)
-        try:
-            if not table.key or self._all_new(rows, table):
-                return self._count(f"INSERT INTO {table.name} FROM incoming")
-            return self._put_keyed(table)
-        finally:
-            self._connection.unregister("incoming")
+        new = self._insert(table, rows) if rows.num_rows else 0
+        self._log(table, rows, new, provenance)
+        return new
 
     def forget(self, table_name: str, before: datetime) -> None:
         """Delete the rows of a table that are older than `before`."""
@@ -99,6 +99,29 @@ class MemoryLake:
     def compact(self) -> None:
         """Return the memory of deleted rows."""
         self._connection.execute("CHECKPOINT lake")
+
+    def _insert(self, table: Table, rows: pa.Table) -> int:
+        self._connection.register("incoming", rows)
+        try:
+            if not table.key or self._all_new(rows, table):
+                return self._count(f"INSERT INTO {table.name} FROM incoming")
+            return self._put_keyed(table)
+        finally:
+            self._connection.unregister("incoming")
+
+    def _log(self, table: Table, rows: pa.Table, new: int, provenance: dict[str, Any]) -> None:
+        """Write a row of the commit log; no two commits have the same time."""
+        span = pc.min_max(rows[table.time]).as_py()
+        self._committed_at = max(self._now, self._committed_at + timedelta(microseconds=1))
+        self._commits += 1
+        row = {
+            "batch_id": f"memory-{self._commits}", "table_name": table.name,
+            "created_at": self._now, "ts": self._committed_at, "first_ts": span["min"],
+            "last_ts": span["max"], "rows_in": rows.num_rows, "rows_committed": new,
+            "outcome": "committed", **provenance,
+        }  # fmt: skip
+        segments = self.schema.table("segments")
+        self._insert(segments, pa.Table.from_pylist([row], segments.arrow))
 
     def _all_new(self, rows: pa.Table, table: Table) -> bool:
         """Return True if no key can be known: all rows are later than those of the table."""

@@ -67,3 +67,13 @@ def test_old_rows_are_forgotten(lake) -> None:
     lake.forget("race", NOON + timedelta(hours=1))
     lake.compact()
     assert lake.reader.query("SELECT 1 FROM race").num_rows == 2
+
+
+def test_each_commit_is_logged_at_a_time_of_its_own(lake) -> None:
+    lake.at(NOON)
+    lake.put("scores", table("scores").arrow.empty_table(), function="score", cursor="c")
+    put(lake, "metrics", {"server": "z", "ts": NOON, "mem_used_pct": 1.0})
+    first, second = lake.reader.query("SELECT * FROM segments ORDER BY ts DESC LIMIT 2").to_pylist()
+    assert (second["function"], second["cursor"], second["rows_committed"]) == ("score", "c", 0)
+    assert (first["table_name"], first["first_ts"], first["rows_committed"]) == ("metrics", NOON, 1)
+    assert NOON <= second["ts"] < first["ts"]
