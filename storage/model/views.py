@@ -37,7 +37,11 @@ class View:
     @property
     def sql(self) -> str:
         """The query of the view itself."""
-        return _filled(self.text, _PRESENT | {view.name: view.name for view in VIEWS})
+        return self.sql_at(_PRESENT["now"])
+
+    def sql_at(self, now: str) -> str:
+        """The query of the view with the SQL expression `now` in place of the present."""
+        return _filled(self.text, {"now": now} | {view.name: view.name for view in VIEWS})
 
     @property
     def purpose(self) -> str:
