@@ -26,6 +26,7 @@ __all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "back_off"]
 
 LEASE = timedelta(minutes=2)  # longer than any attempt to send
 GIVE_UP_AFTER = timedelta(hours=24)
+LEAST_ATTEMPTS = 10  # this machine may have been off for a day
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 KEPT = timedelta(days=30)  # after an episode was closed
 
@@ -66,6 +67,13 @@ def back_off(attempt: int, rng: random.Random) -> timedelta:
     """Return the pause after the attempt of this number (from 1): 5 s to 5 min, ± a half."""
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 10))
     return timedelta(seconds=longest * rng.uniform(0.5, 1.5))
+
+
+def _is_hopeless(row: sqlite3.Row, now: datetime) -> bool:
+    """Return True if an entry has failed for too long; a resolve is tried for longest."""
+    longest = KEPT if row["action"] == "resolve" else GIVE_UP_AFTER
+    old = seconds(now) - row["created_at"] > longest.total_seconds()
+    return old and row["attempts"] >= LEAST_ATTEMPTS
 
 
 class Outbox(OutboxReading):
@@ -233,11 +241,9 @@ class Outbox(OutboxReading):
     def _record(self, leased: Leased, row: sqlite3.Row, answer: Answer, now: datetime) -> None:
         delivery, action = leased.dispatch.delivery, leased.dispatch.action
         verdict, detail, next_at = answer.verdict, answer.detail, None
-        if (
-            verdict is Verdict.FAILED
-            and seconds(now) - row["created_at"] > GIVE_UP_AFTER.total_seconds()
-        ):
-            verdict, detail = Verdict.DROPPED, f"given up after 24 h: {detail}"
+        if verdict is Verdict.FAILED and _is_hopeless(row, now):
+            verdict = Verdict.DROPPED
+            detail = f"given up after {row['attempts']} attempts: {detail}"
         if verdict is Verdict.FAILED:
             next_at = now + max(back_off(leased.attempt, self._rng), answer.retry_after)
             arrived = answer.may_have_arrived or leased.dispatch.may_have_arrived
