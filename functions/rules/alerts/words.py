@@ -4,9 +4,20 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from functions.rules.alerts.rule import LEADS
+from functions.rules.alerts.signals import Signal
 from storage.model.metrics import METRICS
 
-__all__ = ["amount", "at", "label", "lead_words", "listed", "odds_words", "period"]
+__all__ = [
+    "amount",
+    "at",
+    "breached_words",
+    "label",
+    "lead_words",
+    "listed",
+    "odds_words",
+    "period",
+    "warning_words",
+]
 
 _LABELS = {m.name: (m.label, m.unit) for m in METRICS}
 _LEAD_NAMES = {
@@ -55,3 +66,24 @@ def odds_words(p: float | None, lead_minutes: int | None) -> str:
 def listed(names: Sequence[str]) -> str:
     """Return names as a list in words."""
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+
+
+def warning_words(signal: Signal) -> str:
+    """Return what a warning says: level, odds, likely time, and the value now."""
+    row = signal.odds_row or {}
+    likely = f", likely at {at(row['likely'])}" if row.get("likely") else ""
+    checked = "" if row.get("checked") else ", odds not yet checked on breaches of this fleet"
+    return (
+        f"{label(signal.metric)} at {amount(signal.metric, signal.threshold)}: "
+        f"{odds_words(signal.p, signal.lead_minutes)}{likely}, "
+        f"now {amount(signal.metric, signal.value)}{checked}"
+    )
+
+
+def breached_words(signal: Signal) -> str:
+    """Return what a breach says: the value, the level, and since when."""
+    since = f" since {at(signal.breached_at)}" if signal.breached_at else ""
+    return (
+        f"{label(signal.metric)} at {amount(signal.metric, signal.value)}, at or beyond "
+        f"{amount(signal.metric, signal.threshold)}{since}"
+    )
