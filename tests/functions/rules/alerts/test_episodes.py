@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.rules.alerts.episode import NEXT_PHASES, Mark, Phase
@@ -386,6 +386,7 @@ def timelines(draw: st.DrawFn) -> list[tuple[datetime, Signal | None, list[Mark]
     return steps
 
 
+@settings(max_examples=50)
 @given(timelines(), st.sampled_from([0.0, 0.5]))
 def test_every_episode_opens_once_ends_at_most_once_and_keeps_to_its_phases(
     steps: list[tuple[datetime, Signal | None, list[Mark], datetime]], share: float
