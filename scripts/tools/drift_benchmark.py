@@ -1,16 +1,14 @@
 """Drift benchmark: false checks on unchanged simulated fleets, and hours until a change is seen.
 
-`python -m scripts.tools.drift_benchmark --cache DIR` simulates fleets, forecasts them each hour with
-the shipped model, sums the losses by hour as the table `scores` does, and runs the hourly check of
-`functions.rules.drift` over them. Forecasts are kept in DIR, so that a second run takes seconds.
+`python -m scripts.tools.drift_benchmark --cache DIR` simulates fleets, forecasts them each hour
+with the shipped model, sums the losses by hour as the table `scores` does, and runs the check of
+`functions.rules.drift` each hour. Losses are kept in DIR, so that a second run takes seconds.
 """
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import NamedTuple
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 
