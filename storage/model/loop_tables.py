@@ -299,12 +299,13 @@ _DRIFT = Table(
     (
         text("scope", "fleet, profile or server", required=True),
         server("name", "which profile or server; 'fleet' for the fleet"),
-        time("ts", "end of the 24 h that are judged"),
+        time("ts", "end of the hours that are judged"),
         text("model", "fingerprint of the model file"),
-        real("log_loss_ratio", "logarithm of recent loss / its reference of the same class"),
-        real("lower_bound", "lower 95 % bound of it, over servers"),
+        numbers("losses", "mean loss of each of the 14 metrics in the last hour; of a server only"),
+        real("log_loss_ratio", "logarithm of the loss of 12 h / its reference of the same class"),
+        real("lower_bound", "lower bound of it, by the spread over servers and over days"),
         Column("over_limit", pa.int32(), "checks in a row with the bound over the limit"),
-        flag("drifting", "true after three checks in a row: this decides"),
+        flag("drifting", "true after three checks in a row; that of the fleet decides"),
         real("prediction_error", "PER: mean absolute error / scale (limit .10); shown only"),
         real("distribution_shift", "DSS: two-sample KS against the same class (limit .20)"),
         real("feature_drift", "FDS: mean shift in σ ÷ 3, same class (limit .15); shown only"),
@@ -312,7 +313,7 @@ _DRIFT = Table(
         real("combined", "weighted sum of these four (limit .10); shown only"),
         prose("why", "what it means, in words"),
     ),
-    key=("scope", "name", "ts"),
+    key=("scope", "name", "ts"), on_conflict="last",
 )  # fmt: skip
 
 _CASCADES = Table(
@@ -340,9 +341,10 @@ _TRAININGS = Table(
         text("training", "one training", required=True),
         time("ts", "when"),
         text(
-            "event", "due, postponed, started, progress, promoted, refused, failed or unable",
-            required=True,
+            "event", "requested, due, postponed, cancelled, started, progress, promoted, refused, "
+            "failed or unable", required=True,
         ),
+        text("cause", "loss, calendar or person"),
         prose("reason", "why it is due, or why it did not take place, in words"),
         real("progress", "share that is done, 0 to 1"),
         text("model", "fingerprint of the model that came of it"),
