@@ -207,7 +207,7 @@ def _time_warned(warnings: JudgedWarnings, span: tuple[float, float], servers: i
             server, until = int(warnings.servers[row]), start
         total += max(closed[row] - max(opened[row], until), 0.0)
         until = max(until, closed[row])
-    return _share(total, servers * (stop - start))
+    return _share(float(total), servers * (stop - start))
 
 
 def _share(part: float, whole: float) -> float:
