@@ -34,6 +34,7 @@ RECORDING = "a recording rule alerts nobody"
 # What each quantile stands for: the middle of its neighbours to either side.
 _EDGES = np.array([0.0, *(np.diff(QUANTILES) / 2 + QUANTILES[:-1]), 1.0])
 WEIGHTS = np.diff(_EDGES)
+OLDEST_STEPS = 12  # of a forecast: tonight begins now, not an hour ago
 _WEEK_STEPS = 7 * 24 * 60 // STEP_MINUTES
 
 Flags = NDArray[np.bool_]
@@ -157,17 +158,21 @@ def _judged(
 def _tonight(
     rule: PrometheusRule, watches: Sequence[str], history: History, issued: IssuedForecasts
 ) -> tuple[Tonight, ...]:
-    """The odds of each server that has a forecast, the highest first."""
+    """The odds of each server that has a fresh forecast, the highest first."""
     places = {name: i for i, name in enumerate(history.servers)}
-    known = [i for i, server in enumerate(issued.servers) if server in places]
+    ages = [(history.span[1] - at) // STEP for at in issued.issued_at]
+    known = [
+        i for i, server in enumerate(issued.servers)
+        if server in places and 0 <= ages[i] <= OLDEST_STEPS
+    ]  # fmt: skip
     if not known:
         return ()
     rows = [places[issued.servers[i]] for i in known]
     servers = [history.servers[i] for i in rows]
     past = history.values[rows][:, -2 * CONTEXT_STEPS :]
+    ahead = _from_now(issued.quantiles[known], [ages[i] for i in known])
     fired = np.stack([
-        _fires_along(rule, servers, past, _path(issued.quantiles[known], k, watches))
-        for k in range(len(QUANTILES))
+        _fires_along(rule, servers, past, _path(ahead, k, watches)) for k in range(len(QUANTILES))
     ])  # fmt: skip
     odds = np.einsum("k,kn->n", WEIGHTS, fired.any(axis=2).astype(np.float64))
     end = history.span[1]

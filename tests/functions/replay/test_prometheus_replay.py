@@ -24,13 +24,14 @@ def history() -> History:
     return History(("a", "b"), np.array([6, 6]), int(START.timestamp()), values)
 
 
-def issued() -> IssuedForecasts:
+def issued(age_minutes: int = 0) -> IssuedForecasts:
     """Memory of `a` rises to 60, 65 … 90 by quantile after 4 hours; idle CPU of `b` falls to 0."""
     quantiles = np.full((2, HORIZON_STEPS, 14, 7), np.nan, np.float32)
     quantiles[:, :, MEMORY], quantiles[:, :, IDLE] = 50, 40
     quantiles[0, 48:, MEMORY] = np.linspace(60, 90, 7)
     quantiles[1, 24:, IDLE] = np.linspace(0, 60, 7)
-    return IssuedForecasts(("a", "b"), (END, END), quantiles)
+    at = END - timedelta(minutes=age_minutes)
+    return IssuedForecasts(("a", "b"), (at, at), quantiles)
 
 
 def replayed(expr: str, for_: str = "0s", **others: str) -> RuleReplay:
@@ -64,6 +65,13 @@ def test_the_odds_of_tonight_are_the_weight_of_the_quantiles_on_which_it_fires()
     assert (a.server, b.server, b.odds, b.at) == ("a", "b", 0.0, None)
     assert a.odds == pytest.approx(sum(WEIGHTS[4:]), abs=1e-4)
     assert a.at == END + timedelta(minutes=5 * 49)
+
+
+def test_a_forecast_counts_from_when_it_was_issued_and_an_old_one_not_at_all() -> None:
+    rule = PrometheusRule(expr="mem_used_pct > 79", alert="rule")
+    fresh, old = (replay_rules([rule], history(), (4, 4), issued(n))[0].tonight for n in (30, 65))
+    assert fresh[0].at == END + timedelta(minutes=5 * 43)
+    assert old == ()
 
 
 def test_where_low_is_bad_the_worst_case_is_the_lowest_quantile() -> None:
