@@ -183,6 +183,14 @@ def _tonight(
     return tuple(sorted(result, key=lambda each: (-each.odds, each.server)))
 
 
+def _from_now(quantiles: NDArray[np.float32], ages: Sequence[int]) -> NDArray[np.float32]:
+    """Forecasts [n, 96, 14, 7] without the steps that have passed; unknown at the end instead."""
+    ahead = np.full_like(quantiles, np.nan)
+    for i, age in enumerate(ages):
+        ahead[i, : HORIZON_STEPS - age] = quantiles[i, age:]
+    return ahead
+
+
 def _path(quantiles: NDArray[np.float32], k: int, watches: Sequence[str]) -> NDArray[np.float32]:
     """The forecast [n, 96, 14] along one quantile, from the best case (0) to the worst (6)."""
     path = quantiles[..., k].copy()
