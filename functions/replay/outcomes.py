@@ -6,6 +6,7 @@ start.
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from storage.model.profiles import PROFILE_NAMES, levels_for
 from storage.query.history import History
 
 __all__ = [
-    "LEVELLED", "Levels", "breaches_of", "level_breaches", "levels_of", "signed",
+    "LEVELLED", "Levels", "SeriesNames", "breaches_of", "level_breaches", "levels_of", "signed",
     "warnings_of_episodes", "warnings_of_states", "with_possible",
 ]  # fmt: skip
 
@@ -101,28 +102,43 @@ def warnings_of_states(state: NDArray[np.bool_], metrics: Sequence[int]) -> Judg
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SeriesNames:
+    """The servers and metrics by their numbers, and the time from which minutes count."""
+
+    servers: Sequence[str]
+    metrics: Sequence[str]
+    start: datetime
+
+    @classmethod
+    def of(cls, history: History) -> "SeriesNames":
+        """Return those of a history."""
+        return cls(history.servers, METRIC_NAMES, datetime.fromtimestamp(history.start_s, UTC))
+
+
 def warnings_of_episodes(
-    events: pa.Table, history: History, rules: Collection[str] | None = None
+    events: pa.Table, names: SeriesNames, rules: Collection[str] | None = None
 ) -> JudgedWarnings:
     """Return the episodes of `rules` (None: all) that began as a prediction.
 
     `events` are rows of `alert_events`. An episode that began with its breach warned of nothing.
     """
-    places = {name: i for i, name in enumerate(history.servers)}
-    start = datetime.fromtimestamp(history.start_s, UTC)
+    places = {name: i for i, name in enumerate(names.servers)}
+    metrics = {name: i for i, name in enumerate(names.metrics)}
     predicted = [
         each
         for each in _episodes(events, rules)
         if each["phase"] == "predicted" and each["server"] in places
-        and each["metric"] in METRIC_NAMES
+        and each["metric"] in metrics
     ]  # fmt: skip
     return JudgedWarnings(
         np.array([places[each["server"]] for each in predicted], np.int64),
-        np.array([METRIC_NAMES.index(each["metric"]) for each in predicted], np.int64),
+        np.array([metrics[each["metric"]] for each in predicted], np.int64),
         np.array(
-            [(each["opened"] - start) / timedelta(minutes=1) for each in predicted], np.float64
+            [(each["opened"] - names.start) / timedelta(minutes=1) for each in predicted],
+            np.float64,
         ),
-        np.array([_closed(each["closed"], start) for each in predicted], np.float64),
+        np.array([_closed(each["closed"], names.start) for each in predicted], np.float64),
         np.array([each["averted"] for each in predicted], np.bool_),
     )
 

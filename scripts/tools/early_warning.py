@@ -29,6 +29,7 @@ from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.engine.function_catalog import engine_functions
 from functions.replay.outcomes import (
     LEVELLED,
+    SeriesNames,
     level_breaches,
     levels_of,
     signed,
@@ -198,7 +199,7 @@ def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
     events = lake.reader.query("SELECT * FROM alert_events")
     if not events.num_rows:
         return {}
-    return {"episodes of the stock rule": warnings_of_episodes(events, history)}
+    return {"episodes of the stock rule": warnings_of_episodes(events, SeriesNames.of(history))}
 
 
 def print_table(chosen: TestSet, qualities: Mapping[str, WarningQuality]) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from functions.replay.outcomes import (
     LEVELLED,
+    SeriesNames,
     level_breaches,
     levels_of,
     warnings_of_episodes,
@@ -80,8 +81,8 @@ def test_an_episode_is_a_warning_if_it_began_as_a_prediction() -> None:
         event("averted", 50, "averted"), event("open", 30, "predicted"),
         event("silent", 30, "no data", metric=None), event("other", 5, "predicted", rule="mine"),
     )  # fmt: skip
-    warnings = warnings_of_episodes(rows, history(), {"breach"})
+    warnings = warnings_of_episodes(rows, SeriesNames.of(history()), {"breach"})
     assert warnings.opened.tolist() == [10.0, 20.0, 30.0]
     assert warnings.closed.tolist() == [90.0, 50.0, math.inf]
     assert warnings.averted.tolist() == [False, True, False]
-    assert len(warnings_of_episodes(rows, history()).opened) == 4
+    assert len(warnings_of_episodes(rows, SeriesNames.of(history())).opened) == 4
