@@ -16,7 +16,6 @@ from functions.rules.fleet_state import (
     CPU,
     EARLIEST,
     IOWAIT,
-    JUDGED,
     LATEST,
     LIKELY,
     MEMORY,
@@ -31,9 +30,8 @@ from functions.rules.fleet_state import (
     ServerState,
     bands_of,
     judged,
-    judged_quantiles,
 )
-from functions.rules.odds.exceedance import exceedance, ramp
+from functions.rules.odds.exceedance import ramp, step_odds
 from functions.rules.reasons import Reason, reasons_of
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP, STEP_MINUTES
 from storage.model.severity import Severity, severity_of
@@ -194,7 +192,7 @@ def _future(fleet: FleetState, bands: Bands, now: datetime) -> Future:
     takes 96 steps of 8 metrics as independent and makes 0.5 of a healthy server's 0.001 each.
     """
     elapsed = np.array([_elapsed_minutes(issued, now) for issued in fleet.issued_at])
-    curve = np.stack([_odds_by_step(fleet, bands, i) for i in range(len(JUDGED))], axis=2)
+    curve = step_odds(fleet.quantiles, bands)
     ends = np.arange(1, HORIZON_STEPS + 1) * STEP_MINUTES
     usable = (ends > elapsed[:, None])[:, :, None] & ~np.isnan(curve)
     curve = np.maximum.accumulate(np.where(usable, curve, -np.inf), axis=1)
@@ -212,13 +210,6 @@ def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
     if issued_at is None or not -STEP <= now - issued_at <= FORECAST_GOOD_FOR:
         return float("nan")
     return (now - issued_at) / timedelta(minutes=1)
-
-
-def _odds_by_step(fleet: FleetState, bands: Bands, i: int) -> Floats:
-    """P(critical level is passed) in each step [n, 96] of judged metric `i`."""
-    quantiles = judged_quantiles(fleet.quantiles, i)
-    level = bands.critical[:, i : i + 1]
-    return exceedance(quantiles, level, np.maximum(level - bands.warn[:, i : i + 1], 1e-9))
 
 
 def _risk(server: ServerState) -> Risk:

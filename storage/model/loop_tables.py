@@ -133,6 +133,10 @@ _ODDS = Table(
             real(f"any_{lead}m", f"P(a single step at the level within {lead} minutes)")
             for lead in LEAD_MINUTES
         ),
+        *(
+            real(f"raw_any_{lead}m", f"the same within {lead} minutes, before calibration")
+            for lead in LEAD_MINUTES
+        ),
         text("origin", "bands, or trend: which of the two the odds are from"),
         flag("checked", "true if these odds were checked on 30 breaches or more of this fleet"),
         time("earliest", "10 % of the paths are at the level sooner", required=False),
@@ -149,7 +153,7 @@ _ODDS_MODELS = Table(
     ALWAYS,
     (
         time("ts", "when it was fitted"),
-        text("kind", "calibration, trend, paths or fleet", required=True),
+        text("kind", "calibration, any, trend, paths or fleet", required=True),
         text("metric_group", "group of metrics; 'all' for all", required=True),
         Column("lead_minutes", pa.int32(), "horizon in minutes; 0: all"),
         text("model", "fingerprint of the model of the forecasts"),
@@ -162,11 +166,31 @@ _ODDS_MODELS = Table(
         flag("serves", "true if it is better there and therefore used"),
         numbers("said", "reliability: mean odds of each bin"),
         numbers("came", "reliability: share of each bin that came"),
+        numbers("came_low", "lower 95 % bound of that share, from blocks of server × 8 h"),
+        numbers("came_high", "upper 95 % bound of that share"),
         numbers("bin_blocks", "reliability: independent cases of each bin"),
         text("parameters", "what was fitted (JSON)"),
     ),
     key=("ts", "kind", "metric_group", "lead_minutes"),
     by_day=False,
+)  # fmt: skip
+
+_FLEET_ODDS = Table(
+    "fleet_odds",
+    "chance that any server breaches a critical level soon, and how many breaches are expected",
+    THIRTEEN_MONTHS,
+    (
+        time("issued_at", "as of when; the leads count from here"),
+        whole("servers", "servers with odds"),
+        real("p_30m", "P(at least one breach begins within 30 minutes)"),
+        real("p_480m", "the same within 8 hours"),
+        real("raw_30m", "the same within 30 minutes, before calibration"),
+        real("raw_480m", "the same within 8 hours, before calibration"),
+        real("expected_30m", "breaches that are expected to begin within 30 minutes"),
+        real("expected_480m", "the same within 8 hours"),
+        flag("checked", "true if this was checked on 30 breaches or more of this fleet"),
+    ),
+    key=("issued_at",), on_conflict="last", time="issued_at",
 )  # fmt: skip
 
 _BREACHES = Table(
@@ -330,6 +354,6 @@ _TRAININGS = Table(
 )  # fmt: skip
 
 LOOP_TABLES: tuple[Table, ...] = (
-    _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _BREACHES, _ALERT_EVENTS, _MARKS,
+    _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _FLEET_ODDS, _BREACHES, _ALERT_EVENTS, _MARKS,
     _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS,
 )  # fmt: skip
