@@ -22,7 +22,7 @@ from storage.model.periods import parse_period
 __all__ = ["ACTS", "Life"]
 
 # Marks that say that somebody did something about it.
-ACTS = ("acting", "deploy", "remediation", "reboot")
+ACTS = ("acting", "deploy", "remediation")
 _NOTED = ("acknowledged", *ACTS)
 
 

@@ -37,14 +37,14 @@ hosts AS (
 SELECT
     rule,
     count(*) FILTER (warned) AS warnings,
-    count(*) FILTER (outcome = 'right') AS "right",
+    count(*) FILTER (outcome = 'right') AS correct,
     count(*) FILTER (outcome = 'wrong') AS wrong,
     count(*) FILTER (outcome = 'withdrawn') AS withdrawn,
     count(*) FILTER (outcome = 'averted') AS averted,
     count(*) FILTER (outcome = 'open') AS still_open,
     count(*) FILTER (outcome = 'missed') AS missed,
     count(*) FILTER (outcome = 'right')
-        / nullif(count(*) FILTER (outcome IN ('right', 'wrong', 'withdrawn')), 0) AS "precision",
+        / nullif(count(*) FILTER (outcome IN ('right', 'wrong', 'withdrawn')), 0) AS precision,
     count(*) FILTER (outcome = 'right')
         / nullif(count(*) FILTER (outcome IN ('right', 'missed')), 0) AS recall,
     count(*) FILTER (outcome = 'averted')

@@ -156,7 +156,7 @@ def test_the_end_of_the_run_that_was_an_episode_opens_none() -> None:
     assert line.step(now, breached(now, T0 - minutes(15), under_minutes=7)) == []
 
 
-@pytest.mark.parametrize("kind", ACTS[:3])
+@pytest.mark.parametrize("kind", ACTS)
 def test_a_warning_that_somebody_acted_on_is_averted(kind: str) -> None:
     line = predicted()
     acted = mark(kind, T0 + minutes(10), server="a", note="restarted the pool")
