@@ -7,6 +7,7 @@
 The view `forecast_points` computes the same in SQL.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -43,10 +44,14 @@ _SHAPES = {
     "seasonal_band": (len(BUCKET_MINUTES), len(QUANTILES)),
     "last_band": (len(BUCKET_MINUTES), len(QUANTILES)),
 }
+_ENDS = [minutes // STEP_MINUTES for minutes in BUCKET_MINUTES]
+_STEPS = list(zip([0, *_ENDS[:-1]], _ENDS, strict=True))  # of each lead bucket
+_ALONE = np.array([1, 0, 0, 0], np.float32)  # the shares of the model without a race
+_BLOCK = 512  # rows that are in the processor's cache at once
+ALL_STEPS = slice(0, HORIZON_STEPS)
+
 _LOWEST = np.array([m.lowest for m in METRICS], np.float32)
 _HIGHEST = np.array([np.inf if m.highest is None else m.highest for m in METRICS], np.float32)
-
-ALL_STEPS = slice(0, HORIZON_STEPS)
 
 Floats = npt.NDArray[np.float32]
 
@@ -77,10 +82,11 @@ class Recipe:
 
     @classmethod
     def from_flat(cls, columns: dict[str, Floats]) -> "Recipe":
-        """Return the recipe of k rows, from its columns as [k, size] arrays."""
-        shapes = _SHAPES | {
-            "seasonal": columns["seasonal"].shape[1:]
-        }  # perhaps a part of the steps
+        """Return the recipe of k rows, from its columns as [k, size] arrays.
+
+        `seasonal` may have a part of the 96 steps.
+        """
+        shapes = _SHAPES | {"seasonal": columns["seasonal"].shape[1:]}
         return cls(*(columns[name].reshape(-1, *shape) for name, shape in shapes.items()))
 
     def at(self, index: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> "Recipe":
@@ -114,13 +120,14 @@ def served_rows(
     """Return what is served for `raw` [k, 96, 7]: one forecast a row, of any metric.
 
     `lowest` and `highest` [k] bound the values. A row without widths and weights is returned as it
-    is. Of a part of the 96 steps, `steps` says of which.
+    is. `raw` and the recipe's seasonal values may have a part of the 96 steps: those of `steps`.
     """
     changed = np.isfinite(recipe.widths).any((1, 2)) | np.isfinite(recipe.weights).any((1, 2))
     result = np.array(raw, np.float32)
-    if changed.any():
-        part = raw[changed], recipe.at(changed), lowest[changed], highest[changed], steps
-        result[changed] = _blend(*part)
+    places = np.flatnonzero(changed)
+    for start in range(0, len(places), _BLOCK):
+        rows = places[start : start + _BLOCK]
+        result[rows] = _blend(raw[rows], recipe.at(rows), lowest[rows], highest[rows], steps)
     return result
 
 
@@ -129,45 +136,86 @@ def candidate_rows(
 ) -> tuple[Floats, Floats, Floats, Floats]:
     """Return the four candidates of `raw` [k, 96, 7], each of that shape; NaN where there is none.
 
-    `lowest` and `highest` [k] bound the values. Of a part of the 96 steps, `steps` says of which.
+    `lowest` and `highest` [k] bound the values. `raw` and the recipe's seasonal values may have a
+    part of the 96 steps: those of `steps`.
     """
-    bucket = BUCKET_OF_STEP[steps]
     low, high = lowest[:, None, None], highest[:, None, None]
     context = np.broadcast_to(recipe.context[:, None], raw.shape)
-    seasonal = recipe.seasonal[:, :, None] + recipe.seasonal_band[:, bucket]
-    last = recipe.last_band[:, bucket]
-    calibrated = _calibrated(raw, recipe.widths[:, bucket])
+    seasonal = recipe.seasonal[:, :, None] + recipe.seasonal_band[:, BUCKET_OF_STEP[steps]]
+    last = recipe.last_band[:, BUCKET_OF_STEP[steps]]
+    calibrated = np.empty_like(raw)
+    for bucket, places in _by_bucket(steps):
+        part = np.ascontiguousarray(raw[:, places].transpose(2, 0, 1))
+        calibrated[:, places] = _calibrated(part, recipe.widths[:, bucket]).transpose(1, 2, 0)
     bounded = [np.clip(each, low, high) for each in (calibrated, context, seasonal, last)]
     return bounded[0], bounded[1], bounded[2], bounded[3]
 
 
 def _calibrated(raw: Floats, widths: Floats) -> Floats:
-    """Return `raw` [k, 96, 7] with its distances from the median times `widths` [k, 96, 3].
+    """Return `raw` [7, k, steps] with its distances from the median times `widths` [k, 3].
 
     A wider band never ends inside of a narrower one.
     """
     factors = np.where(np.isnan(widths), np.float32(1), widths)
-    median = raw[..., MEDIAN]
-    result = raw.copy()
+    result = np.empty_like(raw)
+    result[MEDIAN] = raw[MEDIAN]
     for side in (1, -1):
-        distance = np.zeros_like(median)
-        for place in range(1, MEDIAN + 1):
-            q = MEDIAN + side * place
-            own = side * (raw[..., q] - median) * factors[..., LEVEL_OF_QUANTILE[q]]
-            distance = np.maximum(distance, own)
-            result[..., q] = median + side * distance
+        distance = np.zeros_like(raw[MEDIAN])
+        for q in range(MEDIAN + side, MEDIAN + 4 * side, side):
+            own = raw[q] - raw[MEDIAN]
+            own *= side * factors[:, LEVEL_OF_QUANTILE[q], None]
+            np.maximum(distance, own, out=distance)
+            np.add(raw[MEDIAN], side * distance, out=result[q])
     return result
+
+
+def _by_bucket(steps: slice) -> Iterator[tuple[int, slice]]:
+    """Yield each lead bucket that occurs in `steps`, and its places among them."""
+    for bucket, (first, last) in enumerate(_STEPS):
+        begin, end = max(first, steps.start) - steps.start, min(last, steps.stop) - steps.start
+        if begin < end:
+            yield bucket, slice(begin, end)
 
 
 def _blend(raw: Floats, recipe: Recipe, lowest: Floats, highest: Floats, steps: slice) -> Floats:
-    four = candidate_rows(raw, recipe, lowest, highest, steps)
-    shares = recipe.weights[:, BUCKET_OF_STEP[steps]]  # [k, 96, 4]
-    alone = np.isnan(shares[..., 0])
-    result = four[0] * np.where(alone, np.float32(1), shares[..., 0])[..., None]
-    for place in range(1, len(CANDIDATES)):
-        some = shares[..., place] > 0
-        result[some] += four[place][some] * shares[..., place][some][:, None]
+    """Return the blend [k, 96, 7] of k rows, one lead bucket after the other."""
+    low, high = lowest[:, None], highest[:, None]
+    result = np.empty_like(raw)
+    for bucket, places in _by_bucket(steps):
+        part = np.ascontiguousarray(raw[:, places].transpose(2, 0, 1))  # [7, k, steps]
+        part = np.clip(_calibrated(part, recipe.widths[:, bucket]), low, high)
+        shares = recipe.weights[:, bucket]
+        shares = np.where(np.isnan(shares), _ALONE, shares)
+        if (shares[:, 0] < 1).any():
+            part *= shares[:, 0, None]
+            part += _constant(recipe, bucket, shares, low, high).T[:, :, None]
+            _add_seasonal(part, recipe, (bucket, places), shares[:, 2], low, high)
+        result[:, places] = part.transpose(1, 2, 0)
     return result
+
+
+def _constant(recipe: Recipe, bucket: int, shares: Floats, low: Floats, high: Floats) -> Floats:
+    """Return the parts [k, 7] of the candidates that are the same at each step of a bucket."""
+    total = np.zeros_like(recipe.context)
+    for share, quantiles in (
+        (shares[:, 1], recipe.context),
+        (shares[:, 3], recipe.last_band[:, bucket]),
+    ):
+        term = np.clip(quantiles, low, high) * share[:, None]
+        total += np.where(share[:, None] > 0, term, np.float32(0))
+    return total
+
+
+def _add_seasonal(
+    part: Floats, recipe: Recipe, where: tuple[int, slice], share: Floats, low: Floats, high: Floats
+) -> None:
+    """Add the seasonal candidate to the rows of `part` [7, k, steps] in which it has a share."""
+    bucket, places = where
+    rows = np.flatnonzero(share > 0)
+    yesterday = recipe.seasonal[rows][:, places]
+    for q, band in enumerate(recipe.seasonal_band[rows, bucket].T):
+        term = np.clip(yesterday + band[:, None], low[rows], high[rows])
+        part[q, rows] += term * share[rows, None]
 
 
 def _bounds(servers: int) -> tuple[Floats, Floats]:
