@@ -37,7 +37,11 @@ class View:
     @property
     def sql(self) -> str:
         """The query of the view itself."""
-        return _filled(self.text, _PRESENT | {view.name: view.name for view in VIEWS})
+        return self.sql_at(_PRESENT["now"])
+
+    def sql_at(self, now: str) -> str:
+        """The query of the view with the SQL expression `now` in place of the present."""
+        return _filled(self.text, {"now": now} | {view.name: view.name for view in VIEWS})
 
     @property
     def purpose(self) -> str:
@@ -76,6 +80,53 @@ _POINTS = (
 
 _RISK = [name for name in table("risks").names if name not in ("server", "issued_at")]
 
+_ALERTS = (
+    *_of("alert_events", "episode", "server", "metric", "rule", "phase", "severity"),
+    _time("opened_at", "when its first event was recorded"),
+    _text("opened_as", "its first phase: predicted, breached or no data"),
+    *_of("alert_events", "breached_at"),
+    _time("ended_at", "when it ended; NULL: it is open"),
+    _time("changed_at", "when its newest event was recorded"),
+    *_of("alert_events", "event", "escalation"),
+    Column("lead_minutes", pa.int64(), "from the warning to the breach, at most 480"),
+    *_of("alert_events", "value", "threshold", "p"),
+    Column("horizon_minutes", pa.int32(), "the horizon of these odds"),
+    *_of("alert_events", "earliest", "likely", "latest", "closes_at"),
+    _text("answered_by", "who acknowledged it first"),
+    Column("acted_on", pa.bool_(), "true if somebody acted on it, or the server was rebooted"),
+    *_of("alert_events", "profile", "site", "group_key", "caused_by", "channels", "why", "reasons"),
+)
+
+
+def _count(name: str, meaning: str) -> Column:
+    return Column(name, pa.int64(), meaning)
+
+
+def _share(name: str, meaning: str) -> Column:
+    return Column(name, pa.float64(), meaning)
+
+
+_ALERT_QUALITY = (
+    *_of("alert_events", "rule"),
+    _count("warnings", "episodes that opened before any breach"),
+    _count("correct", "of these, those that breached"),
+    _count("wrong", "those whose time passed without a breach"),
+    _count("withdrawn", "those that the forecast took back before"),
+    _count("averted", "those that somebody acted on and that did not breach"),
+    _count("still_open", "those that nobody can judge yet"),
+    _count("missed", "breaches that no warning came before"),
+    _share("precision", "correct / (correct + wrong + withdrawn); averted ones count neither way"),
+    _share("recall", "correct / (correct + missed)"),
+    _share("averted_share", "averted / warnings that ended or breached"),
+    _count("silent_warnings", "warnings of the silent arm, which nobody was sent"),
+    _share("silent_precision", "precision of these"),
+    _share("median_lead_minutes", "median time from the warning to the breach, at most 480"),
+    _share("p10_lead_minutes", "9 in 10 were longer"),
+    _count("host_days", "days with samples, summed over servers"),
+    _share("false_per_host_day", "(wrong + withdrawn) / host_days"),
+    _share("share_of_time_warned", "time under a warning / all time of all servers"),
+)
+
 # Each after the views that it reads.
 VIEWS: Sequence[View] = (
     View("servers", _SERVERS),
@@ -96,6 +147,8 @@ VIEWS: Sequence[View] = (
             _text("forecast_why", "why it is not ok, in words"),
         ),
     ),
+    View("alerts", _ALERTS),
+    View("alert_quality", _ALERT_QUALITY),
 )
 
 

@@ -41,6 +41,10 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
             "made_at": now, "state": "ok", "p50": [1.0] * 96,
         }
     ])  # fmt: skip
+    episode = {"episode": "e", "server": "a", "metric": "load_average", "rule": "breach"}
+    house.put("alert_events", [
+        episode | {"ts": now, "event": "opened", "phase": "breached", "state": "{}"}
+    ])  # fmt: skip
     house.commit(now)
     shown = house.reader.query(f"SELECT * FROM {view.name} ORDER BY ALL")
     sql = as_of_now(f"SELECT * FROM {{{view.name}}} AS v ORDER BY ALL")

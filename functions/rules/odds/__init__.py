@@ -1,0 +1,1 @@
+"""Odds of a breach, and what became of them: pure functions of arrays."""
