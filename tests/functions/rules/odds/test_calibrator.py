@@ -11,11 +11,12 @@ odds_lists = st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max
 ANY_ODDS = np.linspace(0, 1, 201)
 
 
-def drawn(said: np.ndarray, truth: np.ndarray, count: int = 40_000) -> tuple[np.ndarray, ...]:
-    """Odds `said` of which shares of `truth` came, and weights of 1."""
+def calibrated(said: np.ndarray, truth: np.ndarray, events: int) -> np.ndarray:
+    """What becomes of odds `said` of which shares of `truth` came, in 40,000 cases."""
     rng = np.random.default_rng(1)
-    cases = rng.integers(0, len(said), count)
-    return said[cases], (rng.random(count) < truth[cases]).astype(float), np.ones(count)
+    cases = rng.integers(0, len(said), 40_000)
+    came = (rng.random(40_000) < truth[cases]).astype(float)
+    return fit_calibrator(said[cases], came, np.ones(40_000), events)(said)
 
 
 @given(odds_lists, st.integers(0, 500))
@@ -36,7 +37,7 @@ def test_without_events_the_raw_odds_come_out(cases):
 
 def test_odds_that_come_true_hardly_change() -> None:
     said = np.array([0.01, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9])
-    odds = fit_calibrator(*drawn(said, said), events=1000)(said)
+    odds = calibrated(said, said, 1000)
     np.testing.assert_allclose(odds, said, atol=0.03)
 
 
@@ -44,7 +45,7 @@ def test_odds_that_come_true_hardly_change() -> None:
 def test_odds_that_are_wrong_move_towards_what_came_with_the_number_of_events(shift):
     said = sigmoid(np.linspace(-4, 4, 30))
     truth = sigmoid(logit(said) + shift)
-    few, many = (fit_calibrator(*drawn(said, truth), events)(said) for events in (30, 3000))
+    few, many = (calibrated(said, truth, events) for events in (30, 3000))
     np.testing.assert_allclose(many, truth, atol=0.06)
     half = sigmoid(logit(said) + shift / 2)  # with 30 events they go half the way
     np.testing.assert_allclose(few, half, atol=0.06)
