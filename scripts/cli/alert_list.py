@@ -11,7 +11,7 @@ import pyarrow as pa
 from functions.alerting.rule_files import read_rule_files
 from functions.engine.caller import FunctionCaller
 from functions.rules.alerts.rule import LEADS, Rule
-from functions.rules.alerts.words import amount, odds_words
+from functions.rules.alerts.words import amount, odds_words, period
 from scripts.cli.output import format_time, print_grid
 from scripts.cli.printer import say
 from storage.config.folders import Folders
@@ -115,7 +115,7 @@ def show_rules(data: Path) -> bool:
     for severity in SEVERITIES:
         ladder = read.book.routes.ladder(severity.slug)
         if ladder:
-            steps = [f"{', '.join(to)} after {after}" if after else ", ".join(to)
+            steps = [f"{', '.join(to)} after {period(after)}" if after else ", ".join(to)
                      for after, to in ladder]  # fmt: skip
             say(f"{severity.name}: {' → '.join(steps)}")
     if read.book.silent_share:

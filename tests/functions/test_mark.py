@@ -46,7 +46,7 @@ def test_the_same_request_at_the_same_time_is_the_same_mark(runner: Runner) -> N
 @pytest.mark.parametrize(
     ("body", "named"),
     [
-        (None, "expected `object`"),
+        (None, "None is not a mark (expected an object such as"),
         ({"kind": "party", "server": "a"}, "kind is 'party', expected one of acknowledged"),
         ({"kind": "deploy"}, "nothing is given, expected one of server, pattern, episode"),
         ({"kind": "deploy", "server": "a", "pattern": "b"}, "server and pattern is given"),

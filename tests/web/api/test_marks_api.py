@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from storage.config.api_keys import ApiKeys
+from storage.config.api_keys import create_key
 from storage.config.folders import Folders
 from storage.ipc.rpc import serve_rpc
+from tests.conftest import NOW
 from tests.web.api.test_functions_api import Engine
 from tests.web.conftest import Client
 from tests.web.test_auth import site
@@ -62,6 +63,6 @@ def test_a_mark_that_cannot_be_used_is_422_with_the_reason(client: Client, engin
 def test_a_key_for_pushes_reports_deployments_and_silences_nothing(
     folders: Folders, client: Client, scope: str, mark: Any, status: int
 ) -> None:
-    _, key = ApiKeys(folders).create("k", scope)
+    key = create_key(folders, "k", [scope], NOW)
     answer = client.post(URL, content=msgspec.json.encode(mark), headers={"X-API-Key": key})
     assert answer.status_code == status
