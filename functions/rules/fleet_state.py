@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from storage.model.grid import HORIZON_STEPS, STEP
-from storage.model.metrics import METRICS
+from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.profiles import levels_for
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -19,6 +21,19 @@ NAMES = [m.name for m in JUDGED]
 CPU, MEMORY, IOWAIT = (
     NAMES.index(name) for name in ("cpu_idle_pct", "mem_used_pct", "cpu_iowait_pct")
 )
+_LABELS = {
+    "cpu_iowait_pct": "I/O wait",
+    "cpu_idle_pct": "CPU used",
+    "mem_used_pct": "memory",
+    "swap_used_pct": "swap",
+    "disk_usage_pct": "disk",
+    "back_close_wait": "CLOSE_WAIT to back ends",
+    "front_close_wait": "CLOSE_WAIT to clients",
+    "load_average": "load",
+}
+
+_COLUMNS = [METRIC_NAMES.index(name) for name in NAMES]
+SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
 
 SILENT_AFTER_S = 300.0
 SILENT_POINTS = 60.0  # Warning: a server whose data stopped is not healthy
@@ -114,3 +129,56 @@ class ServerState:
             return self.now
         step = int(np.searchsorted(self.future.curve[self.i, :, metric], odds))
         return None if step == HORIZON_STEPS else max(self.now, self.issued_at + step * STEP)
+
+
+def judged(values: Floats) -> Floats:
+    """Return the judged metrics of [..., 14], as [..., judged], signed so that more is worse."""
+    signed: Floats = np.asarray(values, np.float64)[..., _COLUMNS] * SIGNS
+    return signed
+
+
+def judged_quantiles(quantiles: Floats, i: int) -> Floats:
+    """Return the quantiles [n, 96, 7] of judged metric `i`, of [n, 96, 14, 7], signed likewise."""
+    of_metric: Floats = quantiles[:, :, _COLUMNS[i], :]
+    # the grid of quantiles mirrors itself
+    return -of_metric[..., ::-1] if SIGNS[i] < 0 else of_metric
+
+
+@lru_cache(maxsize=1024)
+def _band(profile: str, cores: int | None) -> Floats:
+    """Calm, warn, critical and worst reading: [4, judged], signed so that more is worse."""
+    levels = levels_for(profile, cores)
+    rows = []
+    for m in JUDGED:
+        warn, critical = levels[m.name].warn, levels[m.name].critical
+        if m.bad_when == "low":
+            rows.append((-warn - 1.5 * (warn - critical), -warn, -critical, -m.lowest))
+            continue
+        calm = max(warn - 1.5 * (critical - warn), 0.6 * warn)
+        rows.append((calm, warn, critical, 2 * critical if m.highest is None else m.highest))
+    return np.array(rows).T
+
+
+def bands_of(profiles: Sequence[str], cores: Sequence[int | None]) -> Bands:
+    """Return the levels of servers of these profiles and core counts."""
+    rows = [_band(profile, count) for profile, count in zip(profiles, cores, strict=True)]
+    stacked = np.array(rows).reshape(len(rows), 4, len(JUDGED))
+    return Bands(*(stacked[:, i] for i in range(4)))
+
+
+def label(metric: int) -> str:
+    """Return the name of judged metric `metric` within a sentence."""
+    return _LABELS[NAMES[metric]]
+
+
+def value_text(metric: int, signed: float) -> str:
+    """Return a signed reading as people see it: CPU used for idle, and its unit."""
+    value = 100 + signed if metric == CPU else signed
+    return f"{amount(value)} %" if JUDGED[metric].unit == "%" else amount(value)
+
+
+def amount(value: float) -> str:
+    """Return a number as text, to one decimal at most."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}".removesuffix(".0")

@@ -17,6 +17,9 @@ from functions.rules.fleet_state import (
     SILENT_AFTER_S,
     SILENT_POINTS,
     ServerState,
+    amount,
+    label,
+    value_text,
 )
 from storage.model.grid import LEAD_MINUTES
 
@@ -25,17 +28,6 @@ __all__ = ["Reason", "reasons_of"]
 MAX_REASONS = 3
 MIN_REASON_POINTS = 20.0  # less explains nothing
 MIN_JOINT_POINTS = 3.0
-
-_LABELS = {
-    "cpu_iowait_pct": "I/O wait",
-    "cpu_idle_pct": "CPU used",
-    "mem_used_pct": "memory",
-    "swap_used_pct": "swap",
-    "disk_usage_pct": "disk",
-    "back_close_wait": "CLOSE_WAIT to back ends",
-    "front_close_wait": "CLOSE_WAIT to clients",
-    "load_average": "load",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ def _joint_reason(server: ServerState) -> Iterator[Reason]:
         return
     parts = sorted((CPU, MEMORY, IOWAIT), key=lambda metric: -present.points[i, metric])
     high = [metric for metric in parts if present.points[i, metric] >= MIN_REASON_POINTS]
-    texts = [f"{_label(m)} {_value_text(m, present.readings[i, m])}" for m in high]
+    texts = [f"{label(m)} {value_text(m, present.readings[i, m])}" for m in high]
     text = f"{', '.join(texts[:-1])} and {texts[-1]} together"
     points = min(100.0, float(present.points[i, parts[0]] + present.joint[i]))
     yield Reason(NAMES[parts[0]], points, text)
@@ -91,15 +83,15 @@ def _present_text(server: ServerState, metric: int) -> str:
     bands, i = server.bands, server.i
     reading, slope = server.present.readings[i, metric], server.present.slopes[i, metric]
     warn, critical = bands.warn[i, metric], bands.critical[i, metric]
-    text = f"{_label(metric)} {_value_text(metric, reading)}"
-    if slope > 0 and _amount(slope) != "0":
+    text = f"{label(metric)} {value_text(metric, reading)}"
+    if slope > 0 and amount(slope) != "0":
         points = "points " if JUDGED[metric].unit == "%" else ""
-        text += f" and climbing {_amount(slope)} {points}per hour"
+        text += f" and climbing {amount(slope)} {points}per hour"
     if reading >= critical:
-        return f"{text}; past critical ({_value_text(metric, critical)})"
+        return f"{text}; past critical ({value_text(metric, critical)})"
     if reading >= warn:
-        return f"{text}; critical at {_value_text(metric, critical)}"
-    return f"{text}; warning at {_value_text(metric, warn)}"
+        return f"{text}; critical at {value_text(metric, critical)}"
+    return f"{text}; warning at {value_text(metric, warn)}"
 
 
 def _future_reasons(server: ServerState) -> Iterator[Reason]:
@@ -112,13 +104,13 @@ def _future_reasons(server: ServerState) -> Iterator[Reason]:
 
 def _future_text(server: ServerState, metric: int, lead: int) -> str:
     """`8 in 10 that memory passes 98 % within 2 h, likely around 03:40 UTC`."""
-    level = _value_text(metric, server.bands.critical[server.i, metric])
+    level = value_text(metric, server.bands.critical[server.i, metric])
     odds = _odds_in_words(float(server.future.odds[server.i, lead, metric]))
     minutes = LEAD_MINUTES[lead]
     span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
     if server.present.breached[server.i, metric]:
-        return f"{odds} that {_label(metric)} is past {level} in the next {span} too"
-    text = f"{odds} that {_label(metric)} passes {level} within {span}"
+        return f"{odds} that {label(metric)} is past {level} in the next {span} too"
+    text = f"{odds} that {label(metric)} passes {level} within {span}"
     likely = server.breach_at(metric, LIKELY)
     if likely:
         return f"{text}, likely around {_clock(likely)}"
@@ -134,19 +126,3 @@ def _odds_in_words(p: float) -> str:
     if p >= 0.95:
         return "almost certain"
     return f"{round(10 * p)} in 10" if p >= 0.1 else f"1 in {round(1 / p)}"
-
-
-def _label(metric: int) -> str:
-    return _LABELS[NAMES[metric]]
-
-
-def _value_text(metric: int, signed: float) -> str:
-    """A signed reading as people see it: CPU used for idle, a per-cent sign where it is one."""
-    value = 100 + signed if metric == CPU else signed
-    return f"{_amount(value)} %" if JUDGED[metric].unit == "%" else _amount(value)
-
-
-def _amount(value: float) -> str:
-    if value >= 100:
-        return f"{value:,.0f}"
-    return f"{value:.1f}".removesuffix(".0")

@@ -5,10 +5,9 @@ its trend, and CPU, memory and I/O wait being high together. *Ahead* follows fro
 metric passes its critical level, and how soon.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +16,7 @@ from functions.rules.fleet_state import (
     CPU,
     EARLIEST,
     IOWAIT,
-    JUDGED,
     LATEST,
-    LEAST_ODDS,
     LIKELY,
     MEMORY,
     NAMES,
@@ -31,17 +28,15 @@ from functions.rules.fleet_state import (
     Future,
     Present,
     ServerState,
+    bands_of,
+    judged,
 )
+from functions.rules.odds.exceedance import ramp, step_odds
 from functions.rules.reasons import Reason, reasons_of
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP, STEP_MINUTES
-from storage.model.metrics import METRIC_NAMES
-from storage.model.profiles import levels_for
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP, STEP_MINUTES
 from storage.model.severity import Severity, severity_of
 
-__all__ = ["FleetState", "Reason", "Risk", "assess", "exceedance"]
-
-_COLUMNS = [METRIC_NAMES.index(name) for name in NAMES]
-_SIGNS = np.array([-1.0 if m.bad_when == "low" else 1.0 for m in JUDGED])
+__all__ = ["FleetState", "Reason", "Risk", "assess"]
 
 WARN_POINTS = 50.0
 CRITICAL_POINTS = 80.0
@@ -123,7 +118,7 @@ class Risk:
 
 def assess(fleet: FleetState, now: datetime) -> list[Risk]:
     """Return the risk of each server of `fleet`, in its order, as of `now`."""
-    bands = _bands(fleet.profiles, fleet.cores)
+    bands = bands_of(fleet.profiles, fleet.cores)
     present = _present(fleet, bands)
     future = _future(fleet, bands, now)
     return [
@@ -132,70 +127,19 @@ def assess(fleet: FleetState, now: datetime) -> list[Risk]:
     ]
 
 
-def exceedance(quantiles: Floats, level: Floats, width: Floats) -> Floats:
-    """P(value ≥ level) from the 7 `quantiles` on the last axis; NaN where one of them is NaN.
-
-    Linear between the quantiles (crossing ones are straightened first). Beyond them the odds fall
-    by a factor e for each `width`, whatever spread the model claims: its tails are what it has
-    learned least about. So a rise of any quantile never lowers the odds.
-    """
-    top = quantiles[..., 0]
-    below = QUANTILES[0] * np.exp(np.minimum(0.0, (level - top) / width))
-    for i in range(1, len(QUANTILES)):
-        bottom, top = top, np.maximum(top, quantiles[..., i])
-        below = below + (QUANTILES[i] - QUANTILES[i - 1]) * _ramp(level, bottom, top)
-    above = np.exp(-np.maximum(0.0, (level - top) / width))
-    below = below + (1 - QUANTILES[-1]) * (1 - above)
-    odds: Floats = np.clip(1 - below, LEAST_ODDS, 1 - LEAST_ODDS)
-    return odds
-
-
-def _judged(values: Floats) -> Floats:
-    """[..., 14] metrics to [..., judged], signed so that more is worse."""
-    signed: Floats = np.asarray(values, np.float64)[..., _COLUMNS] * _SIGNS
-    return signed
-
-
-@lru_cache(maxsize=1024)
-def _band(profile: str, cores: int | None) -> Floats:
-    """Calm, warn, critical and worst reading: [4, judged], signed so that more is worse."""
-    levels = levels_for(profile, cores)
-    rows = []
-    for m in JUDGED:
-        warn, critical = levels[m.name].warn, levels[m.name].critical
-        if m.bad_when == "low":
-            rows.append((-warn - 1.5 * (warn - critical), -warn, -critical, -m.lowest))
-            continue
-        calm = max(warn - 1.5 * (critical - warn), 0.6 * warn)
-        rows.append((calm, warn, critical, 2 * critical if m.highest is None else m.highest))
-    return np.array(rows).T
-
-
-def _bands(profiles: Sequence[str], cores: Sequence[int | None]) -> Bands:
-    rows = [_band(profile, count) for profile, count in zip(profiles, cores, strict=True)]
-    stacked = np.array(rows).reshape(len(rows), 4, len(JUDGED))
-    return Bands(*(stacked[:, i] for i in range(4)))
-
-
-def _ramp(x: Floats, start: Floats, stop: Floats) -> Floats:
-    """0 up to `start`, 1 from `stop` on, straight between."""
-    share: Floats = np.clip((x - start) / np.maximum(stop - start, 1e-9), 0.0, 1.0)
-    return share
-
-
 def _points(readings: Floats, bands: Bands) -> Floats:
     """Points [n, judged] of signed readings; 0 for a missing one."""
     points = (
-        WARN_POINTS * _ramp(readings, bands.calm, bands.warn)
-        + (CRITICAL_POINTS - WARN_POINTS) * _ramp(readings, bands.warn, bands.critical)
-        + (_WORST - CRITICAL_POINTS) * _ramp(readings, bands.critical, bands.worst)
+        WARN_POINTS * ramp(readings, bands.calm, bands.warn)
+        + (CRITICAL_POINTS - WARN_POINTS) * ramp(readings, bands.warn, bands.critical)
+        + (_WORST - CRITICAL_POINTS) * ramp(readings, bands.critical, bands.worst)
     )
     known: Floats = np.nan_to_num(points)
     return known
 
 
 def _present(fleet: FleetState, bands: Bands) -> Present:
-    recent, latest = _judged(fleet.recent), _judged(fleet.latest)
+    recent, latest = judged(fleet.recent), judged(fleet.latest)
     silent = ~(np.asarray(fleet.age_s) <= SILENT_AFTER_S) | np.isnan(fleet.latest).all(axis=1)
     last_step = recent[:, -1] if recent.shape[1] else np.full_like(latest, np.nan)
     milder = np.where(_BURSTY, np.fmin(latest, last_step), latest)
@@ -248,7 +192,7 @@ def _future(fleet: FleetState, bands: Bands, now: datetime) -> Future:
     takes 96 steps of 8 metrics as independent and makes 0.5 of a healthy server's 0.001 each.
     """
     elapsed = np.array([_elapsed_minutes(issued, now) for issued in fleet.issued_at])
-    curve = np.stack([_odds_by_step(fleet, bands, i) for i in range(len(JUDGED))], axis=2)
+    curve = step_odds(fleet.quantiles, bands)
     ends = np.arange(1, HORIZON_STEPS + 1) * STEP_MINUTES
     usable = (ends > elapsed[:, None])[:, :, None] & ~np.isnan(curve)
     curve = np.maximum.accumulate(np.where(usable, curve, -np.inf), axis=1)
@@ -266,15 +210,6 @@ def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:
     if issued_at is None or not -STEP <= now - issued_at <= FORECAST_GOOD_FOR:
         return float("nan")
     return (now - issued_at) / timedelta(minutes=1)
-
-
-def _odds_by_step(fleet: FleetState, bands: Bands, i: int) -> Floats:
-    """P(critical level is passed) in each step [n, 96] of judged metric `i`."""
-    quantiles = fleet.quantiles[:, :, _COLUMNS[i], :]
-    if _SIGNS[i] < 0:
-        quantiles = -quantiles[..., ::-1]  # the grid of quantiles mirrors itself
-    level = bands.critical[:, i : i + 1]
-    return exceedance(quantiles, level, np.maximum(level - bands.warn[:, i : i + 1], 1e-9))
 
 
 def _risk(server: ServerState) -> Risk:

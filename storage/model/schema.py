@@ -119,7 +119,7 @@ TABLES: tuple[Table, ...] = (
                 "served, by lead bucket: 12 values; NULL: the model alone",
             ),
             text("leading", "the one of the four with the largest share"),
-            numbers("context", "quantiles of the 24 h before: 7 values; NULL: no share"),
+            numbers("context", "quantiles of the 24 h before: 7 values"),
             numbers("seasonal", "values 24 h before: 96 values; NULL: no share"),
             numbers("seasonal_band", "what its band adds to them, by lead bucket: 21 values"),
             numbers("last_band", "the last value's band, by lead bucket: 21 values"),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from storage.model.grid import QUANTILE_COLUMNS, QUANTILES
+from storage.model.metrics import METRICS
 from storage.model.schema import TIMESTAMP, Column, table
 
 __all__ = ["VIEWS", "View", "as_of_now"]
@@ -31,12 +32,16 @@ class View:
     @property
     def text(self) -> str:
         """Its query, with placeholders for times and other views."""
-        return (_FOLDER / f"{self.name}.sql").read_text()
+        return _filled((_FOLDER / f"{self.name}.sql").read_text(), _served_pieces())
 
     @property
     def sql(self) -> str:
         """The query of the view itself."""
-        return _filled(self.text, _PRESENT | {view.name: view.name for view in VIEWS})
+        return self.sql_at(_PRESENT["now"])
+
+    def sql_at(self, now: str) -> str:
+        """The query of the view with the SQL expression `now` in place of the present."""
+        return _filled(self.text, {"now": now} | {view.name: view.name for view in VIEWS})
 
     @property
     def purpose(self) -> str:
@@ -153,6 +158,45 @@ def as_of_now(sql: str) -> str:
     for view in VIEWS:  # each after the views that it reads
         filled[view.name] = f"(\n{_filled(view.text, filled)})"
     return _filled(sql, filled)
+
+
+def _served_pieces() -> dict[str, str]:
+    """The generated SQL of `forecast_points`: the metric's bounds, and each quantile's blend."""
+    blended = (_blended(place, name) for place, name in enumerate(QUANTILE_COLUMNS, start=1))
+    return {
+        "lowest": _bound({m.name: m.lowest for m in METRICS}),
+        "highest": _bound({m.name: m.highest for m in METRICS if m.highest is not None}),
+        "blended": ",\n    ".join(blended),
+    }
+
+
+def _bound(of_metric: Mapping[str, float]) -> str:
+    """The bound of the column `metric`, NULL where it has none."""
+    cases = []
+    for bound in sorted(set(of_metric.values())):
+        names = ", ".join(f"'{name}'" for name in of_metric if of_metric[name] == bound)
+        cases.append(f"WHEN metric IN ({names}) THEN {bound:g}")
+    return f"(CASE {' '.join(cases)} END)::DOUBLE"
+
+
+def _blended(place: int, name: str) -> str:
+    """A served quantile by its column's name; `place` is that in lists, from 1."""
+    calibrated = {"p02": "p50 - below_02", "p10": "p50 - below_10", "p25": "p50 - below_25"}
+    calibrated |= {"p75": "p50 + above_75", "p90": "p50 + above_90", "p98": "p50 + above_98"}
+    others = {
+        "context_share": f"context[{place}]",
+        "seasonal_share": f"seasonal[step]::DOUBLE + seasonal_band[7 * bucket + {place}]",
+        "last_share": f"last_band[7 * bucket + {place}]",
+    }
+    terms = [f"model_share * {_clamped(calibrated.get(name, name))}"] + [
+        f"CASE WHEN {share} > 0 THEN {share} * {_clamped(value)} ELSE 0 END"
+        for share, value in others.items()
+    ]
+    return f"CASE WHEN as_it_is THEN {name} ELSE ({' + '.join(terms)})::FLOAT END AS {name}"
+
+
+def _clamped(value: str) -> str:
+    return f"greatest(least({value}, highest), lowest)"
 
 
 def _filled(text: str, pieces: Mapping[str, str]) -> str:

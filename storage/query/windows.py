@@ -21,6 +21,7 @@ from storage.model.grid import (
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
 from storage.model.schema import STOCK, rollup_complete, rollup_merged, table
+from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
 from storage.query.reader import Reader
 
 __all__ = [
@@ -66,9 +67,9 @@ class LastReadings:
 
 @dataclass(frozen=True, slots=True)
 class IssuedForecasts:
-    """The newest forecast of each server.
+    """The newest forecast of each server, as it was served.
 
-    `quantiles` is float32 [servers, 96, metrics, 7], NaN where the model abstained.
+    `quantiles` is float32 [servers, 96, metrics, 7], NaN where none was served.
     """
 
     servers: tuple[str, ...]
@@ -121,23 +122,18 @@ def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
 
     Forecasts by users' functions of other metrics or of another length are left out.
     """
-    columns = ", ".join(QUANTILE_COLUMNS)
+    columns = ", ".join((*QUANTILE_COLUMNS, *RECIPE_COLUMNS))
     rows = reader.named(
-        "windows/forecasts", {"quantiles": columns}, start=now - HORIZON_STEPS * STEP, stop=now
+        "windows/forecasts", {"columns": columns}, start=now - HORIZON_STEPS * STEP, stop=now
     )
     rows = rows.filter(pc.is_in(rows["metric"], pa.array(METRIC_NAMES)))
     servers = tuple(dict.fromkeys(rows["server"].to_pylist()))
     shape = (len(servers), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
     quantiles = np.full(shape, np.nan, np.float32)
-    server = _positions(servers, rows["server"])
-    metric = _positions(METRIC_NAMES, rows["metric"])
-    for i, column in enumerate(QUANTILE_COLUMNS):
-        lists = rows[column].combine_chunks()
-        whole = pc.fill_null(pc.equal(pc.list_value_length(lists), HORIZON_STEPS), False)
-        mask = np.asarray(whole)
-        # [rows] lists of 96 values each become [rows, 96]
-        flat = _floats(lists.filter(whole).flatten()).reshape(-1, HORIZON_STEPS)
-        quantiles[server[mask], :, metric[mask], i] = flat
+    served = forecast_rows(rows).served()
+    served[np.asarray(pc.equal(rows["state"], "abstained"))] = np.nan
+    server, metric = _positions(servers, rows["server"]), _positions(METRIC_NAMES, rows["metric"])
+    quantiles[server, :, metric] = served
     issued = dict(zip(rows["server"].to_pylist(), rows["issued_at"].to_pylist(), strict=True))
     return IssuedForecasts(servers, tuple(issued[s] for s in servers), quantiles)
 

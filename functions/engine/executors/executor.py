@@ -3,8 +3,10 @@
 import logging
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -23,6 +25,9 @@ from storage.config.settings import Settings
 from storage.errors import HoursightError, LakeMissing
 from storage.platform.error_text import MAX_ERROR_CHARS, bounded
 from storage.query.shared_reader import SharedReader
+
+if TYPE_CHECKING:
+    from storage.query.reader import Reader
 
 __all__ = ["CostMeter", "Executor", "InProcessExecutor", "RunStopped", "error_text", "outcome_of"]
 
@@ -84,12 +89,19 @@ class InProcessExecutor:
             return CallResult(_batch(function, arguments))
         # A child that reads nothing stays small.
         from functions.engine.window import Window
-        from storage.query.snapshot_reader import SnapshotReader
 
-        with self.reader.use() as shared, SnapshotReader(shared) as reader:
+        with self._snapshot() as reader:
             snapshot = reader.snapshot()
             batch = _batch(function, arguments | {"window": Window(reader, request.now)})
             return CallResult(batch, snapshot, reader.rows_read)
+
+    @contextmanager
+    def _snapshot(self) -> Iterator["Reader"]:
+        """Context: a reader of which all queries see one snapshot of the lake."""
+        from storage.query.snapshot_reader import SnapshotReader
+
+        with self.reader.use() as shared, SnapshotReader(shared) as reader:
+            yield reader
 
     def _serving_model(self) -> Any:
         from functions.engine.serving_model import ServingModel

@@ -113,8 +113,8 @@ def first_breach_within(
 ) -> npt.NDArray[np.intp]:
     """Return the step [n] at which `steps` steps in a row at the level first begin; −1: never.
 
-    `values` [n, T] start at the time of issue. They begin within the first `horizon` steps; it
-    end after them.
+    `values` [n, T] start at the time of issue. They begin within the first `horizon` steps, and
+    may end after them.
     """
     begins = run_starts(at_level(np.asarray(values), level), steps)[:, :horizon]
     first = begins.argmax(axis=1) if begins.shape[1] else np.zeros(len(begins), np.intp)

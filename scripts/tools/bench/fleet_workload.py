@@ -68,7 +68,9 @@ def forecasts(servers: int, issued_at: datetime) -> pa.Table:
         "model": ["bench"] * count, "state": ["ok"] * count, "why": [None] * count,
         "context_steps": [288] * count,
     }  # fmt: skip
-    return pa.table(columns | provenance | quantiles, schema=table("forecasts").arrow)
+    schema, given = table("forecasts").arrow, columns | provenance | quantiles
+    missing = {f.name: pa.nulls(count, f.type) for f in schema if f.name not in given}
+    return pa.table(given | missing, schema=schema)
 
 
 def plain_duckdb(path: Path, rows: pa.Table, name: str) -> duckdb.DuckDBPyConnection:

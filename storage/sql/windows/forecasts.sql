@@ -1,5 +1,5 @@
 -- The newest forecast of each server that was issued from $start to $stop.
-SELECT server, metric, issued_at, state, {quantiles}
+SELECT server, metric, issued_at, state, {columns}
 FROM forecasts
 WHERE issued_at >= $start AND issued_at <= $stop
 QUALIFY issued_at = max(issued_at) OVER (PARTITION BY server)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.rules.risk_score import FleetState, assess, exceedance
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP
+from functions.rules.risk_score import FleetState, assess
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP
 from storage.model.metrics import METRIC_NAMES
 from storage.model.profiles import PROFILE_NAMES, levels_for
 from storage.model.schema import table
@@ -285,27 +285,6 @@ def test_a_worse_forecast_never_lowers_the_odds(name, step, shift, quantile):
     before, after = risk_of(fleet), risk_of(replace(fleet, quantiles=worse))
     assert all(b >= a - 1e-9 for a, b in zip(before.p_breach, after.p_breach, strict=True))
     assert after.ahead_score >= before.ahead_score - 1e-9
-
-
-@given(st.lists(percent, min_size=7, max_size=7), percent, st.floats(0.1, 50))
-def test_exceedance_straightens_crossing_quantiles(quantiles, level, width):
-    raw, straight = np.array(quantiles), np.maximum.accumulate(quantiles)
-    args = (np.array(level), np.array(width))
-    assert exceedance(raw, *args) == exceedance(straight, *args)
-
-
-def test_exceedance_meets_the_quantiles_and_is_never_certain() -> None:
-    quantiles = np.arange(7.0)
-    width = np.array(1.0)
-    for value, q in zip(quantiles, QUANTILES, strict=True):
-        assert exceedance(quantiles, np.array(value), width) == pytest.approx(1 - q)
-    assert exceedance(quantiles, np.array(1e9), width) == 0.001
-    assert exceedance(quantiles, np.array(-1e9), width) == 0.999
-    assert np.isnan(exceedance(np.full(7, np.nan), np.array(1.0), width))
-
-
-def test_quantiles_mirror_themselves_so_that_idle_can_be_turned_round() -> None:
-    assert [round(1 - q, 6) for q in reversed(QUANTILES)] == list(QUANTILES)
 
 
 def test_leads_are_whole_steps() -> None:

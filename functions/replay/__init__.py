@@ -1,0 +1,1 @@
+"""Replay: a history played in order of time through the functions that serve."""

@@ -1,0 +1,91 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from functions.breach import breach, breach_rows
+from functions.engine.runner import Runner
+from functions.rules.odds.breaches import CARRY_STEPS
+from storage.config.settings import Settings
+from storage.model.grid import STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
+from storage.query.windows import Contexts
+from tests.conftest import NOW, LakeFixture
+
+ORIGIN = floor_step(NOW)
+IDLE = METRIC_NAMES.index("cpu_idle_pct")
+Row = dict[str, Any]
+
+
+def at(steps: int) -> datetime:
+    return ORIGIN + steps * STEP
+
+
+def noted(values: list[float], start: int, stored: Any = (), actions: Any = ()) -> list[Row]:
+    """The critical breaches of idle CPU, at 2 %, that these steps from `start` on change."""
+    steps = np.full((1, CARRY_STEPS + len(values), len(METRIC_NAMES)), np.nan, np.float32)
+    steps[0, CARRY_STEPS:, IDLE] = values
+    history = Contexts(("a",), ("generic",), (4,), at(start - CARRY_STEPS), steps)
+    rows = breach_rows(history, CARRY_STEPS, stored, actions)
+    return [row for row in rows if row["level"] == "critical"]
+
+
+def test_a_breach_has_its_level_and_its_worst_reading_as_people_see_them() -> None:
+    assert noted([50, 2, 1.5, 1, 50], 0) == [
+        {"server": "a", "metric": "cpu_idle_pct", "level": "critical", "ts": at(1),
+         "ended_at": at(4), "threshold": 2.0, "peak": 1.0, "acted_on": False},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("began", [at(-9), at(-60)])
+def test_a_breach_that_goes_on_keeps_its_start_and_its_worst_reading(began):
+    known = {"server": "a", "metric": "cpu_idle_pct", "level": "critical"}
+    stored = known | {"ts": began, "ended_at": at(1), "peak": 0.5}
+    (row,) = noted([1, 1, 1, 1], 0, [stored])
+    assert (row["ts"], row["ended_at"], row["peak"]) == (began, at(4), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("mark", "acted_on"),
+    [
+        ({"server": "a", "ts": at(-10)}, True),
+        ({"pattern": "a*", "ts": at(-10), "metric": "cpu_idle_pct"}, True),
+        ({"server": "a", "ts": at(-10), "metric": "mem_used_pct"}, False),
+        ({"server": "b", "ts": at(-10)}, False),
+        ({"server": "a", "ts": at(-200)}, False),
+        ({"server": "a", "ts": at(2)}, False),
+    ],
+)  # fmt: skip
+def test_a_breach_is_marked_when_somebody_acted_in_the_eight_hours_before(mark, acted_on):
+    action = {"server": None, "pattern": None, "metric": None} | mark
+    assert [row["acted_on"] for row in noted([1, 1, 1], 0, actions=[action])] == [acted_on]
+
+
+def test_breaches_are_noted_piece_by_piece_and_late_steps_count(house: LakeFixture) -> None:
+    runner, commits = Runner(house.folders, Settings()), iter(range(99))
+    house.put("server_facts", [{"server": "a", "ts": at(-999), "profile": "generic"}])
+
+    def note(values: list[float], start: int) -> list[tuple[Any, ...]]:
+        steps = [
+            {"server": "a", "ts": at(start + i), "cpu_idle_pct_mean": v}
+            for i, v in enumerate(values) if v == v
+        ]  # fmt: skip
+        house.put("metrics_5m", steps)
+        house.commit(NOW + timedelta(seconds=next(commits)))
+        more = True
+        while more:
+            run = runner.run(breach, "test", at(0))
+            assert run.error is None
+            more = run.batch.more
+            house.commit(NOW + timedelta(seconds=next(commits)))
+        rows = house.reader.query(
+            "SELECT ts, ended_at FROM breaches WHERE level = 'critical' ORDER BY ts"
+        )
+        return [tuple(row.values()) for row in rows.to_pylist()]
+
+    gap = [float("nan")] * 180
+    first = [*[50.0] * 90, *[1.0] * 310, 50.0, *gap, 1.0, 1.0, 1.0]  # over a border of days
+    assert note(first, -584) == [(at(-494), at(-184)), (at(-3), at(0))]
+    late = [(at(-494), at(-184)), (at(-60), at(0)), (at(-3), at(-3))]
+    assert note([1.0] * 4, -60) == late
