@@ -1,4 +1,4 @@
-"""Commands on models: train, export, models promote, rollback, and backtest."""
+"""Commands on models: train, drift, export, models promote, rollback, and backtest."""
 
 import sys
 from collections.abc import Callable
@@ -66,6 +66,15 @@ def train(data: Path, resume: bool, request: bool, **options: Any) -> None:
     from scripts.cli.training import TrainingOptions, command
 
     command(TrainingOptions(data, fresh=not resume, **options), say)
+
+
+@cli.command(epilog="Example: hoursight drift")
+@data_option
+def drift(data: Path) -> None:
+    """Show whether forecasts have become worse, and what the next training waits for."""
+    from scripts.cli.drift_report import show_drift
+
+    show_drift(data, say)
 
 
 @cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")

@@ -1,12 +1,12 @@
 """Training log: the rows of `trainings` that a training writes about itself."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from storage.config.folders import Folders
-from storage.errors import HoursightError
 from storage.inbox import segment
 
 __all__ = ["TrainingLog", "request_training"]
@@ -52,10 +52,10 @@ class TrainingLog:
         """
         try:
             yield
-        except (HoursightError, OSError, ValueError, RuntimeError, MemoryError) as error:
-            if (self._started or self._due) and not self._ended:
+        finally:
+            error, counts = sys.exception(), self._started or self._due
+            if isinstance(error, Exception) and counts and not self._ended:
                 self.ended("failed", str(error) or type(error).__name__)
-            raise
 
     def _write(self, event: str, **columns: Any) -> None:
         row = {"training": self.training, "ts": datetime.now(UTC), "event": event} | columns
