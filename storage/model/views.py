@@ -216,6 +216,15 @@ VIEWS: Sequence[View] = (
     View("coverage", _COVERAGE),
     View("alerts", _ALERTS),
     View("alert_quality", _ALERT_QUALITY),
+    View(
+        "model_history",
+        (
+            *_of("models", "model"),
+            _time("live_from", "when it made its first forecasts"),
+            _time("live_until", "when the next one did, or it could not be used; NULL: it serves"),
+            _text("why", "why it served: promoted or rolled back, with the reason"),
+        ),
+    ),
 )
 
 
