@@ -7,7 +7,7 @@ functions would have written live, state and all, and it is as fast as they are.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,6 @@ LEFT_OUT = frozenset({"metrics_5m", "deliveries", "trainings"})
 ORDER = (
     "forecast", "breach", "score", "calibrate", "odds_fit", "odds", "risk", "cascade", "alert",
 )  # fmt: skip
-# Large rows that no function reads once their last target is scored.
-KEEP = {"forecasts": timedelta(hours=26), "metrics": timedelta(hours=26)}
 MOST_RUNS = 500  # of one function in one step; more is a function that never has enough
 
 
@@ -126,7 +124,7 @@ class _Player:
         if int(end.timestamp()) % (self._options.cadence_minutes * 60) == 0:
             self._run_due(end + SETTLE)
         if end.minute == 0 and end.hour % 6 == 0:
-            self._forget(end)
+            self._lake.forget()
 
     def _run_due(self, now: datetime) -> None:
         runs: dict[str, int] = {}
@@ -164,11 +162,6 @@ class _Player:
     def _note(self, tables: set[str]) -> None:
         for schedule in self._schedules:
             schedule.note(tables)
-
-    def _forget(self, now: datetime) -> None:
-        for name, keep in KEEP.items():
-            self._lake.forget(name, now - keep)
-        self._lake.compact()
 
     def _time(self, step: int) -> datetime:
         return datetime.fromtimestamp(self._history.start_s + step * STEP_S, UTC)
