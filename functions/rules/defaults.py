@@ -2,13 +2,16 @@
 
 from typing import Final
 
+from storage.model.served import CANDIDATES
+
 __all__ = [
     "ABSOLUTE_DISTANCE", "BANDS_HELD", "BREACH_QUIET_STEPS", "BREACH_STEPS", "CALIBRATION_STEP",
     "CALIBRATION_STEP_FLOOR", "CANDIDATES", "CLOSE_AFTER", "CLOSE_GAP", "CLOSE_ODDS",
-    "DRIFT_CHECKS", "DRIFT_LIMIT", "FLAP_MEMORY", "LEAST_EVENTS", "LONGEST_QUIET", "ODDS_TO_PAGE",
-    "ODDS_TO_WARN", "ODDS_UNCHECKED", "PRESET_AFTER_HOURS", "RACE_ETA", "RACE_EVIDENCE_HOURS",
-    "RACE_HALF_LIFE_HOURS", "RACE_PRIOR", "REOPEN_AFTER", "SERVER_PULL", "SERVER_STEP",
-    "TREND_HELD",
+    "DRIFT_CHECKS", "DRIFT_LIMIT", "FLAP_MEMORY", "LARGEST_LOG_FACTOR", "LEAST_EVENTS",
+    "LONGEST_QUIET", "ODDS_TO_PAGE", "ODDS_TO_WARN", "ODDS_UNCHECKED", "PRESET_AFTER_HOURS",
+    "PROFILE_SERVERS", "RACE_CASE_HOURS", "RACE_CAUTION", "RACE_ETA", "RACE_EVIDENCE_HOURS",
+    "RACE_HALF_LIFE_HOURS", "RACE_LEAST_SHARE", "RACE_PRIOR", "REOPEN_AFTER", "SERVER_PULL",
+    "SERVER_STEP", "TREND_HELD",
 ]  # fmt: skip
 
 # A breach: so many 5-minute steps in a row at or over the level, after so many without.
@@ -19,16 +22,20 @@ BREACH_QUIET_STEPS: Final = 24
 CALIBRATION_STEP: Final = 0.2
 CALIBRATION_STEP_FLOOR: Final = 0.02
 PRESET_AFTER_HOURS: Final = 24.0  # then set once to the quantile of the ratios seen
-SERVER_STEP: Final = 0.5  # of the fleet's step
+SERVER_STEP: Final = 0.25  # of the fleet's step
 SERVER_PULL: Final = 0.02  # of the step, towards 0
+PROFILE_SERVERS: Final = 5.0  # a profile of so many servers counts half as much as the fleet
+LARGEST_LOG_FACTOR: Final = 2.1  # a band is made 8 times wider or narrower at most
 ABSOLUTE_DISTANCE: Final = 0.002  # of the series' P1 to P99 range: the least distance
 
 # Race of the forecasts that may be served.
-CANDIDATES: Final = ("model", "context", "seasonal", "last")
 RACE_PRIOR: Final = (0.7, 0.1, 0.1, 0.1)
 RACE_ETA: Final = 60.0
 RACE_HALF_LIFE_HOURS: Final = 72.0
 RACE_EVIDENCE_HOURS: Final = 24.0
+RACE_CAUTION: Final = 0.25  # standard errors by which an advantage must exceed its noise
+RACE_CASE_HOURS: Final = 8.0  # hours of losses that are one independent case
+RACE_LEAST_SHARE: Final = 0.01  # a smaller share goes to the model
 
 # Odds are marked as not yet checked until the fleet has had so many breaches.
 LEAST_EVENTS: Final = 30

@@ -157,6 +157,21 @@ class Folders:
         return self.data / "pending"
 
     @property
+    def outbox(self) -> Path:
+        """SQLite file of messages of alerts: those to deliver, and what came of the others."""
+        return self.data / "outbox.sqlite"
+
+    @property
+    def link_key(self) -> Path:
+        """The key that signs one-time links in messages of alerts."""
+        return self.data / "link.key"
+
+    @property
+    def used_links(self) -> Path:
+        """One file for each one-time link that was used."""
+        return self.data / "used-links"
+
+    @property
     def keys(self) -> Path:
         """The API keys, hashed; without the file there are none."""
         return self.data / "keys.json"

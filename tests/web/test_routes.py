@@ -14,6 +14,7 @@ ROUTES = {
     "POST /feed": "feed", "POST /feed/data": "feed", "POST /write": "feed",
     "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
     "POST /api/v1/functions/{name}": "admin",
+    "GET /act/{token}": None, "POST /act/{token}/{act}": None,
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip
