@@ -46,9 +46,9 @@ class ReplayFailed(HoursightError):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """How to replay: steps before the first one that is replayed, and how many minutes a tick.
+    """How to replay: steps before the first one that is replayed, and minutes between runs.
 
-    At a cadence of 15 minutes only every third step is followed by runs, as for a system that is
+    At a cadence of 15 minutes the functions run after every third step, as in a system that is
     slower; odds and warnings mean something else then. `cores` are those of the servers, if known.
     """
 
@@ -103,6 +103,7 @@ class _Player:
         self._schedules = [Schedule(function) for function in functions]
         self._functions = {function.name: function for function in functions}
         self._cursors: dict[str, str] = {}
+        self._next = min(options.warm_up_steps, history.steps)  # step to be put in
 
     def prepare(self) -> None:
         """Put in what was known before: the servers, and the steps of the warm-up."""
@@ -115,14 +116,16 @@ class _Player:
             self._lake.put("metrics_5m", rollups(self._history, part))
 
     def play(self, step: int) -> None:
-        """Put in one step, and run what is due at its end."""
+        """Let one step pass; when the system runs at its end, put in what came, and run."""
         end = self._time(step + 1)
+        if int(end.timestamp()) % (self._options.cadence_minutes * 60):
+            return
         self._lake.at(end + SETTLE)
-        self._lake.put("metrics_5m", rollups(self._history, range(step, step + 1)))
+        self._lake.put("metrics_5m", rollups(self._history, range(self._next, step + 1)))
         self._lake.put("metrics", samples(self._history, step))
+        self._next = step + 1
         self._note({"metrics_5m", "metrics"})
-        if int(end.timestamp()) % (self._options.cadence_minutes * 60) == 0:
-            self._run_due(end + SETTLE)
+        self._run_due(end + SETTLE)
         if end.minute == 0 and end.hour % 6 == 0:
             self._lake.forget()
 
