@@ -1,6 +1,7 @@
 """The command `hoursight`: one module of commands per noun; what a command runs is loaded late."""
 
 from scripts.cli import (
+    alert_commands,
     function_commands,
     key_commands,
     lake_commands,
@@ -11,6 +12,7 @@ from scripts.cli import (
 from scripts.cli.group import cli
 
 __all__ = [
+    "alert_commands",
     "cli",
     "function_commands",
     "key_commands",
