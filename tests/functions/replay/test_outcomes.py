@@ -98,8 +98,10 @@ def test_the_scorecard_agrees_with_the_view_alert_quality(tmp_path) -> None:
         event("right", 60, "predicted"),
         event("right", 165, "breached", breached_at=breached_at),
         event("right", 260, "over", breached_at=breached_at),
-        event("false", 60, "predicted", server="a"), event("false", 120, "withdrawn", server="a"),
-        event("averted", 200, "predicted", server="a"), event("averted", 230, "averted", server="a"),
+        event("false", 60, "predicted", server="a"),
+        event("false", 120, "withdrawn", server="a"),
+        event("averted", 200, "predicted", server="a"),
+        event("averted", 230, "averted", server="a"),
         event("missed", 65, "breached", server="a", metric="cpu_idle_pct",
               breached_at=START + timedelta(minutes=50)),
     )  # fmt: skip
@@ -112,7 +114,7 @@ def test_the_scorecard_agrees_with_the_view_alert_quality(tmp_path) -> None:
         warnings_of_episodes(rows, SeriesNames.of(history())),
         level_breaches(history(), levels_of(history(), None)[1]), (0.0, 1200.0), 2,
     )  # fmt: skip
-    assert card.right == view["right"] == 1
+    assert card.right == view["correct"] == 1
     assert card.false == view["wrong"] + view["withdrawn"] == 1
     assert (card.averted, card.missed) == (view["averted"], view["missed"]) == (1, 1)
     assert card.precision == view["precision"] == 0.5
