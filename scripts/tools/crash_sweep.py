@@ -20,6 +20,7 @@ from typing import Any
 
 import click
 
+from scripts.tools.crash_deliveries import lost_and_doubled
 from scripts.tools.crash_workers import (
     AT_ANY_TIME,
     FIRST,
@@ -34,7 +35,6 @@ from scripts.tools.crash_workers import (
     workers,
     write_segments,
 )
-from scripts.tools.crash_deliveries import lost_and_doubled
 from scripts.tools.lying_receiver import LyingReceiver, lying_receiver
 from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders

@@ -5,28 +5,34 @@
 
 A SET is `mixed` (a simulated fleet), `smd` or `jumpstarter` (from DIR/SET.parquet; the critical
 level of a series is its P99, or P99.5, before the scored days, and its warn level the P95), with a
-forecast every 15 minutes. Calibrators, paths and trend head are fitted on the first
-half of the scored days by the code that serves, and judged on the second. `--work` keeps the
-forecasts' odds. The picture shows said against came with the band of blocks (server × 8 h).
+forecast every 15 minutes. Calibrators, paths and trend head are fitted by the code that serves, on
+the first two thirds of the scored days, and judged on the last. `--work` keeps the forecasts' odds.
+The picture shows said against came with the band of blocks (server × 8 h).
 """
 
 import argparse
 import os
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.fleet_state import JUDGED, Floats, bands_of, judged, judged_quantiles
-from functions.rules.odds.exceedance import exceedance
-from functions.rules.odds.paths import Ranks, rank_templates
+from functions.rules.odds.calibrator import Calibrator, fit_calibrator
+from functions.rules.odds.cases import Cases, Issued, cases_of
+from functions.rules.odds.exceedance import exceedance, odds_within
+from functions.rules.odds.fit import HELD_OUT_SHARE, fit_odds, halves
+from functions.rules.odds.models import Fitted
+from functions.rules.odds.paths import LEAST_TEMPLATES, Ranks, path_odds, rank_templates
+from functions.rules.odds.reliability import Reliability, reliability
+from functions.rules.odds.trend import fit_trend
 from scripts.tools.datasets import DATASETS, as_named, read_set
 from scripts.tools.pretrain import simulated
-from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, STEP_MINUTES
+from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, STEP_MINUTES
 from storage.model.profiles import PROFILE_NAMES
 from storage.query.history import STEP_S, History
 
@@ -37,7 +43,15 @@ ISSUE_STEPS = 3
 DAY_STEPS = 24 * 60 // STEP_MINUTES
 LEVELS = {"smd": 99.0, "jumpstarter": 99.5}
 WARN_LEVEL = 95.0
+OUT_OF_REACH = 1e9
 TEMPLATE_EVERY = 12  # issues of 15 minutes
+SHOWN_MINUTES = (60, 480)
+SHOWN_ODDS = {
+    "three in a row, raw": "#b0412e",
+    "three in a row, calibrated": "#1f6f8b",
+    "three in a row, trend head": "#3d7a37",
+}
+SIDE = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,7 @@ class OddsSet:
 
     `values` [n, T, judged] are signed; `curve` [n, m, judged, 96] are the odds of the steps of the
     forecasts issued at the steps `origins` [m]; `templates` are ranks of each metric, from the
-    first half.
+    days that are fitted on.
     """
 
     name: str
@@ -73,9 +87,8 @@ def odds_set(name: str, real: Path, forecaster: Forecaster, work: Path | None) -
         if file is None:
             return OddsSet(name, values, critical, warn, origins, *made)
         part = file.with_name(f"part-{file.name}")
-        np.savez_compressed(
-            part, curve=made[0], **{f"templates_{j}": ranks for j, ranks in made[1].items()}
-        )
+        arrays: dict[str, Any] = {f"templates_{j}": ranks for j, ranks in made[1].items()}
+        np.savez_compressed(part, curve=made[0], **arrays)
         os.replace(part, file)
     stored = np.load(file)
     templates = {j: stored[f"templates_{j}"] for j in range(len(JUDGED))}
@@ -100,7 +113,8 @@ def _levels(name: str, history: History, values: Floats, first: int) -> tuple[Fl
     gap = np.maximum(critical - warn, 0.02 * np.nanstd(known, axis=1) + 1e-3)
     # a series that stands still is never at its level
     still = np.nanmax(known, axis=1) <= critical
-    return np.where(still, np.inf, critical), np.where(still, np.inf, critical) - gap
+    critical = np.where(still, OUT_OF_REACH, critical)
+    return critical, critical - np.where(still, 1.0, gap)
 
 
 def _forecast_odds(
@@ -113,8 +127,7 @@ def _forecast_odds(
 ) -> tuple[Floats, dict[int, Ranks]]:
     shape = (len(values), len(origins), len(JUDGED), HORIZON_STEPS)
     curve = np.full(shape, np.nan, np.float16)
-    level = np.where(np.isfinite(critical), critical, 1e9)
-    gap = np.maximum(np.where(np.isfinite(critical), critical - warn, 1.0), 1e-9)
+    gap = np.maximum(critical - warn, 1e-9)
     kept: dict[int, list[tuple[Floats, Floats]]] = {j: [] for j in range(len(JUDGED))}
     for i, origin in enumerate(origins):
         start = datetime.fromtimestamp(history.start_s + (origin - CONTEXT_STEPS) * STEP_S, UTC)
@@ -122,8 +135,8 @@ def _forecast_odds(
         made = forecaster.predict(context, start, history.profiles).quantiles
         for j in range(len(JUDGED)):
             quantiles = judged_quantiles(made, j)
-            curve[:, i, j] = exceedance(quantiles, level[:, j, None], gap[:, j, None])
-            if i % TEMPLATE_EVERY == 0 and i < len(origins) // 2:
+            curve[:, i, j] = exceedance(quantiles, critical[:, j, None], gap[:, j, None])
+            if i % TEMPLATE_EVERY == 0 and i < len(origins) * (1 - HELD_OUT_SHARE) - HORIZON_STEPS:
                 kept[j].append((quantiles, values[:, origin : origin + HORIZON_STEPS, j]))
     rng = np.random.default_rng(SEED)
     return curve, {
@@ -137,6 +150,143 @@ def _forecast_odds(
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Reliability on the held-out days, by the name of the odds and minutes of the lead."""
+
+    cases: Cases
+    events: int
+    rows: Mapping[tuple[str, int], Reliability]
+    fits: Sequence[Fitted]
+
+
+def judge(made: OddsSet) -> Judgement:
+    """Fit on the first two thirds of a set, and judge each kind of odds on the rest."""
+    cases = cases_of(made.values, made.critical, made.warn, _issued(made))
+    fit_on, judge_on = halves(cases.origin)
+    learned, held_out = cases.only(fit_on), cases.only(judge_on)
+    trend = fit_trend(learned.features, learned.came, learned.weight)(held_out.features)
+    rows: dict[tuple[str, int], Reliability] = {}
+    for i, minutes in enumerate(LEAD_MINUTES):
+        raw, any_raw = held_out.raw[:, i], held_out.any_raw[:, i]
+        columns = {
+            "three in a row, raw": (raw, held_out.came),
+            "three in a row, calibrated": (_calibrated(learned, "raw", i)(raw), held_out.came),
+            "three in a row, trend head": (trend[:, i], held_out.came),
+            "any step, highest step": (raw, held_out.any_came),
+            "any step, paths": (any_raw, held_out.any_came),
+            "any step, paths calibrated": (
+                _calibrated(learned, "any_raw", i)(any_raw), held_out.any_came
+            ),
+        }  # fmt: skip
+        for name, (odds, came) in columns.items():
+            known = ~np.isnan(came[:, i])
+            rows[name, minutes] = reliability(
+                odds[known], came[known, i], held_out.weight[known], held_out.block[known]
+            )
+    return Judgement(cases, held_out.events, rows, fit_odds(cases))
+
+
+def _calibrated(learned: Cases, odds: str, i: int) -> Calibrator:
+    came = learned.came if odds == "raw" else learned.any_came
+    known = ~np.isnan(came[:, i])
+    raw = getattr(learned, odds)[known, i]
+    return fit_calibrator(raw, came[known, i], learned.weight[known], learned.events)
+
+
+def _issued(made: OddsSet) -> Issued:
+    raw = odds_within(made.curve.astype(np.float32))
+    any_raw = np.full(raw.shape, np.nan)
+    for j, templates in made.templates.items():
+        if len(templates) < LEAST_TEMPLATES:
+            continue
+        curve = made.curve[:, :, j].reshape(-1, HORIZON_STEPS).astype(np.float32)
+        any_raw[:, :, j] = path_odds(curve, templates, ()).odds.reshape(
+            raw.shape[0], -1, raw.shape[3]
+        )
+    return Issued(made.origins, raw, any_raw, np.ones(raw.shape[:3]))
+
+
+def report(name: str, judgement: Judgement) -> str:
+    """Return the tables of a set as Markdown."""
+    cases = judgement.cases
+    lines = [
+        f"## {name}: {len(cases):,} cases, {cases.events} breaches, {judgement.events} held out",
+        "", "| odds | lead, min | base rate | BSS | ECE |", "|---|---|---|---|---|",
+    ]  # fmt: skip
+    for (odds, minutes), each in judgement.rows.items():
+        lines.append(
+            f"| {odds} | {minutes} | {each.base_rate:.4f} | {each.skill:.3f} | {each.ece:.4f} |"
+        )
+    lines += [
+        "",
+        "| trend head of | lead, min | events | Brier | bands | serves |",
+        "|" + "---|" * 6,
+    ]
+    for fit in judgement.fits:
+        if fit.kind == "trend" and fit.held_out:
+            lines.append(
+                f"| {fit.metric_group} | {fit.lead_minutes} | {fit.events} | "
+                f"{fit.held_out.brier:.5f} | {fit.other:.5f} | {'yes' if fit.serves else 'no'} |"
+            )
+    lines += ["", "| lead, min | odds | said | came | 95 % band | blocks |", "|" + "---|" * 6]
+    for (odds, minutes), each in judgement.rows.items():
+        if minutes in SHOWN_MINUTES and odds in SHOWN_ODDS:
+            lines += [
+                f"| {minutes} | {odds} | {said:.3f} | {came:.3f} | {low:.3f}–{high:.3f} | {n:.0f} |"
+                for said, came, low, high, n in zip(
+                    each.said, each.came, each.came_low, each.came_high, each.bin_blocks,
+                    strict=True,
+                ) if n
+            ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def picture(judgements: Mapping[str, Judgement]) -> str:
+    """Return an SVG of said against came, a row a set and a column a lead."""
+    width, height = 40 + SIDE * len(SHOWN_MINUTES), 30 + SIDE * len(judgements)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        'font-family="sans-serif" font-size="12">',
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
+    for row, (name, judgement) in enumerate(judgements.items()):
+        for column, minutes in enumerate(SHOWN_MINUTES):
+            x, y = 40 + column * SIDE, 30 + row * SIDE
+            parts.append(_panel(x, y, f"{name}, within {minutes} min", judgement, minutes))
+    return "\n".join([*parts, "</svg>"])
+
+
+def _panel(x: int, y: int, title: str, judgement: Judgement, minutes: int) -> str:
+    side = SIDE - 60
+
+    def at(said: float, came: float) -> tuple[float, float]:
+        return round(x + said * side, 1), round(y + (1 - came) * side, 1)
+
+    (x0, y0), (x1, y1) = at(0, 0), at(1, 1)
+    parts = [
+        f'<text x="{x}" y="{y - 8}">{title}</text>',
+        f'<rect x="{x}" y="{y}" width="{side}" height="{side}" fill="none" stroke="#999"/>',
+        f'<line x1="{x0}" y1="{y0}" x2="{x1}" y2="{y1}" stroke="#bbb" stroke-dasharray="4"/>',
+        f'<text x="{x}" y="{y + side + 16}">said 0 to 1; came upwards</text>',
+    ]
+    for place, (odds, colour) in enumerate(SHOWN_ODDS.items()):
+        each = judgement.rows[odds, minutes]
+        seen = np.flatnonzero(each.bin_blocks > 0)
+        points = [at(each.said[i], each.came[i]) for i in seen]
+        line = " ".join(f"{px},{py}" for px, py in points)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for i, (px, py) in zip(seen, points, strict=True):
+            low, high = at(0, each.came_low[i])[1], at(0, each.came_high[i])[1]
+            parts.append(f'<line x1="{px}" y1="{low}" x2="{px}" y2="{high}" stroke="{colour}"/>')
+            parts.append(f'<circle cx="{px}" cy="{py}" r="3" fill="{colour}"/>')
+        parts.append(
+            f'<text x="{x + 8}" y="{y + 18 + 15 * place}" fill="{colour}">{odds}, '
+            f"ECE {each.ece:.3f}</text>"
+        )
+    return "\n".join(parts)
+
+
 def main() -> None:
     """Print the tables of each set, and draw the picture."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
@@ -147,9 +297,12 @@ def main() -> None:
     parser.add_argument("--svg", type=Path)
     arguments = parser.parse_args()
     forecaster = Forecaster.open(arguments.model)
+    judgements: dict[str, Judgement] = {}
     for name in arguments.sets:
-        made = odds_set(name, arguments.real, forecaster, arguments.work)
-        print(name, made.curve.shape)
+        judgements[name] = judge(odds_set(name, arguments.real, forecaster, arguments.work))
+        print(report(name, judgements[name]), flush=True)
+    if arguments.svg:
+        arguments.svg.write_text(picture(judgements))
 
 
 if __name__ == "__main__":

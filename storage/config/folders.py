@@ -132,6 +132,11 @@ class Folders:
         return self.data / "sources"
 
     @property
+    def alerts(self) -> Path:
+        """The user's alert rules, routes and maintenance windows, in TOML files."""
+        return self.data / "alerts"
+
+    @property
     def rpc_socket(self) -> Path:
         """Socket of the RPC server that calls functions."""
         return self.data / "calls.sock"

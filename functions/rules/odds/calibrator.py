@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.rules.defaults import LEAST_EVENTS
-from functions.rules.odds.exceedance import logit, sigmoid
+from functions.rules.fleet_state import LEAST_ODDS
+from functions.rules.odds.exceedance import clipped, logit, sigmoid
 from functions.rules.odds.logistic import logistic
 
 __all__ = ["GRID", "Calibrator", "beta_curve", "fit_calibrator", "isotonic"]
@@ -19,7 +20,8 @@ __all__ = ["GRID", "Calibrator", "beta_curve", "fit_calibrator", "isotonic"]
 Floats = npt.NDArray[np.floating[Any]]
 
 # Log odds at which a calibrator's curve is kept; it is straight between them.
-GRID: Final[Floats] = np.linspace(float(logit(np.array(0.0))), float(logit(np.array(1.0))), 57)
+_END: Final = float(logit(np.array(1 - LEAST_ODDS)))
+GRID: Final[Floats] = np.linspace(-_END, _END, 57)
 _BETA_RIDGE: Final = np.array([0.1, 1.0, 1.0])
 _POOLS: Final = 400
 
@@ -32,6 +34,10 @@ class Calibrator:
 
     def __call__(self, raw: Floats) -> Floats:
         """Return the calibrated odds of raw odds of any shape, within the least and most odds."""
+        return clipped(self.rate(raw))
+
+    def rate(self, raw: Floats) -> Floats:
+        """Return the same without a least odds: many of them can be summed."""
         return sigmoid(np.interp(logit(raw), GRID, self.log_odds))
 
 
@@ -44,15 +50,18 @@ def fit_calibrator(raw: Floats, came: Floats, weight: Floats, events: int) -> Ca
     if not events or not len(raw):
         return Calibrator(GRID.copy())
     share = events / (events + LEAST_EVENTS)
-    mean = (isotonic(raw, came, weight) + beta_curve(raw, came, weight)) / 2
+    pools = _pooled(logit(clipped(raw)), np.asarray(came, np.float64), weight)
+    mean = (isotonic(*pools) + beta_curve(*pools)) / 2
     return Calibrator(np.maximum.accumulate(share * logit(mean) + (1 - share) * GRID))
 
 
-def isotonic(raw: Floats, came: Floats, weight: Floats) -> Floats:
-    """Return the isotonic regression of `came` [m] on raw odds [m], at GRID: [57]."""
-    at, value, mass = _pooled(logit(raw), np.asarray(came, np.float64), weight)
+def isotonic(at: Floats, came: Floats, mass: Floats) -> Floats:
+    """Return the isotonic regression at GRID of shares that `came` [k] at log odds `at` [k]: [57].
+
+    `at` ascends; `mass` [k] counts the cases of each.
+    """
     blocks: list[tuple[float, float, float]] = []  # place, value and mass of each
-    for block in zip(at.tolist(), value.tolist(), mass.tolist(), strict=True):
+    for block in zip(at.tolist(), came.tolist(), mass.tolist(), strict=True):
         blocks.append(block)
         while len(blocks) > 1 and blocks[-2][1] >= blocks[-1][1]:
             blocks.append(_joined(blocks.pop(), blocks.pop()))
@@ -87,14 +96,12 @@ def _pooled(at: Floats, value: Floats, weight: Floats) -> tuple[Floats, Floats, 
     return mean(at), mean(value), mass[used].astype(np.float64)
 
 
-def beta_curve(raw: Floats, came: Floats, weight: Floats) -> Floats:
-    """Return the beta calibration of `came` [m] on raw odds [m], at GRID: [57].
+def beta_curve(at: Floats, came: Floats, mass: Floats) -> Floats:
+    """Return the beta calibration at GRID of shares that `came` [k] at log odds `at` [k]: [57].
 
     log odds = c + a · log p − b · log(1 − p) with a, b ≥ 0, pulled towards the raw odds.
     """
-    coefficients = logistic(
-        _beta_terms(logit(raw)), came, weight, _BETA_RIDGE, np.array([0.0, 1.0, 1.0])
-    )
+    coefficients = logistic(_beta_terms(at), came, mass, _BETA_RIDGE, np.array([0.0, 1.0, 1.0]))
     coefficients[1:] = np.maximum(coefficients[1:], 0.0)
     return sigmoid(_beta_terms(GRID) @ coefficients)
 

@@ -5,12 +5,18 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.rules.fleet_state import LEAST_ODDS
+from functions.rules.fleet_state import JUDGED, LEAST_ODDS, Bands, judged_quantiles
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES, STEP_MINUTES
 
-__all__ = ["LEAD_STEPS", "exceedance", "logit", "odds_within", "ramp", "sigmoid"]
+__all__ = [
+    "LEAD_STEPS", "LEAST_RATE", "clipped", "exceedance", "logit", "odds_within", "ramp", "sigmoid",
+    "step_odds",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.floating[Any]]
+
+# Single odds are never below LEAST_ODDS; those that are summed over a fleet may be this small.
+LEAST_RATE: Final = 1e-6
 
 LEAD_STEPS: Final = tuple(minutes // STEP_MINUTES for minutes in LEAD_MINUTES)
 
@@ -29,8 +35,7 @@ def exceedance(quantiles: Floats, level: Floats, width: Floats) -> Floats:
         below = below + (QUANTILES[i] - QUANTILES[i - 1]) * ramp(level, bottom, top)
     above = np.exp(-np.maximum(0.0, (level - top) / width))
     below = below + (1 - QUANTILES[-1]) * (1 - above)
-    odds: Floats = np.clip(1 - below, LEAST_ODDS, 1 - LEAST_ODDS)
-    return odds
+    return clipped(1 - below)
 
 
 def ramp(x: Floats, start: Floats, stop: Floats) -> Floats:
@@ -51,14 +56,37 @@ def odds_within(curve: Floats) -> Floats:
     return odds
 
 
+def step_odds(quantiles: Floats, bands: Bands, shift: Floats | None = None) -> Floats:
+    """Return P(critical level is reached) in each step: [n, 96, judged].
+
+    `quantiles` [n, 96, 14, 7] are those of all metrics, as people see them; `shift` [n, judged] is
+    added to them, signed.
+    """
+    odds = []
+    for i in range(len(JUDGED)):
+        of_metric = judged_quantiles(quantiles, i)
+        if shift is not None:
+            of_metric = of_metric + shift[:, i, None, None]
+        level = bands.critical[:, i : i + 1]
+        width = np.maximum(level - bands.warn[:, i : i + 1], 1e-9)
+        odds.append(exceedance(of_metric, level, width))
+    return np.stack(odds, axis=2)
+
+
 def logit(p: Floats) -> Floats:
-    """Return log(p / (1 − p)), of `p` cut to [LEAST_ODDS, 1 − LEAST_ODDS]; NaN stays NaN."""
-    cut = np.clip(np.asarray(p, np.float64), LEAST_ODDS, 1 - LEAST_ODDS)
+    """Return log(p / (1 − p)), of `p` cut to [LEAST_RATE, 1 − LEAST_RATE]; NaN stays NaN."""
+    cut = np.clip(np.asarray(p, np.float64), LEAST_RATE, 1 - LEAST_RATE)
     logits: Floats = np.log(cut) - np.log1p(-cut)
     return logits
 
 
 def sigmoid(x: Floats) -> Floats:
-    """Return 1 / (1 + exp(−x)), cut to [LEAST_ODDS, 1 − LEAST_ODDS]."""
-    odds: Floats = np.clip(1 / (1 + np.exp(-np.clip(x, -30, 30))), LEAST_ODDS, 1 - LEAST_ODDS)
+    """Return 1 / (1 + exp(−x))."""
+    odds: Floats = 1 / (1 + np.exp(-np.clip(x, -30, 30)))
+    return odds
+
+
+def clipped(p: Floats) -> Floats:
+    """Return odds cut to [LEAST_ODDS, 1 − LEAST_ODDS]: no forecast is a certainty."""
+    odds: Floats = np.clip(p, LEAST_ODDS, 1 - LEAST_ODDS)
     return odds

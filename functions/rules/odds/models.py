@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from functions.rules.fleet_state import LEAST_ODDS, NAMES
 from functions.rules.odds.calibrator import Calibrator
-from functions.rules.odds.exceedance import Floats
+from functions.rules.odds.exceedance import LEAST_RATE, Floats, clipped
 from functions.rules.odds.paths import Ranks
 from functions.rules.odds.reliability import Reliability
 from functions.rules.odds.trend import TrendHead
@@ -74,10 +74,18 @@ def _numbers(values: Floats) -> list[float | None]:
 
 @dataclass(frozen=True, slots=True)
 class ServedOdds:
-    """Odds [n, judged, leads] as served, and where they are those of the trend [n, judged]."""
+    """Odds [n, judged, leads] as served, and where they are those of the trend [n, judged].
 
-    p: Floats
+    `rate` are the same without a least odds: what is expected of each, to be summed.
+    """
+
+    rate: Floats
     trend: npt.NDArray[np.bool_]
+
+    @property
+    def p(self) -> Floats:
+        """Return the odds as they are shown, within the least and most odds."""
+        return clipped(self.rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +106,11 @@ class OddsModels:
 
     def calibrated(self, raw: Floats) -> Floats:
         """Return raw odds [..., leads] after calibration, never falling with the lead."""
-        return _by_lead(self.calibrators, raw)
+        return clipped(_by_lead(self.calibrators, raw))
 
     def any_calibrated(self, raw: Floats) -> Floats:
         """Return raw odds [..., leads] of any single step after calibration, likewise."""
-        return _by_lead(self.any_calibrators, raw)
+        return clipped(_by_lead(self.any_calibrators, raw))
 
     def served(self, raw: Floats, features: Floats, in_breach: npt.NDArray[np.bool_]) -> ServedOdds:
         """Return the odds to serve of raw odds [n, judged, leads].
@@ -110,27 +118,30 @@ class OddsModels:
         `features` [n, judged, F] are those of the trend head. In a breach [n, judged] the raw odds
         stay: it is not foretold, it goes on, and no outcome tells how long.
         """
-        uncalibrated = np.clip(raw, LEAST_ODDS, 1 - LEAST_ODDS)
-        odds = np.where(in_breach[..., None], uncalibrated, self.calibrated(raw))
-        trend = np.zeros(odds.shape[:2], bool)
+        rate = np.where(in_breach[..., None], raw, _by_lead(self.calibrators, raw))
+        trend = np.zeros(rate.shape[:2], bool)
         if self.trend is None or not self.trend_serves:
-            return ServedOdds(odds, trend)
-        of_trend = self.trend(features)
+            return ServedOdds(rate, trend)
+        of_trend = self.trend.rate(features)
         for j, group in enumerate(GROUP_OF):
             usable = ~in_breach[:, j] & ~np.isnan(of_trend[:, j]).any(axis=-1)
             for i, lead in enumerate(LEAD_MINUTES):
                 if (group, lead) in self.trend_serves:
-                    odds[usable, j, i] = of_trend[usable, j, i]
+                    rate[usable, j, i] = of_trend[usable, j, i]
                     trend[usable, j] = True
-        return ServedOdds(np.maximum.accumulate(odds, axis=-1), trend)
+        return ServedOdds(np.maximum.accumulate(rate, axis=-1), trend)
 
 
 def _by_lead(calibrators: Mapping[int, Calibrator], raw: Floats) -> Floats:
-    odds = np.clip(raw, LEAST_ODDS, 1 - LEAST_ODDS)
+    """Return the rates of raw odds [..., leads], never falling with the lead.
+
+    Without a calibrator the least odds count as nothing: thousands of them are no incident.
+    """
+    rate = np.maximum(raw - LEAST_ODDS, LEAST_RATE)
     for i, lead in enumerate(LEAD_MINUTES):
         if lead in calibrators:
-            odds[..., i] = calibrators[lead](raw[..., i])
-    return np.maximum.accumulate(odds, axis=-1)
+            rate[..., i] = calibrators[lead].rate(raw[..., i])
+    return np.maximum.accumulate(rate, axis=-1)
 
 
 def odds_models(rows: Iterable[Mapping[str, Any]], checked_from: int) -> OddsModels:

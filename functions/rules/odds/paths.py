@@ -11,14 +11,22 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.rules.odds.exceedance import LEAD_STEPS, Floats, exceedance, logit, odds_within
+from functions.rules.fleet_state import LEAST_ODDS
+from functions.rules.odds.exceedance import (
+    LEAD_STEPS,
+    Floats,
+    clipped,
+    exceedance,
+    logit,
+    odds_within,
+)
 
 __all__ = ["LEAST_TEMPLATES", "TEMPLATES", "PathOdds", "path_odds", "rank_templates"]
 
 TEMPLATES: Final = 200
 LEAST_TEMPLATES: Final = 50
 _CODES: Final = 255
-_FARTHEST: Final = float(logit(np.array(1.0)))
+_FARTHEST: Final = float(logit(np.array(1 - LEAST_ODDS)))
 
 # Log odds of ranks, from the least to the most odds, in 256 steps.
 Ranks = npt.NDArray[np.uint8]
@@ -36,14 +44,14 @@ class PathOdds:
 
 
 def rank_templates(
-    quantiles: Floats, truth: Floats, width: Floats, rng: np.random.Generator
+    quantiles: Floats, actual: Floats, width: Floats, rng: np.random.Generator
 ) -> Ranks:
-    """Return up to 200 templates [k, 96]: the ranks of `truth` within forecasts.
+    """Return up to 200 templates [k, 96]: the ranks of `actual` within forecasts.
 
-    `quantiles` [m, 96, 7] and `truth` [m, 96] are signed alike; `width` [m] is the gap of warn and
+    `quantiles` [m, 96, 7] and `actual` [m, 96] are signed alike; `width` [m] is the gap of warn and
     critical level. A case with a gap makes no template.
     """
-    ranks = 1 - exceedance(quantiles, truth, width[:, None])
+    ranks = 1 - exceedance(quantiles, actual, width[:, None])
     whole = np.flatnonzero(~np.isnan(ranks).any(axis=1))
     if len(whole) > TEMPLATES:
         whole = np.sort(rng.choice(whole, TEMPLATES, replace=False))
@@ -51,7 +59,8 @@ def rank_templates(
 
 
 def _coded(ranks: Floats) -> Ranks:
-    codes: Ranks = np.round((logit(ranks) / _FARTHEST + 1) / 2 * _CODES).astype(np.uint8)
+    places = (logit(clipped(ranks)) / _FARTHEST + 1) / 2
+    codes: Ranks = np.round(places * _CODES).astype(np.uint8)
     return codes
 
 

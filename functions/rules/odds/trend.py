@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.rules.fleet_state import amount, label, value_text
-from functions.rules.odds.exceedance import LEAD_STEPS, Floats, logit, sigmoid
+from functions.rules.fleet_state import JUDGED, amount, label, value_text
+from functions.rules.odds.exceedance import LEAD_STEPS, Floats, clipped, logit, sigmoid
 from functions.rules.odds.logistic import logistic
 from storage.model.grid import STEP_MINUTES
 
@@ -33,9 +33,10 @@ FEATURES: Final = _LEADS + 1 + 3 * _WINDOWS
 _LEAST_SEEN: Final = 0.5  # of a window's steps; else it shows no slope
 _LIMITS: Final = {"distance": 20.0, "slope": 10.0, "t": 15.0, "hours": 24.0}
 _NEWEST: Final = 3  # steps of which the last known one is the value now
+_ROWS: Final = 16  # servers at a time, for the memory of their windows
 _RIDGE: Final = 3.0
-_MAX_DRIVERS: Final = 3
 _LEAST_DRIVER: Final = 0.3  # in log odds
+_SURE: Final = 2.0  # t-value of a slope that is no noise
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -50,17 +51,18 @@ class TrendHead:
 
     def __call__(self, features: Floats) -> Floats:
         """Return odds [m, leads] of features [m, F], never falling with the lead; NaN stays NaN."""
-        logits = self._terms(features) @ self.coefficients.T
-        return np.maximum.accumulate(sigmoid(logits), axis=-1)
+        return clipped(self.rate(features))
+
+    def rate(self, features: Floats) -> Floats:
+        """Return the same without a least odds: many of them can be summed."""
+        x = (features - self.mean) / self.scale
+        terms = np.concatenate([np.ones((*x.shape[:-1], 1)), x], axis=-1)
+        return np.maximum.accumulate(sigmoid(terms @ self.coefficients.T), axis=-1)
 
     def contributions(self, features: Floats, lead: int) -> Floats:
         """Return what each feature [F] of one case adds to the log odds of a lead."""
         shares: Floats = (features - self.mean) / self.scale * self.coefficients[lead, 1:]
         return shares
-
-    def _terms(self, features: Floats) -> Floats:
-        x = (features - self.mean) / self.scale
-        return np.concatenate([np.ones((*x.shape[:-1], 1)), x], axis=-1)
 
 
 def trend_features(
@@ -72,12 +74,20 @@ def trend_features(
     odds of the bands. Features need only the steps before the origin. NaN where the newest value or
     the odds are missing.
     """
+    parts = [
+        _features(values[rows], level[rows], gap[rows], raw[rows], origins)
+        for rows in (slice(i, i + _ROWS) for i in range(0, max(len(values), 1), _ROWS))
+    ]
+    return np.concatenate(parts)
+
+
+def _features(values: Floats, level: Floats, gap: Floats, raw: Floats, origins: Ints) -> Floats:
     n, m = len(values), len(origins)
     below = np.full((n, HISTORY_STEPS + values.shape[1]), np.nan)
     below[:, HISTORY_STEPS:] = (values - level[:, None]) / gap[:, None]
     windows = np.lib.stride_tricks.sliding_window_view(below, HISTORY_STEPS, axis=1)[:, origins]
-    features = np.empty((n, m, FEATURES))
-    features[..., :_LEADS] = logit(raw)
+    features = np.empty((n, m, FEATURES), np.float32)
+    features[..., :_LEADS] = logit(clipped(raw))
     distance = -_newest(windows[..., -_NEWEST:])
     features[..., _DISTANCE] = np.clip(distance, -1, _LIMITS["distance"])
     for i, steps in enumerate(SLOPE_STEPS):
@@ -144,12 +154,15 @@ def drivers(head: TrendHead, features: Floats, metric: int, level: float, gap: f
         (float(shares[:_LEADS].sum()), "the forecast itself"),
         (float(shares[_DISTANCE]), _distance_text(metric, features, level, gap)),
     ]
-    for i, steps in enumerate(SLOPE_STEPS):
-        slope = float(features[_SLOPE + i])
-        if slope > 0:
-            share = float(shares[[_SLOPE + i, _T + i, _CLOSE + i]].sum())
-            causes.append((share, _slope_text(metric, slope * gap, steps)))
-    strongest = sorted(causes, key=lambda cause: -cause[0])[:_MAX_DRIVERS]
+    climbs = [
+        (float(shares[[_SLOPE + i, _T + i, _CLOSE + i]].sum()), i)
+        for i in range(_WINDOWS) if features[_T + i] >= _SURE
+    ]  # fmt: skip
+    if climbs:
+        share, i = max(climbs)
+        slope = float(features[_SLOPE + i]) * gap
+        causes.append((share, _slope_text(metric, slope, SLOPE_STEPS[i])))
+    strongest = sorted(causes, key=lambda cause: -cause[0])
     return [text for share, text in strongest if share >= _LEAST_DRIVER]
 
 
@@ -161,4 +174,5 @@ def _distance_text(metric: int, features: Floats, level: float, gap: float) -> s
 def _slope_text(metric: int, slope: float, steps: int) -> str:
     minutes = steps * STEP_MINUTES
     span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
-    return f"{label(metric)} has climbed by {amount(slope)} per hour for {span}"
+    points = "points " if JUDGED[metric].unit == "%" else ""
+    return f"{label(metric)} has climbed by {amount(slope)} {points}per hour for {span}"

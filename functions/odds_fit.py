@@ -1,0 +1,251 @@
+"""Daily refit of the odds on the fleet's own outcomes: calibrators, trend head, paths, fleet."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from functions.engine.function import Batch, function
+from functions.engine.triggers import every
+from functions.engine.window import Window
+from functions.rules.acted_on import ACTS, Act, acted_steps
+from functions.rules.defaults import BREACH_STEPS
+from functions.rules.fleet_state import JUDGED, NAMES, SIGNS, Floats, bands_of, judged
+from functions.rules.odds.cases import Issued, cases_of
+from functions.rules.odds.fit import FLEET_MINUTES, fit_fleet, fit_odds
+from functions.rules.odds.models import Fitted, templates_text
+from functions.rules.odds.paths import LEAST_TEMPLATES, rank_templates
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILE_COLUMNS, STEP, floor_step
+from storage.model.schema import table
+from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
+from storage.query.windows import Contexts
+
+__all__ = ["odds_fit"]
+
+REFIT_AFTER: Final = timedelta(hours=23, minutes=30)
+NEW_PATHS_AFTER: Final = timedelta(days=7)
+FIT_DAYS: Final = 14
+FLEET_DAYS: Final = 90
+# Odds of every 15 minutes of so many servers: those with breaches first, and a part of the others.
+BREACHED_SERVERS, OTHER_SERVERS = 32, 16
+MARK_MINUTES: Final = 15
+MARK: Final = timedelta(minutes=MARK_MINUTES)
+# Paths are from so many issues, so far apart.
+PATH_ISSUES: Final = 24
+_SEED: Final = 20_260_506
+
+Floats32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """Servers to fit on, and how many servers each stands for."""
+
+    servers: Sequence[str]
+    weights: Sequence[float]
+    model: str | None
+
+
+@function(on=every("1h"), writes="odds_models")
+def odds_fit(window: Window) -> Batch:
+    """Refit once a day how odds are calibrated, on what came of them so far."""
+    fits = window.sql(
+        "SELECT kind, max(ts) AS ts FROM odds_models WHERE ts <= $now GROUP BY kind", now=window.now
+    ).to_pylist()
+    last = {row["kind"]: row["ts"] for row in fits}
+    if "calibration" in last and window.now - last["calibration"] < REFIT_AFTER:
+        return Batch()
+    until = floor_step(window.now) - (HORIZON_STEPS + BREACH_STEPS - 1) * STEP
+    sample = _sample(window, until)
+    if not sample.servers:
+        return Batch()
+    start = max(_first_odds(window, sample), until - timedelta(days=FIT_DAYS))
+    history = _history(window, sample, start)
+    fitted = fit_odds(cases_of(*_levelled(history), _issued(window, sample, history, until)))
+    fitted += _fleet(window, until)
+    if "paths" not in last or window.now - last["paths"] >= NEW_PATHS_AFTER:
+        fitted += _paths(window, history, until)
+    facts = {"ts": window.now, "model": sample.model}
+    made = [fit.row() | facts for fit in fitted]
+    return Batch({"odds_models": pa.Table.from_pylist(made, table("odds_models").arrow)})
+
+
+def _sample(window: Window, until: datetime) -> _Sample:
+    """Return the servers to fit on: all of a small fleet, a part of each kind of a large one."""
+    rows = window.sql(
+        "SELECT server, max(model) AS model, bool_or(server IN ("
+        "SELECT server FROM breaches WHERE level = 'critical' AND ts >= $start)) AS breached "
+        "FROM odds WHERE issued_at >= $start AND issued_at <= $until "
+        "GROUP BY server ORDER BY hash(server), server",
+        start=until - timedelta(days=FIT_DAYS), until=until,
+    ).to_pylist()  # fmt: skip
+    with_breach = [row["server"] for row in rows if row["breached"]]
+    without = [row["server"] for row in rows if not row["breached"]]
+    first = with_breach[:BREACHED_SERVERS]
+    others = without[: BREACHED_SERVERS + OTHER_SERVERS - len(first)]
+    weights = dict.fromkeys(first, len(with_breach) / max(len(first), 1))
+    weights |= dict.fromkeys(others, len(without) / max(len(others), 1))
+    servers = sorted(weights)
+    models = {row["model"] for row in rows if row["model"]}
+    return _Sample(servers, [weights[name] for name in servers], max(models, default=None))
+
+
+def _first_odds(window: Window, sample: _Sample) -> datetime:
+    first: datetime = window.sql(
+        "SELECT min(issued_at) AS ts FROM odds WHERE list_contains($servers, server)",
+        servers=list(sample.servers),
+    )["ts"][0].as_py()
+    return floor_step(first)
+
+
+def _history(window: Window, sample: _Sample, start: datetime) -> Contexts:
+    """Return the sample's steps from 8 hours before the first odds on, until now."""
+    stop = floor_step(window.now)
+    begin = _mark(start) - HORIZON_STEPS * STEP
+    return window.contexts(stop, (stop - begin) // STEP, sample.servers)
+
+
+def _mark(ts: datetime) -> datetime:
+    """Return the quarter of an hour in which a step lies."""
+    return ts - timedelta(minutes=ts.minute % MARK_MINUTES)
+
+
+def _levelled(history: Contexts) -> tuple[Floats, Floats, Floats]:
+    bands = bands_of(history.profiles, history.cores)
+    return judged(history.values), bands.critical, bands.warn
+
+
+def _issued(window: Window, sample: _Sample, history: Contexts, until: datetime) -> Issued:
+    """Return the odds issued each quarter of an hour, less those before which somebody acted."""
+    columns = ", ".join(f"{kind}_{lead}m" for kind in ("raw", "raw_any") for lead in LEAD_MINUTES)
+    rows = window.sql(
+        f"SELECT server, metric, issued_at, {columns} FROM odds WHERE issued_at >= $start "
+        "AND issued_at <= $until AND minute(issued_at) % 15 = 0 "
+        "AND list_contains($servers, server) AND list_contains($metrics, metric)",
+        start=history.start + HORIZON_STEPS * STEP, until=until, servers=list(history.servers),
+        metrics=list(NAMES),
+    )  # fmt: skip
+    first = HORIZON_STEPS
+    origins = np.arange(first, (until - history.start) // STEP + 1, MARK // STEP)
+    shape = (len(history.servers), len(origins), len(JUDGED), len(LEAD_MINUTES))
+    at = _places(rows, history, first)
+    raw, any_raw = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
+    for i, lead in enumerate(LEAD_MINUTES):
+        raw[(*at, i)] = rows[f"raw_{lead}m"].to_numpy()
+        any_raw[(*at, i)] = rows[f"raw_any_{lead}m"].to_numpy()
+    raw[_acted_ahead(window, history, origins)] = np.nan
+    by_name = dict(zip(sample.servers, sample.weights, strict=True))
+    weight = np.array([by_name[name] for name in history.servers])
+    return Issued(origins, raw, any_raw, np.broadcast_to(weight[:, None, None], shape[:3]))
+
+
+def _places(
+    rows: pa.Table, history: Contexts, first: int
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the server, quarter of an hour and judged metric of each row."""
+    server = {name: i for i, name in enumerate(history.servers)}
+    metric = {name: i for i, name in enumerate(NAMES)}
+    micros = np.asarray(rows["issued_at"].cast(pa.int64()))
+    begin = int(history.start.timestamp()) * 1_000_000
+    step = (micros - begin) // int(STEP / timedelta(microseconds=1))
+    return (
+        np.array([server[name] for name in rows["server"].to_pylist()], np.intp),
+        ((step - first) // (MARK // STEP)).astype(np.intp),
+        np.array([metric[name] for name in rows["metric"].to_pylist()], np.intp),
+    )
+
+
+def _acted_ahead(
+    window: Window, history: Contexts, origins: npt.NDArray[np.intp]
+) -> npt.NDArray[np.bool_]:
+    """Return a mask [n, m, judged] of the odds within whose 8 hours somebody acted."""
+    rows = window.sql(
+        "SELECT server, pattern, metric, coalesce(starts_at, ts) AS start, "
+        "coalesce(ends_at, starts_at, ts) AS stop FROM marks WHERE list_contains($kinds, kind) "
+        "AND coalesce(ends_at, starts_at, ts) >= $start AND ts <= $now",
+        kinds=list(ACTS), start=history.start, now=window.now,
+    ).to_pylist()  # fmt: skip
+    acts = [
+        Act(
+            (row["start"] - history.start) // STEP, (row["stop"] - history.start) // STEP,
+            row["server"], row["pattern"], row["metric"],
+        ) for row in rows
+    ]  # fmt: skip
+    steps = history.values.shape[1]
+    acted = np.cumsum(acted_steps(acts, history.servers, NAMES, steps), axis=2)
+    before = np.where(origins > 0, acted[:, :, origins - 1], 0)
+    ahead = acted[:, :, np.minimum(origins + HORIZON_STEPS, steps) - 1] > before
+    return ahead.swapaxes(1, 2)
+
+
+def _fleet(window: Window, until: datetime) -> list[Fitted]:
+    """Return the calibrators of the fleet's chance, on what came of it every 15 minutes."""
+    rows = window.sql(
+        "SELECT issued_at, raw_30m, raw_480m FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
+        "AND issued_at >= $start AND issued_at <= $until ORDER BY issued_at",
+        start=until - timedelta(days=FLEET_DAYS), until=until,
+    )  # fmt: skip
+    if not rows.num_rows:
+        return []
+    breaches = window.sql(
+        "SELECT ts FROM breaches WHERE level = 'critical' AND ended_at > ts AND NOT acted_on "
+        "AND ts >= $start AND ts <= $now ORDER BY ts",
+        start=rows["issued_at"][0].as_py(), now=window.now,
+    )  # fmt: skip
+    minutes, starts = (_minutes(each) for each in (rows["issued_at"], breaches["ts"]))
+    raw = np.stack([rows[f"raw_{lead}m"].to_numpy() for lead in FLEET_MINUTES], axis=1)
+    ahead = [np.searchsorted(starts, minutes + lead) for lead in FLEET_MINUTES]
+    came = np.stack([each > np.searchsorted(starts, minutes) for each in ahead], axis=1)
+    steps = (minutes - minutes[0]) // 5
+    return fit_fleet(raw, came.astype(float), steps, len(starts))
+
+
+def _minutes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    return np.asarray(column.cast(pa.int64())) // 60_000_000
+
+
+def _paths(window: Window, history: Contexts, until: datetime) -> list[Fitted]:
+    """Return the rank templates of each metric that has enough of them, from recent forecasts."""
+    values, critical, warn = _levelled(history)
+    rng = np.random.default_rng(_SEED)
+    rows = _path_forecasts(window, history, until)
+    served = forecast_rows(rows).served()
+    begin = int(history.start.timestamp()) // 60
+    step = (_minutes(rows["issued_at"]) - begin) // 5
+    server = {name: i for i, name in enumerate(history.servers)}
+    place = np.array([server[name] for name in rows["server"].to_pylist()], np.intp)
+    result = []
+    for j, name in enumerate(NAMES):
+        chosen = np.flatnonzero(np.asarray(rows["metric"].to_pylist()) == name)
+        if not len(chosen):
+            continue
+        quantiles = served[chosen] if SIGNS[j] > 0 else -served[chosen][..., ::-1]
+        actual = np.stack([values[place[i], step[i] : step[i] + HORIZON_STEPS, j] for i in chosen])
+        gap = np.maximum(critical[:, j] - warn[:, j], 1e-9)[place[chosen]]
+        templates = rank_templates(quantiles, actual, gap, rng)
+        if len(templates) >= LEAST_TEMPLATES:
+            parameters = {"templates": templates_text(templates)}
+            result.append(Fitted("paths", name, 0, 0, len(templates), parameters=parameters))
+    return result
+
+
+def _path_forecasts(window: Window, history: Contexts, until: datetime) -> pa.Table:
+    """Return the sample's forecasts of a few issues, evenly spaced over those that are over."""
+    issues = window.sql(
+        "SELECT DISTINCT issued_at FROM forecasts WHERE issued_at >= $start "
+        "AND issued_at <= $until ORDER BY issued_at",
+        start=history.start, until=until,
+    )["issued_at"].to_pylist()  # fmt: skip
+    places = np.unique(np.linspace(0, len(issues) - 1, PATH_ISSUES).round().astype(int))
+    columns = ", ".join((*QUANTILE_COLUMNS, *RECIPE_COLUMNS))
+    return window.sql(
+        f"SELECT server, metric, issued_at, {columns} FROM forecasts "
+        "WHERE list_contains($issues, issued_at) AND list_contains($servers, server) "
+        "AND list_contains($metrics, metric) AND state != 'abstained' ORDER BY ALL",
+        issues=[issues[i] for i in places] if issues else [], servers=list(history.servers),
+        metrics=list(NAMES),
+    )  # fmt: skip
