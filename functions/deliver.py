@@ -46,7 +46,7 @@ def deliver(window: Window, cursor: str | None) -> Batch:
         if outbox.is_new:
             since = window.now - timedelta(days=30)
             outbox.seed(window.sql(_SENT, since=since).to_pylist(), window.now)
-        events = _new_events(window, outbox)
+        events = _new_events(window, outbox) if settings.channels else []
         _enqueue(window, outbox, settings, events[:MAX_EVENTS])
         SignedLinks(folders).forget(window.now)
         note_liveness(outbox, judge(count_fleet(window)), window.now)
