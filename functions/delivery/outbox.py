@@ -22,7 +22,7 @@ from storage.config.channel_settings import ChannelSettings
 from storage.config.folders import Folders
 from storage.platform.failpoints import failpoint
 
-__all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "back_off"]
+__all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "always", "back_off"]
 
 LEASE = timedelta(minutes=2)  # longer than any attempt to send
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -63,6 +63,11 @@ class Leased:
     dispatch: Dispatch
 
 
+def always(message: Message) -> MessageOf:
+    """Return a function that returns this message for every order."""
+    return lambda _: message
+
+
 def back_off(attempt: int, rng: random.Random) -> timedelta:
     """Return the pause after the attempt of this number (from 1): 5 s to 5 min, ± a half."""
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 10))
@@ -73,7 +78,7 @@ def _is_hopeless(row: sqlite3.Row, now: datetime) -> bool:
     """Return True if an entry has failed for too long; a resolve is tried for longest."""
     longest = KEPT if row["action"] == "resolve" else GIVE_UP_AFTER
     old = seconds(now) - row["created_at"] > longest.total_seconds()
-    return old and row["attempts"] >= LEAST_ATTEMPTS
+    return old and int(row["attempts"]) >= LEAST_ATTEMPTS
 
 
 class Outbox(OutboxReading):
@@ -280,6 +285,13 @@ class Outbox(OutboxReading):
                 "AND state = 'queued'", delivery=delivery,
             )  # fmt: skip
             self._drop_waiting(delivery, "its opening message was not delivered", now)
+
+    def renew(self, delivery: str, message: Message) -> None:
+        """Replace the newest message of an open key, of which the receiver hears at a refresh."""
+        self.execute(
+            "UPDATE keys SET newest = :text WHERE delivery = :delivery AND state = 'open'",
+            text=msgspec.json.encode(message).decode(), delivery=delivery,
+        )  # fmt: skip
 
     def refreshed(self, delivery: str, at: datetime) -> None:
         """Note that a key was sent again."""

@@ -58,6 +58,13 @@ class OutboxReading(OutboxFile):
         )
         return [DeliveryKey(**dict(row)) for row in rows]
 
+    def open_messages(self) -> dict[str, Message]:
+        """Return the newest message of each open key."""
+        rows = self.execute(
+            "SELECT delivery, newest FROM keys WHERE state = 'open' AND newest IS NOT NULL"
+        )
+        return {r["delivery"]: msgspec.json.decode(r["newest"], type=Message) for r in rows}
+
     def due_for_refresh(self, channel: str, before: datetime) -> list[Dispatch]:
         """Return the newest message of each open key that was last sent before `before`."""
         rows = self.execute(
