@@ -6,6 +6,7 @@ The messages are sent by the delivery threads; this function never waits for a r
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -71,12 +72,12 @@ def _enqueue(
         return
     context = _context(window, events, settings)
     links = SignedLinks(window.reader.folders)
-    for row in events:
 
-        def message_of(order: Order, row: Mapping[str, Any] = row) -> Message:
-            return _with_link(context, row, order.channel, links)
+    def message_of(row: Mapping[str, Any], order: Order) -> Message:
+        return _with_link(context, row, order.channel, links)
 
-        outbox.enqueue(_event(row), settings.channels, message_of, window.now)
+    queued = [(_event(row), partial(message_of, row)) for row in events]
+    outbox.enqueue_all(queued, settings.channels, window.now)
 
 
 def _renew(window: Window, outbox: Outbox) -> None:

@@ -7,7 +7,7 @@ between the two sends it again, under the same key.
 import random
 import sqlite3
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,13 +123,25 @@ class Outbox(OutboxReading):
 
         A channel that the settings do not have is recorded as refused.
         """
+        return self.enqueue_all([(event, message_of)], channels, now)
+
+    def enqueue_all(
+        self, events: Iterable[tuple[EpisodeEvent, MessageOf]], channels: Channels, now: datetime
+    ) -> int:
+        """Queue the messages of several events, all of them or none."""
         with self.transaction():
-            if not self._is_first(event):
-                return 0
-            orders = route(event, self.keys_of(event.episode), channels)
-            for order in orders:
-                self._queue(order, event, channels, message_of(order), now)
+            count = sum(self._enqueue(event, channels, of, now) for event, of in events)
         failpoint("delivery: queued")
+        return count
+
+    def _enqueue(
+        self, event: EpisodeEvent, channels: Channels, message_of: MessageOf, now: datetime
+    ) -> int:
+        if not self._is_first(event):
+            return 0
+        orders = route(event, self.keys_of(event.episode), channels)
+        for order in orders:
+            self._queue(order, event, channels, message_of(order), now)
         return len(orders)
 
     def _is_first(self, event: EpisodeEvent) -> bool:
