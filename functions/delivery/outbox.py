@@ -298,6 +298,20 @@ class Outbox(OutboxReading):
             )  # fmt: skip
             self._drop_waiting(delivery, "its opening message was not delivered", now)
 
+    def note_sent_by_hand(self, dispatch: Dispatch, answer: Answer, now: datetime) -> None:
+        """Note that an opening message that was refused has been sent: its resolve will follow."""
+        with self.transaction():
+            noted = self.execute(
+                "UPDATE keys SET state = 'open', receipt = :receipt WHERE delivery = :delivery "
+                "AND state IN ('refused', 'unknown')",
+                receipt=answer.receipt, delivery=dispatch.delivery,
+            )  # fmt: skip
+            if noted.rowcount:
+                self._note(
+                    dispatch.delivery, dispatch.action, Verdict.SENT.value, now,
+                    status=answer.status, receipt=answer.receipt, detail="sent by hand",
+                )  # fmt: skip
+
     def renew(self, delivery: str, message: Message) -> None:
         """Replace the newest message of an open key, of which the receiver hears at a refresh."""
         self.execute(

@@ -49,6 +49,9 @@ def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run:
                 say(line)
             return True
         answer = opened.send(dispatch, now)
+    if answer.verdict is Verdict.SENT and dispatch.action == "open":
+        with Outbox(Folders.at(data)) as outbox:
+            outbox.note_sent_by_hand(dispatch, answer, now)
     say(f"{channel}: {answer.verdict.value}{f': {answer.detail}' if answer.detail else ''}")
     return answer.verdict is Verdict.SENT
 
