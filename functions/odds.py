@@ -152,7 +152,7 @@ def _fleet_row(inputs: _Issue, issued: IssuedOdds, models: OddsModels) -> pa.Tab
         "issued_at": inputs.issued_at,
         "servers": int((~np.isnan(issued.raw[..., -1])).any(axis=1).sum()),
         "p_30m": fleet.chance[0], "p_480m": fleet.chance[1],
-        "raw_30m": fleet.raw[0], "raw_480m": fleet.raw[1],
+        "raw_expected_30m": fleet.raw[0], "raw_expected_480m": fleet.raw[1],
         "expected_30m": fleet.expected[0], "expected_480m": fleet.expected[1],
         "checked": models.checked and bool(models.fleet),
     }  # fmt: skip

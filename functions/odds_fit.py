@@ -19,7 +19,14 @@ from functions.rules.odds.cases import Issued, cases_of
 from functions.rules.odds.fit import FLEET_MINUTES, fit_fleet, fit_odds
 from functions.rules.odds.models import Fitted, templates_text
 from functions.rules.odds.paths import LEAST_TEMPLATES, rank_templates
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILE_COLUMNS, STEP, floor_step
+from storage.model.grid import (
+    HORIZON_STEPS,
+    LEAD_MINUTES,
+    QUANTILE_COLUMNS,
+    STEP,
+    STEP_MINUTES,
+    floor_step,
+)
 from storage.model.schema import table
 from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
 from storage.query.windows import Contexts
@@ -185,7 +192,7 @@ def _acted_ahead(
 def _fleet(window: Window, until: datetime) -> list[Fitted]:
     """Return the calibrators of the fleet's chance, on what came of it every 15 minutes."""
     rows = window.sql(
-        "SELECT issued_at, raw_30m, raw_480m FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
+        "SELECT * FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
         "AND issued_at >= $start AND issued_at <= $until ORDER BY issued_at",
         start=until - timedelta(days=FLEET_DAYS), until=until,
     )  # fmt: skip
@@ -197,11 +204,11 @@ def _fleet(window: Window, until: datetime) -> list[Fitted]:
         start=rows["issued_at"][0].as_py(), now=window.now,
     )  # fmt: skip
     minutes, starts = (_minutes(each) for each in (rows["issued_at"], breaches["ts"]))
-    raw = np.stack([rows[f"raw_{lead}m"].to_numpy() for lead in FLEET_MINUTES], axis=1)
-    ahead = [np.searchsorted(starts, minutes + lead) for lead in FLEET_MINUTES]
-    came = np.stack([each > np.searchsorted(starts, minutes) for each in ahead], axis=1)
-    steps = (minutes - minutes[0]) // 5
-    return fit_fleet(raw, came.astype(float), steps, len(starts))
+    expected = [rows[f"raw_expected_{lead}m"].to_numpy() for lead in FLEET_MINUTES]
+    before = np.searchsorted(starts, minutes)
+    count = [np.searchsorted(starts, minutes + lead) - before for lead in FLEET_MINUTES]
+    steps = (minutes - minutes[0]) // STEP_MINUTES
+    return fit_fleet(np.stack(expected, axis=1), np.stack(count, axis=1), steps, len(starts))
 
 
 def _minutes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
@@ -215,7 +222,7 @@ def _paths(window: Window, history: Contexts, until: datetime) -> list[Fitted]:
     rows = _path_forecasts(window, history, until)
     served = forecast_rows(rows).served()
     begin = int(history.start.timestamp()) // 60
-    step = (_minutes(rows["issued_at"]) - begin) // 5
+    step = (_minutes(rows["issued_at"]) - begin) // STEP_MINUTES
     server = {name: i for i, name in enumerate(history.servers)}
     place = np.array([server[name] for name in rows["server"].to_pylist()], np.intp)
     result = []

@@ -184,10 +184,10 @@ _FLEET_ODDS = Table(
         whole("servers", "servers with odds"),
         real("p_30m", "P(at least one breach begins within 30 minutes)"),
         real("p_480m", "the same within 8 hours"),
-        real("raw_30m", "the same within 30 minutes, before calibration"),
-        real("raw_480m", "the same within 8 hours, before calibration"),
         real("expected_30m", "breaches that are expected to begin within 30 minutes"),
         real("expected_480m", "the same within 8 hours"),
+        real("raw_expected_30m", "sum of the odds within 30 minutes, before calibration"),
+        real("raw_expected_480m", "the same within 8 hours"),
         flag("checked", "true if this was checked on 30 breaches or more of this fleet"),
     ),
     key=("issued_at",), on_conflict="last", time="issued_at",
@@ -354,6 +354,6 @@ _TRAININGS = Table(
 )  # fmt: skip
 
 LOOP_TABLES: tuple[Table, ...] = (
-    _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _FLEET_ODDS, _BREACHES, _ALERT_EVENTS, _MARKS,
-    _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS,
+    _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _FLEET_ODDS, _BREACHES, _ALERT_EVENTS,
+    _MARKS, _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS,
 )  # fmt: skip
