@@ -4,6 +4,7 @@ import argparse
 import threading
 from functools import partial
 
+from functions.delivery.delivery_threads import DeliveryThreads
 from functions.engine.executors.subprocess_executor import SubprocessExecutor, WorkerFactory
 from functions.engine.function_catalog import adapter_sources, engine_functions
 from functions.engine.function_endpoint import FunctionEndpoint
@@ -29,7 +30,10 @@ FORMER_NAMES = {"collect": "collector", "think": "engine"}
 # A change of one of these restarts the process; the others do not concern it.
 SECTIONS = (
     "metrics", "limits", "sources", "remote_write", "lake", "devices", "times", "functions",
+    "alerts", "channels", "heartbeat",
 )  # fmt: skip
+# What is on its way at the end; a message that takes longer is sent again, under its key.
+SENT_WITHIN_S = 2.0
 
 
 def main() -> None:
@@ -84,12 +88,14 @@ def think(runner: Runner, worker_factory: WorkerFactory, stop: threading.Event) 
     users = UserCode(runner, worker_factory, commits)
     watcher = SupervisedThread("user functions", partial(users.keep_watch, stop), stop).start()
     endpoint = FunctionEndpoint(runner, worker_factory, users)
+    deliveries = DeliveryThreads(runner.folders, runner.settings, stop).start()
     with (
         serve_rpc(runner.folders.history, RunHistoryEndpoint(runner.history).answer),
         serve_rpc(runner.folders.rpc_socket, endpoint.answer),
     ):
         run_scheduler(runner, engine_functions(), stop, watch_lake=True, beat=beat)
     watcher.join()
+    deliveries.join(SENT_WITHIN_S)
     runner.flush()
 
 

@@ -12,9 +12,11 @@ from litestar.types.file_types import FileInfo
 from web.api.functions_api import call_function
 from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
+from web.api.marks_api import add_marks
 from web.api.metrics_api import metrics
 from web.auth import OPEN
 from web.live import live_events
+from web.pages.act_page import act_page, act_post
 from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
@@ -24,13 +26,13 @@ from web.rendering import STATIC
 __all__ = ["routes"]
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
-    fleet_page, server_page, sources_page, settings_page,
+    fleet_page, server_page, sources_page, settings_page, act_page, act_post,
 )  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
-FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function,)
+FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function, add_marks)
 
 YEAR_SECONDS = 31_536_000
 

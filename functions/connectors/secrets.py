@@ -8,34 +8,32 @@ from functions.normalize.strict_toml import SourceInvalid
 __all__ = ["secret"]
 
 
-def secret(key: str, env: str | None, file: str | None) -> str | None:
+def secret(key: str, env: str | None, file: str | None, section: str = "connection") -> str | None:
     """Return the secret that the variable `env` (KEY_env) or the file `file` (KEY_file) holds.
 
-    None when the source file names neither. Raises SourceInvalid when it names both, when the
-    variable is not set, or when the file is empty or cannot be read.
+    `section` is where the two stand. None when neither is set. Raises SourceInvalid when both are,
+    when the variable is not set, or when the file is empty or cannot be read.
     """
     if env and file:
-        raise SourceInvalid(f"connection has both {key}_env and {key}_file: leave one of them out")
+        raise SourceInvalid(f"{section} has both {key}_env and {key}_file: leave one of them out")
     if env:
         if not os.environ.get(env):
             raise SourceInvalid(
-                f"connection.{key}_env names the variable {env!r}, which is not set: set it where "
+                f"{section}.{key}_env names the variable {env!r}, which is not set: set it where "
                 f"Hoursight is started, or put the secret into a file and write {key}_file"
             )
         return os.environ[env]
-    return _read_secret(key, Path(file)) if file else None
+    return _read_secret(f"{section}.{key}_file", Path(file)) if file else None
 
 
-def _read_secret(key: str, path: Path) -> str:
+def _read_secret(where: str, path: Path) -> str:
     try:
         text = path.read_text().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SourceInvalid(
-            f"connection.{key}_file is '{path}', which cannot be read ({error}): name a file that "
+            f"{where} is '{path}', which cannot be read ({error}): name a file that "
             "holds the secret and nothing else"
         ) from error
     if not text:
-        raise SourceInvalid(
-            f"connection.{key}_file is '{path}', which is empty: write the secret into it"
-        )
+        raise SourceInvalid(f"{where} is '{path}', which is empty: write the secret into it")
     return text

@@ -41,6 +41,7 @@ class HistoryQuery(StrEnum):
     RUNS = "runs"  # the `newest` runs of `function` as of `now`, the newest first
     LOAD_FAILURE = "load_failure"  # the newest run of this function, trigger and code hash
     CURSOR = "cursor"  # the cursor of the newest segment of `function` that has one, as of `now`
+    DUE_TRAINING = "due_training"  # the training that is due or was cut off, and its newest event
 
 
 # What was written while this host's clock was ahead comes last, until its time has come: the newest
@@ -53,6 +54,9 @@ _SQL = {
     HistoryQuery.CURSOR: "SELECT cursor FROM segments WHERE function = $function "
     "AND cursor IS NOT NULL "
     "ORDER BY created_at > CAST($now AS TIMESTAMPTZ), created_at DESC LIMIT 1",
+    HistoryQuery.DUE_TRAINING: "SELECT training, arg_max(event, ts) AS event FROM trainings "
+    "GROUP BY training HAVING arg_max(event, ts) IN ('due', 'started', 'progress', 'unable') "
+    "AND coalesce(arg_max(cause, ts), '') != 'command' ORDER BY max(ts) DESC LIMIT 1",
 }
 
 

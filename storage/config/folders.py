@@ -132,6 +132,11 @@ class Folders:
         return self.data / "sources"
 
     @property
+    def alerts(self) -> Path:
+        """The user's alert rules, routes and maintenance windows, in TOML files."""
+        return self.data / "alerts"
+
+    @property
     def rpc_socket(self) -> Path:
         """Socket of the RPC server that calls functions."""
         return self.data / "calls.sock"
@@ -150,6 +155,21 @@ class Folders:
     def pending(self) -> Path:
         """Write-ahead log: pushed rows that are not in a segment yet."""
         return self.data / "pending"
+
+    @property
+    def outbox(self) -> Path:
+        """SQLite file of messages of alerts: those to deliver, and what came of the others."""
+        return self.data / "outbox.sqlite"
+
+    @property
+    def link_key(self) -> Path:
+        """The key that signs one-time links in messages of alerts."""
+        return self.data / "link.key"
+
+    @property
+    def used_links(self) -> Path:
+        """One file for each one-time link that was used."""
+        return self.data / "used-links"
 
     @property
     def keys(self) -> Path:

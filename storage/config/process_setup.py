@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from storage.config.folders import default_data
-from storage.config.settings import SettingsError
 
 __all__ = ["add_data_option", "configured", "exit_unconfigured"]
 
@@ -28,6 +27,9 @@ def add_data_option(parser: argparse.ArgumentParser) -> None:
 @contextmanager
 def configured() -> Iterator[None]:
     """End the process as `exit_unconfigured` does when a setting cannot be used."""
+    # A process without settings does not load them, which takes 45 MB.
+    from storage.config.settings import SettingsError
+
     try:
         yield
     except SettingsError as error:

@@ -11,6 +11,13 @@ from typing import Any, Literal
 
 import msgspec
 
+from storage.config.channel_settings import (
+    CHANNEL_KINDS,
+    AlertsSettings,
+    Channel,
+    HeartbeatSettings,
+    check_channel_names,
+)
 from storage.config.folders import Folders
 from storage.config.source_settings import (
     FunctionSettings,
@@ -48,7 +55,8 @@ MEMORY = re.compile(r"([1-9]\d{0,5})(MB|GB)")
 LEAST_MEMORY_MB = 128
 PATH = re.compile(r" - at `(?P<path>[^`]+)`$")
 UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>[^`]+)`")
-STEP = re.compile(r"([\w-]+)|\[(\d+)\]")
+MISSING = re.compile(r"Object missing required field `(?P<name>[^`]+)`")
+STEP = re.compile(r"([\w-]+)|\[(\d+|\.\.\.)\]")
 
 
 # The last valid settings of each file that this process has read.
@@ -293,8 +301,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: dict[str, float] = msgspec.field(default_factory=_stock_limits)
     devices: DeviceSettings = DeviceSettings()
     retention: dict[str, str] = msgspec.field(default_factory=_stock_retention)
+    alerts: AlertsSettings = AlertsSettings()
+    channels: dict[str, Channel] = {}
+    heartbeat: HeartbeatSettings = HeartbeatSettings()
 
     def __post_init__(self) -> None:
+        check_channel_names(self.channels)
         names = [m.name for m in self.metrics]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -369,18 +381,57 @@ def read_settings(data: Path | str) -> Settings:
 def _sentence(error: str, raw: Any) -> str:
     """The message of msgspec, with the key in front and the value that was given."""
     path = PATH.search(error)
-    key = path["path"].removeprefix("$").lstrip(".") if path else ""
+    steps = _steps(path["path"].removeprefix("$") if path else "", raw)
+    key = _dotted(steps)
     message = PATH.sub("", error)
     if unknown := UNKNOWN.match(message):
         known = ", ".join(Settings.__struct_fields__)
         where = f"[{key}]" if key else f"the file (expected one of {known})"
         return f"unknown field `{unknown['name']}` in {where}"
-    value = raw
-    for name, index in STEP.findall(key):
-        value = value[name] if name else value[int(index)]
+    if missing := MISSING.match(message):
+        return f"{_dotted([*steps, missing['name']])} is missing, expected{_kinds(missing['name'])}"
+    value = _value_at(steps, raw)
     if not key or isinstance(value, dict | list):
         return f"{key}: {message}" if key else message
+    if steps[-1] == "kind":
+        return f"{key} is {value!r}, expected{_kinds('kind')}"
     return f"{key} is {value!r}, {message[0].lower()}{message[1:]}"
+
+
+def _kinds(key: str) -> str:
+    return f" one of {', '.join(CHANNEL_KINDS)}" if key == "kind" else " a value"
+
+
+def _steps(path: str, raw: Any) -> list[str | int]:
+    """The keys and indexes of a path of msgspec, in which `[...]` stands for some key."""
+    steps: list[str | int] = []
+    for name, index in STEP.findall(path):
+        steps.append(_invalid_key(steps, raw) if index == "..." else name or int(index))
+    return steps
+
+
+def _invalid_key(steps: list[str | int], raw: Any) -> str:
+    """The first key of the table at `steps` with which the settings are not valid."""
+    for name, entry in _value_at(steps, raw).items():
+        alone = {name: entry}
+        for step in reversed(steps):
+            alone = {str(step): alone}
+        try:
+            msgspec.convert(alone, Settings)
+        except ValueError:
+            return str(name)
+    return "…"
+
+
+def _value_at(steps: list[str | int], raw: Any) -> Any:
+    for step in steps:
+        raw = raw.get(step, {}) if isinstance(raw, dict) else raw[step]
+    return raw
+
+
+def _dotted(steps: list[str | int]) -> str:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return text.lstrip(".")
 
 
 def adopt_settings(data: Path | str, settings: Settings) -> None:

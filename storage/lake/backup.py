@@ -47,7 +47,7 @@ __all__ = [
 
 ATTEMPTS = 5
 # Folders that are backed up whole; of the lake, the files that the catalog names.
-WHOLE_FOLDERS = ("inbox", "pending", "rejected", "models", "functions", "sources")
+WHOLE_FOLDERS = ("inbox", "pending", "rejected", "models", "functions", "sources", "alerts")
 EXCLUDED_SUFFIXES = (".partial", ".pyc")
 
 # A consistent copy of the catalog, WAL included. In a process of its own: closing a second SQLite

@@ -73,17 +73,21 @@ _CALIBRATION = Table(
     (
         text("scope", "fleet, profile or server", required=True),
         server("name", "which profile or server; 'fleet' for the fleet"),
-        text("metric_group", "group of metrics", required=True),
+        text("metric", "which metric", required=True),
         _BUCKET,
         time("ts", "end of the last hour of targets that is in it"),
         text("model", "fingerprint of the model file that it belongs to", required=True),
         real("log_factor_50", "logarithm of the factor of the 50 % band's width"),
         real("log_factor_80", "logarithm of the factor of the 80 % band's width"),
         real("log_factor_96", "logarithm of the factor of the 96 % band's width"),
-        whole("updates", "15-minute steps of evidence so far"),
-        flag("preset", "true once it was set to the quantile of the first day's ratios"),
+        whole("updates", "15-minute steps of evidence so far, of the fleet"),
+        whole(
+            "hours_since_preset",
+            "hours since it was set to the quantile of the first day's ratios; NULL: it was not",
+        ),
+        whole("idle_hours", "hours since the last target of this profile or server"),
     ),
-    key=("scope", "name", "metric_group", "bucket", "ts", "model"), on_conflict="last",
+    key=("scope", "name", "metric", "bucket", "ts", "model"), on_conflict="last",
 )  # fmt: skip
 
 _RACE = Table(
@@ -100,8 +104,11 @@ _RACE = Table(
         real("weight_context", "share of the quantiles of the 24 h before"),
         real("weight_seasonal", "share of the value 24 h before, with a band"),
         real("weight_last", "share of the last value, with a band"),
-        numbers("recent_loss", "recent losses of the four, in this order"),
-        real("evidence_hours", "hours of targets in the recent losses"),
+        numbers("recent_loss", "recent mean losses of the four, in this order"),
+        numbers("recent_difference", "recent mean difference of these to the model's"),
+        numbers("recent_noise", "recent mean square of that difference, hour by hour"),
+        numbers("evidence_hours", "hours of targets in the recent losses of each"),
+        whole("idle_hours", "hours since the last target"),
         numbers("seasonal_band", "7 quantiles of value minus that of 24 h before, over 48 h"),
         numbers("last_band", "7 quantiles of value minus the last one, over 48 h"),
         real("skill", "1 − served loss / naive loss over the last 7 days; below 0 it abstains"),
@@ -299,12 +306,13 @@ _DRIFT = Table(
     (
         text("scope", "fleet, profile or server", required=True),
         server("name", "which profile or server; 'fleet' for the fleet"),
-        time("ts", "end of the 24 h that are judged"),
+        time("ts", "end of the hours that are judged"),
         text("model", "fingerprint of the model file"),
-        real("log_loss_ratio", "logarithm of recent loss / its reference of the same class"),
-        real("lower_bound", "lower 95 % bound of it, over servers"),
+        numbers("losses", "mean loss of each of the 14 metrics in the last hour; of a server only"),
+        real("log_loss_ratio", "logarithm of the loss of 12 h / its reference of the same class"),
+        real("lower_bound", "lower bound of it, by the spread over servers and over days"),
         Column("over_limit", pa.int32(), "checks in a row with the bound over the limit"),
-        flag("drifting", "true after three checks in a row: this decides"),
+        flag("drifting", "true after three checks in a row; that of the fleet decides"),
         real("prediction_error", "PER: mean absolute error / scale (limit .10); shown only"),
         real("distribution_shift", "DSS: two-sample KS against the same class (limit .20)"),
         real("feature_drift", "FDS: mean shift in σ ÷ 3, same class (limit .15); shown only"),
@@ -312,7 +320,7 @@ _DRIFT = Table(
         real("combined", "weighted sum of these four (limit .10); shown only"),
         prose("why", "what it means, in words"),
     ),
-    key=("scope", "name", "ts"),
+    key=("scope", "name", "ts"), on_conflict="last",
 )  # fmt: skip
 
 _CASCADES = Table(
@@ -340,9 +348,10 @@ _TRAININGS = Table(
         text("training", "one training", required=True),
         time("ts", "when"),
         text(
-            "event", "due, postponed, started, progress, promoted, refused, failed or unable",
-            required=True,
+            "event", "requested, due, postponed, cancelled, started, progress, promoted, refused, "
+            "failed or unable", required=True,
         ),
+        text("cause", "loss, calendar or person"),
         prose("reason", "why it is due, or why it did not take place, in words"),
         real("progress", "share that is done, 0 to 1"),
         text("model", "fingerprint of the model that came of it"),

@@ -34,6 +34,10 @@ POINTS: tuple[str, ...] = (
     "rebuild: files registered",
     "rebuild: old catalog put aside",
     "rebuild: catalog placed",
+    "delivery: queued",
+    "delivery: leased",
+    "delivery: sent",
+    "delivery: recorded",
 )
 
 Act: TypeAlias = Callable[[], None]

@@ -15,7 +15,7 @@ def test_each_line_is_a_process_in_order(tmp_path: Path) -> None:
 
 def test_our_own_processes_have_their_names_and_ignore_the_working_directory() -> None:
     commands = read_procfile(PROCFILE)
-    assert list(commands) == ["writer", "collector", "engine", "web"]
+    assert list(commands) == ["writer", "collector", "engine", "trainer", "web"]
     start = 'exec "${PYTHON:-python}" -P -m '
     assert all(command.startswith(start) for command in commands.values())
 

@@ -10,6 +10,7 @@ MISSING = {
     "writer": "nothing is committed; segments wait in the inbox and nothing is lost",
     "collector": "no samples come in",
     "engine": "roll-ups, forecasts and risk scores are not updated: this page shows old ones",
+    "trainer": "no model is trained; the serving one goes on",
     "web": "this site was started separately",
 }
 

@@ -35,6 +35,7 @@ MISSED = {
     "writer": "segments waited in the inbox and nothing was lost",
     "collector": "no samples came in meanwhile",
     "engine": "no roll-ups, forecasts and risks were made meanwhile",
+    "trainer": "a training that was due waited meanwhile",
     "web": "this site could not be reached meanwhile",
 }
 

@@ -68,6 +68,7 @@ class WarningQuality:
 
     host_days: float
     breaches: int
+    missed: int  # without a warning that was open when they began
     recurring: int  # breaches left out: only a warning from the breach before was open
     recall: dict[int, float]  # by lead of LEADS
     possible_recall: dict[int, float]  # the same, of a warning at the start of the cause
@@ -114,6 +115,7 @@ def warning_quality(
         return WarningQuality(
             host_days=days,
             breaches=len(lead),
+            missed=int(np.isnan(lead).sum()),
             recurring=len(counted.started) - len(lead),
             recall={n: _share(int((lead >= n).sum()), len(lead)) for n in LEADS},
             possible_recall=_possible_recall(possible),
@@ -207,7 +209,7 @@ def _time_warned(warnings: JudgedWarnings, span: tuple[float, float], servers: i
             server, until = int(warnings.servers[row]), start
         total += max(closed[row] - max(opened[row], until), 0.0)
         until = max(until, closed[row])
-    return _share(total, servers * (stop - start))
+    return _share(float(total), servers * (stop - start))
 
 
 def _share(part: float, whole: float) -> float:

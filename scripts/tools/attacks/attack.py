@@ -27,7 +27,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Instance:
-    """A running Hoursight: four processes on a data folder of their own.
+    """A running Hoursight: five processes on a data folder of their own.
 
     `keys` has one token of each scope. `watched` is a folder that a source reads, and that others
     may write. `supervisor` is the process id of `hoursight up`.

@@ -68,6 +68,7 @@ def test_a_warning_open_for_days_has_a_lead_of_eight_hours_and_its_time_is_shown
 def test_a_breach_is_left_out_when_only_the_last_ones_warning_was_open() -> None:
     quality = judged(warnings((1010, 1500)), breaches((1000, 1030), (1400, 1430)))
     assert (quality.breaches, quality.recurring, quality.neither) == (1, 1, 1)
+    assert quality.missed == 1
     assert quality.recall[30] == 0.0
 
 

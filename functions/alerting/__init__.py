@@ -1,0 +1,1 @@
+"""Alerting: rules in the data folder, and what the alert function reads of the lake."""

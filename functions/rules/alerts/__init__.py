@@ -1,0 +1,1 @@
+"""Alert rules, and the episodes that they open, change and close: pure functions of arrays."""

@@ -1,0 +1,124 @@
+"""`hoursight alerts try`: what a rule would have done with the stored odds, before it is saved."""
+
+import json
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from functions.replay.trial import RulesRefused, RuleTrial, Trial, read_rules_on_trial, try_rules
+from scripts.cli.output import format_time
+from scripts.cli.printer import console, say_lines
+from storage.config.folders import Folders
+from storage.config.settings import schema_of
+from storage.model.grid import STEP, floor_step
+from storage.query.history import HistoryError
+from storage.query.reader import LakeMissing, LakeUnreadable, Reader
+
+__all__ = ["TrialOptions", "command"]
+
+Say = Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOptions:
+    """The options of the command."""
+
+    data: Path
+    file: Path
+    days: float = 7.0
+    json_file: Path | None = None
+
+
+def command(options: TrialOptions, say: Say) -> int:
+    """Try the rules and print; return 0, or 2 when the file or the lake cannot be used."""
+    try:
+        book = read_rules_on_trial(options.file, schema_of(Folders.at(options.data)).metrics)
+        reader = Reader.open(options.data)
+        try:
+            start, stop = _span(reader, options.days)
+            with Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress:
+                task = progress.add_task("Trying", total=None)
+                trial = try_rules(
+                    book, reader, start, stop,
+                    lambda done, total: progress.update(task, completed=done, total=total),
+                )  # fmt: skip
+        finally:
+            reader.close()
+    except (RulesRefused, HistoryError, LakeMissing, LakeUnreadable) as error:
+        say_lines(f"hoursight: {error}", err=True)
+        return 2
+    _print(options.file, trial, say)
+    if options.json_file:
+        options.json_file.write_text(json.dumps(_as_json(trial), indent=1) + "\n")
+        say(f"wrote {options.json_file}")
+    return 0
+
+
+def _span(reader: Reader, days: float) -> tuple[datetime, datetime]:
+    """The last `days` of complete steps, or fewer where the lake has no more."""
+    span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
+    if span["first"] is None:
+        raise HistoryError("the lake has no complete 5-minute step yet: let the system run")
+    stop = span["last"] + STEP
+    return max(floor_step(stop - timedelta(days=days)), span["first"]), stop
+
+
+def _print(file: Path, trial: Trial, say: Say) -> None:
+    say(
+        f"{file}: {len(trial.rules)} rules tried on {trial.odds} odds of {trial.servers} servers, "
+        f"{format_time(trial.start)} to {format_time(trial.stop)}"
+    )
+    if not trial.odds:
+        say("no odds are stored for this time: only breaches themselves are seen")
+    for each in trial.rules:
+        _print_rule(each, say)
+    say("")
+    say("Warnings of the last 8 hours are not judged yet.")
+
+
+def _print_rule(each: RuleTrial, say: Say) -> None:
+    quality = each.quality
+    say("")
+    say(f"{each.rule.name}")
+    say(
+        f"  {quality.right} right, {quality.false} wrong ({quality.withdrawn} of them withdrawn), "
+        f"{quality.averted} averted; {quality.missed} of {quality.breaches} breaches missed"
+    )
+    say(
+        f"  precision {_share(quality.precision)}; lead median {_minutes(quality.lead_median)}, "
+        f"P10 {_minutes(quality.lead_p10)}; warned {_share(quality.time_warned)} of the time"
+    )
+    say(
+        f"  {_number(quality.false_per_host_day)} false alarms per host-day; "
+        f"{each.warnings_a_week:.1f} episodes and {each.pages_a_week:.1f} pages a week"
+    )
+
+
+def _as_json(trial: Trial) -> dict[str, Any]:
+    return {
+        "start": trial.start.isoformat(), "stop": trial.stop.isoformat(),
+        "servers": trial.servers, "odds": trial.odds,
+        "rules": [
+            {"name": each.rule.name, "pages_a_week": each.pages_a_week,
+             "episodes_a_week": each.warnings_a_week, **each.quality.as_json()}
+            for each in trial.rules
+        ],
+    }  # fmt: skip
+
+
+def _share(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.0%}"
+
+
+def _minutes(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.0f} min"
+
+
+def _number(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.3f}"

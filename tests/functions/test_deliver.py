@@ -1,0 +1,156 @@
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from functions.deliver import deliver
+from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.outbox import Outbox
+from functions.engine.runner import Runner
+from storage.config.settings import Settings
+from storage.config.signed_links import SignedLinks
+from storage.model.grid import STEP
+from tests.conftest import NOW, LakeFixture
+
+SETTINGS = """\
+[alerts]
+public_url = "https://hs.example/"
+[channels.hook]
+kind = "webhook"
+url = "https://hook.example"
+secret_env = "HOOK_SECRET"
+"""
+
+
+@pytest.fixture
+def lake(house: LakeFixture, tmp_path: Path) -> LakeFixture:
+    (tmp_path / "hoursight.toml").write_text(SETTINGS)
+    return house
+
+
+def event(name: str = "opened", phase: str = "predicted", **fields: Any) -> dict[str, Any]:
+    """A row of `alert_events`, of the disk of db-7."""
+    after = timedelta(minutes=fields.pop("after", 0))
+    known = {
+        "episode": "e1", "ts": NOW + after, "event": name, "phase": phase, "server": "db-7",
+        "metric": "disk_usage_pct", "rule": "disk fills", "severity": "critical", "escalation": 0,
+        "value": 91.0, "threshold": 95.0, "p": 0.6, "lead_minutes": 60, "channels": "hook",
+        "likely": NOW + timedelta(minutes=43), "why": "it grows", "reasons": ["4 points an hour"],
+    }  # fmt: skip
+    return known | fields
+
+
+def run(lake: LakeFixture, minute: int = 0) -> None:
+    now = NOW + timedelta(minutes=minute)
+    lake.commit(now)
+    result = Runner(lake.folders, Settings()).run(deliver, "test", now)
+    assert result.error is None
+    lake.commit(now)
+
+
+def leased(lake: LakeFixture, minute: int = 0) -> Dispatch:
+    """Take what is due, and say that it was sent."""
+    now = NOW + timedelta(minutes=minute)
+    with Outbox(lake.folders) as outbox:
+        taken = outbox.lease("hook", now)
+        outbox.record(taken, Answer(Verdict.SENT, status=200, receipt="r1"), now)
+    return taken.dispatch
+
+
+def test_an_episode_is_delivered_from_its_opening_to_its_end_and_mirrored(
+    lake: LakeFixture,
+) -> None:
+    lake.put("alert_events", [event()])
+    for _ in range(2):
+        run(lake)
+    assert leased(lake).action == "open"
+    lake.put("alert_events", [event("closed", "over", after=5, channels=None)])
+    run(lake, 5)
+    assert leased(lake, 5).action == "resolve"
+    run(lake, 6)
+    rows = lake.reader.query("SELECT action, outcome, receipt FROM deliveries ORDER BY ts, outcome")
+    assert [tuple(row.values()) for row in rows.to_pylist()] == [
+        ("open", "queued", None), ("open", "sent", "r1"),
+        ("resolve", "queued", None), ("resolve", "sent", "r1"),
+    ]  # fmt: skip
+
+
+def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: LakeFixture) -> None:
+    days = [
+        {"server": "db-7", "ts": (NOW - timedelta(days=day)).replace(second=0) - i * STEP,
+         "disk_usage_pct_mean": 60.0 + day}
+        for day in range(1, 6) for i in range(3)
+    ]  # fmt: skip
+    lake.put("metrics_5m", days)
+    earlier = [
+        event(phase="predicted", episode=f"old{i}", after=-60 * 30, channels=None) for i in range(3)
+    ]
+    ends = [("over", NOW - timedelta(days=1)), ("withdrawn", None), ("averted", None)]
+    closed = [
+        event("closed", phase, episode=f"old{i}", after=-60 * 29, breached_at=at, channels=None)
+        for i, (phase, at) in enumerate(ends)
+    ]
+    odds = {"server": "db-7", "metric": "disk_usage_pct", "issued_at": NOW, "checked": False}
+    lake.put("odds", [odds])
+    lake.put("alert_events", [*earlier, *closed, event(caused_by="old1")])
+    run(lake)
+    message = leased(lake).message
+    assert message.usual == pytest.approx(63.0)
+    assert message.trust == "1 of 2 warnings of this rule came true in 30 days, 1 averted"
+    assert message.checked is False
+    assert message.next_step is not None
+    assert message.next_step.startswith("Free space")
+    assert message.caused_by == "Disk used on db-7 (old1)"
+    assert (message.label, message.unit) == ("Disk used", "%")
+    assert message.odds == pytest.approx(0.6)
+
+
+def test_a_message_links_to_the_server_as_of_then_and_to_an_act_that_is_signed(
+    lake: LakeFixture,
+) -> None:
+    lake.put("alert_events", [event(server="db 7/a")])
+    run(lake)
+    message = leased(lake).message
+    assert message.url is not None
+    assert message.act_url is not None
+    assert message.url.startswith(
+        "https://hs.example/servers/db%207%2Fa?at=2026-05-06T12%3A00%3A30"
+    )
+    token = message.act_url.removeprefix("https://hs.example/act/")
+    claim = SignedLinks(lake.folders).claim(token, NOW)
+    assert (claim.episode, claim.channel) == ("e1", "hook")
+
+
+def test_a_lost_outbox_sends_nothing_again_and_resolves_what_it_had_opened(
+    lake: LakeFixture,
+) -> None:
+    lake.put("alert_events", [event()])
+    run(lake)
+    leased(lake)
+    run(lake, 1)
+    lake.folders.outbox.unlink()
+    lake.put("alert_events", [event("closed", "over", after=2)])
+    run(lake, 2)
+    assert leased(lake, 2).action == "resolve"
+    with Outbox(lake.folders) as outbox:
+        assert outbox.lease("hook", NOW + timedelta(hours=1)) is None
+
+
+def test_events_of_days_ago_make_no_messages(lake: LakeFixture) -> None:
+    lake.put("alert_events", [event(after=-60 * 25)])
+    run(lake)
+    with Outbox(lake.folders) as outbox:
+        assert outbox.keys_of("e1") == []
+
+
+def test_a_channel_that_the_settings_do_not_have_is_counted_with_its_name(
+    lake: LakeFixture,
+) -> None:
+    lake.put("alert_events", [event(channels="hook,on-call")])
+    lake.commit()
+    result = Runner(lake.folders, Settings()).run(deliver, "test", NOW)
+    assert result.batch.refused == 1
+    assert result.batch.reasons == (
+        "1 messages to channels that hoursight.toml does not have: on-call",
+    )
