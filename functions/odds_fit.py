@@ -12,7 +12,7 @@ import pyarrow as pa
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.engine.window import Window
-from functions.rules.acted_on import ACTS, Act, acted_steps
+from functions.rules.acted_on import ACTS, Act, acted_steps, reboots
 from functions.rules.defaults import BREACH_STEPS
 from functions.rules.fleet_state import JUDGED, NAMES, SIGNS, Floats, bands_of, judged
 from functions.rules.odds.cases import Issued, cases_of
@@ -27,7 +27,9 @@ from storage.model.grid import (
     STEP_MINUTES,
     floor_step,
 )
+from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
+from storage.query import due_forecasts
 from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
 from storage.query.windows import Contexts
 
@@ -43,6 +45,7 @@ MARK_MINUTES: Final = 15
 MARK: Final = timedelta(minutes=MARK_MINUTES)
 # Paths are from so many issues, so far apart.
 PATH_ISSUES: Final = 24
+_UPTIME: Final = METRIC_NAMES.index("uptime_days")
 _SEED: Final = 20_260_506
 
 Floats32 = npt.NDArray[np.float32]
@@ -169,21 +172,18 @@ def _places(
 def _acted_ahead(
     window: Window, history: Contexts, origins: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask [n, m, judged] of the odds within whose 8 hours somebody acted."""
-    rows = window.sql(
-        "SELECT server, pattern, metric, coalesce(starts_at, ts) AS start, "
-        "coalesce(ends_at, starts_at, ts) AS stop FROM marks WHERE list_contains($kinds, kind) "
-        "AND coalesce(ends_at, starts_at, ts) >= $start AND ts <= $now",
-        kinds=list(ACTS), start=history.start, now=window.now,
-    ).to_pylist()  # fmt: skip
+    """Return a mask [n, m, judged] of the odds in whose 8 hours somebody acted or it rebooted."""
+    steps = history.values.shape[1]
+    spans = due_forecasts.acts(window.reader, ACTS, history.start, history.stop)
     acts = [
         Act(
-            (row["start"] - history.start) // STEP, (row["stop"] - history.start) // STEP,
-            row["server"], row["pattern"], row["metric"],
-        ) for row in rows
+            (span.start - history.start) // STEP, (span.stop - history.start) // STEP,
+            span.server, span.pattern, span.metric,
+        ) for span in spans
     ]  # fmt: skip
-    steps = history.values.shape[1]
-    acted = np.cumsum(acted_steps(acts, history.servers, NAMES, steps), axis=2)
+    mask = acted_steps(acts, history.servers, NAMES, steps)
+    mask |= reboots(history.values[:, :, _UPTIME])[:, None]
+    acted = np.cumsum(mask, axis=2)
     before = np.where(origins > 0, acted[:, :, origins - 1], 0)
     ahead = acted[:, :, np.minimum(origins + HORIZON_STEPS, steps) - 1] > before
     return ahead.swapaxes(1, 2)
