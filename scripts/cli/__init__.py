@@ -2,6 +2,7 @@
 
 from scripts.cli import (
     alert_commands,
+    alert_proof,
     function_commands,
     key_commands,
     lake_commands,
@@ -13,6 +14,7 @@ from scripts.cli.group import cli
 
 __all__ = [
     "alert_commands",
+    "alert_proof",
     "cli",
     "function_commands",
     "key_commands",
