@@ -1,6 +1,6 @@
 """Scores: every forecast is compared with what happened, next to naive forecasts of that time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -113,12 +113,11 @@ def score_hour(window: Window, hour: datetime, servers: Sequence[str]) -> pa.Tab
         due_forecasts.scales(window.reader, names, hour).reshape(-1),
     )
     models: dict[str, HourSums] = {}
-    place = {name: i for i, name in enumerate(names)}
     for issue in due_forecasts.due_issues(window.reader, names, hour):
         model = issue.model or NO_MODEL
         sums = models.setdefault(model, HourSums(truth))
         step = (max(hour, issue.issued_at) - context.start) // STEP
-        sums.add(_due(issue, step, place))
+        sums.add(_due(issue, step))
     counts = due_forecasts.samples(window.reader, names, hour).reshape(-1)
     parts = [_rows(names, hour, model, sums, truth.scale, counts) for model, sums in models.items()]
     return pa.concat_tables([table("scores").arrow.empty_table(), *parts])
@@ -146,13 +145,12 @@ def _act(row: due_forecasts.ActedSpan, start: datetime) -> Act:
     return Act(first, last, row.server, row.pattern, row.metric)
 
 
-def _due(issue: DueIssue, step: int, place: Mapping[str, int]) -> DueForecasts:
+def _due(issue: DueIssue, step: int) -> DueForecasts:
     steps = slice(issue.lead, issue.lead + issue.raw.shape[1])
     bounds = _LOWEST[issue.metrics], _HIGHEST[issue.metrics]
     candidates = candidate_rows(issue.raw, issue.recipe, *bounds, steps)
-    series = np.array([place[name] for name in issue.servers], np.intp)
     return DueForecasts(
-        series * len(METRIC_NAMES) + issue.metrics, step, issue.lead, issue.is_served,
+        issue.servers * len(METRIC_NAMES) + issue.metrics, step, issue.lead, issue.is_served,
         served_rows(issue.raw, issue.recipe, *bounds, steps), issue.raw, *candidates,
     )  # fmt: skip
 

@@ -144,6 +144,20 @@ def roll_back_model(data: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a report with pictures here.",
 )
+@click.option(
+    "--loop",
+    is_flag=True,
+    help="Play the history in order of time through all that serves: scores, calibration, odds, "
+    "alerts.",
+)
+@click.option(
+    "--days", type=click.FloatRange(2), default=14.0, show_default=True,
+    help="How much of the history --loop plays, the newest.",
+)  # fmt: skip
+@click.option(
+    "--cadence", type=click.Choice([5, 10, 15, 30, 60]), default=5, show_default=True,
+    help="Minutes between the runs of --loop; live it is 5.",
+)  # fmt: skip
 def backtest(**options: Any) -> None:
     """Tell what the forecast would have been worth on the history in FILES, or in the lake.
 

@@ -32,6 +32,7 @@ from functions.replay.outcomes import (
     SeriesNames,
     level_breaches,
     levels_of,
+    odds_grid,
     signed,
     warnings_of_episodes,
     warnings_of_states,
@@ -50,7 +51,7 @@ from scripts.tools.datasets import DATASETS, as_named, read_set
 from storage.config.folders import Folders
 from storage.model.grid import LEAD_MINUTES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
-from storage.query.history import STEP_S, History
+from storage.query.history import History
 from storage.query.memory_lake import MemoryLake
 
 START = datetime(2026, 3, 2, tzinfo=UTC)
@@ -157,7 +158,8 @@ def peers(
 
 def odds_rules(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
     """Return the warnings of fixed rules on the odds as they were issued."""
-    p = _odds(lake, history)
+    grid = odds_grid(lake.reader, history)
+    p = grid.reshape(-1, *grid.shape[2:])
     if np.isnan(p).all():
         return {}
     one, two = p[..., LEAD_MINUTES.index(60)], p[..., LEAD_MINUTES.index(120)]
@@ -171,27 +173,6 @@ def odds_rules(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
             state, LEVELLED
         )
     return kinds
-
-
-def _odds(lake: MemoryLake, history: History) -> NDArray[np.float64]:
-    """The odds [servers × levelled, steps, leads] as of the end of each step; NaN: not issued."""
-    columns = ", ".join(f"p_{lead}m" for lead in LEAD_MINUTES)
-    rows = lake.reader.query(f"SELECT server, metric, issued_at, {columns} FROM odds")
-    places = {(server, METRIC_NAMES[metric]): i * len(LEVELLED) + j
-              for i, server in enumerate(history.servers)
-              for j, metric in enumerate(LEVELLED)}  # fmt: skip
-    keys = zip(rows["server"].to_pylist(), rows["metric"].to_pylist(), strict=True)
-    series = np.array([places.get(key, -1) for key in keys], np.int64)
-    seconds = rows["issued_at"].cast("timestamp[s, UTC]").cast("int64").to_numpy()
-    step = (seconds - history.start_s) // STEP_S - 1
-    odds = np.full((len(places), history.steps, len(LEAD_MINUTES)), np.nan)
-    known = series >= 0
-    for i, lead in enumerate(LEAD_MINUTES):
-        odds[series[known], step[known], i] = rows[f"p_{lead}m"].to_numpy()[known]
-    # A row is left out while the odds are small.
-    issued = ~np.isnan(odds).all(axis=(0, 2))
-    odds[:, issued] = np.nan_to_num(odds[:, issued])
-    return odds
 
 
 def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:

@@ -1,6 +1,6 @@
 """Due forecasts: those whose targets lie in an hour that has passed, and what judges them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,7 +10,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.config.settings import schema_of
-from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP
+from storage.model.grid import (
+    BUCKET_MINUTES,
+    HORIZON_STEPS,
+    QUANTILE_COLUMNS,
+    STEP,
+    STEP_MINUTES,
+)
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.served import Recipe
 from storage.query.reader import Reader
@@ -65,7 +71,7 @@ class DueIssue:
     issued_at: datetime
     model: str | None
     lead: int
-    servers: Sequence[str]  # [k]
+    servers: Ints  # [k] places in the names that were given
     metrics: Ints  # [k] places in METRIC_NAMES
     is_served: npt.NDArray[np.bool_]  # [k]
     raw: Floats
@@ -114,45 +120,82 @@ def servers_to_score(reader: Reader, hour: datetime, after: str, limit: int) -> 
 def due_issues(reader: Reader, servers: Sequence[str], hour: datetime) -> Iterator[DueIssue]:
     """Yield the forecasts of `servers` (sorted) for the hour from `hour` on, issue by issue.
 
-    Of each quarter of an hour one issue is taken. Forecasts by users' functions of other metrics or
-    of another length are left out.
+    One issue of each quarter of an hour is taken for leads up to an hour, one of each hour for
+    longer leads: the errors of its neighbours are nearly the same. Forecasts by users' functions of
+    other metrics or of another length are left out.
     """
     among = {"from": servers[0], "to": servers[-1]}
     issues = reader.named(
-        "windows/due_issues", first=hour - HORIZON, stop=hour + HOUR, **among
-    )["issued_at"].to_pylist()  # fmt: skip
+        "windows/due_issues", {"short": str(BUCKET_MINUTES[0])}, start=hour, first=hour - HORIZON,
+        stop=hour + HOUR, **among,
+    ).to_pylist()  # fmt: skip
     if not issues:
         return
     pieces = {
         "whole": ", ".join(_WHOLE),
         "sliced": ", ".join(f"{n}[first_step:last_step] AS {n}" for n in _SLICED),
-        "issues": ", ".join(f"TIMESTAMPTZ '{each.isoformat()}'" for each in issues),
+        "issues": _times(each["issued_at"] for each in issues),
+        "long": _times(each["issued_at"] for each in issues if each["of_hour"]),
         "horizon": str(HORIZON_STEPS),
+        "short": str(BUCKET_MINUTES[0] // STEP_MINUTES),
     }
     rows = reader.named("windows/due_forecasts", pieces, start=hour, stop=hour + HOUR, **among)
     rows = rows.filter(pc.is_in(rows["server"], pa.array(servers, pa.string())))
     rows = rows.filter(pc.is_in(rows["metric"], pa.array(METRIC_NAMES)))
-    for issued_at in issues:
-        of_issue = rows.filter(pc.equal(rows["issued_at"], pa.scalar(issued_at)))
-        for model in pc.unique(of_issue["model"]).to_pylist():
-            same = pc.equal(of_issue["model"], model) if model else pc.is_null(of_issue["model"])
-            yield _issue(of_issue.filter(same), issued_at, model, hour)
+    if rows.num_rows:
+        yield from _by_issue(rows.combine_chunks(), servers)
 
 
-def _issue(rows: pa.Table, issued_at: datetime, model: str | None, hour: datetime) -> DueIssue:
-    lead = max((hour - issued_at) // STEP, 0)
-    steps = min((hour + HOUR - issued_at) // STEP, HORIZON_STEPS) - lead
-    raw = np.stack([_matrix(rows[name], steps) for name in QUANTILE_COLUMNS], axis=-1)
-    recipe = {
-        name: _matrix(rows[name], steps if name == "seasonal" else size)
-        for name, size in Recipe.sizes().items()
-    }
-    index = {name: i for i, name in enumerate(METRIC_NAMES)}
-    return DueIssue(
-        issued_at, model, lead, rows["server"].to_pylist(),
-        np.array([index[name] for name in rows["metric"].to_pylist()], np.intp),
-        np.asarray(pc.not_equal(rows["state"], "abstained")), raw, Recipe.from_flat(recipe),
-    )  # fmt: skip
+def _times(issues: Iterable[datetime]) -> str:
+    return ", ".join(f"TIMESTAMPTZ '{each.isoformat()}'" for each in issues)
+
+
+def _by_issue(rows: pa.Table, servers: Sequence[str]) -> Iterator[DueIssue]:
+    """Yield the rows of each issue and model."""
+    server, metric = _places(servers, rows["server"]), _places(METRIC_NAMES, rows["metric"])
+    is_served = np.asarray(pc.not_equal(rows["state"], "abstained"))
+    quantiles = [_Lists.of(rows[name]) for name in QUANTILE_COLUMNS]
+    recipe = {name: (_Lists.of(rows[name]), size) for name, size in Recipe.sizes().items()}
+    models = rows["model"].combine_chunks().dictionary_encode()
+    issued = np.asarray(rows["issued_at"].cast(pa.int64()))
+    keys = np.stack([issued, np.asarray(models.indices.fill_null(-1))])
+    for key in np.unique(keys, axis=1).T:
+        at = np.flatnonzero((keys == key[:, None]).all(axis=0))
+        first = rows.slice(int(at[0]), 1).to_pylist()[0]
+        steps = first["steps"]
+        columns = {
+            name: lists.at(at, steps if name == "seasonal" else size)
+            for name, (lists, size) in recipe.items()
+        }
+        yield DueIssue(
+            first["issued_at"], first["model"], first["lead"], server[at], metric[at],
+            is_served[at], np.stack([lists.at(at, steps) for lists in quantiles], axis=-1),
+            Recipe.from_flat(columns),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """A column of lists: where each begins in the flat values, and its length (0: NULL)."""
+
+    values: Floats
+    begins: npt.NDArray[np.int64]
+    lengths: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, column: pa.ChunkedArray) -> "_Lists":
+        lists = column.combine_chunks()
+        lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0)).astype(np.int64)
+        values = lists.flatten().to_numpy(zero_copy_only=False)  # without those of NULL
+        return cls(np.asarray(values, np.float32), np.cumsum(lengths) - lengths, lengths)
+
+    def at(self, places: Ints, size: int) -> Floats:
+        """Return the lists at `places` as [k, size]; NaN where one is of another length."""
+        result = np.full((len(places), size), np.nan, np.float32)
+        whole = self.lengths[places] == size
+        begins = self.begins[places[whole]]
+        result[whole] = self.values[begins[:, None] + np.arange(size)]
+        return result
 
 
 def samples(reader: Reader, servers: Sequence[str], hour: datetime) -> npt.NDArray[np.int64]:
@@ -222,11 +265,7 @@ def _by_server(
     return result
 
 
-def _matrix(column: pa.ChunkedArray, size: int) -> Floats:
-    """Return a column of lists as [k, size]; NaN where a list is NULL or of another length."""
-    lists = column.combine_chunks()
-    whole = pc.fill_null(pc.equal(pc.list_value_length(lists), size), False)
-    result = np.full((len(lists), size), np.nan, np.float32)
-    flat = lists.filter(whole).flatten().to_numpy(zero_copy_only=False)
-    result[np.asarray(whole)] = np.asarray(flat, np.float32).reshape(-1, size)
-    return result
+def _places(names: Sequence[str], column: pa.ChunkedArray) -> Ints:
+    """Return the place in `names` of each value of a column."""
+    values = pa.array(names, pa.string())
+    return np.asarray(pc.index_in(column.combine_chunks(), values)).astype(np.intp)

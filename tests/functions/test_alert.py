@@ -11,6 +11,7 @@ import pytest
 from functions.alert import alert
 from functions.engine.runner import Run, Runner
 from functions.mark import mark
+from storage.config.channel_settings import WebhookSettings
 from storage.config.settings import MetricSettings, Settings, schema_of, write_settings
 from storage.model.grid import LEAD_MINUTES, STEP, floor_step
 from tests.conftest import NOW, LakeFixture
@@ -96,16 +97,24 @@ class Story:
         return [(row["event"], row["phase"], row["channels"]) for row in rows]
 
 
+def _write_bad_rule(house: LakeFixture) -> None:
+    house.folders.alerts.mkdir(exist_ok=True)
+    (house.folders.alerts / "mine.toml").write_text(BAD_RULE)
+
+
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     data = tmp_path_factory.mktemp("alerts")
-    settings = Settings(metrics=[MetricSettings("queue", warn=50, critical=100, bad_when="high")])
+    hook = WebhookSettings(url="https://alerts.example/hook", secret_env="HOOK")  # noqa: S106 - a variable
+    settings = Settings(
+        metrics=[MetricSettings("queue", warn=50, critical=100, bad_when="high")],
+        channels={"team": hook, "on-call": hook},
+    )
     write_settings(data, settings)
     with house_at(data) as house:
-        house.folders.alerts.mkdir()
-        (house.folders.alerts / "mine.toml").write_text(BAD_RULE)
-        (house.folders.alerts / "mine.toml").chmod(0o600)
         story = Story(house, Runner(house.folders, settings))
+        story.runs[0] = story.runner.run(alert, "test", NOW)
+        _write_bad_rule(house)
         story.prepare()
         story.run(1)
         # Before its rows are committed it runs again, here and in a process that was restarted.
@@ -205,6 +214,5 @@ def _quality(story: Story) -> dict[str, Any]:
     return row
 
 
-def test_an_empty_lake_has_nothing_to_alert_of(house: LakeFixture) -> None:
-    run = Runner(house.folders, Settings()).run(alert, "test", NOW)
-    assert (run.outcome, run.error) == ("nothing", None)
+def test_an_empty_lake_has_nothing_to_alert_of(story: Story) -> None:
+    assert (story.runs[0].outcome, story.runs[0].error) == ("nothing", None)

@@ -58,7 +58,7 @@ FORECASTS = {
 } | {name: [forecast(name, HOUR, 52)] for name in ("acted", "deployed", "mended", "paged", "seen")}
 FORECASTS["rebooted"] = [forecast("rebooted", HOUR, 52)]
 THEN = HOUR + timedelta(minutes=31)
-MARKS = [
+MARKS: list[dict[str, Any]] = [
     {"kind": "acting", "server": "acted"},
     {"kind": "deploy", "pattern": "deploy*", "metric": "mem_used_pct"},
     {"kind": "remediation", "server": "mended", "ends_at": END},

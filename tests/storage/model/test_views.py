@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.model.schema import table
 from storage.model.views import VIEWS, View, as_of_now
 from tests.conftest import NOW, LakeFixture
 
@@ -13,6 +14,10 @@ CLOCK = re.compile(
     r"\b(now|today|get_current_timestamp|transaction_timestamp)\(\)|\bcurrent_(timestamp|date)\b",
     re.IGNORECASE,
 )
+# One hour of scores, in which each sum is 1.
+SCORE = dict.fromkeys(table("scores").names, 1) | {
+    "server": "a", "metric": "load_average", "bucket": 60, "model": "m", "shadow": 0,
+}  # fmt: skip
 # The one text that makes a view of the present out of a query about a given time.
 PRESENT = ROOT / "storage" / "model" / "views.py"
 
@@ -35,6 +40,7 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
     house.put("server_facts", [{"server": "a", "ts": now, "profile": "generic"}])
     house.put("metrics", [{"server": "a", "ts": now, "load_average": 1.0}])
     house.put("risks", [{"server": "a", "issued_at": now, "score": 3.0}])
+    house.put("scores", [SCORE | {"ts": now}])
     house.put("forecasts", [
         {
             "server": "a", "metric": "load_average", "issued_at": now - timedelta(minutes=9),
