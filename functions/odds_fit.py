@@ -224,9 +224,9 @@ def _paths(window: Window, history: Contexts, until: datetime) -> list[Fitted]:
         if not len(chosen):
             continue
         quantiles = served[chosen] if SIGNS[j] > 0 else -served[chosen][..., ::-1]
-        truth = np.stack([values[place[i], step[i] : step[i] + HORIZON_STEPS, j] for i in chosen])
+        actual = np.stack([values[place[i], step[i] : step[i] + HORIZON_STEPS, j] for i in chosen])
         gap = np.maximum(critical[:, j] - warn[:, j], 1e-9)[place[chosen]]
-        templates = rank_templates(quantiles, truth, gap, rng)
+        templates = rank_templates(quantiles, actual, gap, rng)
         if len(templates) >= LEAST_TEMPLATES:
             parameters = {"templates": templates_text(templates)}
             result.append(Fitted("paths", name, 0, 0, len(templates), parameters=parameters))

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from functions.alerting.rule_files import read_rule_files
 from functions.engine.caller import FunctionCaller
+from functions.rules.alerts.routes import Routes
 from functions.rules.alerts.rule import LEADS, Rule
 from functions.rules.alerts.words import amount, odds_words, period
 from scripts.cli.output import format_time, print_grid
@@ -112,17 +113,24 @@ def show_rules(data: Path) -> bool:
     for window in read.book.maintenance:
         when = window.repeat or window.cron or "once"
         say(f"maintenance: {window.name!r}, {window.starts or ''} {when}, {window.zone}")
-    for severity in SEVERITIES:
-        ladder = read.book.routes.ladder(severity.slug)
-        if ladder:
-            steps = [f"{', '.join(to)} after {period(after)}" if after else ", ".join(to)
-                     for after, to in ladder]  # fmt: skip
-            say(f"{severity.name}: {' → '.join(steps)}")
+    _show_routes(read.book.routes)
     if read.book.silent_share:
         say(f"silent arm: {100 * read.book.silent_share:g} % of low warnings are not sent")
     for refusal in read.refusals:
         say(f"! {refusal}", err=True)
     return not read.refusals
+
+
+def _show_routes(routes: Routes) -> None:
+    ladders = {severity.name: routes.ladder(severity.slug) for severity in SEVERITIES}
+    if not any(ladders.values()):
+        say("Nothing is sent: hoursight.toml has no channel below [channels].")
+    for name, ladder in ladders.items():
+        steps = [
+            f"{_listed(to)} after {period(after)}" if after else _listed(to) for after, to in ladder
+        ]
+        if steps:
+            say(f"{name}: {' → '.join(steps)}")
 
 
 def _rule_line(rule: Rule) -> list[Any]:

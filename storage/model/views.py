@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage.model.grid import QUANTILE_COLUMNS, QUANTILES
+from storage.model.grid import BAND_LEVELS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRICS
 from storage.model.schema import TIMESTAMP, Column, table
 
@@ -19,6 +19,7 @@ __all__ = ["VIEWS", "View", "as_of_now"]
 # Rows from the future, of a clock that was ahead, do not hide the present.
 _PRESENT = {"now": "now()"}
 _AS_OF = {"now": "$now"}
+ACCURACY_GOAL = 0.88  # share of targets whose median is within 10 % of the scale
 _FOLDER = Path(__file__).parents[1] / "sql" / "views"
 
 
@@ -32,7 +33,7 @@ class View:
     @property
     def text(self) -> str:
         """Its query, with placeholders for times and other views."""
-        return _filled((_FOLDER / f"{self.name}.sql").read_text(), _served_pieces())
+        return _filled((_FOLDER / f"{self.name}.sql").read_text(), _generated())
 
     @property
     def sql(self) -> str:
@@ -127,6 +128,68 @@ _ALERT_QUALITY = (
     _share("share_of_time_warned", "time under a warning / all time of all servers"),
 )
 
+_SERIES = (
+    *_of("scores", "metric"),
+    Column("bucket", pa.int16(), "lead bucket by its end in minutes; NULL: all leads"),
+    *_of("scores", "model"),
+)
+_BASIS = (
+    _count("servers", "servers with scores"),
+    _count("days", "days with scores: below 3 the interval does not know how days differ"),
+    _count("cases", "effective sample size: blocks of a server and 8 h"),
+    _count("targets", "forecasts of 5-minute means that were compared"),
+)
+
+
+def _interval(name: str, of: str) -> tuple[Column, Column]:
+    """The columns of a 95 % interval."""
+    return (
+        _share(f"{name}_low", f"lower 95 % bound of {of}; NULL: fewer than 3 blocks"),
+        _share(f"{name}_high", "upper 95 % bound"),
+    )
+
+
+_BLOCK_COUNTS = ("moving", "within_10", *(f"inside_{n}" for n in BAND_LEVELS),
+                 *(f"inside_{n}_model" for n in BAND_LEVELS))  # fmt: skip
+_BLOCK_SUMS = ("loss", "loss_model", "error", "error_naive", "error_seasonal")
+_BLOCKS = (
+    *_of("scores", "server", "metric", "bucket", "model"),
+    _time("block", "start of the 8 hours"),
+    *_of("scores", "targets"),
+    _count("scaled", "targets on a scale that is known"),
+    *_of("scores", *_BLOCK_COUNTS),
+    *(_share(c.name, c.meaning) for c in _of("scores", *_BLOCK_SUMS)),
+)
+_SKILL = (
+    *_SERIES,
+    _share("skill", "1 − loss / error of the last value before the forecast"),
+    *_interval("skill", "it"),
+    _share("seasonal_skill", "1 − loss / error of the value 24 h before"),
+    *_interval("seasonal_skill", "it"),
+    _share("model_skill", "skill of the model's own quantiles, before calibration"),
+    _share("loss", "mean loss of a target, in the metric's unit"),
+    *_BASIS,
+)
+_ANY_SERIES = (_text("metric", "what was forecast; NULL: all metrics"), *_SERIES[1:])
+_ACCURACY = (
+    *_ANY_SERIES,
+    _share("accuracy", "share of targets whose median was within 10 % of the scale"),
+    *_interval("accuracy", "it"),
+    Column("reaches_goal", pa.bool_(), f"true if it is {ACCURACY_GOAL:g} or more"),
+    _share("skill", "as in the view skill; of all metrics: their mean"),
+    _share("seasonal_skill", "as in the view skill; of all metrics: their mean"),
+    *_BASIS,
+)
+_COVERAGE = (
+    *_ANY_SERIES,
+    Column("band", pa.int32(), "the central band in percent: 50, 80 or 96"),
+    _share("inside", "share of targets inside the served band"),
+    *_interval("inside", "it"),
+    _share("inside_model", "share inside the model's own band, before calibration"),
+    *_interval("inside_model", "it"),
+    *_BASIS,
+)
+
 # Each after the views that it reads.
 VIEWS: Sequence[View] = (
     View("servers", _SERVERS),
@@ -147,8 +210,21 @@ VIEWS: Sequence[View] = (
             _text("forecast_why", "why it is not ok, in words"),
         ),
     ),
+    View("score_blocks", _BLOCKS),
+    View("skill", _SKILL),
+    View("accuracy", _ACCURACY),
+    View("coverage", _COVERAGE),
     View("alerts", _ALERTS),
     View("alert_quality", _ALERT_QUALITY),
+    View(
+        "model_history",
+        (
+            *_of("models", "model"),
+            _time("live_from", "when it made its first forecasts"),
+            _time("live_until", "when the next one did, or it could not be used; NULL: it serves"),
+            _text("why", "why it served: promoted or rolled back, with the reason"),
+        ),
+    ),
 )
 
 
@@ -160,13 +236,20 @@ def as_of_now(sql: str) -> str:
     return _filled(sql, filled)
 
 
-def _served_pieces() -> dict[str, str]:
-    """The generated SQL of `forecast_points`: the metric's bounds, and each quantile's blend."""
+def _generated() -> dict[str, str]:
+    """The generated SQL of views.
+
+    The metric's bounds and each quantile's blend; the 97.5 % quantile of Student's t of so many
+    blocks as a group has, less one.
+    """
     blended = (_blended(place, name) for place, name in enumerate(QUANTILE_COLUMNS, start=1))
     return {
         "lowest": _bound({m.name: m.lowest for m in METRICS}),
         "highest": _bound({m.name: m.highest for m in METRICS if m.highest is not None}),
         "blended": ",\n    ".join(blended),
+        "t_95": "(1.96 + 2.37 / (count(*) - 1) + 2.82 / (count(*) - 1) ^ 2"
+        " + 2.56 / (count(*) - 1) ^ 3)",
+        "goal": f"{ACCURACY_GOAL:g}",
     }
 
 

@@ -11,6 +11,7 @@ import pytest
 from functions.alert import alert
 from functions.engine.runner import Run, Runner
 from functions.mark import mark
+from storage.config.channel_settings import WebhookSettings
 from storage.config.settings import MetricSettings, Settings, schema_of, write_settings
 from storage.model.grid import LEAD_MINUTES, STEP, floor_step
 from tests.conftest import NOW, LakeFixture
@@ -104,7 +105,11 @@ def _write_bad_rule(house: LakeFixture) -> None:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     data = tmp_path_factory.mktemp("alerts")
-    settings = Settings(metrics=[MetricSettings("queue", warn=50, critical=100, bad_when="high")])
+    hook = WebhookSettings(url="https://alerts.example/hook", secret_env="HOOK")  # noqa: S106 - a variable
+    settings = Settings(
+        metrics=[MetricSettings("queue", warn=50, critical=100, bad_when="high")],
+        channels={"team": hook, "on-call": hook},
+    )
     write_settings(data, settings)
     with house_at(data) as house:
         story = Story(house, Runner(house.folders, settings))

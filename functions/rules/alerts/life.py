@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import msgspec
 
+from functions.rules.acted_on import ACTS
 from functions.rules.alerts.episode import Episode, Mark, Phase
 from functions.rules.alerts.muting import concerns
 from functions.rules.alerts.rule import NoDataRule, Rule, severity_called
@@ -19,10 +20,8 @@ from functions.rules.alerts.step_context import (
 from functions.rules.alerts.words import at, breached_words, label, odds_words, period
 from storage.model.periods import parse_period
 
-__all__ = ["ACTS", "Life"]
+__all__ = ["Life"]
 
-# Marks that say that somebody did something about it.
-ACTS = ("acting", "deploy", "remediation")
 _NOTED = ("acknowledged", *ACTS)
 
 

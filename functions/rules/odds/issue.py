@@ -9,6 +9,7 @@ import numpy.typing as npt
 from functions.rules.fleet_state import EARLIEST, JUDGED, LATEST, LIKELY, Bands, judged
 from functions.rules.odds.breaches import breaching
 from functions.rules.odds.exceedance import (
+    LEAD_STEPS,
     LEAST_RATE,
     Floats,
     clipped,
@@ -19,7 +20,7 @@ from functions.rules.odds.fit import FLEET_MINUTES
 from functions.rules.odds.models import OddsModels
 from functions.rules.odds.paths import LEAST_TEMPLATES, path_odds
 from functions.rules.odds.trend import drivers, trend_features
-from storage.model.grid import LEAD_MINUTES
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES
 
 __all__ = ["SMALL_ODDS", "FleetChance", "IssuedOdds", "issue"]
 
@@ -83,6 +84,7 @@ def issue(recent: Floats, quantiles: Floats, bands: Bands, models: OddsModels) -
     features = _features(values, bands, raw)
     served = models.served(raw, features, in_breach)
     any_raw, first = _paths(curve, raw, models)
+    first = np.where(served.trend[..., None], _first_within(served.p), first)
     any_p = np.maximum(models.any_calibrated(any_raw), served.p)
     fleet = _fleet(np.where(in_breach[..., None], 0.0, served.rate), models)
     return IssuedOdds(
@@ -124,6 +126,20 @@ def _paths(curve: Floats, raw: Floats, models: OddsModels) -> tuple[Floats, npt.
 def _first_at(highest: Floats, share: float) -> npt.NDArray[np.intp]:
     reached = highest >= share
     return np.where(reached.any(axis=-1), reached.argmax(axis=-1), -1)
+
+
+def _first_within(p: Floats) -> npt.NDArray[np.intp]:
+    """Return the steps [n, judged, 3] in which odds within the leads [n, judged, leads] reach them.
+
+    Between two leads the odds rise in a straight line.
+    """
+    steps = np.arange(1, HORIZON_STEPS + 1)
+    ends = (0, *LEAD_STEPS)
+    upper = np.searchsorted(LEAD_STEPS, steps)
+    part = (steps - np.take(ends, upper)) / np.diff(ends)[upper]
+    padded = np.concatenate([np.zeros((*p.shape[:-1], 1)), p], axis=-1)
+    by_step = padded[..., upper] + (padded[..., upper + 1] - padded[..., upper]) * part
+    return np.stack([_first_at(by_step, share) for share in SHARES], axis=-1)
 
 
 def _fleet(rate: Floats, models: OddsModels) -> FleetChance:

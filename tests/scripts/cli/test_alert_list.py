@@ -12,6 +12,13 @@ from tests.conftest import LakeFixture
 from tests.functions.module_lakes import house_at
 
 NOW = datetime.now(UTC)
+ROUTE = """
+[routes]
+critical = "mine"
+[escalation]
+mine = { to = ["pager"], after = "10m", then = "boss" }
+boss = { to = ["boss"] }
+"""
 STATE = '{"opened_at":"2026-05-06T12:00:00Z","opened_as":"predicted"}'
 
 
@@ -82,13 +89,14 @@ def test_a_silence_says_until_when(house: LakeFixture) -> None:
 def test_the_rules_are_shown_with_what_is_refused(house: LakeFixture) -> None:
     good = called(house, "rules")
     assert good.exit_code == 0
-    assert "Critical: on-call → senior after 15 min" in good.stdout
+    assert "Nothing is sent: hoursight.toml has no channel" in good.stdout
     house.folders.alerts.mkdir(exist_ok=True)
     path: Path = house.folders.alerts / "mine.toml"
-    path.write_text('[[rule]]\nname = "x"\nmetrics = ["nope"]\n')
+    path.write_text('[[rule]]\nname = "x"\nmetrics = ["nope"]\n' + ROUTE)
     bad = called(house, "rules")
     path.unlink()
     assert (bad.exit_code, "metrics has 'nope'" in bad.stderr) == (1, True)
+    assert "Critical: pager → boss after 10 min" in bad.stdout
     assert not (house.folders.alerts / ".last-good").exists()
 
 

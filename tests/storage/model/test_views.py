@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from storage.model.schema import table
 from storage.model.views import VIEWS, View, as_of_now
-from tests.conftest import LakeFixture
+from tests.conftest import NOW, LakeFixture
 
 ROOT = Path(__file__).parents[3]
 OURS = ("storage", "web", "functions", "scripts")
@@ -13,6 +14,10 @@ CLOCK = re.compile(
     r"\b(now|today|get_current_timestamp|transaction_timestamp)\(\)|\bcurrent_(timestamp|date)\b",
     re.IGNORECASE,
 )
+# One hour of scores, in which each sum is 1.
+SCORE = dict.fromkeys(table("scores").names, 1) | {
+    "server": "a", "metric": "load_average", "bucket": 60, "model": "m", "shadow": 0,
+}  # fmt: skip
 # The one text that makes a view of the present out of a query about a given time.
 PRESENT = ROOT / "storage" / "model" / "views.py"
 
@@ -35,6 +40,7 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
     house.put("server_facts", [{"server": "a", "ts": now, "profile": "generic"}])
     house.put("metrics", [{"server": "a", "ts": now, "load_average": 1.0}])
     house.put("risks", [{"server": "a", "issued_at": now, "score": 3.0}])
+    house.put("scores", [SCORE | {"ts": now}])
     house.put("forecasts", [
         {
             "server": "a", "metric": "load_average", "issued_at": now - timedelta(minutes=9),
@@ -45,6 +51,7 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
     house.put("alert_events", [
         episode | {"ts": now, "event": "opened", "phase": "breached", "state": "{}"}
     ])  # fmt: skip
+    house.put("models", [{"ts": now, "event": "serving", "model": "m", "path": "shipped"}])
     house.commit(now)
     shown = house.reader.query(f"SELECT * FROM {view.name} ORDER BY ALL")
     sql = as_of_now(f"SELECT * FROM {{{view.name}}} AS v ORDER BY ALL")
@@ -63,3 +70,28 @@ def test_no_sql_of_ours_looks_at_the_clock() -> None:
     ]  # fmt: skip
     assert len(texts) > 100
     assert [str(path) for path in texts if CLOCK.search(path.read_text())] == []
+
+
+def test_the_model_that_was_live_at_a_time_is_one_select(house: LakeFixture) -> None:
+    hour = timedelta(hours=1)
+    events = [
+        (-9, "serving", "m0", "shipped", None), (-5, "promoted", "m1", "a.onnx", "better"),
+        (-4, "serving", "m1", "a.onnx", None), (-3, "rolled back", "m0", "shipped", "by a person"),
+        (-2, "serving", "m0", "shipped", None), (-1, "refused", None, "b.onnx", "damaged"),
+    ]  # fmt: skip
+    house.put("models", [
+        {"ts": NOW + n * hour, "event": event, "model": model, "path": path, "detail": detail}
+        for n, event, model, path, detail in events
+    ])  # fmt: skip
+    house.commit()
+    rows = house.reader.query("SELECT * FROM model_history ORDER BY live_from").to_pylist()
+    assert [row["model"] for row in rows] == ["m0", "m1", "m0"]
+    assert [row["live_until"] for row in rows] == [NOW - 4 * hour, NOW - 2 * hour, NOW - hour]
+    assert [row["why"] for row in rows] == [
+        "the model of the package", "promoted: better", "rolled back: by a person"
+    ]  # fmt: skip
+    then = house.reader.query(
+        "SELECT model FROM model_history WHERE live_from <= $at AND "
+        "live_until > $at", at=NOW - 3.5 * hour,
+    )  # fmt: skip
+    assert then["model"].to_pylist() == ["m1"]

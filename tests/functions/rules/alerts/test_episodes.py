@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from functions.rules.acted_on import ACTS
 from functions.rules.alerts.episode import NEXT_PHASES, Mark, Phase
-from functions.rules.alerts.life import ACTS
 from functions.rules.alerts.maintenance import Maintenance
 from functions.rules.alerts.muting import SILENT_ARM
 from functions.rules.alerts.rule import Rule, ServerFacts
