@@ -25,7 +25,7 @@ def put(lake: MemoryLake, name: str, *rows: dict) -> int:
 
 def factor(server: str, updates: int, hours: int = 0) -> dict:
     return {
-        "scope": "server", "name": server, "metric_group": "cpu", "bucket": 60, "model": "m",
+        "scope": "server", "name": server, "metric": "cpu_idle_pct", "bucket": 60, "model": "m",
         "ts": NOON + timedelta(hours=hours), "updates": updates,
     }  # fmt: skip
 
