@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +44,7 @@ breach = "1h"
 """
 
 
-def odds_rows(server: str, steps: range, p: float) -> list[dict]:
+def odds_rows(server: str, steps: range, p: float) -> list[dict[str, Any]]:
     return [
         {"server": server, "metric": "mem_used_pct", "model": "m", "level": 98.0, "p_120m": p,
          "any_120m": p, "origin": "bands", "checked": True,
