@@ -56,8 +56,8 @@ def event(episode: str, step: int, phase: str) -> dict[str, Any]:
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scorecard]:
     lake = MemoryLake(Folders.at(tmp_path_factory.mktemp("none")))
     rows = {
-        "scores": [score("a", "mem_used_pct", 0, 4.0, 8), score("b", "mem_used_pct", 9, 1.0, 9),
-                   score("a", "cpu_idle_pct", 0, 10.0, 8), score("a", "uptime_days", 0, 0.01, 8)],
+        "scores": [score("a", "mem_used_pct", 3, 4.0, 8), score("b", "mem_used_pct", 9, 1.0, 9),
+                   score("a", "cpu_idle_pct", 3, 10.0, 8), score("a", "uptime_days", 3, 0.01, 8)],
         "odds": [odds("a", step, 0.9 if 110 < step < 200 else 0.0) for step in range(24, 400, 3)],
         "alert_events": [event("x", 180, "predicted"), event("x", 201, "breached"),
                          event("x", 230, "over")],
@@ -85,6 +85,8 @@ def test_bands_have_their_share_before_and_after_with_intervals_of_blocks(card: 
     assert (band.level, band.targets, band.blocks) == (80, 40, 2)
     assert band.before == (0.5, 0.5, 0.5)
     assert np.allclose(band.after, (33 / 40, 0.8, 0.9))
+    assert np.allclose(band.spread, (0.0, np.std([0.8, 0.9, 0.8, 0.8])))
+    assert card.settled == at(24)
 
 
 def test_odds_are_checked_against_what_came_outside_of_breaches(card: Scorecard) -> None:
