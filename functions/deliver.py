@@ -3,7 +3,7 @@
 The messages are sent by the delivery threads; this function never waits for a receiver.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -66,25 +66,38 @@ def _enqueue(
 ) -> None:
     if not events:
         return
-    folders, url = window.reader.folders, settings.alerts.public_url
-    context = read_context(window, events, schema_of(folders).metrics, url)
-    links = SignedLinks(folders)
+    context = _context(window, events, settings)
+    links = SignedLinks(window.reader.folders)
     for row in events:
 
         def message_of(order: Order, row: Mapping[str, Any] = row) -> Message:
-            return _with_link(context, row, order, links)
+            return _with_link(context, row, order.channel, links)
 
         outbox.enqueue(_event(row), settings.channels, message_of, window.now)
 
 
+def message_to(window: Window, row: Mapping[str, Any], channel: str) -> Message:
+    """Return the message of a row of `alert_events` to a channel."""
+    folders = window.reader.folders
+    context = _context(window, [row], settings_in_force(folders.data))
+    return _with_link(context, row, channel, SignedLinks(folders))
+
+
+def _context(
+    window: Window, events: Sequence[Mapping[str, Any]], settings: Settings
+) -> MessageContext:
+    metrics = schema_of(window.reader.folders).metrics
+    return read_context(window, events, metrics, settings.alerts.public_url)
+
+
 def _with_link(
-    context: MessageContext, row: Mapping[str, Any], order: Order, links: SignedLinks
+    context: MessageContext, row: Mapping[str, Any], channel: str, links: SignedLinks
 ) -> Message:
     """Return the message of an event with the one-time link of its channel."""
     message = context.message(row)
     if not context.public_url or message.is_closed:
         return message
-    token = links.token(message.episode, order.channel, message.ts)
+    token = links.token(message.episode, channel, message.ts)
     url = f"{context.public_url.rstrip('/')}/act/{token}"
     return msgspec.structs.replace(message, act_url=url)
 

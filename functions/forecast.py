@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.engine.executors.executor import error_text
 from functions.engine.fleet_isolation import Divided, divide_on_failure
@@ -18,6 +19,9 @@ from functions.engine.serving_model import ServingModel
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rollup import SETTLE
+from functions.rules.serving.recipes import ServingState, abstentions, leading_names, recipe_of
+from functions.rules.serving.state_rows import as_lists
+from functions.serving_state import read_calibration, read_race
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -31,7 +35,9 @@ from storage.model.grid import (
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import is_name
 from storage.model.schema import table
+from storage.model.served import Recipe
 from storage.platform.error_text import bounded
+from storage.query.forecast_rows import RECIPE_COLUMNS
 from storage.query.windows import Contexts
 
 # A server that is silent for longer than this has no context to forecast from.
@@ -92,8 +98,16 @@ def _forecast(
         return rows | _event_rows(last, event, window.now), None
     card = json.dumps({k: v for k, v in model.card.items() if k != "fixture"})
     event = {"event": "serving", "model": model.hash, "path": path, "card": card}
-    rows = {"forecasts": _predicted(model, contexts, window.now)}
+    state = _serving_state(window, model.hash, contexts)
+    rows = {"forecasts": _predicted(model, contexts, window.now, state)}
     return rows | _event_rows(last, event, window.now), model.hash
+
+
+def _serving_state(window: Window, model: str, contexts: Contexts) -> ServingState:
+    """Return what the scores of this model's forecasts have taught."""
+    calibration, until = read_calibration(window, model, contexts.stop)
+    race = read_race(window, model, until or contexts.stop, contexts.servers)
+    return ServingState(calibration if until else None, race)
 
 
 def _newest_origin(window: Window) -> datetime | None:
@@ -122,7 +136,9 @@ def _still_to_do(window: Window, issued_at: datetime, cursor: str | None) -> _Po
     return _Portion(servers, more, f"{origin} " if after else None)
 
 
-def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table:
+def _predicted(
+    model: Forecaster, contexts: Contexts, now: datetime, serving: ServingState
+) -> pa.Table:
     quiet = _silent(contexts.values)
     made, failures = predict_each(model, contexts)
     steps = np.isfinite(contexts.values).sum(axis=1)  # [servers, metrics]
@@ -130,7 +146,26 @@ def _predicted(model: Forecaster, contexts: Contexts, now: datetime) -> pa.Table
     for i, j in zip(*np.nonzero(made.state != "ok"), strict=True):
         why = _why(str(made.state[i, j]), int(steps[i, j]), int(steps[i].max()), bool(quiet[i]))
         whys[i * len(METRIC_NAMES) + j] = failures.get((i, j), why)
-    return _rows(contexts, now, model.hash, made.state.reshape(-1).tolist(), whys, made.quantiles)
+    states = made.state.astype("U9")
+    for (i, j), why in abstentions(contexts.values, made.quantiles, serving.race).items():
+        if states[i, j] != "abstained":
+            states[i, j], whys[i * len(METRIC_NAMES) + j] = "abstained", why
+    recipe = recipe_of(contexts.values, contexts.profiles, serving)
+    made_rows = _rows(contexts, now, model.hash, states.reshape(-1).tolist(), whys, made.quantiles)
+    return _with_recipe(made_rows, recipe)
+
+
+def _with_recipe(rows: pa.Table, recipe: Recipe) -> pa.Table:
+    """Return the rows with what they are served with, where the model has a forecast."""
+    absent = pc.is_null(rows["p50"])
+    columns: dict[str, pa.Array] = {
+        name: as_lists(getattr(recipe, name).reshape(len(rows), -1)) for name in RECIPE_COLUMNS
+    }
+    columns["leading"] = pa.array(leading_names(recipe), pa.string())
+    for name, column in columns.items():
+        kept = pc.if_else(absent, pa.scalar(None, column.type), column)
+        rows = rows.set_column(rows.schema.get_field_index(name), rows.schema.field(name), kept)
+    return rows
 
 
 def predict_each(

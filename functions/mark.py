@@ -78,7 +78,7 @@ def mark(window: Window, body: Any) -> Batch:
             reasons.append(f"more than {MAX_MARKS} marks: send the rest in another request")
             break
         try:
-            taken.append(_row(decode_strict(raw, MarkRequest), window.now))
+            taken.append(_row(_decoded(raw), window.now))
         except SourceInvalid as error:
             reasons.append(f"mark {number}: {error}" if isinstance(body, list) else str(error))
     known = _episodes(window, [row["episode"] for row in taken if row["episode"]])
@@ -90,6 +90,16 @@ def mark(window: Window, body: Any) -> Batch:
             rows.append(row | known.get(row["episode"], {}))
     marks = pa.Table.from_pylist(rows, table("marks").arrow)
     return Batch({"marks": marks} if rows else {}, refused=len(reasons), reasons=tuple(reasons))
+
+
+def _decoded(raw: Any) -> MarkRequest:
+    if not isinstance(raw, dict):
+        raise SourceInvalid(
+            f"{raw!r} is not a mark (expected an object such as "
+            '{"kind": "deploy", "pattern": "web-*"})'
+        )
+    decoded: MarkRequest = decode_strict(raw, MarkRequest)
+    return decoded
 
 
 def _row(given: MarkRequest, now: datetime) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from functions.rules.evaluation.scoring import ORIGINS, ScoredWindows, held_out_windows, score
+from functions.rules.evaluation.stability import SHIFT_STEPS
 from model_export.calibration import calibrate
 from model_export.network import ForecastNetwork, Shape
 from model_export.parity_check import torch_forecast
@@ -25,6 +26,8 @@ FROM_SCRATCH = Recipe(steps=6000, batch=64, rate=2e-3)
 MIN_STEPS = 36 * 12  # 20 h to train on, 8 h to validate and 8 h to test
 EVERY_STEPS, PATIENCE = 25, 4
 _SHARES = (1.0, 0.6, 0.3)  # of the way from the initial weights to the trained ones
+WEEK_ORIGINS = 21  # 8 h apart: the newest week, on which models are compared
+SHIFTED_ORIGINS = 6  # two days
 _LONG = 8 * HORIZON_STEPS  # from here on, more than one horizon is held out
 
 
@@ -35,6 +38,7 @@ class HistorySplit:
     training: History
     validation: Sequence[ScoredWindows]  # all hosts on later days; other hosts on the same days
     test: ScoredWindows  # the newest hours of all hosts, after those of all other parts
+    shifted: ScoredWindows  # the last of `test`, each SHIFT_STEPS earlier: do forecasts jump?
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +62,10 @@ def split_history(history: History) -> HistorySplit:
             f"{MIN_STEPS // 12}: wait for more samples, or pass files with more history"
         )
     horizons = history.steps // HORIZON_STEPS
-    origins = 1 if history.steps < _LONG else min(max(horizons // 6, 1), ORIGINS)
+    tested = 1 if history.steps < _LONG else min(max(horizons // 6, 1), WEEK_ORIGINS)
+    origins = min(tested, ORIGINS)
     whole = _with_empty_start(history)
-    earlier = whole.before(-origins * HORIZON_STEPS)
+    earlier = whole.before(-tested * HORIZON_STEPS)
     training = earlier.before(-origins * HORIZON_STEPS)
     hosts = np.arange(len(history.servers))
     other = hosts[hosts % 5 == 2] if len(hosts) >= 5 else hosts[:0]
@@ -71,7 +76,8 @@ def split_history(history: History) -> HistorySplit:
     return HistorySplit(
         training.only(np.setdiff1d(hosts, other)),
         validation,
-        held_out_windows(whole, origins=origins),
+        held_out_windows(whole, origins=tested),
+        held_out_windows(whole.before(-SHIFT_STEPS), origins=min(tested, SHIFTED_ORIGINS)),
     )
 
 

@@ -129,7 +129,7 @@ def test_a_dry_run_writes_nothing(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["call", "nope"], "no function 'nope'; there are forecast, host"),
+        (["call", "nope"], "no function 'nope'; there are alert, "),
         (["scenario", "nope"], "'nope' is not a scenario (expected healthy"),
         (["demo", "--scenario", "nope"], "expected healthy"),
         (["demo", "--port", "99999"], "99999 is not in the range"),

@@ -12,6 +12,7 @@ from litestar.types.file_types import FileInfo
 from web.api.functions_api import call_function
 from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
+from web.api.marks_api import add_marks
 from web.api.metrics_api import metrics
 from web.auth import OPEN
 from web.live import live_events
@@ -31,7 +32,7 @@ EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, ch
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
-FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function,)
+FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function, add_marks)
 
 YEAR_SECONDS = 31_536_000
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.engine.window import Window
 from functions.rules.alerts.closing import longest_close_minutes
@@ -19,12 +20,12 @@ from functions.rules.alerts.rule_book import RuleBook
 from functions.rules.alerts.signals import Levels, OddsHistory, Signal, ValueHistory, signals
 from functions.rules.alerts.words import label, odds_words
 from storage.model.grid import LEAD_MINUTES, STEP, STEP_MINUTES
-from storage.model.metrics import Metric
+from storage.model.metrics import METRIC_NAMES, Metric
 from storage.model.profiles import levels_for
 
 __all__ = [
-    "Fleet", "beliefs", "causes", "fleet_of", "marks_until", "open_episodes", "reboots",
-    "rule_signals",
+    "Fleet", "beliefs", "causes", "collecting_since", "fleet_of", "marks_until", "open_episodes",
+    "reboots", "rule_signals",
 ]  # fmt: skip
 
 ENDED_WITHIN = timedelta(days=1)
@@ -107,6 +108,16 @@ def causes(window: Window) -> dict[str, list[str]]:
     return upstream
 
 
+def collecting_since(window: Window) -> datetime | None:
+    """Return when the processes that bring samples were started last; None: that is not known."""
+    since: datetime | None = window.sql(
+        "SELECT max(ts) AS ts FROM processes WHERE event = 'started' AND ts <= $now "
+        "AND process IN ('writer', 'collector', 'engine')",
+        now=window.now,
+    )["ts"][0].as_py()
+    return since
+
+
 def beliefs(window: Window, servers: Sequence[str]) -> dict[str, list[str]]:
     """Return what was last thought of servers that fell silent, in sentences."""
     if not servers:
@@ -174,8 +185,7 @@ def _values(
     """Return the values of all series: a few steps, and more of the servers that are watched."""
     few = max(rule.breach_steps for rule in rules) + _SPARE_STEPS
     many = max(few, int(longest_close_minutes(rules) / STEP_MINUTES) + _SPARE_STEPS)
-    columns = set(window.sql("SELECT * FROM metrics_5m LIMIT 0").column_names)
-    names = [m.name if f"{m.name}_mean" in columns else None for m in metrics]
+    names = _stored(window, metrics)
     index = {facts.server: i for i, facts in enumerate(fleet.facts)}
     grid = np.full((2, len(index), many, len(metrics)), np.nan, np.float32)
     for steps, among in ((few, None), (many, sorted(watched))):
@@ -193,6 +203,14 @@ def _values(
         maxima=np.where(lows[:, None] | np.isnan(maxima), means, maxima),
         stop=stop,
     )
+
+
+def _stored(window: Window, metrics: Sequence[Metric]) -> list[str | None]:
+    """Return the names of metrics; None for one whose column the writer has not added yet."""
+    if all(m.name in METRIC_NAMES for m in metrics):
+        return [m.name for m in metrics]
+    columns = set(window.sql("SELECT * FROM metrics_5m LIMIT 0").column_names)
+    return [m.name if f"{m.name}_mean" in columns else None for m in metrics]
 
 
 def _by_series(values: Floats) -> Floats:
@@ -266,12 +284,17 @@ def _odds(window: Window, rules: Sequence[Rule], watched: set[tuple[str, str]]) 
         "windows/odds_history", {"reached": _reached(rules)}, start=start, recent=now - _RECENT,
         now=now, servers=[server for server, _ in keys], metrics=[metric for _, metric in keys],
     )  # fmt: skip
-    issued = window.sql(
+    return odds_history(rows, _issues(window) if rows.num_rows else [], now)
+
+
+def _issues(window: Window) -> list[datetime]:
+    """Return when odds were issued within the last hour."""
+    times: list[datetime] = window.sql(
         "SELECT DISTINCT issued_at FROM odds WHERE issued_at > $since AND issued_at <= $now "
         "ORDER BY issued_at",
-        since=now - _RECENT, now=now,
-    )  # fmt: skip
-    return odds_history(rows, issued["issued_at"].to_pylist(), now)
+        since=window.now - _RECENT, now=window.now,
+    )["issued_at"].to_pylist()  # fmt: skip
+    return times
 
 
 def _reached(rules: Sequence[Rule]) -> str:
@@ -291,24 +314,29 @@ def odds_history(rows: pa.Table, issued: Sequence[datetime], now: datetime) -> O
 
     `issued` are the times of the fleet's odds within the last hour.
     """
-    pairs = list(zip(rows["server"].to_pylist(), rows["metric"].to_pylist(), strict=True))
-    keys = list(dict.fromkeys(pairs))
-    stamps = rows["issued_at"].to_pylist()
-    times = sorted(set(stamps))
-    series = {key: i for i, key in enumerate(keys)}
-    ticks = {ts: i for i, ts in enumerate(times)}
-    at = (
-        np.array([series[pair] for pair in pairs], np.intp),
-        np.array([ticks[ts] for ts in stamps], np.intp),
-    )
-    shape = (len(keys), len(times))
+    codes = [_codes(rows[name]) for name in ("server", "metric", "issued_at")]
+    new = np.zeros(rows.num_rows, bool)
+    new[:1] = True
+    new[1:] = (np.diff(codes[0]) != 0) | (np.diff(codes[1]) != 0)
+    stamps = rows["issued_at"].cast(pa.timestamp("us", "UTC"))
+    micros, ticks = np.unique(np.asarray(stamps.cast(pa.int64())), return_inverse=True)
+    at = np.cumsum(new) - 1, ticks.astype(np.intp)
+    first = np.flatnonzero(new)
+    last = np.append(first[1:], rows.num_rows)[: len(first)] - 1
+    newest = rows.take(pa.array(last, pa.int64())).to_pylist()
+    shape = (len(first), len(micros))
     p, any_p = (_odds_grid(rows, prefix, at, shape) for prefix in ("p", "any"))
     checked, trend = np.zeros(shape, bool), np.zeros(shape, bool)
-    checked[at] = np.array([bool(each) for each in rows["checked"].to_pylist()], bool)
-    trend[at] = np.array([each == "trend" for each in rows["origin"].to_pylist()], bool)
-    last = {pair: i for i, pair in enumerate(pairs)}
-    newest = rows.take(pa.array([last[key] for key in keys], pa.int64())).to_pylist()
+    checked[at] = np.asarray(pc.fill_null(rows["checked"], False))
+    trend[at] = np.asarray(pc.fill_null(pc.equal(rows["origin"], "trend"), False))
+    times = pa.array(micros, pa.int64()).cast(stamps.type).to_pylist()
+    keys = [(row["server"], row["metric"]) for row in newest]
     return OddsHistory(keys, times, p, any_p, checked, trend, newest, _cadence_minutes(issued), now)
+
+
+def _codes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices, np.int64)
 
 
 def _odds_grid(

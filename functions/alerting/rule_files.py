@@ -6,13 +6,14 @@ former version in force, also after a restart.
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 
 from functions.alerting.rule_reader import Entries, ReadBook, Refusal, read_book
 from functions.engine.user_files import FileFolder
 from storage.config.folders import Folders
-from storage.config.settings import schema_of
+from storage.config.settings import schema_of, settings_in_force
 
 __all__ = ["RULE_FILES", "news", "read_rule_files"]
 
@@ -37,7 +38,9 @@ def read_rule_files(folders: Folders, *, save: bool = True) -> ReadBook:
     refused = tuple(Refusal(name, "file", why, False) for name, why in untrusted.items())
     if save and read.entries != last_good:
         _save(folders, "entries.json", msgspec.json.encode(read.entries))
-    return ReadBook(read.book, (*refused, *read.refusals), read.entries)
+    routes = read.book.routes.among(settings_in_force(folders.data).channels)
+    book = replace(read.book, routes=routes)
+    return ReadBook(book, (*refused, *read.refusals), read.entries)
 
 
 def news(folders: Folders, read: ReadBook) -> tuple[str, ...] | None:

@@ -9,15 +9,15 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from functions.delivery.dispatch import Answer, Dispatch, Verdict
 from functions.delivery.message import Message
-from functions.delivery.outbox_file import OutboxFile
-from functions.delivery.routing import DeliveryKey, EpisodeEvent, Order, route
+from functions.delivery.outbox_reading import OutboxReading, dispatch_of, seconds
+from functions.delivery.routing import EpisodeEvent, Order, route
 from storage.config.channel_settings import ChannelSettings
 from storage.config.folders import Folders
 from storage.platform.failpoints import failpoint
@@ -26,6 +26,7 @@ __all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "back_off"]
 
 LEASE = timedelta(minutes=2)  # longer than any attempt to send
 GIVE_UP_AFTER = timedelta(hours=24)
+LEAST_ATTEMPTS = 10  # this machine may have been off for a day
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
 KEPT = timedelta(days=30)  # after an episode was closed
 
@@ -68,34 +69,19 @@ def back_off(attempt: int, rng: random.Random) -> timedelta:
     return timedelta(seconds=longest * rng.uniform(0.5, 1.5))
 
 
-class Outbox(OutboxFile):
+def _is_hopeless(row: sqlite3.Row, now: datetime) -> bool:
+    """Return True if an entry has failed for too long; a resolve is tried for longest."""
+    longest = KEPT if row["action"] == "resolve" else GIVE_UP_AFTER
+    old = seconds(now) - row["created_at"] > longest.total_seconds()
+    return old and row["attempts"] >= LEAST_ATTEMPTS
+
+
+class Outbox(OutboxReading):
     """The outbox of a data folder; one object is of one thread."""
 
     def __init__(self, folders: Folders, rng: random.Random | None = None) -> None:
         super().__init__(folders.outbox)
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries
-
-    @property
-    def id(self) -> str:
-        """The identity of this file: another one counts its outcomes anew."""
-        return str(self.one("SELECT outbox FROM about"))
-
-    @property
-    def is_new(self) -> bool:
-        """True until `seed` has been called."""
-        return not self.one("SELECT seeded FROM about")
-
-    def newest_event(self) -> datetime | None:
-        """Return the time of the newest event that was enqueued; None without one."""
-        text = self.one("SELECT max(ts) FROM events")
-        return datetime.fromisoformat(text) if text else None
-
-    def knows(self, event: EpisodeEvent) -> bool:
-        """Return True if an event was enqueued before."""
-        return bool(self.one(
-            "SELECT count(*) FROM events WHERE episode = ? AND ts = ? AND event = ?",
-            event.episode, event.ts.isoformat(), event.event,
-        ))  # fmt: skip
 
     def seed(self, deliveries: Sequence[Mapping[str, Any]], now: datetime) -> None:
         """Take from rows of the table `deliveries` which messages were sent by an earlier outbox.
@@ -118,7 +104,7 @@ class Outbox(OutboxFile):
             "INSERT OR IGNORE INTO keys VALUES "
             "(:delivery, :episode, :level, :channel, :kind, :rank, :escalation, 'open', '', "
             "NULL, NULL, :receipt, 0, :now)",
-            row, rank=level.rank, escalation=int(step) if step.isdigit() else 0, now=_s(now),
+            row, rank=level.rank, escalation=int(step) if step.isdigit() else 0, now=seconds(now),
         )  # fmt: skip
         if state:
             self.execute(
@@ -148,15 +134,6 @@ class Outbox(OutboxFile):
         )  # fmt: skip
         return inserted.rowcount > 0
 
-    def keys_of(self, episode: str) -> list[DeliveryKey]:
-        """Return the keys of an episode, oldest first."""
-        rows = self.execute(
-            "SELECT delivery, episode, level, channel, rank, escalation, state, phase FROM keys "
-            "WHERE episode = :episode ORDER BY created_at, rowid",
-            episode=episode,
-        )
-        return [DeliveryKey(**dict(row)) for row in rows]
-
     def _queue(
         self, order: Order, event: EpisodeEvent, channels: Channels, message: Message, now: datetime
     ) -> None:
@@ -167,7 +144,7 @@ class Outbox(OutboxFile):
                 ":rank, :escalation, 'queued', :phase, :text, :text, NULL, 0, :now)",
                 delivery=order.delivery, episode=event.episode, level=order.level,
                 channel=order.channel, kind=settings.kind if settings else None, rank=event.rank,
-                escalation=event.escalation or 0, phase=event.phase, text=text, now=_s(now),
+                escalation=event.escalation or 0, phase=event.phase, text=text, now=seconds(now),
             )  # fmt: skip
         else:
             self.execute(
@@ -198,7 +175,7 @@ class Outbox(OutboxFile):
             "next_at, created_at, leased_until, may_have_arrived) "
             "VALUES (:delivery, :action, :event_ts, :text, 'queued', 0, :now, :now, 0, 0)",
             delivery=order.delivery, action=order.action, event_ts=event.ts.isoformat(), text=text,
-            now=_s(now),
+            now=seconds(now),
         )  # fmt: skip
 
     def _refuse_key(self, order: Order, reason: str, now: datetime) -> None:
@@ -237,17 +214,17 @@ class Outbox(OutboxFile):
     def lease(self, channel: str, now: datetime) -> Leased | None:
         """Return the message to send next, leased for LEASE; None if none is due."""
         with self.transaction():
-            row = self.execute(_DUE, channel=channel, now=_s(now)).fetchone()
+            row = self.execute(_DUE, channel=channel, now=seconds(now)).fetchone()
             if row is None:
                 return None
             lease = uuid.uuid4().hex
             self.execute(
                 "UPDATE entries SET lease = :lease, leased_until = :until, may_have_arrived = 1, "
                 "attempts = attempts + 1 WHERE entry = :entry",
-                row, lease=lease, until=_s(now + LEASE),
+                row, lease=lease, until=seconds(now + LEASE),
             )  # fmt: skip
         failpoint("delivery: leased")
-        return Leased(row["entry"], lease, row["attempts"] + 1, _dispatch_of(row))
+        return Leased(row["entry"], lease, row["attempts"] + 1, dispatch_of(row))
 
     def record(self, leased: Leased, answer: Answer, now: datetime) -> None:
         """Record what came of a message; nothing if another process has leased it meanwhile."""
@@ -264,18 +241,16 @@ class Outbox(OutboxFile):
     def _record(self, leased: Leased, row: sqlite3.Row, answer: Answer, now: datetime) -> None:
         delivery, action = leased.dispatch.delivery, leased.dispatch.action
         verdict, detail, next_at = answer.verdict, answer.detail, None
-        if (
-            verdict is Verdict.FAILED
-            and _s(now) - row["created_at"] > GIVE_UP_AFTER.total_seconds()
-        ):
-            verdict, detail = Verdict.DROPPED, f"given up after 24 h: {detail}"
+        if verdict is Verdict.FAILED and _is_hopeless(row, now):
+            verdict = Verdict.DROPPED
+            detail = f"given up after {row['attempts']} attempts: {detail}"
         if verdict is Verdict.FAILED:
             next_at = now + max(back_off(leased.attempt, self._rng), answer.retry_after)
             arrived = answer.may_have_arrived or leased.dispatch.may_have_arrived
             self.execute(
                 "UPDATE entries SET leased_until = 0, next_at = :next_at, "
                 "may_have_arrived = :arrived WHERE entry = :entry",
-                row, next_at=_s(next_at), arrived=arrived,
+                row, next_at=seconds(next_at), arrived=arrived,
             )  # fmt: skip
         else:
             self.execute(
@@ -296,7 +271,7 @@ class Outbox(OutboxFile):
         elif action == "open" and verdict is Verdict.SENT:
             self.execute(
                 "UPDATE keys SET state = 'open', receipt = :receipt, refreshed_at = :now "
-                "WHERE delivery = :delivery", receipt=receipt, delivery=delivery, now=_s(now),
+                "WHERE delivery = :delivery", receipt=receipt, delivery=delivery, now=seconds(now),
             )  # fmt: skip
         elif action == "open":
             self._set_state(delivery, "refused")
@@ -306,45 +281,16 @@ class Outbox(OutboxFile):
             )  # fmt: skip
             self._drop_waiting(delivery, "its opening message was not delivered", now)
 
-    def due_for_refresh(self, channel: str, before: datetime) -> list[Dispatch]:
-        """Return the newest message of each open key that was last sent before `before`."""
-        rows = self.execute(
-            "SELECT delivery, level, episode, channel, kind, receipt, opened, newest AS message, "
-            "'update' AS action, 0 AS may_have_arrived FROM keys "
-            "WHERE channel = :channel AND state = 'open' AND refreshed_at <= :before "
-            "AND newest IS NOT NULL ORDER BY refreshed_at LIMIT 20",
-            channel=channel, before=_s(before),
-        )  # fmt: skip
-        return [_dispatch_of(row) for row in rows]
-
     def refreshed(self, delivery: str, at: datetime) -> None:
         """Note that a key was sent again."""
         self.execute(
             "UPDATE keys SET refreshed_at = :at WHERE delivery = :delivery",
-            at=_s(at), delivery=delivery,
+            at=seconds(at), delivery=delivery,
         )  # fmt: skip
-
-    def outcomes_after(self, number: int, limit: int = 1000) -> tuple[list[dict[str, Any]], int]:
-        """Return rows of the table `deliveries` after the outcome `number`, and the last number."""
-        rows = self.execute(
-            "SELECT * FROM outcomes WHERE outcome_id > :number ORDER BY outcome_id LIMIT :limit",
-            number=number, limit=limit,
-        ).fetchall()  # fmt: skip
-        times = ("ts", "next_at")
-        made = [
-            {k: _at(row[k]) if k in times else row[k] for k in row.keys() if k != "outcome_id"}  # noqa: SIM118 - of sqlite3.Row
-            for row in rows
-        ]
-        return made, rows[-1]["outcome_id"] if rows else number
-
-    def open_episodes(self) -> list[str]:
-        """Return the episodes that have a live key."""
-        rows = self.execute("SELECT DISTINCT episode FROM keys WHERE state IN ('queued', 'open')")
-        return [row["episode"] for row in rows]
 
     def prune(self, mirrored: int, now: datetime) -> None:
         """Remove what is older than 30 days: outcomes up to `mirrored`, and keys that are done."""
-        old = _s(now - KEPT)
+        old = seconds(now - KEPT)
         with self.transaction():
             self.execute(
                 "DELETE FROM outcomes WHERE outcome_id <= :mirrored AND ts < :old",
@@ -359,17 +305,6 @@ class Outbox(OutboxFile):
                 old=old,
             )
             self.execute("DELETE FROM events WHERE ts < :old", old=(now - KEPT).isoformat())
-
-    def newest(self, episode: str, channel: str) -> Dispatch | None:
-        """Return the newest message of an episode to a channel; None if there is none."""
-        row = self.execute(
-            "SELECT delivery, level, episode, channel, kind, receipt, opened, newest AS message, "
-            "CASE state WHEN 'closed' THEN 'resolve' WHEN 'open' THEN 'update' ELSE 'open' END "
-            "AS action, 0 AS may_have_arrived FROM keys WHERE episode = :episode "
-            "AND channel = :channel AND newest IS NOT NULL ORDER BY created_at DESC, rowid DESC",
-            episode=episode, channel=channel,
-        ).fetchone()  # fmt: skip
-        return None if row is None else _dispatch_of(row)
 
     def _close(self, delivery: str) -> None:
         self._set_state(delivery, "closed")
@@ -386,24 +321,6 @@ class Outbox(OutboxFile):
     ) -> None:  # fmt: skip
         values = dict.fromkeys(("attempt", "status", "receipt", "detail")) | more
         self.execute(
-            _OUTCOME, delivery=delivery, action=action, outcome=outcome, ts=_s(now),
-            next_at=None if next_at is None else _s(next_at), **values,
+            _OUTCOME, delivery=delivery, action=action, outcome=outcome, ts=seconds(now),
+            next_at=None if next_at is None else seconds(next_at), **values,
         )  # fmt: skip
-
-
-def _dispatch_of(row: sqlite3.Row) -> Dispatch:
-    message = msgspec.json.decode(row["message"], type=Message)
-    opened = msgspec.json.decode(row["opened"], type=Message) if row["opened"] else message
-    return Dispatch(
-        delivery=row["delivery"], episode=row["episode"], level=row["level"], action=row["action"],
-        channel=row["channel"], message=message, opened=opened, receipt=row["receipt"],
-        may_have_arrived=bool(row["may_have_arrived"]),
-    )  # fmt: skip
-
-
-def _s(ts: datetime) -> float:
-    return ts.timestamp()
-
-
-def _at(seconds: float | None) -> datetime | None:
-    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 from functions.rules.evaluation.straight_lines import intervals
 from functions.rules.evaluation.warning_quality import JudgedBreaches, JudgedWarnings
 from functions.rules.odds.breaches import Breach, breaches
-from storage.model.grid import STEP_MINUTES
+from storage.model.grid import LEAD_MINUTES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.profiles import PROFILE_NAMES, levels_for
-from storage.query.history import History
+from storage.query.history import STEP_S, History
+from storage.query.reader import Reader
 
 __all__ = [
-    "LEVELLED", "Levels", "SeriesNames", "breaches_of", "level_breaches", "levels_of", "signed",
-    "warnings_of_episodes", "warnings_of_states", "with_possible",
+    "LEVELLED", "Levels", "SeriesNames", "breaches_of", "level_breaches", "levels_of",
+    "odds_grid", "signed", "warnings_of_episodes", "warnings_of_states", "with_possible",
 ]  # fmt: skip
 
 # The metrics that have levels, by their place in METRIC_NAMES.
@@ -84,6 +85,29 @@ def with_possible(
         if starts:
             possible[i] = events.started[i] - max(starts)
     return JudgedBreaches(events.servers, events.metrics, events.started, events.ended, possible)
+
+
+def odds_grid(reader: Reader, history: History) -> NDArray[np.float64]:
+    """Return the odds [servers, levelled, steps, leads] as of the end of each step.
+
+    NaN where none were issued; a series that is left out of an issue for its small odds has 0.
+    """
+    columns = ", ".join(f"p_{lead}m" for lead in LEAD_MINUTES)
+    rows = reader.query(f"SELECT server, metric, issued_at, {columns} FROM odds")
+    servers = {name: i for i, name in enumerate(history.servers)}
+    metrics = {METRIC_NAMES[place]: j for j, place in enumerate(LEVELLED)}
+    server = np.array([servers.get(name, -1) for name in rows["server"].to_pylist()], np.int64)
+    metric = np.array([metrics.get(name, -1) for name in rows["metric"].to_pylist()], np.int64)
+    seconds = np.asarray(rows["issued_at"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()))
+    step = (seconds // 1_000_000 - history.start_s) // STEP_S - 1
+    known = (server >= 0) & (metric >= 0) & (step >= 0) & (step < history.steps)
+    grid = np.full((len(servers), len(metrics), history.steps, len(LEAD_MINUTES)), np.nan)
+    for i, lead in enumerate(LEAD_MINUTES):
+        values = rows[f"p_{lead}m"].to_numpy()
+        grid[server[known], metric[known], step[known], i] = values[known]
+    issued = ~np.isnan(grid).all(axis=(0, 1, 3))
+    grid[:, :, issued] = np.nan_to_num(grid[:, :, issued])
+    return grid
 
 
 def warnings_of_states(state: NDArray[np.bool_], metrics: Sequence[int]) -> JudgedWarnings:

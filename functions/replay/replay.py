@@ -7,7 +7,7 @@ functions would have written live, state and all, and it is as fast as they are.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -37,8 +37,6 @@ LEFT_OUT = frozenset({"metrics_5m", "deliveries", "trainings"})
 ORDER = (
     "forecast", "breach", "score", "calibrate", "odds_fit", "odds", "risk", "cascade", "alert",
 )  # fmt: skip
-# Large rows that no function reads once their last target is scored.
-KEEP = {"forecasts": timedelta(hours=26), "metrics": timedelta(hours=26)}
 MOST_RUNS = 500  # of one function in one step; more is a function that never has enough
 
 
@@ -48,9 +46,9 @@ class ReplayFailed(HoursightError):
 
 @dataclass(frozen=True, slots=True)
 class ReplayOptions:
-    """How to replay: steps before the first one that is replayed, and how many minutes a tick.
+    """How to replay: steps before the first one that is replayed, and minutes between runs.
 
-    At a cadence of 15 minutes only every third step is followed by runs, as for a system that is
+    At a cadence of 15 minutes the functions run after every third step, as in a system that is
     slower; odds and warnings mean something else then. `cores` are those of the servers, if known.
     """
 
@@ -105,6 +103,7 @@ class _Player:
         self._schedules = [Schedule(function) for function in functions]
         self._functions = {function.name: function for function in functions}
         self._cursors: dict[str, str] = {}
+        self._next = min(options.warm_up_steps, history.steps)  # step to be put in
 
     def prepare(self) -> None:
         """Put in what was known before: the servers, and the steps of the warm-up."""
@@ -117,16 +116,18 @@ class _Player:
             self._lake.put("metrics_5m", rollups(self._history, part))
 
     def play(self, step: int) -> None:
-        """Put in one step, and run what is due at its end."""
+        """Let one step pass; when the system runs at its end, put in what came, and run."""
         end = self._time(step + 1)
+        if int(end.timestamp()) % (self._options.cadence_minutes * 60):
+            return
         self._lake.at(end + SETTLE)
-        self._lake.put("metrics_5m", rollups(self._history, range(step, step + 1)))
+        self._lake.put("metrics_5m", rollups(self._history, range(self._next, step + 1)))
         self._lake.put("metrics", samples(self._history, step))
+        self._next = step + 1
         self._note({"metrics_5m", "metrics"})
-        if int(end.timestamp()) % (self._options.cadence_minutes * 60) == 0:
-            self._run_due(end + SETTLE)
+        self._run_due(end + SETTLE)
         if end.minute == 0 and end.hour % 6 == 0:
-            self._forget(end)
+            self._lake.forget()
 
     def _run_due(self, now: datetime) -> None:
         runs: dict[str, int] = {}
@@ -164,11 +165,6 @@ class _Player:
     def _note(self, tables: set[str]) -> None:
         for schedule in self._schedules:
             schedule.note(tables)
-
-    def _forget(self, now: datetime) -> None:
-        for name, keep in KEEP.items():
-            self._lake.forget(name, now - keep)
-        self._lake.compact()
 
     def _time(self, step: int) -> datetime:
         return datetime.fromtimestamp(self._history.start_s + step * STEP_S, UTC)

@@ -1,8 +1,8 @@
 """Fleet state: the inputs of the risk rule, and each metric's present, levels and odds."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -40,6 +40,26 @@ SILENT_POINTS = 60.0  # Warning: a server whose data stopped is not healthy
 
 LEAST_ODDS = 0.001  # no forecast is a certainty
 EARLIEST, LIKELY, LATEST = 0.1, 0.5, 0.9
+_SHARES = (EARLIEST, LIKELY, LATEST)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownOdds:
+    """Odds as they were issued last, of n servers; NaN where there are none.
+
+    `p` and `raw` (before calibration) are [n, judged, leads]; `times` [n, judged, 3] are the
+    earliest, likely and latest time of a breach in seconds since 1970 (NaN: never). `drivers` has,
+    of each server, what raises the odds of a judged metric, in words.
+    """
+
+    p: Floats
+    raw: Floats
+    times: Floats
+    drivers: Sequence[Mapping[int, Sequence[str]]]
+
+    def __getitem__(self, some: slice) -> "KnownOdds":
+        """Return the servers of a range."""
+        return KnownOdds(self.p[some], self.raw[some], self.times[some], self.drivers[some])
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +68,8 @@ class FleetState:
 
     `recent` [n, steps, 14] holds 5-minute means of the last half hour or hour, oldest first;
     `latest` [n, 14] the last sample and `age_s` [n] its age in seconds (NaN: there is none).
-    `quantiles` [n, 96, 14, 7] forecasts the steps from `issued_at` on (None: no forecast).
+    `quantiles` [n, 96, 14, 7] forecasts the steps from `issued_at` on (None: no forecast). `known`
+    are the odds that were issued with it; without them those of the bands count.
     """
 
     profiles: Sequence[str]
@@ -58,10 +79,13 @@ class FleetState:
     age_s: Floats
     quantiles: Floats
     issued_at: Sequence[datetime | None]
+    known: KnownOdds | None = None
 
     def part(self, some: slice) -> "FleetState":
         """Return the servers of a range."""
-        return FleetState(**{name: getattr(self, name)[some] for name in self.__slots__})
+        known = None if self.known is None else self.known[some]
+        others = {name: getattr(self, name)[some] for name in self.__slots__ if name != "known"}
+        return FleetState(**others, known=known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +113,17 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Future:
-    """Odds of a breach: `curve` [n, 96, judged] by step, `odds` and `points` [n, leads, judged]."""
+    """Odds of a breach: `curve` [n, 96, judged] by step, `odds` and `points` [n, leads, judged].
+
+    `times` [n, judged, 3] are those that were issued with the odds, in seconds since 1970; without
+    them (None) the curve tells when odds are reached.
+    """
 
     curve: Floats
     odds: Floats
     points: Floats
     score: Floats
+    times: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +150,20 @@ class ServerState:
         with_present: Floats = np.where(self.present.breached[self.i], 1 - LEAST_ODDS, odds)
         return with_present
 
+    def drivers(self, metric: int) -> Sequence[str]:
+        """Return what raises the odds of `metric`, in words, strongest first."""
+        known = self.fleet.known
+        return () if known is None else known.drivers[self.i].get(metric, ())
+
     def breach_at(self, metric: int | None, odds: float) -> datetime | None:
         """Return when the odds of `metric` passing its critical level reach `odds`; None: never."""
         if metric is None:
             return None
         if self.present.breached[self.i, metric]:
             return self.now
+        if self.future.times is not None:
+            at = self.future.times[self.i, metric, _SHARES.index(odds)]
+            return None if np.isnan(at) else max(self.now, datetime.fromtimestamp(at, UTC))
         step = int(np.searchsorted(self.future.curve[self.i, :, metric], odds))
         return None if step == HORIZON_STEPS else max(self.now, self.issued_at + step * STEP)
 

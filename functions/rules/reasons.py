@@ -99,6 +99,7 @@ def _future_reasons(server: ServerState) -> Iterator[Reason]:
     for metric in np.flatnonzero(points.max(axis=0) >= MIN_REASON_POINTS):
         lead = int(points[:, metric].argmax())
         text = _future_text(server, int(metric), lead)
+        text = ": ".join([text, *server.drivers(int(metric))[:1]])
         yield Reason(NAMES[metric], float(points[lead, metric]), text)
 
 

@@ -26,12 +26,14 @@ from functions.rules.fleet_state import (
     FleetState,
     Floats,
     Future,
+    KnownOdds,
     Present,
     ServerState,
     bands_of,
     judged,
 )
-from functions.rules.odds.exceedance import ramp, step_odds
+from functions.rules.odds.exceedance import clipped, logit, ramp, sigmoid, step_odds
+from functions.rules.odds.recovery import recovery_shift
 from functions.rules.reasons import Reason, reasons_of
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP, STEP_MINUTES
 from storage.model.severity import Severity, severity_of
@@ -120,7 +122,7 @@ def assess(fleet: FleetState, now: datetime) -> list[Risk]:
     """Return the risk of each server of `fleet`, in its order, as of `now`."""
     bands = bands_of(fleet.profiles, fleet.cores)
     present = _present(fleet, bands)
-    future = _future(fleet, bands, now)
+    future = _future(fleet, bands, present, now)
     return [
         _risk(ServerState(i, fleet, bands, present, future, now))
         for i in range(len(fleet.profiles))
@@ -183,7 +185,7 @@ def _joint(points: Floats) -> Floats:
     return JOINT_POINTS / 3 * pairs
 
 
-def _future(fleet: FleetState, bands: Bands, now: datetime) -> Future:
+def _future(fleet: FleetState, bands: Bands, present: Present, now: datetime) -> Future:
     """The odds of a breach within each lead, from the forecast.
 
     Within a lead they are the highest odds of any of its steps, and of a server the highest of any
@@ -192,17 +194,57 @@ def _future(fleet: FleetState, bands: Bands, now: datetime) -> Future:
     takes 96 steps of 8 metrics as independent and makes 0.5 of a healthy server's 0.001 each.
     """
     elapsed = np.array([_elapsed_minutes(issued, now) for issued in fleet.issued_at])
-    curve = step_odds(fleet.quantiles, bands)
+    shift = _recovered(fleet, bands, present, elapsed)
+    curve = step_odds(fleet.quantiles, bands, shift)
     ends = np.arange(1, HORIZON_STEPS + 1) * STEP_MINUTES
     usable = (ends > elapsed[:, None])[:, :, None] & ~np.isnan(curve)
     curve = np.maximum.accumulate(np.where(usable, curve, -np.inf), axis=1)
     reach = np.nan_to_num(elapsed)[:, None] + np.array(LEAD_MINUTES)
     last = np.clip(np.ceil(reach / STEP_MINUTES).astype(int) - 1, 0, HORIZON_STEPS - 1)
     odds = np.take_along_axis(curve, last[:, :, None], axis=1)
-    odds = np.where(np.isinf(odds), np.nan, odds)
+    odds = _as_issued(np.where(np.isinf(odds), np.nan, odds), fleet.known)
     points = np.interp(odds, *ODDS_POINTS) * _URGENCY[:, None]
     points = np.minimum(points, _WORST)  # a forecast is never worse than what it forecasts
-    return Future(curve, odds, np.nan_to_num(points), np.fmax.reduce(points, axis=(1, 2)))
+    score = np.fmax.reduce(points, axis=(1, 2))
+    return Future(curve, odds, np.nan_to_num(points), score, _times(fleet, curve, shift))
+
+
+def _recovered(fleet: FleetState, bands: Bands, present: Present, elapsed: Floats) -> Floats:
+    """Return what recoveries since the forecasts add to them: [n, judged], signed."""
+    recent = judged(fleet.recent)
+    readings = present.readings
+    if recent.shape[1]:
+        readings = np.where(_BURSTY, np.fmax(readings, recent[:, -1]), readings)
+    under_way = (np.nan_to_num(elapsed) // STEP_MINUTES).astype(int)
+    return recovery_shift(fleet.quantiles, readings, recent, bands, under_way)
+
+
+def _as_issued(odds: Floats, known: KnownOdds | None) -> Floats:
+    """Return odds [n, leads, judged] as they were issued, moved by what has changed since.
+
+    `odds` are the raw ones of now: in log odds, they move those issued as far as they moved.
+    """
+    if known is None:
+        return odds
+    p, raw = known.p.swapaxes(1, 2), known.raw.swapaxes(1, 2)
+    moved = clipped(sigmoid(logit(p) + logit(odds) - logit(raw)))
+    moved = np.maximum.accumulate(moved, axis=1)
+    return np.where(np.isnan(odds) | np.isnan(moved), odds, moved)
+
+
+def _times(fleet: FleetState, curve: Floats, shift: Floats) -> Floats | None:
+    """Return the times issued with the odds; those of the curve where they no longer hold."""
+    if fleet.known is None:
+        return None
+    starts = [np.nan if at is None else at.timestamp() for at in fleet.issued_at]
+    times = fleet.known.times.copy()
+    stale = (shift < 0) | np.isnan(fleet.known.p).all(axis=2)
+    for i, share in enumerate((EARLIEST, LIKELY, LATEST)):
+        reached = curve >= share
+        step = np.where(reached.any(axis=1), reached.argmax(axis=1), np.nan)
+        by_curve = np.array(starts)[:, None] + step * STEP.total_seconds()
+        times[..., i] = np.where(stale, by_curve, times[..., i])
+    return times
 
 
 def _elapsed_minutes(issued_at: datetime | None, now: datetime) -> float:

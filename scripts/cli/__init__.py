@@ -1,6 +1,8 @@
 """The command `hoursight`: one module of commands per noun; what a command runs is loaded late."""
 
 from scripts.cli import (
+    alert_commands,
+    alert_proof,
     function_commands,
     key_commands,
     lake_commands,
@@ -11,6 +13,8 @@ from scripts.cli import (
 from scripts.cli.group import cli
 
 __all__ = [
+    "alert_commands",
+    "alert_proof",
     "cli",
     "function_commands",
     "key_commands",

@@ -13,7 +13,9 @@ from rich.progress import Progress
 
 from functions.engine.forecaster import Forecaster, ModelUnusable
 from functions.normalize.history_files import LoadedHistory
+from functions.replay.replay import ReplayFailed
 from functions.rules.evaluation.baselines import SEASONAL
+from scripts.cli.alert_import import cores_of
 from scripts.cli.backtest import (
     FORECASTS,
     LEADS,
@@ -27,6 +29,7 @@ from scripts.cli.backtest import (
 )
 from scripts.cli.backtest_report import html_report
 from scripts.cli.history_reading import read_history
+from scripts.cli.loop_backtest import LoopOptions, loop_backtest
 from scripts.cli.output import format_time, print_grid
 from scripts.cli.printer import console, say_lines
 from storage.config.folders import Folders
@@ -55,6 +58,9 @@ class BacktestOptions:
     time_zone: str | None = None
     json_file: Path | None = None
     html_file: Path | None = None
+    loop: bool = False
+    days: float = 14.0
+    cadence: int = 5
 
 
 def command(options: BacktestOptions, say: Say) -> int:
@@ -72,12 +78,16 @@ def command(options: BacktestOptions, say: Say) -> int:
         )
         loaded = _loaded(options)
         history = _chosen(loaded.history, options.servers)
+        if options.loop:
+            return _loop(
+                history.last(round(options.days * CONTEXT_STEPS)), forecaster, options, say
+            )
         with Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress:
             task = progress.add_task("Forecasting", total=len(history.servers))
             result = backtest(
                 history, forecaster, options.origins, lambda n: progress.advance(task, n)
             )
-    except (HistoryError, ModelUnusable, LakeMissing, LakeUnreadable) as error:
+    except (HistoryError, ModelUnusable, LakeMissing, LakeUnreadable, ReplayFailed) as error:
         say_lines(f"hoursight: {error}", err=True)
         return 2
     _print(result, loaded, options, say)
@@ -85,9 +95,21 @@ def command(options: BacktestOptions, say: Say) -> int:
     return 1 if result.loses else 0
 
 
+def _loop(history: History, forecaster: Forecaster, options: BacktestOptions, say: Say) -> int:
+    cores = None
+    if options.lake:
+        reader = Reader.open(options.data)
+        cores = cores_of(reader, history)
+        reader.close()
+    chosen = LoopOptions(options.cadence, cores, options.json_file)
+    return loop_backtest(history, forecaster, options.data, chosen, say)
+
+
 def _check(options: BacktestOptions) -> None:
     if options.lake == bool(options.files):
         raise HistoryError("name files, or --lake for the history in the data folder; one of both")
+    if options.loop and options.html_file is not None:
+        raise HistoryError("--loop writes no report: leave --html out, or use --json")
     for path in (options.json_file, options.html_file):
         if path is not None and not path.absolute().parent.is_dir():
             raise HistoryError(f"{path}: there is no folder {path.absolute().parent}; make it")
@@ -99,6 +121,8 @@ def _loaded(options: BacktestOptions) -> LoadedHistory:
     reader = Reader.open(options.data)
     try:
         steps = CONTEXT_STEPS + options.origins * HORIZON_STEPS
+        if options.loop:
+            steps = round(options.days * CONTEXT_STEPS)
         return LoadedHistory(from_lake(reader, steps), (), 0, ())
     finally:
         reader.close()

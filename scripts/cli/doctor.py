@@ -3,13 +3,14 @@
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from functions.engine.forecaster import ModelUnusable
 from functions.engine.serving_model import ServingModel
+from scripts.cli.doctor_deliveries import delivery_findings
+from scripts.cli.finding import Finding
 from scripts.cli.output import format_time
 from storage.config.folder_access import close_to_others, foreign_locks, paths_open_to_others
 from storage.config.folders import Folders
@@ -48,20 +49,6 @@ FROM {fleet_now} AS fleet_now
 """)
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check; it has a `remedy` if something is wrong."""
-
-    about: str
-    text: str
-    remedy: str | None = None
-
-    @property
-    def well(self) -> bool:
-        """True if nothing has to be done."""
-        return self.remedy is None
-
-
 def examine(data: Path, say: Callable[[str], None]) -> bool:
     """Print all findings; return True if all is well."""
     results = list(findings(data, datetime.now(UTC)))
@@ -91,6 +78,7 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
     except LakeUnreadable as error:
         yield Finding("lake", str(error), "correct that: samples wait in the inbox meanwhile")
         return
+    yield from _deliveries(folders, now)
     with closing(reader):
         yield Finding("lake", f"readable, snapshot {reader.snapshot()}")
         yield from _catalog_snapshot(folders, now)
@@ -102,6 +90,14 @@ def findings(data: Path, now: datetime) -> Iterator[Finding]:
         yield from _names(reader)
         yield from _functions(reader, now)
         yield from _disk_use(reader, now)
+
+
+def _deliveries(folders: Folders, now: datetime) -> Iterator[Finding]:
+    """Yield how the channels and the heartbeat of the settings fare."""
+    with suppress(SettingsError):
+        settings = read_settings(folders.data)
+        if folders.outbox.exists() and (settings.channels or settings.heartbeat.is_set):
+            yield from delivery_findings(folders, settings, now)
 
 
 def _whole_lake(data: Path) -> Reader:

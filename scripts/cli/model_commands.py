@@ -1,4 +1,4 @@
-"""Commands on models: train, export, models promote, rollback, and backtest."""
+"""Commands on models: train, drift, export, models promote, rollback, and backtest."""
 
 import sys
 from collections.abc import Callable
@@ -50,15 +50,31 @@ def time_options(command: Callable[..., Any]) -> Callable[..., Any]:
 )  # fmt: skip
 @click.option("--resume/--fresh", default=True, help="Go on where a training was killed, or not.")
 @click.option("--promote/--candidate", default=True, help="Let it serve when it is better, or not.")
-def train(data: Path, resume: bool, **options: Any) -> None:
+@click.option("--request", is_flag=True, help="Leave it to the running system's process `trainer`.")
+@click.option("--training", hidden=True, help="The id of a training that is due.")
+def train(data: Path, resume: bool, request: bool, **options: Any) -> None:
     """Learn from the fleet's own history, and let the result serve when it is better.
 
     Every fifth server and the newest hours are kept aside; the result serves only when it beats
     the serving model and naive forecasts on the newest ones. Killed, it goes on when called again.
     """
+    if request:
+        from scripts.cli.drift_report import request_training
+
+        request_training(data, say)
+        return
     from scripts.cli.training import TrainingOptions, command
 
     command(TrainingOptions(data, fresh=not resume, **options), say)
+
+
+@cli.command(epilog="Example: hoursight drift")
+@data_option
+def drift(data: Path) -> None:
+    """Show whether forecasts have become worse, and what the next training waits for."""
+    from scripts.cli.drift_report import show_drift
+
+    show_drift(data, say)
 
 
 @cli.command(epilog="Example: hoursight export serving --out /srv/model.onnx")
@@ -128,6 +144,20 @@ def roll_back_model(data: Path) -> None:
     type=click.Path(path_type=Path, dir_okay=False),
     help="Write a report with pictures here.",
 )
+@click.option(
+    "--loop",
+    is_flag=True,
+    help="Play the history in order of time through all that serves: scores, calibration, odds, "
+    "alerts.",
+)
+@click.option(
+    "--days", type=click.FloatRange(2), default=14.0, show_default=True,
+    help="How much of the history --loop plays, the newest.",
+)  # fmt: skip
+@click.option(
+    "--cadence", type=click.Choice([5, 10, 15, 30, 60]), default=5, show_default=True,
+    help="Minutes between the runs of --loop; live it is 5.",
+)  # fmt: skip
 def backtest(**options: Any) -> None:
     """Tell what the forecast would have been worth on the history in FILES, or in the lake.
 

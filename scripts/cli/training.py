@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from functions.engine.forecaster import SHIPPED, Forecaster
-from functions.rules.evaluation.promotion import Verdict, compare_models
-from functions.rules.evaluation.scoring import ScoredWindows, score_by_metric
+from functions.rules.evaluation.promotion import Verdict
 from scripts.cli.history_reading import read_history
 from scripts.cli.printer import console
+from scripts.cli.promotion_gate import acted_windows, judge
+from scripts.cli.training_log import TrainingLog
 from storage import model_registry
 from storage.config.folders import Folders
 from storage.errors import HoursightError
@@ -64,19 +65,29 @@ class TrainingOptions:
     threads: int = 1
     fresh: bool = False
     promote: bool = True
+    training: str | None = None  # its id in the table `trainings`, from the trainer
 
 
 def command(options: TrainingOptions, say: Say) -> bool:
     """Train, compare, and promote the model if it is better; return True if it is."""
-    _check_torch()
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     folders = Folders.at(options.data).create()
-    with _training_lock(folders):
-        history = _history(folders, options, say)
-        return _trained(folders, options, history, say)
+    training_log = TrainingLog(folders, options.training)
+    with training_log.failures():
+        _check_torch()
+        logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+        with _training_lock(folders):
+            training_log.started(model_registry.fingerprint(folders.own_model or SHIPPED))
+            history = _history(folders, options, say)
+            return _trained(folders, options, history, training_log, say)
 
 
-def _trained(folders: Folders, options: TrainingOptions, history: History, say: Say) -> bool:
+def _trained(
+    folders: Folders,
+    options: TrainingOptions,
+    history: History,
+    training_log: TrainingLog,
+    say: Say,
+) -> bool:
     from model_export.fine_tuning import split_history
     from model_export.train import save_checkpoint
 
@@ -87,35 +98,50 @@ def _trained(folders: Folders, options: TrainingOptions, history: History, say: 
     )
     split = split_history(history)
     start = _start(folders, options.start)
-    tuned = _fine_tune(folders, options, split, start, say)
+    tuned = _fine_tune(folders, options, split, start, training_log, say)
     say(
         f"On hosts and hours kept aside: {tuned.loss:.3f} of naive; of what was learned "
         f"{tuned.kept_share:.0%} is followed."
     )
     if not tuned.kept_share:
-        say("What it began with is better than what was learned: there is no candidate.")
+        why = "What it began with is better than what was learned: there is no candidate."
+        say(why)
+        training_log.ended("refused", why)
         _forget(folders)
         return False
     now = datetime.now(UTC)
     name = _free_name(folders, now)
     save_checkpoint(tuned.checkpoint, folders.models / f"{name}.pt")
-    verdict = _gated(folders, name, tuned.checkpoint, split.test, now)
+    verdict = _gated(folders, name, tuned.checkpoint, split, history, now)
     _forget(folders)
-    return _decide(folders, name, verdict, options.promote, now, say)
+    better = _decide(folders, name, verdict, options.promote, now, say)
+    training_log.ended(
+        "promoted" if better and options.promote else "refused",
+        verdict.why,
+        model=model_registry.fingerprint(folders.models / f"{name}.onnx"),
+        verdict=json.dumps(verdict.as_dict()),
+    )
+    return better
 
 
 def _gated(
-    folders: Folders, name: str, checkpoint: "Checkpoint", newest: ScoredWindows, now: datetime
+    folders: Folders,
+    name: str,
+    checkpoint: "Checkpoint",
+    split: "HistorySplit",
+    history: History,
+    now: datetime,
 ) -> Verdict:
-    """Export the candidate, race it against the serving model, and write how into its card."""
+    """Export the candidate, compare it with the serving model, and write how into its card."""
     from model_export.export import export
     from model_export.parity_check import onnx_forecast, torch_forecast
 
     path = folders.models / f"{name}.onnx"
-    inputs = (newest.context, newest.week_minute, newest.profile)
-    ours = score_by_metric(torch_forecast(checkpoint.network)(*inputs), newest)
     serving = Forecaster.serving(folders)
-    verdict = compare_models(ours, score_by_metric(onnx_forecast(serving.path)(*inputs), newest))
+    verdict = judge(
+        split.test, split.shifted, torch_forecast(checkpoint.network), onnx_forecast(serving.path),
+        acted_windows(folders, history, split.test.origins),
+    )  # fmt: skip
     scores = {"gate": verdict.as_dict() | {"against": serving.hash}}
     export(checkpoint, path, now, scores, "hoursight train")
     return verdict
@@ -124,8 +150,10 @@ def _gated(
 def _decide(
     folders: Folders, name: str, verdict: Verdict, promote: bool, now: datetime, say: Say
 ) -> bool:
-    for group, compared in {"all metrics": verdict.overall, **verdict.groups}.items():
-        say(f"  {group:16} {compared.candidate:.3f} of naive, serving {compared.serving:.3f}")
+    compared = {"all metrics": verdict.overall, **verdict.groups, **verdict.profiles}
+    for group, each in compared.items():
+        say(f"  {group:16} {each.candidate:.3f} of naive, serving {each.serving:.3f}")
+    say(f"  {'jump':16} {verdict.jumps[0]:.3f} of the band, serving {verdict.jumps[1]:.3f}")
     path = folders.models / f"{name}.onnx"
     card = Forecaster.open(path).card
     model_registry.model_event_row(folders, "candidate", path, verdict.why, card, now)
@@ -188,7 +216,7 @@ def _cut(history: History, end: datetime) -> History:
 
 def _identity(options: TrainingOptions) -> dict[str, Any]:
     """Return the options by which a training that was cut off is recognised."""
-    identity = asdict(options) | {"data": None, "fresh": None, "promote": None}
+    identity = asdict(options) | {"data": None, "fresh": None, "promote": None, "training": None}
     return identity | {"files": [str(path.absolute()) for path in options.files]}
 
 
@@ -271,6 +299,7 @@ def _fine_tune(
     options: TrainingOptions,
     split: "HistorySplit",
     start: "Checkpoint | None",
+    training_log: TrainingLog,
     say: Say,
 ) -> "FineTuned":
     from model_export.fine_tuning import fine_tune
@@ -282,6 +311,7 @@ def _fine_tune(
 
         def on(done: int, total: int, loss: float, left_s: float) -> None:
             progress.update(task, completed=done, total=total, loss=f"loss {loss:.3f}")
+            training_log.progressed(done / total)
             if progress.disable and done % 100 == 0:
                 say(f"step {done} of {total}, loss {loss:.3f}, {left_s / 60:.1f} min left")
 

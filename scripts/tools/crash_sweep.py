@@ -1,9 +1,10 @@
-"""Crash sweep: kill writer, functions, backup and the catalog's server at every step; count rows.
+"""Crash sweep: kill writer, functions, backup, deliveries and the catalog's server at every step.
 
     python -m scripts.tools.crash_sweep --seeds 10
     python -m scripts.tools.crash_sweep --seeds 10 --catalog postgres
 
-Prints "N crash points × M seeds, 0 lost, 0 doubled", and exits with 1 when that is not so.
+It counts rows, and the messages that came to a receiver that answers 500, or takes one and says
+nothing. Prints "N crash points × M seeds, 0 lost, 0 doubled", and exits with 1 when that is not so.
 """
 
 import itertools
@@ -19,6 +20,7 @@ from typing import Any
 
 import click
 
+from scripts.tools.crash_deliveries import lost_and_doubled
 from scripts.tools.crash_workers import (
     AT_ANY_TIME,
     FIRST,
@@ -33,6 +35,7 @@ from scripts.tools.crash_workers import (
     workers,
     write_segments,
 )
+from scripts.tools.lying_receiver import LyingReceiver, lying_receiver
 from scripts.tools.postgres_server import Cluster, Proxy, missing
 from storage.config.folders import Folders
 from storage.config.settings import LakeSettings, Settings, write_settings
@@ -50,7 +53,9 @@ READ_EVERY_S = 0.03
 REPLY = "COMMIT "
 WRITING = ("segment written", "segment synced", "segment renamed")
 REBUILD = "rebuild: "  # prefix of the failpoints of a rebuild
-OF_A_FILE = ("backup", "catalog snapshot", REBUILD)  # work on a copy or a SQLite file
+DELIVERY = "delivery: "  # prefix of the failpoints of a delivery
+# They work on a copy or on a SQLite file.
+OF_A_FILE = ("backup", "catalog snapshot", REBUILD, DELIVERY)
 SQLITE_POINTS = (*POINTS, AT_ANY_TIME)
 # The server of the catalog is killed where the writer could be, and around the COMMIT itself.
 SERVER_POINTS = (
@@ -111,6 +116,7 @@ def sweep(
     result = SweepResult(len(points), len(seeds))
     with ExitStack() as stack:
         processes = stack.enter_context(workers())
+        receiver = stack.enter_context(lying_receiver())
         proxy = None
         if any(p.startswith((SERVER, REPLY)) for p in points):
             cluster = Cluster()
@@ -119,7 +125,9 @@ def sweep(
             stack.callback(proxy.close)
         for seed in seeds:
             with tempfile.TemporaryDirectory(prefix="hoursight-sweep-") as folder:
-                _LakeUnderTest(Path(folder), seed, result, processes, proxy).run(points)
+                receiver.taken.clear()
+                lake = _LakeUnderTest(Path(folder), seed, result, processes, receiver, proxy)
+                lake.run(points)
             on_seed_done()
     return result
 
@@ -128,12 +136,19 @@ class _LakeUnderTest:
     """One lake that is crashed again and again."""
 
     def __init__(
-        self, home: Path, seed: int, result: SweepResult, workers: Workers, proxy: Proxy | None
+        self,
+        home: Path,
+        seed: int,
+        result: SweepResult,
+        workers: Workers,
+        receiver: LyingReceiver,
+        proxy: Proxy | None,
     ) -> None:
         self._home, self._data = home, home / "lake"
         self._rng, self._result = random.Random(seed), result  # noqa: S311 - a seed, not a secret
-        self._workers, self._proxy = workers, proxy
+        self._workers, self._receiver, self._proxy = workers, receiver, proxy
         self._written: set[int] = set()
+        self._delivered: list[int] = []
         self._numbers = itertools.count()
         if proxy is not None:
             proxy.cluster.create(f"seed{seed}")
@@ -155,6 +170,7 @@ class _LakeUnderTest:
             self._commit()
         self._count(self._data, self._written)
         self._count_backups()
+        self._count_deliveries()
         if rebuilds:
             self._crash_rebuilds(rebuilds)
             self._count(self._data, self._written)
@@ -183,6 +199,9 @@ class _LakeUnderTest:
             job = self._run_job("write", point, time, numbers=numbers)
             self._written |= set(job.written)
             return job.killed
+        if point.startswith(DELIVERY):
+            self._delivered += self._next_numbers()[:2]
+            return self._deliver(point, time)
         write_segments(self._data, numbers := self._next_numbers(), self._written.add)
         (Folders.at(self._data).inbox / f"torn-{numbers[0]}.parquet").write_bytes(b"PAR1")
         if point.startswith("catalog snapshot"):
@@ -193,6 +212,20 @@ class _LakeUnderTest:
         if point.startswith(REPLY):
             return self._commit_through_proxy(point.removeprefix(REPLY))
         return self._commit(point, time)
+
+    def _deliver(self, point: str | None, time: int) -> bool:
+        """Send what was not sent, of all episodes so far, and their ends."""
+        job_number = next(self._numbers)
+        url, numbers = self._receiver.url, self._delivered
+        more = {"numbers": numbers, "job_number": job_number, "url": url}
+        return self._run_job("deliver", point, time, **more).killed
+
+    def _count_deliveries(self) -> None:
+        """Each message came, and none under two keys, though it may have come twice under one."""
+        self._deliver(None, 1)
+        lost, doubled = lost_and_doubled(self._receiver, self._delivered)
+        self._result.lost += lost
+        self._result.doubled += doubled
 
     def _next_numbers(self) -> list[int]:
         return [next(self._numbers) for _ in range(BATCHES)]

@@ -22,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from scripts.python_process import module_command, module_environment
+from scripts.tools.crash_deliveries import deliver_episodes
 from scripts.tools.postgres_server import kill_server
 from storage.config.folders import Folders
 from storage.inbox import segment
@@ -145,6 +146,8 @@ def _run_job(job: dict[str, Any]) -> None:
         back_up(data, Path(job["archive"]))
     elif job["work"] == "rebuild":
         rebuild(data, files_only=job["files_only"], force=True)
+    elif job["work"] == "deliver":
+        deliver_episodes(data, job["numbers"], job["job_number"], job["url"])
     elif job["work"] == "snapshot":
         _take_snapshot(Folders.at(data))
     else:

@@ -11,7 +11,7 @@ from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS
 from storage.model.metrics import METRICS
 from storage.model.served import Recipe, candidate_rows, served_rows
 
-__all__ = ["RECIPE_COLUMNS", "ForecastRows", "forecast_rows"]
+__all__ = ["RECIPE_COLUMNS", "ForecastRows", "forecast_rows", "list_matrix"]
 
 RECIPE_COLUMNS: tuple[str, ...] = tuple(Recipe.sizes())
 _BOUNDS = {m.name: (m.lowest, np.inf if m.highest is None else m.highest) for m in METRICS}
@@ -42,14 +42,14 @@ def forecast_rows(rows: pa.Table) -> ForecastRows:
 
     Quantiles of another length than 96 steps are NaN.
     """
-    raw = np.stack([_matrix(rows[name], HORIZON_STEPS) for name in QUANTILE_COLUMNS], axis=-1)
-    recipe = Recipe.from_flat({n: _matrix(rows[n], size) for n, size in Recipe.sizes().items()})
+    raw = np.stack([list_matrix(rows[name], HORIZON_STEPS) for name in QUANTILE_COLUMNS], axis=-1)
+    recipe = Recipe.from_flat({n: list_matrix(rows[n], size) for n, size in Recipe.sizes().items()})
     bounds = [_BOUNDS.get(name, (-np.inf, np.inf)) for name in rows["metric"].to_pylist()]
     low, high = np.array(bounds, np.float32).reshape(-1, 2).T
     return ForecastRows(raw, recipe, low, high)
 
 
-def _matrix(column: pa.ChunkedArray, size: int) -> Floats:
+def list_matrix(column: pa.ChunkedArray, size: int) -> Floats:
     """Return a column of lists as [k, size]; NaN where a list is NULL or of another length."""
     lists = column.combine_chunks()
     whole = pc.fill_null(pc.equal(pc.list_value_length(lists), size), False)

@@ -89,15 +89,14 @@ class MemoryLake:
         self._log(table, rows, new, provenance)
         return new
 
-    def forget(self, table_name: str, before: datetime) -> None:
-        """Delete the rows of a table that are older than `before`."""
-        time = self.schema.table(table_name).time
-        self._connection.execute(
-            f"DELETE FROM {table_name} WHERE {time} < $before", {"before": before}
-        )
-
-    def compact(self) -> None:
-        """Return the memory of deleted rows."""
+    def forget(self) -> None:
+        """Delete the rows whose retention is over, and return their memory."""
+        for table in self.schema.tables:
+            if table.retention is not None:
+                self._connection.execute(
+                    f"DELETE FROM {table.name} WHERE {table.time} < $before",
+                    {"before": self._now - table.retention},
+                )
         self._connection.execute("CHECKPOINT lake")
 
     def _insert(self, table: Table, rows: pa.Table) -> int:
@@ -120,8 +119,9 @@ class MemoryLake:
             "last_ts": span["max"], "rows_in": rows.num_rows, "rows_committed": new,
             "outcome": "committed", **provenance,
         }  # fmt: skip
-        segments = self.schema.table("segments")
-        self._insert(segments, pa.Table.from_pylist([row], segments.arrow))
+        names = ", ".join(row)
+        values = ", ".join(f"${name}" for name in row)
+        self._connection.execute(f"INSERT INTO segments ({names}) VALUES ({values})", row)
 
     def _all_new(self, rows: pa.Table, table: Table) -> bool:
         """Return True if no key can be known: all rows are later than those of the table."""

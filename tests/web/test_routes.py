@@ -13,7 +13,7 @@ ROUTES = {
     "GET /status.json": "read", "GET /metrics": "read", "GET /healthz": None, "GET /readyz": None,
     "POST /feed": "feed", "POST /feed/data": "feed", "POST /write": "feed",
     "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
-    "POST /api/v1/functions/{name}": "admin",
+    "POST /api/v1/functions/{name}": "admin", "POST /api/v1/marks": "feed",
     "GET /act/{token}": None, "POST /act/{token}/{act}": None,
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",

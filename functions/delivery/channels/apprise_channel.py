@@ -1,7 +1,9 @@
 """Apprise: every other receiver, by its URL. It has no key against doubles: each attempt counts."""
 
+import io
 import logging
 import re
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 
 import apprise
@@ -29,7 +31,7 @@ class AppriseChannel:
         # Which part is the secret depends on the receiver.
         self._secrets = [self._url, *(part for part in PARTS.split(rest) if len(part) >= LEAST)]
         self._receiver = apprise.Apprise()
-        with apprise.LogCapture(level=logging.WARNING):
+        with _captured():
             known = self._receiver.add(self._url)
         if not known:
             raise ChannelUnusable(
@@ -43,7 +45,7 @@ class AppriseChannel:
     def send(self, dispatch: Dispatch, now: datetime) -> Answer:
         """Send a message; Apprise says no more than whether it was taken."""
         title, body, kind = self._parts(dispatch, now)
-        with apprise.LogCapture(level=logging.WARNING, fmt="%(message)s") as said:
+        with _captured() as said:
             taken = self._receiver.notify(body=body, title=title, notify_type=kind)
         if taken:
             return Answer(Verdict.SENT)
@@ -60,3 +62,11 @@ class AppriseChannel:
         kind = kinds.get(dispatch.action, apprise.NotifyType.WARNING)
         message = dispatch.message
         return title_of(message, now), summary_of(message, now).partition("\n\n")[2], kind
+
+
+def _captured() -> AbstractContextManager[io.StringIO]:
+    """Context: what Apprise logs from a warning up, which goes nowhere else."""
+    capture: AbstractContextManager[io.StringIO] = apprise.LogCapture(  # type: ignore[no-untyped-call]
+        level=logging.WARNING, fmt="%(message)s"
+    )
+    return capture

@@ -1,6 +1,6 @@
 """Routes: which channels an episode goes to by its severity, and where to after how long."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -71,12 +71,29 @@ class Routes(msgspec.Struct, frozen=True):
                 path.append(step.then)
         return None
 
+    def among(self, channels: Collection[str]) -> "Routes":
+        """Return the routes with stock steps that name only these channels.
+
+        Where none of them has a name of the stock ladder, all take what it would send first.
+        """
+        named = {channel for step in STOCK_STEPS.values() for channel in step.to}
+        everyone = () if named.intersection(channels) else tuple(sorted(channels))
+        steps = {}
+        for name, step in self.steps.items():
+            to = tuple(channel for channel in step.to if channel in channels)
+            if not to and name in STOCK_ROUTES.values():
+                to = everyone
+            is_stock = step == STOCK_STEPS.get(name)
+            steps[name] = msgspec.structs.replace(step, to=to) if is_stock else step
+        return Routes(self.first, steps)
+
     def ladder(self, severity: str) -> Sequence[tuple[timedelta, tuple[str, ...]]]:
         """Return the steps of a severity: how long after the first one, and to which channels."""
         ladder, name, after = [], self.first.get(severity), timedelta(0)
         while name is not None:
             step = self.steps[name]
-            ladder.append((after, step.to))
+            if step.to:
+                ladder.append((after, step.to))
             after += parse_period(step.after) if step.after else timedelta(0)
             name = step.then
         return ladder

@@ -56,19 +56,21 @@ def odds_within(curve: Floats) -> Floats:
     return odds
 
 
-def step_odds(quantiles: Floats, bands: Bands) -> Floats:
+def step_odds(quantiles: Floats, bands: Bands, shift: Floats | None = None) -> Floats:
     """Return P(critical level is reached) in each step: [n, 96, judged].
 
-    `quantiles` [n, 96, 14, 7] are those of all metrics, as people see them.
+    `quantiles` [n, 96, 14, 7] are those of all metrics, as people see them; `shift` [n, judged] is
+    added to them, signed.
     """
-    odds = [_of_metric(quantiles, bands, i) for i in range(len(JUDGED))]
+    odds = []
+    for i in range(len(JUDGED)):
+        of_metric = judged_quantiles(quantiles, i)
+        if shift is not None:
+            of_metric = of_metric + shift[:, i, None, None]
+        level = bands.critical[:, i : i + 1]
+        width = np.maximum(level - bands.warn[:, i : i + 1], 1e-9)
+        odds.append(exceedance(of_metric, level, width))
     return np.stack(odds, axis=2)
-
-
-def _of_metric(quantiles: Floats, bands: Bands, i: int) -> Floats:
-    level = bands.critical[:, i : i + 1]
-    width = np.maximum(level - bands.warn[:, i : i + 1], 1e-9)
-    return exceedance(judged_quantiles(quantiles, i), level, width)
 
 
 def logit(p: Floats) -> Floats:

@@ -44,14 +44,14 @@ class PathOdds:
 
 
 def rank_templates(
-    quantiles: Floats, truth: Floats, width: Floats, rng: np.random.Generator
+    quantiles: Floats, actual: Floats, width: Floats, rng: np.random.Generator
 ) -> Ranks:
-    """Return up to 200 templates [k, 96]: the ranks of `truth` within forecasts.
+    """Return up to 200 templates [k, 96]: the ranks of `actual` within forecasts.
 
-    `quantiles` [m, 96, 7] and `truth` [m, 96] are signed alike; `width` [m] is the gap of warn and
+    `quantiles` [m, 96, 7] and `actual` [m, 96] are signed alike; `width` [m] is the gap of warn and
     critical level. A case with a gap makes no template.
     """
-    ranks = 1 - exceedance(quantiles, truth, width[:, None])
+    ranks = 1 - exceedance(quantiles, actual, width[:, None])
     whole = np.flatnonzero(~np.isnan(ranks).any(axis=1))
     if len(whole) > TEMPLATES:
         whole = np.sort(rng.choice(whole, TEMPLATES, replace=False))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.rules.fleet_state import amount, label, value_text
+from functions.rules.fleet_state import JUDGED, amount, label, value_text
 from functions.rules.odds.exceedance import LEAD_STEPS, Floats, clipped, logit, sigmoid
 from functions.rules.odds.logistic import logistic
 from storage.model.grid import STEP_MINUTES
@@ -35,8 +35,8 @@ _LIMITS: Final = {"distance": 20.0, "slope": 10.0, "t": 15.0, "hours": 24.0}
 _NEWEST: Final = 3  # steps of which the last known one is the value now
 _ROWS: Final = 16  # servers at a time, for the memory of their windows
 _RIDGE: Final = 3.0
-_MAX_DRIVERS: Final = 3
 _LEAST_DRIVER: Final = 0.3  # in log odds
+_SURE: Final = 2.0  # t-value of a slope that is no noise
 
 Ints = npt.NDArray[np.integer[Any]]
 
@@ -154,12 +154,15 @@ def drivers(head: TrendHead, features: Floats, metric: int, level: float, gap: f
         (float(shares[:_LEADS].sum()), "the forecast itself"),
         (float(shares[_DISTANCE]), _distance_text(metric, features, level, gap)),
     ]
-    for i, steps in enumerate(SLOPE_STEPS):
-        slope = float(features[_SLOPE + i])
-        if slope > 0:
-            share = float(shares[[_SLOPE + i, _T + i, _CLOSE + i]].sum())
-            causes.append((share, _slope_text(metric, slope * gap, steps)))
-    strongest = sorted(causes, key=lambda cause: -cause[0])[:_MAX_DRIVERS]
+    climbs = [
+        (float(shares[[_SLOPE + i, _T + i, _CLOSE + i]].sum()), i)
+        for i in range(_WINDOWS) if features[_T + i] >= _SURE
+    ]  # fmt: skip
+    if climbs:
+        share, i = max(climbs)
+        slope = float(features[_SLOPE + i]) * gap
+        causes.append((share, _slope_text(metric, slope, SLOPE_STEPS[i])))
+    strongest = sorted(causes, key=lambda cause: -cause[0])
     return [text for share, text in strongest if share >= _LEAST_DRIVER]
 
 
@@ -171,4 +174,5 @@ def _distance_text(metric: int, features: Floats, level: float, gap: float) -> s
 def _slope_text(metric: int, slope: float, steps: int) -> str:
     minutes = steps * STEP_MINUTES
     span = f"{minutes // 60} h" if minutes >= 60 else f"{minutes} min"
-    return f"{label(metric)} has climbed by {amount(slope)} per hour for {span}"
+    points = "points " if JUDGED[metric].unit == "%" else ""
+    return f"{label(metric)} has climbed by {amount(slope)} {points}per hour for {span}"

@@ -16,10 +16,18 @@ from storage.model.grid import BAND_LEVELS, BUCKET_MINUTES, QUANTILES
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
 from storage.model.served import CANDIDATES
+from storage.query.forecast_rows import list_matrix
 
 __all__ = [
-    "IDLE_HOURS", "NamedCalibration", "NamedRace", "calibration_rows", "calibration_state",
-    "dense_lists", "places", "race_rows", "race_state",
+    "IDLE_HOURS",
+    "NamedCalibration",
+    "NamedRace",
+    "as_lists",
+    "calibration_rows",
+    "calibration_state",
+    "places",
+    "race_rows",
+    "race_state",
 ]  # fmt: skip
 
 IDLE_HOURS = 7 * 24  # a server without targets for so long has no state any more
@@ -90,7 +98,8 @@ class NamedRace:
         alone[..., 0] = 1
         bands = np.full((count, *_RACED, len(QUANTILES)), np.nan, np.float32)
         return cls(
-            tuple(servers), RaceState.new(count, len(METRIC_NAMES)), alone, bands[:, :, 0], bands,
+            tuple(servers), RaceState.new(count, len(METRIC_NAMES)), alone,
+            bands[:, :, 0].copy(), bands,
             np.full((count, len(METRIC_NAMES)), np.nan),
             np.full((count, len(METRIC_NAMES)), None, object), np.zeros(count, np.int64),
         )  # fmt: skip
@@ -239,14 +248,14 @@ def race_rows(named: NamedRace, model: str, ts: datetime) -> pa.Table:
         "server": pa.array(named.servers, pa.string()).take(pa.array(rows)),
         "metric": _METRICS.take(pa.array(columns)),
         "bucket": _BUCKETS.take(pa.array(at[2])),
-        "seasonal_band": _lists(named.seasonal_band[rows, columns]),
-        "last_band": _lists(named.last_band[at]),
+        "seasonal_band": as_lists(named.seasonal_band[rows, columns]),
+        "last_band": as_lists(named.last_band[at]),
         "skill": pa.array(named.skill[rows, columns].astype(np.float32), from_pandas=True),
         "abstains": pa.array(named.abstains[rows, columns].tolist(), pa.string()),
         "idle_hours": pa.array(named.idle[rows]),
     }
     for name, column in _LISTS.items():
-        result[column] = _lists(getattr(named.state, name)[at])
+        result[column] = as_lists(getattr(named.state, name)[at])
     shares = named.shares[at].astype(np.float32)
     result |= {f"weight_{name}": pa.array(shares[:, i]) for i, name in enumerate(CANDIDATES)}
     schema = table("race").arrow
@@ -254,22 +263,12 @@ def race_rows(named: NamedRace, model: str, ts: datetime) -> pa.Table:
     return _table(schema, result, made)
 
 
-def _lists(values: Floats) -> pa.Array:
+def as_lists(values: Floats) -> pa.Array:
     """Return [k, size] as one list a row; NULL where a value is missing."""
     flat = np.ascontiguousarray(values, np.float32)
     offsets = pa.array(np.arange(0, flat.size + 1, flat.shape[1]), pa.int32())
     absent = ~np.isfinite(flat).all(axis=1)
     return pa.ListArray.from_arrays(offsets, pa.array(flat.reshape(-1)), mask=pa.array(absent))
-
-
-def dense_lists(column: pa.ChunkedArray, size: int) -> npt.NDArray[np.float32]:
-    """Return a column of lists as [k, size]; NaN where it is NULL or has another length."""
-    lists = column.combine_chunks()
-    whole = pc.fill_null(pc.equal(pc.list_value_length(lists), size), False)
-    result = np.full((len(lists), size), np.nan, np.float32)
-    flat = lists.filter(whole).flatten().to_numpy(zero_copy_only=False)
-    result[np.asarray(whole)] = np.asarray(flat, np.float32).reshape(-1, size)
-    return result
 
 
 def race_state(rows: pa.Table) -> NamedRace:
@@ -278,11 +277,11 @@ def race_state(rows: pa.Table) -> NamedRace:
     at = server, _metric_places(rows), _bucket_places(rows)
     result = NamedRace.new(names)
     for name, column in _LISTS.items():
-        getattr(result.state, name)[at] = np.nan_to_num(dense_lists(rows[column], len(CANDIDATES)))
+        getattr(result.state, name)[at] = np.nan_to_num(list_matrix(rows[column], len(CANDIDATES)))
     shares = [rows[f"weight_{name}"].to_numpy() for name in CANDIDATES]
     result.shares[at] = np.stack(shares, axis=-1)
-    result.seasonal_band[at[:2]] = dense_lists(rows["seasonal_band"], len(QUANTILES))
-    result.last_band[at] = dense_lists(rows["last_band"], len(QUANTILES))
+    result.seasonal_band[at[:2]] = list_matrix(rows["seasonal_band"], len(QUANTILES))
+    result.last_band[at] = list_matrix(rows["last_band"], len(QUANTILES))
     result.skill[at[:2]] = rows["skill"].to_numpy()
     result.abstains[at[:2]] = rows["abstains"].to_pylist()
     result.idle[server] = pc.fill_null(rows["idle_hours"], 0).to_numpy()

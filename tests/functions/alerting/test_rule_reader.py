@@ -1,3 +1,6 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from functions.alerting.rule_reader import Entries, ReadBook, read_book
@@ -62,7 +65,7 @@ def test_a_file_of_all_that_there_is() -> None:
 
 def test_no_files_are_the_stock_rules() -> None:
     book = read_book({}, {}, METRICS).book
-    assert [rule.name for rule in (*book.rules, *book.no_data)] == ["breach", "no data"]
+    assert set(book.by_name) == {"breach", "no data"}
 
 
 RULE = '[[rule]]\nname = "x"\n'
@@ -140,3 +143,12 @@ def test_a_rule_that_is_removed_is_gone() -> None:
 
 def test_a_stock_rule_can_be_turned_off() -> None:
     assert STOCK_RULE not in read('[[rule]]\nname = "breach"\nenabled = false').book.by_name
+
+
+def test_the_example_of_the_documentation_can_be_used() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "loop.md").read_text()
+    example = re.search(r"```toml\n(\[\[rule\]\].*?)```", text, re.DOTALL)
+    assert example is not None
+    result = read(example[1])
+    assert result.refusals == ()
+    assert "database disks" in result.book.by_name

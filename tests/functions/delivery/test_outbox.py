@@ -125,12 +125,29 @@ def test_where_the_open_may_have_arrived_it_is_sent_again_before_its_resolve(
     assert sent(outbox, "oncall", NOW + SOON) == ["open", "resolve"]
 
 
-def test_a_message_that_fails_for_a_day_is_given_up_in_words(outbox: Outbox) -> None:
+def test_a_message_that_fails_for_a_day_is_given_up_in_words_and_a_resolve_is_not(
+    outbox: Outbox,
+) -> None:
     put(outbox, event())
-    now = NOW + GIVE_UP_AFTER + SOON
-    outbox.record(outbox.lease("oncall", now), Answer(Verdict.FAILED, "HTTP 500"), now)
+    sent(outbox, "oncall", NOW)
+    put(outbox, event("closed", "over", after=2))
+    failed, now = Answer(Verdict.FAILED, "HTTP 500", may_have_arrived=True), NOW
+    for _ in range(12):
+        now += GIVE_UP_AFTER / 11
+        outbox.record(outbox.lease("oncall", now), failed, now)
+    assert outcomes(outbox)[-1] == ("resolve", "failed")
+    assert sent(outbox, "oncall", now + SOON) == ["resolve"]
+
+
+def test_a_machine_that_was_off_for_a_day_tries_again(outbox: Outbox) -> None:
+    put(outbox, event())
+    now, failed = NOW + GIVE_UP_AFTER + SOON, Answer(Verdict.FAILED, "HTTP 500")
+    for _ in range(10):
+        outbox.record(outbox.lease("oncall", now), failed, now)
+        now += SOON
     assert outbox.lease("oncall", now + timedelta(days=1)) is None
-    assert outbox.outcomes_after(0)[0][-1]["detail"] == "given up after 24 h: HTTP 500"
+    details = [row["detail"] for row in outbox.outcomes_after(0)[0]]
+    assert details[-2:] == ["HTTP 500", "given up after 10 attempts: HTTP 500"]
 
 
 def test_of_updates_that_wait_the_newest_alone_is_sent(outbox: Outbox) -> None:

@@ -14,9 +14,13 @@ from functions.replay.outcomes import (
     warnings_of_states,
     with_possible,
 )
+from functions.replay.replay import rollups
+from functions.rules.evaluation.warning_quality import warning_quality
+from storage.config.folders import Folders
 from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
 from storage.query.history import History
+from storage.query.memory_lake import MemoryLake
 
 START = datetime(2026, 5, 6, tzinfo=UTC)
 MEMORY, IDLE = METRIC_NAMES.index("mem_used_pct"), METRIC_NAMES.index("cpu_idle_pct")
@@ -86,3 +90,33 @@ def test_an_episode_is_a_warning_if_it_began_as_a_prediction() -> None:
     assert warnings.closed.tolist() == [90.0, 50.0, math.inf]
     assert warnings.averted.tolist() == [False, True, False]
     assert len(warnings_of_episodes(rows, SeriesNames.of(history())).opened) == 4
+
+
+def test_the_scorecard_agrees_with_the_view_alert_quality(tmp_path) -> None:
+    breached_at = START + timedelta(minutes=150)  # when memory of `b` does
+    rows = events(
+        event("right", 60, "predicted"),
+        event("right", 165, "breached", breached_at=breached_at),
+        event("right", 260, "over", breached_at=breached_at),
+        event("false", 60, "predicted", server="a"),
+        event("false", 120, "withdrawn", server="a"),
+        event("averted", 200, "predicted", server="a"),
+        event("averted", 230, "averted", server="a"),
+        event("missed", 65, "breached", server="a", metric="cpu_idle_pct",
+              breached_at=START + timedelta(minutes=50)),
+    )  # fmt: skip
+    lake = MemoryLake(Folders.at(tmp_path))
+    lake.put("alert_events", rows)
+    lake.put("metrics_5m", rollups(history(), range(60)))
+    lake.at(START + timedelta(hours=20))
+    view = lake.reader.query("SELECT * FROM alert_quality").to_pylist()[0]
+    card = warning_quality(
+        warnings_of_episodes(rows, SeriesNames.of(history())),
+        level_breaches(history(), levels_of(history(), None)[1]), (0.0, 1200.0), 2,
+    )  # fmt: skip
+    assert card.right == view["correct"] == 1
+    assert card.false == view["wrong"] + view["withdrawn"] == 1
+    assert (card.averted, card.missed) == (view["averted"], view["missed"]) == (1, 1)
+    assert card.precision == view["precision"] == 0.5
+    assert card.lead_median == view["median_lead_minutes"] == 90
+    lake.close()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli.doctor import Finding, close_data_folder, examine, findings
+from scripts.cli.doctor import close_data_folder, examine, findings
+from scripts.cli.finding import Finding
 from storage.config.settings import (
     DataSettings,
     HostSettings,

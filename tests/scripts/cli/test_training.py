@@ -1,3 +1,4 @@
+import json
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -61,8 +62,13 @@ def test_training_makes_a_candidate_with_its_comparison_in_the_card(
     assert card["training"]["windows_seen"] == shipped["windows_seen"] + 3 * 64
     assert card["scores"]["gate"]["all metrics"][3] == 6 * 14
     events = [provenance_of(path).table for path in folders.inbox.glob("*.parquet")]
-    assert set(events) == {"models"}
-    assert len(events) == 1 + card["scores"]["gate"]["promote"]
+    assert set(events) == {"models", "trainings"}
+    assert events.count("models") == 1 + card["scores"]["gate"]["promote"]
+    rows = [pq.read_table(path).to_pylist()[0] for path in folders.inbox.glob("*trainings*")]
+    ended = next(row for row in rows if row["event"] in ("promoted", "refused"))
+    assert {row["cause"] for row in rows if row["event"] == "started"} == {"command"}
+    assert ended["model"] == model_registry.fingerprint(folders.models / f"{name}.onnx")
+    assert json.loads(ended["verdict"])["windows"] == 6
     assert not (folders.models / "training.progress").exists()
     model_list.promote(options.data, name, said.append)
     model_list.show_models(options.data)

@@ -81,7 +81,7 @@ def test_links_and_states_that_name_an_erased_server_go_and_profiles_stay(
     house.put("cascade_links", [
         {"downstream": a, "upstream": b, "ts": NOW} for a, b in ((NAME, "db1"), ("web2", NAME))
     ] + [{"downstream": "web2", "upstream": "db1", "ts": NOW}])  # fmt: skip
-    state = {"metric_group": "CPU", "bucket": 60, "ts": NOW, "model": "m", "name": NAME}
+    state = {"metric": "load_average", "bucket": 60, "ts": NOW, "model": "m", "name": NAME}
     house.put("calibration", [state | {"scope": scope} for scope in ("server", "profile")])
     house.put("metrics", [sample(NAME)])
     house.commit()

@@ -6,7 +6,7 @@ import pytest
 
 from storage.model.schema import table
 from storage.model.views import VIEWS, View, as_of_now
-from tests.conftest import LakeFixture
+from tests.conftest import NOW, LakeFixture
 
 ROOT = Path(__file__).parents[3]
 OURS = ("storage", "web", "functions", "scripts")
@@ -45,12 +45,17 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
         {
             "server": "a", "metric": "load_average", "issued_at": now - timedelta(minutes=9),
             "made_at": now, "state": "ok", "p50": [1.0] * 96,
-        }
+        },
+        {
+            "server": "a", "metric": "mem_used_pct", "issued_at": now - timedelta(minutes=9),
+            "made_at": now, "model": "m", "state": "abstained", "why": "no skill: none",
+        },
     ])  # fmt: skip
     episode = {"episode": "e", "server": "a", "metric": "load_average", "rule": "breach"}
     house.put("alert_events", [
         episode | {"ts": now, "event": "opened", "phase": "breached", "state": "{}"}
     ])  # fmt: skip
+    house.put("models", [{"ts": now, "event": "serving", "model": "m", "path": "shipped"}])
     house.commit(now)
     shown = house.reader.query(f"SELECT * FROM {view.name} ORDER BY ALL")
     sql = as_of_now(f"SELECT * FROM {{{view.name}}} AS v ORDER BY ALL")
@@ -69,3 +74,28 @@ def test_no_sql_of_ours_looks_at_the_clock() -> None:
     ]  # fmt: skip
     assert len(texts) > 100
     assert [str(path) for path in texts if CLOCK.search(path.read_text())] == []
+
+
+def test_the_model_that_was_live_at_a_time_is_one_select(house: LakeFixture) -> None:
+    hour = timedelta(hours=1)
+    events = [
+        (-9, "serving", "m0", "shipped", None), (-5, "promoted", "m1", "a.onnx", "better"),
+        (-4, "serving", "m1", "a.onnx", None), (-3, "rolled back", "m0", "shipped", "by a person"),
+        (-2, "serving", "m0", "shipped", None), (-1, "refused", None, "b.onnx", "damaged"),
+    ]  # fmt: skip
+    house.put("models", [
+        {"ts": NOW + n * hour, "event": event, "model": model, "path": path, "detail": detail}
+        for n, event, model, path, detail in events
+    ])  # fmt: skip
+    house.commit()
+    rows = house.reader.query("SELECT * FROM model_history ORDER BY live_from").to_pylist()
+    assert [row["model"] for row in rows] == ["m0", "m1", "m0"]
+    assert [row["live_until"] for row in rows] == [NOW - 4 * hour, NOW - 2 * hour, NOW - hour]
+    assert [row["why"] for row in rows] == [
+        "the model of the package", "promoted: better", "rolled back: by a person"
+    ]  # fmt: skip
+    then = house.reader.query(
+        "SELECT model FROM model_history WHERE live_from <= $at AND "
+        "live_until > $at", at=NOW - 3.5 * hour,
+    )  # fmt: skip
+    assert then["model"].to_pylist() == ["m1"]

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,13 +20,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryLake]:
     lake.close()
 
 
-def put(lake: MemoryLake, name: str, *rows: dict) -> int:
+def put(lake: MemoryLake, name: str, *rows: dict[str, Any]) -> int:
     return lake.put(name, pa.Table.from_pylist(list(rows), table(name).arrow))
 
 
-def factor(server: str, updates: int, hours: int = 0) -> dict:
+def factor(server: str, updates: int, hours: int = 0) -> dict[str, Any]:
     return {
-        "scope": "server", "name": server, "metric_group": "cpu", "bucket": 60, "model": "m",
+        "scope": "server", "name": server, "metric": "cpu_idle_pct", "bucket": 60, "model": "m",
         "ts": NOON + timedelta(hours=hours), "updates": updates,
     }  # fmt: skip
 
@@ -61,12 +62,12 @@ def test_every_view_shows_the_present_of_the_replay(lake) -> None:
     assert lake.reader.query("SELECT server FROM servers")["server"].to_pylist() == ["late"]
 
 
-def test_old_rows_are_forgotten(lake) -> None:
+def test_rows_are_forgotten_when_their_retention_is_over(lake) -> None:
     row = {"server": "a", "metric": "m", "bucket": 60, "model": "m"}
-    put(lake, "race", *(row | {"ts": NOON + timedelta(hours=n)} for n in range(3)))
-    lake.forget("race", NOON + timedelta(hours=1))
-    lake.compact()
-    assert lake.reader.query("SELECT 1 FROM race").num_rows == 2
+    put(lake, "race", *(row | {"ts": NOON - timedelta(days=n)} for n in (6, 8)))
+    lake.at(NOON)
+    lake.forget()
+    assert lake.reader.query("SELECT ts FROM race").num_rows == 1
 
 
 def test_each_commit_is_logged_at_a_time_of_its_own(lake) -> None:

@@ -5,8 +5,9 @@ from datetime import timedelta
 import pytest
 
 from storage.model.metrics import METRIC_NAMES
+from storage.model.next_steps import NEXT_STEPS
 from tests.web.display.test_server_status import NOW, status
-from web.display.recommendations import NEXT_STEPS, next_step, worst_metric
+from web.display.recommendations import next_step, worst_metric
 
 MEMORY = {"metric": "mem_used_pct", "points": 48.0, "text": "memory"}
 NETWORK = {"metric": None, "points": 50.0, "text": "several metrics"}

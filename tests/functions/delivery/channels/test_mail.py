@@ -45,7 +45,7 @@ class Inbox:
         return "250 OK"
 
     def parsed(self) -> list[EmailMessage]:
-        return [message_from_bytes(m.content, policy=default) for m in self.mails]
+        return [message_from_bytes(bytes(m.content), policy=default) for m in self.mails]
 
 
 @contextmanager

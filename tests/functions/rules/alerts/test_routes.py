@@ -42,3 +42,25 @@ def test_a_step_that_cannot_be_is_refused(fields: dict[str, object], named: str)
     with pytest.raises(ValueError, match="expected") as error:
         Step(**fields)  # type: ignore[arg-type]
     assert named in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("channels", "critical", "degrading"),
+    [
+        ((), [], []),
+        (("on-call", "other"), [("on-call",)], []),
+        (("senior", "director"), [("senior",), ("director",)], []),
+        (("slack", "hook"), [("hook", "slack")], [("hook", "slack")]),
+    ],
+)
+def test_stock_steps_send_to_channels_that_there_are(
+    channels: tuple[str, ...], critical: list[tuple[str, ...]], degrading: list[tuple[str, ...]]
+) -> None:
+    routes = STOCK.among(channels)
+    assert [to for _, to in routes.ladder("critical")] == critical
+    assert [to for _, to in routes.ladder("degrading")] == degrading
+
+
+def test_a_step_of_the_users_own_keeps_its_channels() -> None:
+    routes = Routes({"critical": "mine"}, dict(STOCK_STEPS) | {"mine": Step(("pager",))})
+    assert [to for _, to in routes.among(("slack",)).ladder("critical")] == [("pager",)]
