@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.floating[Any]]
 
 
 class Scene:
-    """A fleet that was healthy before START and plays `scenario` for a day and a half since."""
+    """A fleet that was healthy before START and plays `scenario` for 22 hours since."""
 
     def __init__(self, servers: int, scenario: str, seed: int) -> None:
         self.fleet: Sequence[SimulatedServer] = make_fleet(servers, seed)
@@ -26,7 +26,7 @@ class Scene:
         self.profiles = [server.profile for server in self.fleet]
         timeline = [(START - timedelta(days=30), "healthy"), (START, scenario)]
         self.begin = START - timedelta(days=1)
-        self.stop = START + timedelta(hours=36)
+        self.stop = START + timedelta(hours=22)
         samples = np.arange(int(self.begin.timestamp()), int(self.stop.timestamp()), 60)
         values = simulate(self.fleet, samples, timeline, seed)
         self.values: Floats = values.reshape(servers, -1, 5, len(METRIC_NAMES)).mean(axis=2)

@@ -1,7 +1,6 @@
 from typing import Any
 
 import numpy as np
-import pytest
 
 from functions.rules.cascades import CASCADE_STEPS, CascadeLink, cascade_links
 from storage.model.metrics import METRIC_NAMES
@@ -99,7 +98,7 @@ def test_a_healthy_fleet_of_90_is_quiet() -> None:
     scene = Scene(90, "healthy", seed=21)
     linked = [
         link
-        for step in range(CASCADE_STEPS, scene.values.shape[1], 72)
+        for step in range(CASCADE_STEPS, scene.values.shape[1], 60)
         for link in cascade_links(
             scene.before(step, CASCADE_STEPS), scene.profiles, range(len(scene.names))
         )
@@ -107,20 +106,17 @@ def test_a_healthy_fleet_of_90_is_quiet() -> None:
     assert linked == []
 
 
-@pytest.fixture(scope="module")
-def cascading() -> Scene:
-    return Scene(20, "cascade", seed=22)
-
-
-def test_the_root_of_four_in_five_cascades_is_named(cascading: Scene) -> None:
-    scene, right = cascading, []
+def test_the_root_of_four_in_five_cascades_is_named() -> None:
+    scene = Scene(20, "cascade", seed=23)
+    newest: dict[str, str] = {}
+    right = []
     victims = [each for each in scene.incidents if scene.cause(each)]
-    for incident in victims[::5]:
-        server = scene.names.index(incident.server)
-        step = scene.step(incident.ends_at)
-        if step > scene.values.shape[1]:
-            continue
-        linked = cascade_links(scene.before(step, CASCADE_STEPS), scene.profiles, [server])
-        right.append([scene.names[link.upstream] for link in linked] == [scene.cause(incident)])
-    assert len(right) >= 12
-    assert np.mean(right) >= 0.8
+    for step in range(CASCADE_STEPS, scene.values.shape[1], 4):  # every 20 minutes
+        servers = range(len(scene.names))
+        for link in cascade_links(scene.before(step, CASCADE_STEPS), scene.profiles, servers):
+            newest[scene.names[link.downstream]] = scene.names[link.upstream]
+        for each in victims:
+            if step - 4 < scene.step(each.ends_at) <= step:
+                right.append(newest.get(each.server) == scene.cause(each))
+    assert len(right) >= 40
+    assert np.mean(right) >= 0.8  # of each server the first one cannot be named
