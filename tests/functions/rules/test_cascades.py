@@ -109,14 +109,15 @@ def test_a_healthy_fleet_of_90_is_quiet() -> None:
 def test_the_root_of_four_in_five_cascades_is_named() -> None:
     scene = Scene(20, "cascade", seed=23)
     newest: dict[str, str] = {}
-    right = []
+    right: list[bool] = []
     victims = [each for each in scene.incidents if scene.cause(each)]
     for step in range(CASCADE_STEPS, scene.values.shape[1], 4):  # every 20 minutes
         servers = range(len(scene.names))
         for link in cascade_links(scene.before(step, CASCADE_STEPS), scene.profiles, servers):
             newest[scene.names[link.downstream]] = scene.names[link.upstream]
-        for each in victims:
-            if step - 4 < scene.step(each.ends_at) <= step:
-                right.append(newest.get(each.server) == scene.cause(each))
+        right += [
+            newest.get(each.server) == scene.cause(each)
+            for each in victims if step - 4 < scene.step(each.ends_at) <= step
+        ]  # fmt: skip
     assert len(right) >= 40
     assert np.mean(right) >= 0.8  # of each server the first one cannot be named
