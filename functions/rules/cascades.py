@@ -83,7 +83,8 @@ def _standardized(readings: Floats) -> Floats:
     """Return readings [n, steps, judged] in robust deviations from their median; missing is 0."""
     distance = readings - _median(readings)
     deviation = 1.4826 * _median(np.abs(distance))
-    return np.nan_to_num(distance / np.maximum(deviation, _FLOORS))
+    levels: Floats = np.nan_to_num(distance / np.maximum(deviation, _FLOORS))
+    return levels
 
 
 def _median(values: Floats) -> Floats:
