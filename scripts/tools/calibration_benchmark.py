@@ -176,11 +176,11 @@ def _span(values: Floats) -> Floats:
     return np.asarray(ends[1] - ends[0])
 
 
-def play(history: History, model: Forecaster, days: int) -> list[Trial]:
+def play(history: History, model: Forecaster, days: float) -> list[Trial]:
     """Play the last `days` of a history through the model and each trial."""
     values, count = history.values, history.steps
-    first = count - days * CONTEXT_STEPS
-    hours = days * 24 + HORIZON_STEPS // HOUR + 1
+    first = count - round(days * CONTEXT_STEPS)
+    hours = (count - first) // HOUR + 1
     kinds = ((1.0, False), (0.6, False), (1.7, False), (1.0, True))
     trials = [Trial.new(history.servers, hours, *kind) for kind in kinds]
     for origin in range(first, count - HORIZON_STEPS, ISSUE_EACH):
