@@ -69,18 +69,21 @@ def decide(
     trainings: Sequence[Training],
     learned_at: datetime | None,
     cpu: Callable[[], NDArray[np.float64]],
+    automatic: bool = True,
 ) -> Decision | None:
     """Return what is to be recorded about the next training; None when nothing has changed.
 
     `checks` are those of the last 72 h, `trainings` the known ones by time, `learned_at` when the
     serving model was trained or came into use, and `cpu` returns the fleet's predicted CPU in each
-    of the next 24 hours [%], NaN where unknown.
+    of the next 24 hours [%], NaN where unknown. Unless `automatic`, only a person makes one due.
     """
     waiting = next((t for t in reversed(trainings) if t.event not in ENDED), None)
     if waiting is not None and waiting.event in WITH_TRAINER:
         return None
     starts = [t.started for t in trainings if t.started is not None]
     wanted = _wanted(now, checks, waiting, max(starts, default=None), learned_at)
+    if not automatic and wanted is not None and wanted[0] != "person":
+        wanted = None
     if wanted is None:
         return None if waiting is None else _cancelled(waiting)
     cause, reason = wanted

@@ -70,6 +70,16 @@ def test_a_training_is_due_after_three_days_of_loss_or_thirty_days_or_on_request
     assert by_calendar.reason == "the last training was 31 days ago"
 
 
+def test_where_it_is_turned_off_only_a_person_makes_a_training_due() -> None:
+    def turned_off(*trainings: Training) -> Decision | None:
+        return decide(NOW, drifting(72), trainings, NOW, lambda: FLAT, automatic=False)
+
+    assert turned_off() is None
+    made = turned_off(training("requested", age_h=0, cause="person", ran=False))
+    assert made is not None
+    assert made.cause == "person"
+
+
 def test_a_training_that_waits_for_the_trainer_is_decided_once() -> None:
     for event in ("due", "started", "progress", "unable"):
         assert decided(drifting(72), [training(event, age_h=80)]) is None
