@@ -18,7 +18,7 @@ __all__ = [
     "ENDED", "Cause", "Check", "Decision", "Training", "decide", "loss_is_high", "quietest_hour",
 ]  # fmt: skip
 
-Cause = Literal["loss", "calendar", "person"]
+Cause = Literal["loss", "calendar", "person", "command"]
 
 HIGH_FOR = timedelta(hours=72)
 PERIOD = timedelta(days=30)
@@ -77,7 +77,9 @@ def decide(
     serving model was trained or came into use, and `cpu` returns the fleet's predicted CPU in each
     of the next 24 hours [%], NaN where unknown. Unless `automatic`, only a person makes one due.
     """
-    waiting = next((t for t in reversed(trainings) if t.event not in ENDED), None)
+    # One that a person began by the command is theirs: it may have been interrupted for good.
+    open_ones = [t for t in trainings if t.event not in ENDED and t.cause != "command"]
+    waiting = open_ones[-1] if open_ones else None
     if waiting is not None and waiting.event in WITH_TRAINER:
         return None
     starts = [t.started for t in trainings if t.started is not None]

@@ -70,6 +70,16 @@ def test_a_training_is_due_after_three_days_of_loss_or_thirty_days_or_on_request
     assert by_calendar.reason == "the last training was 31 days ago"
 
 
+def test_an_interrupted_training_of_the_command_holds_up_only_the_next_six_hours() -> None:
+    made = decided(drifting(72), [training("started", age_h=80, cause="command")])
+    assert made is not None
+    assert made.event == "due"
+    wanted = training("requested", age_h=0, cause="person", ran=False)
+    made = decided(trainings=[training("started", age_h=1, cause="command"), wanted])
+    assert made is not None
+    assert made.event == "postponed"
+
+
 def test_where_it_is_turned_off_only_a_person_makes_a_training_due() -> None:
     def turned_off(*trainings: Training) -> Decision | None:
         return decide(NOW, drifting(72), trainings, NOW, lambda: FLAT, automatic=False)
