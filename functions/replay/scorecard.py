@@ -7,9 +7,11 @@ one case.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from functions.replay.outcomes import (
@@ -24,7 +26,7 @@ from functions.rules.defaults import CANDIDATES
 from functions.rules.evaluation.warning_quality import WarningQuality, warning_quality
 from functions.rules.odds.cases import Issued, cases_of
 from functions.rules.odds.reliability import Reliability, reliability
-from storage.model.grid import BAND_LEVELS, LEAD_MINUTES, STEP_MINUTES
+from storage.model.grid import BAND_LEVELS, LEAD_MINUTES, STEP, STEP_MINUTES
 from storage.model.metrics import METRICS
 from storage.query.history import History
 from storage.query.reader import Reader
@@ -33,6 +35,7 @@ __all__ = ["Accuracy", "Coverage", "OddsCheck", "Scorecard", "scorecard"]
 
 MARK_STEPS = 15 // STEP_MINUTES  # small odds are written every quarter of an hour
 RESAMPLES = 400
+SETTLES = 3.0  # days: of a longer replay bands are counted from the third on
 COUNTERS = frozenset(metric.name for metric in METRICS if metric.kind == "counter")
 _SEED = 20_260_506
 
@@ -57,13 +60,17 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Share of targets inside a band, before and after calibration, each with its 95 % interval."""
+    """Share of targets inside a band, before and after calibration, each with its 95 % interval.
+
+    `spread` is the standard deviation of the shares of single series, before and after.
+    """
 
     level: int
     targets: int
     blocks: int
     before: tuple[float, float, float]
     after: tuple[float, float, float]
+    spread: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Scorecard:
     """What a replay showed."""
 
     servers: int
+    settled: datetime  # bands are counted from here: the third day, if there are so many
     accuracy: tuple[Accuracy, ...]
     coverage: tuple[Coverage, ...]
     odds: tuple[OddsCheck, ...]
@@ -90,6 +98,7 @@ class Scorecard:
         """Return the numbers, with None where there is nothing to divide by."""
         return {
             "servers": self.servers,
+            "settled": self.settled.isoformat(),
             "accuracy": [_fields(each) for each in self.accuracy],
             "coverage": [_fields(each) for each in self.coverage],
             "odds": [
@@ -109,10 +118,13 @@ def scorecard(
     _, critical = levels_of(history, cores)
     span = (float(first_step * STEP_MINUTES), float(history.steps * STEP_MINUTES))
     events = reader.query("SELECT * FROM alert_events")
+    days = (history.steps - first_step) * STEP / timedelta(days=1)
+    settled = history.span[0] + first_step * STEP + timedelta(days=2 if days > SETTLES else 0)
     return Scorecard(
         servers=len(history.servers),
+        settled=settled,
         accuracy=_accuracy(reader),
-        coverage=_coverage(reader),
+        coverage=_coverage(reader, settled),
         odds=_odds_checks(reader, history, cores, first_step),
         warnings=warning_quality(
             warnings_of_episodes(events, SeriesNames.of(history)),
@@ -150,27 +162,38 @@ def _geometric(values: Sequence[float]) -> float:
     return math.exp(sum(known) / len(known)) if known else math.nan
 
 
-def _coverage(reader: Reader) -> tuple[Coverage, ...]:
+def _coverage(reader: Reader, since: datetime) -> tuple[Coverage, ...]:
     """Shares over all metrics; each block is a server and 8 hours."""
-    columns = ", ".join(
-        f"sum(inside_{level}{kind})::DOUBLE AS inside_{level}{kind}"
-        for level in BAND_LEVELS for kind in ("", "_model")
-    )  # fmt: skip
-    rows = reader.query(
-        f"SELECT sum(moving)::DOUBLE AS moving, {columns} FROM scores "
-        "GROUP BY server, time_bucket(INTERVAL 8 HOUR, ts) HAVING sum(moving) > 0 ORDER BY ALL"
-    )
-    moving = rows["moving"].to_numpy()
+    blocks = _inside(reader, since, "server, time_bucket(INTERVAL 8 HOUR, ts)")
+    series = _inside(reader, since, "server, metric")
+    moving = blocks["moving"].to_numpy()
     if not len(moving):
         return ()
     return tuple(
         Coverage(
             level, int(moving.sum()), len(moving),
-            _interval(rows[f"inside_{level}_model"].to_numpy(), moving),
-            _interval(rows[f"inside_{level}"].to_numpy(), moving),
+            _interval(blocks[f"inside_{level}_model"].to_numpy(), moving),
+            _interval(blocks[f"inside_{level}"].to_numpy(), moving),
+            (_spread(series, f"inside_{level}_model"), _spread(series, f"inside_{level}")),
         )
         for level in BAND_LEVELS
     )  # fmt: skip
+
+
+def _inside(reader: Reader, since: datetime, parts: str) -> pa.Table:
+    columns = ", ".join(
+        f"sum(inside_{level}{kind})::DOUBLE AS inside_{level}{kind}"
+        for level in BAND_LEVELS for kind in ("", "_model")
+    )  # fmt: skip
+    return reader.query(
+        f"SELECT sum(moving)::DOUBLE AS moving, {columns} FROM scores WHERE ts >= $since "
+        f"GROUP BY {parts} HAVING sum(moving) > 0 ORDER BY ALL",
+        since=since,
+    )
+
+
+def _spread(series: pa.Table, column: str) -> float:
+    return float(np.std(series[column].to_numpy() / series["moving"].to_numpy()))
 
 
 def _interval(inside: Floats, moving: Floats) -> tuple[float, float, float]:

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from functions.alert import alert_tables
+from functions.alerting.rule_files import read_rule_files
 from functions.alerting.rule_reader import read_book
 from functions.engine.window import Window
 from functions.replay.outcomes import SeriesNames, breaches_of, warnings_of_episodes
@@ -25,6 +26,7 @@ from functions.rules.alerts.rule import Rule, ServerFacts, matches
 from functions.rules.alerts.rule_book import RuleBook
 from functions.rules.evaluation.warning_quality import WarningQuality, warning_quality
 from functions.rules.odds.breaches import at_level, breaches
+from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.errors import HoursightError
 from storage.model.grid import STEP, STEP_MINUTES
@@ -35,7 +37,14 @@ from storage.model.severity import SEVERITIES
 from storage.query.memory_lake import MemoryLake
 from storage.query.reader import Reader
 
-__all__ = ["RuleTrial", "RulesRefused", "Trial", "read_rules_on_trial", "try_rules"]
+__all__ = [
+    "RuleTrial",
+    "RulesRefused",
+    "Trial",
+    "read_rules_on_trial",
+    "rule_in_force",
+    "try_rules",
+]
 
 # What pages, by the stock routes: what must be answered within so many minutes.
 PAGES_WITHIN = 15
@@ -93,6 +102,19 @@ def read_rules_on_trial(path: Path, metrics: Sequence[Metric]) -> RuleBook:
     if not rules:
         raise RulesRefused(f"{path}: it has no [[rule]]; write one with name and metrics")
     return replace(read.book, rules=rules, no_data=())
+
+
+def rule_in_force(name: str, folders: Folders) -> RuleBook:
+    """Return one rule of a data folder, or a stock one, alone. Raises RulesRefused."""
+    book = read_rule_files(folders, save=False).book
+    rules = tuple(rule for rule in book.rules if rule.name == name)
+    if not rules:
+        known = ", ".join(repr(rule.name) for rule in book.rules)
+        raise RulesRefused(
+            f"{name!r} is neither a file nor a rule in force (expected a file such as "
+            f"mine.toml, or one of {known})"
+        )
+    return replace(book, rules=rules, no_data=())
 
 
 def try_rules(

@@ -25,15 +25,15 @@ _JSON = click.option(
 
 @alerts.command("try", epilog="Example: hoursight alerts try memory.toml --days 14")
 @data_option
-@_FILE
+@click.argument("rule")
 @_DAYS
 @_JSON
 def try_rule(**options: Any) -> None:
-    """Tell what the rules in FILE would have done with the odds that are stored.
+    """Tell what RULE would have done with the odds that are stored.
 
-    FILE is written as those in the folder alerts/, and need not be there. Warnings are judged
-    against what each rule calls a breach: right, wrong, missed, averted, withdrawn, how long
-    before, and how many pages a week.
+    RULE is a file written as those in the folder alerts/, which need not be there, or the name of
+    a rule in force. Warnings are judged against what each rule calls a breach: right, wrong,
+    missed, averted, withdrawn, how long before, and how many pages a week.
     """
     from scripts.cli.alert_trial import TrialOptions, command
 

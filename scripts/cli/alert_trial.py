@@ -11,7 +11,15 @@ from typing import Any
 
 from rich.progress import Progress
 
-from functions.replay.trial import RulesRefused, RuleTrial, Trial, read_rules_on_trial, try_rules
+from functions.replay.trial import (
+    RulesRefused,
+    RuleTrial,
+    Trial,
+    read_rules_on_trial,
+    rule_in_force,
+    try_rules,
+)
+from functions.rules.alerts.rule_book import RuleBook
 from scripts.cli.output import format_time
 from scripts.cli.printer import console, say_lines
 from storage.config.folders import Folders
@@ -30,7 +38,7 @@ class TrialOptions:
     """The options of the command."""
 
     data: Path
-    file: Path
+    rule: str  # a file, or the name of a rule in force
     days: float = 7.0
     json_file: Path | None = None
 
@@ -38,7 +46,7 @@ class TrialOptions:
 def command(options: TrialOptions, say: Say) -> int:
     """Try the rules and print; return 0, or 2 when the file or the lake cannot be used."""
     try:
-        book = read_rules_on_trial(options.file, schema_of(Folders.at(options.data)).metrics)
+        book = _rules(options.rule, Folders.at(options.data))
         reader = Reader.open(options.data)
         try:
             start, stop = _span(reader, options.days)
@@ -53,11 +61,17 @@ def command(options: TrialOptions, say: Say) -> int:
     except (RulesRefused, HistoryError, LakeMissing, LakeUnreadable) as error:
         say_lines(f"hoursight: {error}", err=True)
         return 2
-    _print(options.file, trial, say)
+    _print(options.rule, trial, say)
     if options.json_file:
         options.json_file.write_text(json.dumps(_as_json(trial), indent=1) + "\n")
         say(f"wrote {options.json_file}")
     return 0
+
+
+def _rules(name: str, folders: Folders) -> RuleBook:
+    if Path(name).suffix == ".toml" or Path(name).exists():
+        return read_rules_on_trial(Path(name), schema_of(folders).metrics)
+    return rule_in_force(name, folders)
 
 
 def _span(reader: Reader, days: float) -> tuple[datetime, datetime]:
@@ -69,9 +83,9 @@ def _span(reader: Reader, days: float) -> tuple[datetime, datetime]:
     return max(floor_step(stop - timedelta(days=days)), span["first"]), stop
 
 
-def _print(file: Path, trial: Trial, say: Say) -> None:
+def _print(name: str, trial: Trial, say: Say) -> None:
     say(
-        f"{file}: {len(trial.rules)} rules tried on {trial.odds} odds of {trial.servers} servers, "
+        f"{name}: {len(trial.rules)} rules tried on {trial.odds} odds of {trial.servers} servers, "
         f"{format_time(trial.start)} to {format_time(trial.stop)}"
     )
     if not trial.odds:

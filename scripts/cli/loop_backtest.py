@@ -132,10 +132,14 @@ def _print_bands(card: Scorecard, say: Say) -> None:
     if not card.coverage:
         return
     say("")
-    say(f"Share inside the bands, with intervals of {card.coverage[0].blocks} blocks:")
+    say(
+        f"Share inside the bands since {format_time(card.settled)}, with intervals of "
+        f"{card.coverage[0].blocks} blocks, and spread over series:"
+    )
     print_grid(
-        ["band", "before calibration", "after"],
-        [[f"{each.level} %", _interval(each.before), _interval(each.after)]
+        ["band", "before calibration", "after", "spread before", "after"],
+        [[f"{each.level} %", _interval(each.before), _interval(each.after),
+          *map(_number, each.spread)]
          for each in card.coverage],
     )  # fmt: skip
 

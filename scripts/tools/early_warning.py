@@ -40,14 +40,21 @@ from functions.replay.outcomes import (
 )
 from functions.replay.replay import ReplayOptions, replay, replayed_functions
 from functions.replay.simulated import Causes, simulated_history
-from functions.rules.evaluation.straight_lines import conditions, held, held_for, latched
+from functions.rules.evaluation.straight_lines import (
+    conditions,
+    held,
+    held_for,
+    intervals,
+    latched,
+)
 from functions.rules.evaluation.warning_quality import (
+    JudgedBreaches,
     JudgedWarnings,
     WarningQuality,
     warning_quality,
 )
 from functions.simulator.incidents import SCENARIOS
-from scripts.tools.datasets import DATASETS, as_named, read_set
+from scripts.tools.datasets import DATASETS, as_named, as_shapes, read_set
 from storage.config.folders import Folders
 from storage.model.grid import LEAD_MINUTES, STEP_MINUTES
 from storage.model.metrics import METRIC_NAMES
@@ -89,31 +96,67 @@ def main() -> None:
     results: dict[str, dict[str, object]] = {}
     for name in options.sets.split(","):
         chosen = _test_set(name.strip(), options)
-        qualities = run(chosen, model, options)
-        print_table(chosen, qualities)
-        results[chosen.name] = {kind: quality.as_json() for kind, quality in qualities.items()}
+        kinds = warnings_of(chosen, model, options)
+        tables = {chosen.name: (breaches_of(chosen), False)}
+        if chosen.history.anomalous is not None:
+            tables[f"{chosen.name}, labels of its authors"] = (labels_of(chosen.history), True)
+        for title, (events, whole_server) in tables.items():
+            qualities = judged(chosen, kinds, events, options, whole_server=whole_server)
+            print_table(title, chosen, qualities)
+            results[title] = {kind: quality.as_json() for kind, quality in qualities.items()}
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def run(
-    chosen: TestSet, model: Forecaster, options: argparse.Namespace
-) -> dict[str, WarningQuality]:
-    """Return the scorecard of each kind of warning on one set."""
-    history = chosen.history
-    warm_up = round(options.warm_up_days * DAY)
-    span = (float(warm_up * STEP_MINUTES), float(history.steps * STEP_MINUTES))
-    warn, critical = levels_of(history, chosen.cores)
-    events = with_possible(level_breaches(history, critical), chosen.causes)
-    kinds = peers(history, critical, warn)
-    if not options.peers_only:
+def warnings_of(
+    chosen: TestSet, model: Forecaster | None, options: argparse.Namespace
+) -> dict[str, JudgedWarnings]:
+    """Return the warnings of each kind on one set; without a model those of today's rules."""
+    warn, critical = levels_of(chosen.history, chosen.cores)
+    kinds = peers(chosen.history, critical, warn)
+    if not options.peers_only and model is not None:
         lake = played(chosen, model, options)
-        kinds |= odds_rules(lake, history) | episodes(lake, history)
+        kinds |= odds_rules(lake, chosen.history) | episodes(lake, chosen.history)
         lake.close()
-    return {
-        kind: warning_quality(_since(warnings, span[0]), events, span, len(history.servers))
-        for kind, warnings in kinds.items()
-    }
+    return kinds
+
+
+def breaches_of(chosen: TestSet) -> JudgedBreaches:
+    """Return the breaches of the critical level, with the lead that was possible."""
+    critical = levels_of(chosen.history, chosen.cores)[1]
+    return with_possible(level_breaches(chosen.history, critical), chosen.causes)
+
+
+def labels_of(history: History) -> JudgedBreaches:
+    """Return the stretches that a dataset's authors labelled, of servers as a whole: metric 0."""
+    assert history.anomalous is not None
+    rows, starts, stops = intervals(history.anomalous)
+    return JudgedBreaches(
+        rows, np.zeros(len(rows), np.int64), np.asarray(starts * STEP_MINUTES, np.float64),
+        np.asarray(stops * STEP_MINUTES, np.float64), np.full(len(rows), math.nan),
+    )  # fmt: skip
+
+
+def judged(
+    chosen: TestSet,
+    kinds: Mapping[str, JudgedWarnings],
+    events: JudgedBreaches,
+    options: argparse.Namespace,
+    whole_server: bool = False,
+) -> dict[str, WarningQuality]:
+    """Return the scorecard of each kind of warning against one kind of event.
+
+    For events of a `whole_server` a warning of any of its metrics counts.
+    """
+    history = chosen.history
+    start = options.warm_up_days * DAY * STEP_MINUTES
+    span = (float(start), float(history.steps * STEP_MINUTES))
+    result = {}
+    for kind, warnings in kinds.items():
+        metrics = np.zeros_like(warnings.metrics) if whole_server else warnings.metrics
+        ours = replace(_since(warnings, start), metrics=metrics[warnings.closed > start])
+        result[kind] = warning_quality(ours, events, span, len(history.servers))
+    return result
 
 
 def _since(warnings: JudgedWarnings, start: float) -> JudgedWarnings:
@@ -183,11 +226,11 @@ def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
     return {"episodes of the stock rule": warnings_of_episodes(events, SeriesNames.of(history))}
 
 
-def print_table(chosen: TestSet, qualities: Mapping[str, WarningQuality]) -> None:
-    """Print one set's table."""
+def print_table(title: str, chosen: TestSet, qualities: Mapping[str, WarningQuality]) -> None:
+    """Print the table of one set and one kind of event."""
     first = next(iter(qualities.values()))
     print(
-        f"\n{chosen.name}: {len(chosen.history.servers)} servers, {first.host_days:.0f} host-days, "
+        f"\n{title}: {len(chosen.history.servers)} servers, {first.host_days:.0f} host-days, "
         f"{first.breaches} breaches; possible lead median {_number(first.possible_median, 0)} min, "
         + ", ".join(f"≥ {n} min {_number(v)}" for n, v in first.possible_recall.items())
     )
@@ -215,13 +258,14 @@ def _test_set(name: str, options: argparse.Namespace) -> TestSet:
         servers, days = options.servers or size["servers"], options.days or size["days"]
         made = simulated_history(name, int(servers), days, options.seed, START)
         return TestSet(name, made.history, made.cores, made.causes)
-    known = {each.name: each for each in DATASETS if each.named}
+    known = {each.name: each for each in DATASETS}
     if name not in known or options.data is None:
         sys.exit(
             f"--sets {name!r}: expected some of {', '.join((*SCENARIOS, *known))}; "
             "the last ones need --data with the folder of their files"
         )
-    history = as_named(read_set(options.data, name), known[name])
+    columns, named = read_set(options.data, name), known[name].named
+    history = as_named(columns, known[name]) if named else as_shapes(columns)[0]
     history = history.last(round((options.days or 10) * DAY))
     history = history.only(range(min(options.servers or 99, len(history.servers))))
     return TestSet(name, at_levels(history), (None,) * len(history.servers), {})

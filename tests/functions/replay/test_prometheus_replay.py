@@ -1,5 +1,6 @@
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def issued(age_minutes: int = 0) -> IssuedForecasts:
     return IssuedForecasts(("a", "b"), (at, at), quantiles)
 
 
-def replayed(expr: str, for_: str = "0s", **others: str) -> RuleReplay:
+def replayed(expr: str, for_: str = "0s", **others: Any) -> RuleReplay:
     rule = PrometheusRule(expr=expr, alert="rule", for_=for_, **others)
     return replay_rules([rule], history(), (4, 4), issued())[0]
 
@@ -76,7 +77,8 @@ def test_a_forecast_counts_from_when_it_was_issued_and_an_old_one_not_at_all() -
 
 def test_where_low_is_bad_the_worst_case_is_the_lowest_quantile() -> None:
     likely = replayed("cpu_idle_pct < 15 and mem_used_pct > 10").tonight[0]
-    assert (likely.server, likely.odds) == ("b", pytest.approx(sum(WEIGHTS[5:]), abs=1e-4))
+    assert likely.server == "b"
+    assert likely.odds == pytest.approx(sum(WEIGHTS[5:]), abs=1e-4)
 
 
 def test_the_weights_are_those_of_all_cases() -> None:

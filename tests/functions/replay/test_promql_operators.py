@@ -4,6 +4,7 @@ import pytest
 from functions.replay.promql_operators import (
     OVER_TIME,
     NotReplayable,
+    Value,
     Vector,
     calculated,
     combined,
@@ -15,6 +16,12 @@ NAN = np.nan
 
 def vector(*values: float, of: str | None = None) -> Vector:
     return Vector(np.array([values]), of)
+
+
+def calculated_vector(operator: str, left: Value, right: Value) -> Vector:
+    result = calculated(operator, left, right)
+    assert isinstance(result, Vector)
+    return result
 
 
 def shown(result: object) -> list[float]:
@@ -32,17 +39,17 @@ def test_a_comparison_leaves_out_what_is_false_and_unknown() -> None:
     ("operator", "expected"),
     [("and", [None, 2, None]), ("or", [1, 2, 3]), ("unless", [1, None, None])],
 )
-def test_sets_take_the_left_value(operator: str, expected: list) -> None:
+def test_sets_take_the_left_value(operator: str, expected: list[float]) -> None:
     assert shown(combined(operator, vector(1, 2, NAN), vector(NAN, 9, 3))) == expected
 
 
 def test_a_share_of_a_total_is_a_plain_number_once_it_is_divided_by_it() -> None:
     total, free = vector(1, 1, of="disk"), vector(0.25, 0.5, of="disk")
-    used = calculated("-", total, free)
+    used = calculated_vector("-", total, free)
     assert used.of == "disk"
-    ratio = calculated("/", used, total)
+    ratio = calculated_vector("/", used, total)
     assert (ratio.of, shown(ratio)) == (None, [0.75, 0.5])
-    assert calculated("*", 100.0, free).of == "disk"
+    assert calculated_vector("*", 100.0, free).of == "disk"
     with pytest.raises(NotReplayable, match="bytes are not kept"):
         calculated("/", free, vector(1, 1, of="memory"))
     with pytest.raises(NotReplayable, match="compare with 0"):
@@ -50,7 +57,7 @@ def test_a_share_of_a_total_is_a_plain_number_once_it_is_divided_by_it() -> None
 
 
 def test_a_division_by_zero_is_no_error() -> None:
-    assert np.isinf(calculated("/", vector(1), vector(0)).values).all()
+    assert np.isinf(calculated_vector("/", vector(1), vector(0)).values).all()
 
 
 def test_windows_over_time_begin_with_what_is_there() -> None:

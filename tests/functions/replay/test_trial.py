@@ -1,12 +1,19 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from functions.replay.replay import rollups, server_facts
-from functions.replay.trial import RulesRefused, Trial, read_rules_on_trial, try_rules
+from functions.replay.trial import (
+    RulesRefused,
+    Trial,
+    read_rules_on_trial,
+    rule_in_force,
+    try_rules,
+)
 from storage.config.folders import Folders
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.schema import table
@@ -37,7 +44,7 @@ breach = "1h"
 """
 
 
-def odds_rows(server: str, steps: range, p: float) -> list[dict]:
+def odds_rows(server: str, steps: range, p: float) -> list[dict[str, Any]]:
     return [
         {"server": server, "metric": "mem_used_pct", "model": "m", "level": 98.0, "p_120m": p,
          "any_120m": p, "origin": "bands", "checked": True,
@@ -109,3 +116,12 @@ def test_a_file_that_cannot_be_used_is_refused(tmp_path, text, reason) -> None:
 def test_a_missing_file_is_named(tmp_path) -> None:
     with pytest.raises(RulesRefused, match=r"no\.toml: cannot be read"):
         read_rules_on_trial(tmp_path / "no.toml", METRICS)
+
+
+def test_a_rule_in_force_is_tried_by_its_name(tmp_path) -> None:
+    alerts = Folders.at(tmp_path).alerts
+    alerts.mkdir()
+    (alerts / "mine.toml").write_text(RULES)
+    assert [r.name for r in rule_in_force("breach", Folders.at(tmp_path)).rules] == ["breach"]
+    assert rule_in_force("memory soon", Folders.at(tmp_path)).no_data == ()
+    assert list(alerts.iterdir()) == [alerts / "mine.toml"]  # it is only read

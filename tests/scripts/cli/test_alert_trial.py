@@ -41,7 +41,7 @@ def test_a_rule_is_tried_before_it_is_saved(
 ) -> None:
     rule, numbers = tmp_path / "mine.toml", tmp_path / "numbers.json"
     rule.write_text(RULE)
-    assert command(TrialOptions(filled(house), rule, json_file=numbers), say) == 0
+    assert command(TrialOptions(filled(house), str(rule), json_file=numbers), say) == 0
     out = capsys.readouterr().out
     assert "1 rules tried on 32 odds of 1 servers, 2026-05-05 00:00:00Z to" in out
     assert "1 right, 0 wrong (0 of them withdrawn), 0 averted; 0 of 1 breaches missed" in out
@@ -57,5 +57,11 @@ def test_a_rule_is_tried_before_it_is_saved(
 def test_what_cannot_be_used_is_exit_code_2(tmp_path, capsys, text, says) -> None:
     rule = tmp_path / "mine.toml"
     rule.write_text(text)
-    assert command(TrialOptions(tmp_path / "none", rule), say) == 2
+    assert command(TrialOptions(tmp_path / "none", str(rule)), say) == 2
     assert says in capsys.readouterr().err
+
+
+def test_a_rule_that_is_nowhere_is_refused_with_those_that_are(tmp_path, capsys) -> None:
+    assert command(TrialOptions(tmp_path / "none", "breech"), say) == 2
+    assert "'breech' is neither a file nor a rule in force" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()

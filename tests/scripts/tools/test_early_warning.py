@@ -1,15 +1,32 @@
 import argparse
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from functions.replay.outcomes import LEVELLED, level_breaches, levels_of, signed
+from functions.replay.outcomes import (
+    LEVELLED,
+    level_breaches,
+    levels_of,
+    signed,
+    warnings_of_states,
+)
 from functions.replay.simulated import simulated_history
 from functions.rules.evaluation.straight_lines import PEERS
-from scripts.tools.early_warning import START, TestSet, at_levels, odds_rules, print_table, run
+from scripts.tools.early_warning import (
+    START,
+    TestSet,
+    at_levels,
+    breaches_of,
+    judged,
+    labels_of,
+    odds_rules,
+    print_table,
+    warnings_of,
+)
 from storage.config.folders import Folders
 from storage.model.grid import STEP
 from storage.model.metrics import METRIC_NAMES
@@ -36,13 +53,14 @@ def test_the_rules_of_today_are_judged_against_the_same_breaches(
     degrading: TestSet, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = argparse.Namespace(warm_up_days=1.0, peers_only=True)
-    qualities = run(degrading, None, options)
+    kinds = warnings_of(degrading, None, options)
+    qualities = judged(degrading, kinds, breaches_of(degrading), options)
     assert tuple(qualities) == PEERS
     assert len({quality.breaches + quality.recurring for quality in qualities.values()}) == 1
     now, _, hour, *_ = qualities.values()
     assert now.recall[30] == 0.0 < hour.recall[30]
     assert 0 < hour.possible_median < 480
-    print_table(degrading, qualities)
+    print_table("a set", degrading, qualities)
     assert "predict_linear[1h], 4 h ahead" in capsys.readouterr().out
     json.dumps([quality.as_json() for quality in qualities.values()], allow_nan=False)
 
@@ -70,3 +88,14 @@ def test_a_fixed_rule_warns_while_the_odds_hold(lake: MemoryLake) -> None:
     assert first.opened.tolist() == [55.0]  # the second issue of a quarter
     assert first.closed.tolist() == [125.0]  # after half an hour under half of it
     assert not len(kinds["odds P(1h) ≥ 0.5 or P(2h) ≥ 0.6, 2 of 3"].opened)
+
+
+def test_labels_are_of_a_whole_server(degrading: TestSet) -> None:
+    marks = np.zeros((4, degrading.history.steps), bool)
+    marks[2, 300:310] = True
+    labels = labels_of(replace(degrading.history, anomalous=marks))
+    assert (labels.servers.tolist(), labels.metrics.tolist()) == ([2], [0])
+    options = argparse.Namespace(warm_up_days=1.0, peers_only=True)
+    open_then = warnings_of_states(np.repeat(marks, 8, axis=0) | (np.arange(576) > 290), LEVELLED)
+    quality = judged(degrading, {"all": open_then}, labels, options, whole_server=True)["all"]
+    assert (quality.breaches, quality.missed, quality.lead_median) == (1, 0, 40.0)

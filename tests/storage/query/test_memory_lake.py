@@ -1,5 +1,6 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,13 +20,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryLake]:
     lake.close()
 
 
-def put(lake: MemoryLake, name: str, *rows: dict) -> int:
+def put(lake: MemoryLake, name: str, *rows: dict[str, Any]) -> int:
     return lake.put(name, pa.Table.from_pylist(list(rows), table(name).arrow))
 
 
-def factor(server: str, updates: int, hours: int = 0) -> dict:
+def factor(server: str, updates: int, hours: int = 0) -> dict[str, Any]:
     return {
-        "scope": "server", "name": server, "metric_group": "cpu", "bucket": 60, "model": "m",
+        "scope": "server", "name": server, "metric": "cpu_idle_pct", "bucket": 60, "model": "m",
         "ts": NOON + timedelta(hours=hours), "updates": updates,
     }  # fmt: skip
 
