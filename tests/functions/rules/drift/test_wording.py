@@ -29,19 +29,20 @@ def test_a_fleet_is_told_how_much_it_loses_and_how_sure_that_is(
 
 
 @pytest.mark.parametrize(
-    ("check", "worst", "says"),
+    ("check", "distance", "metric", "says"),
     [
-        (BETTER, ("load_average", 0.29), None),
-        (UNKNOWN, None, None),
-        (DOUBLED, None, "its forecasts lose 100 % more than those of its fleet"),
+        (BETTER, 0.29, "load_average", None),
+        (UNKNOWN, math.nan, None, None),
+        (DOUBLED, math.nan, None, "its forecasts lose 100 % more than in the reference week"),
         (
             BETTER,
-            ("load_average", 0.3),
-            "load_average has other values than in the week before (KS 0.30)",
+            0.3,
+            "load_average",
+            "its readings are others than in the week before (KS 0.30), most of all load_average",
         ),
     ],
 )
-def test_a_server_is_named_by_its_loss_or_by_the_metric_that_shifted(
-    check: LossCheck, worst: tuple[str, float] | None, says: str | None
+def test_a_server_is_named_by_its_loss_or_by_its_readings(
+    check: LossCheck, distance: float, metric: str | None, says: str | None
 ) -> None:
-    assert server_sentence(check, worst) == says
+    assert server_sentence(check, distance, metric) == says
