@@ -82,7 +82,8 @@ def decide(
     waiting = open_ones[-1] if open_ones else None
     if waiting is not None and waiting.event in WITH_TRAINER:
         return None
-    starts = [t.started for t in trainings if t.started is not None]
+    # One that failed before its start, as another training ran, is not tried again at once either.
+    starts = [t.started or t.since for t in trainings if t.started or t.event == "failed"]
     wanted = _wanted(now, checks, waiting, max(starts, default=None), learned_at)
     if not automatic and wanted is not None and wanted[0] != "person":
         wanted = None

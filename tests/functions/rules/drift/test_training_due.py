@@ -110,6 +110,14 @@ def test_a_request_waits_for_the_limits_and_says_until_when(ages_h: list[float],
     assert (made.event, made.reason) == ("postponed", f"a person requested it; {says}")
 
 
+def test_a_training_that_failed_before_its_start_is_not_tried_again_at_once() -> None:
+    failed = training("failed", age_h=1, ran=False)
+    assert decided(drifting(72), [failed]) is None
+    again = decided(drifting(72), [training("failed", age_h=73, ran=False)])
+    assert again is not None
+    assert again.event == "due"
+
+
 def test_it_waits_for_the_quietest_hour_but_not_longer_than_a_day() -> None:
     made = decided(drifting(72), cpu=NIGHT)
     assert made is not None
