@@ -60,6 +60,7 @@ def alert_tables(window: Window, book: RuleBook, metrics: Sequence[Metric]) -> d
         marks=lake_inputs.marks_until(window),
         reboots=lake_inputs.reboots(window, [e for e in episodes if e.is_open]),
         causes=lake_inputs.causes(window),
+        collecting_since=lake_inputs.collecting_since(window),
     )
     return _tables(step(book, episodes, inputs, window.now), inputs.reboots)
 

@@ -3,28 +3,29 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
+from functions.rules.acted_on import ACTS, Act, acted_steps, reboots
 from functions.rules.fleet_state import NAMES, SIGNS, Floats, bands_of, judged
 from functions.rules.odds.breaches import CARRY_STEPS, Breach, breaches
-from storage.model.grid import STEP, floor_step
+from storage.model.grid import HORIZON_STEPS, STEP, floor_step
+from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
+from storage.query import due_forecasts
 from storage.query.windows import Contexts
 
 __all__ = ["breach"]
 
 # History is read in pieces of a day.
 PIECE: Final = timedelta(days=1)
-# Somebody who did one of these in so long a time before a breach acted on it.
-ACTIONS: Final = ("acting", "deploy", "remediation")
-ACTED_BEFORE: Final = timedelta(hours=8)
+_UPTIME: Final = METRIC_NAMES.index("uptime_days")
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 Row = dict[str, Any]
@@ -62,7 +63,7 @@ def breach(window: Window, cursor: str | None) -> Batch:
         "SELECT * FROM breaches WHERE ended_at > ts AND ended_at >= $since",
         since=span.start - carry,
     ).to_pylist()
-    made = breach_rows(history, CARRY_STEPS, stored, _actions(window, span.start - carry))
+    made = breach_rows(history, CARRY_STEPS, stored, _acts(window, history))
     return Batch(
         {"breaches": pa.Table.from_pylist(made, table("breaches").arrow)} if made else {},
         cursor=span.cursor, window_key=span.stop.isoformat(), more=span.stop < span.end,
@@ -84,34 +85,36 @@ def _span(window: Window, cursor: str | None) -> _Span | None:
     return span if span.start < span.end else None
 
 
-def _actions(window: Window, since: datetime) -> list[Row]:
-    """Return the marks of people's acts since a time."""
-    marks: list[Row] = window.sql(
-        "SELECT server, pattern, metric, coalesce(starts_at, ts) AS ts FROM marks "
-        "WHERE list_contains($kinds, kind) AND coalesce(starts_at, ts) >= $since",
-        kinds=list(ACTIONS),
-        since=since - ACTED_BEFORE,
-    ).to_pylist()
-    return marks
+def _acts(window: Window, history: Contexts) -> list[Act]:
+    """Return what people did in the time of the history, by its steps."""
+    spans = due_forecasts.acts(window.reader, ACTS, history.start, history.stop)
+    return [
+        Act(
+            (span.start - history.start) // STEP, (span.stop - history.start) // STEP,
+            span.server, span.pattern, span.metric,
+        ) for span in spans
+    ]  # fmt: skip
 
 
 def breach_rows(
-    history: Contexts, carry: int, stored: Iterable[Row], actions: Sequence[Row]
+    history: Contexts, carry: int, stored: Iterable[Row], acts: Sequence[Act]
 ) -> list[Row]:
     """Return the rows of `breaches` that the steps of `history` after the first `carry` change.
 
     `stored` are the rows so far that end in it: one that goes on keeps its start, and one that late
-    steps made part of another now ends where it starts.
+    steps made part of another now ends where it starts. One is acted on if somebody acted, or the
+    server was started, in the 8 hours before it.
     """
     values, bands = judged(history.values), bands_of(history.profiles, history.cores)
     earlier: dict[tuple[str, ...], list[Row]] = {}
     for row in stored:
         earlier.setdefault(_series(row), []).append(row)
+    acted = acted_steps(acts, history.servers, NAMES, history.values.shape[1])
+    acted |= reboots(history.values[:, :, _UPTIME])[:, None]
     made = [
         _continued(row, earlier.get(_series(row), ()))
-        | {"acted_on": any(_acts_on(action, row) for action in actions)}
         for level, limits in (("critical", bands.critical), ("warn", bands.warn))
-        for row in _seen(history, values, limits, level, carry)
+        for row in _seen(history, values, limits, level, carry, acted)
     ]
     starts = {(*_series(row), row["ts"]) for row in made}
     cut = history.start + carry * STEP
@@ -127,19 +130,26 @@ def _series(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _seen(
-    history: Contexts, values: Floats, limits: Floats, level: str, carry: int
+    history: Contexts,
+    values: Floats,
+    limits: Floats,
+    level: str,
+    carry: int,
+    acted: npt.NDArray[np.bool_],
 ) -> Iterator[Row]:
     for metric, name in enumerate(NAMES):
         of_metric = values[:, :, metric]
         for each in breaches(of_metric, limits[:, metric]):
             if each.stop > carry:
                 worst = np.nanmax(of_metric[each.row, each.start : each.stop])
+                before = slice(max(each.start - HORIZON_STEPS, 0), each.start + 1)
                 yield {
                     **_times(history, each),
                     "metric": name,
                     "level": level,
                     "threshold": float(SIGNS[metric] * limits[each.row, metric]),
                     "peak": float(SIGNS[metric] * worst),
+                    "acted_on": bool(acted[each.row, metric, before].any()),
                 }
 
 
@@ -152,20 +162,10 @@ def _times(history: Contexts, each: Breach) -> Row:
 
 
 def _continued(row: Row, stored: Iterable[Mapping[str, Any]]) -> Row:
-    """Return the row with the start and the peak of the stored breach that it goes on with."""
+    """Return the row with what is stored of the breach that it goes on with."""
     for each in stored:
         if each["ts"] < row["ts"] <= each["ended_at"]:
             sign = SIGNS[NAMES.index(row["metric"])]
             peak = max(row["peak"], each["peak"], key=lambda value: sign * value)
-            return row | {"ts": each["ts"], "peak": peak}
+            return row | {"ts": each["ts"], "peak": peak, "acted_on": each["acted_on"]}
     return row
-
-
-def _acts_on(action: Mapping[str, Any], row: Row) -> bool:
-    if not row["ts"] - ACTED_BEFORE <= action["ts"] <= row["ts"]:
-        return False
-    if action["metric"] not in (None, row["metric"]):
-        return False
-    if action["server"]:
-        return bool(action["server"] == row["server"])
-    return bool(action["pattern"]) and fnmatchcase(row["server"], action["pattern"])

@@ -199,22 +199,20 @@ def _preset_factors(window: Window, model: str, until: datetime, servers: Sequen
     leads = np.arange(EACH_STEP - 1, HORIZON_STEPS, EACH_STEP)
     values = np.pad(context.values, ((0, 0), (0, HORIZON_STEPS), (0, 0)), constant_values=np.nan)
     truth = values[server[:, None], first[:, None] + leads, metric[:, None]]
-    moves = np.nan_to_num(np.nanmax(context.values, axis=1) - np.nanmin(context.values, axis=1))
-    spans = _spans(context.values)[server, metric]
+    spans = _span(context.values, 0.01, 0.99)[server, metric]
     ratios = band_ratios(forecast_rows(rows).raw[:, leads], truth, ABSOLUTE_DISTANCE * spans)
-    ratios[moves[server, metric] == 0] = np.nan
+    ratios[_span(context.values, 0, 1)[server, metric] == 0] = np.nan  # still series
     return factors_of_ratios(ratios, metric, BUCKET_OF_STEP[leads])
 
 
-def _spans(values: Floats) -> Floats:
-    """Return P99 less P1 of each series of values [n, steps, 14]: [n, 14]; 0 without values."""
+def _span(values: Floats, low: float, high: float) -> Floats:
+    """Return how far two quantiles of each series of values [n, steps, 14] are apart: [n, 14]."""
     ordered = np.sort(values, axis=1)
-    count = np.isfinite(ordered).sum(axis=1, keepdims=True)
-    low, high = (
-        np.take_along_axis(ordered, (q * np.maximum(count - 1, 0)).astype(int), axis=1)[:, 0]
-        for q in (0.01, 0.99)
-    )
-    return np.nan_to_num(high - low)
+    newest = np.maximum(np.isfinite(ordered).sum(axis=1, keepdims=True) - 1, 0)
+    ends = [
+        np.take_along_axis(ordered, (q * newest).astype(np.intp), axis=1)[:, 0] for q in (low, high)
+    ]
+    return np.nan_to_num(ends[1] - ends[0])
 
 
 def _to_race(window: Window, position: Position, scores: HourScores) -> list[str]:
@@ -235,10 +233,12 @@ def raced(
     losses = np.full((len(servers), *scores.losses.shape[1:]), np.nan)
     losses[at >= 0] = scores.losses[at[at >= 0]]
     state = race.updated(before.state, losses)
-    skills, abstains = _skills(window, model, hour + HOUR, before)
+    week = _week(window, model, hour + HOUR, servers)
+    skills, abstains = _skills(week, before.abstains)
     named = _with_bands(window, hour + HOUR, before)
+    shares = race.weights(state, np.nan_to_num(week["scale"]))
     named = replace(
-        named, state=state, shares=race.weights(state), skill=skills, abstains=abstains,
+        named, state=state, shares=shares, skill=skills, abstains=abstains,
         idle=np.where(at >= 0, 0, before.idle + 1),
     )  # fmt: skip
     return race_rows(named, model, hour + HOUR)
@@ -258,26 +258,30 @@ def _with_bands(window: Window, until: datetime, named: NamedRace) -> NamedRace:
     return replace(named, seasonal_band=result.seasonal_band, last_band=result.last_band)
 
 
-def _skills(
-    window: Window, model: str, until: datetime, before: NamedRace
-) -> tuple[Floats, npt.NDArray[np.object_]]:
-    """Return the skill of 7 days [n, 14], and why a metric abstains for it, or None."""
+def _week(window: Window, model: str, until: datetime, servers: Sequence[str]) -> dict[str, Floats]:
+    """Return sums of the scores of 7 days by name, each [n, 14]; NaN where there are none."""
     rows = window.reader.named(
         "windows/recent_skill", model=model, since=until - SKILL_SPAN, now=until,
-        first=before.servers[0], last=before.servers[-1],
+        first=servers[0], last=servers[-1],
     )  # fmt: skip
-    server = places(before.servers, rows["server"].to_pylist())
+    server = places(servers, rows["server"].to_pylist())
     metric = places(METRIC_NAMES, rows["metric"].to_pylist())
     used = (server >= 0) & (metric >= 0)
-    sums = {name: np.full(before.skill.shape, np.nan) for name in _SKILL_COLUMNS}
+    sums = {name: np.full((len(servers), len(METRIC_NAMES)), np.nan) for name in _SKILL_COLUMNS}
     for name, values in sums.items():
         values[server[used], metric[used]] = _floats(rows[name], np.nan)[used]
-    skills = skill(sums["loss"], sums["last"], sums["seasonal"])
-    naive = np.fmin(sums["last"], sums["seasonal"])
-    scale = sums["targets"] * sums["scale"]
-    excess = np.where(scale > 0, (sums["loss"] - naive) / np.where(scale > 0, scale, 1), 0)
-    abstained = before.abstains != None  # noqa: E711, elementwise
-    without = without_skill(skills, excess, np.nan_to_num(sums["hours"]), abstained)
+    return sums
+
+
+def _skills(
+    week: dict[str, Floats], before: npt.NDArray[np.object_]
+) -> tuple[Floats, npt.NDArray[np.object_]]:
+    """Return the skill [n, 14], and why a metric abstains for it, or None; `before` as it was."""
+    skills = skill(week["loss"], week["last"], week["seasonal"])
+    naive = np.fmin(week["last"], week["seasonal"])
+    scale = np.nan_to_num(week["targets"] * week["scale"])
+    excess = np.where(scale > 0, (week["loss"] - naive) / np.where(scale > 0, scale, 1), 0)
+    without = without_skill(skills, excess, np.nan_to_num(week["hours"]), before.astype(bool))
     reasons = np.full(skills.shape, None, object)
     for i, j in zip(*np.nonzero(without), strict=True):
         reasons[i, j] = no_skill_reason(float(skills[i, j]))

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
@@ -118,13 +119,12 @@ def _losses(window: Window, hour: datetime) -> _Losses:
         "AND ts > $first AND ts <= $hour",
         first=hour - (HISTORY_HOURS - 1) * HOUR, hour=hour,
     )  # fmt: skip
-    servers = sorted({*scored["server"].to_pylist(), *before["name"].to_pylist()})
+    servers = sorted({*scored["server"].unique().to_pylist(), *before["name"].unique().to_pylist()})
     hours = _hours_back(before, hour)
     values = np.full((len(servers), hours.max(initial=0) + 1, len(METRIC_NAMES)), np.nan)
     if before.num_rows:
         values[_places(servers, before["name"]), -1 - hours] = _lists(before["losses"])
-    known = [name in METRIC_NAMES for name in scored["metric"].to_pylist()]
-    scored = scored.filter(pa.array(known, pa.bool_()))
+    scored = scored.filter(pc.is_in(scored["metric"], pa.array(METRIC_NAMES, pa.string())))
     metrics = _places(METRIC_NAMES, scored["metric"])
     values[_places(servers, scored["server"]), -1, metrics] = scored["loss"].to_numpy()
     models = scored["model"].to_pylist()
@@ -144,8 +144,8 @@ def _lists(column: pa.ChunkedArray) -> Floats:
 
 
 def _places(names: Sequence[str], column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
-    place = {name: i for i, name in enumerate(names)}
-    return np.array([place[name] for name in column.to_pylist()], np.int64)
+    places = pc.index_in(column, pa.array(names, pa.string()))
+    return np.asarray(places.to_numpy(), np.int64)
 
 
 def _profiles(window: Window, losses: _Losses) -> npt.NDArray[np.str_]:
@@ -259,8 +259,7 @@ def _readings(window: Window, servers: list[str], stop: datetime) -> Floats:
         "AND epoch(ts) % 1800 = 0",
         start=start, stop=stop, first=servers[0], last=servers[-1],
     )  # fmt: skip
-    known = set(servers)
-    rows = rows.filter(pa.array([name in known for name in rows["server"].to_pylist()], pa.bool_()))
+    rows = rows.filter(pc.is_in(rows["server"], pa.array(servers, pa.string())))
     values = np.full((len(servers), SHIFT_DAYS * SLOTS, len(METRIC_NAMES)), np.nan)
     seconds = rows["ts"].cast(pa.timestamp("s", "UTC")).to_numpy().astype(np.int64)
     slot = (seconds - int(start.timestamp())) // 1800

@@ -18,6 +18,8 @@ from functions.rules.odds.breaches import CARRY_STEPS
 from functions.rules.odds.issue import SMALL_ODDS, IssuedOdds, issue
 from functions.rules.odds.models import OddsModels, odds_models
 from storage.model.grid import LEAD_MINUTES, STEP_MINUTES
+from storage.model.metrics import FORECAST_PRECISION
+from storage.model.precision import stored
 from storage.model.schema import TIMESTAMP, table
 
 __all__ = ["odds"]
@@ -80,7 +82,7 @@ def _models(window: Window) -> OddsModels:
 
 def _inputs(window: Window, made: Sequence[dict[str, Any]], since: datetime) -> _Issue:
     issued_at, by_server = made[0]["issued_at"], {row["server"]: row for row in made}
-    forecasts = window.forecasts()
+    forecasts = window.forecasts(NAMES)
     place = {
         server: i
         for i, (server, at) in enumerate(zip(forecasts.servers, forecasts.issued_at, strict=True))
@@ -134,9 +136,10 @@ def _rows(inputs: _Issue, issued: IssuedOdds, models: OddsModels) -> pa.Table:
 
 
 def _array(column: Any, field: pa.Field) -> pa.Array:
-    """Return a column in the table's type; NaN becomes NULL."""
+    """Return a column in the table's type, to as many digits as forecasts have; NaN is NULL."""
     if isinstance(column, np.ndarray):
-        return pa.array(np.asarray(column, np.float32), pa.float32(), mask=np.isnan(column))
+        floats = pa.array(np.asarray(column, np.float32), pa.float32(), mask=np.isnan(column))
+        return stored(pa.chunked_array([floats]), FORECAST_PRECISION).combine_chunks()
     return column.cast(field.type)
 
 
@@ -152,7 +155,7 @@ def _fleet_row(inputs: _Issue, issued: IssuedOdds, models: OddsModels) -> pa.Tab
         "issued_at": inputs.issued_at,
         "servers": int((~np.isnan(issued.raw[..., -1])).any(axis=1).sum()),
         "p_30m": fleet.chance[0], "p_480m": fleet.chance[1],
-        "raw_30m": fleet.raw[0], "raw_480m": fleet.raw[1],
+        "raw_expected_30m": fleet.raw[0], "raw_expected_480m": fleet.raw[1],
         "expected_30m": fleet.expected[0], "expected_480m": fleet.expected[1],
         "checked": models.checked and bool(models.fleet),
     }  # fmt: skip

@@ -12,15 +12,24 @@ import pyarrow as pa
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.engine.window import Window
-from functions.rules.acted_on import ACTS, Act, acted_steps
+from functions.rules.acted_on import ACTS, Act, acted_steps, reboots
 from functions.rules.defaults import BREACH_STEPS
 from functions.rules.fleet_state import JUDGED, NAMES, SIGNS, Floats, bands_of, judged
 from functions.rules.odds.cases import Issued, cases_of
 from functions.rules.odds.fit import FLEET_MINUTES, fit_fleet, fit_odds
 from functions.rules.odds.models import Fitted, templates_text
 from functions.rules.odds.paths import LEAST_TEMPLATES, rank_templates
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILE_COLUMNS, STEP, floor_step
+from storage.model.grid import (
+    HORIZON_STEPS,
+    LEAD_MINUTES,
+    QUANTILE_COLUMNS,
+    STEP,
+    STEP_MINUTES,
+    floor_step,
+)
+from storage.model.metrics import METRIC_NAMES
 from storage.model.schema import table
+from storage.query import due_forecasts
 from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
 from storage.query.windows import Contexts
 
@@ -36,6 +45,7 @@ MARK_MINUTES: Final = 15
 MARK: Final = timedelta(minutes=MARK_MINUTES)
 # Paths are from so many issues, so far apart.
 PATH_ISSUES: Final = 24
+_UPTIME: Final = METRIC_NAMES.index("uptime_days")
 _SEED: Final = 20_260_506
 
 Floats32 = npt.NDArray[np.float32]
@@ -162,21 +172,18 @@ def _places(
 def _acted_ahead(
     window: Window, history: Contexts, origins: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.bool_]:
-    """Return a mask [n, m, judged] of the odds within whose 8 hours somebody acted."""
-    rows = window.sql(
-        "SELECT server, pattern, metric, coalesce(starts_at, ts) AS start, "
-        "coalesce(ends_at, starts_at, ts) AS stop FROM marks WHERE list_contains($kinds, kind) "
-        "AND coalesce(ends_at, starts_at, ts) >= $start AND ts <= $now",
-        kinds=list(ACTS), start=history.start, now=window.now,
-    ).to_pylist()  # fmt: skip
+    """Return a mask [n, m, judged] of the odds in whose 8 hours somebody acted or it rebooted."""
+    steps = history.values.shape[1]
+    spans = due_forecasts.acts(window.reader, ACTS, history.start, history.stop)
     acts = [
         Act(
-            (row["start"] - history.start) // STEP, (row["stop"] - history.start) // STEP,
-            row["server"], row["pattern"], row["metric"],
-        ) for row in rows
+            (span.start - history.start) // STEP, (span.stop - history.start) // STEP,
+            span.server, span.pattern, span.metric,
+        ) for span in spans
     ]  # fmt: skip
-    steps = history.values.shape[1]
-    acted = np.cumsum(acted_steps(acts, history.servers, NAMES, steps), axis=2)
+    mask = acted_steps(acts, history.servers, NAMES, steps)
+    mask |= reboots(history.values[:, :, _UPTIME])[:, None]
+    acted = np.cumsum(mask, axis=2)
     before = np.where(origins > 0, acted[:, :, origins - 1], 0)
     ahead = acted[:, :, np.minimum(origins + HORIZON_STEPS, steps) - 1] > before
     return ahead.swapaxes(1, 2)
@@ -185,7 +192,7 @@ def _acted_ahead(
 def _fleet(window: Window, until: datetime) -> list[Fitted]:
     """Return the calibrators of the fleet's chance, on what came of it every 15 minutes."""
     rows = window.sql(
-        "SELECT issued_at, raw_30m, raw_480m FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
+        "SELECT * FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
         "AND issued_at >= $start AND issued_at <= $until ORDER BY issued_at",
         start=until - timedelta(days=FLEET_DAYS), until=until,
     )  # fmt: skip
@@ -197,11 +204,11 @@ def _fleet(window: Window, until: datetime) -> list[Fitted]:
         start=rows["issued_at"][0].as_py(), now=window.now,
     )  # fmt: skip
     minutes, starts = (_minutes(each) for each in (rows["issued_at"], breaches["ts"]))
-    raw = np.stack([rows[f"raw_{lead}m"].to_numpy() for lead in FLEET_MINUTES], axis=1)
-    ahead = [np.searchsorted(starts, minutes + lead) for lead in FLEET_MINUTES]
-    came = np.stack([each > np.searchsorted(starts, minutes) for each in ahead], axis=1)
-    steps = (minutes - minutes[0]) // 5
-    return fit_fleet(raw, came.astype(float), steps, len(starts))
+    expected = [rows[f"raw_expected_{lead}m"].to_numpy() for lead in FLEET_MINUTES]
+    before = np.searchsorted(starts, minutes)
+    count = [np.searchsorted(starts, minutes + lead) - before for lead in FLEET_MINUTES]
+    steps = (minutes - minutes[0]) // STEP_MINUTES
+    return fit_fleet(np.stack(expected, axis=1), np.stack(count, axis=1), steps, len(starts))
 
 
 def _minutes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
@@ -215,7 +222,7 @@ def _paths(window: Window, history: Contexts, until: datetime) -> list[Fitted]:
     rows = _path_forecasts(window, history, until)
     served = forecast_rows(rows).served()
     begin = int(history.start.timestamp()) // 60
-    step = (_minutes(rows["issued_at"]) - begin) // 5
+    step = (_minutes(rows["issued_at"]) - begin) // STEP_MINUTES
     server = {name: i for i, name in enumerate(history.servers)}
     place = np.array([server[name] for name in rows["server"].to_pylist()], np.intp)
     result = []

@@ -34,7 +34,7 @@ def risk(window: Window) -> pa.Table:
     """Score every known server: the present from its samples, the future from its forecast."""
     recent = window.contexts(floor_step(window.now), RECENT_STEPS)
     samples = window.readings(OLDEST_SAMPLE)
-    issued = window.forecasts()
+    issued = window.forecasts(NAMES)
     servers = recent.servers
     sampled, forecast = _positions(servers, samples.servers), _positions(servers, issued.servers)
     fleet = FleetState(

@@ -24,8 +24,8 @@ from storage.model.metrics import METRIC_NAMES, Metric
 from storage.model.profiles import levels_for
 
 __all__ = [
-    "Fleet", "beliefs", "causes", "fleet_of", "marks_until", "open_episodes", "reboots",
-    "rule_signals",
+    "Fleet", "beliefs", "causes", "collecting_since", "fleet_of", "marks_until", "open_episodes",
+    "reboots", "rule_signals",
 ]  # fmt: skip
 
 ENDED_WITHIN = timedelta(days=1)
@@ -106,6 +106,16 @@ def causes(window: Window) -> dict[str, list[str]]:
     for row in rows.to_pylist():
         upstream.setdefault(row["downstream"], []).append(row["upstream"])
     return upstream
+
+
+def collecting_since(window: Window) -> datetime | None:
+    """Return when the processes that bring samples were started last; None: that is not known."""
+    since: datetime | None = window.sql(
+        "SELECT max(ts) AS ts FROM processes WHERE event = 'started' AND ts <= $now "
+        "AND process IN ('writer', 'collector', 'engine')",
+        now=window.now,
+    )["ts"][0].as_py()
+    return since
 
 
 def beliefs(window: Window, servers: Sequence[str]) -> dict[str, list[str]]:

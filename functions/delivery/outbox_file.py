@@ -111,6 +111,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         )
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA secure_delete = ON")  # a deleted server's name leaves the file
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
             _create(connection, path)
     except sqlite3.OperationalError as error:

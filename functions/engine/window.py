@@ -48,11 +48,13 @@ class Window:
 
         return windows.readings(self.reader, self.now, oldest)
 
-    def forecasts(self) -> windows.IssuedForecasts:
-        """Return the newest forecast of each server."""
+    def forecasts(self, metrics: Sequence[str] | None = None) -> windows.IssuedForecasts:
+        """Return the newest forecast of each server, of all metrics or of those named."""
         from storage.query import windows
 
-        return windows.forecasts(self.reader, self.now)
+        if metrics is None:
+            return windows.forecasts(self.reader, self.now)
+        return windows.forecasts(self.reader, self.now, metrics)
 
     def servers_to_forecast(
         self, issued_at: datetime, silent: timedelta, after: str, limit: int

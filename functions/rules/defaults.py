@@ -10,9 +10,9 @@ __all__ = [
     "DRIFT_CHECKS", "DRIFT_LIMIT", "FARTHEST_MEDIAN", "FLAP_MEMORY", "LARGEST_LOG_FACTOR",
     "LEAST_EVENTS", "LEAST_KNOWN_SHARE", "LEAST_LOSS_EXCESS", "LONGEST_QUIET", "ODDS_TO_PAGE",
     "ODDS_TO_WARN", "ODDS_UNCHECKED", "PRESET_AFTER_HOURS", "PROFILE_SERVERS", "RACE_CASE_HOURS",
-    "RACE_CAUTION", "RACE_ETA", "RACE_EVIDENCE_HOURS", "RACE_HALF_LIFE_HOURS", "RACE_LEAST_SHARE",
-    "RACE_PRIOR", "REOPEN_AFTER", "SERVER_PULL", "SERVER_STEP", "SKILL_HOURS", "SKILL_TO_RETURN",
-    "TREND_HELD",
+    "RACE_CAUTION", "RACE_ETA", "RACE_EVIDENCE_HOURS", "RACE_HALF_LIFE_HOURS", "RACE_LEAST_LOSS",
+    "RACE_LEAST_SHARE", "RACE_MARGIN", "RACE_PRIOR", "REOPEN_AFTER", "SERVER_PULL", "SERVER_STEP",
+    "SKILL_HOURS", "SKILL_TO_RETURN", "TREND_HELD",
 ]  # fmt: skip
 
 # A breach: so many 5-minute steps in a row at or over the level, after so many without.
@@ -35,7 +35,9 @@ RACE_ETA: Final = 60.0
 RACE_HALF_LIFE_HOURS: Final = 72.0
 RACE_EVIDENCE_HOURS: Final = 24.0
 RACE_CAUTION: Final = 0.25  # standard errors by which an advantage must exceed its noise
+RACE_MARGIN: Final = 0.02  # by which it must exceed it beyond that
 RACE_CASE_HOURS: Final = 8.0  # hours of losses that are one independent case
+RACE_LEAST_LOSS: Final = 0.0005  # of the scale; smaller losses count as this one
 RACE_LEAST_SHARE: Final = 0.01  # a smaller share goes to the model
 
 # No forecast is served with a skill below 0 over 7 days, judged from a day of scores on.

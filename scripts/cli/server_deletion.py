@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from functions.connectors.folder_erasure import FileErasure, erase_in_folder, watched_folders
+from functions.delivery.outbox_erasure import erase_from_outbox
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.errors import HoursightError
@@ -63,6 +64,8 @@ def delete_server(data: Path, server: str, why: str | None, say: Print) -> None:
     _commit_without_running_writer(folders)
     for each in _deleted(folders, server, requested_at):
         say(f"{each['rows']:>12,} rows from {each['table']}")
+    if messages := erase_from_outbox(folders, server, read_settings(data), requested_at):
+        say(f"{messages:>12,} texts in {folders.outbox.name}")
     for result in in_watched_folders(folders, server, dry=False):
         say(_sentence(result, server))
     say(

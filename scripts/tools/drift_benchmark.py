@@ -7,27 +7,31 @@ with the shipped model, sums the losses by hour as the table `scores` does, and 
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import NamedTuple
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.engine.forecaster import Forecaster
+from functions.engine.forecaster import SHIPPED, Forecaster
+from functions.rules.drift.loss_check import HISTORY_HOURS, check_losses, next_count
+from functions.rules.drift.training_due import Check, loss_is_high
 from functions.simulator.simulated_fleet import make_fleet
 from functions.simulator.simulated_series import simulate
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILES, STEP
 from storage.model.metrics import METRICS
 from storage.model.profiles import PROFILE_NAMES
 
-__all__ = ["CHANGES", "Losses", "hour_losses", "values_of"]
+__all__ = ["CHANGES", "Losses", "Result", "checked", "hour_losses", "values_of"]
 
 Floats = NDArray[np.float32]
 
 START = datetime(2026, 3, 2, tzinfo=UTC)  # a Monday
 DAY_STEPS = 288
 HOUR_STEPS = 12
+DAYS, CHANGE_DAY = 20, 12
 WARM_DAYS = 2  # before the first forecast
-SEED = 4711
 
 
 class Losses(NamedTuple):
@@ -121,3 +125,99 @@ def hour_losses(
         np.add.at(loss.transpose(2, 0, 1), at, np.where(known, pinball, 0).transpose(1, 0, 2))
         np.add.at(count.transpose(2, 0, 1), at, known.transpose(1, 0, 2))
     return Losses(loss, count)
+
+
+class Result(NamedTuple):
+    """Checks of one fleet before its change: made, over the limit, drifting.
+
+    `found_h` and `due_h` are the hours from the change to the drift and to a training.
+    """
+
+    name: str
+    seed: int
+    checks: int
+    over: int
+    drifting: int
+    worst_lower: float
+    found_h: int | None
+    due_h: int | None
+
+
+def checked(losses: Losses, name: str, seed: int, changes: bool) -> Result:
+    """Run the hourly check over the losses of a fleet that changes on day CHANGE_DAY, or never."""
+    mean = np.divide(
+        losses.loss, losses.targets,
+        out=np.full(losses.loss.shape, np.nan), where=losses.targets > 0,
+    ).transpose(0, 2, 1)  # fmt: skip
+    everyone = np.ones(len(mean), np.bool_)
+    first = int(START.timestamp()) // 3600
+    change = CHANGE_DAY * 24
+    count, made = 0, []
+    for hour in range(WARM_DAYS * 24 + 1, mean.shape[1] + 1):
+        begin = max(WARM_DAYS * 24, hour - HISTORY_HOURS)
+        servers = check_losses(mean[:, begin:hour], first + begin)
+        if servers is None:
+            continue
+        check = servers.group(everyone)
+        count, drifting = next_count(count, check)
+        if check.known:
+            made.append((hour, check, drifting))
+    quiet = [(c, drifting) for hour, c, drifting in made if not changes or hour <= change]
+    found = [hour - change for hour, _, drifting in made if drifting and hour > change]
+    checks = [Check(START + timedelta(hours=hour), drifting) for hour, _, drifting in made]
+    due = [
+        hour - change for hour, _, _ in made
+        if loss_is_high(START + timedelta(hours=hour), checks)
+    ]  # fmt: skip
+    return Result(
+        name, seed, len(quiet), sum(c.over for c, _ in quiet), sum(d for _, d in quiet),
+        max(c.lower for c, _ in quiet), found[0] if changes and found else None,
+        due[0] if due else None,
+    )  # fmt: skip
+
+
+def losses_of(cache: Path, name: str, servers: int, seed: int, every_steps: int) -> Losses:
+    """Return the losses of one fleet, from the cache where it has them."""
+    label = name.replace(",", "").replace(" ", "_")
+    path = cache / f"drift_{label}_{servers}x{DAYS}_{every_steps * 5}m_s{seed}.npz"
+    if path.exists():
+        kept = np.load(path)
+        return Losses(kept["loss"], kept["targets"])
+    scenario, change = CHANGES[name]
+    values, profiles = values_of(scenario, servers, DAYS, seed)
+    if change is not None:
+        values = change(values, CHANGE_DAY * DAY_STEPS)
+    losses = hour_losses(Forecaster.open(SHIPPED), values, profiles, every_steps)
+    draft = path.with_name(f"draft-{path.name}")
+    np.savez_compressed(draft, loss=losses.loss, targets=losses.targets)
+    draft.rename(path)
+    return losses
+
+
+@click.command()
+@click.option("--cache", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--servers", default=20, show_default=True)
+@click.option("--seed", "seeds", multiple=True, type=int, default=(4711, 815), show_default=True)
+@click.option("--every", "minutes", default=60, show_default=True, help="Minutes between issues.")
+@click.option("--only", multiple=True, help="Only these: such as 'scale x 2'.")
+def main(
+    cache: Path, servers: int, seeds: tuple[int, ...], minutes: int, only: tuple[str, ...]
+) -> None:
+    """Print for each fleet its checks, those over the limit, and after how many hours it drifts."""
+    cache.mkdir(parents=True, exist_ok=True)
+    click.echo(f"{'fleet':22} {'seed':>5} checks over drift  worst lower  found, due after [h]")
+    for name, (_, change) in CHANGES.items():
+        if only and name not in only:
+            continue
+        for seed in seeds:
+            losses = losses_of(cache, name, servers, seed, minutes // 5)
+            r = checked(losses, name, seed, change is not None)
+            hours = ", ".join("-" if h is None else str(h) for h in (r.found_h, r.due_h))
+            click.echo(
+                f"{r.name:22} {r.seed:5} {r.checks:6} {r.over:4} {r.drifting:5} "
+                f"{r.worst_lower:12.3f} {hours:>10}"
+            )
+
+
+if __name__ == "__main__":
+    main()

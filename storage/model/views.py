@@ -196,6 +196,16 @@ VIEWS: Sequence[View] = (
     View("forecast_points", _POINTS),
     View("forecast_latest", _POINTS),
     View(
+        "blind_time",
+        (
+            *_of("forecasts", "server", "metric"),
+            _time("day", "the day, in UTC"),
+            _text("reason", "why none was served: no skill, too many gaps, far outside, no data …"),
+            Column("forecasts", pa.int64(), "forecasts that were not served"),
+            Column("hours", pa.float64(), "the time for which they would have been the newest"),
+        ),
+    ),
+    View(
         "fleet_now",
         (
             *_SERVERS,

@@ -117,16 +117,18 @@ def readings(reader: Reader, now: datetime, oldest: timedelta) -> LastReadings:
     return LastReadings(tuple(rows["server"].to_pylist()), tuple(rows["ts"].to_pylist()), values)
 
 
-def forecasts(reader: Reader, now: datetime) -> IssuedForecasts:
-    """The newest forecast of each server that reaches beyond `now`.
+def forecasts(
+    reader: Reader, now: datetime, metrics: Sequence[str] = METRIC_NAMES
+) -> IssuedForecasts:
+    """The newest forecast of each server that reaches beyond `now`; NaN but for `metrics`.
 
     Forecasts by users' functions of other metrics or of another length are left out.
     """
     columns = ", ".join((*QUANTILE_COLUMNS, *RECIPE_COLUMNS))
     rows = reader.named(
-        "windows/forecasts", {"columns": columns}, start=now - HORIZON_STEPS * STEP, stop=now
-    )
-    rows = rows.filter(pc.is_in(rows["metric"], pa.array(METRIC_NAMES)))
+        "windows/forecasts", {"columns": columns}, start=now - HORIZON_STEPS * STEP, stop=now,
+        metrics=list(metrics),
+    )  # fmt: skip
     servers = tuple(dict.fromkeys(rows["server"].to_pylist()))
     shape = (len(servers), HORIZON_STEPS, len(METRIC_NAMES), len(QUANTILES))
     quantiles = np.full(shape, np.nan, np.float32)

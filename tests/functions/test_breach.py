@@ -6,6 +6,7 @@ import pytest
 
 from functions.breach import breach, breach_rows
 from functions.engine.runner import Runner
+from functions.rules.acted_on import Act
 from functions.rules.odds.breaches import CARRY_STEPS
 from storage.config.settings import Settings
 from storage.model.grid import STEP, floor_step
@@ -22,12 +23,12 @@ def at(steps: int) -> datetime:
     return ORIGIN + steps * STEP
 
 
-def noted(values: list[float], start: int, stored: Any = (), actions: Any = ()) -> list[Row]:
+def noted(values: list[float], start: int, stored: Any = (), acts: Any = ()) -> list[Row]:
     """The critical breaches of idle CPU, at 2 %, that these steps from `start` on change."""
     steps = np.full((1, CARRY_STEPS + len(values), len(METRIC_NAMES)), np.nan, np.float32)
     steps[0, CARRY_STEPS:, IDLE] = values
     history = Contexts(("a",), ("generic",), (4,), at(start - CARRY_STEPS), steps)
-    rows = breach_rows(history, CARRY_STEPS, stored, actions)
+    rows = breach_rows(history, CARRY_STEPS, stored, acts)
     return [row for row in rows if row["level"] == "critical"]
 
 
@@ -41,25 +42,25 @@ def test_a_breach_has_its_level_and_its_worst_reading_as_people_see_them() -> No
 @pytest.mark.parametrize("began", [at(-9), at(-60)])
 def test_a_breach_that_goes_on_keeps_its_start_and_its_worst_reading(began):
     known = {"server": "a", "metric": "cpu_idle_pct", "level": "critical"}
-    stored = known | {"ts": began, "ended_at": at(1), "peak": 0.5}
+    stored = known | {"ts": began, "ended_at": at(1), "peak": 0.5, "acted_on": True}
     (row,) = noted([1, 1, 1, 1], 0, [stored])
     assert (row["ts"], row["ended_at"], row["peak"]) == (began, at(4), 0.5)
+    assert row["acted_on"]
 
 
 @pytest.mark.parametrize(
-    ("mark", "acted_on"),
+    ("act", "acted_on"),
     [
-        ({"server": "a", "ts": at(-10)}, True),
-        ({"pattern": "a*", "ts": at(-10), "metric": "cpu_idle_pct"}, True),
-        ({"server": "a", "ts": at(-10), "metric": "mem_used_pct"}, False),
-        ({"server": "b", "ts": at(-10)}, False),
-        ({"server": "a", "ts": at(-200)}, False),
-        ({"server": "a", "ts": at(2)}, False),
+        (Act(CARRY_STEPS - 10, CARRY_STEPS - 10, "a"), True),
+        (Act(CARRY_STEPS - 10, CARRY_STEPS - 10, pattern="a*", metric="cpu_idle_pct"), True),
+        (Act(CARRY_STEPS - 10, CARRY_STEPS - 10, "a", metric="mem_used_pct"), False),
+        (Act(CARRY_STEPS - 10, CARRY_STEPS - 10, "b"), False),
+        (Act(-200, CARRY_STEPS - 97, "a"), False),
+        (Act(CARRY_STEPS + 1, CARRY_STEPS + 1, "a"), False),
     ],
-)  # fmt: skip
-def test_a_breach_is_marked_when_somebody_acted_in_the_eight_hours_before(mark, acted_on):
-    action = {"server": None, "pattern": None, "metric": None} | mark
-    assert [row["acted_on"] for row in noted([1, 1, 1], 0, actions=[action])] == [acted_on]
+)
+def test_a_breach_is_marked_when_somebody_acted_in_the_eight_hours_before(act, acted_on):
+    assert [row["acted_on"] for row in noted([1, 1, 1], 0, acts=[act])] == [acted_on]
 
 
 def test_breaches_are_noted_piece_by_piece_and_late_steps_count(house: LakeFixture) -> None:

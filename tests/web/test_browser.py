@@ -12,6 +12,10 @@ import pytest
 import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from storage.config.folders import Folders
+from storage.config.signed_links import SignedLinks
+from storage.ipc.rpc import serve_rpc
+from tests.web.api.test_functions_api import Engine
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
 from web.__main__ import SiteServer
 from web.app import create_app
@@ -46,9 +50,11 @@ def served(data: Path) -> Iterator[str]:
     pause = threading.Event()
     while not server.started and thread.is_alive():
         pause.wait(0.02)
-    yield f"http://127.0.0.1:{port}"
-    server.handle_exit(15, None)
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.handle_exit(15, None)
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +201,17 @@ def test_a_lost_connection_is_indicated(browser: Browser, writer: SiteLakeWriter
     expect(page.locator("#live")).to_contain_text("connection lost", timeout=SOON_MS)
     assert overhang(page) <= 0
     page.context.close()
+
+
+def test_a_one_time_link_is_pressed_in_a_browser_without_a_key(
+    browser: Browser, tmp_path: Path
+) -> None:
+    folders = Folders.at(tmp_path).create()
+    engine, token = Engine(), SignedLinks(folders).token("e1", "ops", datetime.now(UTC))
+    with serve_rpc(folders.rpc_socket, engine), served(tmp_path) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/act/{token}")
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.get_by_role("heading")).to_have_text("Acknowledged. It will not escalate.")
+        page.close()
+    assert [call["body"]["kind"] for call in engine.calls] == ["acknowledged"]

@@ -33,7 +33,7 @@ REPORTING = timedelta(minutes=5)
 FILES_COUNTED_EVERY = timedelta(minutes=1)
 SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
-BUILT_IN = frozenset({"forecast", "risk", "rollup", "score"})
+BUILT_IN = frozenset({"breach", "forecast", "odds", "odds_fit", "risk", "rollup", "score"})
 
 _Query = Callable[[Reader, datetime], None]
 _Values = defaultdict[str, dict[tuple[str, ...], float]]

@@ -109,7 +109,7 @@ class Closing:
 
     def _flaps(self, ended: Sequence[Episode]) -> int:
         since = self._now - parse_period(FLAP_MEMORY)
-        return sum(e.ts >= since and e.phase != Phase.AVERTED for e in ended)
+        return sum(e.ts >= since and e.came_to_nothing for e in ended)
 
 
 def _doubled(text: str, flaps: int, longest: str) -> float:

@@ -90,6 +90,11 @@ class Episode:
         return self.phase not in ENDED
 
     @property
+    def came_to_nothing(self) -> bool:
+        """Return True for a warning that was withdrawn, and for a breach soon after another."""
+        return self.phase == Phase.WITHDRAWN or (self.memory.again and not self.is_open)
+
+    @property
     def key(self) -> tuple[str, str, str | None]:
         """Its rule, server and metric: of each there is one open episode."""
         return self.rule, self.server, self.metric

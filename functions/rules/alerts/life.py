@@ -8,7 +8,13 @@ import msgspec
 from functions.rules.acted_on import ACTS
 from functions.rules.alerts.episode import Episode, Mark, Phase
 from functions.rules.alerts.muting import concerns
-from functions.rules.alerts.rule import NoDataRule, Rule, severity_called
+from functions.rules.alerts.rule import (
+    NoDataRule,
+    Rule,
+    ServerFacts,
+    matches,
+    severity_called,
+)
 from functions.rules.alerts.signals import Signal
 from functions.rules.alerts.step_context import (
     Row,
@@ -42,6 +48,8 @@ class Life:
             return self._end(replace(episode, memory=memory), _said("closed", closed), closed)
         if rule is None:
             return self._end(episode, f"rule {episode.rule!r} is off or was removed")
+        if not self._is_covered(episode, rule):
+            return self._end(episode, f"rule {episode.rule!r} no longer covers it")
         signal = self._at.signals.get(episode.key)
         return (
             self._over(episode, rule, signal)
@@ -185,9 +193,19 @@ class Life:
             (
                 mark for mark in self._at.inputs.marks
                 if mark.kind in kinds and mark.mark not in noted and concerns(mark, episode)
-                and (mark.episode is not None or mark.ts >= episode.memory.opened_at)
+                and (mark.episode is not None or self._is_within(mark, episode))
             ), None,
         )  # fmt: skip
+
+    def _is_within(self, mark: Mark, episode: Episode) -> bool:
+        """Return True for a mark that began while the episode was open; before, it is a cause."""
+        return episode.memory.opened_at <= (mark.starts_at or mark.ts) <= self._at.now
+
+    def _is_covered(self, episode: Episode, rule: Rule | NoDataRule) -> bool:
+        known = ServerFacts(episode.server, episode.profile, episode.site)
+        if not rule.covers(self._at.inputs.servers.get(episode.server, known)):
+            return False
+        return isinstance(rule, NoDataRule) or matches(episode.metric or "", rule.metrics)
 
 
 def _said(verb: str, mark: Mark) -> str:

@@ -1,9 +1,9 @@
 """Muting: why nobody is notified of an episode now, such as a silence or a maintenance window."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from functions.rules.alerts.episode import Episode, Mark
+from functions.rules.alerts.episode import Episode, Mark, Phase
 from functions.rules.alerts.maintenance import Maintenance, Occurrence, in_maintenance
 from functions.rules.alerts.rule import ServerFacts, matches
 from functions.rules.alerts.words import at
@@ -17,11 +17,16 @@ _HASH_BITS = 32
 
 
 class Muting:
-    """What mutes episodes at one time."""
+    """What mutes episodes at one time; `silent` has servers without data by their episodes."""
 
     def __init__(
-        self, windows: tuple[Maintenance, ...], marks: Iterable[Mark], now: datetime
+        self,
+        windows: tuple[Maintenance, ...],
+        marks: Iterable[Mark],
+        silent: Mapping[str, str],
+        now: datetime,
     ) -> None:
+        self._silent = silent
         self._windows: list[tuple[Maintenance, Occurrence]] = in_maintenance(windows, now)
         self._silences = active_silences(marks, now)
 
@@ -36,6 +41,9 @@ class Muting:
                 until = f" until {at(mark.ends_at)}" if mark.ends_at else ""
                 note = f" ({mark.note})" if mark.note else ""
                 return f"silenced by {mark.made_by or 'somebody'}{until}{note}"
+        first = self._silent.get(episode.caused_by or "")
+        if episode.phase == Phase.NO_DATA and first is not None:
+            return f"told with that of {first}"
         quiet = episode.memory.silent_arm and _RANKS[episode.severity] <= WARNING.rank
         return SILENT_ARM if quiet and episode.breached_at is None else None
 

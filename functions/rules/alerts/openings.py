@@ -62,22 +62,40 @@ def _opening(context: StepContext, rule: Rule, signal: Signal, last: Episode | N
 def _of_silence(context: StepContext, rule: NoDataRule) -> Iterator[Row]:
     silent = _silent_servers(context, rule)
     fleet = len(context.inputs.last_seen)
+    many = len(silent) >= _MANY and 2 * len(silent) > fleet
+    first = next(
+        (e for e in context.open.values() if e.rule == rule.name and e.caused_by is None), None
+    )
     for server, seen in silent.items():
         if (rule.name, server, None) in context.open:
             continue
         why = f"no data since {at(seen)}; it closes when data come again"
-        if len(silent) >= _MANY:
+        if many:
             why = f"{why} ({len(silent)} of {fleet} servers are silent: check their source)"
-        still = [e for e in context.at_server[server] if e.metric is not None]
-        waiting = tuple(f"{label(e.metric)} stays {e.phase}" for e in still)
-        episode = _new(context, rule.name, server, None, Phase.NO_DATA, seen, False)
-        belief = tuple(context.inputs.beliefs.get(server, ()))
-        episode = replace(episode, reasons=(*belief, *waiting))
+        episode = _silent_episode(context, rule, server, seen, first if many else None)
+        if first is None:
+            first = episode
+            context.is_first(episode)
         yield _first_event(context, episode, why, severity_called(rule.severity, ""))
+
+
+def _silent_episode(
+    context: StepContext, rule: NoDataRule, server: str, seen: datetime, first: Episode | None
+) -> Episode:
+    """Return an episode of missing data; where many are silent they follow from the first."""
+    episode = _new(context, rule.name, server, None, Phase.NO_DATA, seen, False)
+    still = [e for e in context.at_server[server] if e.metric is not None]
+    waiting = tuple(f"{label(e.metric)} stays {e.phase}" for e in still)
+    belief = tuple(context.inputs.beliefs.get(server, ()))
+    cause = episode.caused_by or (first.id if first else None)
+    return replace(episode, reasons=(*belief, *waiting), caused_by=cause)
 
 
 def _silent_servers(context: StepContext, rule: NoDataRule) -> Mapping[str, datetime]:
     limit, servers = parse_period(rule.silent_for), context.inputs.servers
+    since = context.inputs.collecting_since
+    if since is not None and context.now - since < limit:
+        return {}  # after a start the sources have so much time to catch up
     return {
         server: seen
         for server, seen in context.inputs.last_seen.items()

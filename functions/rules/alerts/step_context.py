@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from functions.rules.alerts.closing import Closing
-from functions.rules.alerts.episode import NEXT_PHASES, Episode, Mark
+from functions.rules.alerts.episode import NEXT_PHASES, Episode, Mark, Phase
 from functions.rules.alerts.muting import Muting
 from functions.rules.alerts.rule import Rule, ServerFacts
 from functions.rules.alerts.rule_book import RuleBook
@@ -29,6 +29,7 @@ class Inputs:
 
     `last_seen` has the newest sample of servers heard of within a day, `beliefs` what was thought
     of a silent one, `reboots` the newest boot of a server, `causes` the servers upstream of one.
+    Samples have been collected since `collecting_since` (None: for long).
     """
 
     signals: Mapping[str, Sequence[Signal]] = field(default_factory=dict)
@@ -38,6 +39,7 @@ class Inputs:
     marks: Sequence[Mark] = ()
     reboots: Mapping[str, datetime] = field(default_factory=dict)
     causes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    collecting_since: datetime | None = None
 
 
 class StepContext:
@@ -47,7 +49,6 @@ class StepContext:
         self, book: RuleBook, episodes: Iterable[Episode], inputs: Inputs, now: datetime
     ) -> None:
         self.book, self.inputs, self.now = book, inputs, now
-        self.muting = Muting(book.maintenance, inputs.marks, now)
         self.closing = Closing(now)
         self.signals: dict[tuple[str, str, str | None], Signal] = {
             (rule, signal.server, signal.metric): signal
@@ -57,11 +58,15 @@ class StepContext:
         self.ended: dict[tuple[str, str, str | None], list[Episode]] = defaultdict(list)
         self.at_server: dict[str, list[Episode]] = defaultdict(list)
         self._causes: dict[str, str | None] = {}
+        self._silent: dict[str, str] = {}  # servers by the ids of their episodes
+        self.muting = Muting(book.maintenance, inputs.marks, self._silent, now)
         for episode in sorted(episodes, key=lambda e: e.ts):
             self._causes[episode.id] = episode.caused_by
             if episode.is_open:
                 self.open[episode.key] = episode
                 self.at_server[episode.server].append(episode)
+                if episode.phase == Phase.NO_DATA:
+                    self._silent[episode.id] = episode.server
             else:
                 self.ended[episode.key].append(episode)
 
@@ -78,6 +83,10 @@ class StepContext:
                     self._causes[ident] = other.id
                     return other
         return None
+
+    def is_first(self, silent: Episode) -> None:
+        """Take note of an episode of missing data that others of this time are told with."""
+        self._silent[silent.id] = silent.server
 
     def _chain(self, ident: str | None) -> Iterator[str]:
         """An episode and all that it follows from."""

@@ -125,7 +125,10 @@ def compare_models(candidate: Trial, serving: Trial, blocks: Blocks) -> Verdict:
     everyone = np.ones(len(blocks.profile) // blocks.origins, np.bool_)
     overall = _compared(candidate, serving, blocks, range(len(METRIC_NAMES)), everyone)
     if overall is None:
-        raise ValueError("nothing moved in the newest hours: there is nothing to judge by")
+        left_out = f", {int(blocks.left_out.sum())} of {len(blocks.left_out)} windows left out"
+        raise ValueError(
+            f"nothing moved in the newest hours{left_out}: there is nothing to judge by"
+        )
     groups = {
         name: comparison
         for name, metrics in GROUPS.items()

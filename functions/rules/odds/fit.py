@@ -5,6 +5,7 @@ fitted on all of them. It serves if it is not worse there than what serves witho
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -17,13 +18,14 @@ from functions.rules.odds.exceedance import Floats
 from functions.rules.odds.models import ALL, GROUP_OF, Fitted
 from functions.rules.odds.reliability import Reliability, brier, reliability
 from functions.rules.odds.trend import TrendHead, fit_trend
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP_MINUTES
 
 __all__ = ["HELD_OUT_SHARE", "fit_fleet", "fit_odds", "halves"]
 
 HELD_OUT_SHARE: Final = 1 / 3
 LEAST_GROUP_EVENTS: Final = 5  # on the held-out days, for the trend of a group of metrics
 FLEET_MINUTES: Final = (30, 480)
+_PRIOR_BREACHES: Final = 2.0
 
 Mask = npt.NDArray[np.bool_]
 
@@ -141,23 +143,48 @@ def _as_json(head: TrendHead) -> dict[str, Any]:
 
 
 def fit_fleet(
-    raw: Floats, came: Floats, origin: npt.NDArray[np.integer[Any]], events: int
+    expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
 ) -> list[Fitted]:
-    """Return the calibrators of the fleet's chance of an incident within 30 minutes and 8 hours.
+    """Return how the fleet's breaches within 30 minutes and 8 hours follow from its odds.
 
-    `raw` [m, 2] are chances as issued at the steps `origin` [m], and `came` [m, 2] says whether any
-    server breached. A block is 8 hours of the fleet.
+    `expected` [m, 2] are sums of odds as issued at the steps `origin` [m], and `count` [m, 2] the
+    breaches that began. Their ratio scales what is expected, from the first day on; from 30
+    breaches on, a calibrator makes the chance of any breach of it. A block is 8 hours.
     """
-    result = []
-    weight, block = np.ones(len(raw)), origin // HORIZON_STEPS
+    return [
+        _fleet_within(minutes, expected[:, i], count[:, i], origin, events)
+        for i, minutes in enumerate(FLEET_MINUTES)
+    ]
+
+
+def _fleet_within(
+    minutes: int, expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
+) -> Fitted:
     fit_on, judge_on = halves(origin)
-    for i, minutes in enumerate(FLEET_MINUTES):
-        known = ~np.isnan(raw[:, i]) & ~np.isnan(came[:, i])
-        fit, judge = fit_on & known, judge_on & known
-        share = round(events * float(fit.sum()) / max(int(known.sum()), 1))
-        trial = fit_calibrator(raw[fit, i], came[fit, i], weight[fit], share)
-        final = fit_calibrator(raw[known, i], came[known, i], weight[known], events)
-        held_out = _judged(trial(raw[judge, i]), came[judge, i], weight[judge], block[judge])
-        other = brier(raw[judge, i], came[judge, i], weight[judge])
-        result.append(_fitted("fleet", minutes, events, int(known.sum()), held_out, other, final))
-    return result
+    came, weight, block = (count > 0).astype(float), np.ones(len(count)), origin // HORIZON_STEPS
+    step = float(np.median(np.diff(origin))) if len(origin) > 1 else 1.0
+    overlap = minutes / STEP_MINUTES / step
+    share = round(events * float(fit_on.mean()))
+    trial_scale = _scale(expected[fit_on], count[fit_on], overlap)
+    trial = fit_calibrator(
+        _chance(trial_scale * expected[fit_on]), came[fit_on], weight[fit_on], share
+    )
+    raw = _chance(trial_scale * expected[judge_on])
+    held_out = _judged(trial(raw), came[judge_on], weight[judge_on], block[judge_on])
+    other = brier(raw, came[judge_on], weight[judge_on])
+    scale = _scale(expected, count, overlap)
+    final = fit_calibrator(_chance(scale * expected), came, weight, events)
+    made = _fitted("fleet", minutes, events, len(count), held_out, other, final)
+    return replace(made, parameters={**made.parameters, "scale": round(scale, 5)})
+
+
+def _scale(expected: Floats, count: Floats, overlap: float) -> float:
+    """Return breaches that came for each one expected; near 1 while both are few."""
+    return (float(count.sum()) / overlap + _PRIOR_BREACHES) / (
+        float(expected.sum()) / overlap + _PRIOR_BREACHES
+    )
+
+
+def _chance(expected: Floats) -> Floats:
+    chance: Floats = 1 - np.exp(-expected)
+    return chance

@@ -10,22 +10,22 @@ from functions.rules.fleet_state import EARLIEST, JUDGED, LATEST, LIKELY, Bands,
 from functions.rules.odds.breaches import breaching
 from functions.rules.odds.exceedance import (
     LEAD_STEPS,
-    LEAST_RATE,
     Floats,
     clipped,
     odds_within,
     step_odds,
 )
 from functions.rules.odds.fit import FLEET_MINUTES
-from functions.rules.odds.models import OddsModels
+from functions.rules.odds.models import OddsModels, ServedOdds
 from functions.rules.odds.paths import LEAST_TEMPLATES, path_odds
 from functions.rules.odds.trend import drivers, trend_features
-from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES
+from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES
 
 __all__ = ["SMALL_ODDS", "FleetChance", "IssuedOdds", "issue"]
 
 # Within 8 hours, less than that is written every 15 minutes only, and needs no paths.
 SMALL_ODDS: Final = 0.01
+_ROUNDING: Final = 1e-9
 SHARES: Final = (EARLIEST, LIKELY, LATEST)
 
 Mask = npt.NDArray[np.bool_]
@@ -33,7 +33,10 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class FleetChance:
-    """Chance of any breach and breaches expected, within 30 minutes and 8 hours: [2] each."""
+    """Chance of any breach and breaches expected, within 30 minutes and 8 hours: [2] each.
+
+    `raw` is the sum of the odds, `expected` what the fleet's own outcomes make of it.
+    """
 
     chance: Floats
     raw: Floats
@@ -86,7 +89,7 @@ def issue(recent: Floats, quantiles: Floats, bands: Bands, models: OddsModels) -
     any_raw, first = _paths(curve, raw, models)
     first = np.where(served.trend[..., None], _first_within(served.p), first)
     any_p = np.maximum(models.any_calibrated(any_raw), served.p)
-    fleet = _fleet(np.where(in_breach[..., None], 0.0, served.rate), models)
+    fleet = _fleet(served, in_breach, models)
     return IssuedOdds(
         served.p, raw, any_p, any_raw, first, served.trend, values[:, -1], features, fleet
     )
@@ -142,16 +145,21 @@ def _first_within(p: Floats) -> npt.NDArray[np.intp]:
     return np.stack([_first_at(by_step, share) for share in SHARES], axis=-1)
 
 
-def _fleet(rate: Floats, models: OddsModels) -> FleetChance:
-    """Return the fleet's chance from what is expected of each metric: [n, judged, leads].
+def _fleet(served: ServedOdds, in_breach: Mask, models: OddsModels) -> FleetChance:
+    """Return the fleet's chance from what is expected of each metric that is not in a breach.
 
-    Servers fail together, so 1 − exp(−expected) is raw; the fleet's own outcomes calibrate it.
+    Uncalibrated odds beyond the outermost quantile count as nothing: thousands of them are no
+    incident. Servers fail together, so that 1 − exp(−expected) is too much or too little: the
+    fleet's own outcomes calibrate it.
     """
     leads = [LEAD_MINUTES.index(minutes) for minutes in FLEET_MINUTES]
-    expected = np.nansum(rate[..., leads], axis=(0, 1))
-    raw = np.maximum(1 - np.exp(-expected), LEAST_RATE)
-    chance = raw.copy()
+    rate = np.where(in_breach[..., None], 0.0, served.rate)[..., leads]
+    checked = np.array([minutes in models.calibrators for minutes in FLEET_MINUTES])
+    counts = served.trend[..., None] | checked | (rate >= 1 - QUANTILES[-1] + _ROUNDING)
+    raw = np.nansum(np.where(counts, rate, 0.0), axis=(0, 1))
+    expected = raw * [models.fleet_scales.get(minutes, 1.0) for minutes in FLEET_MINUTES]
+    chance = 1 - np.exp(-expected)
     for i, minutes in enumerate(FLEET_MINUTES):
         if minutes in models.fleet:
-            chance[i] = models.fleet[minutes](raw[i])
+            chance[i] = models.fleet[minutes](chance[i])
     return FleetChance(np.maximum.accumulate(clipped(chance)), raw, expected)

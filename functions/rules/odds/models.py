@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.rules.fleet_state import LEAST_ODDS, NAMES
+from functions.rules.fleet_state import NAMES
 from functions.rules.odds.calibrator import Calibrator
-from functions.rules.odds.exceedance import LEAST_RATE, Floats, clipped
+from functions.rules.odds.exceedance import Floats, clipped
 from functions.rules.odds.paths import Ranks
 from functions.rules.odds.reliability import Reliability
 from functions.rules.odds.trend import TrendHead
@@ -54,22 +54,28 @@ class Fitted:
         row: dict[str, Any] = {
             "kind": self.kind, "metric_group": self.metric_group, "events": self.events,
             "lead_minutes": self.lead_minutes, "cases": self.cases, "serves": self.serves,
-            "brier_other": self.other, "parameters": None,
+            "brier_other": _number(self.other), "parameters": None,
         }  # fmt: skip
         if self.parameters:
             row["parameters"] = json.dumps(self.parameters)
         if self.held_out is None:
             return row
         curves = {name: _numbers(getattr(self.held_out, name)) for name in _CURVES}
-        scores = {name: getattr(self.held_out, name) for name in ("base_rate", "brier", "ece")}
+        scores = {
+            name: _number(getattr(self.held_out, name)) for name in ("base_rate", "brier", "ece")
+        }
         return row | curves | scores
 
 
 _CURVES: Final = ("said", "came", "came_low", "came_high", "bin_blocks")
 
 
+def _number(value: float | None) -> float | None:
+    return None if value is None or value != value else float(value)
+
+
 def _numbers(values: Floats) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]
+    return [_number(value) for value in values.tolist()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +99,13 @@ class OddsModels:
     """What serves: nothing at first, then what was fitted last.
 
     `calibrators`, `any_calibrators` and `fleet` are by minutes of the lead, `templates` by judged
-    metric, `trend_serves` has groups of metrics and leads. `checked` is True from 30 breaches on.
+    metric, `trend_serves` has groups of metrics and leads. `fleet_scales` are what the breaches
+    were of those that the odds made expect. `checked` is True from 30 breaches on.
     """
 
     checked: bool = False
     calibrators: Mapping[int, Calibrator] = field(default_factory=dict)
+    fleet_scales: Mapping[int, float] = field(default_factory=dict)
     any_calibrators: Mapping[int, Calibrator] = field(default_factory=dict)
     fleet: Mapping[int, Calibrator] = field(default_factory=dict)
     templates: Mapping[int, Ranks] = field(default_factory=dict)
@@ -133,11 +141,8 @@ class OddsModels:
 
 
 def _by_lead(calibrators: Mapping[int, Calibrator], raw: Floats) -> Floats:
-    """Return the rates of raw odds [..., leads], never falling with the lead.
-
-    Without a calibrator the least odds count as nothing: thousands of them are no incident.
-    """
-    rate = np.maximum(raw - LEAST_ODDS, LEAST_RATE)
+    """Return the rates of raw odds [..., leads], never falling with the lead."""
+    rate = np.array(raw, np.float64)
     for i, lead in enumerate(LEAD_MINUTES):
         if lead in calibrators:
             rate[..., i] = calibrators[lead].rate(raw[..., i])
@@ -149,11 +154,14 @@ def odds_models(rows: Iterable[Mapping[str, Any]], checked_from: int) -> OddsMod
     kinds: dict[str, dict[int, Calibrator]] = {"calibration": {}, "any": {}, "fleet": {}}
     templates: dict[int, Ranks] = {}
     trend, trend_serves, events = None, set(), 0
+    scales: dict[int, float] = {}
     for row in rows:
         kind, lead = row["kind"], row["lead_minutes"]
         fitted = json.loads(row["parameters"] or "{}")
         if kind == "calibration":
             events = max(events, row["events"] or 0)
+        if kind == "fleet":
+            scales[lead] = fitted["scale"]
         if kind in kinds and row["serves"]:
             kinds[kind][lead] = Calibrator(np.array(fitted["log_odds"]))
         elif kind == "paths":
@@ -163,8 +171,8 @@ def odds_models(rows: Iterable[Mapping[str, Any]], checked_from: int) -> OddsMod
         elif kind == "trend" and row["serves"]:
             trend_serves.add((row["metric_group"], lead))
     return OddsModels(
-        events >= checked_from, kinds["calibration"], kinds["any"], kinds["fleet"], templates,
-        trend, frozenset(trend_serves),
+        events >= checked_from, kinds["calibration"], scales, kinds["any"], kinds["fleet"],
+        templates, trend, frozenset(trend_serves),
     )  # fmt: skip
 
 

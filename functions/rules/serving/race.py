@@ -4,7 +4,7 @@ A naive forecast gets a share only by an advantage over the model that exceeds i
 have the axes server, metric, lead bucket and candidate (CANDIDATES: the model is the first).
 
     updated(state, losses)       the state after one more hour of scores
-    weights(state)               the shares
+    weights(state, scale)        the shares
     seasonal_band, last_band     quantiles of the naive forecasts' own errors of 48 h
 """
 
@@ -20,7 +20,9 @@ from functions.rules.defaults import (
     RACE_ETA,
     RACE_EVIDENCE_HOURS,
     RACE_HALF_LIFE_HOURS,
+    RACE_LEAST_LOSS,
     RACE_LEAST_SHARE,
+    RACE_MARGIN,
     RACE_PRIOR,
 )
 from storage.model.grid import BUCKET_MINUTES, CONTEXT_STEPS, QUANTILES, STEP_MINUTES
@@ -89,17 +91,22 @@ def updated(state: RaceState, losses: Floats) -> RaceState:
     )
 
 
-def weights(state: RaceState) -> npt.NDArray[np.float32]:
-    """Return the shares [n, 14, 3, 4]; they sum to 1."""
+def weights(state: RaceState, scale: Floats) -> npt.NDArray[np.float32]:
+    """Return the shares [n, 14, 3, 4]; they sum to 1.
+
+    `scale` [n, 14] is that of each series: losses that are negligible on it decide nothing.
+    """
     hours = np.maximum(state.hours, _TINY)
-    base = np.maximum(state.loss[..., :1], _TINY)
+    base = np.maximum(
+        state.loss[..., :1], np.maximum(RACE_LEAST_LOSS * scale, _TINY)[..., None, None]
+    )
     relative = np.clip(state.difference / base, -1, _LARGEST_RATIO - 1)
     of_fleet = (relative * hours).sum(axis=0) / hours.sum(axis=0)
     trust = state.hours / (state.hours + RACE_EVIDENCE_HOURS)
     pooled = trust * relative + (1 - trust) * of_fleet
     variance = np.maximum(state.noise - np.square(state.difference), 0) / np.square(base)
     error = np.sqrt(variance * RACE_CASE_HOURS / np.maximum(hours, RACE_CASE_HOURS))
-    advantage = -(pooled + RACE_CAUTION * error)
+    advantage = -(pooled + RACE_CAUTION * error) - RACE_MARGIN
     raised = np.asarray(RACE_PRIOR) * np.exp(RACE_ETA * advantage)
     raised[..., 1:][(advantage[..., 1:] <= 0) | (state.hours[..., 1:] == 0)] = 0
     raised[..., 0] = RACE_PRIOR[0]

@@ -98,7 +98,8 @@ class NamedRace:
         alone[..., 0] = 1
         bands = np.full((count, *_RACED, len(QUANTILES)), np.nan, np.float32)
         return cls(
-            tuple(servers), RaceState.new(count, len(METRIC_NAMES)), alone, bands[:, :, 0], bands,
+            tuple(servers), RaceState.new(count, len(METRIC_NAMES)), alone,
+            bands[:, :, 0].copy(), bands,
             np.full((count, len(METRIC_NAMES)), np.nan),
             np.full((count, len(METRIC_NAMES)), None, object), np.zeros(count, np.int64),
         )  # fmt: skip

@@ -65,7 +65,7 @@ def test_a_file_of_all_that_there_is() -> None:
 
 def test_no_files_are_the_stock_rules() -> None:
     book = read_book({}, {}, METRICS).book
-    assert [rule.name for rule in (*book.rules, *book.no_data)] == ["breach", "no data"]
+    assert set(book.by_name) == {"breach", "no data"}
 
 
 RULE = '[[rule]]\nname = "x"\n'

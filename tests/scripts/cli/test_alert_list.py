@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -31,7 +32,8 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LakeFixture]:
             ("aa11", "predicted", "Warning", 1), ("ab22", "breached", "Critical", 2),
             ("cc33", "withdrawn", "Warning", 24),
         ):  # fmt: skip
-            known = {"episode": episode, "server": f"s-{episode}", "metric": "mem_used_pct"}
+            known: dict[str, Any] = {"episode": episode, "server": f"s-{episode}"}
+            known |= {"metric": "mem_used_pct"}
             known |= {"rule": "breach", "severity": severity, "state": STATE, "value": 91.0}
             known |= {"p": 0.34, "lead_minutes": 60, "channels": "team", "reasons": ["it climbs"]}
             ts = NOW - timedelta(hours=age)

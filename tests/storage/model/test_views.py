@@ -45,7 +45,11 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
         {
             "server": "a", "metric": "load_average", "issued_at": now - timedelta(minutes=9),
             "made_at": now, "state": "ok", "p50": [1.0] * 96,
-        }
+        },
+        {
+            "server": "a", "metric": "mem_used_pct", "issued_at": now - timedelta(minutes=9),
+            "made_at": now, "model": "m", "state": "abstained", "why": "no skill: none",
+        },
     ])  # fmt: skip
     episode = {"episode": "e", "server": "a", "metric": "load_average", "rule": "breach"}
     house.put("alert_events", [

@@ -308,8 +308,27 @@ def test_a_warning_of_a_server_that_fell_silent_stays_open_beside_it() -> None:
 
 def test_a_whole_fleet_that_is_silent_points_at_its_source() -> None:
     line = Timeline(servers=[ServerFacts(name) for name in "abcd"])
-    line.step(T0, last_seen={name: T0 - minutes(20) for name in "abc"} | {"d": T0})
+    seen = {name: T0 - minutes(20) for name in "abc"} | {"d": T0}
+    line.step(T0, last_seen=seen)
     assert "3 of 4 servers are silent: check their source" in line.last["why"]
+    assert [row["channels"] for row in line.rows] == ["team", None, None]
+    assert "told with that of a: would have been sent to team" in line.last["why"]
+    assert line.step(T0 + minutes(1), last_seen=seen) == []
+
+
+def test_who_is_still_silent_when_the_first_is_back_is_told_then() -> None:
+    line = Timeline(servers=[ServerFacts(name) for name in "abc"])
+    line.step(T0, last_seen={name: T0 - minutes(20) for name in "abc"})
+    now = T0 + minutes(1)
+    seen = {"a": now} | {name: T0 - minutes(20) for name in "bc"}
+    assert line.step(now, last_seen=seen) == ["closed"]
+    assert line.step(now + minutes(1), last_seen=seen) == ["unsilenced", "unsilenced"]
+
+
+def test_after_a_start_the_sources_have_time_to_catch_up() -> None:
+    line, seen = Timeline(), {"a": T0 - minutes(300)}
+    assert line.step(T0, last_seen=seen, collecting_since=T0 - minutes(14)) == []
+    assert line.step(T0, last_seen=seen, collecting_since=T0 - minutes(16)) == ["opened"]
 
 
 def test_an_episode_names_the_one_upstream_that_caused_it() -> None:
@@ -347,6 +366,30 @@ def test_a_rule_that_was_removed_ends_its_episodes() -> None:
     line.book = replace(STOCK_BOOK, rules=())
     assert line.step(T0 + minutes(1), rule="other") == ["closed"]
     assert "off or was removed" in line.last["why"]
+
+
+def test_an_episode_that_its_rule_no_longer_covers_ends() -> None:
+    line = predicted()
+    line.book = replace(STOCK_BOOK, rules=(Rule(name="breach", servers=("db*",)),))
+    assert line.step(T0 + minutes(1)) == ["closed"]
+    assert "no longer covers it" in line.last["why"]
+
+
+def test_a_mark_of_the_future_averts_nothing_yet() -> None:
+    line = predicted()
+    planned = mark("deploy", T0 + minutes(1), server="a", starts_at=T0 + minutes(30))
+    assert line.step(T0 + minutes(2), warned(T0), marks=[planned]) == []
+    assert line.step(T0 + minutes(31), warned(T0), marks=[planned]) == ["deploy"]
+
+
+def test_true_breaches_make_no_warning_wait_longer() -> None:
+    line = Timeline()
+    for hours in (0, 4, 8):
+        now = T0 + timedelta(hours=hours)
+        assert "opened" in line.step(now, warned(now))
+        line.step(now + minutes(30), breached(now + minutes(30), now + minutes(15)))
+        line.step(now + minutes(90), calm(now + minutes(90)))
+        assert line.last["phase"] == "over"
 
 
 def test_a_run_that_is_repeated_writes_the_same_rows() -> None:

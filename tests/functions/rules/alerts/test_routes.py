@@ -62,5 +62,5 @@ def test_stock_steps_send_to_channels_that_there_are(
 
 
 def test_a_step_of_the_users_own_keeps_its_channels() -> None:
-    routes = Routes({"critical": "mine"}, STOCK_STEPS | {"mine": Step(("pager",))})
+    routes = Routes({"critical": "mine"}, dict(STOCK_STEPS) | {"mine": Step(("pager",))})
     assert [to for _, to in routes.among(("slack",)).ladder("critical")] == [("pager",)]

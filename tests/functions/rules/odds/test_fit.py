@@ -75,15 +75,40 @@ def test_what_was_fitted_is_read_back_from_its_rows() -> None:
     assert odds.p[:, MEMORY, 0] == pytest.approx(head(features)[:, 0])
 
 
-def test_the_fleets_chance_is_calibrated_on_whether_any_server_breached() -> None:
+ORIGIN = np.arange(0, 12_000, 3)
+
+
+def fleet_counts(true: float) -> tuple[np.ndarray, np.ndarray]:
+    """What is expected of a fleet, of which `true` times as many come, and what came."""
     rng = np.random.default_rng(4)
-    origin = np.arange(0, 12_000, 3)
-    truth = rng.uniform(0.05, 0.6, len(origin))
-    raw = np.stack([truth / 2, truth**2], axis=1)
-    came = np.stack([rng.random(len(origin)) < truth] * 2, axis=1).astype(float)
-    fits = fit_fleet(raw, came, origin, events=2000)
-    assert [fit.lead_minutes for fit in fits] == [30, 480]
-    assert all(fit.serves for fit in fits)
-    fleet = odds_models([fit.row() for fit in fits], 30).fleet
-    assert fleet[30](np.array([0.25]))[0] == pytest.approx(0.5, abs=0.06)
-    assert fleet[480](np.array([0.25]))[0] == pytest.approx(0.5, abs=0.06)
+    starts = rng.random(ORIGIN[-1] + 200) < 0.02 * true
+    before = np.r_[0, np.cumsum(starts)]
+    counts = [before[ORIGIN + steps] - before[ORIGIN] for steps in (6, 96)]
+    expected = np.tile([0.02 * 6, 0.02 * 96], (len(ORIGIN), 1))
+    return expected, np.stack(counts, axis=1)
+
+
+@pytest.mark.parametrize("true", [0.1, 1.0, 4.0])
+def test_what_a_fleet_expects_is_scaled_to_what_came_of_it(true):
+    expected, counts = fleet_counts(true)
+    fits = fit_fleet(expected, counts, ORIGIN, events=5)
+    scales = odds_models([fit.row() for fit in fits], 30).fleet_scales
+    assert scales[30] == pytest.approx(true, rel=0.3)
+    assert scales[480] == pytest.approx(true, rel=0.3)
+
+
+def test_a_healthy_fleet_without_a_breach_comes_to_expect_few() -> None:
+    expected, counts = fleet_counts(1.0)
+    fits = fit_fleet(expected, counts * 0, ORIGIN, events=0)
+    assert [fit.serves for fit in fits] == [False, False]
+    assert max(odds_models([fit.row() for fit in fits], 30).fleet_scales.values()) < 0.02
+
+
+def test_the_fleets_chance_is_calibrated_on_whether_any_server_breached() -> None:
+    expected, counts = fleet_counts(1.0)
+    together = np.where(counts[:, :1] > 0, 5 * counts, 0)  # five servers at a time
+    fits = fit_fleet(expected, np.stack([together[:, 0], counts[:, 1]], axis=1), ORIGIN, 200)
+    models = odds_models([fit.row() for fit in fits], 30)
+    raw = 1 - np.exp(-models.fleet_scales[30] * 0.12)
+    assert raw > 0.4
+    assert models.fleet[30](np.array([raw]))[0] == pytest.approx((counts[:, 0] > 0).mean(), abs=0.1)
