@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.replay.outcomes import LEVELLED, level_breaches, levels_of
+from functions.replay.outcomes import LEVELLED, level_breaches, levels_of, warnings_of_states
 from functions.replay.prometheus_rules import PrometheusRule
 from functions.replay.promql_operators import NotReplayable
 from functions.replay.promql_values import FleetValues, evaluate
 from functions.rules.evaluation.straight_lines import held_for, intervals, latched
 from functions.rules.evaluation.warning_quality import (
-    JudgedWarnings,
+    JudgedBreaches,
     WarningQuality,
     warning_quality,
 )
@@ -102,7 +102,7 @@ def _replayed(
     except NotReplayable as error:
         return RuleReplay(rule.name, rule.expr, str(error))
     firing = _firing(rule, result.values)
-    rows, starts, stops = intervals(firing)
+    rows = intervals(firing)[0]
     now = np.flatnonzero(firing[:, -1:].any(axis=1))
     return RuleReplay(
         rule.name, rule.expr, None, result.notes, result.watches,
@@ -110,7 +110,7 @@ def _replayed(
         fired_a_week=len(rows) * _WEEK_STEPS / history.steps,
         servers=len(set(rows.tolist())),
         firing_now=tuple(history.servers[i] for i in now),
-        quality=_judged(result.watches, (rows, starts, stops), history, cores),
+        quality=_judged(result.watches, firing, history, cores),
         tonight=None if issued is None else _tonight(rule, result.watches, history, issued),
     )  # fmt: skip
 
@@ -130,10 +130,7 @@ def _firing(rule: PrometheusRule, values: NDArray[np.float64]) -> Flags:
 
 
 def _judged(
-    watches: Sequence[str],
-    runs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    history: History,
-    cores: Sequence[int | None],
+    watches: Sequence[str], firing: Flags, history: History, cores: Sequence[int | None]
 ) -> WarningQuality | None:
     """Judge the firings against breaches of the first metric that has a level; None: none has."""
     levelled = [m for m in watches if METRIC_NAMES.index(m) in LEVELLED]
@@ -142,17 +139,9 @@ def _judged(
     metric = METRIC_NAMES.index(levelled[0])
     events = level_breaches(history, levels_of(history, cores)[1])
     ours = events.metrics == metric
-    rows, starts, stops = runs
-    warnings = JudgedWarnings(
-        rows,
-        np.full(len(rows), metric),
-        np.asarray((starts + 1) * STEP_MINUTES, np.float64),
-        np.where(stops >= history.steps, np.inf, np.asarray(stops * STEP_MINUTES, np.float64)),
-        np.zeros(len(rows), np.bool_),
-    )
-    chosen = type(events)(*(getattr(events, n)[ours] for n in type(events).__slots__))
+    chosen = JudgedBreaches(*(getattr(events, n)[ours] for n in JudgedBreaches.__slots__))
     span = (0.0, float(history.steps * STEP_MINUTES))
-    return warning_quality(warnings, chosen, span, len(history.servers))
+    return warning_quality(warnings_of_states(firing, (metric,)), chosen, span, len(firing))
 
 
 def _tonight(
