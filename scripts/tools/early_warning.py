@@ -202,9 +202,9 @@ def peers(
 
 
 def odds_rules(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
-    """Return the warnings of fixed rules on the odds as they were issued."""
+    """Return the warnings of fixed rules on the odds; "2 of 3" are 10 of the last 15 minutes."""
     grid = odds_grid(lake.reader, history)
-    p = grid.reshape(-1, *grid.shape[2:])
+    p = _standing(grid.reshape(-1, *grid.shape[2:]))
     if np.isnan(p).all():
         return {}
     one, two = p[..., LEAD_MINUTES.index(60)], p[..., LEAD_MINUTES.index(120)]
@@ -218,6 +218,15 @@ def odds_rules(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
             state, LEVELLED
         )
     return kinds
+
+
+def _standing(odds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Let odds [n, steps, leads] stand for a quarter of an hour, as for a slower cadence."""
+    standing = odds.copy()
+    for back in range(1, 15 // STEP_MINUTES):
+        gap = np.isnan(standing[:, back:])
+        standing[:, back:] = np.where(gap, odds[:, :-back], standing[:, back:])
+    return standing
 
 
 def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
