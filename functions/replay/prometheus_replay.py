@@ -98,7 +98,7 @@ def _replayed(
     if rule.alert is None:
         return RuleReplay(rule.name, rule.expr, RECORDING)
     try:
-        result = evaluate(rule.expr, _fleet(history.servers, history.values))
+        result = evaluate(rule.expr, _fleet(history.servers, history.values, cores))
     except NotReplayable as error:
         return RuleReplay(rule.name, rule.expr, str(error))
     firing = _firing(rule, result.values)
@@ -111,14 +111,18 @@ def _replayed(
         servers=len(set(rows.tolist())),
         firing_now=tuple(history.servers[i] for i in now),
         quality=_judged(result.watches, firing, history, cores),
-        tonight=None if issued is None else _tonight(rule, result.watches, history, issued),
+        tonight=None if issued is None else _tonight(
+            rule, result.watches, history, cores, issued
+        ),
     )  # fmt: skip
 
 
-def _fleet(servers: Sequence[str], values: NDArray[np.float32]) -> FleetValues:
+def _fleet(
+    servers: Sequence[str], values: NDArray[np.float32], cores: Sequence[int | None]
+) -> FleetValues:
     known = [i for i in range(len(METRIC_NAMES)) if not np.isnan(values[:, :, i]).all()]
     return FleetValues(
-        servers, {METRIC_NAMES[i]: values[:, :, i].astype(np.float64) for i in known}
+        servers, {METRIC_NAMES[i]: values[:, :, i].astype(np.float64) for i in known}, cores
     )
 
 
@@ -145,7 +149,11 @@ def _judged(
 
 
 def _tonight(
-    rule: PrometheusRule, watches: Sequence[str], history: History, issued: IssuedForecasts
+    rule: PrometheusRule,
+    watches: Sequence[str],
+    history: History,
+    cores: Sequence[int | None],
+    issued: IssuedForecasts,
 ) -> tuple[Tonight, ...]:
     """The odds of each server that has a fresh forecast, the highest first."""
     places = {name: i for i, name in enumerate(history.servers)}
@@ -157,17 +165,17 @@ def _tonight(
     if not known:
         return ()
     rows = [places[issued.servers[i]] for i in known]
-    servers = [history.servers[i] for i in rows]
-    past = history.values[rows][:, -2 * CONTEXT_STEPS :]
+    part = history.only(rows).last(2 * CONTEXT_STEPS)
+    counts = [cores[i] for i in rows]
     ahead = _from_now(issued.quantiles[known], [ages[i] for i in known])
     fired = np.stack([
-        _fires_along(rule, servers, past, _path(ahead, k, watches)) for k in range(len(QUANTILES))
+        _fires_along(rule, part, counts, _path(ahead, k, watches)) for k in range(len(QUANTILES))
     ])  # fmt: skip
     odds = np.einsum("k,kn->n", WEIGHTS, fired.any(axis=2).astype(np.float64))
     end = history.span[1]
     result = [
         Tonight(server, round(float(p), 4), _first(fired[:, i], end))
-        for i, (server, p) in enumerate(zip(servers, odds, strict=True))
+        for i, (server, p) in enumerate(zip(part.servers, odds, strict=True))
     ]
     return tuple(sorted(result, key=lambda each: (-each.odds, each.server)))
 
@@ -192,13 +200,13 @@ def _path(quantiles: NDArray[np.float32], k: int, watches: Sequence[str]) -> NDA
 
 def _fires_along(
     rule: PrometheusRule,
-    servers: Sequence[str],
-    past: NDArray[np.float32],
+    part: History,
+    cores: Sequence[int | None],
     path: NDArray[np.float32],
 ) -> Flags:
     """Whether the rule fires [n, 96] where the history goes on along a path."""
-    values = np.concatenate([past, path], axis=1)
-    return _firing(rule, evaluate(rule.expr, _fleet(servers, values)).values)[:, -HORIZON_STEPS:]
+    fleet = _fleet(part.servers, np.concatenate([part.values, path], axis=1), cores)
+    return _firing(rule, evaluate(rule.expr, fleet).values)[:, -HORIZON_STEPS:]
 
 
 def _first(fired: Flags, end: datetime) -> datetime | None:
