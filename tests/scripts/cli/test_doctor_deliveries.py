@@ -63,3 +63,16 @@ def test_an_outbox_that_is_damaged_is_a_finding(folders: Folders) -> None:
     ((about, text, remedy),) = found(folders, Settings())
     assert (about, "is damaged" in text) == ("outbox", True)
     assert remedy is not None
+
+
+def test_a_refusal_of_the_last_day_is_shown_with_what_to_do(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(channels={"oncall": PagerdutySettings(routing_key_env="KEY")})
+    monkeypatch.setenv("KEY", "k")
+    with Outbox(folders) as outbox:
+        outbox.enqueue(event(), settings.channels, lambda _: message(), NOW)
+        outbox.record(outbox.lease("oncall", NOW), Answer(Verdict.REFUSED, "bad key", 400), NOW)
+    ((_, text, remedy),) = found(folders, settings)
+    assert text == "refused a message 2026-05-06 03:00:00Z: bad key"
+    assert remedy == "mend that, then 'hoursight alerts send EPISODE CHANNEL'"
