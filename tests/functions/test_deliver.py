@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from functions.deliver import deliver
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.heartbeat_thread import ping_state
 from functions.delivery.outbox import Outbox
 from functions.engine.function import Batch
@@ -72,7 +72,7 @@ def leased(lake: DeliveryLake, minute: int = 0) -> Dispatch:
     now = NOW + timedelta(minutes=minute)
     with Outbox(lake.folders) as outbox:
         taken = outbox.lease("hook", now)
-        outbox.record(taken, Answer(Verdict.SENT, status=200, receipt="r1"), now)
+        outbox.record(taken, SendResult(SendOutcome.SENT, status=200, receipt="r1"), now)
     return taken.dispatch
 
 

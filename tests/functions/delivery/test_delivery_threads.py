@@ -9,7 +9,7 @@ import pytest
 from functions.delivery.channel_factory import open_channel
 from functions.delivery.channels import http_sending
 from functions.delivery.delivery_threads import ChannelWorker, DeliveryThreads
-from functions.delivery.dispatch import Answer, ChannelUnusable, Verdict
+from functions.delivery.dispatch import ChannelUnusable, SendOutcome, SendResult
 from functions.delivery.outbox import Outbox
 from scripts.ports import free_port
 from storage.config.channel_settings import Channel, PagerdutySettings, WebhookSettings
@@ -124,7 +124,7 @@ def test_an_open_alert_is_sent_again_each_cycle_and_leaves_no_row(folders: Folde
 
         def send(self, dispatch: Any, now: datetime) -> Any:
             taken.append(f"{dispatch.action} {now:%H:%M}")
-            return Answer(Verdict.SENT, status=200)
+            return SendResult(SendOutcome.SENT, status=200)
 
         def preview(self, _dispatch: Any, _now: datetime) -> str:
             return ""

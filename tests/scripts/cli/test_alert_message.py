@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.delivery.dispatch import Answer, Verdict
+from functions.delivery.dispatch import SendOutcome, SendResult
 from functions.delivery.outbox import Outbox, always
 from functions.delivery.routing import EpisodeEvent
 from scripts.cli.alert_message import ChannelUnknown, send_message
@@ -34,7 +34,7 @@ def test_what_was_sent_is_shown_as_its_next_message(data: Path) -> None:
     opened = EpisodeEvent(**{name: row[name] for name in EpisodeEvent.__struct_fields__})
     with Outbox(Folders.at(data)) as outbox:
         outbox.enqueue(opened, read_settings(data).channels, always(message()), NOW)
-        outbox.record(outbox.lease("hook", NOW), Answer(Verdict.SENT), NOW)
+        outbox.record(outbox.lease("hook", NOW), SendResult(SendOutcome.SENT), NOW)
     assert '"action":"update"' in shown(data)
 
 
