@@ -63,7 +63,7 @@ def outcomes(folders: Folders) -> list[tuple[str, str, int | None]]:
 def test_a_receiver_that_fails_hangs_and_takes_it_twice_has_one_incident(
     folders: Folders, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_sending, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_sending, "TIMEOUT_S", 1.0)
     api, server, settings = service
     server.script = [Reply(500), Reply(hang_s=5)]
     put(folders, {"oncall": settings})
