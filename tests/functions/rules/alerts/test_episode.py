@@ -1,4 +1,4 @@
-from functions.rules.alerts.episode import episode_id, episode_of
+from functions.rules.alerts.episode import Phase, episode_id, episode_of
 from tests.functions.rules.alerts.scenes import (
     T0,
     Timeline,
@@ -24,8 +24,10 @@ def test_an_episode_goes_through_a_row_unchanged() -> None:
 
 
 def test_the_rule_server_metric_and_opening_make_the_id() -> None:
+    phases, times = (Phase.PREDICTED, Phase.BREACHED), (T0, T0 + minutes(5))
     ids = {
-        episode_id(rule, server, metric, T0 + minutes(i))
-        for rule in "rs" for server in "ab" for metric in ("m", None) for i in (0, 5)
+        episode_id(rule, server, metric, phase, ts)
+        for rule in "rs" for server in "ab" for metric in ("m", None)
+        for phase in phases for ts in times
     }  # fmt: skip
-    assert len(ids) == 16
+    assert len(ids) == 32

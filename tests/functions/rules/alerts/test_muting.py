@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from functions.rules.alerts.episode import episode_id
+from functions.rules.alerts.episode import Phase, episode_id
 from functions.rules.alerts.maintenance import Maintenance
 from functions.rules.alerts.muting import SILENT_ARM, in_silent_arm
 from functions.rules.alerts.rule import ServerFacts
@@ -76,7 +76,7 @@ def test_who_is_still_silent_when_the_first_is_back_is_told_then() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5])
 def test_the_silent_arm_is_a_share_of_all_ids_and_always_the_same(share: float) -> None:
-    ids = [episode_id("r", f"s{i}", None, T0) for i in range(2000)]
+    ids = [episode_id("r", f"s{i}", None, Phase.PREDICTED, T0) for i in range(2000)]
     chosen = [in_silent_arm(each, share) for each in ids]
     assert sum(chosen) == pytest.approx(2000 * share, abs=70)
     assert chosen == [in_silent_arm(each, share) for each in ids]

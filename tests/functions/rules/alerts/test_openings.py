@@ -10,6 +10,7 @@ from tests.functions.rules.alerts.scenes import (
     Timeline,
     breached,
     calm,
+    mark,
     minutes,
     predicted,
 )
@@ -83,3 +84,19 @@ def test_after_a_start_the_sources_have_time_to_catch_up() -> None:
     line, seen = Timeline(), {"a": T0 - minutes(300)}
     assert line.step(T0, last_seen=seen, collecting_since=T0 - minutes(14)) == []
     assert line.step(T0, last_seen=seen, collecting_since=T0 - minutes(16)) == ["opened"]
+
+
+def test_a_breach_that_began_when_a_withdrawn_warning_opened_is_another_episode() -> None:
+    line = predicted()
+    line.step(T0 + minutes(10), calm(T0 + minutes(10)))
+    now = T0 + minutes(15)
+    assert line.step(now, breached(now, T0)) == ["opened"]
+    assert len({row["episode"] for row in line.rows}) == 2
+
+
+def test_a_silence_that_a_person_closed_stays_closed_until_data_come() -> None:
+    line, _ = silent(16)
+    closed = mark("closed", T0 + minutes(1), episode=line.last["episode"])
+    seen = {"a": T0 - minutes(16)}
+    assert line.step(T0 + minutes(2), last_seen=seen, marks=[closed]) == ["closed"]
+    assert line.step(T0 + minutes(3), last_seen=seen, marks=[closed]) == []
