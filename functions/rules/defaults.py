@@ -19,11 +19,11 @@ __all__ = [
 BREACH_STEPS: Final = 3
 BREACH_QUIET_STEPS: Final = 24
 
-# Online calibration: step max(.2 * (1 + n / 24) ** -.75, .02) each 15 minutes, n counted in them.
-CALIBRATION_STEP: Final = 0.2
-CALIBRATION_STEP_FLOOR: Final = 0.02
+# Online calibration: step max(.1 * (1 + n / 24) ** -.75, .015) each 15 minutes, n counted in them.
+CALIBRATION_STEP: Final = 0.1
+CALIBRATION_STEP_FLOOR: Final = 0.015
 PRESET_AFTER_HOURS: Final = 24.0  # then set once to the quantile of the ratios seen
-SERVER_STEP: Final = 0.25  # of the fleet's step
+SERVER_STEP: Final = 0.5  # of the fleet's step
 SERVER_PULL: Final = 0.02  # of the step, towards 0
 PROFILE_SERVERS: Final = 5.0  # a profile of so many servers counts half as much as the fleet
 LARGEST_LOG_FACTOR: Final = 2.1  # a band is made 8 times wider or narrower at most

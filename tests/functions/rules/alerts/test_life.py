@@ -141,3 +141,9 @@ def test_a_mark_of_the_future_averts_nothing_yet() -> None:
     planned = mark("deploy", T0 + minutes(1), server="a", starts_at=T0 + minutes(30))
     assert line.step(T0 + minutes(2), warned(T0), marks=[planned]) == []
     assert line.step(T0 + minutes(31), warned(T0), marks=[planned]) == ["deploy"]
+
+
+def test_a_change_of_the_model_alone_opens_changes_and_closes_nothing() -> None:
+    later, other = T0 + minutes(5), {"model": "m2", "checked": True}
+    assert Timeline().step(later, calm(later, odds_row=other)) == []
+    assert predicted().step(later, warned(later, odds_row=other)) == []
