@@ -14,14 +14,14 @@ WITH cases AS MATERIALIZED (
 days AS (
     SELECT metric, bucket, model, sum(targets) AS targets, sum(near) AS near
     FROM cases
-    GROUP BY metric, bucket, model, time_bucket(INTERVAL 1 DAY, block)
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
 ),
 sums AS (
     SELECT
         metric, bucket, model, sum(targets) AS targets, sum(near) AS near,
         sum(targets ^ 2) AS targets_2, sum(near ^ 2) AS near_2,
         sum(near * targets) AS near_targets, count(DISTINCT server) AS servers,
-        count(DISTINCT time_bucket(INTERVAL 1 DAY, block)) AS days, count(*) AS cases,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
         CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
     FROM cases
     GROUP BY metric, bucket, model

@@ -19,7 +19,7 @@ days AS (
         sum(served_80) AS served_80, sum(served_96) AS served_96, sum(own_50) AS own_50,
         sum(own_80) AS own_80, sum(own_96) AS own_96
     FROM cases
-    GROUP BY metric, bucket, model, time_bucket(INTERVAL 1 DAY, block)
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
 ),
 sums AS (
     SELECT
@@ -31,7 +31,7 @@ sums AS (
         [sum(served_50 * moving), sum(served_80 * moving), sum(served_96 * moving)] AS served_moving,
         [sum(own_50 * moving), sum(own_80 * moving), sum(own_96 * moving)] AS own_moving,
         count(DISTINCT server) AS servers,
-        count(DISTINCT time_bucket(INTERVAL 1 DAY, block)) AS days, count(*) AS cases,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
         CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
     FROM cases
     GROUP BY metric, bucket, model

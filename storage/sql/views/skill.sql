@@ -16,7 +16,7 @@ days AS (
     SELECT
         metric, bucket, model, sum(loss) AS loss, sum(naive) AS naive, sum(seasonal) AS seasonal
     FROM cases
-    GROUP BY metric, bucket, model, time_bucket(INTERVAL 1 DAY, block)
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
 ),
 sums AS (
     SELECT
@@ -26,7 +26,7 @@ sums AS (
         sum(loss * naive) AS loss_naive, sum(naive ^ 2) AS naive_2,
         sum(loss * seasonal) AS loss_seasonal, sum(seasonal ^ 2) AS seasonal_2,
         count(DISTINCT server) AS servers,
-        count(DISTINCT time_bucket(INTERVAL 1 DAY, block)) AS days, count(*) AS cases,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
         CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
     FROM cases
     GROUP BY metric, bucket, model
