@@ -290,6 +290,12 @@ class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     correct: bool = True
 
 
+class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether models are trained by the system itself, or only when a person requests it."""
+
+    automatic: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -311,6 +317,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     channels: dict[str, Channel] = {}
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     loop: LoopSettings = LoopSettings()
+    training: TrainingSettings = TrainingSettings()
 
     def __post_init__(self) -> None:
         check_channel_names(self.channels)
