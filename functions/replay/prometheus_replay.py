@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from functions.replay.outcomes import LEVELLED, level_breaches, levels_of
+from functions.replay.outcomes import LEVELLED, level_breaches, levels_of, warnings_of_states
 from functions.replay.prometheus_rules import PrometheusRule
 from functions.replay.promql_operators import NotReplayable
 from functions.replay.promql_values import FleetValues, evaluate
 from functions.rules.evaluation.straight_lines import held_for, intervals, latched
 from functions.rules.evaluation.warning_quality import (
-    JudgedWarnings,
+    JudgedBreaches,
     WarningQuality,
     warning_quality,
 )
@@ -98,11 +98,11 @@ def _replayed(
     if rule.alert is None:
         return RuleReplay(rule.name, rule.expr, RECORDING)
     try:
-        result = evaluate(rule.expr, _fleet(history.servers, history.values))
+        result = evaluate(rule.expr, _fleet(history.servers, history.values, cores))
     except NotReplayable as error:
         return RuleReplay(rule.name, rule.expr, str(error))
     firing = _firing(rule, result.values)
-    rows, starts, stops = intervals(firing)
+    rows = intervals(firing)[0]
     now = np.flatnonzero(firing[:, -1:].any(axis=1))
     return RuleReplay(
         rule.name, rule.expr, None, result.notes, result.watches,
@@ -110,15 +110,19 @@ def _replayed(
         fired_a_week=len(rows) * _WEEK_STEPS / history.steps,
         servers=len(set(rows.tolist())),
         firing_now=tuple(history.servers[i] for i in now),
-        quality=_judged(result.watches, (rows, starts, stops), history, cores),
-        tonight=None if issued is None else _tonight(rule, result.watches, history, issued),
+        quality=_judged(result.watches, firing, history, cores),
+        tonight=None if issued is None else _tonight(
+            rule, result.watches, history, cores, issued
+        ),
     )  # fmt: skip
 
 
-def _fleet(servers: Sequence[str], values: NDArray[np.float32]) -> FleetValues:
+def _fleet(
+    servers: Sequence[str], values: NDArray[np.float32], cores: Sequence[int | None]
+) -> FleetValues:
     known = [i for i in range(len(METRIC_NAMES)) if not np.isnan(values[:, :, i]).all()]
     return FleetValues(
-        servers, {METRIC_NAMES[i]: values[:, :, i].astype(np.float64) for i in known}
+        servers, {METRIC_NAMES[i]: values[:, :, i].astype(np.float64) for i in known}, cores
     )
 
 
@@ -130,10 +134,7 @@ def _firing(rule: PrometheusRule, values: NDArray[np.float64]) -> Flags:
 
 
 def _judged(
-    watches: Sequence[str],
-    runs: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    history: History,
-    cores: Sequence[int | None],
+    watches: Sequence[str], firing: Flags, history: History, cores: Sequence[int | None]
 ) -> WarningQuality | None:
     """Judge the firings against breaches of the first metric that has a level; None: none has."""
     levelled = [m for m in watches if METRIC_NAMES.index(m) in LEVELLED]
@@ -142,21 +143,17 @@ def _judged(
     metric = METRIC_NAMES.index(levelled[0])
     events = level_breaches(history, levels_of(history, cores)[1])
     ours = events.metrics == metric
-    rows, starts, stops = runs
-    warnings = JudgedWarnings(
-        rows,
-        np.full(len(rows), metric),
-        np.asarray((starts + 1) * STEP_MINUTES, np.float64),
-        np.where(stops >= history.steps, np.inf, np.asarray(stops * STEP_MINUTES, np.float64)),
-        np.zeros(len(rows), np.bool_),
-    )
-    chosen = type(events)(*(getattr(events, n)[ours] for n in type(events).__slots__))
+    chosen = JudgedBreaches(*(getattr(events, n)[ours] for n in JudgedBreaches.__slots__))
     span = (0.0, float(history.steps * STEP_MINUTES))
-    return warning_quality(warnings, chosen, span, len(history.servers))
+    return warning_quality(warnings_of_states(firing, (metric,)), chosen, span, len(firing))
 
 
 def _tonight(
-    rule: PrometheusRule, watches: Sequence[str], history: History, issued: IssuedForecasts
+    rule: PrometheusRule,
+    watches: Sequence[str],
+    history: History,
+    cores: Sequence[int | None],
+    issued: IssuedForecasts,
 ) -> tuple[Tonight, ...]:
     """The odds of each server that has a fresh forecast, the highest first."""
     places = {name: i for i, name in enumerate(history.servers)}
@@ -168,17 +165,17 @@ def _tonight(
     if not known:
         return ()
     rows = [places[issued.servers[i]] for i in known]
-    servers = [history.servers[i] for i in rows]
-    past = history.values[rows][:, -2 * CONTEXT_STEPS :]
+    part = history.only(rows).last(2 * CONTEXT_STEPS)
+    counts = [cores[i] for i in rows]
     ahead = _from_now(issued.quantiles[known], [ages[i] for i in known])
     fired = np.stack([
-        _fires_along(rule, servers, past, _path(ahead, k, watches)) for k in range(len(QUANTILES))
+        _fires_along(rule, part, counts, _path(ahead, k, watches)) for k in range(len(QUANTILES))
     ])  # fmt: skip
     odds = np.einsum("k,kn->n", WEIGHTS, fired.any(axis=2).astype(np.float64))
     end = history.span[1]
     result = [
         Tonight(server, round(float(p), 4), _first(fired[:, i], end))
-        for i, (server, p) in enumerate(zip(servers, odds, strict=True))
+        for i, (server, p) in enumerate(zip(part.servers, odds, strict=True))
     ]
     return tuple(sorted(result, key=lambda each: (-each.odds, each.server)))
 
@@ -203,13 +200,13 @@ def _path(quantiles: NDArray[np.float32], k: int, watches: Sequence[str]) -> NDA
 
 def _fires_along(
     rule: PrometheusRule,
-    servers: Sequence[str],
-    past: NDArray[np.float32],
+    part: History,
+    cores: Sequence[int | None],
     path: NDArray[np.float32],
 ) -> Flags:
     """Whether the rule fires [n, 96] where the history goes on along a path."""
-    values = np.concatenate([past, path], axis=1)
-    return _firing(rule, evaluate(rule.expr, _fleet(servers, values)).values)[:, -HORIZON_STEPS:]
+    fleet = _fleet(part.servers, np.concatenate([part.values, path], axis=1), cores)
+    return _firing(rule, evaluate(rule.expr, fleet).values)[:, -HORIZON_STEPS:]
 
 
 def _first(fired: Flags, end: datetime) -> datetime | None:

@@ -52,6 +52,14 @@ _CPU = {
     "idle": "cpu_idle_pct", "iowait": "cpu_iowait_pct", "user": "cpu_user_pct",
     "system": "cpu_sys_pct",
 }  # fmt: skip
+_MODES = frozenset({
+    "user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal", "guest", "guest_nice",
+})  # fmt: skip
+# How what is single in a vector becomes one of a server, and what is single then.
+_AGGREGATED: Mapping[str, tuple[str, str | None]] = {
+    "cpu": ("avg", None), "device": ("sum", None), "cpu and mode": ("avg", "mode"),
+    "mode": ("sum", None),
+}  # fmt: skip
 _TRAFFIC = {
     "node_network_receive_bytes_total": "net_in_mb_s",
     "node_network_transmit_bytes_total": "net_out_mb_s",
@@ -65,6 +73,7 @@ class FleetValues:
 
     servers: Sequence[str]
     metrics: Mapping[str, Floats]
+    cores: Sequence[int | None] = ()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,6 +158,11 @@ class _Evaluator:
             return Vector(1 - self.metric(metric) / 100, of=total)
         if name == "node_tcp_connection_states" and labels.get("state") == "close_wait":
             return Vector(self.metric("back_close_wait"))
+        if name == "node_uname_info":  # multiplied with for its labels
+            return Vector(np.ones(self.fleet.shape))
+        if name == "node_filesystem_readonly":
+            self.note("volumes that are read-only are not counted")
+            return Vector(np.where(np.isnan(self.metric("disk_usage_pct")), np.nan, 0.0))
         if name == "node_boot_time_seconds":
             return Vector(-86_400 * self.metric("uptime_days"), of=NOW)  # before time(), which is 0
         raise NotReplayable(f"{name or 'a selector without a name'} is not one of our metrics")
@@ -166,14 +180,9 @@ class _Evaluator:
     def counter_rate(self, node: Any) -> Vector:
         """rate, irate and increase of a counter: our metrics are such rates already."""
         selector, window = _range(node.args)
-        name, labels = getattr(selector, "name", None) or "", _labels(selector)
+        name = getattr(selector, "name", None) or ""
         if name == "node_cpu_seconds_total":
-            metric = _CPU.get(labels.get("mode", ""))
-            if metric is None:
-                raise NotReplayable(
-                    'of node_cpu_seconds_total only mode="idle", iowait, user or system is kept'
-                )
-            vector = Vector(self.metric(metric) / 100, per="cpu")
+            vector = self._cpu(selector)
         elif name in _TRAFFIC:
             vector = Vector(self.metric(_TRAFFIC[name]) * 1e6, per="device")
         else:
@@ -183,6 +192,25 @@ class _Evaluator:
         if node.func.name == "increase":
             values = values * window * STEP.total_seconds()
         return replace(vector, values=values)
+
+    def _cpu(self, selector: Any) -> Vector:
+        """The share of a CPU's time in the modes that a selector names."""
+        matchers = [m for m in selector.matchers.matchers if m.name == "mode"]
+        chosen = {mode for mode in _MODES if all(_agrees(m, (mode,)) for m in matchers)}
+        if chosen <= _CPU.keys() and chosen:
+            share = np.sum([self.metric(_CPU[mode]) for mode in sorted(chosen)], axis=0)
+        elif _CPU.keys() > (others := _MODES - chosen) and others:
+            share = 100 - np.sum([self.metric(_CPU[mode]) for mode in sorted(others)], axis=0)
+        else:
+            raise NotReplayable(
+                "of node_cpu_seconds_total only the modes idle, iowait, user and system are kept"
+            )
+        return Vector(np.asarray(share) / 100, per="cpu" if len(chosen) == 1 else "cpu and mode")
+
+    def core_count(self) -> Vector:
+        """The cores of each server; it has no sample where they are not known."""
+        cores = np.array([n or np.nan for n in self.fleet.cores or [None] * self.fleet.shape[0]])
+        return Vector(np.broadcast_to(cores.astype(np.float64)[:, None], self.fleet.shape))
 
     def over_time(self, node: Any) -> Vector:
         """avg_over_time, max_over_time, min_over_time of a range."""
@@ -238,15 +266,16 @@ def _aggregate(evaluator: _Evaluator, node: Any) -> Value:
     if bool(labels & HOST_LABELS) == without:
         raise NotReplayable("it watches the fleet as a whole, not a server")
     operation = str(node.op)
+    if operation == "count" and getattr(node.expr, "name", None) == "node_cpu_seconds_total":
+        return evaluator.core_count()
     if operation not in ("avg", "sum", "max", "min"):
         raise NotReplayable(f"the aggregation {operation} is not replayed")
     vector = evaluator.vector(node.expr)
-    needed = {"cpu": "avg", "device": "sum"}.get(vector.per or "", operation)
-    if operation != needed:
-        raise NotReplayable(
-            f"{operation} over each {vector.per} is not kept (expected {needed} by (instance))"
-        )
-    return replace(vector, per=None)
+    needed, rest = _AGGREGATED.get(vector.per or "", (operation, None))
+    keeps_mode = ("mode" in labels) != without
+    if operation != needed or ("mode" in (vector.per or "") and keeps_mode != (rest == "mode")):
+        raise NotReplayable(f"{operation} over each {vector.per} is not kept (expected {needed})")
+    return replace(vector, per=rest)
 
 
 def _binary(evaluator: _Evaluator, node: Any) -> Value:
@@ -275,12 +304,18 @@ def _labels(node: Any) -> dict[str, str]:
 
 def _matches(matcher: Any, server: str) -> bool:
     """Compare a host's label with a server; the port of an instance is not part of its name."""
+    host = matcher.value.rpartition(":")[0] or matcher.value
     if matcher.op in (promql.MatchOp.Equal, promql.MatchOp.NotEqual):
-        host = matcher.value.rpartition(":")[0] or matcher.value
         return bool((server in (host, matcher.value)) == (matcher.op == promql.MatchOp.Equal))
-    names = pa.array([server, f"{server}:9100"])
+    return _agrees(matcher, (server, f"{server}:9100"))
+
+
+def _agrees(matcher: Any, values: Sequence[str]) -> bool:
+    """Return True if a label that has one of `values` fulfils a matcher."""
+    if matcher.op in (promql.MatchOp.Equal, promql.MatchOp.NotEqual):
+        return bool((matcher.value in values) == (matcher.op == promql.MatchOp.Equal))
     try:
-        found = pc.match_substring_regex(names, f"^(?:{matcher.value})$")
+        found = pc.match_substring_regex(pa.array(values), f"^(?:{matcher.value})$")
     except pa.ArrowInvalid as error:
         raise NotReplayable(f"{matcher.value!r} is not a valid pattern ({error})") from error
     return bool(pc.any(found).as_py() == (matcher.op == promql.MatchOp.Re))

@@ -163,7 +163,7 @@ def _geometric(values: Sequence[float]) -> float:
 
 
 def _coverage(reader: Reader, since: datetime) -> tuple[Coverage, ...]:
-    """Shares over all metrics; each block is a server and 8 hours."""
+    """Shares over all metrics but the uptime; each block is a server and 8 hours."""
     blocks = _inside(reader, since, "server, time_bucket(INTERVAL 8 HOUR, ts)")
     series = _inside(reader, since, "server, metric")
     moving = blocks["moving"].to_numpy()
@@ -187,9 +187,10 @@ def _inside(reader: Reader, since: datetime, parts: str) -> pa.Table:
     )  # fmt: skip
     return reader.query(
         f"SELECT sum(moving)::DOUBLE AS moving, {columns} FROM scores WHERE ts >= $since "
-        f"GROUP BY {parts} HAVING sum(moving) > 0 ORDER BY ALL",
-        since=since,
-    )
+        f"AND NOT list_contains($counters, metric) GROUP BY {parts} HAVING sum(moving) > 0 "
+        "ORDER BY ALL",
+        since=since, counters=sorted(COUNTERS),
+    )  # fmt: skip
 
 
 def _spread(series: pa.Table, column: str) -> float:

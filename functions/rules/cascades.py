@@ -81,9 +81,19 @@ def cascade_links(
 
 def _standardized(readings: Floats) -> Floats:
     """Return readings [n, steps, judged] in robust deviations from their median; missing is 0."""
-    middle = np.nanmedian(readings, axis=1, keepdims=True)
-    deviation = 1.4826 * np.nanmedian(np.abs(readings - middle), axis=1, keepdims=True)
-    return np.nan_to_num((readings - middle) / np.maximum(deviation, _FLOORS))
+    distance = readings - _median(readings)
+    deviation = 1.4826 * _median(np.abs(distance))
+    levels: Floats = np.nan_to_num(distance / np.maximum(deviation, _FLOORS))
+    return levels
+
+
+def _median(values: Floats) -> Floats:
+    """Return the lower median over the steps [n, 1, judged]; NaN for a series without values."""
+    count = np.isfinite(values).sum(axis=1, keepdims=True)
+    middle: Floats = np.take_along_axis(
+        np.sort(values, axis=1), np.maximum(count - 1, 0) // 2, axis=1
+    )
+    return middle
 
 
 def _unusual(levels: Floats, profiles: Sequence[str]) -> Floats:

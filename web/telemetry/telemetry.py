@@ -33,7 +33,10 @@ REPORTING = timedelta(minutes=5)
 FILES_COUNTED_EVERY = timedelta(minutes=1)
 SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
-BUILT_IN = frozenset({"breach", "forecast", "odds", "odds_fit", "risk", "rollup", "score"})
+BUILT_IN = frozenset({
+    "alert", "breach", "calibrate", "cascade", "deliver", "drift", "forecast", "mark", "odds",
+    "odds_fit", "risk", "rollup", "score", "training",
+})  # fmt: skip
 
 _Query = Callable[[Reader, datetime], None]
 _Values = defaultdict[str, dict[tuple[str, ...], float]]

@@ -20,7 +20,9 @@ def fleet() -> FleetValues:
             "net_in_mb_s": np.array([np.full(20, 3.0), np.full(20, 1.0)]),
             "uptime_days": np.array([steps / 288, 10 + steps / 288]),
             "back_close_wait": np.array([np.full(20, 7.0), np.full(20, 0.0)]),
+            "cpu_iowait_pct": np.array([np.full(20, 5.0), np.full(20, 5.0)]),
         },
+        cores=(4, None),
     )
 
 
@@ -40,6 +42,15 @@ def fires(expression: str) -> list[int]:
         ('100 - (avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) * 100) > 80',
          [3, 0]),
         ('avg without (cpu) (irate(node_cpu_seconds_total{mode="idle"}[5m])) < bool 0.2', [20, 20]),
+        ("(sum by (instance) (avg by (mode, instance) "
+         '(rate(node_cpu_seconds_total{mode!="idle"}[2m]))) > 0.8)'
+         " * on (instance) group_left (nodename) node_uname_info", [3, 0]),
+        ("sum without (mode) (avg without (cpu) "
+         '(rate(node_cpu_seconds_total{mode!~"idle|iowait"}[2m]))) * 100 > 85', [1, 0]),
+        ("node_load1 / count without (cpu, mode) "
+         '(node_cpu_seconds_total{mode="idle"}) > 4', [3, 0]),
+        ("node_filesystem_avail_bytes / node_filesystem_size_bytes < 0.02"
+         " and node_filesystem_readonly == 0", [1, 0]),
         ("node_load1 > 10 unless disk_usage_pct > 95", [5, 0]),
         ("node_load1 > 10 and disk_usage_pct > 95", [4, 0]),
         ("node_load1 > 18 or node_load1 < 1", [2, 4]),
@@ -74,7 +85,11 @@ def test_an_expression_has_samples_where_prometheus_would_fire(expression, expec
         ("count by (instance) (node_load1) > 3", "the aggregation count is not replayed"),
         ('rate(node_cpu_seconds_total{mode="idle"}[5m]) < 0.1', "it watches each cpu alone"),
         ('sum by (instance) (rate(node_cpu_seconds_total{mode="idle"}[5m])) < 1', "expected avg"),
-        ('avg by (instance) (rate(node_cpu_seconds_total{mode="steal"}[5m])) > 1', "only mode="),
+        (
+            'avg by (instance) (rate(node_cpu_seconds_total{mode="steal"}[5m])) > 1',
+            "only the modes",
+        ),
+        ('avg by (instance) (rate(node_cpu_seconds_total{mode!="idle"}[5m])) > 1', "cpu and mode"),
         ("rate(node_disk_io_time_seconds_total[5m]) > 1", "the counter node_disk_io_time_seconds"),
         ("deriv(node_load1[1h]) > 1", "the function deriv is not replayed"),
         ("absent(node_load1)", "absent() watches missing data"),

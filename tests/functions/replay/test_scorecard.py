@@ -82,10 +82,10 @@ def test_loss_is_relative_to_the_value_of_the_day_before(card: Scorecard) -> Non
 
 def test_bands_have_their_share_before_and_after_with_intervals_of_blocks(card: Scorecard) -> None:
     band = card.coverage[1]
-    assert (band.level, band.targets, band.blocks) == (80, 40, 2)
+    assert (band.level, band.targets, band.blocks) == (80, 30, 2)
     assert band.before == (0.5, 0.5, 0.5)
-    assert np.allclose(band.after, (33 / 40, 0.8, 0.9))
-    assert np.allclose(band.spread, (0.0, np.std([0.8, 0.9, 0.8, 0.8])))
+    assert np.allclose(band.after, (25 / 30, 0.8, 0.9))
+    assert np.allclose(band.spread, (0.0, np.std([0.8, 0.9, 0.8])))
     assert card.settled == at(24)
 
 

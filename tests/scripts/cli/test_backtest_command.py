@@ -60,6 +60,9 @@ def test_losing_to_naive_is_exit_code_1(run: Run, tmp_path: Path) -> None:
         (["FILE", "--html", "no/such/folder/r.html"], "no/such/folder; make it"),
         (["--lake"], "start one with 'hoursight demo'"),
         (["FILE", "--origins", "0"], "0 is not in the range"),
+        (["FILE", "--loop"], "33.6 hours: --loop needs 48"),
+        (["FILE", "--loop", "--html", "r.html"], "--loop writes no report"),
+        (["FILE", "--loop", "--cadence", "7"], "'7' is not one of"),
     ],
 )
 def test_bad_input_is_exit_code_2_with_the_remedy(
@@ -99,3 +102,5 @@ def test_the_lake_is_a_history_too(run: Run, house: LakeFixture) -> None:
     code, out, err = run("--lake", data=house.folders.data)
     assert (code, err) == (0, "")
     assert "1 origins 8 h apart (the history is too short for 14)" in out
+    code, _, err = run("--lake", "--loop", data=house.folders.data)
+    assert (code, "33.3 hours: --loop needs 48" in err) == (2, True)

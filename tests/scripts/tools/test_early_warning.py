@@ -90,6 +90,19 @@ def test_a_fixed_rule_warns_while_the_odds_hold(lake: MemoryLake) -> None:
     assert not len(kinds["odds P(1h) ≥ 0.5 or P(2h) ≥ 0.6, 2 of 3"].opened)
 
 
+def test_odds_of_a_slower_cadence_stand_until_the_next(lake: MemoryLake) -> None:
+    history = History(("a",), np.array([6]), 0, np.full((1, 60, 14), 50.0, np.float32))
+    rows = [
+        {"server": "a", "metric": "mem_used_pct", "p_60m": 0.25 if 12 <= step < 30 else 0.01,
+         "p_120m": 0.0, "issued_at": history.span[0] + step * STEP}
+        for step in range(3, 61, 3)
+    ]  # fmt: skip
+    lake.put("odds", pa.Table.from_pylist(rows, table("odds").arrow))
+    kinds = odds_rules(lake, history)
+    assert kinds["odds P(1h) ≥ 0.2 or P(2h) ≥ 0.3, 2 of 3"].opened.tolist() == [65.0]
+    assert kinds["odds P(1h) ≥ 0.2 or P(2h) ≥ 0.3, 6 of 8"].opened.tolist() == [85.0]
+
+
 def test_labels_are_of_a_whole_server(degrading: TestSet) -> None:
     marks = np.zeros((4, degrading.history.steps), bool)
     marks[2, 300:310] = True

@@ -75,6 +75,24 @@ def test_rows_in_the_inbox_of_an_erased_server_are_erased(house: LakeFixture) ->
     assert house.one("SELECT string_agg(server) FROM metrics") == "ppdb1"
 
 
+def test_links_and_states_that_name_an_erased_server_go_and_profiles_stay(
+    house: LakeFixture,
+) -> None:
+    house.put("cascade_links", [
+        {"downstream": a, "upstream": b, "ts": NOW} for a, b in ((NAME, "db1"), ("web2", NAME))
+    ] + [{"downstream": "web2", "upstream": "db1", "ts": NOW}])  # fmt: skip
+    state = {"metric": "load_average", "bucket": 60, "ts": NOW, "model": "m", "name": NAME}
+    house.put("calibration", [state | {"scope": scope} for scope in ("server", "profile")])
+    house.put("metrics", [sample(NAME)])
+    house.commit()
+    request_erasure(house, NAME)
+    house.commit()
+    links = house.reader.query("SELECT downstream, upstream FROM cascade_links").to_pylist()
+    assert links == [{"downstream": "web2", "upstream": "db1"}]
+    scopes = house.reader.query("SELECT scope FROM calibration")["scope"].to_pylist()
+    assert scopes == ["profile"]
+
+
 def test_texts_no_longer_name_an_erased_server(house: LakeFixture) -> None:
     fill(house)
     said = "SELECT string_agg(refusals[1]) FROM segments"
