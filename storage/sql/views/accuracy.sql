@@ -1,64 +1,66 @@
 -- Share of targets of the last 7 days whose median was within 10 % of the scale, next to the skill.
 -- Intervals are as those of `skill`.
-WITH cases AS (
+WITH cases AS MATERIALIZED (
     SELECT
-        CASE WHEN series.all_of_them THEN NULL ELSE metric END AS metric,
-        CASE WHEN leads.all_of_them THEN NULL ELSE bucket END AS bucket, model, server, block,
-        time_bucket(INTERVAL 1 DAY, block) AS day, sum(scaled) AS targets, sum(within_10) AS near
-    FROM
-        {score_blocks} AS blocks, (VALUES (true), (false)) AS series (all_of_them),
-        (VALUES (true), (false)) AS leads (all_of_them)
+        metric, bucket, model, server, block, sum(scaled)::DOUBLE AS targets,
+        sum(within_10)::DOUBLE AS near
+    FROM {score_blocks} AS blocks
     WHERE scaled > 0
-    GROUP BY ALL
+    GROUP BY GROUPING SETS (
+        (metric, bucket, model, server, block), (metric, model, server, block),
+        (bucket, model, server, block), (model, server, block)
+    )
 ),
-whole AS (
+days AS (
+    SELECT metric, bucket, model, sum(targets) AS targets, sum(near) AS near
+    FROM cases
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
+),
+sums AS (
     SELECT
-        metric, bucket, model, sum(targets) AS targets, sum(near) / sum(targets) AS share,
-        count(DISTINCT server) AS servers, count(DISTINCT day) AS days, count(*) AS cases
+        metric, bucket, model, sum(targets) AS targets, sum(near) AS near,
+        sum(targets ^ 2) AS targets_2, sum(near ^ 2) AS near_2,
+        sum(near * targets) AS near_targets, count(DISTINCT server) AS servers,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
     FROM cases
     GROUP BY metric, bucket, model
 ),
-blocks AS (
-    SELECT 'case' AS kind, metric, bucket, model, targets, near FROM cases
-    UNION ALL
-    SELECT 'day', metric, bucket, model, sum(targets), sum(near)
-    FROM cases
-    GROUP BY metric, bucket, model, day
-),
-errors AS (
+daily AS (
     SELECT
-        kind, blocks.metric, blocks.bucket, blocks.model,
-        {t_95} * sqrt(count(*) / (count(*) - 1)) / any_value(whole.targets)
-            * sqrt(sum((blocks.near - share * blocks.targets) ^ 2)) AS error
-    FROM blocks
-    JOIN whole ON blocks.model = whole.model
-        AND blocks.metric IS NOT DISTINCT FROM whole.metric
-        AND blocks.bucket IS NOT DISTINCT FROM whole.bucket
-    GROUP BY kind, blocks.metric, blocks.bucket, blocks.model
-    HAVING count(*) >= 3
+        metric, bucket, model, sum(targets ^ 2) AS targets_2, sum(near ^ 2) AS near_2,
+        sum(near * targets) AS near_targets,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
+    FROM days
+    GROUP BY metric, bucket, model
 ),
-widest AS (
-    SELECT metric, bucket, model, max(error) AS error FROM errors GROUP BY metric, bucket, model
+ratios AS (
+    SELECT
+        sums.*, near / targets AS r,
+        greatest(
+            sums.factor * sqrt(greatest(
+                sums.near_2 - 2 * r * sums.near_targets + r ^ 2 * sums.targets_2, 0)),
+            daily.factor * sqrt(greatest(
+                daily.near_2 - 2 * r * daily.near_targets + r ^ 2 * daily.targets_2, 0))
+        ) / targets AS error
+    FROM sums
+    JOIN daily ON sums.model = daily.model AND sums.metric IS NOT DISTINCT FROM daily.metric
+        AND sums.bucket IS NOT DISTINCT FROM daily.bucket
 ),
 skills AS (  -- that of all metrics is their mean: their losses have different units
-    SELECT metric, bucket, model, skill, seasonal_skill FROM {skill}
-    UNION ALL
-    SELECT NULL, bucket, model, avg(skill), avg(seasonal_skill)
-    FROM {skill}
-    GROUP BY bucket, model
+    SELECT metric, bucket, model, avg(skill) AS skill, avg(seasonal_skill) AS seasonal_skill
+    FROM {skill} AS shown
+    GROUP BY GROUPING SETS ((metric, bucket, model), (bucket, model))
 )
 SELECT
-    whole.metric, whole.bucket, whole.model,
-    share AS accuracy,
-    greatest(share - error, 0) AS accuracy_low,
-    least(share + error, 1) AS accuracy_high,
-    share >= {goal} AS reaches_goal,
+    ratios.metric, ratios.bucket, ratios.model,
+    r AS accuracy,
+    CASE WHEN error >= 0 THEN greatest(r - error, 0) END AS accuracy_low,
+    CASE WHEN error >= 0 THEN least(r + error, 1) END AS accuracy_high,
+    r >= {goal} AS reaches_goal,
     skill, seasonal_skill,
     servers, days, cases, CAST(targets AS BIGINT) AS targets
-FROM whole
-LEFT JOIN widest ON whole.model = widest.model
-    AND whole.metric IS NOT DISTINCT FROM widest.metric
-    AND whole.bucket IS NOT DISTINCT FROM widest.bucket
-LEFT JOIN skills ON whole.model = skills.model
-    AND whole.metric IS NOT DISTINCT FROM skills.metric
-    AND whole.bucket IS NOT DISTINCT FROM skills.bucket
+FROM ratios
+LEFT JOIN skills ON ratios.model = skills.model
+    AND ratios.metric IS NOT DISTINCT FROM skills.metric
+    AND ratios.bucket IS NOT DISTINCT FROM skills.bucket

@@ -1,68 +1,80 @@
 -- Share of targets of the last 7 days inside the bands, as served and as the model made them.
 -- Series that do not move are left out. Intervals are as those of `skill`.
-WITH cases AS (
+WITH cases AS MATERIALIZED (
     SELECT
-        CASE WHEN series.all_of_them THEN NULL ELSE metric END AS metric,
-        CASE WHEN leads.all_of_them THEN NULL ELSE bucket END AS bucket, model, server, block,
-        time_bucket(INTERVAL 1 DAY, block) AS day, sum(moving) AS moving,
-        [sum(inside_50), sum(inside_80), sum(inside_96)] AS served,
-        [sum(inside_50_model), sum(inside_80_model), sum(inside_96_model)] AS own
-    FROM
-        {score_blocks} AS blocks, (VALUES (true), (false)) AS series (all_of_them),
-        (VALUES (true), (false)) AS leads (all_of_them)
+        metric, bucket, model, server, block, sum(moving)::DOUBLE AS moving,
+        sum(inside_50)::DOUBLE AS served_50, sum(inside_80)::DOUBLE AS served_80,
+        sum(inside_96)::DOUBLE AS served_96, sum(inside_50_model)::DOUBLE AS own_50,
+        sum(inside_80_model)::DOUBLE AS own_80, sum(inside_96_model)::DOUBLE AS own_96
+    FROM {score_blocks} AS blocks
     WHERE moving > 0
-    GROUP BY ALL
+    GROUP BY GROUPING SETS (
+        (metric, bucket, model, server, block), (metric, model, server, block),
+        (bucket, model, server, block), (model, server, block)
+    )
 ),
-banded AS (
+days AS (
     SELECT
-        metric, bucket, model, server, block, day, moving,
-        unnest([50, 80, 96]) AS band, unnest(served) AS served, unnest(own) AS own
+        metric, bucket, model, sum(moving) AS moving, sum(served_50) AS served_50,
+        sum(served_80) AS served_80, sum(served_96) AS served_96, sum(own_50) AS own_50,
+        sum(own_80) AS own_80, sum(own_96) AS own_96
     FROM cases
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
 ),
-whole AS (
+sums AS (
     SELECT
-        metric, bucket, model, band, sum(moving) AS moving,
-        sum(served) / sum(moving) AS served_share, sum(own) / sum(moving) AS own_share,
-        count(DISTINCT server) AS servers, count(DISTINCT day) AS days, count(*) AS cases
-    FROM banded
-    GROUP BY metric, bucket, model, band
+        metric, bucket, model, sum(moving) AS moving, sum(moving ^ 2) AS moving_2,
+        [sum(served_50), sum(served_80), sum(served_96)] AS served,
+        [sum(own_50), sum(own_80), sum(own_96)] AS own,
+        [sum(served_50 ^ 2), sum(served_80 ^ 2), sum(served_96 ^ 2)] AS served_2,
+        [sum(own_50 ^ 2), sum(own_80 ^ 2), sum(own_96 ^ 2)] AS own_2,
+        [sum(served_50 * moving), sum(served_80 * moving), sum(served_96 * moving)] AS served_moving,
+        [sum(own_50 * moving), sum(own_80 * moving), sum(own_96 * moving)] AS own_moving,
+        count(DISTINCT server) AS servers,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
+    FROM cases
+    GROUP BY metric, bucket, model
 ),
-blocks AS (
-    SELECT 'case' AS kind, metric, bucket, model, band, moving, served, own FROM banded
-    UNION ALL
-    SELECT 'day', metric, bucket, model, band, sum(moving), sum(served), sum(own)
-    FROM banded
-    GROUP BY metric, bucket, model, band, day
-),
-errors AS (
+daily AS (
     SELECT
-        kind, blocks.metric, blocks.bucket, blocks.model, blocks.band,
-        {t_95} * sqrt(count(*) / (count(*) - 1)) / any_value(whole.moving) AS factor,
-        factor * sqrt(sum((blocks.served - served_share * blocks.moving) ^ 2)) AS served_error,
-        factor * sqrt(sum((blocks.own - own_share * blocks.moving) ^ 2)) AS own_error
-    FROM blocks
-    JOIN whole ON blocks.model = whole.model AND blocks.band = whole.band
-        AND blocks.metric IS NOT DISTINCT FROM whole.metric
-        AND blocks.bucket IS NOT DISTINCT FROM whole.bucket
-    GROUP BY kind, blocks.metric, blocks.bucket, blocks.model, blocks.band
-    HAVING count(*) >= 3
+        metric, bucket, model, sum(moving ^ 2) AS moving_2,
+        [sum(served_50 ^ 2), sum(served_80 ^ 2), sum(served_96 ^ 2)] AS served_2,
+        [sum(own_50 ^ 2), sum(own_80 ^ 2), sum(own_96 ^ 2)] AS own_2,
+        [sum(served_50 * moving), sum(served_80 * moving), sum(served_96 * moving)] AS served_moving,
+        [sum(own_50 * moving), sum(own_80 * moving), sum(own_96 * moving)] AS own_moving,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
+    FROM days
+    GROUP BY metric, bucket, model
 ),
-widest AS (
+bands AS (
     SELECT
-        metric, bucket, model, band, max(served_error) AS served_error, max(own_error) AS own_error
-    FROM errors
-    GROUP BY metric, bucket, model, band
+        sums.metric, sums.bucket, sums.model, sums.moving, servers, sums.days, cases,
+        unnest([50, 80, 96]) AS band, unnest(range(1, 4)) AS i,
+        sums.served[i] / moving AS r, sums.own[i] / moving AS s,
+        greatest(
+            sums.factor * sqrt(greatest(
+                sums.served_2[i] - 2 * r * sums.served_moving[i] + r ^ 2 * sums.moving_2, 0)),
+            daily.factor * sqrt(greatest(
+                daily.served_2[i] - 2 * r * daily.served_moving[i] + r ^ 2 * daily.moving_2, 0))
+        ) / moving AS served_error,
+        greatest(
+            sums.factor * sqrt(greatest(
+                sums.own_2[i] - 2 * s * sums.own_moving[i] + s ^ 2 * sums.moving_2, 0)),
+            daily.factor * sqrt(greatest(
+                daily.own_2[i] - 2 * s * daily.own_moving[i] + s ^ 2 * daily.moving_2, 0))
+        ) / moving AS own_error
+    FROM sums
+    JOIN daily ON sums.model = daily.model AND sums.metric IS NOT DISTINCT FROM daily.metric
+        AND sums.bucket IS NOT DISTINCT FROM daily.bucket
 )
 SELECT
-    whole.metric, whole.bucket, whole.model, whole.band,
-    served_share AS inside,
-    greatest(served_share - served_error, 0) AS inside_low,
-    least(served_share + served_error, 1) AS inside_high,
-    own_share AS inside_model,
-    greatest(own_share - own_error, 0) AS inside_model_low,
-    least(own_share + own_error, 1) AS inside_model_high,
+    metric, bucket, model, band,
+    r AS inside,
+    CASE WHEN served_error >= 0 THEN greatest(r - served_error, 0) END AS inside_low,
+    CASE WHEN served_error >= 0 THEN least(r + served_error, 1) END AS inside_high,
+    s AS inside_model,
+    CASE WHEN own_error >= 0 THEN greatest(s - own_error, 0) END AS inside_model_low,
+    CASE WHEN own_error >= 0 THEN least(s + own_error, 1) END AS inside_model_high,
     servers, days, cases, CAST(moving AS BIGINT) AS targets
-FROM whole
-LEFT JOIN widest ON whole.model = widest.model AND whole.band = widest.band
-    AND whole.metric IS NOT DISTINCT FROM widest.metric
-    AND whole.bucket IS NOT DISTINCT FROM widest.bucket
+FROM bands

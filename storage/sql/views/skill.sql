@@ -1,65 +1,70 @@
 -- Loss of served forecasts of the last 7 days relative to naive ones, with 95 % intervals.
 -- Intervals are those of a ratio of sums over blocks, by the wider of two kinds of blocks: a server
--- and 8 h, and whole days, in which a fleet moves together.
-WITH cases AS (
+-- and 8 h, and whole days, in which a fleet moves together. The sum of squares of a − r b over
+-- blocks is that of a², less 2 r times that of a b, and r² times that of b².
+WITH cases AS MATERIALIZED (
     SELECT
-        metric, CASE WHEN leads.all_of_them THEN NULL ELSE bucket END AS bucket, model, server,
-        block, time_bucket(INTERVAL 1 DAY, block) AS day,
-        sum(targets) AS targets, sum(loss) AS loss, sum(loss_model) AS loss_model,
-        sum(error_naive) AS naive, sum(error_seasonal) AS seasonal
-    FROM {score_blocks} AS blocks, (VALUES (true), (false)) AS leads (all_of_them)
+        metric, bucket, model, server, block, sum(targets) AS targets, sum(loss) AS loss,
+        sum(loss_model) AS loss_model, sum(error_naive) AS naive, sum(error_seasonal) AS seasonal
+    FROM {score_blocks} AS blocks
     WHERE loss IS NOT NULL AND error_naive IS NOT NULL AND error_seasonal IS NOT NULL
-    GROUP BY ALL
+    GROUP BY GROUPING SETS (
+        (metric, bucket, model, server, block), (metric, model, server, block)
+    )
 ),
-whole AS (
+days AS (
     SELECT
-        metric, bucket, model, sum(loss) / nullif(sum(naive), 0) AS naive_ratio,
-        sum(loss) / nullif(sum(seasonal), 0) AS seasonal_ratio,
-        sum(loss_model) / nullif(sum(naive), 0) AS model_ratio, sum(naive) AS naive,
-        sum(seasonal) AS seasonal, sum(loss) AS loss, CAST(sum(targets) AS BIGINT) AS targets,
-        count(DISTINCT server) AS servers, count(DISTINCT day) AS days, count(*) AS cases
+        metric, bucket, model, sum(loss) AS loss, sum(naive) AS naive, sum(seasonal) AS seasonal
+    FROM cases
+    GROUP BY metric, bucket, model, epoch(block)::BIGINT // 86400
+),
+sums AS (
+    SELECT
+        metric, bucket, model, CAST(sum(targets) AS BIGINT) AS targets,
+        sum(loss) AS loss, sum(loss_model) AS loss_model, sum(naive) AS naive,
+        sum(seasonal) AS seasonal, sum(loss ^ 2) AS loss_2,
+        sum(loss * naive) AS loss_naive, sum(naive ^ 2) AS naive_2,
+        sum(loss * seasonal) AS loss_seasonal, sum(seasonal ^ 2) AS seasonal_2,
+        count(DISTINCT server) AS servers,
+        count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
     FROM cases
     GROUP BY metric, bucket, model
 ),
-blocks AS (
-    SELECT 'case' AS kind, metric, bucket, model, loss, naive, seasonal FROM cases
-    UNION ALL
-    SELECT 'day', metric, bucket, model, sum(loss), sum(naive), sum(seasonal)
-    FROM cases
-    GROUP BY metric, bucket, model, day
-),
-errors AS (
+daily AS (
     SELECT
-        kind, blocks.metric, blocks.bucket, blocks.model,
-        {t_95} * sqrt(count(*) / (count(*) - 1)) AS factor,
-        factor * sqrt(sum((blocks.loss - naive_ratio * blocks.naive) ^ 2)) / any_value(whole.naive)
-            AS naive_error,
-        factor * sqrt(sum((blocks.loss - seasonal_ratio * blocks.seasonal) ^ 2))
-            / any_value(whole.seasonal) AS seasonal_error
-    FROM blocks
-    JOIN whole ON blocks.metric = whole.metric AND blocks.model = whole.model
-        AND blocks.bucket IS NOT DISTINCT FROM whole.bucket
-    GROUP BY kind, blocks.metric, blocks.bucket, blocks.model
-    HAVING count(*) >= 3
-),
-widest AS (
-    SELECT
-        metric, bucket, model, max(naive_error) AS naive_error,
-        max(seasonal_error) AS seasonal_error
-    FROM errors
+        metric, bucket, model, sum(loss ^ 2) AS loss_2, sum(loss * naive) AS loss_naive,
+        sum(naive ^ 2) AS naive_2, sum(loss * seasonal) AS loss_seasonal,
+        sum(seasonal ^ 2) AS seasonal_2,
+        CASE WHEN count(*) >= 3 THEN {t_95} * sqrt(count(*) / (count(*) - 1)) END AS factor
+    FROM days
     GROUP BY metric, bucket, model
+),
+ratios AS (
+    SELECT
+        sums.*, sums.loss / nullif(naive, 0) AS r, sums.loss / nullif(seasonal, 0) AS s,
+        greatest(
+            sums.factor * sqrt(greatest(
+                sums.loss_2 - 2 * r * sums.loss_naive + r ^ 2 * sums.naive_2, 0)),
+            daily.factor * sqrt(greatest(
+                daily.loss_2 - 2 * r * daily.loss_naive + r ^ 2 * daily.naive_2, 0))
+        ) / naive AS naive_error,
+        greatest(
+            sums.factor * sqrt(greatest(
+                sums.loss_2 - 2 * s * sums.loss_seasonal + s ^ 2 * sums.seasonal_2, 0)),
+            daily.factor * sqrt(greatest(
+                daily.loss_2 - 2 * s * daily.loss_seasonal + s ^ 2 * daily.seasonal_2, 0))
+        ) / seasonal AS seasonal_error
+    FROM sums
+    JOIN daily ON sums.metric = daily.metric AND sums.model = daily.model
+        AND sums.bucket IS NOT DISTINCT FROM daily.bucket
 )
 SELECT
-    whole.metric, whole.bucket, whole.model,
-    1 - naive_ratio AS skill,
-    1 - naive_ratio - naive_error AS skill_low,
-    1 - naive_ratio + naive_error AS skill_high,
-    1 - seasonal_ratio AS seasonal_skill,
-    1 - seasonal_ratio - seasonal_error AS seasonal_skill_low,
-    1 - seasonal_ratio + seasonal_error AS seasonal_skill_high,
-    1 - model_ratio AS model_skill,
+    metric, bucket, model,
+    1 - r AS skill, 1 - r - naive_error AS skill_low, 1 - r + naive_error AS skill_high,
+    1 - s AS seasonal_skill,
+    1 - s - seasonal_error AS seasonal_skill_low, 1 - s + seasonal_error AS seasonal_skill_high,
+    1 - loss_model / nullif(naive, 0) AS model_skill,
     loss / targets AS loss,
     servers, days, cases, targets
-FROM whole
-LEFT JOIN widest ON whole.metric = widest.metric AND whole.model = widest.model
-    AND whole.bucket IS NOT DISTINCT FROM widest.bucket
+FROM ratios
