@@ -30,7 +30,7 @@ FORMER_NAMES = {"collect": "collector", "think": "engine"}
 # A change of one of these restarts the process; the others do not concern it.
 SECTIONS = (
     "metrics", "limits", "sources", "remote_write", "lake", "devices", "times", "functions",
-    "alerts", "channels", "heartbeat",
+    "alerts", "channels", "heartbeat", "training",
 )  # fmt: skip
 # What is on its way at the end; a message that takes longer is sent again, under its key.
 SENT_WITHIN_S = 2.0

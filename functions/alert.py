@@ -52,15 +52,20 @@ def alert_tables(window: Window, book: RuleBook, metrics: Sequence[Metric]) -> d
     readings = window.readings(HEARD_WITHIN)
     last_seen = dict(zip(readings.servers, readings.at, strict=True))
     stop = floor_step(window.now - SETTLE)
+    seen = lake_inputs.rule_signals(window, book, metrics, fleet, episodes, stop)
+    silent = _silent(book, episodes, last_seen, window.now)
+    going_on = [e for e in episodes if e.is_open]
+    if not going_on and not silent and not any(seen.values()):
+        return {}
     inputs = Inputs(
-        signals=lake_inputs.rule_signals(window, book, metrics, fleet, episodes, stop),
+        signals=seen,
         servers=fleet.by_name,
         last_seen=last_seen,
-        beliefs=lake_inputs.beliefs(window, _silent(book, episodes, last_seen, window.now)),
+        beliefs=lake_inputs.beliefs(window, silent),
         marks=lake_inputs.marks_until(window),
-        reboots=lake_inputs.reboots(window, [e for e in episodes if e.is_open]),
+        reboots=lake_inputs.reboots(window, going_on),
         causes=lake_inputs.causes(window),
-        collecting_since=lake_inputs.collecting_since(window),
+        collecting_since=lake_inputs.collecting_since(window) if silent else None,
     )
     return _tables(step(book, episodes, inputs, window.now), inputs.reboots)
 

@@ -6,6 +6,7 @@ The messages are sent by the delivery threads; this function never waits for a r
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from functions.delivery.fleet_liveness import count_fleet, judge
 from functions.delivery.heartbeat_thread import note_liveness
 from functions.delivery.message import Message
 from functions.delivery.message_context import MessageContext, read_context
+from functions.delivery.message_renewal import newest_odds, renewed
 from functions.delivery.outbox import Outbox
 from functions.delivery.routing import EpisodeEvent, Order
 from functions.engine.function import Batch, function
@@ -46,10 +48,12 @@ def deliver(window: Window, cursor: str | None) -> Batch:
         if outbox.is_new:
             since = window.now - timedelta(days=30)
             outbox.seed(window.sql(_SENT, since=since).to_pylist(), window.now)
-        events = _new_events(window, outbox)
+        events = _new_events(window, outbox) if settings.channels else []
         _enqueue(window, outbox, settings, events[:MAX_EVENTS])
+        _renew(window, outbox)
         SignedLinks(folders).forget(window.now)
-        note_liveness(outbox, judge(count_fleet(window)), window.now)
+        if settings.heartbeat.is_set:
+            note_liveness(outbox, judge(count_fleet(window)), window.now)
         batch = _outcomes(outbox, cursor, window.now, more=len(events) > MAX_EVENTS)
     return _with_unknown(batch, settings, events[:MAX_EVENTS])
 
@@ -68,12 +72,23 @@ def _enqueue(
         return
     context = _context(window, events, settings)
     links = SignedLinks(window.reader.folders)
-    for row in events:
 
-        def message_of(order: Order, row: Mapping[str, Any] = row) -> Message:
-            return _with_link(context, row, order.channel, links)
+    def message_of(row: Mapping[str, Any], order: Order) -> Message:
+        return _with_link(context, row, order.channel, links)
 
-        outbox.enqueue(_event(row), settings.channels, message_of, window.now)
+    queued = [(_event(row), partial(message_of, row)) for row in events]
+    outbox.enqueue_all(queued, settings.channels, window.now)
+
+
+def _renew(window: Window, outbox: Outbox) -> None:
+    """Let the messages that are edited say what is known now."""
+    messages = outbox.open_messages()
+    odds = newest_odds(window, list(messages.values()))
+    with outbox.transaction():
+        for delivery, message in messages.items():
+            new = renewed(message, odds.get((message.server, message.metric)))
+            if new != message:
+                outbox.renew(delivery, new)
 
 
 def message_to(window: Window, row: Mapping[str, Any], channel: str) -> Message:

@@ -1,5 +1,6 @@
 """Drift: whether forecasts have become worse than in a reference week, and what has changed."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,7 +23,7 @@ from functions.rules.drift.loss_check import (
 )
 from functions.rules.drift.shift_measures import combined, shifts
 from functions.rules.drift.wording import fleet_sentence, server_sentence
-from storage.model.metrics import METRIC_NAMES
+from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.schema import table
 
 HOUR = timedelta(hours=1)
@@ -35,6 +36,9 @@ SHIFT_DAYS = 8
 SLOTS = 48  # of half an hour, each the 5-minute mean at its start
 SERVERS_AT_ONCE = 250
 LEAST_SERVERS = 5  # of a profile: the median of fewer is that of an incident
+
+# A counter has other values each day.
+SHIFTING = tuple(metric.name for metric in METRICS if metric.kind != "counter")
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,13 +55,13 @@ class _Losses:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What is shown of S servers, each [S], NaN where unknown; `worst` names a metric each."""
+    """What is shown of S servers, each [S], NaN where unknown; `moved` names a metric each."""
 
     error: Floats
     distribution: Floats
     feature: Floats
     anomaly: Floats
-    worst: list[tuple[str, float] | None]
+    moved: list[str | None]
 
     def of(self, members: npt.NDArray[np.bool_]) -> dict[str, float | None]:
         """Return the medians over some servers, as columns of `drift`."""
@@ -185,7 +189,9 @@ def _rows(
         if np.isfinite(lost).any():
             check = checked.server(place) if checked else _UNKNOWN
             columns = shown.of(np.arange(len(profiles)) == place) if shown else {}
-            columns |= {"why": server_sentence(check, shown.worst[place] if shown else None)}
+            distance = float(shown.distribution[place]) if shown else math.nan
+            moved = shown.moved[place] if shown else None
+            columns |= {"why": server_sentence(check, distance, moved)}
             columns |= {"losses": [None if np.isnan(v) else v for v in lost.tolist()]}
             yield _row("server", name, check, counts) | columns
 
@@ -206,8 +212,8 @@ def _shown(window: Window, losses: _Losses) -> _Shown:
     """Return the measures of the 24 h up to the end of the hour."""
     stop = losses.hour + HOUR
     error, anomaly = _errors(window, losses.servers, stop)
-    distribution, feature, worst = _all_shifts(window, losses.servers, stop)
-    return _Shown(error, distribution, feature, anomaly, worst)
+    distribution, feature, moved = _all_shifts(window, losses.servers, stop)
+    return _Shown(error, distribution, feature, anomaly, moved)
 
 
 def _errors(window: Window, servers: list[str], stop: datetime) -> tuple[Floats, Floats]:
@@ -231,27 +237,29 @@ def _errors(window: Window, servers: list[str], stop: datetime) -> tuple[Floats,
 
 def _all_shifts(
     window: Window, servers: list[str], stop: datetime
-) -> tuple[Floats, Floats, list[tuple[str, float] | None]]:
-    """Return by server the means over metrics of both shifts, and the metric of the largest KS."""
-    means = np.full((2, len(servers)), np.nan)
-    worst: list[tuple[str, float] | None] = []
+) -> tuple[Floats, Floats, list[str | None]]:
+    """Return by server the medians over metrics of both shifts, and the metric of the largest KS.
+
+    The median: a disk that fills has other values each day.
+    """
+    medians = np.full((2, len(servers)), np.nan)
+    moved: list[str | None] = []
     slots = [stop - n * (DAY / SLOTS) for n in range(SHIFT_DAYS * SLOTS, 0, -1)]
     weekend = np.array([ts.weekday() >= 5 for ts in slots]).reshape(SHIFT_DAYS, SLOTS)
     for first in range(0, len(servers), SERVERS_AT_ONCE):
         part = servers[first : first + SERVERS_AT_ONCE]
         made = shifts(_readings(window, part, stop), weekend)
-        for place in range(len(part)):
-            distances = made.distribution[place]
+        for place, (distances, means) in enumerate(zip(made.distribution, made.mean, strict=True)):
+            medians[:, first + place] = _median(distances), _median(means)
             known = np.isfinite(distances)
-            means[:, first + place] = _mean(distances), _mean(made.mean[place])
             most = int(np.argmax(np.where(known, distances, -1)))
-            worst.append((METRIC_NAMES[most], float(distances[most])) if known.any() else None)
-    return means[0], means[1], worst
+            moved.append(SHIFTING[most] if known.any() else None)
+    return medians[0], medians[1], moved
 
 
 def _readings(window: Window, servers: list[str], stop: datetime) -> Floats:
-    """Return the 5-minute mean at the start of each half hour [S, days, slots, 14]."""
-    columns = ", ".join(f"{name}_mean" for name in METRIC_NAMES)
+    """Return the 5-minute mean at the start of each half hour [S, days, slots, SHIFTING]."""
+    columns = ", ".join(f"{name}_mean" for name in SHIFTING)
     start = stop - SHIFT_DAYS * DAY
     rows = window.sql(
         f"SELECT server, ts, {columns} FROM metrics_5m "
@@ -260,13 +268,13 @@ def _readings(window: Window, servers: list[str], stop: datetime) -> Floats:
         start=start, stop=stop, first=servers[0], last=servers[-1],
     )  # fmt: skip
     rows = rows.filter(pc.is_in(rows["server"], pa.array(servers, pa.string())))
-    values = np.full((len(servers), SHIFT_DAYS * SLOTS, len(METRIC_NAMES)), np.nan)
+    values = np.full((len(servers), SHIFT_DAYS * SLOTS, len(SHIFTING)), np.nan)
     seconds = rows["ts"].cast(pa.timestamp("s", "UTC")).to_numpy().astype(np.int64)
     slot = (seconds - int(start.timestamp())) // 1800
     place = _places(servers, rows["server"])
-    for i, name in enumerate(METRIC_NAMES):
+    for i, name in enumerate(SHIFTING):
         values[place, slot, i] = rows[f"{name}_mean"].to_numpy()
-    return values.reshape(len(servers), SHIFT_DAYS, SLOTS, len(METRIC_NAMES))
+    return values.reshape(len(servers), SHIFT_DAYS, SLOTS, len(SHIFTING))
 
 
 def _known(columns: dict[str, float]) -> dict[str, float | None]:
@@ -275,11 +283,6 @@ def _known(columns: dict[str, float]) -> dict[str, float | None]:
 
 def _nan(value: float | None) -> float:
     return float("nan") if value is None else value
-
-
-def _mean(values: Floats) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if len(known) else float("nan")
 
 
 def _median(values: Floats) -> float:

@@ -20,8 +20,9 @@ from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rollup import SETTLE
 from functions.rules.serving.recipes import ServingState, abstentions, leading_names, recipe_of
-from functions.rules.serving.state_rows import as_lists
+from functions.rules.serving.state_rows import NamedRace, as_lists
 from functions.serving_state import read_calibration, read_race
+from storage.config.settings import settings_in_force
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -104,7 +105,9 @@ def _forecast(
 
 
 def _serving_state(window: Window, model: str, contexts: Contexts) -> ServingState:
-    """Return what the scores of this model's forecasts have taught."""
+    """Return what the scores of this model's forecasts have taught, unless that is turned off."""
+    if not settings_in_force(window.reader.folders.data).loop.correct:
+        return ServingState(None, NamedRace.new(contexts.servers))
     calibration, until = read_calibration(window, model, contexts.stop)
     race = read_race(window, model, until or contexts.stop, contexts.servers)
     return ServingState(calibration if until else None, race)

@@ -15,7 +15,7 @@ from functions.engine.window import Window
 from functions.rules.defaults import LEAST_EVENTS
 from functions.rules.fleet_state import NAMES, SIGNS, Bands, Floats, bands_of
 from functions.rules.odds.breaches import CARRY_STEPS
-from functions.rules.odds.issue import SMALL_ODDS, IssuedOdds, issue
+from functions.rules.odds.issue import IssuedOdds, issue
 from functions.rules.odds.models import OddsModels, odds_models
 from storage.model.grid import LEAD_MINUTES, STEP_MINUTES
 from storage.model.metrics import FORECAST_PRECISION
@@ -102,7 +102,7 @@ def _rows(inputs: _Issue, issued: IssuedOdds, models: OddsModels) -> pa.Table:
     """Return a row for each metric with odds, the small ones every 15 minutes only."""
     chosen = ~np.isnan(issued.raw[..., -1]) & inputs.is_new[:, None]
     if inputs.issued_at.minute % SMALL_ODDS_EVERY_MINUTES:
-        chosen &= issued.raw[..., -1] >= SMALL_ODDS
+        chosen &= ~issued.small
     row, metric = np.nonzero(chosen)
     schema, count = table("odds").arrow, len(row)
     sign = SIGNS[metric]

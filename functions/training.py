@@ -13,6 +13,7 @@ from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rules.drift.training_due import HIGH_FOR, Check, Training, decide
+from storage.config.settings import TrainingSettings
 from storage.model.schema import table
 
 NEXT_HOURS = 24
@@ -46,7 +47,7 @@ _SERVES_SINCE = "SELECT min(ts) AS ts FROM models WHERE event = 'serving' AND ts
 
 
 @function(on=(rows("drift"), rows("trainings"), every("10m")), writes="trainings")
-def training(window: Window) -> Batch:
+def training(window: Window, settings: TrainingSettings) -> Batch:
     """Decide whether the model is to be trained now, and record each change of that decision."""
     checks = window.sql(_CHECKS, since=window.now - HIGH_FOR, now=window.now).to_pylist()
     known = window.sql(_TRAININGS, now=window.now).to_pylist()
@@ -57,6 +58,7 @@ def training(window: Window) -> Batch:
         [Training(**row) for row in known],
         serves_since,
         partial(_cpu, window),
+        settings.automatic,
     )
     if decision is None:
         return Batch()

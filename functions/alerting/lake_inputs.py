@@ -29,8 +29,8 @@ __all__ = [
 ]  # fmt: skip
 
 ENDED_WITHIN = timedelta(days=1)
-# Odds are held against a rule for at most so long; values for the longest breach and a little.
-_RECENT = timedelta(minutes=60)
+# A rule looks back at odds for at most so long; values for the longest breach and a little.
+_RECENT = timedelta(hours=2)
 _SPARE_STEPS = 4
 _MARKS_WITHIN = timedelta(days=8)
 _REBOOT_DAYS = 0.001  # an uptime that falls by less is rounding
@@ -288,7 +288,7 @@ def _odds(window: Window, rules: Sequence[Rule], watched: set[tuple[str, str]]) 
 
 
 def _issues(window: Window) -> list[datetime]:
-    """Return when odds were issued within the last hour."""
+    """Return when odds were issued lately."""
     times: list[datetime] = window.sql(
         "SELECT DISTINCT issued_at FROM odds WHERE issued_at > $since AND issued_at <= $now "
         "ORDER BY issued_at",
@@ -312,7 +312,7 @@ def _reached(rules: Sequence[Rule]) -> str:
 def odds_history(rows: pa.Table, issued: Sequence[datetime], now: datetime) -> OddsHistory:
     """Return rows of `odds`, sorted by server, metric and time, as arrays.
 
-    `issued` are the times of the fleet's odds within the last hour.
+    `issued` are the times of the fleet's odds of late.
     """
     codes = [_codes(rows[name]) for name in ("server", "metric", "issued_at")]
     new = np.zeros(rows.num_rows, bool)

@@ -41,7 +41,7 @@ class ChannelWorker:
     ) -> None:
         self._folders, self._name, self._open, self._clock = folders, name, open_it, clock
         self._failures = 0
-        self._not_before = clock()
+        self._not_before = self._next_refresh = clock()
 
     def keep_sending(self, stop: threading.Event) -> None:
         """Send what is due until `stop` is set."""
@@ -85,12 +85,13 @@ class ChannelWorker:
 
     def _refresh(self, outbox: Outbox, channel: Channel, now: datetime) -> bool:
         """Send one open message again where the receiver wants that; return False if none."""
-        if channel.refresh_every is None:
+        if channel.refresh_every is None or now < self._next_refresh:
             return False
         due = outbox.due_for_refresh(self._name, now - channel.refresh_every)
         if not due:
             return False
         answer = channel.send(due[0], now)
+        self._next_refresh = now + channel.refresh_pause
         self._pause_if_failed(answer)
         if answer.verdict is Verdict.REFUSED:
             log.warning(

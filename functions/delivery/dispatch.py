@@ -64,9 +64,14 @@ class Answer:
 
 
 class Channel(Protocol):
-    """Sends messages to one receiver; of one thread."""
+    """Sends messages to one receiver; of one thread.
+
+    Where the receiver wants open messages again, it gets each every `refresh_every`, and one no
+    sooner than `refresh_pause` after another.
+    """
 
     refresh_every: timedelta | None
+    refresh_pause: timedelta
 
     def send(self, dispatch: Dispatch, now: datetime) -> Answer:
         """Send a message, within 30 s."""

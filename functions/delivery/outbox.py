@@ -7,7 +7,7 @@ between the two sends it again, under the same key.
 import random
 import sqlite3
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from storage.config.channel_settings import ChannelSettings
 from storage.config.folders import Folders
 from storage.platform.failpoints import failpoint
 
-__all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "back_off"]
+__all__ = ["GIVE_UP_AFTER", "LEASE", "Leased", "Outbox", "always", "back_off"]
 
 LEASE = timedelta(minutes=2)  # longer than any attempt to send
 GIVE_UP_AFTER = timedelta(hours=24)
@@ -63,6 +63,11 @@ class Leased:
     dispatch: Dispatch
 
 
+def always(message: Message) -> MessageOf:
+    """Return a function that returns this message for every order."""
+    return lambda _: message
+
+
 def back_off(attempt: int, rng: random.Random) -> timedelta:
     """Return the pause after the attempt of this number (from 1): 5 s to 5 min, ± a half."""
     longest = min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(attempt - 1, 10))
@@ -73,7 +78,7 @@ def _is_hopeless(row: sqlite3.Row, now: datetime) -> bool:
     """Return True if an entry has failed for too long; a resolve is tried for longest."""
     longest = KEPT if row["action"] == "resolve" else GIVE_UP_AFTER
     old = seconds(now) - row["created_at"] > longest.total_seconds()
-    return old and row["attempts"] >= LEAST_ATTEMPTS
+    return old and int(row["attempts"]) >= LEAST_ATTEMPTS
 
 
 class Outbox(OutboxReading):
@@ -118,13 +123,25 @@ class Outbox(OutboxReading):
 
         A channel that the settings do not have is recorded as refused.
         """
+        return self.enqueue_all([(event, message_of)], channels, now)
+
+    def enqueue_all(
+        self, events: Iterable[tuple[EpisodeEvent, MessageOf]], channels: Channels, now: datetime
+    ) -> int:
+        """Queue the messages of several events, all of them or none."""
         with self.transaction():
-            if not self._is_first(event):
-                return 0
-            orders = route(event, self.keys_of(event.episode), channels)
-            for order in orders:
-                self._queue(order, event, channels, message_of(order), now)
+            count = sum(self._enqueue(event, channels, of, now) for event, of in events)
         failpoint("delivery: queued")
+        return count
+
+    def _enqueue(
+        self, event: EpisodeEvent, channels: Channels, message_of: MessageOf, now: datetime
+    ) -> int:
+        if not self._is_first(event):
+            return 0
+        orders = route(event, self.keys_of(event.episode), channels)
+        for order in orders:
+            self._queue(order, event, channels, message_of(order), now)
         return len(orders)
 
     def _is_first(self, event: EpisodeEvent) -> bool:
@@ -280,6 +297,27 @@ class Outbox(OutboxReading):
                 "AND state = 'queued'", delivery=delivery,
             )  # fmt: skip
             self._drop_waiting(delivery, "its opening message was not delivered", now)
+
+    def note_sent_by_hand(self, dispatch: Dispatch, answer: Answer, now: datetime) -> None:
+        """Note that an opening message that was refused has been sent: its resolve will follow."""
+        with self.transaction():
+            noted = self.execute(
+                "UPDATE keys SET state = 'open', receipt = :receipt WHERE delivery = :delivery "
+                "AND state IN ('refused', 'unknown')",
+                receipt=answer.receipt, delivery=dispatch.delivery,
+            )  # fmt: skip
+            if noted.rowcount:
+                self._note(
+                    dispatch.delivery, dispatch.action, Verdict.SENT.value, now,
+                    status=answer.status, receipt=answer.receipt, detail="sent by hand",
+                )  # fmt: skip
+
+    def renew(self, delivery: str, message: Message) -> None:
+        """Replace the newest message of an open key, of which the receiver hears at a refresh."""
+        self.execute(
+            "UPDATE keys SET newest = :text WHERE delivery = :delivery AND state = 'open'",
+            text=msgspec.json.encode(message).decode(), delivery=delivery,
+        )  # fmt: skip
 
     def refreshed(self, delivery: str, at: datetime) -> None:
         """Note that a key was sent again."""

@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 from functions.delivery.message import Message
-from functions.delivery.outbox import Outbox
+from functions.delivery.outbox import Outbox, always
 from functions.delivery.routing import EpisodeEvent
 from storage.config.folders import Folders
 from storage.config.settings import Settings
@@ -32,7 +32,7 @@ def erase_from_outbox(folders: Folders, server: str, settings: Settings, now: da
                 reasons=(),
             )  # fmt: skip
             event = EpisodeEvent(episode, now, "closed", "over")
-            outbox.enqueue(event, settings.channels, lambda _, made=over: made, now)
+            outbox.enqueue(event, settings.channels, always(over), now)
     return changed
 
 

@@ -58,6 +58,13 @@ class OutboxReading(OutboxFile):
         )
         return [DeliveryKey(**dict(row)) for row in rows]
 
+    def open_messages(self) -> dict[str, Message]:
+        """Return the newest message of each open key."""
+        rows = self.execute(
+            "SELECT delivery, newest FROM keys WHERE state = 'open' AND newest IS NOT NULL"
+        )
+        return {r["delivery"]: msgspec.json.decode(r["newest"], type=Message) for r in rows}
+
     def due_for_refresh(self, channel: str, before: datetime) -> list[Dispatch]:
         """Return the newest message of each open key that was last sent before `before`."""
         rows = self.execute(
@@ -96,12 +103,13 @@ class OutboxReading(OutboxFile):
         return Waiting(row["count"], time_at(row["since"]), failed["detail"] if failed else None)
 
     def newest(self, episode: str, channel: str) -> Dispatch | None:
-        """Return the newest message of an episode to a channel; None if there is none."""
+        """Return the newest message of an episode that a channel has taken; None without one."""
         row = self.execute(
             "SELECT delivery, level, episode, channel, kind, receipt, opened, newest AS message, "
-            "CASE state WHEN 'closed' THEN 'resolve' WHEN 'open' THEN 'update' ELSE 'open' END "
-            "AS action, 0 AS may_have_arrived FROM keys WHERE episode = :episode "
-            "AND channel = :channel AND newest IS NOT NULL ORDER BY created_at DESC, rowid DESC",
+            "CASE state WHEN 'closed' THEN 'resolve' ELSE 'update' END AS action, "
+            "0 AS may_have_arrived FROM keys WHERE episode = :episode AND channel = :channel "
+            "AND state IN ('open', 'closed') AND newest IS NOT NULL "
+            "ORDER BY created_at DESC, rowid DESC",
             episode=episode, channel=channel,
         ).fetchone()  # fmt: skip
         return None if row is None else dispatch_of(row)

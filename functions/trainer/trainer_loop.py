@@ -24,7 +24,10 @@ from storage.platform.heartbeat import Heartbeat
 from storage.platform.process import with_parent_death_signal
 from storage.platform.threads import SupervisedThread
 
-__all__ = ["REMEDY", "TRAIN_EXTRA", "DueTraining", "due_training", "keep_training", "missing_extra"]
+__all__ = [
+    "REMEDY", "TRAIN_EXTRA", "DueTraining", "Trainer", "due_training", "keep_training",
+    "missing_extra", "training_command",
+]  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +60,19 @@ def keep_training(folders: Folders, stop: threading.Event) -> None:
 
     A training that a stop cuts off is continued at the next start.
     """
-    Trainer(folders, partial(due_training, folders), partial(_training_command, folders)).run(stop)
+    Trainer(folders, partial(due_training, folders), partial(training_command, folders)).run(stop)
 
 
 def due_training(folders: Folders) -> DueTraining | None:
-    """Ask the engine for the training that is due or was cut off. Raises NotRunning."""
+    """Ask the engine for the training that is due or was cut off.
+
+    Raises NotRunning, also while the lake cannot be read.
+    """
     question = json.dumps({"query": "due_training", "parameters": {}}).encode()
     call = asyncio.wait_for(call_rpc(folders.history, question), ANSWER_WITHIN_S)
     status, body = asyncio.run(call)
     if status != 200:
-        return None
+        raise NotRunning(f"the engine answered {status}")
     rows = msgspec.msgpack.decode(body, type=list[dict[str, str]])
     return DueTraining(rows[0]["training"], rows[0]["event"]) if rows else None
 
@@ -160,7 +166,8 @@ class Trainer:
         subprocess.run([*module, *arguments], check=False, stdin=subprocess.DEVNULL)
 
 
-def _training_command(folders: Folders, training: str) -> list[str]:
+def training_command(folders: Folders, training: str) -> list[str]:
+    """Return the command line of the child that trains."""
     command = [sys.executable, "-P", "-u", "-m", "hoursight", "train"]
     return [*command, "--data", str(folders.data), "--training", training, "--threads", "1"]
 

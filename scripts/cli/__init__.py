@@ -2,6 +2,7 @@
 
 from scripts.cli import (
     alert_commands,
+    alert_delivery,
     alert_proof,
     function_commands,
     key_commands,
@@ -14,6 +15,7 @@ from scripts.cli.group import cli
 
 __all__ = [
     "alert_commands",
+    "alert_delivery",
     "alert_proof",
     "cli",
     "function_commands",

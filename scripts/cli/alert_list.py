@@ -3,6 +3,7 @@
 import getpass
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from storage.query.reader import Reader
 __all__ = ["add_mark", "episode_called", "list_alerts", "show_alert", "show_rules"]
 
 SHOWN_ID = 8
+HISTORY = timedelta(days=7)
 _RANKS = {severity.name: severity.rank for severity in SEVERITIES}
 _LEAD_NAMES = {minutes: name for name, minutes in LEADS.items()}
 
@@ -33,10 +35,11 @@ class UnknownEpisode(HoursightError):
 
 def list_alerts(data: Path, history: bool) -> None:
     """Print the open episodes, the worst first; with `history` those of the last 7 days too."""
-    where = "changed_at > now() - INTERVAL 7 DAY OR ended_at IS NULL" if history else (
-        "ended_at IS NULL"
-    )  # fmt: skip
-    rows = _query(data, f"SELECT * FROM alerts WHERE {where} ORDER BY opened_at DESC").to_pylist()
+    since = datetime.now(UTC) - (HISTORY if history else timedelta(0))
+    rows = _query(
+        data, "SELECT * FROM alerts WHERE ended_at IS NULL OR ended_at > $since "
+        "ORDER BY opened_at DESC", since=since,
+    ).to_pylist()  # fmt: skip
     if not rows:
         say("No open alerts." if not history else "No alerts within the last 7 days.")
         return

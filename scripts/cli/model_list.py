@@ -75,3 +75,4 @@ def roll_back(data: Path, say: Say) -> None:
         for n in model_registry.names(folders)
     }
     say(f"{names.get(now, model_registry.SHIPPED if path == SHIPPED else now)} serves again.")
+    say("Its calibration and its weights in the race, kept by its fingerprint, serve with it.")

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from functions.engine.forecaster import SHIPPED, Forecaster
 from functions.rules.evaluation.promotion import Verdict
+from functions.trainer.trainer_loop import REMEDY
 from scripts.cli.history_reading import read_history
 from scripts.cli.printer import console
 from scripts.cli.promotion_gate import acted_windows, judge
@@ -37,11 +38,6 @@ __all__ = ["TrainingOptions", "TrainingUnable", "command", "export_command"]
 LARGEST_BYTES = 1_500_000_000  # of history in memory; fewer days are taken of a larger fleet
 STEP_BYTES = 14 * 4
 DAY_STEPS = 288
-REMEDY = (
-    "pip install 'hoursight[train]' brings it (in a checkout: uv pip install "
-    "--torch-backend=cpu '.[train]'); the running system works without"
-)
-
 Say = Callable[..., Any]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from functions.delivery.channel_factory import open_channel
 from functions.delivery.delivery_threads import ChannelWorker
 from functions.delivery.message import Message
-from functions.delivery.outbox import Outbox
+from functions.delivery.outbox import Outbox, always
 from functions.delivery.routing import EpisodeEvent
 from scripts.tools.lying_receiver import LyingReceiver
 from storage.config.channel_settings import WebhookSettings
@@ -38,7 +38,7 @@ def deliver_episodes(data: Path, numbers: Sequence[int], job_number: int, url: s
             for number in numbers:
                 event = _event(number, name, phase)
                 message = Message(event.episode, event.ts, phase)
-                outbox.enqueue(event, {CHANNEL: settings}, lambda _, m=message: m, clock[0])
+                outbox.enqueue(event, {CHANNEL: settings}, always(message), clock[0])
             while outbox.waiting(CHANNEL).count:
                 worker.send_next(outbox, channel)
                 clock[0] += JUMP

@@ -25,7 +25,7 @@ from functions.rules.fleet_state import JUDGED, Floats, bands_of, judged, judged
 from functions.rules.odds.calibrator import Calibrator, fit_calibrator
 from functions.rules.odds.cases import Cases, Issued, cases_of
 from functions.rules.odds.exceedance import exceedance, odds_within
-from functions.rules.odds.fit import HELD_OUT_SHARE, fit_odds, halves
+from functions.rules.odds.fit import HELD_OUT_SHARE, TREND_CASES, fit_odds, halves
 from functions.rules.odds.models import Fitted
 from functions.rules.odds.paths import LEAST_TEMPLATES, Ranks, path_odds, rank_templates
 from functions.rules.odds.reliability import Reliability, reliability
@@ -165,7 +165,8 @@ def judge(made: OddsSet) -> Judgement:
     cases = cases_of(made.values, made.critical, made.warn, _issued(made))
     fit_on, judge_on = halves(cases.origin)
     learned, held_out = cases.only(fit_on), cases.only(judge_on)
-    trend = fit_trend(learned.features, learned.came, learned.weight)(held_out.features)
+    some = learned.thinned(TREND_CASES)
+    trend = fit_trend(some.features, some.came, some.weight)(held_out.features)
     rows: dict[tuple[str, int], Reliability] = {}
     for i, minutes in enumerate(LEAD_MINUTES):
         raw, any_raw = held_out.raw[:, i], held_out.any_raw[:, i]
@@ -180,7 +181,7 @@ def judge(made: OddsSet) -> Judgement:
             ),
         }  # fmt: skip
         for name, (odds, came) in columns.items():
-            known = ~np.isnan(came[:, i])
+            known = ~np.isnan(came[:, i]) & ~np.isnan(odds)
             rows[name, minutes] = reliability(
                 odds[known], came[known, i], held_out.weight[known], held_out.block[known]
             )
@@ -189,7 +190,7 @@ def judge(made: OddsSet) -> Judgement:
 
 def _calibrated(learned: Cases, odds: str, i: int) -> Calibrator:
     came = learned.came if odds == "raw" else learned.any_came
-    known = ~np.isnan(came[:, i])
+    known = ~np.isnan(came[:, i]) & ~np.isnan(getattr(learned, odds)[:, i])
     raw = getattr(learned, odds)[known, i]
     return fit_calibrator(raw, came[known, i], learned.weight[known], learned.events)
 

@@ -284,6 +284,18 @@ def _stock_limits() -> dict[str, float]:
     return {m.name: m.limit for m in METRICS if m.limit is not None}
 
 
+class LoopSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether the scores of past forecasts change what is served of the next ones."""
+
+    correct: bool = True
+
+
+class TrainingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whether models are trained by the system itself, or only when a person requests it."""
+
+    automatic: bool = True
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings."""
 
@@ -304,6 +316,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     alerts: AlertsSettings = AlertsSettings()
     channels: dict[str, Channel] = {}
     heartbeat: HeartbeatSettings = HeartbeatSettings()
+    loop: LoopSettings = LoopSettings()
+    training: TrainingSettings = TrainingSettings()
 
     def __post_init__(self) -> None:
         check_channel_names(self.channels)

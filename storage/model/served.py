@@ -47,7 +47,7 @@ _SHAPES = {
 _ENDS = [minutes // STEP_MINUTES for minutes in BUCKET_MINUTES]
 _STEPS = list(zip([0, *_ENDS[:-1]], _ENDS, strict=True))  # of each lead bucket
 _ALONE = np.array([1, 0, 0, 0], np.float32)  # the shares of the model without a race
-_BLOCK = 512  # rows that are in the processor's cache at once
+_BLOCK = 128  # rows that are in the processor's cache at once
 ALL_STEPS = slice(0, HORIZON_STEPS)
 
 _LOWEST = np.array([m.lowest for m in METRICS], np.float32)

@@ -1,18 +1,21 @@
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from functions.breach import breach, breach_rows
-from functions.engine.runner import Runner
+from functions.engine.window import Window
 from functions.rules.acted_on import Act
 from functions.rules.odds.breaches import CARRY_STEPS
-from storage.config.settings import Settings
+from storage.config.folders import Folders
 from storage.model.grid import STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
+from storage.model.schema import table
+from storage.query.memory_lake import MemoryLake
 from storage.query.windows import Contexts
-from tests.conftest import NOW, LakeFixture
+from tests.conftest import NOW
 
 ORIGIN = floor_step(NOW)
 IDLE = METRIC_NAMES.index("cpu_idle_pct")
@@ -63,24 +66,27 @@ def test_a_breach_is_marked_when_somebody_acted_in_the_eight_hours_before(act, a
     assert [row["acted_on"] for row in noted([1, 1, 1], 0, acts=[act])] == [acted_on]
 
 
-def test_breaches_are_noted_piece_by_piece_and_late_steps_count(house: LakeFixture) -> None:
-    runner, commits = Runner(house.folders, Settings()), iter(range(99))
-    house.put("server_facts", [{"server": "a", "ts": at(-999), "profile": "generic"}])
+def test_breaches_are_noted_piece_by_piece_and_late_steps_count(tmp_path: Path) -> None:
+    lake, cursor, seconds = MemoryLake(Folders.at(tmp_path)), None, iter(range(99))
+    facts = [{"server": "a", "ts": at(-999), "profile": "generic"}]
+    lake.at(at(0))
+    lake.put("server_facts", table("server_facts").rows(facts))
 
     def note(values: list[float], start: int) -> list[tuple[Any, ...]]:
+        nonlocal cursor
         steps = [
             {"server": "a", "ts": at(start + i), "cpu_idle_pct_mean": v}
             for i, v in enumerate(values) if v == v
         ]  # fmt: skip
-        house.put("metrics_5m", steps)
-        house.commit(NOW + timedelta(seconds=next(commits)))
+        lake.at(at(0) + timedelta(seconds=next(seconds)))
+        lake.put("metrics_5m", table("metrics_5m").rows(steps))
         more = True
         while more:
-            run = runner.run(breach, "test", at(0))
-            assert run.error is None
-            more = run.batch.more
-            house.commit(NOW + timedelta(seconds=next(commits)))
-        rows = house.reader.query(
+            made = breach.batch(breach.call(Window(lake.reader, at(0)), cursor))
+            for name, rows in made.rows.items():
+                lake.put(name, rows)
+            cursor, more = made.cursor, made.more
+        rows = lake.reader.query(
             "SELECT ts, ended_at FROM breaches WHERE level = 'critical' ORDER BY ts"
         )
         return [tuple(row.values()) for row in rows.to_pylist()]
@@ -90,3 +96,4 @@ def test_breaches_are_noted_piece_by_piece_and_late_steps_count(house: LakeFixtu
     assert note(first, -584) == [(at(-494), at(-184)), (at(-3), at(0))]
     late = [(at(-494), at(-184)), (at(-60), at(0)), (at(-3), at(-3))]
     assert note([1.0] * 4, -60) == late
+    lake.close()

@@ -182,3 +182,15 @@ def test_a_model_starts_anew_and_finds_its_state_when_it_serves_again(house: Lak
         "SELECT model, max(updates) AS updates FROM calibration GROUP BY model"
     ).to_pylist()
     assert {row["model"]: row["updates"] for row in updates} == {"new": 4, MODEL: 44}
+
+
+def test_turned_off_the_model_is_served_as_it_is(house: LakeFixture) -> None:
+    house.folders.settings.write_text("[loop]\ncorrect = false\n")
+    house.put("server_facts", [{"server": "well", "ts": NOW, "profile": "web"}])
+    house.put("metrics_5m", [row for row in history(24) if row["server"] == "well"])
+    house.put("calibration", state(HOURS))
+    house.commit()
+    run(house, forecast, ORIGIN + timedelta(seconds=20))
+    row = of(house, "forecasts", "well", "load_average")
+    assert (row["widths"], row["weights"], row["leading"]) == (None, None, None)
+    assert len(row["context"]) == 7  # so that its scores can go on

@@ -6,6 +6,7 @@ import pytest
 
 from functions.deliver import deliver
 from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.heartbeat_thread import ping_state
 from functions.delivery.outbox import Outbox
 from functions.engine.runner import Runner
 from storage.config.settings import Settings
@@ -153,4 +154,24 @@ def test_a_channel_that_the_settings_do_not_have_is_counted_with_its_name(
     assert result.batch.refused == 1
     assert result.batch.reasons == (
         "1 messages to channels that hoursight.toml does not have: on-call",
+    )
+
+
+def test_an_open_message_says_what_the_odds_say_now_and_the_heartbeat_is_judged(
+    lake: LakeFixture,
+) -> None:
+    with lake.folders.settings.open("a") as file:
+        file.write("[heartbeat]\nurl = 'https://beat.example'\n")
+    lake.put("alert_events", [event()])
+    run(lake)
+    leased(lake)
+    odds = {"server": "db-7", "metric": "disk_usage_pct", "value": 94.0, "p_60m": 0.9}
+    lake.put("odds", [odds | {"issued_at": NOW + timedelta(minutes=5)}])
+    run(lake, 6)
+    with Outbox(lake.folders) as outbox:
+        (message,) = outbox.open_messages().values()
+        state = ping_state(outbox)
+    assert (message.value, message.odds) == (94.0, pytest.approx(0.9))
+    assert state.withheld(NOW + timedelta(minutes=6)) == (
+        "no server has the history that a forecast needs yet"
     )

@@ -30,6 +30,7 @@ class AlertmanagerChannel:
     """One Alertmanager."""
 
     refresh_every: timedelta | None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: AlertmanagerSettings) -> None:
         password = secret_of(settings, "password", name)

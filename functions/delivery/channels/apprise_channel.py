@@ -24,6 +24,7 @@ class AppriseChannel:
     """One receiver that Apprise knows."""
 
     refresh_every: timedelta | None = None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: AppriseSettings) -> None:
         self._url = secret_of(settings, "url", name)

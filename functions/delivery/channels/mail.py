@@ -28,6 +28,7 @@ class MailChannel:
     """One mail server and its addressees."""
 
     refresh_every: timedelta | None = None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: MailSettings) -> None:
         self._settings = settings

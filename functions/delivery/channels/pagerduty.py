@@ -33,6 +33,7 @@ class PagerdutyChannel:
     """One service of PagerDuty."""
 
     refresh_every: timedelta | None = None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: PagerdutySettings) -> None:
         self._key = secret_of(settings, "routing_key", name)

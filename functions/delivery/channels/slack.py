@@ -23,6 +23,7 @@ from storage.config.channel_settings import SlackSettings
 __all__ = ["SlackBotChannel", "SlackWebhookChannel", "blocks_of", "slack_channel"]
 
 REFRESH = timedelta(minutes=1)
+BETWEEN_REFRESHES = timedelta(seconds=2)  # Slack takes about 50 edits a minute
 SEARCHED = timedelta(hours=25)
 EVENT_TYPE = "hoursight_delivery"
 MAX_HEADER, MAX_SECTION, MAX_TEXT = 150, 3000, 3000
@@ -54,6 +55,7 @@ class SlackBotChannel:
     """A channel of Slack in which a bot posts, and edits what it posted."""
 
     refresh_every: timedelta | None = REFRESH
+    refresh_pause = BETWEEN_REFRESHES
 
     def __init__(self, name: str, settings: SlackSettings) -> None:
         self._token = secret_of(settings, "token", name)
@@ -140,6 +142,7 @@ class SlackWebhookChannel:
     """A channel of Slack by an incoming webhook, which cannot edit."""
 
     refresh_every: timedelta | None = None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: SlackSettings) -> None:
         self._url = secret_of(settings, "webhook", name)

@@ -28,6 +28,7 @@ class WebhookChannel:
     """One URL that takes signed JSON."""
 
     refresh_every: timedelta | None = None
+    refresh_pause = timedelta(0)
 
     def __init__(self, name: str, settings: WebhookSettings) -> None:
         self._secret = secret_of(settings, "secret", name)

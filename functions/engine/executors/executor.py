@@ -112,7 +112,8 @@ class InProcessExecutor:
             return self._model
 
     def _section(self, name: str) -> Any:
-        section = getattr(self.settings.sources, name, None)
+        own = {"training": self.settings.training}
+        section = own.get(name) or getattr(self.settings.sources, name, None)
         if section is None:
             raise TypeError(
                 f"{name} has the argument 'settings', and the settings have no section "

@@ -8,13 +8,13 @@ from typing import Literal
 import msgspec
 
 from functions.rules.defaults import (
-    BANDS_HELD,
+    BANDS_WINDOW,
     CLOSE_AFTER,
     ODDS_TO_PAGE,
     ODDS_TO_WARN,
     ODDS_UNCHECKED,
     REOPEN_AFTER,
-    TREND_HELD,
+    TREND_WINDOW,
 )
 from storage.model.grid import LEAD_MINUTES, STEP
 from storage.model.periods import parse_period
@@ -29,6 +29,7 @@ __all__ = [
 LEADS = {f"{m // 60}h" if m >= 60 else f"{m}m": m for m in LEAD_MINUTES}
 STOCK_RULE = "breach"
 STOCK_NO_DATA = "no data"
+LONGEST_WITHIN = timedelta(hours=2)
 _SLUGS = {severity.slug: severity for severity in SEVERITIES}
 
 
@@ -60,8 +61,8 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A rule on metrics: it warns by the odds of a breach, and notes the breach itself.
 
     It warns when any of `odds` (`unchecked` until the odds were checked on this fleet's breaches)
-    is reached for `held` of the last `within`, and pages at `page`. A breach is the `level` for
-    the time `breach`. It closes after `close_after` without either.
+    is reached `for_at_least` so long in the last `within`, and pages at `page`. A breach is the
+    `level` for the time `breach`. It closes after `close_after` without either.
     """
 
     name: str
@@ -73,7 +74,7 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
     odds: dict[str, float] | None = None
     unchecked: dict[str, float] | None = None
     page: dict[str, float] | None = None
-    held: str | None = None
+    for_at_least: str | None = None
     within: str | None = None
     close_after: str = CLOSE_AFTER
     reopen_after: str = REOPEN_AFTER
@@ -85,18 +86,20 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
         check_name(self.name)
         if isinstance(self.level, str) and self.level not in ("critical", "warn"):
             raise ValueError(f"level is {self.level!r}, expected 'critical', 'warn' or a number")
-        for key in ("breach", "held", "within", "close_after", "reopen_after"):
+        for key in ("breach", "for_at_least", "within", "close_after", "reopen_after"):
             check_period(key, getattr(self, key))
         for key in ("odds", "unchecked", "page"):
             self._check_odds(key, getattr(self, key))
         for key in ("severity", "page_severity", "breach_severity"):
             severity_called(getattr(self, key), key)
-        if (self.held is None) != (self.within is None):
-            raise ValueError("one of held and within is given, expected both or none")
-        if self.held and self.within and parse_period(self.held) > parse_period(self.within):
-            raise ValueError(
-                f"held is {self.held!r}, expected no more than within, {self.within!r}"
-            )
+        if (self.for_at_least is None) != (self.within is None):
+            raise ValueError("one of for_at_least and within is given, expected both or none")
+        least, span = self.for_at_least, self.within
+        if least and span and parse_period(least) > parse_period(span):
+            raise ValueError(f"for_at_least is {least!r}, expected no more than within, {span!r}")
+
+        if span and parse_period(span) > LONGEST_WITHIN:
+            raise ValueError(f"within is {span!r}, expected at most 2h")
 
     def _check_odds(self, key: str, odds: dict[str, float] | None) -> None:
         if odds and self.level != "critical":
@@ -131,11 +134,12 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
             return {}
         return {LEADS[lead]: p for lead, p in (stock if given is None else given).items()}
 
-    def held_of(self, trend: bool) -> tuple[float, float]:
-        """For how many of the last minutes the odds must hold: (held, within)."""
-        stock = TREND_HELD if trend else BANDS_HELD
-        held, within = (self.held, self.within) if self.held and self.within else stock
-        return minutes(held), minutes(within)
+    def needed_minutes(self, trend: bool) -> tuple[float, float]:
+        """For how many of the last minutes the odds must be high: (at least, within)."""
+        stock = TREND_WINDOW if trend else BANDS_WINDOW
+        given = (self.for_at_least, self.within)
+        least, within = given if given[0] and given[1] else stock
+        return minutes(least or ""), minutes(within or "")
 
 
 class NoDataRule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -208,21 +208,21 @@ class _OddsSeen:
         )
         high = np.asarray((p >= self._limits).any(axis=2))
         paging = np.asarray(odds.checked & (p >= _limits(rule.page_odds)).any(axis=2))
-        self.warns = self._held(high, last) & self._fresh
-        self.pages = self._held(paging, last, trend=False) & self._fresh
+        self.warns = self._lasts(high, last) & self._fresh
+        self.pages = self._lasts(paging, last, trend=False) & self._fresh
         low = np.asarray(known & ~(p >= CLOSE_ODDS * self._limits).any(axis=2))
         self._since = self._run_start(known, low)
 
-    def _held(self, condition: Mask, last: Floats, trend: bool | None = None) -> Mask:
-        """True where the condition held for so many of the last minutes."""
-        held_for = [self._rule.held_of(trend=kind) for kind in (False, True)]
+    def _lasts(self, condition: Mask, last: Floats, trend: bool | None = None) -> Mask:
+        """True where the condition was met for so many of the last minutes."""
+        needed = [self._rule.needed_minutes(trend=kind) for kind in (True, False)]
         is_trend = np.zeros(len(condition), bool)
         if trend is None and condition.shape[1]:
             is_trend = self._odds.trend[np.arange(len(condition)), self._last]
-        held, within = (np.where(is_trend, *pair) for pair in zip(*reversed(held_for), strict=True))
+        least, within = (np.where(is_trend, *pair) for pair in zip(*needed, strict=True))
         inside = (self._minutes > (last - within)[:, None]) & (self._minutes <= last[:, None])
         total = (condition & inside).sum(axis=1) * self._odds.cadence_minutes
-        enough: Mask = total >= held - 1e-6
+        enough: Mask = total >= least - 1e-6
         return enough
 
     def _run_start(self, known: Mask, low: Mask) -> npt.NDArray[np.intp]:

@@ -24,7 +24,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """Measures of S servers by metric [S, M], NaN where too little is known or nothing moves."""
+    """Measures of S servers by metric [S, M], NaN where too little is known or nothing moves.
+
+    A metric that only ever grows, such as a counter, has other values each day: leave it out.
+    """
 
     distribution: Floats  # two-sample Kolmogorov-Smirnov distance, 0 to 1
     mean: Floats  # shift of the mean in standard deviations / 3, at most 1
@@ -46,6 +49,7 @@ def shifts(values: Floats, weekend: NDArray[np.bool_]) -> Shifts:
     if enough.any():
         distance[enough] = _distances(flat[enough], weights[enough])
         mean[enough] = _mean_shifts(flat[enough], weights[enough], same.size)
+    distance[np.isnan(mean) & (distance < 1e-9)] = np.nan  # still, before and now
     return Shifts(distance.reshape(servers, metrics), mean.reshape(servers, metrics))
 
 

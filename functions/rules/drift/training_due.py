@@ -18,7 +18,7 @@ __all__ = [
     "ENDED", "Cause", "Check", "Decision", "Training", "decide", "loss_is_high", "quietest_hour",
 ]  # fmt: skip
 
-Cause = Literal["loss", "calendar", "person"]
+Cause = Literal["loss", "calendar", "person", "command"]
 
 HIGH_FOR = timedelta(hours=72)
 PERIOD = timedelta(days=30)
@@ -69,18 +69,24 @@ def decide(
     trainings: Sequence[Training],
     learned_at: datetime | None,
     cpu: Callable[[], NDArray[np.float64]],
+    automatic: bool = True,
 ) -> Decision | None:
     """Return what is to be recorded about the next training; None when nothing has changed.
 
     `checks` are those of the last 72 h, `trainings` the known ones by time, `learned_at` when the
     serving model was trained or came into use, and `cpu` returns the fleet's predicted CPU in each
-    of the next 24 hours [%], NaN where unknown.
+    of the next 24 hours [%], NaN where unknown. Unless `automatic`, only a person makes one due.
     """
-    waiting = next((t for t in reversed(trainings) if t.event not in ENDED), None)
+    # One that a person began by the command is theirs: it may have been interrupted for good.
+    open_ones = [t for t in trainings if t.event not in ENDED and t.cause != "command"]
+    waiting = open_ones[-1] if open_ones else None
     if waiting is not None and waiting.event in WITH_TRAINER:
         return None
-    starts = [t.started for t in trainings if t.started is not None]
+    # One that failed before its start, as another training ran, is not tried again at once either.
+    starts = [t.started or t.since for t in trainings if t.started or t.event == "failed"]
     wanted = _wanted(now, checks, waiting, max(starts, default=None), learned_at)
+    if not automatic and wanted is not None and wanted[0] != "person":
+        wanted = None
     if wanted is None:
         return None if waiting is None else _cancelled(waiting)
     cause, reason = wanted

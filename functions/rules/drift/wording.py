@@ -20,14 +20,19 @@ def fleet_sentence(check: LossCheck, servers: int) -> str:
     return f"{sentence}; beyond its noise that is not {limit} more (over {servers} servers)"
 
 
-def server_sentence(check: LossCheck, worst: tuple[str, float] | None) -> str | None:
-    """Return what stands out on a server: its loss, and the metric that shifted most; or None."""
+def server_sentence(check: LossCheck, distance: float, metric: str | None) -> str | None:
+    """Return what stands out on a server: its loss, and how its readings shifted; or None.
+
+    `distance` is the KS distance over its metrics, NaN if unknown, `metric` the most different one.
+    """
     parts = []
     if check.over:
-        parts.append(f"its forecasts lose {_change(check.ratio)} than those of its fleet")
-    if worst is not None and worst[1] >= KS_LIMIT:
-        name, distance = worst
-        parts.append(f"{name} has other values than in the week before (KS {distance:.2f})")
+        parts.append(f"its forecasts lose {_change(check.ratio)} than in the reference week")
+    if metric is not None and distance >= KS_LIMIT:
+        parts.append(
+            f"its readings are others than in the week before (KS {distance:.2f}), most of all "
+            f"{metric}"
+        )
     return "; ".join(parts) or None
 
 

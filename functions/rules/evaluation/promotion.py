@@ -124,10 +124,12 @@ def compare_models(candidate: Trial, serving: Trial, blocks: Blocks) -> Verdict:
     """
     everyone = np.ones(len(blocks.profile) // blocks.origins, np.bool_)
     overall = _compared(candidate, serving, blocks, range(len(METRIC_NAMES)), everyone)
+    left_out = int(blocks.left_out.sum())
+    windows = (len(blocks.left_out) - left_out, left_out)
     if overall is None:
-        left_out = f", {int(blocks.left_out.sum())} of {len(blocks.left_out)} windows left out"
         raise ValueError(
-            f"nothing moved in the newest hours{left_out}: there is nothing to judge by"
+            f"nothing moved in the newest hours, {left_out} of {len(blocks.left_out)} windows left "
+            "out: there is nothing to judge by"
         )
     groups = {
         name: comparison
@@ -138,8 +140,6 @@ def compare_models(candidate: Trial, serving: Trial, blocks: Blocks) -> Verdict:
     jumps = (candidate.jump, serving.jump)
     against = _against(overall, groups, profiles, jumps)
     why = against or f"better than the serving model ({overall}), worse in no group of metrics"
-    left_out = int(blocks.left_out.sum())
-    windows = (len(blocks.left_out) - left_out, left_out)
     return Verdict(against is None, why, overall, groups, profiles, jumps, windows)
 
 

@@ -1,7 +1,7 @@
 """Cases: odds as they were issued, with their features and what came of them."""
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,9 @@ from functions.rules.odds.trend import trend_features
 from storage.model.grid import HORIZON_STEPS
 
 __all__ = ["Cases", "Issued", "cases_of"]
+
+# Odds within 8 hours from which on a case that did not breach is as telling as one that did.
+_MIGHT_BREACH: Final = 0.05
 
 Ints = npt.NDArray[np.integer[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -61,7 +64,24 @@ class Cases:
     @property
     def events(self) -> int:
         """Return the number of breaches that these cases could have foretold."""
-        return len(np.unique(self.first[self.first >= 0]))
+        return self.events_in(np.ones(len(self), bool))
+
+    def events_in(self, mask: Mask) -> int:
+        """Return the same of the cases of a mask [m]."""
+        return len(np.unique(self.first[mask & (self.first >= 0)]))
+
+    def thinned(self, most: int) -> "Cases":
+        """Return about `most` cases at most: all that breached or might have, and some others.
+
+        Each of the others stands for those that are left out.
+        """
+        telling = (self.first >= 0) | (self.raw[:, -1] >= _MIGHT_BREACH)
+        others = np.flatnonzero(~telling)
+        every = max(-(-len(others) // max(most - int(telling.sum()), most // 2)), 1)
+        weight = np.where(telling, self.weight, self.weight * every)
+        kept = telling.copy()
+        kept[others[::every]] = True
+        return replace(self, weight=weight).only(kept)
 
 
 def cases_of(values: Floats, critical: Floats, warn: Floats, issued: Issued) -> Cases:

@@ -24,6 +24,7 @@ __all__ = ["HELD_OUT_SHARE", "fit_fleet", "fit_odds", "halves"]
 
 HELD_OUT_SHARE: Final = 1 / 3
 LEAST_GROUP_EVENTS: Final = 5  # on the held-out days, for the trend of a group of metrics
+TREND_CASES: Final = 20_000
 FLEET_MINUTES: Final = (30, 480)
 _PRIOR_BREACHES: Final = 2.0
 
@@ -59,10 +60,8 @@ def _calibration(kind: str, cases: Cases, raw: Floats, came: Floats, minutes: in
     known = ~np.isnan(raw) & ~np.isnan(came)
     fit_on, judge_on = halves(cases.origin)
     fit_on, judge_on = fit_on & known, judge_on & known
-    trial = fit_calibrator(
-        raw[fit_on], came[fit_on], cases.weight[fit_on], cases.only(fit_on).events
-    )
-    events = cases.only(known).events
+    trial = fit_calibrator(raw[fit_on], came[fit_on], cases.weight[fit_on], cases.events_in(fit_on))
+    events = cases.events_in(known)
     final = fit_calibrator(raw[known], came[known], cases.weight[known], events)
     held_out = _judged(
         trial(raw[judge_on]), came[judge_on], cases.weight[judge_on], cases.block[judge_on]
@@ -94,9 +93,9 @@ def _fitted(
 
 def _trend(cases: Cases, calibration: list[Fitted]) -> Iterator[Fitted]:
     fit_on, judge_on = halves(cases.origin)
-    if cases.only(fit_on).events == 0:
+    if cases.events_in(fit_on) == 0:
         return
-    trial = fit_trend(cases.features[fit_on], cases.came[fit_on], cases.weight[fit_on])
+    trial = _head(cases.only(fit_on))
     judged = cases.only(judge_on)
     odds, bands = trial(judged.features), _bands_held_out(cases, fit_on, judged, calibration)
     enough = cases.events >= LEAST_EVENTS
@@ -105,8 +104,13 @@ def _trend(cases: Cases, calibration: list[Fitted]) -> Iterator[Fitted]:
         for i in range(len(LEAD_MINUTES)):
             mask = of_group & ~np.isnan(judged.came[:, i])
             yield _trend_of_group(judged.only(mask), odds[mask], bands[mask], group, i, enough)
-    head = fit_trend(cases.features, cases.came, cases.weight)
-    yield Fitted("trend", ALL, 0, cases.events, len(cases), parameters=_as_json(head))
+    head = _as_json(_head(cases))
+    yield Fitted("trend", ALL, 0, cases.events, len(cases), parameters=head)
+
+
+def _head(cases: Cases) -> TrendHead:
+    some = cases.thinned(TREND_CASES)
+    return fit_trend(some.features, some.came, some.weight)
 
 
 def _bands_held_out(cases: Cases, fit_on: Mask, judged: Cases, calibration: list[Fitted]) -> Floats:

@@ -23,8 +23,10 @@ from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, QUANTILES
 
 __all__ = ["SMALL_ODDS", "FleetChance", "IssuedOdds", "issue"]
 
-# Within 8 hours, less than that is written every 15 minutes only, and needs no paths.
+# Within 8 hours, less than that before calibration needs no paths.
 SMALL_ODDS: Final = 0.01
+# What is less than that too as it is served is written every 15 minutes only.
+_SMALL_SERVED: Final = 0.05
 _ROUNDING: Final = 1e-9
 SHARES: Final = (EARLIEST, LIKELY, LATEST)
 
@@ -62,6 +64,12 @@ class IssuedOdds:
     value: Floats
     features: Floats
     fleet: FleetChance
+
+    @property
+    def small(self) -> Mask:
+        """Return a mask [n, judged] of the odds that nobody needs to know every 5 minutes."""
+        mask: Mask = (self.raw[..., -1] < SMALL_ODDS) & (self.p[..., -1] < _SMALL_SERVED)
+        return mask
 
     def drivers(self, models: OddsModels, bands: Bands, row: int, metric: int) -> list[str]:
         """Return what raises the odds of the trend head, in words, strongest first."""

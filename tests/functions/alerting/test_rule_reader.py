@@ -21,7 +21,7 @@ name = "disks"
 metrics = ["disk_usage_pct"]
 servers = ["db*"]
 odds = { 4h = 0.5 }
-held = "20m"
+for_at_least = "20m"
 within = "30m"
 
 [[rule]]
@@ -81,8 +81,9 @@ RULE = '[[rule]]\nname = "x"\n'
         (RULE + "odds = { 1h = 50 }", "odds.1h is 50, expected a number over 0 and up to 1"),
         (RULE + "level = 80\nodds = { 1h = 0.5 }", "odds are odds of the critical level"),
         (RULE + 'level = "bad"', "level is 'bad', expected 'critical', 'warn' or a number"),
-        (RULE + 'held = "10m"', "one of held and within is given"),
-        (RULE + 'held = "20m"\nwithin = "10m"', "held is '20m', expected no more than within"),
+        (RULE + 'within = "10m"', "one of for_at_least and within is given"),
+        (RULE + 'for_at_least = "20m"\nwithin = "10m"', "expected no more than within, '10m'"),
+        (RULE + 'for_at_least = "1h"\nwithin = "3h"', "within is '3h', expected at most 2h"),
         (RULE + 'breach = "5 apples"', "'5 apples' is not a valid period"),
         (RULE + 'severity = "bad"', "severity is 'bad', expected one of imminent"),
         (RULE + 'samples = "all"', "samples is 'all'"),

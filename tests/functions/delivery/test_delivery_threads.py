@@ -120,6 +120,7 @@ def test_an_open_alert_is_sent_again_each_cycle_and_leaves_no_row(folders: Folde
 
     class Renewing:
         refresh_every = timedelta(minutes=1)
+        refresh_pause = timedelta(seconds=2)
 
         def send(self, dispatch: Any, now: datetime) -> Any:
             taken.append(f"{dispatch.action} {now:%H:%M}")

@@ -105,6 +105,15 @@ def test_a_refused_opening_message_is_never_tried_again_and_takes_the_others_wit
     assert outcomes(outbox)[-2:] == [("update", "dropped"), ("open", "refused")]
 
 
+def test_a_refused_message_that_was_sent_by_hand_is_resolved_in_the_end(outbox: Outbox) -> None:
+    put(outbox, event())
+    leased = outbox.lease("oncall", NOW)
+    outbox.record(leased, Answer(Verdict.REFUSED, "bad key", 400), NOW)
+    outbox.note_sent_by_hand(leased.dispatch, SENT, NOW)
+    put(outbox, event("closed", "over", after=2))
+    assert sent(outbox, "oncall", NOW) == ["resolve"]
+
+
 def test_a_resolve_goes_only_where_its_open_went(outbox: Outbox) -> None:
     put(outbox, event(channels="oncall,hook"))
     sent(outbox, "oncall", NOW)

@@ -107,6 +107,8 @@ def test_a_host_without_the_train_extra_says_so_once_and_how_to_get_it(
 def test_the_engine_names_the_training_that_is_due_or_was_cut_off(house: LakeFixture) -> None:
     with pytest.raises(NotRunning):
         due_training(house.folders)
+    with serve_rpc(house.folders.history, lambda _: (503, b"")), pytest.raises(NotRunning):
+        due_training(house.folders)
     events = [("a", "due", "loss"), ("a", "started", None), ("b", "promoted", "loss"),
               ("c", "progress", "command"), ("d", "postponed", "loss")]  # fmt: skip
     for n, (training, event, cause) in enumerate(events):

@@ -44,5 +44,6 @@ def test_promotion_and_rollback_are_recorded(folders: Folders) -> None:
     assert folders.own_model is None
     assert lines[0] == "copy serves from the next cycle on. Back: hoursight models rollback"
     assert lines[1].endswith(" serves again.")
+    assert lines[2].startswith("Its calibration and its weights in the race")
     tables = [provenance_of(path).table for path in folders.inbox.glob("*.parquet")]
     assert tables == ["models", "models"]

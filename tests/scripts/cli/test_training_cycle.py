@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from functions.engine.forecaster import Forecaster
 from functions.engine.function import Function
 from functions.engine.run_history import LocalRunHistory, RunHistoryEndpoint
 from functions.engine.runner import Runner
@@ -123,6 +124,10 @@ def test_drift_leads_to_a_training_a_promotion_and_back(
     verdict = json.loads(made[-1]["verdict"])
     assert verdict["promote"]
     assert len(verdict["jump"]) == 2
+    name = model_registry.names(house.folders)[-1]
+    learned = Forecaster.open(model_registry.path_of(house.folders, name)).card["training"]
+    assert learned["windows_seen"] == 100 + 12 * 16  # those of before, and of the steps kept
+    assert learned["epochs"] > 0.5
     second = engine.forecast(2)
     assert second == made[-1]["model"] != first
     model_list.roll_back(house.folders.data, said.append)

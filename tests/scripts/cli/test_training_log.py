@@ -4,6 +4,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from functions.trainer.trainer_loop import training_command
+from scripts.cli.model_commands import train
 from scripts.cli.training_log import TrainingLog, request_training
 from storage.config.folders import Folders
 
@@ -58,3 +60,12 @@ def test_a_request_is_a_row_for_the_engine(folders: Folders) -> None:
     training = request_training(folders)
     (row,) = rows(folders)
     assert (row["training"], row["event"], row["cause"]) == (training, "requested", "person")
+
+
+def test_the_command_line_of_the_trainer_is_one_that_the_command_takes(folders: Folders) -> None:
+    *_, module, name = (line := training_command(folders, "t1"))[:6]
+    assert (module, name) == ("hoursight", "train")
+    context = train.make_context("train", line[6:])
+    assert context.params["training"] == "t1"
+    assert context.params["data"] == folders.data
+    assert (context.params["promote"], context.params["threads"]) == (True, 1)

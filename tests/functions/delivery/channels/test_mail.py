@@ -6,7 +6,7 @@ from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -45,7 +45,7 @@ class Inbox:
         return "250 OK"
 
     def parsed(self) -> list[EmailMessage]:
-        return [message_from_bytes(bytes(m.content), policy=default) for m in self.mails]
+        return [message_from_bytes(cast(bytes, m.content), policy=default) for m in self.mails]
 
 
 @contextmanager

@@ -87,6 +87,12 @@ def test_a_withdrawal_by_another_model_says_so() -> None:
     assert "the forecast changed, by another model" in line.last["why"]
 
 
+def test_a_change_of_the_model_alone_opens_changes_and_closes_nothing() -> None:
+    later, other = T0 + minutes(5), {"model": "m2", "checked": True}
+    assert Timeline().step(later, calm(later, odds_row=other)) == []
+    assert predicted().step(later, warned(later, odds_row=other)) == []
+
+
 @pytest.mark.parametrize("changes", [
     {"below_minutes": 25.0},
     {"under_minutes": 0.0},  # no values

@@ -70,6 +70,26 @@ def test_a_training_is_due_after_three_days_of_loss_or_thirty_days_or_on_request
     assert by_calendar.reason == "the last training was 31 days ago"
 
 
+def test_an_interrupted_training_of_the_command_holds_up_only_the_next_six_hours() -> None:
+    made = decided(drifting(72), [training("started", age_h=80, cause="command")])
+    assert made is not None
+    assert made.event == "due"
+    wanted = training("requested", age_h=0, cause="person", ran=False)
+    made = decided(trainings=[training("started", age_h=1, cause="command"), wanted])
+    assert made is not None
+    assert made.event == "postponed"
+
+
+def test_where_it_is_turned_off_only_a_person_makes_a_training_due() -> None:
+    def turned_off(*trainings: Training) -> Decision | None:
+        return decide(NOW, drifting(72), trainings, NOW, lambda: FLAT, automatic=False)
+
+    assert turned_off() is None
+    made = turned_off(training("requested", age_h=0, cause="person", ran=False))
+    assert made is not None
+    assert made.cause == "person"
+
+
 def test_a_training_that_waits_for_the_trainer_is_decided_once() -> None:
     for event in ("due", "started", "progress", "unable"):
         assert decided(drifting(72), [training(event, age_h=80)]) is None
@@ -88,6 +108,14 @@ def test_a_request_waits_for_the_limits_and_says_until_when(ages_h: list[float],
     made = decided(trainings=[*earlier, wanted], cpu=NIGHT)
     assert made is not None
     assert (made.event, made.reason) == ("postponed", f"a person requested it; {says}")
+
+
+def test_a_training_that_failed_before_its_start_is_not_tried_again_at_once() -> None:
+    failed = training("failed", age_h=1, ran=False)
+    assert decided(drifting(72), [failed]) is None
+    again = decided(drifting(72), [training("failed", age_h=73, ran=False)])
+    assert again is not None
+    assert again.event == "due"
 
 
 def test_it_waits_for_the_quietest_hour_but_not_longer_than_a_day() -> None:

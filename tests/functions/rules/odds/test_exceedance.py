@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.rules.odds.exceedance import LEAD_STEPS, exceedance, logit, odds_within, sigmoid
@@ -31,6 +31,7 @@ def test_quantiles_mirror_themselves_so_that_idle_can_be_turned_round() -> None:
 
 
 @given(st.lists(st.floats(0.001, 0.999), min_size=96, max_size=96))
+@settings(max_examples=25)
 def test_odds_within_a_lead_are_the_highest_of_its_steps_and_never_fall(curve):
     odds = odds_within(np.array(curve))
     assert odds.tolist() == [max(curve[:steps]) for steps in LEAD_STEPS]

@@ -11,7 +11,7 @@ from functions.rules.odds.paths import Ranks
 from functions.rules.odds.trend import FEATURES, TrendHead
 from storage.model.grid import LEAD_MINUTES
 from storage.model.metrics import METRIC_NAMES
-from tests.functions.rules.risk_scenes import column, with_odds
+from tests.functions.rules.risk_scenes import column, server, with_forecast, with_odds
 
 MEMORY = NAMES.index("mem_used_pct")
 ONE_PATH: Ranks = np.full((50, 96), 250, np.uint8)
@@ -56,6 +56,16 @@ def test_the_times_of_the_trend_head_are_those_of_its_own_odds() -> None:
     assert odds.first[0, MEMORY].tolist() == [14, 23, 69]
 
 
+def test_odds_that_the_bands_do_not_see_are_not_small_where_the_trend_head_does() -> None:
+    sure = TrendHead(np.zeros(FEATURES), np.ones(FEATURES), np.zeros((5, FEATURES + 1)))
+    models = OddsModels(trend=sure, trend_serves=frozenset({("memory and disk", 60)}))
+    calm = with_forecast(server(), spread=0.01)
+    recent = np.repeat(calm.latest[:, None], CARRY_STEPS, axis=1)
+    assert issue(recent, calm.quantiles, BANDS, OddsModels()).small[0, MEMORY]
+    assert not issue(recent, calm.quantiles, BANDS, models).small[0, MEMORY]
+    assert not made(OddsModels(), p=0.3).small[0, MEMORY]
+
+
 def test_the_fleet_expects_the_sum_of_what_its_metrics_do() -> None:
     fleet = made(OddsModels()).fleet
     assert fleet.expected == pytest.approx([0, 0.3], abs=0.01)
@@ -65,8 +75,8 @@ def test_the_fleet_expects_the_sum_of_what_its_metrics_do() -> None:
 def test_small_odds_of_thousands_of_metrics_are_no_incident_before_they_are_calibrated() -> None:
     fleet = with_odds("mem_used_pct", 0.015, 30)
     recent = np.repeat(fleet.latest[:, None], CARRY_STEPS, axis=1)
-    recent, quantiles = (np.repeat(each, 300, axis=0) for each in (recent, fleet.quantiles))
-    odds = issue(recent, quantiles, bands_of(["generic"] * 300, [8] * 300), OddsModels())
+    recent, quantiles = (np.repeat(each, 50, axis=0) for each in (recent, fleet.quantiles))
+    odds = issue(recent, quantiles, bands_of(["generic"] * 50, [8] * 50), OddsModels())
     assert odds.fleet.chance[1] < 0.01
 
 

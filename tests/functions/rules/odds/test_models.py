@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from functions.rules.fleet_state import NAMES
+from functions.rules.fleet_state import LEAST_ODDS, NAMES
 from functions.rules.odds.calibrator import GRID, Calibrator
 from functions.rules.odds.models import (
     GROUP_OF,
@@ -29,10 +31,22 @@ def test_without_a_fit_the_raw_odds_are_served() -> None:
     assert not served.trend.any()
 
 
-def test_odds_never_fall_with_the_lead_when_one_lead_alone_is_calibrated() -> None:
-    served = OddsModels(calibrators={60: UP}).served(RAW, FEATURES_OF_ALL, CALM)
+@given(
+    st.lists(st.floats(0, 1), min_size=5, max_size=5),
+    st.dictionaries(st.sampled_from(LEAD_MINUTES), st.floats(-9, 9)),
+    st.sets(st.sampled_from(LEAD_MINUTES)),
+)
+@settings(max_examples=50)
+def test_odds_never_fall_with_the_lead_and_are_never_certain(raw, shifts, trend_leads):
+    models = OddsModels(
+        calibrators={lead: Calibrator(GRID + shift) for lead, shift in shifts.items()},
+        trend=ALWAYS_HALF, trend_serves=frozenset(("load", lead) for lead in trend_leads),
+    )  # fmt: skip
+    of_all = np.tile(np.sort(raw), (1, len(NAMES), 1))
+    served = models.served(of_all, FEATURES_OF_ALL, CALM)
     assert (np.diff(served.p, axis=-1) >= 0).all()
-    assert served.p[0, 0, 1] > RAW[0, 0, 1]
+    assert served.p.min() >= LEAST_ODDS
+    assert served.p.max() <= 1 - LEAST_ODDS
 
 
 def test_in_a_breach_the_raw_odds_stay() -> None:

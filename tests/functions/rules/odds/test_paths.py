@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.rules.odds.exceedance import LEAD_STEPS
@@ -22,6 +22,7 @@ TOGETHER = templates_of(np.repeat(RNG.normal(size=(300, 1)), HORIZON_STEPS, axis
 
 
 @given(st.lists(st.floats(0.001, 0.999), min_size=96, max_size=96))
+@settings(max_examples=25)
 def test_paths_are_between_the_highest_step_and_the_sum_of_all_and_never_fall(curve):
     steps = np.array([curve])
     odds = path_odds(steps, INDEPENDENT, ()).odds[0]

@@ -126,7 +126,7 @@ def test_an_hour_counts_as_four_steps_of_a_quarter_of_an_hour() -> None:
     state = updated(
         CalibrationState.new(1, SERVERS), counts(np.full((SERVERS, *SHAPE), 0.7)), ALL_ONE_PROFILE
     )
-    steps = sum(max(0.2 * (1 + n / 24) ** -0.75, 0.02) for n in range(4))
+    steps = sum(max(0.1 * (1 + n / 24) ** -0.75, 0.015) for n in range(4))
     assert state.updates.min() == 4
     assert state.fleet[0, 0, 1] == pytest.approx(steps * 0.1)
 

@@ -1,0 +1,77 @@
+"""`hoursight alerts send`: the message of an episode to a channel, shown or sent."""
+
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from functions.deliver import message_to
+from functions.delivery.channel_factory import open_channel
+from functions.delivery.dispatch import Dispatch, Verdict
+from functions.delivery.outbox import Outbox
+from functions.delivery.routing import EpisodeEvent
+from functions.engine.window import Window
+from scripts.cli.alert_list import episode_called
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
+from storage.errors import HoursightError
+from storage.query.reader import Reader
+
+__all__ = ["ChannelUnknown", "send_message"]
+
+Print = Callable[[str], None]
+
+_NEWEST = "SELECT * FROM alert_events WHERE episode = $episode ORDER BY ts DESC LIMIT 1"
+
+
+class ChannelUnknown(HoursightError):
+    """The settings have no such channel; the message lists those that they have."""
+
+
+def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run: bool) -> bool:
+    """Print the newest message of an episode to a channel as it is sent, or send it again now.
+
+    `episode` is the beginning of its id. What is sent again has the key of the message that was
+    sent. Returns True if it was taken. Raises UnknownEpisode, ChannelUnknown and ChannelUnusable.
+    """
+    settings, now = read_settings(data), datetime.now(UTC)
+    if channel not in settings.channels:
+        known = ", ".join(sorted(settings.channels)) or "none"
+        raise ChannelUnknown(
+            f"the settings have no channel {channel!r}; there are: {known}",
+            "add it to hoursight.toml as docs/loop.md shows",
+        )
+    dispatch = _dispatch(data, episode_called(data, episode), channel, now)
+    with closing(open_channel(channel, settings.channels[channel])) as opened:
+        if dry_run:
+            for line in opened.preview(dispatch, now).splitlines():
+                say(line)
+            return True
+        answer = opened.send(dispatch, now)
+    if answer.verdict is Verdict.SENT and dispatch.action == "open":
+        with Outbox(Folders.at(data)) as outbox:
+            outbox.note_sent_by_hand(dispatch, answer, now)
+    say(f"{channel}: {answer.verdict.value}{f': {answer.detail}' if answer.detail else ''}")
+    return answer.verdict is Verdict.SENT
+
+
+def _dispatch(data: Path, episode: str, channel: str, now: datetime) -> Dispatch:
+    """Return what was sent last, else what would open the episode at this channel now."""
+    folders = Folders.at(data)
+    if folders.outbox.exists():
+        with Outbox(folders) as outbox:
+            if (sent := outbox.newest(episode, channel)) is not None:
+                return sent
+    with closing(Reader.open(data)) as reader:
+        newest = reader.query(_NEWEST, episode=episode).to_pylist()[0]
+        return _opening(Window(reader, now), newest, channel)
+
+
+def _opening(window: Window, row: dict[str, Any], channel: str) -> Dispatch:
+    fields = EpisodeEvent.__struct_fields__
+    level = EpisodeEvent(**{name: row[name] for name in fields}).level
+    message = message_to(window, row, channel)
+    action = "resolve" if message.is_closed else "open"
+    delivery = f"{row['episode']}/{level}/{channel}"
+    return Dispatch(delivery, row["episode"], level, action, channel, message, message)
