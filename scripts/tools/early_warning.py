@@ -232,8 +232,6 @@ def _standing(odds: NDArray[np.float64]) -> NDArray[np.float64]:
 def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
     """Return the warnings of the stock rules: the episodes that they opened."""
     events = lake.reader.query("SELECT * FROM alert_events")
-    if not events.num_rows:
-        return {}
     return {"episodes of the stock rule": warnings_of_episodes(events, SeriesNames.of(history))}
 
 
