@@ -158,7 +158,8 @@ def add_mark(data: Path, fields: dict[str, Any]) -> bool:
         say(f"! {reason}", err=True)
     for row in batch.rows["marks"].to_pylist() if batch.rows else ():
         target = row["server"] or row["pattern"]
-        until = f" until {format_time(row['ends_at'])}" if row["ends_at"] else ""
+        lasts = row["ends_at"] is not None and row["ends_at"] > row["starts_at"]
+        until = f" until {format_time(row['ends_at'])}" if lasts else ""
         say(f"{row['kind']}: {target}{until}")
     return not batch.refused
 

@@ -133,9 +133,11 @@ class Mark:
     note: str | None = None
 
 
-def episode_id(rule: str, server: str, metric: str | None, opened_at: datetime) -> str:
+def episode_id(
+    rule: str, server: str, metric: str | None, phase: Phase, opened_at: datetime
+) -> str:
     """Return the id of an episode: the same whenever the same opening is found again."""
-    parts = (rule, server, metric or "", opened_at.isoformat())
+    parts = (rule, server, metric or "", phase, opened_at.isoformat())
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 

@@ -23,7 +23,13 @@ _MANY = 3  # silent servers, from which on it is said how many there are
 
 
 def openings(context: StepContext) -> Iterator[Row]:
-    """Yield the first events of the episodes that begin now."""
+    """Yield the first events of the episodes that begin now; one that was ended stays so."""
+    for row in _openings(context):
+        if not context.knows(row["episode"]):
+            yield row
+
+
+def _openings(context: StepContext) -> Iterator[Row]:
     for key, signal in context.signals.items():
         rule = context.book.by_name.get(key[0])
         if key not in context.open and isinstance(rule, Rule):
@@ -115,7 +121,7 @@ def _new(
 ) -> Episode:
     facts = context.inputs.servers.get(server, ServerFacts(server))
     memory = Memory(opened_at=opened_at, opened_as=str(phase), again=again)
-    ident = episode_id(rule, server, metric, opened_at)
+    ident = episode_id(rule, server, metric, phase, opened_at)
     cause = context.cause(server, ident)
     group = f"{facts.site or 'no site'}, {facts.profile}, {metric or 'no data'}"
     return Episode(

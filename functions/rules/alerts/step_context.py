@@ -58,10 +58,12 @@ class StepContext:
         self.ended: dict[tuple[str, str, str | None], list[Episode]] = defaultdict(list)
         self.at_server: dict[str, list[Episode]] = defaultdict(list)
         self._causes: dict[str, str | None] = {}
+        self._ids: set[str] = set()
         self._silent: dict[str, str] = {}  # servers by the ids of their episodes
         self.muting = Muting(book.maintenance, inputs.marks, self._silent, now)
         for episode in sorted(episodes, key=lambda e: e.ts):
             self._causes[episode.id] = episode.caused_by
+            self._ids.add(episode.id)
             if episode.is_open:
                 self.open[episode.key] = episode
                 self.at_server[episode.server].append(episode)
@@ -83,6 +85,10 @@ class StepContext:
                     self._causes[ident] = other.id
                     return other
         return None
+
+    def knows(self, ident: str) -> bool:
+        """Return True for an episode that is open, or was within the last day."""
+        return ident in self._ids
 
     def is_first(self, silent: Episode) -> None:
         """Take note of an episode of missing data that others of this time are told with."""

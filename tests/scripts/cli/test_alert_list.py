@@ -76,7 +76,7 @@ def test_an_id_that_fits_none_or_several_is_refused(
 
 def test_an_answer_is_left_in_the_inbox_as_a_mark(house: LakeFixture) -> None:
     done = called(house, "ack", "aa", "--by", "ann", "--note", "seen")
-    assert (done.exit_code, done.stdout.split()[:2]) == (0, ["acknowledged:", "s-aa11"])
+    assert (done.exit_code, done.stdout) == (0, "acknowledged: s-aa11\n")
     house.commit(NOW + timedelta(seconds=1))
     (row,) = house.reader.query("SELECT kind, episode, made_by, note FROM marks").to_pylist()
     assert row == {"kind": "acknowledged", "episode": "aa11", "made_by": "ann", "note": "seen"}

@@ -19,7 +19,7 @@ HOURS = 20 * 24
 
 def losses(change: float) -> Losses:
     random = np.random.default_rng(0)
-    loss = np.exp(0.2 * random.normal(size=(12, 14, HOURS)))
+    loss = np.exp(0.2 * random.normal(size=(6, 5, HOURS)))
     loss[..., CHANGE_DAY * 24 :] *= change
     return Losses(loss, np.ones_like(loss))
 

@@ -88,3 +88,10 @@ def phases_by_episode(rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:
     for row in rows:
         phases.setdefault(row["episode"], []).append(row["phase"])
     return phases
+
+
+def predicted() -> Timeline:
+    """A timeline with one warning, opened at T0."""
+    line = Timeline()
+    assert line.step(T0, warned(T0)) == ["opened"]
+    return line
