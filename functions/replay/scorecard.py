@@ -187,9 +187,8 @@ def _inside(reader: Reader, since: datetime, parts: str) -> pa.Table:
     )  # fmt: skip
     return reader.query(
         f"SELECT sum(moving)::DOUBLE AS moving, {columns} FROM scores WHERE ts >= $since "
-        f"AND NOT list_contains($counters, metric) GROUP BY {parts} HAVING sum(moving) > 0 "
-        "ORDER BY ALL",
-        since=since, counters=sorted(COUNTERS),
+        f"GROUP BY {parts} HAVING sum(moving) > 0 ORDER BY ALL",
+        since=since,
     )  # fmt: skip
 
 

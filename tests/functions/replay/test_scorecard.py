@@ -28,18 +28,22 @@ def history() -> History:
     return History(("a", "b"), np.array([6, 6]), int(START.timestamp()), values)
 
 
+INSIDE = [f"inside_{level}{kind}" for level in (50, 80, 96) for kind in ("", "_model")]
+
+
 def at(step: int) -> datetime:
     return START + timedelta(minutes=5 * step)
 
 
 def score(server: str, metric: str, hour: int, loss: float, inside: int) -> dict[str, Any]:
+    counted = {} if metric != "uptime_days" else dict.fromkeys(("moving", *INSIDE), 0)
     return {
         "server": server, "metric": metric, "bucket": 60, "ts": START + timedelta(hours=hour),
         "model": "m", "targets": 12, "loss": loss, "loss_model": 2 * loss, "error": loss,
         "error_naive": 20.0, "error_seasonal": 10.0, "moving": 10, "inside_50": inside,
         "inside_80": inside, "inside_96": inside, "inside_50_model": 5, "inside_80_model": 5,
         "inside_96_model": 5,
-    }  # fmt: skip
+    } | counted  # fmt: skip
 
 
 def odds(server: str, step: int, p: float) -> dict[str, Any]:
