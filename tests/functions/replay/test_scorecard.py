@@ -67,7 +67,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scorecard]:
     }  # fmt: skip
     for name, each in rows.items():
         lake.put(name, pa.Table.from_pylist(each, table(name).arrow))
-    yield scorecard(lake.reader, history(), None, 24)
+    yield scorecard(lake.reader, history(), None, 25)
     lake.close()
 
 
@@ -86,7 +86,7 @@ def test_bands_have_their_share_before_and_after_with_intervals_of_blocks(card: 
     assert band.before == (0.5, 0.5, 0.5)
     assert np.allclose(band.after, (25 / 30, 0.8, 0.9))
     assert np.allclose(band.spread, (0.0, float(np.std([0.8, 0.9, 0.8]))))
-    assert card.settled == at(24)
+    assert card.settled == at(25)
 
 
 def test_odds_are_checked_against_what_came_outside_of_breaches(card: Scorecard) -> None:
