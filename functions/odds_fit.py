@@ -39,10 +39,10 @@ REFIT_AFTER: Final = timedelta(hours=23, minutes=30)
 NEW_PATHS_AFTER: Final = timedelta(days=7)
 FIT_DAYS: Final = 14
 FLEET_DAYS: Final = 90
-# Odds of every 15 minutes of so many servers: those with breaches first, and a part of the others.
+# So many servers are fitted on: those with breaches first, and a part of the others; the odds of
+# every 15 minutes of few servers, of every 30 of more.
 BREACHED_SERVERS, OTHER_SERVERS = 32, 16
-MARK_MINUTES: Final = 15
-MARK: Final = timedelta(minutes=MARK_MINUTES)
+FEW_SERVERS: Final = 24
 # Paths are from so many issues, so far apart.
 PATH_ISSUES: Final = 24
 _UPTIME: Final = METRIC_NAMES.index("uptime_days")
@@ -58,6 +58,11 @@ class _Sample:
     servers: Sequence[str]
     weights: Sequence[float]
     model: str | None
+
+    @property
+    def mark(self) -> timedelta:
+        """Return how far apart the odds are that are fitted on."""
+        return timedelta(minutes=15 if len(self.servers) <= FEW_SERVERS else 30)
 
 
 @function(on=every("1h"), writes="odds_models")
@@ -115,13 +120,8 @@ def _first_odds(window: Window, sample: _Sample) -> datetime:
 def _history(window: Window, sample: _Sample, start: datetime) -> Contexts:
     """Return the sample's steps from 8 hours before the first odds on, until now."""
     stop = floor_step(window.now)
-    begin = _mark(start) - HORIZON_STEPS * STEP
+    begin = start - start.minute * timedelta(minutes=1) % sample.mark - HORIZON_STEPS * STEP
     return window.contexts(stop, (stop - begin) // STEP, sample.servers)
-
-
-def _mark(ts: datetime) -> datetime:
-    """Return the quarter of an hour in which a step lies."""
-    return ts - timedelta(minutes=ts.minute % MARK_MINUTES)
 
 
 def _levelled(history: Contexts) -> tuple[Floats, Floats, Floats]:
@@ -130,19 +130,19 @@ def _levelled(history: Contexts) -> tuple[Floats, Floats, Floats]:
 
 
 def _issued(window: Window, sample: _Sample, history: Contexts, until: datetime) -> Issued:
-    """Return the odds issued each quarter of an hour, less those before which somebody acted."""
+    """Return the odds issued at every mark, less those in whose 8 hours somebody acted."""
     columns = ", ".join(f"{kind}_{lead}m" for kind in ("raw", "raw_any") for lead in LEAD_MINUTES)
     rows = window.sql(
         f"SELECT server, metric, issued_at, {columns} FROM odds WHERE issued_at >= $start "
-        "AND issued_at <= $until AND minute(issued_at) % 15 = 0 "
+        "AND issued_at <= $until AND minute(issued_at) % $mark = 0 "
         "AND list_contains($servers, server) AND list_contains($metrics, metric)",
         start=history.start + HORIZON_STEPS * STEP, until=until, servers=list(history.servers),
-        metrics=list(NAMES),
+        metrics=list(NAMES), mark=sample.mark // timedelta(minutes=1),
     )  # fmt: skip
     first = HORIZON_STEPS
-    origins = np.arange(first, (until - history.start) // STEP + 1, MARK // STEP)
+    origins = np.arange(first, (until - history.start) // STEP + 1, sample.mark // STEP)
     shape = (len(history.servers), len(origins), len(JUDGED), len(LEAD_MINUTES))
-    at = _places(rows, history, first)
+    at = _places(rows, history, origins)
     raw, any_raw = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     for i, lead in enumerate(LEAD_MINUTES):
         raw[(*at, i)] = rows[f"raw_{lead}m"].to_numpy()
@@ -154,9 +154,9 @@ def _issued(window: Window, sample: _Sample, history: Contexts, until: datetime)
 
 
 def _places(
-    rows: pa.Table, history: Contexts, first: int
+    rows: pa.Table, history: Contexts, origins: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the server, quarter of an hour and judged metric of each row."""
+    """Return the server, origin and judged metric of each row, by their indices."""
     server = {name: i for i, name in enumerate(history.servers)}
     metric = {name: i for i, name in enumerate(NAMES)}
     micros = np.asarray(rows["issued_at"].cast(pa.int64()))
@@ -164,7 +164,7 @@ def _places(
     step = (micros - begin) // int(STEP / timedelta(microseconds=1))
     return (
         np.array([server[name] for name in rows["server"].to_pylist()], np.intp),
-        ((step - first) // (MARK // STEP)).astype(np.intp),
+        np.searchsorted(origins, step),
         np.array([metric[name] for name in rows["metric"].to_pylist()], np.intp),
     )
 

@@ -85,7 +85,7 @@ def test_bands_have_their_share_before_and_after_with_intervals_of_blocks(card: 
     assert (band.level, band.targets, band.blocks) == (80, 30, 2)
     assert band.before == (0.5, 0.5, 0.5)
     assert np.allclose(band.after, (25 / 30, 0.8, 0.9))
-    assert np.allclose(band.spread, (0.0, np.std([0.8, 0.9, 0.8])))
+    assert np.allclose(band.spread, (0.0, float(np.std([0.8, 0.9, 0.8]))))
     assert card.settled == at(24)
 
 
