@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -46,6 +47,7 @@ FEW_SERVERS: Final = 24
 # Paths are from so many issues, so far apart.
 PATH_ISSUES: Final = 24
 _UPTIME: Final = METRIC_NAMES.index("uptime_days")
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEED: Final = 20_260_506
 
 Floats32 = npt.NDArray[np.float32]
@@ -81,7 +83,7 @@ def odds_fit(window: Window) -> Batch:
     start = max(_first_odds(window, sample), until - timedelta(days=FIT_DAYS))
     history = _history(window, sample, start)
     fitted = fit_odds(cases_of(*_levelled(history), _issued(window, sample, history, until)))
-    fitted += _fleet(window, until)
+    fitted += [_fleet(window, until, fit) for fit in fitted if _of_fleet(fit)]
     if "paths" not in last or window.now - last["paths"] >= NEW_PATHS_AFTER:
         fitted += _paths(window, history, until)
     facts = {"ts": window.now, "model": sample.model}
@@ -189,26 +191,47 @@ def _acted_ahead(
     return ahead.swapaxes(1, 2)
 
 
-def _fleet(window: Window, until: datetime) -> list[Fitted]:
-    """Return the calibrators of the fleet's chance, on what came of it every 15 minutes."""
+def _of_fleet(fit: Fitted) -> bool:
+    return fit.kind == "calibration" and fit.lead_minutes in FLEET_MINUTES
+
+
+def _fleet(window: Window, until: datetime, calibration: Fitted) -> Fitted:
+    """Return the scale and the calibrator of the fleet's chance within the lead of a calibration.
+
+    Sums of odds before calibration and after it differ: only those made as they are made from now
+    on are fitted on.
+    """
+    lead = calibration.lead_minutes
+    since = _served_since(window, lead, calibration.serves)
     rows = window.sql(
-        "SELECT * FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
-        "AND issued_at >= $start AND issued_at <= $until ORDER BY issued_at",
-        start=until - timedelta(days=FLEET_DAYS), until=until,
+        f"SELECT issued_at, raw_expected_{lead}m AS expected FROM fleet_odds "
+        "WHERE minute(issued_at) % 15 = 0 AND issued_at >= $start AND issued_at <= $until "
+        "ORDER BY issued_at",
+        start=max(until - timedelta(days=FLEET_DAYS), since), until=until,
     )  # fmt: skip
-    if not rows.num_rows:
-        return []
     breaches = window.sql(
         "SELECT ts FROM breaches WHERE level = 'critical' AND ended_at > ts AND NOT acted_on "
         "AND ts >= $start AND ts <= $now ORDER BY ts",
-        start=rows["issued_at"][0].as_py(), now=window.now,
+        start=since, now=window.now,
     )  # fmt: skip
     minutes, starts = (_minutes(each) for each in (rows["issued_at"], breaches["ts"]))
-    expected = [rows[f"raw_expected_{lead}m"].to_numpy() for lead in FLEET_MINUTES]
-    before = np.searchsorted(starts, minutes)
-    count = [np.searchsorted(starts, minutes + lead) - before for lead in FLEET_MINUTES]
-    steps = (minutes - minutes[0]) // STEP_MINUTES
-    return fit_fleet(np.stack(expected, axis=1), np.stack(count, axis=1), steps, len(starts))
+    before, after = (np.searchsorted(starts, minutes + ahead) for ahead in (0, lead))
+    count = (after - before).astype(float)
+    return fit_fleet(lead, rows["expected"].to_numpy(), count, minutes // STEP_MINUTES, len(starts))
+
+
+def _served_since(window: Window, lead: int, serves: bool) -> datetime:
+    """Return since when calibration has served at a lead, or has not; now if that is new."""
+    fits = window.sql(
+        "SELECT ts, serves FROM odds_models WHERE kind = 'calibration' AND lead_minutes = $lead "
+        "AND ts <= $now ORDER BY ts DESC",
+        lead=lead, now=window.now,
+    ).to_pylist()  # fmt: skip
+    same = list(takewhile(lambda fit: fit["serves"] == serves, fits))
+    if len(same) == len(fits) and not serves:
+        return _BEGINNING
+    since: datetime = same[-1]["ts"] if same else window.now
+    return since
 
 
 def _minutes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

@@ -34,6 +34,7 @@ _BEFORE = CONTEXT_STEPS + HORIZON_STEPS  # steps before an hour that its scores 
 _UPTIME = METRIC_NAMES.index("uptime_days")
 _LOWEST = np.array([m.lowest for m in METRICS], np.float32)
 _HIGHEST = np.array([np.inf if m.highest is None else m.highest for m in METRICS], np.float32)
+_COUNTERS = np.array([m.kind == "counter" for m in METRICS])
 
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -111,6 +112,7 @@ def score_hour(window: Window, hour: datetime, servers: Sequence[str]) -> pa.Tab
         _as_series(context.values),
         _acted(window, context.start, names, context.values),
         due_forecasts.scales(window.reader, names, hour).reshape(-1),
+        np.tile(_COUNTERS, len(names)),
     )
     models: dict[str, HourSums] = {}
     for issue in due_forecasts.due_issues(window.reader, names, hour):

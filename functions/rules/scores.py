@@ -53,12 +53,14 @@ class Truth:
 
     `values` [n, steps] are means, oldest first, NaN where there is none; they begin 24 h before
     the first forecast. `acted` [n, steps] is True where somebody acted on the server. `scale` [n]
-    is the scale of the metric, NaN where it is not known.
+    is the scale of the metric, NaN where it is not known. `counter` [n] marks metrics that only
+    count up: like a still series they have no spread that a band could hold.
     """
 
     values: Floats
     acted: Mask
     scale: Floats
+    counter: Mask
 
     @cached_property
     def last(self) -> Floats:
@@ -203,10 +205,11 @@ class _Cases:
         return np.where(np.isfinite(seasonal), seasonal, last)
 
     def _moves(self) -> Mask:
-        """Return True [k] for a series that changed within the 24 h before the issue."""
-        changes, issue = self._truth.changes, self._due.issue
+        """Return True [k] for a series that changed in the 24 h before the issue; not a counter."""
+        changes, issue, series = self._truth.changes, self._due.issue, self._due.series
         since = max(issue - DAY_STEPS + 1, 0)
-        return np.asarray(changes[self._due.series, issue] > changes[self._due.series, since])
+        changed = changes[series, issue] > changes[series, since]
+        return np.asarray(changed & ~self._truth.counter[series])
 
     def _between(self, low: Floats, high: Floats) -> Mask:
         with np.errstate(invalid="ignore"):

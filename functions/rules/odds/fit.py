@@ -149,28 +149,19 @@ def _as_json(head: TrendHead) -> dict[str, Any]:
 
 
 def fit_fleet(
-    expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
-) -> list[Fitted]:
-    """Return how the fleet's breaches within 30 minutes and 8 hours follow from its odds.
-
-    `expected` [m, 2] are sums of odds as issued at the steps `origin` [m], and `count` [m, 2] the
-    breaches that began. Their ratio scales what is expected, from the first day on; from 30
-    breaches on, a calibrator makes the chance of any breach of it. A block is 8 hours.
-    """
-    return [
-        _fleet_within(minutes, expected[:, i], count[:, i], origin, events)
-        for i, minutes in enumerate(FLEET_MINUTES)
-    ]
-
-
-def _fleet_within(
     minutes: int, expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
 ) -> Fitted:
+    """Return how the fleet's breaches within a lead follow from the sum of its odds.
+
+    `expected` [m] are sums of odds as issued at the steps `origin` [m], all made in the same way,
+    and `count` [m] the breaches that began. Their ratio scales what is expected, from the first day
+    on; from 30 breaches on, a calibrator makes the chance of any breach of it. A block is 8 hours.
+    """
     fit_on, judge_on = halves(origin)
     came, weight, block = (count > 0).astype(float), np.ones(len(count)), origin // HORIZON_STEPS
     step = float(np.median(np.diff(origin))) if len(origin) > 1 else 1.0
     overlap = minutes / STEP_MINUTES / step
-    share = round(events * float(fit_on.mean()))
+    share = round(events * float(fit_on.sum()) / max(len(origin), 1))
     trial_scale = _scale(expected[fit_on], count[fit_on], overlap)
     trial = fit_calibrator(
         _chance(trial_scale * expected[fit_on]), came[fit_on], weight[fit_on], share

@@ -1,3 +1,4 @@
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ def truth(n: int = 3, seed: int = 0, gaps: float = 0.0) -> Truth:
     rng = np.random.default_rng(seed)
     values = rng.normal(50, 5, (n, STEPS)).astype(np.float32)
     values[rng.random(values.shape) < gaps] = np.nan
-    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0))
+    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0), np.zeros(n, np.bool_))
 
 
 def due(n: int = 3, lead: int = 0, t: int = HOUR, seed: int = 1, **given: Any) -> DueForecasts:
@@ -54,7 +55,7 @@ def total(sums: HourSums, name: str) -> float:
 def level(value: float = 50.0, n: int = 1) -> Truth:
     """A series that stays at `value`."""
     values = np.full((n, STEPS), value, np.float32)
-    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0))
+    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0), np.zeros(n, np.bool_))
 
 
 def test_the_loss_is_that_of_the_oracle() -> None:
@@ -92,7 +93,7 @@ def test_the_parts_of_a_fleet_add_up_to_the_whole(seed: int, gaps: float, split:
     whole = scored(happened, *forecasts)
     for part in (slice(0, split), slice(split, 6)):
         series = np.arange(6)[part]
-        some = Truth(happened.values[part], happened.acted[part], happened.scale[part])
+        some = Truth(*(getattr(happened, f.name)[part] for f in fields(happened)))
         pieces = [
             DueForecasts(
                 np.arange(len(series)), each.step, each.lead, each.is_served[part],
@@ -139,6 +140,14 @@ def test_a_value_at_the_edge_of_a_band_is_inside(bound: float, inside: int) -> N
 def test_a_still_series_is_not_counted_as_moving() -> None:
     sums = scored(level(), due(1, served=flat(50)))
     assert (total(sums, "targets"), total(sums, "moving"), total(sums, "inside_96")) == (12, 0, 0)
+
+
+def test_a_counter_is_not_counted_as_moving() -> None:
+    happened = level()
+    happened.values[0] = np.arange(happened.values.shape[1])
+    assert total(scored(happened, due(1)), "moving") == 12
+    sums = scored(replace(happened, counter=np.array([True])), due(1))
+    assert (total(sums, "targets"), total(sums, "moving")) == (12, 0)
 
 
 def test_where_the_value_24_h_before_is_missing_the_last_one_counts() -> None:
