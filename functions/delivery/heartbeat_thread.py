@@ -83,7 +83,7 @@ class HeartbeatThread:
     def keep_pinging(self, stop: threading.Event) -> None:
         """Call the URL until `stop` is set. Raises ChannelUnusable when its secret is missing."""
         url = heartbeat_url(self._settings)
-        assert url is not None, "the thread is started with a URL only"
+        assert url is not None
         sender = HttpSender(ChannelSettings(), [url, url.partition("://")[2]])
         try:
             with OutboxFile(self._folders.outbox) as file:

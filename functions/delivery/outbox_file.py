@@ -77,7 +77,7 @@ class OutboxFile:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
-        except BaseException:
+        except BaseException:  # an interrupt too must not leave the transaction open
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")

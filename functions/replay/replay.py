@@ -148,7 +148,7 @@ class _Player:
         request = CallRequest(now, self._cursors.get(function.name))
         try:
             batch = self._executor.call(function, request).batch
-        except Exception as error:
+        except Exception as error:  # a function may raise anything; the message says which
             raise ReplayFailed(
                 f"{function.name} failed at {now:%Y-%m-%d %H:%M} UTC: "
                 f"{type(error).__name__}: {error}"

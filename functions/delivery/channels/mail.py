@@ -83,7 +83,7 @@ class MailChannel:
                 server.starttls(context=self._context)
             if settings.user:
                 server.login(settings.user, self._password)
-        except BaseException:
+        except BaseException:  # an interrupt too must not leave the connection open
             server.close()
             raise
         return server

@@ -1,6 +1,6 @@
 """Maintenance windows: when nobody is to be notified of some servers, by a zone's own clock."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -116,9 +116,8 @@ def in_maintenance(
     return [(window, occurrence) for window, occurrence in found_at if occurrence is not None]
 
 
-def _named(key: str, parse: object, text: str) -> None:
+def _named(key: str, parse: Callable[[str], object], text: str) -> None:
     try:
-        assert callable(parse)
         parse(text)
     except ValueError as error:
         raise ValueError(f"{key} is {text!r}: {error}") from error

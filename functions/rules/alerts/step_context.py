@@ -132,7 +132,9 @@ class StepContext:
     ) -> Row:
         """Return an event of this time as a row."""
         before = self.open.get(episode.key)
-        assert before is None or episode.phase in {before.phase, *NEXT_PHASES[before.phase]}
+        if before and episode.phase not in {before.phase, *NEXT_PHASES[before.phase]}:
+            phases = f"from {before.phase} to {episode.phase}"
+            raise ValueError(f"episode {episode.id} cannot go {phases}")
         made_by = mark.made_by if mark else None
         return replace(episode, ts=self.now).row(event, why, tuple(channels), made_by)
 

@@ -19,7 +19,7 @@ from storage.config.channel_settings import (
     [
         (AlertmanagerSettings(url="http://am"), AlertmanagerChannel),
         (MailSettings(host="h", sender="a@b.c", to=["d@e.f"]), MailChannel),
-        (SlackSettings(channel="C0123456789", token_env="SECRET"), SlackBotChannel),  # noqa: S106
+        (SlackSettings(channel="C0123456789", token_env="SECRET"), SlackBotChannel),  # noqa: S106 - the name of a variable
         (SlackSettings(webhook_env="SECRET"), SlackWebhookChannel),
     ],
 )
@@ -33,6 +33,6 @@ def test_each_kind_of_settings_has_its_channel(
 
 
 def test_a_channel_without_its_secret_cannot_be_opened() -> None:
-    settings = WebhookSettings(url="https://h.example", secret_env="NOT_SET")  # noqa: S106
+    settings = WebhookSettings(url="https://h.example", secret_env="NOT_SET")  # noqa: S106 - the name of a variable
     with pytest.raises(ChannelUnusable, match=r"channels\.hook\.secret_env names the variable"):
         open_channel("hook", settings)

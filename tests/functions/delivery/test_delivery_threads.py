@@ -103,7 +103,7 @@ def test_retry_after_holds_the_whole_channel(folders: Folders, service: Any) -> 
 
 def test_a_dead_receiver_delays_no_other_channel(folders: Folders, service: Any) -> None:
     api, _, alive = service
-    dead = WebhookSettings(url=f"http://127.0.0.1:{free_port()}", secret_env="HOOK_SECRET")  # noqa: S106
+    dead = WebhookSettings(url=f"http://127.0.0.1:{free_port()}", secret_env="HOOK_SECRET")  # noqa: S106 - the name of a variable
     channels: dict[str, Channel] = {"dead": dead, "oncall": alive}
     stop = threading.Event()
     put(folders, channels, datetime.now(UTC), channels="dead,oncall")
@@ -132,7 +132,7 @@ def test_an_open_alert_is_sent_again_each_cycle_and_leaves_no_row(folders: Folde
         def close(self) -> None:
             pass
 
-    settings = WebhookSettings(url="https://h.example", secret_env="HOOK_SECRET")  # noqa: S106
+    settings = WebhookSettings(url="https://h.example", secret_env="HOOK_SECRET")  # noqa: S106 - the name of a variable
     put(folders, {"am": settings}, channels="am")
     clock, channel = Clock(), Renewing()
     worker = ChannelWorker(folders, "am", lambda: channel, clock)

@@ -70,7 +70,7 @@ def test_an_alert_ends_three_cycles_after_it_was_sent_last_or_when_it_is_resolve
 def test_the_password_goes_along_and_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AM_PASSWORD", "sesame-open")
     with receiver() as (double, url):
-        settings: Any = AlertmanagerSettings(url=url, user="hs", password_env="AM_PASSWORD")  # noqa: S106
+        settings: Any = AlertmanagerSettings(url=url, user="hs", password_env="AM_PASSWORD")  # noqa: S106 - the name of a variable
         channel = AlertmanagerChannel("am", settings)
         channel.send(dispatch(), NOW)
         assert double.requests[0].headers["authorization"].startswith("Basic ")

@@ -70,7 +70,7 @@ def mail_server(folder: Path) -> Iterator[tuple[Inbox, MailSettings]]:
     try:
         yield inbox, MailSettings(
             host="localhost", port=controller.port, sender="hs@example.com", user="hs",
-            to=["ops@example.com", "night@example.com"], password_env="MAIL_PASSWORD",  # noqa: S106
+            to=["ops@example.com", "night@example.com"], password_env="MAIL_PASSWORD",  # noqa: S106 - the name of a variable
             ca_file=str(folder / "ca.pem"),
         )  # fmt: skip
     finally:

@@ -47,7 +47,7 @@ def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[WebApi, Receiver, A
     monkeypatch.setenv("SLACK_TOKEN", TOKEN)
     api = WebApi()
     with receiver(api.handle) as (server, url):
-        settings = SlackSettings(channel=CHANNEL, token_env="SLACK_TOKEN", url=f"{url}/api")  # noqa: S106
+        settings = SlackSettings(channel=CHANNEL, token_env="SLACK_TOKEN", url=f"{url}/api")  # noqa: S106 - the name of a variable
         channel = slack_channel("ops", settings)
         yield api, server, channel
         channel.close()

@@ -19,7 +19,7 @@ SECRET = "whsec_0123456789"  # noqa: S105 - of a test
 def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Receiver, WebhookChannel]]:
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     with receiver() as (server, url):
-        settings = WebhookSettings(url=f"{url}/alerts", secret_env="HOOK_SECRET")  # noqa: S106
+        settings = WebhookSettings(url=f"{url}/alerts", secret_env="HOOK_SECRET")  # noqa: S106 - the name of a variable
         channel = WebhookChannel("hook", settings)
         yield server, channel
         channel.close()
