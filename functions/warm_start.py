@@ -10,7 +10,7 @@ import pyarrow as pa
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every
 from functions.engine.window import Window
-from storage.config.settings import TrainingSettings
+from storage.config.settings import settings_in_force
 from storage.model.schema import table
 
 __all__ = ["warm_start"]
@@ -39,12 +39,13 @@ SELECT
 
 
 @function(on=every("1m"), writes="trainings")
-def warm_start(window: Window, settings: TrainingSettings) -> Batch:
+def warm_start(window: Window) -> Batch:
     """Record that a warm start is due, once, when the history is loaded and forecasts are made."""
-    if not settings.automatic or window.reader.folders.own_model is not None:
-        return Batch()
     known = window.sql(_KNOWN).to_pylist()[0]
     if known["fitted"] or known["decided"]:
+        return Batch()
+    folders = window.reader.folders
+    if folders.own_model is not None or not settings_in_force(folders.data).training.automatic:
         return Batch()
     loaded = window.sql(_LOADED, old=OLD_AFTER).to_pylist()[0]
     first, live = loaded["first"], loaded["live"]

@@ -28,7 +28,7 @@ from storage.inbox import segment
 from storage.query.history import HistoryError
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
-__all__ = ["command"]
+__all__ = ["command", "learn"]
 
 ROWS_A_SEGMENT = 250_000
 
@@ -65,7 +65,7 @@ def _learn_once(folders: Folders, log: TrainingLog, say: Say) -> None:
             _check(reader, log)
             past = read_past(reader)
             reader.close()  # a replay has a database of its own
-            _learn(folders, past, log, say)
+            learn(folders, past, log, say)
     finally:
         reader.close()
 
@@ -79,7 +79,8 @@ def _check(reader: Reader, log: TrainingLog) -> None:
         raise
 
 
-def _learn(folders: Folders, past: Past, log: TrainingLog, say: Say) -> None:
+def learn(folders: Folders, past: Past, log: TrainingLog, say: Say) -> None:
+    """Replay `past` and write what was learned, once it is complete. Raises ReplayFailed."""
     model = Forecaster.open(SHIPPED)
     log.started(model.hash)
     first, last = past.history.span
