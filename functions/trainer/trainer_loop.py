@@ -176,7 +176,7 @@ def training_command(folders: Folders, training: str) -> list[str]:
     hoursight = [sys.executable, "-P", "-u", "-m", "hoursight"]
     options = ["--data", str(folders.data), "--training", training]
     if is_warm_start(training):
-        return [*hoursight, "warm-start", *options]
+        return [*hoursight, "warmstart", *options]
     return [*hoursight, "train", *options, "--threads", "1"]
 
 

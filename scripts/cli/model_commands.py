@@ -1,4 +1,4 @@
-"""Commands on models: train, warm-start, drift, export, models promote, rollback, and backtest."""
+"""Commands on models: train, warmstart, drift, export, models promote, rollback, and backtest."""
 
 import sys
 from collections.abc import Callable
@@ -68,7 +68,7 @@ def train(data: Path, resume: bool, request: bool, **options: Any) -> None:
     command(TrainingOptions(data, fresh=not resume, **options), say)
 
 
-@cli.command("warm-start", epilog="Example: hoursight warm-start")
+@cli.command("warmstart", epilog="Example: hoursight warmstart")
 @data_option
 @click.option("--training", hidden=True, help="The id of a warm start that is due.")
 def warm_start(data: Path, training: str | None) -> None:

@@ -1,4 +1,4 @@
-"""`hoursight warm-start`: let the loop learn once from the history that is in the lake."""
+"""`hoursight warmstart`: let the loop learn once from the history that is in the lake."""
 
 import time
 from collections.abc import Callable

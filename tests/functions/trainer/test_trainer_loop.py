@@ -119,8 +119,8 @@ def test_a_warm_start_needs_no_train_extra_and_runs_its_own_command(
     until(began.exists)
     running.end()
     assert running.rows() == []
-    assert "warm-start" in training_command(running.folders, "t1-history")
-    assert "warm-start" not in training_command(running.folders, "t1-loss")
+    assert "warmstart" in training_command(running.folders, "t1-history")
+    assert "warmstart" not in training_command(running.folders, "t1-loss")
 
 
 def test_the_engine_names_the_training_that_is_due_or_was_cut_off(house: LakeFixture) -> None:
