@@ -198,9 +198,9 @@ def _preset_factors(window: Window, model: str, until: datetime, servers: Sequen
     first = np.array([(at - context.start) // STEP for at in rows["issued_at"].to_pylist()], int)
     leads = np.arange(EACH_STEP - 1, HORIZON_STEPS, EACH_STEP)
     values = np.pad(context.values, ((0, 0), (0, HORIZON_STEPS), (0, 0)), constant_values=np.nan)
-    truth = values[server[:, None], first[:, None] + leads, metric[:, None]]
+    observed = values[server[:, None], first[:, None] + leads, metric[:, None]]
     spans = _span(context.values, 0.01, 0.99)[server, metric]
-    ratios = band_ratios(forecast_rows(rows).raw[:, leads], truth, ABSOLUTE_DISTANCE * spans)
+    ratios = band_ratios(forecast_rows(rows).raw[:, leads], observed, ABSOLUTE_DISTANCE * spans)
     ratios[_span(context.values, 0, 1)[server, metric] == 0] = np.nan  # still series
     return factors_of_ratios(ratios, metric, BUCKET_OF_STEP[leads])
 

@@ -61,8 +61,8 @@ def deliver(window: Window, cursor: str | None) -> Batch:
 def _new_events(window: Window, outbox: Outbox) -> list[dict[str, Any]]:
     oldest, newest = window.now - OLDEST_EVENT, outbox.newest_event()
     since = oldest if newest is None else max(oldest, newest - OVERLAP)
-    found = window.sql(_EVENTS, since=since, now=window.now).to_pylist()
-    return [row for row in found if not outbox.knows(_event(row))]
+    events = window.sql(_EVENTS, since=since, now=window.now).to_pylist()
+    return [row for row in events if not outbox.knows(_event(row))]
 
 
 def _enqueue(

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -39,13 +40,14 @@ REFIT_AFTER: Final = timedelta(hours=23, minutes=30)
 NEW_PATHS_AFTER: Final = timedelta(days=7)
 FIT_DAYS: Final = 14
 FLEET_DAYS: Final = 90
-# Odds of every 15 minutes of so many servers: those with breaches first, and a part of the others.
+# So many servers are fitted on: those with breaches first, and a part of the others; the odds of
+# every 15 minutes of few servers, of every 30 of more.
 BREACHED_SERVERS, OTHER_SERVERS = 32, 16
-MARK_MINUTES: Final = 15
-MARK: Final = timedelta(minutes=MARK_MINUTES)
+FEW_SERVERS: Final = 24
 # Paths are from so many issues, so far apart.
 PATH_ISSUES: Final = 24
 _UPTIME: Final = METRIC_NAMES.index("uptime_days")
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEED: Final = 20_260_506
 
 Floats32 = npt.NDArray[np.float32]
@@ -58,6 +60,11 @@ class _Sample:
     servers: Sequence[str]
     weights: Sequence[float]
     model: str | None
+
+    @property
+    def mark(self) -> timedelta:
+        """Return how far apart the odds are that are fitted on."""
+        return timedelta(minutes=15 if len(self.servers) <= FEW_SERVERS else 30)
 
 
 @function(on=every("1h"), writes="odds_models")
@@ -82,7 +89,7 @@ def refit(window: Window, new_paths: bool = True) -> Batch:
     start = max(_first_odds(window, sample), until - timedelta(days=FIT_DAYS))
     history = _history(window, sample, start)
     fitted = fit_odds(cases_of(*_levelled(history), _issued(window, sample, history, until)))
-    fitted += _fleet(window, until)
+    fitted += [_fleet(window, until, fit) for fit in fitted if _of_fleet(fit)]
     if new_paths:
         fitted += _paths(window, history, until)
     facts = {"ts": window.now, "model": sample.model}
@@ -121,13 +128,8 @@ def _first_odds(window: Window, sample: _Sample) -> datetime:
 def _history(window: Window, sample: _Sample, start: datetime) -> Contexts:
     """Return the sample's steps from 8 hours before the first odds on, until now."""
     stop = floor_step(window.now)
-    begin = _mark(start) - HORIZON_STEPS * STEP
+    begin = start - start.minute * timedelta(minutes=1) % sample.mark - HORIZON_STEPS * STEP
     return window.contexts(stop, (stop - begin) // STEP, sample.servers)
-
-
-def _mark(ts: datetime) -> datetime:
-    """Return the quarter of an hour in which a step lies."""
-    return ts - timedelta(minutes=ts.minute % MARK_MINUTES)
 
 
 def _levelled(history: Contexts) -> tuple[Floats, Floats, Floats]:
@@ -136,19 +138,19 @@ def _levelled(history: Contexts) -> tuple[Floats, Floats, Floats]:
 
 
 def _issued(window: Window, sample: _Sample, history: Contexts, until: datetime) -> Issued:
-    """Return the odds issued each quarter of an hour, less those before which somebody acted."""
+    """Return the odds issued at every mark, less those in whose 8 hours somebody acted."""
     columns = ", ".join(f"{kind}_{lead}m" for kind in ("raw", "raw_any") for lead in LEAD_MINUTES)
     rows = window.sql(
         f"SELECT server, metric, issued_at, {columns} FROM odds WHERE issued_at >= $start "
-        "AND issued_at <= $until AND minute(issued_at) % 15 = 0 "
+        "AND issued_at <= $until AND minute(issued_at) % $mark = 0 "
         "AND list_contains($servers, server) AND list_contains($metrics, metric)",
         start=history.start + HORIZON_STEPS * STEP, until=until, servers=list(history.servers),
-        metrics=list(NAMES),
+        metrics=list(NAMES), mark=sample.mark // timedelta(minutes=1),
     )  # fmt: skip
     first = HORIZON_STEPS
-    origins = np.arange(first, (until - history.start) // STEP + 1, MARK // STEP)
+    origins = np.arange(first, (until - history.start) // STEP + 1, sample.mark // STEP)
     shape = (len(history.servers), len(origins), len(JUDGED), len(LEAD_MINUTES))
-    at = _places(rows, history, first)
+    at = _places(rows, history, origins)
     raw, any_raw = np.full(shape, np.nan, np.float32), np.full(shape, np.nan, np.float32)
     for i, lead in enumerate(LEAD_MINUTES):
         raw[(*at, i)] = rows[f"raw_{lead}m"].to_numpy()
@@ -160,9 +162,9 @@ def _issued(window: Window, sample: _Sample, history: Contexts, until: datetime)
 
 
 def _places(
-    rows: pa.Table, history: Contexts, first: int
+    rows: pa.Table, history: Contexts, origins: npt.NDArray[np.intp]
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Return the server, quarter of an hour and judged metric of each row."""
+    """Return the server, origin and judged metric of each row, by their indices."""
     server = {name: i for i, name in enumerate(history.servers)}
     metric = {name: i for i, name in enumerate(NAMES)}
     micros = np.asarray(rows["issued_at"].cast(pa.int64()))
@@ -170,7 +172,7 @@ def _places(
     step = (micros - begin) // int(STEP / timedelta(microseconds=1))
     return (
         np.array([server[name] for name in rows["server"].to_pylist()], np.intp),
-        ((step - first) // (MARK // STEP)).astype(np.intp),
+        np.searchsorted(origins, step),
         np.array([metric[name] for name in rows["metric"].to_pylist()], np.intp),
     )
 
@@ -195,26 +197,47 @@ def _acted_ahead(
     return ahead.swapaxes(1, 2)
 
 
-def _fleet(window: Window, until: datetime) -> list[Fitted]:
-    """Return the calibrators of the fleet's chance, on what came of it every 15 minutes."""
+def _of_fleet(fit: Fitted) -> bool:
+    return fit.kind == "calibration" and fit.lead_minutes in FLEET_MINUTES
+
+
+def _fleet(window: Window, until: datetime, calibration: Fitted) -> Fitted:
+    """Return the scale and the calibrator of the fleet's chance within the lead of a calibration.
+
+    Sums of odds before calibration and after it differ: only those made as they are made from now
+    on are fitted on.
+    """
+    lead = calibration.lead_minutes
+    since = _served_since(window, lead, calibration.serves)
     rows = window.sql(
-        "SELECT * FROM fleet_odds WHERE minute(issued_at) % 15 = 0 "
-        "AND issued_at >= $start AND issued_at <= $until ORDER BY issued_at",
-        start=until - timedelta(days=FLEET_DAYS), until=until,
+        f"SELECT issued_at, raw_expected_{lead}m AS expected FROM fleet_odds "
+        "WHERE minute(issued_at) % 15 = 0 AND issued_at >= $start AND issued_at <= $until "
+        "ORDER BY issued_at",
+        start=max(until - timedelta(days=FLEET_DAYS), since), until=until,
     )  # fmt: skip
-    if not rows.num_rows:
-        return []
     breaches = window.sql(
         "SELECT ts FROM breaches WHERE level = 'critical' AND ended_at > ts AND NOT acted_on "
         "AND ts >= $start AND ts <= $now ORDER BY ts",
-        start=rows["issued_at"][0].as_py(), now=window.now,
+        start=since, now=window.now,
     )  # fmt: skip
     minutes, starts = (_minutes(each) for each in (rows["issued_at"], breaches["ts"]))
-    expected = [rows[f"raw_expected_{lead}m"].to_numpy() for lead in FLEET_MINUTES]
-    before = np.searchsorted(starts, minutes)
-    count = [np.searchsorted(starts, minutes + lead) - before for lead in FLEET_MINUTES]
-    steps = (minutes - minutes[0]) // STEP_MINUTES
-    return fit_fleet(np.stack(expected, axis=1), np.stack(count, axis=1), steps, len(starts))
+    before, after = (np.searchsorted(starts, minutes + ahead) for ahead in (0, lead))
+    count = (after - before).astype(float)
+    return fit_fleet(lead, rows["expected"].to_numpy(), count, minutes // STEP_MINUTES, len(starts))
+
+
+def _served_since(window: Window, lead: int, serves: bool) -> datetime:
+    """Return since when calibration has served at a lead, or has not; now if that is new."""
+    fits = window.sql(
+        "SELECT ts, serves FROM odds_models WHERE kind = 'calibration' AND lead_minutes = $lead "
+        "AND ts <= $now ORDER BY ts DESC",
+        lead=lead, now=window.now,
+    ).to_pylist()  # fmt: skip
+    same = list(takewhile(lambda fit: fit["serves"] == serves, fits))
+    if len(same) == len(fits) and not serves:
+        return _BEGINNING
+    since: datetime = same[-1]["ts"] if same else window.now
+    return since
 
 
 def _minutes(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:

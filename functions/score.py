@@ -12,7 +12,7 @@ from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rules.acted_on import ACTS, Act, acted_steps, reboots
-from functions.rules.scores import COUNTS, SUMS, DueForecasts, HourSums, Truth
+from functions.rules.scores import COUNTS, SUMS, DueForecasts, HourSums, Observed
 from storage.model.grid import BUCKET_MINUTES, CONTEXT_STEPS, HORIZON_STEPS, STEP
 from storage.model.metrics import METRIC_NAMES, METRICS
 from storage.model.schema import table
@@ -34,6 +34,7 @@ _BEFORE = CONTEXT_STEPS + HORIZON_STEPS  # steps before an hour that its scores 
 _UPTIME = METRIC_NAMES.index("uptime_days")
 _LOWEST = np.array([m.lowest for m in METRICS], np.float32)
 _HIGHEST = np.array([np.inf if m.highest is None else m.highest for m in METRICS], np.float32)
+_COUNTERS = np.array([m.kind == "counter" for m in METRICS])
 
 
 class Position(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -107,19 +108,22 @@ def score_hour(window: Window, hour: datetime, servers: Sequence[str]) -> pa.Tab
     names = context.servers
     if not names:
         return table("scores").arrow.empty_table()
-    truth = Truth(
+    observed = Observed(
         _as_series(context.values),
         _acted(window, context.start, names, context.values),
         due_forecasts.scales(window.reader, names, hour).reshape(-1),
+        np.tile(_COUNTERS, len(names)),
     )
     models: dict[str, HourSums] = {}
     for issue in due_forecasts.due_issues(window.reader, names, hour):
         model = issue.model or NO_MODEL
-        sums = models.setdefault(model, HourSums(truth))
+        sums = models.setdefault(model, HourSums(observed))
         step = (max(hour, issue.issued_at) - context.start) // STEP
         sums.add(_due(issue, step))
     counts = due_forecasts.samples(window.reader, names, hour).reshape(-1)
-    parts = [_rows(names, hour, model, sums, truth.scale, counts) for model, sums in models.items()]
+    parts = [
+        _rows(names, hour, model, sums, observed.scale, counts) for model, sums in models.items()
+    ]
     return pa.concat_tables([table("scores").arrow.empty_table(), *parts])
 
 

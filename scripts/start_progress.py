@@ -19,7 +19,8 @@ SELECT
     (SELECT coalesce(sum(rows_committed), 0) FROM segments WHERE table_name = 'metrics') AS samples,
     (
         SELECT count(DISTINCT server) FROM forecasts
-        WHERE p50 IS NOT NULL AND issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
+        WHERE p50 IS NOT NULL AND state != 'abstained'
+            AND issued_at > $now - INTERVAL 1 HOUR AND issued_at <= $now
     ) AS forecasts
 """
 # Why the newest forecasts abstained; no row before the forecast function has run.

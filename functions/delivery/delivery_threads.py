@@ -11,7 +11,13 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from functions.delivery.channel_factory import open_channel
-from functions.delivery.dispatch import Answer, Channel, ChannelUnusable, Dispatch, Verdict
+from functions.delivery.dispatch import (
+    Channel,
+    ChannelUnusable,
+    Dispatch,
+    SendOutcome,
+    SendResult,
+)
 from functions.delivery.heartbeat_thread import HeartbeatThread
 from functions.delivery.outbox import Leased, Outbox
 from storage.config.folders import Folders
@@ -58,14 +64,14 @@ class ChannelWorker:
 
     def _opened(self, stop: threading.Event) -> Channel | None:
         """Return the channel once its settings can be used; None if `stop` is set before."""
-        told = ""
+        logged = ""
         while not stop.is_set():
             try:
                 return self._open()
             except ChannelUnusable as error:
-                if str(error) != told:
-                    told = str(error)
-                    log.error("channel %s sends nothing: %s", self._name, told)
+                if str(error) != logged:
+                    logged = str(error)
+                    log.error("channel %s sends nothing: %s", self._name, logged)
                 stop.wait(UNUSABLE_S)
         return None
 
@@ -93,20 +99,20 @@ class ChannelWorker:
         answer = channel.send(due[0], now)
         self._next_refresh = now + channel.refresh_pause
         self._pause_if_failed(answer)
-        if answer.verdict is Verdict.REFUSED:
+        if answer.outcome is SendOutcome.REFUSED:
             log.warning(
                 "channel %s does not renew %s any more: %s",
                 self._name, due[0].delivery, answer.detail,
             )  # fmt: skip
             now += NO_REFRESH
-        elif answer.verdict is Verdict.FAILED:
+        elif answer.outcome is SendOutcome.FAILED:
             log.warning("channel %s: %s", self._name, answer.detail)
             return True
         outbox.refreshed(due[0].delivery, now)
         return True
 
-    def _pause_if_failed(self, answer: Answer) -> None:
-        if answer.verdict is not Verdict.FAILED:
+    def _pause_if_failed(self, answer: SendResult) -> None:
+        if answer.outcome is not SendOutcome.FAILED:
             self._failures = 0
             return
         self._failures += 1
@@ -144,11 +150,11 @@ class DeliveryThreads:
             thread.join(timeout)
 
 
-def _log_answer(name: str, leased: Leased, answer: Answer) -> None:
+def _log_answer(name: str, leased: Leased, answer: SendResult) -> None:
     dispatch: Dispatch = leased.dispatch
-    level = {Verdict.SENT: logging.INFO, Verdict.FAILED: logging.WARNING}
+    level = {SendOutcome.SENT: logging.INFO, SendOutcome.FAILED: logging.WARNING}
     log.log(
-        level.get(answer.verdict, logging.ERROR), "channel %s: %s of %s %s%s",
-        name, dispatch.action, dispatch.delivery, answer.verdict.value,
+        level.get(answer.outcome, logging.ERROR), "channel %s: %s of %s %s%s",
+        name, dispatch.action, dispatch.delivery, answer.outcome.value,
         f": {answer.detail}" if answer.detail else "",
     )  # fmt: skip

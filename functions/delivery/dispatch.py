@@ -8,7 +8,7 @@ from typing import Protocol
 from functions.delivery.message import Message
 from storage.errors import HoursightError
 
-__all__ = ["Answer", "Channel", "ChannelUnusable", "Dispatch", "Verdict"]
+__all__ = ["Channel", "ChannelUnusable", "Dispatch", "SendOutcome", "SendResult"]
 
 
 class ChannelUnusable(HoursightError):
@@ -17,7 +17,7 @@ class ChannelUnusable(HoursightError):
     retryable = True
 
 
-class Verdict(Enum):
+class SendOutcome(Enum):
     """What came of an attempt; the value is the outcome in the table `deliveries`."""
 
     SENT = "sent"
@@ -47,14 +47,14 @@ class Dispatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SendResult:
     """The receiver's answer: `detail` in words; a failed attempt is tried after `retry_after`.
 
     `may_have_arrived` is about a failed attempt. `pause` says that the receiver takes nothing at
     all until then.
     """
 
-    verdict: Verdict
+    outcome: SendOutcome
     detail: str | None = None
     status: int | None = None
     receipt: str | None = None
@@ -73,7 +73,7 @@ class Channel(Protocol):
     refresh_every: timedelta | None
     refresh_pause: timedelta
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send a message, within 30 s."""
         ...
 

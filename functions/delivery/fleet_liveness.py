@@ -24,7 +24,7 @@ WITH known AS (
 ),
 fresh AS (
     SELECT DISTINCT server FROM forecasts
-    WHERE issued_at > $fresh AND issued_at <= $now AND p50 IS NOT NULL
+    WHERE issued_at > $fresh AND issued_at <= $now AND p50 IS NOT NULL AND state != 'abstained'
 )
 SELECT count(*) AS servers, count(fresh.server) AS fresh
 FROM known LEFT JOIN fresh USING (server)

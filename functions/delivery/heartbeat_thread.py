@@ -78,7 +78,7 @@ class HeartbeatThread:
     ) -> None:
         self._folders, self._settings, self._clock = folders, settings, clock
         self._every = parse_period(settings.every)
-        self._told: str | None = ""
+        self._logged: str | None = ""
 
     def keep_pinging(self, stop: threading.Event) -> None:
         """Call the URL until `stop` is set. Raises ChannelUnusable when its secret is missing."""
@@ -97,7 +97,7 @@ class HeartbeatThread:
         """Call the URL if it is time, and the fleet is forecast."""
         now, state = self._clock(), ping_state(file)
         reason = state.withheld(now)
-        self._tell(reason)
+        self._log_change(reason)
         if reason or (state.pinged_at and now - state.pinged_at < self._every):
             return
         reply = sender.send(sender.request("GET", url, b"", {}))
@@ -116,10 +116,10 @@ class HeartbeatThread:
                 now=now.timestamp(), answer=answer,
             )  # fmt: skip
 
-    def _tell(self, reason: str | None) -> None:
-        if reason == self._told:
+    def _log_change(self, reason: str | None) -> None:
+        if reason == self._logged:
             return
-        self._told = reason
+        self._logged = reason
         if reason:
             log.warning("the heartbeat is withheld: %s", reason)
         else:

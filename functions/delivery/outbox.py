@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import Message
 from functions.delivery.outbox_reading import OutboxReading, dispatch_of, seconds
 from functions.delivery.routing import EpisodeEvent, Order, route
@@ -243,7 +243,7 @@ class Outbox(OutboxReading):
         failpoint("delivery: leased")
         return Leased(row["entry"], lease, row["attempts"] + 1, dispatch_of(row))
 
-    def record(self, leased: Leased, answer: Answer, now: datetime) -> None:
+    def record(self, leased: Leased, answer: SendResult, now: datetime) -> None:
         """Record what came of a message; nothing if another process has leased it meanwhile."""
         failpoint("delivery: sent")
         with self.transaction():
@@ -255,13 +255,13 @@ class Outbox(OutboxReading):
                 self._record(leased, row, answer, now)
         failpoint("delivery: recorded")
 
-    def _record(self, leased: Leased, row: sqlite3.Row, answer: Answer, now: datetime) -> None:
+    def _record(self, leased: Leased, row: sqlite3.Row, answer: SendResult, now: datetime) -> None:
         delivery, action = leased.dispatch.delivery, leased.dispatch.action
-        verdict, detail, next_at = answer.verdict, answer.detail, None
-        if verdict is Verdict.FAILED and _is_hopeless(row, now):
-            verdict = Verdict.DROPPED
+        verdict, detail, next_at = answer.outcome, answer.detail, None
+        if verdict is SendOutcome.FAILED and _is_hopeless(row, now):
+            verdict = SendOutcome.DROPPED
             detail = f"given up after {row['attempts']} attempts: {detail}"
-        if verdict is Verdict.FAILED:
+        if verdict is SendOutcome.FAILED:
             next_at = now + max(back_off(leased.attempt, self._rng), answer.retry_after)
             arrived = answer.may_have_arrived or leased.dispatch.may_have_arrived
             self.execute(
@@ -280,12 +280,17 @@ class Outbox(OutboxReading):
         )  # fmt: skip
 
     def _settle(
-        self, delivery: str, action: str, verdict: Verdict, receipt: str | None, now: datetime
+        self,
+        delivery: str,
+        action: str,
+        verdict: SendOutcome,
+        receipt: str | None,
+        now: datetime,
     ) -> None:
         """Change the key of a message that was sent, refused or given up."""
         if action == "resolve":
             self._close(delivery)
-        elif action == "open" and verdict is Verdict.SENT:
+        elif action == "open" and verdict is SendOutcome.SENT:
             self.execute(
                 "UPDATE keys SET state = 'open', receipt = :receipt, refreshed_at = :now "
                 "WHERE delivery = :delivery", receipt=receipt, delivery=delivery, now=seconds(now),
@@ -298,7 +303,7 @@ class Outbox(OutboxReading):
             )  # fmt: skip
             self._drop_waiting(delivery, "its opening message was not delivered", now)
 
-    def note_sent_by_hand(self, dispatch: Dispatch, answer: Answer, now: datetime) -> None:
+    def note_sent_by_hand(self, dispatch: Dispatch, answer: SendResult, now: datetime) -> None:
         """Note that an opening message that was refused has been sent: its resolve will follow."""
         with self.transaction():
             noted = self.execute(
@@ -308,7 +313,7 @@ class Outbox(OutboxReading):
             )  # fmt: skip
             if noted.rowcount:
                 self._note(
-                    dispatch.delivery, dispatch.action, Verdict.SENT.value, now,
+                    dispatch.delivery, dispatch.action, SendOutcome.SENT.value, now,
                     status=answer.status, receipt=answer.receipt, detail="sent by hand",
                 )  # fmt: skip
 

@@ -102,6 +102,17 @@ class OutboxReading(OutboxFile):
         ).fetchone()  # fmt: skip
         return Waiting(row["count"], time_at(row["since"]), failed["detail"] if failed else None)
 
+    def last_refusal(self, channel: str, since: datetime) -> tuple[datetime, str] | None:
+        """Return when a channel last refused a message since then, and why; None if it did not."""
+        row = self.execute(
+            "SELECT ts, detail FROM outcomes WHERE channel = :channel AND outcome = 'refused' "
+            "AND ts > :since ORDER BY outcome_id DESC LIMIT 1",
+            channel=channel, since=seconds(since),
+        ).fetchone()  # fmt: skip
+        if row is None:
+            return None
+        return datetime.fromtimestamp(row["ts"], UTC), row["detail"] or "no reason given"
+
     def newest(self, episode: str, channel: str) -> Dispatch | None:
         """Return the newest message of an episode that a channel has taken; None without one."""
         row = self.execute(

@@ -17,7 +17,7 @@ from functions.replay.outcomes import LEVELLED, level_breaches, levels_of, warni
 from functions.replay.prometheus_rules import PrometheusRule
 from functions.replay.promql_operators import NotReplayable
 from functions.replay.promql_values import FleetValues, evaluate
-from functions.rules.evaluation.straight_lines import held_for, intervals, latched
+from functions.rules.evaluation.straight_lines import intervals, latched, met_for
 from functions.rules.evaluation.warning_quality import (
     JudgedBreaches,
     WarningQuality,
@@ -130,7 +130,7 @@ def _firing(rule: PrometheusRule, values: NDArray[np.float64]) -> Flags:
     """When it fires: once its expression held for `for`, until `keep_firing_for` is over."""
     present = ~np.isnan(values)
     steps = 1 + round(rule.keep_minutes / STEP_MINUTES)
-    return latched(held_for(present, rule.for_minutes), ~present, steps)
+    return latched(met_for(present, rule.for_minutes), ~present, steps)
 
 
 def _judged(

@@ -315,10 +315,10 @@ def _agrees(matcher: Any, values: Sequence[str]) -> bool:
     if matcher.op in (promql.MatchOp.Equal, promql.MatchOp.NotEqual):
         return bool((matcher.value in values) == (matcher.op == promql.MatchOp.Equal))
     try:
-        found = pc.match_substring_regex(pa.array(values), f"^(?:{matcher.value})$")
+        hits = pc.match_substring_regex(pa.array(values), f"^(?:{matcher.value})$")
     except pa.ArrowInvalid as error:
         raise NotReplayable(f"{matcher.value!r} is not a valid pattern ({error})") from error
-    return bool(pc.any(found).as_py() == (matcher.op == promql.MatchOp.Re))
+    return bool(pc.any(hits).as_py() == (matcher.op == promql.MatchOp.Re))
 
 
 def _range(arguments: Sequence[Any]) -> tuple[Any, int]:

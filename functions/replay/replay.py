@@ -6,6 +6,7 @@ functions would have written live, state and all, and it is as fast as they are.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -80,12 +81,15 @@ def replay(
     """
     options = options or ReplayOptions()
     lake = MemoryLake(folders)
-    player = _Player(history, lake, model, functions, options)
-    player.prepare()
-    first = min(options.warm_up_steps, history.steps)
-    for step in range(first, history.steps):
-        player.play(step)
-        progress(step + 1 - first, history.steps - first)
+    with ExitStack() as undo:
+        undo.callback(lake.close)
+        player = _Player(history, lake, model, functions, options)
+        player.prepare()
+        first = min(options.warm_up_steps, history.steps)
+        for step in range(first, history.steps):
+            player.play(step)
+            progress(step + 1 - first, history.steps - first)
+        undo.pop_all()
     return lake
 
 

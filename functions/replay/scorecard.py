@@ -28,7 +28,7 @@ from functions.rules.odds.cases import Issued, cases_of
 from functions.rules.odds.reliability import Reliability, reliability
 from storage.model.grid import BAND_LEVELS, LEAD_MINUTES, STEP, STEP_MINUTES
 from storage.model.metrics import METRICS
-from storage.query.history import History
+from storage.query.history import STEP_S, History
 from storage.query.reader import Reader
 
 __all__ = ["Accuracy", "Coverage", "OddsCheck", "Scorecard", "scorecard"]
@@ -187,9 +187,8 @@ def _inside(reader: Reader, since: datetime, parts: str) -> pa.Table:
     )  # fmt: skip
     return reader.query(
         f"SELECT sum(moving)::DOUBLE AS moving, {columns} FROM scores WHERE ts >= $since "
-        f"AND NOT list_contains($counters, metric) GROUP BY {parts} HAVING sum(moving) > 0 "
-        "ORDER BY ALL",
-        since=since, counters=sorted(COUNTERS),
+        f"GROUP BY {parts} HAVING sum(moving) > 0 ORDER BY ALL",
+        since=since,
     )  # fmt: skip
 
 
@@ -211,8 +210,8 @@ def _odds_checks(
 ) -> tuple[OddsCheck, ...]:
     """How the odds of each quarter of an hour came true, outside of breaches."""
     said = odds_grid(reader, history)  # [servers, levelled, steps, leads]
-    origins = np.arange(first_step, history.steps, MARK_STEPS)
-    origins = origins[(history.start_s // 300 + origins) % MARK_STEPS == 0]
+    origins = np.arange(first_step, history.steps)
+    origins = origins[(history.start_s // STEP_S + origins) % MARK_STEPS == 0]
     if not len(origins) or np.isnan(said).all():
         return ()
     warn, critical = levels_of(history, cores)

@@ -19,7 +19,7 @@ from storage.model.grid import (
     STEP_MINUTES,
 )
 
-__all__ = ["COUNTS", "SUMS", "DueForecasts", "HourSums", "Truth", "loss"]
+__all__ = ["COUNTS", "SUMS", "DueForecasts", "HourSums", "Observed", "loss"]
 
 DAY_STEPS = CONTEXT_STEPS  # the value of the seasonal naive is that of so many steps before
 WITHIN = 0.1  # of the scale
@@ -48,17 +48,19 @@ _ONES = np.ones(len(QUANTILES), np.float32)
 
 
 @dataclass(frozen=True)
-class Truth:
+class Observed:
     """What happened to n series (each a metric of a server), in 5-minute steps.
 
     `values` [n, steps] are means, oldest first, NaN where there is none; they begin 24 h before
     the first forecast. `acted` [n, steps] is True where somebody acted on the server. `scale` [n]
-    is the scale of the metric, NaN where it is not known.
+    is the scale of the metric, NaN where it is not known. `counter` [n] marks metrics that only
+    count up: like a still series they have no spread that a band could hold.
     """
 
     values: Floats
     acted: Mask
     scale: Floats
+    counter: Mask
 
     @cached_property
     def last(self) -> Floats:
@@ -87,9 +89,9 @@ class Truth:
 class DueForecasts:
     """Forecasts of k series from one issue, of the t steps of it whose targets are scored.
 
-    `series` [k] are their places in the truth, `step` is that of the first target there, and `lead`
-    is its place among the forecast's steps. Each forecast is [k, t, 7], NaN where there is none;
-    `is_served` [k] is False where it was made and not served.
+    `series` [k] are their places in what was observed, `step` is that of the first target there,
+    and `lead` is its place among the forecast's steps. Each forecast is [k, t, 7], NaN where there
+    is none; `is_served` [k] is False where it was made and not served.
     """
 
     series: Ints
@@ -110,7 +112,7 @@ class DueForecasts:
 
     @property
     def targets(self) -> slice:
-        """The places of the targets in the truth."""
+        """The places of the targets in what was observed."""
         return slice(self.step, self.step + self.model.shape[1])
 
     def by_bucket(self) -> Iterator[tuple[int, "DueForecasts"]]:
@@ -136,16 +138,16 @@ class HourSums:
     where a target has a forecast of the model and none of the kind that is summed.
     """
 
-    def __init__(self, truth: Truth) -> None:
-        self._truth = truth
-        shape = len(truth.values), len(BUCKET_MINUTES)
+    def __init__(self, observed: Observed) -> None:
+        self._observed = observed
+        shape = len(observed.values), len(BUCKET_MINUTES)
         self.sums = np.zeros((*shape, len(SUMS)))
         self.counts = np.zeros((*shape, len(COUNTS)), np.int64)
 
     def add(self, due: DueForecasts) -> None:
         """Add the forecasts of one issue; a series occurs in it once."""
         for bucket, part in due.by_bucket():
-            cases = _Cases(self._truth, part)
+            cases = _Cases(self._observed, part)
             self.counts[due.series, bucket] += cases.counts()
             self.sums[due.series, bucket] += cases.sums()
 
@@ -158,20 +160,20 @@ class HourSums:
 class _Cases:
     """Forecasts of one lead bucket next to what happened: arrays [k, t]."""
 
-    def __init__(self, truth: Truth, due: DueForecasts) -> None:
-        self._truth, self._due = truth, due
-        self._values = truth.values[due.series, due.targets]
+    def __init__(self, observed: Observed, due: DueForecasts) -> None:
+        self._observed, self._due = observed, due
+        self._values = observed.values[due.series, due.targets]
         known = np.isfinite(self._values)
         forecast = np.isfinite(due.model).all(axis=2)
         until = slice(due.targets.start + 1, due.targets.stop + 1)
-        acted = truth.acts[due.series, until] > truth.acts[due.series, due.issue, None]
+        acted = observed.acts[due.series, until] > observed.acts[due.series, due.issue, None]
         self._known, self._forecast = known, forecast
         self._acted = known & forecast & acted
         self._scored = known & forecast & ~acted
 
     def sums(self) -> Floats:
         """Return [k, SUMS]."""
-        due, last = self._due, self._truth.last[self._due.series, self._due.issue, None]
+        due, last = self._due, self._observed.last[self._due.series, self._due.issue, None]
         columns = [loss(self._values, each) for each in self._forecasts()]
         columns += [np.abs(self._values - each[..., MEDIAN]) for each in (due.served, due.model)]
         columns += [np.abs(self._values - each) for each in (last, self._day_before(last))]
@@ -199,14 +201,15 @@ class _Cases:
     def _day_before(self, last: Floats) -> Floats:
         """Return the values 24 h before the targets; where missing, the last before the issue."""
         first, stop = self._due.step - DAY_STEPS, self._due.targets.stop - DAY_STEPS
-        seasonal = self._truth.values[self._due.series, first:stop]
+        seasonal = self._observed.values[self._due.series, first:stop]
         return np.where(np.isfinite(seasonal), seasonal, last)
 
     def _moves(self) -> Mask:
-        """Return True [k] for a series that changed within the 24 h before the issue."""
-        changes, issue = self._truth.changes, self._due.issue
+        """Return True [k] for a series that changed in the 24 h before the issue; not a counter."""
+        changes, issue, series = self._observed.changes, self._due.issue, self._due.series
         since = max(issue - DAY_STEPS + 1, 0)
-        return np.asarray(changes[self._due.series, issue] > changes[self._due.series, since])
+        changed = changes[series, issue] > changes[series, since]
+        return np.asarray(changed & ~self._observed.counter[series])
 
     def _between(self, low: Floats, high: Floats) -> Mask:
         with np.errstate(invalid="ignore"):
@@ -215,7 +218,7 @@ class _Cases:
     def _is_near(self) -> Mask:
         error = np.abs(self._values - self._due.served[..., MEDIAN])
         with np.errstate(invalid="ignore"):
-            return np.asarray(error <= WITHIN * self._truth.scale[self._due.series, None])
+            return np.asarray(error <= WITHIN * self._observed.scale[self._due.series, None])
 
 
 def loss(values: Floats, quantiles: Floats) -> Floats:

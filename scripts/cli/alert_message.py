@@ -8,7 +8,7 @@ from typing import Any
 
 from functions.deliver import message_to
 from functions.delivery.channel_factory import open_channel
-from functions.delivery.dispatch import Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome
 from functions.delivery.outbox import Outbox
 from functions.delivery.routing import EpisodeEvent
 from functions.engine.window import Window
@@ -49,11 +49,11 @@ def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run:
                 say(line)
             return True
         answer = opened.send(dispatch, now)
-    if answer.verdict is Verdict.SENT and dispatch.action == "open":
+    if answer.outcome is SendOutcome.SENT and dispatch.action == "open":
         with Outbox(Folders.at(data)) as outbox:
             outbox.note_sent_by_hand(dispatch, answer, now)
-    say(f"{channel}: {answer.verdict.value}{f': {answer.detail}' if answer.detail else ''}")
-    return answer.verdict is Verdict.SENT
+    say(f"{channel}: {answer.outcome.value}{f': {answer.detail}' if answer.detail else ''}")
+    return answer.outcome is SendOutcome.SENT
 
 
 def _dispatch(data: Path, episode: str, channel: str, now: datetime) -> Dispatch:

@@ -16,6 +16,7 @@ from storage.config.settings import Settings
 __all__ = ["delivery_findings"]
 
 WAITING_TOO_LONG = timedelta(minutes=10)
+REFUSED_WITHIN = timedelta(days=1)
 
 
 def delivery_findings(folders: Folders, settings: Settings, now: datetime) -> Iterator[Finding]:
@@ -40,6 +41,10 @@ def _channel(outbox: Outbox, settings: Settings, name: str, now: datetime) -> Fi
     if waiting.count and waiting.since and now - waiting.since > WAITING_TOO_LONG:
         text = f"{waiting.count} messages wait, the oldest since {format_time(waiting.since)}"
         return Finding(about, text, waiting.detail or "start 'hoursight up'")
+    refusal = outbox.last_refusal(name, now - REFUSED_WITHIN)
+    if refusal is not None:
+        text = f"refused a message {format_time(refusal[0])}: {refusal[1]}"
+        return Finding(about, text, "mend that, then 'hoursight alerts send EPISODE CHANNEL'")
     return Finding(about, f"{waiting.count} messages wait" if waiting.count else "nothing waits")
 
 

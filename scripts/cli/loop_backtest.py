@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,8 +64,8 @@ def loop_backtest(
                           settings=read_settings(folders.data)),
             on_step,
         )  # fmt: skip
-        card = scorecard(lake.reader, history, options.cores, CONTEXT_STEPS)
-        lake.close()
+        with closing(lake):
+            card = scorecard(lake.reader, history, options.cores, CONTEXT_STEPS)
     _print(history, card, time.monotonic() - began, say)
     if options.json_file:
         options.json_file.write_text(json.dumps(card.as_json(), indent=1) + "\n")

@@ -40,7 +40,8 @@ from storage.query.history import STEP_S, History
 __all__ = ["SETS", "Trial", "fleet_of", "play", "report"]
 
 SETS = ("smd", "jumpstarter", "asd", "azure", "simulator")
-SERVERS, SEED = 40, 977  # of the simulator and of azure at most; a seed no training has used
+SIMULATED_SERVERS, AZURE_SERVERS = 20, 60
+SEED = 977  # no training has used it
 HOUR = 60 // STEP_MINUTES
 ISSUE_EACH = 3  # steps
 LEADS = np.arange(ISSUE_EACH - 1, HORIZON_STEPS, ISSUE_EACH)
@@ -246,7 +247,7 @@ def _coverage(
 def fleet_of(name: str, real: Path, days: int) -> History:
     """Return a set as one history; anonymous columns stand in the places of metrics."""
     if name == "simulator":
-        return simulated(SERVERS, days + 4, SEED, 5)
+        return simulated(SIMULATED_SERVERS, days + 4, SEED, 5)
     if name == "azure":
         return _azure(real)
     columns = read_set(real, name)
@@ -266,8 +267,10 @@ def _azure(real: Path) -> History:
     step = (seconds - seconds.min()) // STEP_S
     values = np.full((len(names), step.max() + 1, len(METRICS)), np.nan, np.float32)
     values[server, step, METRIC_NAMES.index("cpu_idle_pct")] = rows["cpu_idle_pct"].to_numpy()
-    profiles = np.full(SERVERS, PROFILE_NAMES.index(GENERIC), np.int64)
-    return History(tuple(names[:SERVERS]), profiles, int(seconds.min()), values[:SERVERS])
+    profiles = np.full(AZURE_SERVERS, PROFILE_NAMES.index(GENERIC), np.int64)
+    return History(
+        tuple(names[:AZURE_SERVERS]), profiles, int(seconds.min()), values[:AZURE_SERVERS]
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

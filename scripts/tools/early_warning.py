@@ -42,10 +42,10 @@ from functions.replay.replay import ReplayOptions, replay, replayed_functions
 from functions.replay.simulated import Causes, simulated_history
 from functions.rules.evaluation.straight_lines import (
     conditions,
-    held,
-    held_for,
     intervals,
     latched,
+    met,
+    met_for,
 )
 from functions.rules.evaluation.warning_quality import (
     JudgedBreaches,
@@ -195,7 +195,7 @@ def peers(
     fired = conditions(series, critical.reshape(-1), warn.reshape(-1))
     return {
         name: warnings_of_states(
-            latched(held_for(condition, FOR_MINUTES), ~condition, CALM_STEPS), LEVELLED
+            latched(met_for(condition, FOR_MINUTES), ~condition, CALM_STEPS), LEVELLED
         )
         for name, condition in fired.items()
     }
@@ -213,7 +213,7 @@ def odds_rules(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
         with np.errstate(invalid="ignore"):
             high = (one >= a) | (two >= b)
             low = (one < a * CLOSE_ODDS) & (two < b * CLOSE_ODDS)
-        state = latched(held(high, needed, of), low, CALM_STEPS, QUIET_STEPS)
+        state = latched(met(high, needed, of), low, CALM_STEPS, QUIET_STEPS)
         kinds[f"odds P(1h) ≥ {a:g} or P(2h) ≥ {b:g}, {needed} of {of}"] = warnings_of_states(
             state, LEVELLED
         )
@@ -232,8 +232,6 @@ def _standing(odds: NDArray[np.float64]) -> NDArray[np.float64]:
 def episodes(lake: MemoryLake, history: History) -> dict[str, JudgedWarnings]:
     """Return the warnings of the stock rules: the episodes that they opened."""
     events = lake.reader.query("SELECT * FROM alert_events")
-    if not events.num_rows:
-        return {}
     return {"episodes of the stock rule": warnings_of_episodes(events, SeriesNames.of(history))}
 
 

@@ -25,11 +25,10 @@ from functions.rules.fleet_state import JUDGED, Floats, bands_of, judged, judged
 from functions.rules.odds.calibrator import Calibrator, fit_calibrator
 from functions.rules.odds.cases import Cases, Issued, cases_of
 from functions.rules.odds.exceedance import exceedance, odds_within
-from functions.rules.odds.fit import HELD_OUT_SHARE, TREND_CASES, fit_odds, halves
+from functions.rules.odds.fit import HELD_OUT_SHARE, fit_odds, halves, trend_head
 from functions.rules.odds.models import Fitted
 from functions.rules.odds.paths import LEAST_TEMPLATES, Ranks, path_odds, rank_templates
 from functions.rules.odds.reliability import Reliability, reliability
-from functions.rules.odds.trend import fit_trend
 from scripts.tools.datasets import DATASETS, as_named, read_set
 from scripts.tools.pretrain import simulated
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, LEAD_MINUTES, STEP_MINUTES
@@ -165,8 +164,7 @@ def judge(made: OddsSet) -> Judgement:
     cases = cases_of(made.values, made.critical, made.warn, _issued(made))
     fit_on, judge_on = halves(cases.origin)
     learned, held_out = cases.only(fit_on), cases.only(judge_on)
-    some = learned.thinned(TREND_CASES)
-    trend = fit_trend(some.features, some.came, some.weight)(held_out.features)
+    trend = trend_head(learned)(held_out.features, held_out.metric)
     rows: dict[tuple[str, int], Reliability] = {}
     for i, minutes in enumerate(LEAD_MINUTES):
         raw, any_raw = held_out.raw[:, i], held_out.any_raw[:, i]
@@ -282,7 +280,8 @@ def _panel(x: int, y: int, title: str, judgement: Judgement, minutes: int) -> st
             parts.append(f'<line x1="{px}" y1="{low}" x2="{px}" y2="{high}" stroke="{colour}"/>')
             parts.append(f'<circle cx="{px}" cy="{py}" r="3" fill="{colour}"/>')
         parts.append(
-            f'<text x="{x + 8}" y="{y + 18 + 15 * place}" fill="{colour}">{odds}, '
+            f'<text x="{x + side - 6}" y="{y + side - 40 + 15 * place}" fill="{colour}" '
+            f'text-anchor="end">{odds}, '
             f"ECE {each.ece:.3f}</text>"
         )
     return "\n".join(parts)

@@ -54,7 +54,7 @@ _SCORES = Table(
         real("error_model", "the same of the model's own median"),
         real("error_naive", "sum of the absolute errors of the last value before the forecast"),
         real("error_seasonal", "sum of the absolute errors of the value 24 h before the target"),
-        whole("moving", "targets of a series that moves: the count for the shares inside"),
+        whole("moving", "targets of a series that moves and is not a counter: those of the shares"),
         whole("inside_50", "of these, inside the served 50 % band"),
         whole("inside_80", "inside the served 80 % band"),
         whole("inside_96", "inside the served 96 % band"),

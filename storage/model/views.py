@@ -123,7 +123,7 @@ _ALERT_QUALITY = (
     _share("silent_precision", "precision of these"),
     _share("median_lead_minutes", "median time from the warning to the breach, at most 480"),
     _share("p10_lead_minutes", "9 in 10 were longer"),
-    _count("host_days", "days with samples, summed over servers"),
+    _share("host_days", "days with samples since the rules run, summed over servers"),
     _share("false_per_host_day", "(wrong + withdrawn) / host_days"),
     _share("share_of_time_warned", "time under a warning / all time of all servers"),
 )

@@ -44,7 +44,7 @@ def disk_use(reader: Reader, now: datetime) -> tuple[DiskUse, ...]:
             "orphaned files", str(location.files), len(orphans), sum(orphans),
             "none: left by commits that were interrupted", bool(orphans),
         ),
-        *_catalog(folders),
+        *_single_files(folders),
         _folder("catalog snapshots", folders.catalog_snapshots, "the newest 4"),
         _folder("segments", folders.inbox, "until they are committed"),
         _folder("pushed rows", folders.pending, "until they are in a segment"),
@@ -75,11 +75,13 @@ def orphaned_files(
     )  # fmt: skip
 
 
-def _catalog(folders: Folders) -> Iterator[DiskUse]:
+def _single_files(folders: Folders) -> Iterator[DiskUse]:
+    """The files that are one of a kind: the catalog, its log, and the outbox."""
     for path, kind, limit in (
         (folders.catalog, "catalog", "grows with the number of files"),
         (folders.catalog.with_name(f"{folders.catalog.name}-wal"), "catalog's log",
          f"{WAL_BYTES / 1e6:g} MB: a longer one belongs to a query that does not end"),
+        (folders.outbox, "messages of alerts", "30 days"),
     ):  # fmt: skip
         with suppress(FileNotFoundError):
             size = path.stat().st_size

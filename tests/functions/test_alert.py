@@ -201,9 +201,21 @@ def test_the_quality_of_a_rule_counts_what_came_of_its_warnings(story: Story) ->
     assert counts == {"warnings": 5, "correct": 1, "withdrawn": 1, "averted": 2, "missed": 1}
     assert (rows["precision"], rows["recall"]) == (0.5, 0.5)
     assert (rows["still_open"], rows["averted_share"]) == (1, 0.5)
-    assert (rows["median_lead_minutes"], rows["host_days"]) == (10, 6)
-    assert rows["false_per_host_day"] == pytest.approx(1 / 6)
-    assert 0 < rows["share_of_time_warned"] < 0.1
+    host_days = story.house.one("SELECT count(*) / 288 FROM metrics_5m WHERE ts <= $t", t=tick(15))
+    assert (rows["median_lead_minutes"], rows["host_days"]) == (10, pytest.approx(host_days))
+    assert rows["false_per_host_day"] == pytest.approx(1 / host_days)
+    assert 0 < rows["share_of_time_warned"] < 1
+
+
+def test_days_before_the_rules_ran_do_not_count_as_quiet(house: LakeFixture) -> None:
+    story = {"episode": "e", "server": "a", "metric": MEMORY, "rule": "breach", "state": "{}"}
+    house.put("alert_events", [story | {"ts": NOW, "event": "opened", "phase": "predicted"}])
+    house.put("metrics_5m", [{"server": "a", "ts": ORIGIN - i * STEP} for i in range(288)])
+    run = {"run_id": "r", "function": "alert", "outcome": "ok", "ts": ORIGIN - 71 * STEP}
+    house.put("runs", [run])
+    house.commit()
+    sql = as_of_now("SELECT host_days FROM {alert_quality} AS v")
+    assert house.one(sql, now=NOW) == 0.25
 
 
 def _quality(story: Story) -> dict[str, Any]:

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -5,14 +6,16 @@ from typing import Any
 import pytest
 
 from functions.deliver import deliver
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.heartbeat_thread import ping_state
 from functions.delivery.outbox import Outbox
-from functions.engine.runner import Runner
-from storage.config.settings import Settings
+from functions.engine.function import Batch
+from functions.engine.window import Window
 from storage.config.signed_links import SignedLinks
 from storage.model.grid import STEP
-from tests.conftest import NOW, LakeFixture
+from storage.query.memory_lake import MemoryLake
+from tests.conftest import NOW
+from tests.functions.delivery.memory_lakes import memory_lake, put
 
 SETTINGS = """\
 [alerts]
@@ -24,10 +27,32 @@ secret_env = "HOOK_SECRET"
 """
 
 
+class DeliveryLake:
+    """A lake in memory whose rows the function reads, and to which its own are added."""
+
+    def __init__(self, memory: MemoryLake) -> None:
+        self.folders, self.reader = memory.reader.folders, memory.reader
+        self._memory = memory
+        self._cursor: str | None = None
+
+    def put(self, name: str, rows: list[dict[str, Any]]) -> None:
+        put(self._memory, name, rows)
+
+    def run(self, minute: int = 0) -> Batch:
+        """Run the function `minute` minutes later."""
+        window = Window(self.reader, NOW + timedelta(minutes=minute))
+        batch = deliver.batch(deliver.call(window, self._cursor))
+        self._cursor = batch.cursor or self._cursor
+        for name, rows in batch.rows.items():
+            self._memory.put(name, rows)
+        return batch
+
+
 @pytest.fixture
-def lake(house: LakeFixture, tmp_path: Path) -> LakeFixture:
+def lake(tmp_path: Path) -> Iterator[DeliveryLake]:
     (tmp_path / "hoursight.toml").write_text(SETTINGS)
-    return house
+    with memory_lake(tmp_path) as memory:
+        yield DeliveryLake(memory)
 
 
 def event(name: str = "opened", phase: str = "predicted", **fields: Any) -> dict[str, Any]:
@@ -42,34 +67,26 @@ def event(name: str = "opened", phase: str = "predicted", **fields: Any) -> dict
     return known | fields
 
 
-def run(lake: LakeFixture, minute: int = 0) -> None:
-    now = NOW + timedelta(minutes=minute)
-    lake.commit(now)
-    result = Runner(lake.folders, Settings()).run(deliver, "test", now)
-    assert result.error is None
-    lake.commit(now)
-
-
-def leased(lake: LakeFixture, minute: int = 0) -> Dispatch:
+def leased(lake: DeliveryLake, minute: int = 0) -> Dispatch:
     """Take what is due, and say that it was sent."""
     now = NOW + timedelta(minutes=minute)
     with Outbox(lake.folders) as outbox:
         taken = outbox.lease("hook", now)
-        outbox.record(taken, Answer(Verdict.SENT, status=200, receipt="r1"), now)
+        outbox.record(taken, SendResult(SendOutcome.SENT, status=200, receipt="r1"), now)
     return taken.dispatch
 
 
 def test_an_episode_is_delivered_from_its_opening_to_its_end_and_mirrored(
-    lake: LakeFixture,
+    lake: DeliveryLake,
 ) -> None:
     lake.put("alert_events", [event()])
     for _ in range(2):
-        run(lake)
+        lake.run()
     assert leased(lake).action == "open"
     lake.put("alert_events", [event("closed", "over", after=5, channels=None)])
-    run(lake, 5)
+    lake.run(5)
     assert leased(lake, 5).action == "resolve"
-    run(lake, 6)
+    lake.run(6)
     rows = lake.reader.query("SELECT action, outcome, receipt FROM deliveries ORDER BY ts, outcome")
     assert [tuple(row.values()) for row in rows.to_pylist()] == [
         ("open", "queued", None), ("open", "sent", "r1"),
@@ -77,7 +94,7 @@ def test_an_episode_is_delivered_from_its_opening_to_its_end_and_mirrored(
     ]  # fmt: skip
 
 
-def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: LakeFixture) -> None:
+def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: DeliveryLake) -> None:
     days = [
         {"server": "db-7", "ts": (NOW - timedelta(days=day)).replace(second=0) - i * STEP,
          "disk_usage_pct_mean": 60.0 + day}
@@ -95,7 +112,7 @@ def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: La
     odds = {"server": "db-7", "metric": "disk_usage_pct", "issued_at": NOW, "checked": False}
     lake.put("odds", [odds])
     lake.put("alert_events", [*earlier, *closed, event(caused_by="old1")])
-    run(lake)
+    lake.run()
     message = leased(lake).message
     assert message.usual == pytest.approx(63.0)
     assert message.trust == "1 of 2 warnings of this rule came true in 30 days, 1 averted"
@@ -108,10 +125,10 @@ def test_a_message_says_what_is_usual_how_the_rule_fared_and_what_to_do(lake: La
 
 
 def test_a_message_links_to_the_server_as_of_then_and_to_an_act_that_is_signed(
-    lake: LakeFixture,
+    lake: DeliveryLake,
 ) -> None:
     lake.put("alert_events", [event(server="db 7/a")])
-    run(lake)
+    lake.run()
     message = leased(lake).message
     assert message.url is not None
     assert message.act_url is not None
@@ -124,54 +141,51 @@ def test_a_message_links_to_the_server_as_of_then_and_to_an_act_that_is_signed(
 
 
 def test_a_lost_outbox_sends_nothing_again_and_resolves_what_it_had_opened(
-    lake: LakeFixture,
+    lake: DeliveryLake,
 ) -> None:
     lake.put("alert_events", [event()])
-    run(lake)
+    lake.run()
     leased(lake)
-    run(lake, 1)
+    lake.run(1)
     lake.folders.outbox.unlink()
     lake.put("alert_events", [event("closed", "over", after=2)])
-    run(lake, 2)
+    lake.run(2)
     assert leased(lake, 2).action == "resolve"
     with Outbox(lake.folders) as outbox:
         assert outbox.lease("hook", NOW + timedelta(hours=1)) is None
 
 
-def test_events_of_days_ago_make_no_messages(lake: LakeFixture) -> None:
+def test_events_of_days_ago_make_no_messages(lake: DeliveryLake) -> None:
     lake.put("alert_events", [event(after=-60 * 25)])
-    run(lake)
+    lake.run()
     with Outbox(lake.folders) as outbox:
         assert outbox.keys_of("e1") == []
 
 
 def test_a_channel_that_the_settings_do_not_have_is_counted_with_its_name(
-    lake: LakeFixture,
+    lake: DeliveryLake,
 ) -> None:
     lake.put("alert_events", [event(channels="hook,on-call")])
-    lake.commit()
-    result = Runner(lake.folders, Settings()).run(deliver, "test", NOW)
-    assert result.batch.refused == 1
-    assert result.batch.reasons == (
-        "1 messages to channels that hoursight.toml does not have: on-call",
-    )
+    batch = lake.run()
+    assert batch.refused == 1
+    assert batch.reasons == ("1 messages to channels that hoursight.toml does not have: on-call",)
 
 
 def test_an_open_message_says_what_the_odds_say_now_and_the_heartbeat_is_judged(
-    lake: LakeFixture,
+    lake: DeliveryLake,
 ) -> None:
     with lake.folders.settings.open("a") as file:
         file.write("[heartbeat]\nurl = 'https://beat.example'\n")
     lake.put("alert_events", [event()])
-    run(lake)
+    lake.run()
     leased(lake)
     odds = {"server": "db-7", "metric": "disk_usage_pct", "value": 94.0, "p_60m": 0.9}
     lake.put("odds", [odds | {"issued_at": NOW + timedelta(minutes=5)}])
-    run(lake, 6)
+    lake.run(6)
     with Outbox(lake.folders) as outbox:
         (message,) = outbox.open_messages().values()
         state = ping_state(outbox)
-    assert (message.value, message.odds) == (94.0, pytest.approx(0.9))
+    assert (message.value, message.odds) == pytest.approx((94.0, 0.9))
     assert state.withheld(NOW + timedelta(minutes=6)) == (
         "no server has the history that a forecast needs yet"
     )

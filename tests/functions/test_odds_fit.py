@@ -79,6 +79,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryLake]:
     lake.put("odds", table("odds").rows(issued()))
     lake.put("forecasts", table("forecasts").rows(forecasts()))
     lake.put("fleet_odds", table("fleet_odds").rows(fleet()))
+    served = {"ts": START, "kind": "calibration", "metric_group": "all", "serves": True}
+    lake.put("odds_models", table("odds_models").rows([served | {"lead_minutes": 480}]))
     cursor, more = None, True
     while more:
         made = breach.batch(breach.call(Window(lake.reader, NOW), cursor))
@@ -115,6 +117,7 @@ def test_the_fleets_odds_are_scaled_to_its_breaches(fits: list[dict[str, Any]]) 
     scale = {r["lead_minutes"]: json.loads(r["parameters"])["scale"]
              for r in fits if r["kind"] == "fleet"}  # fmt: skip
     assert scale[480] == pytest.approx(10 / 24, rel=0.3)  # 10 a day, of 24 that were expected
+    assert scale[30] == 1  # its calibration serves from now on: the sums so far were others
 
 
 def test_paths_are_made_of_recent_forecasts(fits: list[dict[str, Any]]) -> None:

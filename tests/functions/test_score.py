@@ -186,22 +186,10 @@ def test_the_scale_of_other_metrics_is_the_range_of_the_server_itself(scored: La
     assert (row["scale"], row["targets"], row["samples"]) == (4, 12, 0)
 
 
-def test_an_hour_waits_for_its_last_step_and_is_scored_once(house: LakeFixture) -> None:
+def test_an_hour_waits_for_its_last_step_but_not_for_ever(house: LakeFixture) -> None:
     assert run(house).batch.row_count == 0  # an empty lake is no error
     fill(house, "a", missing=1)
-    run(house)
-    assert rows_of(house) == []
-    house.put("metrics_5m", steps("a", 61, END - STEP, 1))
-    house.commit(SCORED_AT)
-    run(house, SCORED_AT + timedelta(minutes=2))
-    first = rows_of(house)
-    assert [row["targets"] for row in first] == [12 + 9]
-    assert run(house, SCORED_AT + timedelta(minutes=5)).batch.row_count == 0
-    assert rows_of(house) == first
-
-
-def test_a_fleet_that_fell_silent_is_scored_after_a_while(house: LakeFixture) -> None:
-    fill(house, "a", missing=1)
+    assert run(house).batch.row_count == 0
     run(house, END + timedelta(minutes=16))
     assert [row["targets"] for row in rows_of(house)] == [11 + 8]
 
@@ -227,11 +215,11 @@ def test_a_run_that_was_killed_before_its_commit_is_repeated_with_equal_rows(
     house: LakeFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("functions.score.MAX_SERVERS", 2)
-    fill(house, *"abcde")
+    fill(house, *"abc")
     runner = Runner(house.folders, Settings())
     lost = runner.run(score, "test", SCORED_AT).batch.rows["scores"]
     for segment in house.folders.inbox.iterdir():
         segment.unlink()
     run(house)
-    assert [row["server"] for row in rows_of(house)] == list("abcde")
+    assert [row["server"] for row in rows_of(house)] == list("abc")
     assert rows_of(house)[:2] == lost.to_pylist()

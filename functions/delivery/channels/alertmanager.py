@@ -16,7 +16,7 @@ from functions.delivery.channels.http_sending import (
     refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import facts_of, severity_named, title_of
 from storage.config.channel_settings import AlertmanagerSettings
 from storage.model.periods import parse_period
@@ -48,13 +48,13 @@ class AlertmanagerChannel:
         """Close its connections."""
         self._sender.close()
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send the alert as it is now."""
         reply = self._sender.send(self._request(dispatch, now))
         if not isinstance(reply, HttpReply):
             return reply
         if reply.status == 200:
-            return Answer(Verdict.SENT, status=200)
+            return SendResult(SendOutcome.SENT, status=200)
         return refused_or_failed(reply, self._sender.masked(reply.text))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:

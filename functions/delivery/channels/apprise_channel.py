@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import apprise
 
 from functions.delivery.channels.http_sending import masked, secret_of
-from functions.delivery.dispatch import Answer, ChannelUnusable, Dispatch, Verdict
+from functions.delivery.dispatch import ChannelUnusable, Dispatch, SendOutcome, SendResult
 from functions.delivery.message import summary_of, title_of
 from storage.config.channel_settings import AppriseSettings
 from storage.platform.error_text import bounded
@@ -43,15 +43,17 @@ class AppriseChannel:
     def close(self) -> None:
         """Do nothing: Apprise keeps no connection."""
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send a message; Apprise says no more than whether it was taken."""
         title, body, kind = self._parts(dispatch, now)
         with _captured() as said:
             taken = self._receiver.notify(body=body, title=title, notify_type=kind)
         if taken:
-            return Answer(Verdict.SENT)
+            return SendResult(SendOutcome.SENT)
         detail = bounded(masked(" ".join(said.getvalue().split()), self._secrets), SHOWN_CHARS)
-        return Answer(Verdict.FAILED, f"not taken: {detail}".rstrip(": "), may_have_arrived=True)
+        return SendResult(
+            SendOutcome.FAILED, f"not taken: {detail}".rstrip(": "), may_have_arrived=True
+        )
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
         """Return what Apprise is handed: its plugin makes the request."""

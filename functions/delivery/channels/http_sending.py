@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 
 from functions.connectors.secrets import secret
-from functions.delivery.dispatch import Answer, ChannelUnusable, Verdict
+from functions.delivery.dispatch import ChannelUnusable, SendOutcome, SendResult
 from functions.normalize.strict_toml import SourceInvalid
 from storage.config.channel_settings import ChannelSettings
 from storage.platform.error_text import bounded
@@ -81,7 +81,7 @@ class HttpSender:
                 self.masked(f"the request cannot be made ({error})"), "correct the channel's URL"
             ) from error
 
-    def send(self, request: httpx.Request) -> HttpReply | Answer:
+    def send(self, request: httpx.Request) -> HttpReply | SendResult:
         """Send a request; return its reply, or a failure when there is none."""
         try:
             response = self._client.send(request, stream=True, follow_redirects=False)
@@ -94,11 +94,11 @@ class HttpSender:
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpReply(response.status_code, headers, body)
 
-    def _failure(self, request: httpx.Request, error: httpx.TransportError) -> Answer:
+    def _failure(self, request: httpx.Request, error: httpx.TransportError) -> SendResult:
         text = " ".join(str(error).split()) or type(error).__name__
         host = request.url.netloc.decode()
-        return Answer(
-            Verdict.FAILED, self.masked(f"{host} does not answer: {text}"), pause=True,
+        return SendResult(
+            SendOutcome.FAILED, self.masked(f"{host} does not answer: {text}"), pause=True,
             may_have_arrived=not isinstance(error, NOT_ARRIVED),
         )  # fmt: skip
 
@@ -130,21 +130,21 @@ def masked(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def refused_or_failed(reply: HttpReply, detail: str = "") -> Answer:
+def refused_or_failed(reply: HttpReply, detail: str = "") -> SendResult:
     """Return what an answer without success means: later again, or never."""
     status, text = reply.status, detail or reply.text
     if 300 <= status < 400:
         place = reply.headers.get("location", "another URL")
-        return Answer(
-            Verdict.REFUSED, status=status,
+        return SendResult(
+            SendOutcome.REFUSED, status=status,
             detail=f"answers with a redirect, which is not followed, to {bounded(place, 200)}: "
             "write the final URL into hoursight.toml",
         )  # fmt: skip
     if status < 500 and status not in LATER:
-        return Answer(Verdict.REFUSED, f"refused ({status}): {text}".rstrip(": "), status)
+        return SendResult(SendOutcome.REFUSED, f"refused ({status}): {text}".rstrip(": "), status)
     wait = retry_after(reply.headers.get("retry-after", ""), datetime.now(UTC))
-    return Answer(
-        Verdict.FAILED, f"answers {status}: {text}".rstrip(": "), status, retry_after=wait,
+    return SendResult(
+        SendOutcome.FAILED, f"answers {status}: {text}".rstrip(": "), status, retry_after=wait,
         may_have_arrived=status >= 500, pause=status in (429, 503),
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from email.policy import SMTP
 from email.utils import format_datetime
 
 from functions.delivery.channels.http_sending import masked, secret_of
-from functions.delivery.dispatch import Answer, ChannelUnusable, Dispatch, Verdict
+from functions.delivery.dispatch import ChannelUnusable, Dispatch, SendOutcome, SendResult
 from functions.delivery.message import summary_of, title_of
 from storage.config.channel_settings import MailSettings
 from storage.platform.error_text import bounded
@@ -43,7 +43,7 @@ class MailChannel:
     def close(self) -> None:
         """Do nothing: each message has a connection of its own."""
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send a message; the answer names the addressees that the server refused."""
         mail = mail_of(dispatch, self._settings, now)
         sending = False
@@ -57,9 +57,11 @@ class MailChannel:
             return self._of_status(error.smtp_code, error.smtp_error)
         except (OSError, smtplib.SMTPException) as error:
             detail = f"{self._settings.host} does not take it: {self._text(error)}"
-            return Answer(Verdict.FAILED, detail, may_have_arrived=sending, pause=not sending)
+            return SendResult(
+                SendOutcome.FAILED, detail, may_have_arrived=sending, pause=not sending
+            )
         names = f"not to {', '.join(sorted(refused))}" if refused else None
-        return Answer(Verdict.SENT, names, 250, receipt=str(mail["Message-ID"]))
+        return SendResult(SendOutcome.SENT, names, 250, receipt=str(mail["Message-ID"]))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
         """Return the envelope and the message."""
@@ -86,17 +88,17 @@ class MailChannel:
             raise
         return server
 
-    def _of_recipients(self, recipients: dict[str, tuple[int, bytes]]) -> Answer:
+    def _of_recipients(self, recipients: dict[str, tuple[int, bytes]]) -> SendResult:
         permanent = all(code >= 500 for code, _ in recipients.values())
         code, text = next(iter(recipients.values()))
         detail = f"refused for {', '.join(sorted(recipients))} ({code}): {self._text(text)}"
-        verdict = Verdict.REFUSED if permanent else Verdict.FAILED
-        return Answer(verdict, detail, code)
+        verdict = SendOutcome.REFUSED if permanent else SendOutcome.FAILED
+        return SendResult(verdict, detail, code)
 
-    def _of_status(self, code: int, text: bytes | str) -> Answer:
+    def _of_status(self, code: int, text: bytes | str) -> SendResult:
         permanent = 500 <= code < 600
         detail = f"{self._settings.host} answers {code}: {self._text(text)}"
-        return Answer(Verdict.REFUSED if permanent else Verdict.FAILED, detail, code)
+        return SendResult(SendOutcome.REFUSED if permanent else SendOutcome.FAILED, detail, code)
 
     def _text(self, text: object) -> str:
         shown = text.decode(errors="replace") if isinstance(text, bytes) else str(text)

@@ -14,7 +14,7 @@ from functions.delivery.channels.http_sending import (
     refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import Message, facts_of, severity_named, title_of
 from storage.config.channel_settings import PagerdutySettings
 
@@ -44,7 +44,7 @@ class PagerdutyChannel:
         """Close its connections."""
         self._sender.close()
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send the event of a message."""
         reply = self._sender.send(self._request(dispatch, now))
         return self._judged(reply) if isinstance(reply, HttpReply) else reply
@@ -58,10 +58,10 @@ class PagerdutyChannel:
         headers = {"Content-Type": "application/json"}
         return self._sender.request("POST", self._url, msgspec.json.encode(event), headers)
 
-    def _judged(self, reply: HttpReply) -> Answer:
+    def _judged(self, reply: HttpReply) -> SendResult:
         detail = self._sender.masked(reply.text)
         if reply.status == 202:
-            return Answer(Verdict.SENT, detail, 202)
+            return SendResult(SendOutcome.SENT, detail, 202)
         return refused_or_failed(reply, detail)
 
 

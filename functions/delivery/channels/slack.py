@@ -16,7 +16,7 @@ from functions.delivery.channels.http_sending import (
     refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import Message, facts_of, title_of
 from storage.config.channel_settings import SlackSettings
 
@@ -66,12 +66,12 @@ class SlackBotChannel:
         """Close its connections."""
         self._sender.close()
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Post a message, or edit the one that was posted."""
         if dispatch.receipt is None and dispatch.may_have_arrived:
             posted = self._search(dispatch, now)
             if posted is not None:
-                return Answer(Verdict.SENT, "it had arrived", 200, receipt=posted)
+                return SendResult(SendOutcome.SENT, "it had arrived", 200, receipt=posted)
         reply = self._sender.send(self._request(dispatch, now))
         return self._judged(reply, dispatch) if isinstance(reply, HttpReply) else reply
 
@@ -81,8 +81,7 @@ class SlackBotChannel:
 
     def _request(self, dispatch: Dispatch, now: datetime) -> httpx.Request:
         body: dict[str, Any] = {
-            "channel": self._channel, "text": title_of(dispatch.message, now)[:MAX_TEXT],
-            "blocks": blocks_of(dispatch.message, now),
+            "channel": self._channel, **_content(dispatch, now),
             "metadata": {
                 "event_type": EVENT_TYPE, "event_payload": {"delivery": dispatch.delivery}
             },
@@ -119,22 +118,24 @@ class SlackBotChannel:
                 return f"{self._channel} {message['ts']}"
         return None
 
-    def _judged(self, reply: HttpReply, dispatch: Dispatch) -> Answer:
+    def _judged(self, reply: HttpReply, dispatch: Dispatch) -> SendResult:
         if reply.status != 200:
             return refused_or_failed(reply, self._sender.masked(reply.text))
         parsed = _parsed(reply)
         if parsed.ok:
             receipt = dispatch.receipt or f"{parsed.channel or self._channel} {parsed.ts}"
-            return Answer(Verdict.SENT, status=200, receipt=receipt)
+            return SendResult(SendOutcome.SENT, status=200, receipt=receipt)
         if parsed.error in GONE:
-            return Answer(
-                Verdict.REFUSED, f"the message cannot be edited any more ({parsed.error})", 200
+            return SendResult(
+                SendOutcome.REFUSED,
+                f"the message cannot be edited any more ({parsed.error})",
+                200,
             )
         if not parsed.error or parsed.error in PASSING:
             detail = f"Slack answers {parsed.error or 'something that is not its API'}"
-            return Answer(Verdict.FAILED, detail, 200, may_have_arrived=True, pause=True)
-        return Answer(
-            Verdict.REFUSED, f"Slack refuses it: {parsed.error}{_hint(parsed.error)}", 200
+            return SendResult(SendOutcome.FAILED, detail, 200, may_have_arrived=True, pause=True)
+        return SendResult(
+            SendOutcome.REFUSED, f"Slack refuses it: {parsed.error}{_hint(parsed.error)}", 200
         )
 
 
@@ -153,13 +154,13 @@ class SlackWebhookChannel:
         """Close its connections."""
         self._sender.close()
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Post a message."""
         reply = self._sender.send(self._request(dispatch, now))
         if not isinstance(reply, HttpReply):
             return reply
         if reply.status == 200:
-            return Answer(Verdict.SENT, status=200)
+            return SendResult(SendOutcome.SENT, status=200)
         return refused_or_failed(reply, self._sender.masked(reply.text))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
@@ -167,10 +168,20 @@ class SlackWebhookChannel:
         return self._sender.preview(self._request(dispatch, now))
 
     def _request(self, dispatch: Dispatch, now: datetime) -> httpx.Request:
-        message = dispatch.message
-        body = {"text": title_of(message, now)[:MAX_TEXT], "blocks": blocks_of(message, now)}
+        body = msgspec.json.encode(_content(dispatch, now))
         headers = {"Content-Type": "application/json"}
-        return self._sender.request("POST", self._url, msgspec.json.encode(body), headers)
+        return self._sender.request("POST", self._url, body, headers)
+
+
+def _content(dispatch: Dispatch, now: datetime) -> dict[str, Any]:
+    """Return text and blocks; a message that a higher level has replaced says no more than that."""
+    message = dispatch.message
+    title = title_of(message, now)
+    if dispatch.action == "resolve" and not message.is_closed:
+        title = f"Replaced by a newer message: {title}"
+        text = {"type": "plain_text", "text": _cut(title, MAX_SECTION)}
+        return {"text": title[:MAX_TEXT], "blocks": [{"type": "section", "text": text}]}
+    return {"text": title[:MAX_TEXT], "blocks": blocks_of(message, now)}
 
 
 def blocks_of(message: Message, now: datetime) -> list[dict[str, Any]]:

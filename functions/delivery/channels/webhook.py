@@ -17,7 +17,7 @@ from functions.delivery.channels.http_sending import (
     refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Answer, Dispatch, Verdict
+from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import facts_of, title_of
 from storage.config.channel_settings import WebhookSettings
 
@@ -39,13 +39,13 @@ class WebhookChannel:
         """Close its connections."""
         self._sender.close()
 
-    def send(self, dispatch: Dispatch, now: datetime) -> Answer:
+    def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Post a message; any 2xx is accepted."""
         reply = self._sender.send(self._request(dispatch, now))
         if not isinstance(reply, HttpReply):
             return reply
         if 200 <= reply.status < 300:
-            return Answer(Verdict.SENT, status=reply.status)
+            return SendResult(SendOutcome.SENT, status=reply.status)
         return refused_or_failed(reply, self._sender.masked(reply.text))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:

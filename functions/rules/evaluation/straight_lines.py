@@ -13,8 +13,16 @@ from numpy.typing import NDArray
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, STEP_MINUTES
 
 __all__ = [
-    "PEERS", "at_level", "conditions", "held", "held_for", "intervals", "latched",
-    "predict_linear", "predicted_at_level", "seasonal_at_level",
+    "PEERS",
+    "at_level",
+    "conditions",
+    "intervals",
+    "latched",
+    "met",
+    "met_for",
+    "predict_linear",
+    "predicted_at_level",
+    "seasonal_at_level",
 ]  # fmt: skip
 
 HOUR = 60 // STEP_MINUTES
@@ -106,15 +114,15 @@ def latched(opens: Flags, calm: Flags, close_after: int, quiet: int = 0) -> Flag
     return state
 
 
-def held(condition: Flags, needed: int, of: int) -> Flags:
+def met(condition: Flags, needed: int, of: int) -> Flags:
     """True where `needed` of the last `of` steps fulfil the condition."""
     return np.asarray(_over(condition.astype(np.float64), of) >= needed)
 
 
-def held_for(condition: Flags, minutes: float) -> Flags:
+def met_for(condition: Flags, minutes: float) -> Flags:
     """True where the condition held for so long: Prometheus's `for:`, evaluated at each step."""
     steps = 1 + math.ceil(minutes / STEP_MINUTES)
-    return held(condition, steps, steps)
+    return met(condition, steps, steps)
 
 
 def intervals(state: Flags) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

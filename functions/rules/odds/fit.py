@@ -20,7 +20,7 @@ from functions.rules.odds.reliability import Reliability, brier, reliability
 from functions.rules.odds.trend import TrendHead, fit_trend
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP_MINUTES
 
-__all__ = ["HELD_OUT_SHARE", "fit_fleet", "fit_odds", "halves"]
+__all__ = ["HELD_OUT_SHARE", "fit_fleet", "fit_odds", "halves", "trend_head"]
 
 HELD_OUT_SHARE: Final = 1 / 3
 LEAST_GROUP_EVENTS: Final = 5  # on the held-out days, for the trend of a group of metrics
@@ -95,22 +95,24 @@ def _trend(cases: Cases, calibration: list[Fitted]) -> Iterator[Fitted]:
     fit_on, judge_on = halves(cases.origin)
     if cases.events_in(fit_on) == 0:
         return
-    trial = _head(cases.only(fit_on))
+    trial = trend_head(cases.only(fit_on))
     judged = cases.only(judge_on)
-    odds, bands = trial(judged.features), _bands_held_out(cases, fit_on, judged, calibration)
+    odds = trial(judged.features, judged.metric)
+    bands = _bands_held_out(cases, fit_on, judged, calibration)
     enough = cases.events >= LEAST_EVENTS
     for group in dict.fromkeys(GROUP_OF):
         of_group = np.array([GROUP_OF[metric] == group for metric in judged.metric], bool)
         for i in range(len(LEAD_MINUTES)):
             mask = of_group & ~np.isnan(judged.came[:, i])
             yield _trend_of_group(judged.only(mask), odds[mask], bands[mask], group, i, enough)
-    head = _as_json(_head(cases))
+    head = _as_json(trend_head(cases))
     yield Fitted("trend", ALL, 0, cases.events, len(cases), parameters=head)
 
 
-def _head(cases: Cases) -> TrendHead:
+def trend_head(cases: Cases) -> TrendHead:
+    """Return the trend head fitted on the cases that tell most."""
     some = cases.thinned(TREND_CASES)
-    return fit_trend(some.features, some.came, some.weight)
+    return fit_trend(some.features, some.metric, some.came, some.weight)
 
 
 def _bands_held_out(cases: Cases, fit_on: Mask, judged: Cases, calibration: list[Fitted]) -> Floats:
@@ -147,28 +149,19 @@ def _as_json(head: TrendHead) -> dict[str, Any]:
 
 
 def fit_fleet(
-    expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
-) -> list[Fitted]:
-    """Return how the fleet's breaches within 30 minutes and 8 hours follow from its odds.
-
-    `expected` [m, 2] are sums of odds as issued at the steps `origin` [m], and `count` [m, 2] the
-    breaches that began. Their ratio scales what is expected, from the first day on; from 30
-    breaches on, a calibrator makes the chance of any breach of it. A block is 8 hours.
-    """
-    return [
-        _fleet_within(minutes, expected[:, i], count[:, i], origin, events)
-        for i, minutes in enumerate(FLEET_MINUTES)
-    ]
-
-
-def _fleet_within(
     minutes: int, expected: Floats, count: Floats, origin: npt.NDArray[np.integer[Any]], events: int
 ) -> Fitted:
+    """Return how the fleet's breaches within a lead follow from the sum of its odds.
+
+    `expected` [m] are sums of odds as issued at the steps `origin` [m], all made in the same way,
+    and `count` [m] the breaches that began. Their ratio scales what is expected, from the first day
+    on; from 30 breaches on, a calibrator makes the chance of any breach of it. A block is 8 hours.
+    """
     fit_on, judge_on = halves(origin)
     came, weight, block = (count > 0).astype(float), np.ones(len(count)), origin // HORIZON_STEPS
     step = float(np.median(np.diff(origin))) if len(origin) > 1 else 1.0
     overlap = minutes / STEP_MINUTES / step
-    share = round(events * float(fit_on.mean()))
+    share = round(events * float(fit_on.sum()) / max(len(origin), 1))
     trial_scale = _scale(expected[fit_on], count[fit_on], overlap)
     trial = fit_calibrator(
         _chance(trial_scale * expected[fit_on]), came[fit_on], weight[fit_on], share

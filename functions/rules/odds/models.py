@@ -130,7 +130,9 @@ class OddsModels:
         trend = np.zeros(rate.shape[:2], bool)
         if self.trend is None or not self.trend_serves:
             return ServedOdds(rate, trend)
-        of_trend = self.trend.rate(features)
+        of_trend = self.trend.rate(
+            features, np.broadcast_to(np.arange(len(NAMES)), features.shape[:2])
+        )
         for j, group in enumerate(GROUP_OF):
             usable = ~in_breach[:, j] & ~np.isnan(of_trend[:, j]).any(axis=-1)
             for i, lead in enumerate(LEAD_MINUTES):

@@ -1,9 +1,9 @@
 """Trend head: odds of a breach from how far a metric is from its level and how fast it climbs.
 
 The odds of the bands do not see a ramp that has just begun. A ridge logistic regression does, on
-the odds themselves, the distance to the level, slopes over four windows with their t-values, and
-the hours to the level at those slopes. All distances are in gaps of warn and critical level, and
-all values are signed so that more is worse.
+the odds themselves, the distance to the level, slopes over four windows with their t-values, the
+hours to the level at those slopes, a few products of these, and which metric it is. All distances
+are in gaps of warn and critical level, and all values are signed so that more is worse.
 """
 
 from dataclasses import dataclass
@@ -30,11 +30,20 @@ _LEADS: Final = len(LEAD_STEPS)
 _DISTANCE: Final = _LEADS
 _SLOPE, _T, _CLOSE = (_LEADS + 1 + i * _WINDOWS for i in range(3))
 FEATURES: Final = _LEADS + 1 + 3 * _WINDOWS
+# What the regression has beside them: closeness squared, and times the t-value, for each window;
+# the odds of an hour times the highest closeness, the exponential of the distance, the metric.
+_SQUARE, _SURE_CLOSE = FEATURES, FEATURES + _WINDOWS
+_CLOSE_ODDS = FEATURES + 2 * _WINDOWS
+_NEAR = _CLOSE_ODDS + 1
+TERMS: Final = _NEAR + 1 + len(JUDGED)
 _LEAST_SEEN: Final = 0.5  # of a window's steps; else it shows no slope
 _LIMITS: Final = {"distance": 20.0, "slope": 10.0, "t": 15.0, "hours": 24.0}
 _NEWEST: Final = 3  # steps of which the last known one is the value now
+_OF_WINDOW: Final = (_SLOPE, _T, _CLOSE, _SQUARE, _SURE_CLOSE)
+_HOUR: Final = LEAD_STEPS.index(12)
+_LEAST_SCALE: Final = 1e-3
 _ROWS: Final = 16  # servers at a time, for the memory of their windows
-_RIDGE: Final = 3.0
+_RIDGE: Final = 10.0
 _LEAST_DRIVER: Final = 0.3  # in log odds
 _SURE: Final = 2.0  # t-value of a slope that is no noise
 
@@ -43,26 +52,43 @@ Ints = npt.NDArray[np.integer[Any]]
 
 @dataclass(frozen=True, slots=True)
 class TrendHead:
-    """Coefficients [leads, 1 + features] of standardised features: (x − mean) / scale."""
+    """Coefficients [leads, 1 + TERMS] of standardised terms: (x − mean) / scale."""
 
     mean: Floats
     scale: Floats
     coefficients: Floats
 
-    def __call__(self, features: Floats) -> Floats:
-        """Return odds [m, leads] of features [m, F], never falling with the lead; NaN stays NaN."""
-        return clipped(self.rate(features))
+    def __call__(self, features: Floats, metric: Ints) -> Floats:
+        """Return odds [..., leads] of features [..., F], never falling with the lead.
 
-    def rate(self, features: Floats) -> Floats:
+        `metric` [...] are indices of the judged metrics. NaN stays NaN.
+        """
+        return clipped(self.rate(features, metric))
+
+    def rate(self, features: Floats, metric: Ints) -> Floats:
         """Return the same without a least odds: many of them can be summed."""
-        x = (features - self.mean) / self.scale
-        terms = np.concatenate([np.ones((*x.shape[:-1], 1)), x], axis=-1)
-        return np.maximum.accumulate(sigmoid(terms @ self.coefficients.T), axis=-1)
+        x = (_terms(features, metric) - self.mean) / self.scale
+        x = np.concatenate([np.ones((*x.shape[:-1], 1)), x], axis=-1)
+        return np.maximum.accumulate(sigmoid(x @ self.coefficients.T), axis=-1)
 
-    def contributions(self, features: Floats, lead: int) -> Floats:
-        """Return what each feature [F] of one case adds to the log odds of a lead."""
-        shares: Floats = (features - self.mean) / self.scale * self.coefficients[lead, 1:]
+    def contributions(self, features: Floats, metric: int, lead: int) -> Floats:
+        """Return what each term [TERMS] of one case adds to the log odds of a lead."""
+        x = (_terms(features, np.array(metric)) - self.mean) / self.scale
+        shares: Floats = x * self.coefficients[lead, 1:]
         return shares
+
+
+def _terms(features: Floats, metric: Ints) -> Floats:
+    """Return the terms [..., TERMS] of the regression."""
+    x = np.asarray(features, np.float64)
+    close, t = x[..., _CLOSE : _CLOSE + _WINDOWS], x[..., _T : _T + _WINDOWS]
+    highest = close.max(axis=-1, keepdims=True)
+    of_hour = x[..., _HOUR : _HOUR + 1]
+    near = np.exp(-np.maximum(x[..., _DISTANCE : _DISTANCE + 1], 0))
+    sure = np.maximum(t, 0) / _LIMITS["t"]
+    which = metric[..., None] == np.arange(len(JUDGED))
+    parts = [x, close**2, close * sure, highest * of_hour, near, which]
+    return np.concatenate(parts, axis=-1)
 
 
 def trend_features(
@@ -124,21 +150,22 @@ def _line(window: Floats) -> tuple[Floats, Floats]:
     return np.where(enough, slope, 0.0), np.where(enough, slope / np.maximum(error, 1e-3), 0.0)
 
 
-def fit_trend(features: Floats, came: Floats, weight: Floats) -> TrendHead:
-    """Return the head fitted on features [m, F] and what came [m, leads], NaN where not known.
+def fit_trend(features: Floats, metric: Ints, came: Floats, weight: Floats) -> TrendHead:
+    """Return the head fitted on features [m, F] of judged metrics [m] and what came [m, leads].
 
-    `weight` [m] counts cases that stand for others.
+    NaN came is not known; `weight` [m] counts cases that stand for others.
     """
-    mean = np.average(features, axis=0, weights=weight)
-    scale = np.sqrt(np.average((features - mean) ** 2, axis=0, weights=weight))
-    scale = np.maximum(scale, 1e-3)
-    x = np.concatenate([np.ones((len(features), 1)), (features - mean) / scale], axis=1)
-    ridge = np.full(FEATURES + 1, _RIDGE)
+    x = _terms(features, metric)
+    mean = np.average(x, axis=0, weights=weight)
+    scale = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weight))
+    scale = np.maximum(scale, _LEAST_SCALE)
+    x = np.concatenate([np.ones((len(x), 1)), (x - mean) / scale], axis=1)
+    ridge = np.full(TERMS + 1, _RIDGE)
     ridge[0] = 0.0
-    coefficients = np.zeros((_LEADS, FEATURES + 1))
+    coefficients = np.zeros((_LEADS, TERMS + 1))
     for lead in range(_LEADS):
         known = ~np.isnan(came[:, lead])
-        start = np.zeros(FEATURES + 1)
+        start = np.zeros(TERMS + 1)
         coefficients[lead] = logistic(x[known], came[known, lead], weight[known], ridge, start)
     return TrendHead(mean, scale, coefficients)
 
@@ -148,14 +175,15 @@ def drivers(head: TrendHead, features: Floats, metric: int, level: float, gap: f
 
     `level` and `gap` are those of judged metric `metric`, signed.
     """
-    lead = LEAD_STEPS.index(12)
-    shares = head.contributions(features, lead)
-    causes: list[tuple[float, str]] = [
-        (float(shares[:_LEADS].sum()), "the forecast itself"),
-        (float(shares[_DISTANCE]), _distance_text(metric, features, level, gap)),
+    shares = head.contributions(features, metric, _HOUR)
+    forecast = float(shares[:_LEADS].sum() + shares[_CLOSE_ODDS])
+    distance = _distance_text(metric, features, level, gap)
+    causes = [
+        (forecast, "the forecast itself"),
+        (float(shares[[_DISTANCE, _NEAR]].sum()), distance),
     ]
     climbs = [
-        (float(shares[[_SLOPE + i, _T + i, _CLOSE + i]].sum()), i)
+        (float(shares[[first + i for first in _OF_WINDOW]].sum()), i)
         for i in range(_WINDOWS) if features[_T + i] >= _SURE
     ]  # fmt: skip
     if climbs:

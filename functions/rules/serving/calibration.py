@@ -155,13 +155,13 @@ def preset(state: CalibrationState, factors: Floats) -> CalibrationState:
     )
 
 
-def band_ratios(raw: Floats, truth: Floats, least: Floats) -> Floats:
-    """Return the distances of `truth` [k, t] from the median as shares of the model's own.
+def band_ratios(raw: Floats, observed: Floats, least: Floats) -> Floats:
+    """Return the distances of `observed` [k, t] from the median as shares of the model's own.
 
     `raw` [k, t, 7] are its quantiles; its distances are at least `least` [k]. The result is
-    [k, t, L]; NaN without a forecast or a truth.
+    [k, t, L]; NaN without a forecast or a value.
     """
-    distance = truth - raw[..., _MEDIAN]
+    distance = observed - raw[..., _MEDIAN]
     ratios = []
     for place in range(1, len(BAND_LEVELS) + 1):
         low, high = (
@@ -173,7 +173,7 @@ def band_ratios(raw: Floats, truth: Floats, least: Floats) -> Floats:
 
 
 def factors_of_ratios(ratios: Floats, metric: Ints, bucket: Ints) -> Floats:
-    """Return the factors [M, B, L] with which each band would have had its share of the truth.
+    """Return the factors [M, B, L] with which each band would have had its share of the values.
 
     `ratios` [k, t, L] are of the metrics `metric` [k] and of steps in buckets `bucket` [t].
     NaN where there are none.

@@ -29,10 +29,11 @@ judged AS (
         date_diff('minute', opened_at, coalesce(breached_at, ended_at, {now})) AS warned_minutes
     FROM episodes
 ),
-hosts AS (
-    SELECT count(DISTINCT (server, CAST(ts AS DATE))) AS host_days
+hosts AS (  -- not the history before: no rule could warn then
+    SELECT count(*) / 288 AS host_days
     FROM metrics_5m
     WHERE ts > {now} - INTERVAL 30 DAY AND ts <= {now}
+        AND ts >= coalesce((SELECT min(ts) FROM runs WHERE function = 'alert'), '-infinity')
 )
 SELECT
     rule,

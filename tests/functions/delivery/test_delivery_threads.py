@@ -9,7 +9,7 @@ import pytest
 from functions.delivery.channel_factory import open_channel
 from functions.delivery.channels import http_sending
 from functions.delivery.delivery_threads import ChannelWorker, DeliveryThreads
-from functions.delivery.dispatch import Answer, ChannelUnusable, Verdict
+from functions.delivery.dispatch import ChannelUnusable, SendOutcome, SendResult
 from functions.delivery.outbox import Outbox
 from scripts.ports import free_port
 from storage.config.channel_settings import Channel, PagerdutySettings, WebhookSettings
@@ -63,7 +63,7 @@ def outcomes(folders: Folders) -> list[tuple[str, str, int | None]]:
 def test_a_receiver_that_fails_hangs_and_takes_it_twice_has_one_incident(
     folders: Folders, service: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_sending, "TIMEOUT_S", 0.2)
+    monkeypatch.setattr(http_sending, "TIMEOUT_S", 1.0)
     api, server, settings = service
     server.script = [Reply(500), Reply(hang_s=5)]
     put(folders, {"oncall": settings})
@@ -124,7 +124,7 @@ def test_an_open_alert_is_sent_again_each_cycle_and_leaves_no_row(folders: Folde
 
         def send(self, dispatch: Any, now: datetime) -> Any:
             taken.append(f"{dispatch.action} {now:%H:%M}")
-            return Answer(Verdict.SENT, status=200)
+            return SendResult(SendOutcome.SENT, status=200)
 
         def preview(self, _dispatch: Any, _now: datetime) -> str:
             return ""

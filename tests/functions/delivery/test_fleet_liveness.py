@@ -1,4 +1,5 @@
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -6,7 +7,8 @@ import pytest
 from functions.delivery.fleet_liveness import LivenessCounts, count_fleet, judge
 from functions.engine.window import Window
 from storage.model.grid import HORIZON_STEPS, STEP
-from tests.conftest import NOW, LakeFixture
+from tests.functions.delivery.memory_lakes import memory_lake, put
+from tests.functions.delivery.messages import NOW
 
 
 @pytest.mark.parametrize(
@@ -47,16 +49,16 @@ def forecast(server: str, minutes_ago: int, values: bool = True) -> dict[str, An
 
 
 def test_servers_with_a_history_count_and_those_with_a_forecast_of_now_are_fresh(
-    house: LakeFixture,
+    tmp_path: Path,
 ) -> None:
     names = {"fresh": 120, "old": 120, "abstained": 120, "new": 3}
-    house.put("metrics_5m", [row for name, n in names.items() for row in steps(name, n)])
-    house.put("forecasts", [
-        forecast("fresh", 5), forecast("old", 40), forecast("abstained", 5, values=False),
-        forecast("new", 5),
-    ])  # fmt: skip
     score = {"server": "fresh", "metric": "mem_used_pct", "bucket": 60, "model": "m",
              "moving": 12, "inside_80": 9}  # fmt: skip
-    house.put("scores", [score | {"ts": NOW - timedelta(hours=h)} for h in (2, 3, 90)])
-    house.commit()
-    assert count_fleet(Window(house.reader, NOW)) == LivenessCounts(3, 1, 18, 24, 2)
+    with memory_lake(tmp_path) as lake:
+        put(lake, "metrics_5m", [row for name, n in names.items() for row in steps(name, n)])
+        put(lake, "forecasts", [
+            forecast("fresh", 5), forecast("old", 40), forecast("abstained", 5, values=False),
+            forecast("new", 5),
+        ])  # fmt: skip
+        put(lake, "scores", [score | {"ts": NOW - timedelta(hours=h)} for h in (2, 3, 90)])
+        assert count_fleet(Window(lake.reader, NOW)) == LivenessCounts(3, 1, 18, 24, 2)

@@ -1,12 +1,12 @@
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from functions.delivery.message_renewal import newest_odds, renewed
 from functions.engine.window import Window
-from tests.conftest import NOW as LAKE_NOW
-from tests.conftest import LakeFixture
+from tests.functions.delivery.memory_lakes import memory_lake, put
 from tests.functions.delivery.messages import NOW, message
 
 LATER = NOW + timedelta(minutes=10)
@@ -38,11 +38,11 @@ def test_what_is_closed_or_newer_stays_as_it_is(fields: dict[str, Any], row: Any
     assert renewed(message(**fields), row) == message(**fields)
 
 
-def test_the_newest_odds_of_each_series_are_read(house: LakeFixture) -> None:
+def test_the_newest_odds_of_each_series_are_read(tmp_path: Path) -> None:
     row = {"server": "db-7", "metric": "disk_usage_pct"}
-    house.put("odds", [
-        row | {"issued_at": LAKE_NOW - timedelta(minutes=m), "value": float(m)} for m in (1, 6, 40)
-    ])  # fmt: skip
-    house.commit()
-    found = newest_odds(Window(house.reader, LAKE_NOW), [message(), message(server="other")])
+    with memory_lake(tmp_path) as lake:
+        put(lake, "odds", [
+            row | {"issued_at": NOW - timedelta(minutes=m), "value": float(m)} for m in (1, 6, 40)
+        ])  # fmt: skip
+        found = newest_odds(Window(lake.reader, NOW), [message(), message(server="other")])
     assert {key: each["value"] for key, each in found.items()} == {("db-7", "disk_usage_pct"): 1.0}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.delivery.dispatch import Answer, Verdict
+from functions.delivery.dispatch import SendOutcome, SendResult
 from functions.delivery.outbox import GIVE_UP_AFTER, LEASE, Outbox, back_off
 from functions.delivery.routing import EpisodeEvent
 from storage.config.channel_settings import (
@@ -25,7 +25,7 @@ CHANNELS: dict[str, Channel] = {
     "hook": WebhookSettings(url="https://hook.example", secret_file="f"),  # noqa: S106 - its name
     "mail": MailSettings(host="h", sender="a@b.c", to=["d@e.f"]),
 }
-SENT = Answer(Verdict.SENT, status=202, receipt="r1")
+SENT = SendResult(SendOutcome.SENT, status=202, receipt="r1")
 SOON = timedelta(minutes=10)
 
 
@@ -46,7 +46,7 @@ def put(outbox: Outbox, happened: EpisodeEvent, now: datetime = NOW) -> int:
     )
 
 
-def sent(outbox: Outbox, channel: str, now: datetime, answer: Answer = SENT) -> list[str]:
+def sent(outbox: Outbox, channel: str, now: datetime, answer: SendResult = SENT) -> list[str]:
     """Send all that is due; returns the actions."""
     actions = []
     while (leased := outbox.lease(channel, now)) is not None:
@@ -83,8 +83,8 @@ def test_a_failed_message_is_tried_again_later_and_no_sooner_than_the_receiver_a
     outbox: Outbox,
 ) -> None:
     put(outbox, event())
-    asked = Answer(Verdict.FAILED, "busy", 429, retry_after=timedelta(seconds=90))
-    outbox.record(outbox.lease("oncall", NOW), asked, NOW)
+    busy = SendResult(SendOutcome.FAILED, "busy", 429, retry_after=timedelta(seconds=90))
+    outbox.record(outbox.lease("oncall", NOW), busy, NOW)
     assert outbox.lease("oncall", NOW + timedelta(seconds=89)) is None
     again = outbox.lease("oncall", NOW + timedelta(seconds=91))
     assert (again.attempt, again.dispatch.may_have_arrived) == (2, False)
@@ -99,7 +99,7 @@ def test_a_refused_opening_message_is_never_tried_again_and_takes_the_others_wit
 ) -> None:
     put(outbox, event(channels="hook"))
     put(outbox, event("changed", channels="hook", after=1))
-    outbox.record(outbox.lease("hook", NOW), Answer(Verdict.REFUSED, "bad key", 400), NOW)
+    outbox.record(outbox.lease("hook", NOW), SendResult(SendOutcome.REFUSED, "bad key", 400), NOW)
     put(outbox, event("closed", "over", after=2))
     assert sent(outbox, "hook", NOW + timedelta(days=1)) == []
     assert outcomes(outbox)[-2:] == [("update", "dropped"), ("open", "refused")]
@@ -108,7 +108,7 @@ def test_a_refused_opening_message_is_never_tried_again_and_takes_the_others_wit
 def test_a_refused_message_that_was_sent_by_hand_is_resolved_in_the_end(outbox: Outbox) -> None:
     put(outbox, event())
     leased = outbox.lease("oncall", NOW)
-    outbox.record(leased, Answer(Verdict.REFUSED, "bad key", 400), NOW)
+    outbox.record(leased, SendResult(SendOutcome.REFUSED, "bad key", 400), NOW)
     outbox.note_sent_by_hand(leased.dispatch, SENT, NOW)
     put(outbox, event("closed", "over", after=2))
     assert sent(outbox, "oncall", NOW) == ["resolve"]
@@ -128,7 +128,7 @@ def test_where_the_open_may_have_arrived_it_is_sent_again_before_its_resolve(
     outbox: Outbox,
 ) -> None:
     put(outbox, event())
-    late = Answer(Verdict.FAILED, "no answer", may_have_arrived=True)
+    late = SendResult(SendOutcome.FAILED, "no answer", may_have_arrived=True)
     outbox.record(outbox.lease("oncall", NOW), late, NOW)
     put(outbox, event("closed", "over", after=1))
     assert sent(outbox, "oncall", NOW + SOON) == ["open", "resolve"]
@@ -140,7 +140,7 @@ def test_a_message_that_fails_for_a_day_is_given_up_in_words_and_a_resolve_is_no
     put(outbox, event())
     sent(outbox, "oncall", NOW)
     put(outbox, event("closed", "over", after=2))
-    failed, now = Answer(Verdict.FAILED, "HTTP 500", may_have_arrived=True), NOW
+    failed, now = SendResult(SendOutcome.FAILED, "HTTP 500", may_have_arrived=True), NOW
     for _ in range(12):
         now += GIVE_UP_AFTER / 11
         outbox.record(outbox.lease("oncall", now), failed, now)
@@ -150,7 +150,7 @@ def test_a_message_that_fails_for_a_day_is_given_up_in_words_and_a_resolve_is_no
 
 def test_a_machine_that_was_off_for_a_day_tries_again(outbox: Outbox) -> None:
     put(outbox, event())
-    now, failed = NOW + GIVE_UP_AFTER + SOON, Answer(Verdict.FAILED, "HTTP 500")
+    now, failed = NOW + GIVE_UP_AFTER + SOON, SendResult(SendOutcome.FAILED, "HTTP 500")
     for _ in range(10):
         outbox.record(outbox.lease("oncall", now), failed, now)
         now += SOON
@@ -224,7 +224,7 @@ def test_no_two_take_the_same_message_and_a_late_record_counts_for_nothing(
         taken = other.lease("oncall", NOW + LEASE)
         assert taken.dispatch.may_have_arrived
         other.record(taken, SENT, NOW + LEASE)
-    outbox.record(slow, Answer(Verdict.FAILED, "late"), NOW + LEASE)
+    outbox.record(slow, SendResult(SendOutcome.FAILED, "late"), NOW + LEASE)
     assert outcomes(outbox) == [("open", "queued"), ("open", "sent")]
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.delivery.dispatch import Answer, Verdict
+from functions.delivery.dispatch import SendOutcome, SendResult
 from functions.delivery.outbox import Outbox
 from functions.delivery.outbox_erasure import erase_from_outbox
 from storage.config.channel_settings import PagerdutySettings
@@ -20,7 +20,7 @@ def folders(tmp_path: Path) -> Folders:
     with Outbox(folders) as outbox:
         made = message(server="db-7", reasons=("db-7 grows faster than db-77",))
         outbox.enqueue(event(), SETTINGS.channels, lambda _: made, NOW)
-        answer = Answer(Verdict.SENT, "taken for db-7", 202)
+        answer = SendResult(SendOutcome.SENT, "taken for db-7", 202)
         outbox.record(outbox.lease("oncall", NOW), answer, NOW)
     return folders
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.delivery.dispatch import Answer, Verdict
+from functions.delivery.dispatch import SendOutcome, SendResult
 from functions.delivery.outbox import Outbox
 from functions.delivery.outbox_reading import Waiting, seconds, time_at
 from storage.config.channel_settings import Channel, PagerdutySettings
@@ -23,14 +23,14 @@ def outbox(tmp_path: Path) -> Iterator[Outbox]:
 
 def test_what_waits_is_counted_with_its_age_and_its_last_failure(outbox: Outbox) -> None:
     assert outbox.waiting("oncall") == Waiting(1, NOW, None)
-    outbox.record(outbox.lease("oncall", NOW), Answer(Verdict.FAILED, "HTTP 500"), NOW)
+    outbox.record(outbox.lease("oncall", NOW), SendResult(SendOutcome.FAILED, "HTTP 500"), NOW)
     assert outbox.waiting("oncall") == Waiting(1, NOW, "HTTP 500")
     assert outbox.waiting("mail") == Waiting(0, None, None)
 
 
 def test_the_newest_message_is_one_that_the_channel_has_taken(outbox: Outbox) -> None:
     assert outbox.newest("e1", "oncall") is None
-    outbox.record(outbox.lease("oncall", NOW), Answer(Verdict.SENT, receipt="r1"), NOW)
+    outbox.record(outbox.lease("oncall", NOW), SendResult(SendOutcome.SENT, receipt="r1"), NOW)
     newest = outbox.newest("e1", "oncall")
     assert (newest.action, newest.receipt) == ("update", "r1")
 

@@ -28,18 +28,22 @@ def history() -> History:
     return History(("a", "b"), np.array([6, 6]), int(START.timestamp()), values)
 
 
+INSIDE = [f"inside_{level}{kind}" for level in (50, 80, 96) for kind in ("", "_model")]
+
+
 def at(step: int) -> datetime:
     return START + timedelta(minutes=5 * step)
 
 
 def score(server: str, metric: str, hour: int, loss: float, inside: int) -> dict[str, Any]:
+    counted = {} if metric != "uptime_days" else dict.fromkeys(("moving", *INSIDE), 0)
     return {
         "server": server, "metric": metric, "bucket": 60, "ts": START + timedelta(hours=hour),
         "model": "m", "targets": 12, "loss": loss, "loss_model": 2 * loss, "error": loss,
         "error_naive": 20.0, "error_seasonal": 10.0, "moving": 10, "inside_50": inside,
         "inside_80": inside, "inside_96": inside, "inside_50_model": 5, "inside_80_model": 5,
         "inside_96_model": 5,
-    }  # fmt: skip
+    } | counted  # fmt: skip
 
 
 def odds(server: str, step: int, p: float) -> dict[str, Any]:
@@ -67,7 +71,7 @@ def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scorecard]:
     }  # fmt: skip
     for name, each in rows.items():
         lake.put(name, pa.Table.from_pylist(each, table(name).arrow))
-    yield scorecard(lake.reader, history(), None, 24)
+    yield scorecard(lake.reader, history(), None, 25)
     lake.close()
 
 
@@ -85,8 +89,8 @@ def test_bands_have_their_share_before_and_after_with_intervals_of_blocks(card: 
     assert (band.level, band.targets, band.blocks) == (80, 30, 2)
     assert band.before == (0.5, 0.5, 0.5)
     assert np.allclose(band.after, (25 / 30, 0.8, 0.9))
-    assert np.allclose(band.spread, (0.0, np.std([0.8, 0.9, 0.8])))
-    assert card.settled == at(24)
+    assert np.allclose(band.spread, (0.0, float(np.std([0.8, 0.9, 0.8]))))
+    assert card.settled == at(25)
 
 
 def test_odds_are_checked_against_what_came_outside_of_breaches(card: Scorecard) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from functions.rules.fleet_state import NAMES, KnownOdds
 from functions.rules.risk_score import FleetState, assess
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES, STEP
 from storage.model.metrics import METRIC_NAMES
@@ -25,6 +26,7 @@ from tests.functions.rules.risk_scenes import (
 
 WORSE = {"cpu_idle_pct": -1.0}
 JUDGED = sorted(levels_for("generic"))
+MEMORY = NAMES.index("mem_used_pct")
 
 
 def test_an_idle_server_is_healthy_and_there_is_nothing_to_say() -> None:
@@ -289,3 +291,42 @@ def test_a_worse_forecast_never_lowers_the_odds(name, step, shift, quantile):
 
 def test_leads_are_whole_steps() -> None:
     assert all(timedelta(minutes=lead) % STEP == timedelta(0) for lead in LEAD_MINUTES)
+
+
+def with_known(fleet: FleetState, p: float, raw: float, **fields: Any) -> FleetState:
+    """The same with odds that were issued for its memory."""
+    shape = (1, len(NAMES), len(LEAD_MINUTES))
+    known = KnownOdds(np.full(shape, np.nan), np.full(shape, np.nan),
+                      np.full((1, len(NAMES), 3), np.nan), [fields.get("drivers", {})])  # fmt: skip
+    known.p[0, MEMORY], known.raw[0, MEMORY] = p, raw
+    known.times[0, MEMORY, 0] = (NOW + timedelta(hours=3)).timestamp()
+    return replace(fleet, known=known)
+
+
+def test_odds_are_those_that_were_issued_as_long_as_nothing_has_changed() -> None:
+    fleet = with_odds("mem_used_pct", 0.3, 30)
+    risk = risk_of(with_known(fleet, p=0.6, raw=0.3))
+    assert risk.p_breach == pytest.approx([0.6] * 5, abs=0.01)
+    assert risk.breach_earliest == NOW + timedelta(hours=3)
+    assert risk.breach_likely is None
+
+
+@pytest.mark.parametrize(("now", "expected"), [(0.5, 0.78), (0.1, 0.28)])
+def test_odds_that_were_issued_move_with_the_raw_ones(now, expected):
+    fleet = with_odds("mem_used_pct", now, 30)
+    odds = risk_of(with_known(fleet, p=0.6, raw=0.3)).p_breach
+    assert odds == pytest.approx([expected] * 5, abs=0.02)
+
+
+def test_after_a_recovery_neither_the_odds_nor_their_times_hold() -> None:
+    fleet = with_forecast(server(mem_used_pct=99.0), spread=0.1)
+    recovered = replace(fleet, latest=server(mem_used_pct=40.0).latest)
+    risk = risk_of(with_known(recovered, p=0.99, raw=0.999))
+    assert max(risk.p_breach) < 0.02
+    assert risk.breach_earliest is None
+
+
+def test_what_drives_the_odds_is_said_with_them() -> None:
+    fleet = with_odds("mem_used_pct", 0.3, 30)
+    risk = risk_of(with_known(fleet, 0.9, 0.3, drivers={MEMORY: ["memory has climbed", "more"]}))
+    assert risk.reasons[0].text.endswith(": memory has climbed")

@@ -1,3 +1,4 @@
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ import scoringrules
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.rules.scores import COUNTS, SUMS, DueForecasts, HourSums, Truth, loss
+from functions.rules.scores import COUNTS, SUMS, DueForecasts, HourSums, Observed, loss
 from storage.model.grid import QUANTILES
 
 STEPS, HOUR = 420, 12
@@ -15,11 +16,13 @@ ISSUE = 300
 Floats = npt.NDArray[np.floating[Any]]
 
 
-def truth(n: int = 3, seed: int = 0, gaps: float = 0.0) -> Truth:
+def observed(n: int = 3, seed: int = 0, gaps: float = 0.0) -> Observed:
     rng = np.random.default_rng(seed)
     values = rng.normal(50, 5, (n, STEPS)).astype(np.float32)
     values[rng.random(values.shape) < gaps] = np.nan
-    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0))
+    return Observed(
+        values, np.zeros(values.shape, np.bool_), np.full(n, 100.0), np.zeros(n, np.bool_)
+    )
 
 
 def due(n: int = 3, lead: int = 0, t: int = HOUR, seed: int = 1, **given: Any) -> DueForecasts:
@@ -39,7 +42,7 @@ def flat(value: float, n: int = 1, t: int = HOUR) -> Floats:
     return np.full((n, t, 7), value, np.float32)
 
 
-def scored(happened: Truth, *forecasts: DueForecasts) -> HourSums:
+def scored(happened: Observed, *forecasts: DueForecasts) -> HourSums:
     sums = HourSums(happened)
     for each in forecasts:
         sums.add(each)
@@ -51,10 +54,12 @@ def total(sums: HourSums, name: str) -> float:
     return float(values[..., names.index(name)].sum())
 
 
-def level(value: float = 50.0, n: int = 1) -> Truth:
+def level(value: float = 50.0, n: int = 1) -> Observed:
     """A series that stays at `value`."""
     values = np.full((n, STEPS), value, np.float32)
-    return Truth(values, np.zeros(values.shape, np.bool_), np.full(n, 100.0))
+    return Observed(
+        values, np.zeros(values.shape, np.bool_), np.full(n, 100.0), np.zeros(n, np.bool_)
+    )
 
 
 def test_the_loss_is_that_of_the_oracle() -> None:
@@ -67,7 +72,7 @@ def test_the_loss_is_that_of_the_oracle() -> None:
 
 
 def test_the_sums_and_the_bands_are_those_of_the_oracle() -> None:
-    happened, forecast = truth(), due()
+    happened, forecast = observed(), due()
     served = forecast.served
     values = happened.values[:, ISSUE : ISSUE + HOUR].astype(np.float64)
     sums = scored(happened, forecast)
@@ -88,11 +93,14 @@ def test_the_sums_and_the_bands_are_those_of_the_oracle() -> None:
 
 @given(seed=st.integers(0, 99), gaps=st.sampled_from([0.0, 0.3]), split=st.integers(1, 5))
 def test_the_parts_of_a_fleet_add_up_to_the_whole(seed: int, gaps: float, split: int) -> None:
-    happened, forecasts = truth(6, seed, gaps), [due(6, lead, seed=lead) for lead in (0, 5, 90 - 7)]
+    happened, forecasts = (
+        observed(6, seed, gaps),
+        [due(6, lead, seed=lead) for lead in (0, 5, 90 - 7)],
+    )
     whole = scored(happened, *forecasts)
     for part in (slice(0, split), slice(split, 6)):
         series = np.arange(6)[part]
-        some = Truth(happened.values[part], happened.acted[part], happened.scale[part])
+        some = Observed(*(getattr(happened, f.name)[part] for f in fields(happened)))
         pieces = [
             DueForecasts(
                 np.arange(len(series)), each.step, each.lead, each.is_served[part],
@@ -107,7 +115,7 @@ def test_the_parts_of_a_fleet_add_up_to_the_whole(seed: int, gaps: float, split:
 
 @given(cut=st.integers(1, HOUR - 1), lead=st.integers(0, 84))
 def test_the_parts_of_an_hour_add_up_to_the_whole(cut: int, lead: int) -> None:
-    happened, forecast = truth(gaps=0.1), due(lead=lead)
+    happened, forecast = observed(gaps=0.1), due(lead=lead)
     parts = [
         DueForecasts(
             forecast.series, forecast.step + part.start, lead + part.start, forecast.is_served,
@@ -124,7 +132,7 @@ def test_the_parts_of_an_hour_add_up_to_the_whole(cut: int, lead: int) -> None:
     ("lead", "targets"), [(0, [12, 0, 0]), (5, [7, 5, 0]), (12, [0, 12, 0]), (47, [0, 1, 11])]
 )
 def test_a_target_belongs_to_the_bucket_of_its_lead(lead: int, targets: list[int]) -> None:
-    sums = scored(truth(1), due(1, lead))
+    sums = scored(observed(1), due(1, lead))
     assert sums.counts[0, :, COUNTS.index("targets")].tolist() == targets
 
 
@@ -139,6 +147,14 @@ def test_a_value_at_the_edge_of_a_band_is_inside(bound: float, inside: int) -> N
 def test_a_still_series_is_not_counted_as_moving() -> None:
     sums = scored(level(), due(1, served=flat(50)))
     assert (total(sums, "targets"), total(sums, "moving"), total(sums, "inside_96")) == (12, 0, 0)
+
+
+def test_a_counter_is_not_counted_as_moving() -> None:
+    happened = level()
+    happened.values[0] = np.arange(happened.values.shape[1])
+    assert total(scored(happened, due(1)), "moving") == 12
+    sums = scored(replace(happened, counter=np.array([True])), due(1))
+    assert (total(sums, "targets"), total(sums, "moving")) == (12, 0)
 
 
 def test_where_the_value_24_h_before_is_missing_the_last_one_counts() -> None:

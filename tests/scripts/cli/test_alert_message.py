@@ -2,13 +2,14 @@ from pathlib import Path
 
 import pytest
 
-from functions.deliver import deliver
-from functions.delivery.dispatch import Answer, Verdict
-from functions.delivery.outbox import Outbox
-from functions.engine.runner import Runner
+from functions.delivery.dispatch import SendOutcome, SendResult
+from functions.delivery.outbox import Outbox, always
+from functions.delivery.routing import EpisodeEvent
 from scripts.cli.alert_message import ChannelUnknown, send_message
-from storage.config.settings import Settings
+from storage.config.folders import Folders
+from storage.config.settings import read_settings
 from tests.conftest import NOW, LakeFixture
+from tests.functions.delivery.messages import message
 from tests.functions.test_deliver import SETTINGS, event
 
 
@@ -27,11 +28,13 @@ def shown(data: Path) -> str:
     return "\n".join(lines)
 
 
-def test_what_was_sent_is_shown_as_its_next_message(data: Path, house: LakeFixture) -> None:
+def test_what_was_sent_is_shown_as_its_next_message(data: Path) -> None:
     assert '"action":"open"' in shown(data)
-    Runner(house.folders, Settings()).run(deliver, "test", NOW)
-    with Outbox(house.folders) as outbox:
-        outbox.record(outbox.lease("hook", NOW), Answer(Verdict.SENT), NOW)
+    row = event()
+    opened = EpisodeEvent(**{name: row[name] for name in EpisodeEvent.__struct_fields__})
+    with Outbox(Folders.at(data)) as outbox:
+        outbox.enqueue(opened, read_settings(data).channels, always(message()), NOW)
+        outbox.record(outbox.lease("hook", NOW), SendResult(SendOutcome.SENT), NOW)
     assert '"action":"update"' in shown(data)
 
 

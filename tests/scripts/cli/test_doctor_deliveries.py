@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from functions.delivery.dispatch import Answer, Verdict
+from functions.delivery.dispatch import SendOutcome, SendResult
 from functions.delivery.fleet_liveness import FleetLiveness
 from functions.delivery.heartbeat_thread import note_liveness
 from functions.delivery.outbox import Outbox
@@ -34,7 +34,7 @@ def test_a_channel_says_what_waits_and_how_it_failed(
     assert found(folders, settings) == [("channel oncall", "nothing waits", None)]
     with Outbox(folders) as outbox:
         outbox.enqueue(event(), settings.channels, lambda _: message(), NOW)
-        outbox.record(outbox.lease("oncall", NOW), Answer(Verdict.FAILED, "HTTP 500"), NOW)
+        outbox.record(outbox.lease("oncall", NOW), SendResult(SendOutcome.FAILED, "HTTP 500"), NOW)
     ((_, text, remedy),) = found(folders, settings)
     assert text.startswith("1 messages wait, the oldest since 2026-05-06 03:00")
     assert remedy == "HTTP 500"
@@ -63,3 +63,20 @@ def test_an_outbox_that_is_damaged_is_a_finding(folders: Folders) -> None:
     ((about, text, remedy),) = found(folders, Settings())
     assert (about, "is damaged" in text) == ("outbox", True)
     assert remedy is not None
+
+
+def test_a_refusal_of_the_last_day_is_shown_with_what_to_do(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(channels={"oncall": PagerdutySettings(routing_key_env="KEY")})
+    monkeypatch.setenv("KEY", "k")
+    with Outbox(folders) as outbox:
+        outbox.enqueue(event(), settings.channels, lambda _: message(), NOW)
+        outbox.record(
+            outbox.lease("oncall", NOW),
+            SendResult(SendOutcome.REFUSED, "bad key", 400),
+            NOW,
+        )
+    ((_, text, remedy),) = found(folders, settings)
+    assert text == "refused a message 2026-05-06 03:00:00Z: bad key"
+    assert remedy == "mend that, then 'hoursight alerts send EPISODE CHANNEL'"

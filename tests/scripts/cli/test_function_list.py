@@ -96,7 +96,8 @@ def test_why_of_a_function_that_is_well_says_so(run: Run, house: LakeFixture) ->
     assert "it has not run yet" in run("functions", "why", "good")[1]
     run("call", "good")
     assert "the last 1 runs went well" in run("functions", "why", "good")[1]
-    assert "there are crashes, forecast, good" in run("functions", "why", "nobody")[2]
+    known = run("functions", "why", "nobody")[2]
+    assert re.search(r"there are .*\bcrashes, .*\bforecast, .*\bgood", known)
 
 
 class Failing:

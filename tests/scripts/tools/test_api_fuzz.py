@@ -33,4 +33,4 @@ def test_no_made_up_request_fails_or_gets_what_is_not_described(
     key = create_key(Folders.at(tmp_path), "fuzz", ["feed", "read"], NOW)
     options = ["--phases", "fuzzing", "--max-examples", "1", "--no-color"]
     assert fuzz(site, key, 7, options, EXCLUDED) == 0, capsys.readouterr().out
-    assert "Tested: 17" in capsys.readouterr().out
+    assert "Tested: 20" in capsys.readouterr().out

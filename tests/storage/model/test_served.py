@@ -60,7 +60,7 @@ def test_served_quantiles_are_in_order_whatever_the_widths(
 
 def test_candidates_are_blended_by_their_shares_in_each_bucket() -> None:
     recipe = Recipe.empty(1, 14)
-    recipe.weights[:] = [[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25]]
+    recipe.weights[:] = np.array([[1, 0, 0, 0], [0.5, 0.5, 0, 0], [0.25] * 4])
     recipe.context[:] = 40
     recipe.seasonal[:] = 10
     recipe.seasonal_band[:] = 2

@@ -33,6 +33,9 @@ def test_each_kind_of_file_is_counted_where_it_lies(house: LakeFixture) -> None:
     assert (found["rejected segments"].files, found["rejected segments"].bytes) == (1, 1000)
     assert found["catalog"].bytes == house.folders.catalog.stat().st_size
     assert "models" not in found
+    assert "messages of alerts" not in found
+    house.folders.outbox.write_bytes(bytes(10))
+    assert uses(house)["messages of alerts"].bytes == 10
 
 
 def test_a_file_that_no_catalog_names_is_orphaned_and_those_of_merges_are_not(

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from functions.delivery.channels.alertmanager import AlertmanagerChannel, alert_of
-from functions.delivery.dispatch import Verdict
+from functions.delivery.dispatch import SendOutcome
 from storage.config.channel_settings import AlertmanagerSettings
 from tests.functions.delivery.alertmanager_server import AlertmanagerServer, alertmanager
 from tests.functions.delivery.messages import NOW, dispatch
@@ -28,7 +28,7 @@ def test_a_real_alertmanager_keeps_one_alert_from_its_opening_to_its_end(
     now = datetime.now(UTC)
     for action, value in (("open", 91.0), ("update", 93.5), ("update", 94.0)):
         answer = channel.send(dispatch(action, value=value), now)
-        assert (answer.verdict, answer.status) == (Verdict.SENT, 200)
+        assert (answer.outcome, answer.status) == (SendOutcome.SENT, 200)
     (alert,) = until(server.alerts, "the alert is there")
     assert alert["labels"]["alertname"] == "disk fills"
     assert alert["annotations"]["now"].startswith("94 %")
@@ -43,7 +43,7 @@ def test_a_real_alertmanager_refuses_what_is_not_valid_for_good(server: Alertman
     channel = AlertmanagerChannel("am", AlertmanagerSettings(url=f"{server.url}/nothing/here"))
     answer = channel.send(dispatch(), datetime.now(UTC))
     channel.close()
-    assert (answer.verdict, answer.status) == (Verdict.REFUSED, 404)
+    assert (answer.outcome, answer.status) == (SendOutcome.REFUSED, 404)
 
 
 def test_labels_stay_the_same_and_hold_no_value() -> None:

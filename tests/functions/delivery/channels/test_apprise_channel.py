@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from functions.delivery.channels.apprise_channel import AppriseChannel
-from functions.delivery.dispatch import ChannelUnusable, Verdict
+from functions.delivery.dispatch import ChannelUnusable, SendOutcome
 from storage.config.channel_settings import AppriseSettings
 from tests.functions.delivery.messages import NOW, dispatch
 from tests.functions.delivery.receiver import Receiver, Reply, receiver
@@ -24,7 +24,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Receiver, Apprise
 
 def test_a_message_goes_to_the_receiver_of_the_url(service: Any) -> None:
     server, channel = service
-    assert channel.send(dispatch(), NOW).verdict is Verdict.SENT
+    assert channel.send(dispatch(), NOW).outcome is SendOutcome.SENT
     body = server.requests[0].json
     assert body["title"].startswith("Critical: disk used on db-7 likely passes 95 % in 43 min")
     assert "Odds: 62 % that it breaches within 1 h" in body["message"]
@@ -35,7 +35,7 @@ def test_a_message_that_is_not_taken_is_tried_again_and_no_secret_is_shown(servi
     server, channel = service
     server.script = [Reply(500, b"hidden-path is broken")]
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.may_have_arrived) == (Verdict.FAILED, True)
+    assert (answer.outcome, answer.may_have_arrived) == (SendOutcome.FAILED, True)
     shown = str(answer.detail) + channel.preview(dispatch(), NOW)
     assert "500" in shown
     assert not any(secret in shown for secret in ("hidden-path", "passw0rd"))

@@ -13,7 +13,7 @@ from functions.delivery.channels.http_sending import (
     retry_after,
     secret_of,
 )
-from functions.delivery.dispatch import Answer, ChannelUnusable, Verdict
+from functions.delivery.dispatch import ChannelUnusable, SendOutcome, SendResult
 from scripts.ports import free_port
 from storage.config.channel_settings import ChannelSettings, PagerdutySettings
 from tests.functions.delivery.messages import NOW
@@ -26,7 +26,7 @@ def double() -> Iterator[tuple[Receiver, str]]:
         yield served
 
 
-def got(url: str, *secrets: str) -> HttpReply | Answer:
+def got(url: str, *secrets: str) -> HttpReply | SendResult:
     sender = HttpSender(ChannelSettings(), secrets)
     try:
         return sender.send(sender.request("POST", url, b"{}", {}))
@@ -37,14 +37,14 @@ def got(url: str, *secrets: str) -> HttpReply | Answer:
 @pytest.mark.parametrize(
     ("status", "verdict"),
     [
-        (400, Verdict.REFUSED), (401, Verdict.REFUSED), (404, Verdict.REFUSED),
-        (301, Verdict.REFUSED), (408, Verdict.FAILED), (429, Verdict.FAILED),
-        (500, Verdict.FAILED), (503, Verdict.FAILED),
+        (400, SendOutcome.REFUSED), (401, SendOutcome.REFUSED), (404, SendOutcome.REFUSED),
+        (301, SendOutcome.REFUSED), (408, SendOutcome.FAILED), (429, SendOutcome.FAILED),
+        (500, SendOutcome.FAILED), (503, SendOutcome.FAILED),
     ],
 )  # fmt: skip
-def test_a_status_means_never_again_or_later(status: int, verdict: Verdict) -> None:
+def test_a_status_means_never_again_or_later(status: int, verdict: SendOutcome) -> None:
     answer = refused_or_failed(HttpReply(status, {"location": "https://x.example"}, b"why"))
-    assert (answer.verdict, answer.status) == (verdict, status)
+    assert (answer.outcome, answer.status) == (verdict, status)
     assert answer.may_have_arrived == (status >= 500)
 
 
@@ -86,14 +86,18 @@ def test_a_receiver_that_answers_too_late_may_have_taken_it(
     server, url = double
     server.script = [Reply(hang_s=1)]
     answer = got(f"{url}/token")
-    assert isinstance(answer, Answer)
-    assert (answer.verdict, answer.may_have_arrived) == (Verdict.FAILED, True)
+    assert isinstance(answer, SendResult)
+    assert (answer.outcome, answer.may_have_arrived) == (SendOutcome.FAILED, True)
 
 
 def test_a_receiver_that_is_not_there_has_taken_nothing() -> None:
     answer = got(f"http://127.0.0.1:{free_port()}/secret-path", "secret-path")
-    assert isinstance(answer, Answer)
-    assert (answer.verdict, answer.may_have_arrived, answer.pause) == (Verdict.FAILED, False, True)
+    assert isinstance(answer, SendResult)
+    assert (answer.outcome, answer.may_have_arrived, answer.pause) == (
+        SendOutcome.FAILED,
+        False,
+        True,
+    )
     assert "does not answer" in str(answer.detail)
     assert "secret-path" not in str(answer.detail)
 

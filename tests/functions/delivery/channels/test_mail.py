@@ -14,7 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
 from functions.delivery.channels.mail import MailChannel, mail_of, message_id
-from functions.delivery.dispatch import Verdict
+from functions.delivery.dispatch import SendOutcome
 from scripts.ports import free_port
 from storage.config.channel_settings import MailSettings
 from tests.functions.delivery.messages import NOW, dispatch
@@ -96,7 +96,7 @@ def mail(
 def test_mails_of_an_episode_are_one_thread(mail: Any) -> None:
     inbox, channel = mail
     for action, phase in (("open", "predicted"), ("update", "breached"), ("resolve", "over")):
-        assert channel.send(dispatch(action, phase=phase), NOW).verdict is Verdict.SENT
+        assert channel.send(dispatch(action, phase=phase), NOW).outcome is SendOutcome.SENT
     first, *others = inbox.parsed()
     assert first["Subject"].startswith("Critical: disk used on db-7 likely passes 95 %")
     for each in others:
@@ -118,7 +118,7 @@ def test_every_attempt_of_a_message_has_the_same_id(mail: Any) -> None:
     inbox, channel = mail
     inbox.replies = ["451 later"]
     failed = channel.send(dispatch(), NOW)
-    assert (failed.verdict, failed.status) == (Verdict.FAILED, 451)
+    assert (failed.outcome, failed.status) == (SendOutcome.FAILED, 451)
     receipts = {channel.send(dispatch(), NOW).receipt for _ in range(2)}
     assert receipts == {message_id(dispatch(), channel._settings)}
 
@@ -127,14 +127,14 @@ def test_a_permanent_refusal_is_not_tried_again(mail: Any) -> None:
     inbox, channel = mail
     inbox.replies = ["554 no"]
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.detail) == (Verdict.REFUSED, "localhost answers 554: no")
+    assert (answer.outcome, answer.detail) == (SendOutcome.REFUSED, "localhost answers 554: no")
 
 
 def test_an_addressee_that_is_refused_is_named_and_the_others_get_it(mail: Any) -> None:
     inbox, channel = mail
     inbox.rejected = "night@example.com"
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.detail) == (Verdict.SENT, "not to night@example.com")
+    assert (answer.outcome, answer.detail) == (SendOutcome.SENT, "not to night@example.com")
 
 
 def test_a_wrong_password_is_refused_and_not_shown(
@@ -142,14 +142,14 @@ def test_a_wrong_password_is_refused_and_not_shown(
 ) -> None:
     monkeypatch.setenv("MAIL_PASSWORD", "wrong-password")
     answer = MailChannel("mail", served[1]).send(dispatch(), NOW)
-    assert (answer.verdict, answer.status) == (Verdict.REFUSED, 535)
+    assert (answer.outcome, answer.status) == (SendOutcome.REFUSED, 535)
     assert "wrong-password" not in str(answer.detail)
 
 
 def test_a_server_that_is_not_there_is_tried_again() -> None:
     settings = MailSettings(host="localhost", port=free_port(), sender="a@b.c", to=["d@e.f"])
     answer = MailChannel("mail", settings).send(dispatch(), NOW)
-    assert (answer.verdict, answer.may_have_arrived) == (Verdict.FAILED, False)
+    assert (answer.outcome, answer.may_have_arrived) == (SendOutcome.FAILED, False)
 
 
 def test_a_preview_has_the_envelope_and_the_message(mail: Any) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from functions.delivery.channels.pagerduty import PagerdutyChannel, pagerduty_event
-from functions.delivery.dispatch import Verdict
+from functions.delivery.dispatch import SendOutcome
 from storage.config.channel_settings import PagerdutySettings
 from tests.functions.delivery.events_api import EventsApi
 from tests.functions.delivery.messages import NOW, dispatch
@@ -26,7 +26,7 @@ def test_an_incident_is_triggered_acknowledged_and_resolved_by_one_key(service: 
     api, _, channel = service
     states = []
     for action in ("open", "update", "acknowledge", "resolve"):
-        assert channel.send(dispatch(action), NOW).verdict is Verdict.SENT
+        assert channel.send(dispatch(action), NOW).outcome is SendOutcome.SENT
         states.append(api.incidents["e1/critical/oncall"])
     assert states == ["triggered", "triggered", "acknowledged", "resolved"]
     assert list(api.incidents) == ["e1/critical/oncall"]
@@ -53,22 +53,22 @@ def test_each_level_has_a_severity_of_theirs(slug: str, severity: str) -> None:
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
-        (Reply(400, b'{"status":"invalid event"}'), Verdict.REFUSED),
-        (Reply(429), Verdict.FAILED),
-        (Reply(500), Verdict.FAILED),
-        (Reply(200), Verdict.REFUSED),
+        (Reply(400, b'{"status":"invalid event"}'), SendOutcome.REFUSED),
+        (Reply(429), SendOutcome.FAILED),
+        (Reply(500), SendOutcome.FAILED),
+        (Reply(200), SendOutcome.REFUSED),
     ],
 )
-def test_anything_but_202_is_not_sent(service: Any, reply: Reply, verdict: Verdict) -> None:
+def test_anything_but_202_is_not_sent(service: Any, reply: Reply, verdict: SendOutcome) -> None:
     _, server, channel = service
     server.script = [reply]
     answer = channel.send(dispatch(), NOW)
-    assert answer.verdict is verdict
+    assert answer.outcome is verdict
 
 
 def test_a_wrong_key_is_refused_and_no_message_shows_a_key(service: Any) -> None:
     api, _, channel = service
     api.KEY = "another"
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.status) == (Verdict.REFUSED, 400)
+    assert (answer.outcome, answer.status) == (SendOutcome.REFUSED, 400)
     assert EventsApi.KEY not in str(answer.detail) + channel.preview(dispatch(), NOW)

@@ -7,7 +7,7 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from functions.delivery.channels.slack import blocks_of, slack_channel
-from functions.delivery.dispatch import Verdict
+from functions.delivery.dispatch import SendOutcome
 from storage.config.channel_settings import SlackSettings
 from tests.functions.delivery.messages import NOW, dispatch, message
 from tests.functions.delivery.receiver import Received, Receiver, Reply, receiver
@@ -60,7 +60,7 @@ def test_a_bot_posts_once_and_edits_that_message_from_then_on(slack: Any) -> Non
     later = NOW + timedelta(minutes=40)
     assert channel.send(dispatch("update", receipt=receipt), later).receipt == receipt
     closed = dispatch("resolve", receipt=receipt, phase="over")
-    assert channel.send(closed, later).verdict is Verdict.SENT
+    assert channel.send(closed, later).outcome is SendOutcome.SENT
     assert [m["text"] for m in api.messages.values()] == ["Over: disk used on db-7"]
 
 
@@ -73,37 +73,46 @@ def test_the_clock_in_the_message_runs(slack: Any) -> None:
     assert [text.rpartition(" in ")[2] for text in texts] == ["43 min", "3 min"]
 
 
+def test_a_message_that_a_higher_level_replaced_says_so(slack: Any) -> None:
+    api, _, channel = slack
+    receipt = channel.send(dispatch(), NOW).receipt
+    channel.send(dispatch("resolve", receipt=receipt, severity="imminent"), NOW)
+    (posted,) = api.messages.values()
+    assert posted["text"].startswith("Replaced by a newer message: Imminent failure: disk used")
+    assert [block["type"] for block in posted["blocks"]] == ["section"]
+
+
 def test_a_message_that_arrived_without_an_answer_is_found_and_not_posted_again(slack: Any) -> None:
     api, server, channel = slack
     channel.send(dispatch(), NOW)
     answer = channel.send(dispatch(may_have_arrived=True), NOW)
-    assert (answer.verdict, answer.receipt) == (Verdict.SENT, f"{CHANNEL} 1000.0001")
+    assert (answer.outcome, answer.receipt) == (SendOutcome.SENT, f"{CHANNEL} 1000.0001")
     assert len(api.messages) == 1
     assert server.requests[-1].path.startswith("/api/conversations.history?channel=C0123456789")
 
 
 def test_a_message_that_never_arrived_is_posted_after_the_search(slack: Any) -> None:
     api, _, channel = slack
-    assert channel.send(dispatch(may_have_arrived=True), NOW).verdict is Verdict.SENT
+    assert channel.send(dispatch(may_have_arrived=True), NOW).outcome is SendOutcome.SENT
     assert len(api.messages) == 1
 
 
 @pytest.mark.parametrize(
     ("error", "verdict", "words"),
     [
-        ("not_in_channel", Verdict.REFUSED, "invite the bot into the channel"),
-        ("token_revoked", Verdict.REFUSED, "make a new token"),
-        ("internal_error", Verdict.FAILED, "internal_error"),
-        ("ratelimited", Verdict.FAILED, "ratelimited"),
+        ("not_in_channel", SendOutcome.REFUSED, "invite the bot into the channel"),
+        ("token_revoked", SendOutcome.REFUSED, "make a new token"),
+        ("internal_error", SendOutcome.FAILED, "internal_error"),
+        ("ratelimited", SendOutcome.FAILED, "ratelimited"),
     ],
 )
 def test_an_error_of_the_api_is_said_in_words(
-    slack: Any, error: str, verdict: Verdict, words: str
+    slack: Any, error: str, verdict: SendOutcome, words: str
 ) -> None:
     api, _, channel = slack
     api.error = error
     answer = channel.send(dispatch(), NOW)
-    assert answer.verdict is verdict
+    assert answer.outcome is verdict
     assert words in answer.detail
 
 
@@ -111,13 +120,13 @@ def test_429_is_tried_again_when_slack_says_so(slack: Any) -> None:
     _, server, channel = slack
     server.script = [Reply(429, headers={"Retry-After": "31"})]
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.retry_after) == (Verdict.FAILED, timedelta(seconds=31))
+    assert (answer.outcome, answer.retry_after) == (SendOutcome.FAILED, timedelta(seconds=31))
 
 
 def test_a_message_that_was_deleted_is_not_edited_again(slack: Any) -> None:
     _, _, channel = slack
     answer = channel.send(dispatch("update", receipt=f"{CHANNEL} 7.7"), NOW)
-    assert (answer.verdict, answer.status) == (Verdict.REFUSED, 200)
+    assert (answer.outcome, answer.status) == (SendOutcome.REFUSED, 200)
 
 
 def test_no_preview_shows_the_token(slack: Any) -> None:
@@ -134,7 +143,7 @@ def test_an_incoming_webhook_is_posted_to_and_its_path_is_a_secret(
     with receiver(lambda _: Reply(200, b"ok")) as (server, url):
         monkeypatch.setenv("SLACK_HOOK", f"{url}/services/T0/B0/abcdef")
         channel = slack_channel("ops", SlackSettings(webhook_env="SLACK_HOOK"))
-        assert channel.send(dispatch(), NOW).verdict is Verdict.SENT
+        assert channel.send(dispatch(), NOW).outcome is SendOutcome.SENT
         server.script = [Reply(404, b"no_service")]
         assert channel.send(dispatch(), NOW).detail == "refused (404): no_service"
         assert "abcdef" not in channel.preview(dispatch(), NOW)

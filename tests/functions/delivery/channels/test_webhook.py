@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from functions.delivery.channels.webhook import WebhookChannel, idempotency_key, signature
-from functions.delivery.dispatch import Verdict
+from functions.delivery.dispatch import SendOutcome
 from storage.config.channel_settings import WebhookSettings
 from tests.functions.delivery.messages import NOW, dispatch
 from tests.functions.delivery.receiver import Receiver, Reply, receiver
@@ -27,7 +27,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Receiver, WebhookCha
 
 def test_the_receiver_can_check_who_sent_it_and_when(hook: Any) -> None:
     server, channel = hook
-    assert channel.send(dispatch(), NOW).verdict is Verdict.SENT
+    assert channel.send(dispatch(), NOW).outcome is SendOutcome.SENT
     request = server.requests[0]
     given = dict(part.split("=") for part in request.headers["hoursight-signature"].split(","))
     signed = f"{given['t']}.".encode() + request.body
@@ -57,8 +57,8 @@ def test_a_refusal_is_said_in_the_words_of_the_receiver(hook: Any) -> None:
     server, channel = hook
     server.script = [Reply(422, f"bad signature by {SECRET}".encode())]
     answer = channel.send(dispatch(), NOW)
-    assert (answer.verdict, answer.detail) == (
-        Verdict.REFUSED,
+    assert (answer.outcome, answer.detail) == (
+        SendOutcome.REFUSED,
         "refused (422): bad signature by ***",
     )
 

@@ -6,10 +6,10 @@ from hypothesis import strategies as st
 from functions.rules.evaluation.straight_lines import (
     PEERS,
     conditions,
-    held,
-    held_for,
     intervals,
     latched,
+    met,
+    met_for,
     predict_linear,
     seasonal_at_level,
 )
@@ -52,11 +52,11 @@ def test_seasonal_naive_warns_eight_hours_before_the_hour_of_yesterdays_breach()
     ("minutes", "expected"), [(0, "xxxx.xx"), (5, ".xxx..x"), (15, "...x..."), (12, "...x...")]
 )
 def test_for_counts_from_the_first_evaluation_that_is_true(minutes, expected) -> None:
-    assert shown(held_for(flags("xxxx.xx"), minutes)) == expected
+    assert shown(met_for(flags("xxxx.xx"), minutes)) == expected
 
 
 def test_two_of_three_forgives_one_step() -> None:
-    assert shown(held(flags("x.x..xx"), 2, 3)) == "..x...x"
+    assert shown(met(flags("x.x..xx"), 2, 3)) == "..x...x"
 
 
 def test_a_warning_closes_after_calm_and_then_stays_quiet() -> None:

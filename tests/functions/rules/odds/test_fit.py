@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from functions.rules.odds.fit import fit_fleet, fit_odds, halves
-from functions.rules.odds.models import ALL, odds_models
+from functions.rules.odds.models import ALL, Fitted, odds_models
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES
 from tests.functions.rules.odds.odds_scenes import MEMORY, cases
 
@@ -72,7 +72,7 @@ def test_what_was_fitted_is_read_back_from_its_rows() -> None:
     of_all = np.repeat(features[:, None], 8, axis=1)
     odds = served.served(raw, of_all, in_breach)
     assert odds.trend[:, MEMORY].all()
-    assert odds.p[:, MEMORY, 0] == pytest.approx(head(features)[:, 0])
+    assert odds.p[:, MEMORY, 0] == pytest.approx(head(features, CASES.metric[:50])[:, 0])
 
 
 ORIGIN = np.arange(0, 12_000, 3)
@@ -88,10 +88,17 @@ def fleet_counts(true: float) -> tuple[np.ndarray, np.ndarray]:
     return expected, np.stack(counts, axis=1)
 
 
+def fitted_fleet(expected: np.ndarray, counts: np.ndarray, events: int) -> list[Fitted]:
+    return [
+        fit_fleet(minutes, expected[:, i], counts[:, i], ORIGIN, events)
+        for i, minutes in enumerate((30, 480))
+    ]
+
+
 @pytest.mark.parametrize("true", [0.1, 1.0, 4.0])
 def test_what_a_fleet_expects_is_scaled_to_what_came_of_it(true):
     expected, counts = fleet_counts(true)
-    fits = fit_fleet(expected, counts, ORIGIN, events=5)
+    fits = fitted_fleet(expected, counts, 5)
     scales = odds_models([fit.row() for fit in fits], 30).fleet_scales
     assert scales[30] == pytest.approx(true, rel=0.3)
     assert scales[480] == pytest.approx(true, rel=0.3)
@@ -99,7 +106,7 @@ def test_what_a_fleet_expects_is_scaled_to_what_came_of_it(true):
 
 def test_a_healthy_fleet_without_a_breach_comes_to_expect_few() -> None:
     expected, counts = fleet_counts(1.0)
-    fits = fit_fleet(expected, counts * 0, ORIGIN, events=0)
+    fits = fitted_fleet(expected, counts * 0, 0)
     assert [fit.serves for fit in fits] == [False, False]
     assert max(odds_models([fit.row() for fit in fits], 30).fleet_scales.values()) < 0.02
 
@@ -107,8 +114,15 @@ def test_a_healthy_fleet_without_a_breach_comes_to_expect_few() -> None:
 def test_the_fleets_chance_is_calibrated_on_whether_any_server_breached() -> None:
     expected, counts = fleet_counts(1.0)
     together = np.where(counts[:, :1] > 0, 5 * counts, 0)  # five servers at a time
-    fits = fit_fleet(expected, np.stack([together[:, 0], counts[:, 1]], axis=1), ORIGIN, 200)
+    fits = fitted_fleet(expected, np.stack([together[:, 0], counts[:, 1]], axis=1), 200)
     models = odds_models([fit.row() for fit in fits], 30)
     raw = 1 - np.exp(-models.fleet_scales[30] * 0.12)
     assert raw > 0.4
     assert models.fleet[30](np.array([raw]))[0] == pytest.approx((counts[:, 0] > 0).mean(), abs=0.1)
+
+
+def test_without_a_history_what_is_expected_stays_as_it_is() -> None:
+    none = np.zeros(0)
+    fit = fit_fleet(30, none, none, np.zeros(0, int), 0)
+    assert odds_models([fit.row()], 30).fleet_scales == {30: 1.0}
+    assert not fit.serves

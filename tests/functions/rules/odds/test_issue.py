@@ -8,7 +8,7 @@ from functions.rules.odds.breaches import CARRY_STEPS
 from functions.rules.odds.issue import IssuedOdds, issue
 from functions.rules.odds.models import GROUP_OF, OddsModels
 from functions.rules.odds.paths import Ranks
-from functions.rules.odds.trend import FEATURES, TrendHead
+from functions.rules.odds.trend import TERMS, TrendHead
 from storage.model.grid import LEAD_MINUTES
 from storage.model.metrics import METRIC_NAMES
 from tests.functions.rules.risk_scenes import column, server, with_forecast, with_odds
@@ -47,7 +47,7 @@ def test_with_paths_a_single_step_is_at_least_as_likely_as_three_in_a_row() -> N
 
 
 def test_the_times_of_the_trend_head_are_those_of_its_own_odds() -> None:
-    rising = TrendHead(np.zeros(FEATURES), np.ones(FEATURES), np.zeros((5, FEATURES + 1)))
+    rising = TrendHead(np.zeros(TERMS), np.ones(TERMS), np.zeros((5, TERMS + 1)))
     rising.coefficients[:, 0] = [-9.0, -9.0, 0.0, 2.0, 2.5]  # one half within two hours
     everywhere = frozenset((group, lead) for group in GROUP_OF for lead in LEAD_MINUTES)
     models = OddsModels(trend=rising, trend_serves=everywhere)
@@ -57,7 +57,7 @@ def test_the_times_of_the_trend_head_are_those_of_its_own_odds() -> None:
 
 
 def test_odds_that_the_bands_do_not_see_are_not_small_where_the_trend_head_does() -> None:
-    sure = TrendHead(np.zeros(FEATURES), np.ones(FEATURES), np.zeros((5, FEATURES + 1)))
+    sure = TrendHead(np.zeros(TERMS), np.ones(TERMS), np.zeros((5, TERMS + 1)))
     models = OddsModels(trend=sure, trend_serves=frozenset({("memory and disk", 60)}))
     calm = with_forecast(server(), spread=0.01)
     recent = np.repeat(calm.latest[:, None], CARRY_STEPS, axis=1)

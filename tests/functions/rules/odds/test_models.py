@@ -14,7 +14,7 @@ from functions.rules.odds.models import (
     templates_text,
 )
 from functions.rules.odds.reliability import reliability
-from functions.rules.odds.trend import FEATURES, TrendHead
+from functions.rules.odds.trend import FEATURES, TERMS, TrendHead
 from storage.model.grid import LEAD_MINUTES
 from storage.model.schema import table
 
@@ -22,7 +22,7 @@ RAW = np.tile([0.02, 0.05, 0.1, 0.2, 0.4], (1, len(NAMES), 1))
 CALM = np.zeros((1, len(NAMES)), bool)
 FEATURES_OF_ALL = np.zeros((1, len(NAMES), FEATURES))
 UP = Calibrator(GRID + 1)
-ALWAYS_HALF = TrendHead(np.zeros(FEATURES), np.ones(FEATURES), np.zeros((5, FEATURES + 1)))
+ALWAYS_HALF = TrendHead(np.zeros(TERMS), np.ones(TERMS), np.zeros((5, TERMS + 1)))
 
 
 def test_without_a_fit_the_raw_odds_are_served() -> None:

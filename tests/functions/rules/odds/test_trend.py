@@ -17,7 +17,7 @@ LEVEL, GAP = np.array([98.0]), np.array([8.0])
 RAW = np.full((1, 1, 5), 0.1)
 END = np.array([HISTORY_STEPS])
 CASES = cases()
-HEAD = fit_trend(CASES.features, CASES.came, CASES.weight)
+HEAD = fit_trend(CASES.features, CASES.metric, CASES.came, CASES.weight)
 
 
 def features(memory: np.ndarray) -> np.ndarray:
@@ -71,14 +71,14 @@ def test_features_need_only_the_steps_before_the_origin() -> None:
 
 
 def test_the_head_sees_a_ramp_that_the_odds_of_the_bands_do_not() -> None:
-    odds = HEAD(CASES.features)
+    odds = HEAD(CASES.features, CASES.metric)
     soon = CASES.came[:, 1] == 1
     assert np.median(odds[soon, 1]) > 0.5
     assert np.median(odds[~soon, 1]) < 0.02
 
 
 def test_its_odds_never_fall_with_the_lead_and_are_never_certain() -> None:
-    odds = HEAD(np.random.default_rng(1).normal(0, 5, (200, FEATURES)))
+    odds = HEAD(np.random.default_rng(1).normal(0, 5, (200, FEATURES)), np.zeros(200, int))
     assert (np.diff(odds, axis=1) >= 0).all()
     assert odds.min() >= LEAST_ODDS
     assert odds.max() <= 1 - LEAST_ODDS
@@ -86,9 +86,10 @@ def test_its_odds_never_fall_with_the_lead_and_are_never_certain() -> None:
 
 def test_its_drivers_are_said_in_words_strongest_first() -> None:
     ramp = features(climb(30.0))
-    near = HEAD.mean.copy()
+    near = HEAD.mean[:FEATURES].copy()
     near[5:] = ramp[5:]  # the bands say nothing
     texts = drivers(HEAD, near, MEMORY, 98.0, 8.0)
     assert texts[0].startswith("memory has climbed by 30 points per hour for ")
     assert "memory is at 90 % of 98 %" in texts
-    assert drivers(HEAD, HEAD.mean, MEMORY, 98.0, 8.0) == []
+    calm = features(np.full(HISTORY_STEPS, 40.0))
+    assert "memory has climbed" not in " ".join(drivers(HEAD, calm, MEMORY, 98.0, 8.0))

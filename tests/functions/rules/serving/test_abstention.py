@@ -46,8 +46,8 @@ def test_a_series_on_which_naive_forecasts_do_not_err_has_no_skill_to_judge() ->
 def test_without_skill_it_abstains_and_comes_back_by_a_margin(
     skill: float, excess: float, hours: float, abstained: bool, expected: bool
 ) -> None:
-    arrays = (np.array([[x]], float) for x in (skill, excess, hours))
-    assert without_skill(*arrays, np.array([[abstained]])).item() is expected
+    one, two, three = (np.array([[x]], float) for x in (skill, excess, hours))
+    assert without_skill(one, two, three, np.array([[abstained]])).item() is expected
 
 
 def test_the_reasons_have_the_numbers() -> None:

@@ -28,7 +28,7 @@ ALL_ONE_PROFILE = np.zeros(SERVERS, np.int64)
 
 def shares(factors: Floats) -> Floats:
     """The share of normal values inside bands of so many times the right width."""
-    return np.vectorize(lambda z: erf(z / sqrt(2)))(EDGES * factors)
+    return np.asarray(np.vectorize(lambda z: erf(z / sqrt(2)))(EDGES * factors), float)
 
 
 def counts(inside: Floats, moving: float = 100.0) -> HourCounts:
