@@ -117,6 +117,7 @@ def _rows(inputs: _Issue, issued: IssuedOdds, models: OddsModels) -> pa.Table:
             pa.array(issued.trend[row, metric].astype(int))
         ),
         "checked": pa.repeat(pa.scalar(models.checked), count),
+        "replayed": pa.nulls(count, pa.bool_()),
         "drivers": pa.array(
             [
                 issued.drivers(models, inputs.bands, int(i), int(j))

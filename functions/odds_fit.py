@@ -34,7 +34,7 @@ from storage.query import due_forecasts
 from storage.query.forecast_rows import RECIPE_COLUMNS, forecast_rows
 from storage.query.windows import Contexts
 
-__all__ = ["odds_fit"]
+__all__ = ["odds_fit", "refit"]
 
 REFIT_AFTER: Final = timedelta(hours=23, minutes=30)
 NEW_PATHS_AFTER: Final = timedelta(days=7)
@@ -76,6 +76,12 @@ def odds_fit(window: Window) -> Batch:
     last = {row["kind"]: row["ts"] for row in fits}
     if "calibration" in last and window.now - last["calibration"] < REFIT_AFTER:
         return Batch()
+    new_paths = "paths" not in last or window.now - last["paths"] >= NEW_PATHS_AFTER
+    return refit(window, new_paths)
+
+
+def refit(window: Window, new_paths: bool = True) -> Batch:
+    """Fit on all outcomes that are known; with `new_paths`, the paths as well."""
     until = floor_step(window.now) - (HORIZON_STEPS + BREACH_STEPS - 1) * STEP
     sample = _sample(window, until)
     if not sample.servers:
@@ -84,7 +90,7 @@ def odds_fit(window: Window) -> Batch:
     history = _history(window, sample, start)
     fitted = fit_odds(cases_of(*_levelled(history), _issued(window, sample, history, until)))
     fitted += [_fleet(window, until, fit) for fit in fitted if _of_fleet(fit)]
-    if "paths" not in last or window.now - last["paths"] >= NEW_PATHS_AFTER:
+    if new_paths:
         fitted += _paths(window, history, until)
     facts = {"ts": window.now, "model": sample.model}
     made = [fit.row() | facts for fit in fitted]

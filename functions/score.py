@@ -186,4 +186,5 @@ def _rows(
     columns["within_10"] = pa.array(counted[:, COUNTS.index("within_10")], mask=unscaled)
     for i, name in enumerate(SUMS):
         columns[name] = pa.array(total[:, i], pa.float32(), mask=nothing | np.isnan(total[:, i]))
+    columns["replayed"] = pa.nulls(count, pa.bool_())
     return pa.table({name: columns[name] for name in schema.names}, schema=schema)

@@ -40,7 +40,8 @@ _TRAININGS = """
 SELECT training, arg_max(cause, ts) AS cause, min(ts) AS since,
 min(ts) FILTER (event = 'started') AS started,
 arg_max(event, ts) AS event, arg_max(reason, ts) AS reason
-FROM trainings WHERE ts <= $now GROUP BY training ORDER BY since
+FROM trainings WHERE ts <= $now AND NOT ends_with(training, '-history')
+GROUP BY training ORDER BY since
 """
 # Without a training it counts from the first time that a model served here.
 _SERVES_SINCE = "SELECT min(ts) AS ts FROM models WHERE event = 'serving' AND ts <= $now"

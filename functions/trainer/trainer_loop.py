@@ -25,8 +25,8 @@ from storage.platform.process import with_parent_death_signal
 from storage.platform.threads import SupervisedThread
 
 __all__ = [
-    "REMEDY", "TRAIN_EXTRA", "DueTraining", "Trainer", "due_training", "keep_training",
-    "missing_extra", "training_command",
+    "REMEDY", "TRAIN_EXTRA", "DueTraining", "Trainer", "due_training", "is_warm_start",
+    "keep_training", "missing_extra", "training_command",
 ]  # fmt: skip
 
 log = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Trainer:
         due = self._due()
         if due is None or due.training in self._done:
             return
-        if missing := missing_extra():
+        if not is_warm_start(due.training) and (missing := missing_extra()):
             self._done.add(due.training)
             if due.event != "unable":
                 reason = f"{missing} is not installed on this host: {REMEDY}"
@@ -166,10 +166,18 @@ class Trainer:
         subprocess.run([*module, *arguments], check=False, stdin=subprocess.DEVNULL)
 
 
+def is_warm_start(training: str) -> bool:
+    """Return True if an id is that of a warm start, which needs no train extra."""
+    return training.endswith("-history")
+
+
 def training_command(folders: Folders, training: str) -> list[str]:
-    """Return the command line of the child that trains."""
-    command = [sys.executable, "-P", "-u", "-m", "hoursight", "train"]
-    return [*command, "--data", str(folders.data), "--training", training, "--threads", "1"]
+    """Return the command line of the child that trains, or learns from the history."""
+    hoursight = [sys.executable, "-P", "-u", "-m", "hoursight"]
+    options = ["--data", str(folders.data), "--training", training]
+    if is_warm_start(training):
+        return [*hoursight, "warmstart", *options]
+    return [*hoursight, "train", *options, "--threads", "1"]
 
 
 def _lower_priority(pid: int) -> None:

@@ -14,10 +14,10 @@ from scripts.cli.output import format_time
 from scripts.cli.printer import say_lines
 from storage.model.grid import STEP, STEP_MINUTES
 from storage.query import windows
-from storage.query.history import History, HistoryError, from_lake
+from storage.query.history import History, HistoryError, cores_of, from_lake
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
-__all__ = ["ImportOptions", "command", "cores_of"]
+__all__ = ["ImportOptions", "command"]
 
 DAY_STEPS = 24 * 60 // STEP_MINUTES
 LISTED = 5
@@ -56,13 +56,6 @@ def command(options: ImportOptions, say: Say) -> int:
         options.json_file.write_text(json.dumps(content, indent=1) + "\n")
         say(f"wrote {options.json_file}")
     return 0
-
-
-def cores_of(reader: Reader, history: History) -> tuple[int | None, ...]:
-    """Return the cores of a history's servers; None where they are not known."""
-    rows = reader.query("SELECT server, cores FROM servers").to_pylist()
-    known = {row["server"]: row["cores"] for row in rows}
-    return tuple(known.get(server) for server in history.servers)
 
 
 def _print(file: Path, results: Sequence[RuleReplay], history: History, say: Say) -> None:

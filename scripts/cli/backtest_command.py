@@ -15,7 +15,6 @@ from functions.engine.forecaster import Forecaster, ModelUnusable
 from functions.normalize.history_files import LoadedHistory
 from functions.replay.replay import ReplayFailed
 from functions.rules.evaluation.baselines import SEASONAL
-from scripts.cli.alert_import import cores_of
 from scripts.cli.backtest import (
     FORECASTS,
     LEADS,
@@ -34,7 +33,7 @@ from scripts.cli.output import format_time, print_grid
 from scripts.cli.printer import console, say_lines
 from storage.config.folders import Folders
 from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS
-from storage.query.history import History, HistoryError, from_lake
+from storage.query.history import History, HistoryError, cores_of, from_lake
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
 __all__ = ["BacktestOptions", "command"]

@@ -3,7 +3,6 @@
 import json
 import math
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,15 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from functions.engine.forecaster import Forecaster
 from functions.engine.function_catalog import engine_functions
 from functions.replay.replay import ReplayOptions, replay, replayed_functions
 from functions.replay.scorecard import Accuracy, Scorecard, scorecard
 from functions.rules.evaluation.warning_quality import WarningQuality
 from scripts.cli.output import format_time, print_grid
-from scripts.cli.printer import console
+from scripts.cli.replay_progress import replay_progress
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
 from storage.model.grid import CONTEXT_STEPS
@@ -60,16 +57,12 @@ def loop_backtest(
             f"{LEAST_STEPS * STEP_S // 3600}, a day before the first forecast and one to judge"
         )
     began = time.monotonic()
-    with (
-        _settings_of(data) as folders,
-        Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress,
-    ):
-        task = progress.add_task("Replaying", total=history.steps - CONTEXT_STEPS)
+    with _settings_of(data) as folders, replay_progress() as on_step:
         lake = replay(
             history, forecaster, replayed_functions(engine_functions()), folders,
             ReplayOptions(cadence_minutes=options.cadence_minutes, cores=options.cores,
                           settings=read_settings(folders.data)),
-            lambda done, _: progress.update(task, completed=done),
+            on_step,
         )  # fmt: skip
         with closing(lake):
             card = scorecard(lake.reader, history, options.cores, CONTEXT_STEPS)

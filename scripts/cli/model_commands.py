@@ -1,4 +1,4 @@
-"""Commands on models: train, drift, export, models promote, rollback, and backtest."""
+"""Commands on models: train, warmstart, drift, export, models promote, rollback, and backtest."""
 
 import sys
 from collections.abc import Callable
@@ -66,6 +66,20 @@ def train(data: Path, resume: bool, request: bool, **options: Any) -> None:
     from scripts.cli.training import TrainingOptions, command
 
     command(TrainingOptions(data, fresh=not resume, **options), say)
+
+
+@cli.command("warmstart", epilog="Example: hoursight warmstart")
+@data_option
+@click.option("--training", hidden=True, help="The id of a warm start that is due.")
+def warm_start(data: Path, training: str | None) -> None:
+    """Let the loop learn once from the history in the lake, by a replay of it.
+
+    It fills scores, calibration, race and odds, which otherwise take a day; it is written when all
+    of it is complete. A running system does it by itself.
+    """
+    from scripts.cli.warm_start import command
+
+    sys.exit(command(data, training, say))
 
 
 @cli.command(epilog="Example: hoursight drift")

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from model_export.fine_tuning import FineTuned, HistorySplit
     from model_export.train import Checkpoint, Recipe
 
-__all__ = ["TrainingOptions", "TrainingUnable", "command", "export_command"]
+__all__ = ["TrainingOptions", "TrainingUnable", "command", "export_command", "training_lock"]
 
 LARGEST_BYTES = 1_500_000_000  # of history in memory; fewer days are taken of a larger fleet
 STEP_BYTES = 14 * 4
@@ -71,7 +71,7 @@ def command(options: TrainingOptions, say: Say) -> bool:
     with training_log.failures():
         _check_torch()
         logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-        with _training_lock(folders):
+        with training_lock(folders):
             training_log.started(model_registry.fingerprint(folders.own_model or SHIPPED))
             history = _history(folders, options, say)
             return _trained(folders, options, history, training_log, say)
@@ -325,13 +325,13 @@ def _free_name(folders: Folders, now: datetime) -> str:
 
 
 @contextmanager
-def _training_lock(folders: Folders) -> Iterator[None]:
-    """Hold the lock of the only training of a data folder; a killed process releases it."""
-    with open_lock(folders.models / "training.lock") as lock:
+def training_lock(folders: Folders, name: str = "training") -> Iterator[None]:
+    """Hold the lock of the only process of its kind in a data folder; its end releases it."""
+    with open_lock(folders.models / f"{name}.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise TrainingUnable(
-                f"another process is training for {folders.data}: wait for it, or end it"
+                f"another process does the {name} of {folders.data}: wait for it, or end it"
             ) from error
         yield

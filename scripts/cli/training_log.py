@@ -17,20 +17,21 @@ PROGRESS_STEP = 0.1
 class TrainingLog:
     """Records start, progress and end of one training.
 
-    `training` is its id where the trainer began it; a training of the command has one of its own.
+    `training` is its id where the trainer began it; one of a command has an id of its own, which
+    ends with `kind`.
     """
 
-    def __init__(self, folders: Folders, training: str | None) -> None:
+    def __init__(self, folders: Folders, training: str | None, kind: str = "command") -> None:
         self._folders = folders
-        self._due = training is not None
-        self.training = training or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-command"
+        self.due = training is not None
+        self.training = training or f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{kind}"
         self._progress = 0.0
         self._started = self._ended = False
 
     def started(self, serving: str | None) -> None:
         """Record the start, and with which model the result will be compared."""
         self._started = True
-        cause = {} if self._due else {"cause": "command", "reason": "started by the command"}
+        cause = {} if self.due else {"cause": "command", "reason": "started by the command"}
         self._write("started", serving=serving, progress=0.0, **cause)
 
     def progressed(self, share: float) -> None:
@@ -40,7 +41,7 @@ class TrainingLog:
             self._write("progress", progress=round(share, 3))
 
     def ended(self, event: str, reason: str, **columns: Any) -> None:
-        """Record the end: promoted, refused or failed."""
+        """Record the end: promoted, refused, learned or failed."""
         self._ended = True
         self._write(event, reason=reason, **columns)
 
@@ -53,7 +54,7 @@ class TrainingLog:
         try:
             yield
         finally:
-            error, counts = sys.exception(), self._started or self._due
+            error, counts = sys.exception(), self._started or self.due
             if isinstance(error, Exception) and counts and not self._ended:
                 self.ended("failed", str(error) or type(error).__name__)
 

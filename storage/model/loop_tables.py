@@ -22,6 +22,7 @@ from storage.model.table_definition import Column, Table
 __all__ = ["LOOP_TABLES"]
 
 ALWAYS = None
+_REPLAYED = flag("replayed", "true: from a replay of the history, never served; NULL: live")
 WEEK, MONTH, THIRTEEN_MONTHS = (timedelta(days=n) for n in (7, 30, 400))
 
 _BUCKET = Column(
@@ -62,6 +63,7 @@ _SCORES = Table(
         whole("inside_96_model", "inside the model's own 96 % band"),
         real("scale", "scale of the metric: 100 for percentages, else P1 to P99 of 30 days"),
         whole("within_10", "targets whose served median is within 10 % of the scale"),
+        _REPLAYED,
     ),
     key=("server", "metric", "bucket", "ts", "model"), on_conflict="last",
 )  # fmt: skip
@@ -150,6 +152,7 @@ _ODDS = Table(
         time("likely", "half are sooner", required=False),
         time("latest", "90 % are sooner", required=False),
         prose("drivers", "what raises them, strongest first", pa.list_(pa.string())),
+        _REPLAYED,
     ),
     key=("server", "metric", "issued_at"), time="issued_at",
 )  # fmt: skip
@@ -196,6 +199,7 @@ _FLEET_ODDS = Table(
         real("raw_expected_30m", "sum of the odds within 30 minutes, before calibration"),
         real("raw_expected_480m", "the same within 8 hours"),
         flag("checked", "true if this was checked on 30 breaches or more of this fleet"),
+        _REPLAYED,
     ),
     key=("issued_at",), on_conflict="last", time="issued_at",
 )  # fmt: skip
@@ -349,9 +353,9 @@ _TRAININGS = Table(
         time("ts", "when"),
         text(
             "event", "requested, due, postponed, cancelled, started, progress, promoted, refused, "
-            "failed or unable", required=True,
+            "learned, failed or unable", required=True,
         ),
-        text("cause", "loss, calendar or person"),
+        text("cause", "loss, calendar, person or command; history: a warm start"),
         prose("reason", "why it is due, or why it did not take place, in words"),
         real("progress", "share that is done, 0 to 1"),
         text("model", "fingerprint of the model that came of it"),

@@ -138,6 +138,7 @@ _BASIS = (
     _count("days", "days with scores: below 3 the interval does not know how days differ"),
     _count("cases", "effective sample size: blocks of a server and 8 h"),
     _count("targets", "forecasts of 5-minute means that were compared"),
+    _share("replayed", "share of these targets whose forecasts are of a replay of the history"),
 )
 
 
@@ -156,6 +157,7 @@ _BLOCKS = (
     *_of("scores", "server", "metric", "bucket", "model"),
     _time("block", "start of the 8 hours"),
     *_of("scores", "targets"),
+    _count("replayed", "targets whose forecasts are of a replay of the history; NULL: none"),
     _count("scaled", "targets on a scale that is known"),
     *_of("scores", *_BLOCK_COUNTS),
     *(_share(c.name, c.meaning) for c in _of("scores", *_BLOCK_SUMS)),

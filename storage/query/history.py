@@ -13,7 +13,15 @@ from storage.model.profiles import GENERIC, PROFILE_NAMES, stated_profile
 from storage.query import windows
 from storage.query.reader import Reader
 
-__all__ = ["STEP_S", "WINDOW_STEPS", "History", "HistoryError", "from_lake", "week_minute"]
+__all__ = [
+    "STEP_S",
+    "WINDOW_STEPS",
+    "History",
+    "HistoryError",
+    "cores_of",
+    "from_lake",
+    "week_minute",
+]
 
 WINDOW_STEPS = CONTEXT_STEPS + HORIZON_STEPS
 STEP_S = STEP_MINUTES * 60
@@ -91,3 +99,10 @@ def from_lake(reader: Reader, steps: int) -> History:
         [PROFILE_NAMES.index(stated_profile(p) or GENERIC) for p in contexts.profiles], np.int64
     )
     return History(contexts.servers, profiles, int(contexts.start.timestamp()), contexts.values)
+
+
+def cores_of(reader: Reader, history: History) -> tuple[int | None, ...]:
+    """Return the cores of a history's servers; None where they are not known."""
+    rows = reader.query("SELECT server, cores FROM servers").to_pylist()
+    known = {row["server"]: row["cores"] for row in rows}
+    return tuple(known.get(server) for server in history.servers)

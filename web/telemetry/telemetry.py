@@ -35,7 +35,7 @@ SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
 BUILT_IN = frozenset({
     "alert", "breach", "calibrate", "cascade", "deliver", "drift", "forecast", "mark", "odds",
-    "odds_fit", "risk", "rollup", "score", "training",
+    "odds_fit", "risk", "rollup", "score", "training", "warm_start",
 })  # fmt: skip
 
 _Query = Callable[[Reader, datetime], None]

@@ -3,6 +3,7 @@
 WITH cases AS MATERIALIZED (
     SELECT
         metric, bucket, model, server, block, sum(scaled)::DOUBLE AS targets,
+        sum(replayed) / sum(targets) * sum(scaled) AS replayed,
         sum(within_10)::DOUBLE AS near
     FROM {score_blocks} AS blocks
     WHERE scaled > 0
@@ -19,6 +20,7 @@ days AS (
 sums AS (
     SELECT
         metric, bucket, model, sum(targets) AS targets, sum(near) AS near,
+        coalesce(sum(replayed), 0) / sum(targets) AS replayed,
         sum(targets ^ 2) AS targets_2, sum(near ^ 2) AS near_2,
         sum(near * targets) AS near_targets, count(DISTINCT server) AS servers,
         count(DISTINCT epoch(block)::BIGINT // 86400) AS days, count(*) AS cases,
@@ -59,7 +61,7 @@ SELECT
     CASE WHEN error >= 0 THEN least(r + error, 1) END AS accuracy_high,
     r >= {goal} AS reaches_goal,
     skill, seasonal_skill,
-    servers, days, cases, CAST(targets AS BIGINT) AS targets
+    servers, days, cases, CAST(targets AS BIGINT) AS targets, replayed
 FROM ratios
 LEFT JOIN skills ON ratios.model = skills.model
     AND ratios.metric IS NOT DISTINCT FROM skills.metric

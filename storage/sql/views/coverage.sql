@@ -3,6 +3,7 @@
 WITH cases AS MATERIALIZED (
     SELECT
         metric, bucket, model, server, block, sum(moving)::DOUBLE AS moving,
+        sum(replayed) / sum(targets) * sum(moving) AS replayed,
         sum(inside_50)::DOUBLE AS served_50, sum(inside_80)::DOUBLE AS served_80,
         sum(inside_96)::DOUBLE AS served_96, sum(inside_50_model)::DOUBLE AS own_50,
         sum(inside_80_model)::DOUBLE AS own_80, sum(inside_96_model)::DOUBLE AS own_96
@@ -24,6 +25,7 @@ days AS (
 sums AS (
     SELECT
         metric, bucket, model, sum(moving) AS moving, sum(moving ^ 2) AS moving_2,
+        coalesce(sum(replayed), 0) / sum(moving) AS replayed,
         [sum(served_50), sum(served_80), sum(served_96)] AS served,
         [sum(own_50), sum(own_80), sum(own_96)] AS own,
         [sum(served_50 ^ 2), sum(served_80 ^ 2), sum(served_96 ^ 2)] AS served_2,
@@ -49,7 +51,7 @@ daily AS (
 ),
 bands AS (
     SELECT
-        sums.metric, sums.bucket, sums.model, sums.moving, servers, sums.days, cases,
+        sums.metric, sums.bucket, sums.model, sums.moving, replayed, servers, sums.days, cases,
         unnest([50, 80, 96]) AS band, unnest(range(1, 4)) AS i,
         sums.served[i] / moving AS r, sums.own[i] / moving AS s,
         greatest(
@@ -76,5 +78,5 @@ SELECT
     s AS inside_model,
     CASE WHEN own_error >= 0 THEN greatest(s - own_error, 0) END AS inside_model_low,
     CASE WHEN own_error >= 0 THEN least(s + own_error, 1) END AS inside_model_high,
-    servers, days, cases, CAST(moving AS BIGINT) AS targets
+    servers, days, cases, CAST(moving AS BIGINT) AS targets, replayed
 FROM bands

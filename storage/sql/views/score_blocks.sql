@@ -2,6 +2,7 @@
 SELECT
     server, metric, bucket, model, time_bucket(INTERVAL 8 HOUR, ts) AS block,
     CAST(sum(targets) AS BIGINT) AS targets,
+    CAST(sum(targets) FILTER (replayed) AS BIGINT) AS replayed,
     CAST(sum(targets) FILTER (within_10 IS NOT NULL) AS BIGINT) AS scaled,
     CAST(sum(moving) AS BIGINT) AS moving,
     CAST(sum(within_10) AS BIGINT) AS within_10,

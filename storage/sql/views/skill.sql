@@ -4,7 +4,8 @@
 -- blocks is that of a², less 2 r times that of a b, and r² times that of b².
 WITH cases AS MATERIALIZED (
     SELECT
-        metric, bucket, model, server, block, sum(targets) AS targets, sum(loss) AS loss,
+        metric, bucket, model, server, block, sum(targets) AS targets,
+        sum(replayed) AS replayed, sum(loss) AS loss,
         sum(loss_model) AS loss_model, sum(error_naive) AS naive, sum(error_seasonal) AS seasonal
     FROM {score_blocks} AS blocks
     WHERE loss IS NOT NULL AND error_naive IS NOT NULL AND error_seasonal IS NOT NULL
@@ -21,6 +22,7 @@ days AS (
 sums AS (
     SELECT
         metric, bucket, model, CAST(sum(targets) AS BIGINT) AS targets,
+        coalesce(sum(replayed), 0) / sum(targets) AS replayed,
         sum(loss) AS loss, sum(loss_model) AS loss_model, sum(naive) AS naive,
         sum(seasonal) AS seasonal, sum(loss ^ 2) AS loss_2,
         sum(loss * naive) AS loss_naive, sum(naive ^ 2) AS naive_2,
@@ -66,5 +68,5 @@ SELECT
     1 - s - seasonal_error AS seasonal_skill_low, 1 - s + seasonal_error AS seasonal_skill_high,
     1 - loss_model / nullif(naive, 0) AS model_skill,
     loss / targets AS loss,
-    servers, days, cases, targets
+    servers, days, cases, targets, replayed
 FROM ratios

@@ -11,7 +11,13 @@ import pytest
 
 from functions.engine.run_history import LocalRunHistory, RunHistoryEndpoint
 from functions.trainer import trainer_loop
-from functions.trainer.trainer_loop import DueTraining, Trainer, due_training, missing_extra
+from functions.trainer.trainer_loop import (
+    DueTraining,
+    Trainer,
+    due_training,
+    missing_extra,
+    training_command,
+)
 from storage.config.folders import Folders
 from storage.ipc.rpc import NotRunning, serve_rpc
 from storage.query.shared_reader import SharedReader
@@ -33,18 +39,18 @@ def until(condition: Callable[[], object]) -> None:
 class Process:
     """A trainer in a thread, whose trainings run a line of Python."""
 
-    def __init__(self, data: Path, code: str, event: str = "due") -> None:
+    def __init__(self, data: Path, code: str, event: str = "due", training: str = "t1") -> None:
         self.folders = Folders.at(data).create()
         self.asked = 0
         self.stop = threading.Event()
-        self._event = event
+        self._event, self._training = event, training
         trainer = Trainer(self.folders, self._due, lambda _: [sys.executable, "-c", code])
         self._thread = threading.Thread(target=trainer.run, args=(self.stop,))
         self._thread.start()
 
     def _due(self) -> DueTraining:
         self.asked += 1
-        return DueTraining("t1", self._event)
+        return DueTraining(self._training, self._event)
 
     def end(self) -> None:
         self.stop.set()
@@ -102,6 +108,19 @@ def test_a_host_without_the_train_extra_says_so_once_and_how_to_get_it(
     for row in running.rows():
         assert row["event"] == "unable"
         assert row["reason"].startswith("no_such_package is not installed on this host: pip inst")
+
+
+def test_a_warm_start_needs_no_train_extra_and_runs_its_own_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trainer_loop, "TRAIN_EXTRA", ("json", "no_such_package"))
+    began = tmp_path / "began"
+    running = Process(tmp_path / "var", f"open({str(began)!r}, 'w')", training="t1-history")
+    until(began.exists)
+    running.end()
+    assert running.rows() == []
+    assert "warmstart" in training_command(running.folders, "t1-history")
+    assert "warmstart" not in training_command(running.folders, "t1-loss")
 
 
 def test_the_engine_names_the_training_that_is_due_or_was_cut_off(house: LakeFixture) -> None:

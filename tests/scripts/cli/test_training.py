@@ -118,7 +118,7 @@ def test_a_resumed_training_uses_the_same_days_although_there_are_more_by_now(
 
 def test_one_training_at_a_time(options: TrainingOptions) -> None:
     folders = Folders.at(options.data).create()
-    with training._training_lock(folders), pytest.raises(TrainingUnable, match="wait for it"):
+    with training.training_lock(folders), pytest.raises(TrainingUnable, match="wait for it"):
         command(options, lambda _: None)
 
 

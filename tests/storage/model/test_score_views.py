@@ -127,3 +127,18 @@ def test_hours_that_were_partly_withheld_are_left_out(house: LakeFixture) -> Non
     for view in ("score_blocks", "skill", "accuracy", "coverage"):
         sql = as_of_now(f"SELECT count(*) AS n FROM {{{view}}} AS v WHERE bucket = 240")
         assert house.reader.query(sql, now=NOW)["n"][0].as_py() == 0
+
+
+@pytest.mark.parametrize("view", ["skill", "accuracy", "coverage"])
+def test_the_share_of_replayed_targets_is_shown(house: LakeFixture, view: str) -> None:
+    rows = [row | {"model": "half", "replayed": row["server"] == "a" or None} for row in SCORES]
+    house.put("scores", table("scores").rows(rows))
+    house.commit()
+    shares = house.reader.query(
+        as_of_now(f"SELECT model, metric, replayed FROM {{{view}}} AS v WHERE metric IS NOT NULL"),
+        now=NOW,
+    ).to_pylist()  # fmt: skip
+    assert {row["replayed"] for row in shares if row["model"] == "m"} == {0.0}
+    assert [row["replayed"] for row in shares if row["model"] == "half"] == pytest.approx(
+        [0.5] * sum(row["model"] == "half" for row in shares)
+    )

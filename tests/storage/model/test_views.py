@@ -17,6 +17,7 @@ CLOCK = re.compile(
 # One hour of scores, in which each sum is 1.
 SCORE = dict.fromkeys(table("scores").names, 1) | {
     "server": "a", "metric": "load_average", "bucket": 60, "model": "m", "shadow": 0,
+    "replayed": True,
 }  # fmt: skip
 # The one text that makes a view of the present out of a query about a given time.
 PRESENT = ROOT / "storage" / "model" / "views.py"
