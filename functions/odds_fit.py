@@ -50,8 +50,6 @@ _UPTIME: Final = METRIC_NAMES.index("uptime_days")
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SEED: Final = 20_260_506
 
-Floats32 = npt.NDArray[np.float32]
-
 
 @dataclass(frozen=True, slots=True)
 class _Sample:

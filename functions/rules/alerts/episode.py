@@ -42,7 +42,6 @@ class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a rule must remember of an episode: the column `state`, as JSON."""
 
     opened_at: datetime
-    opened_as: str
     again: bool = False  # within two hours after an episode of the same series
     silent_arm: bool = False
     muted: str | None = None  # why nobody is notified

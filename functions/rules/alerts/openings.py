@@ -120,7 +120,7 @@ def _new(
     again: bool,
 ) -> Episode:
     facts = context.inputs.servers.get(server, ServerFacts(server))
-    memory = Memory(opened_at=opened_at, opened_as=str(phase), again=again)
+    memory = Memory(opened_at=opened_at, again=again)
     ident = episode_id(rule, server, metric, phase, opened_at)
     cause = context.cause(server, ident)
     group = f"{facts.site or 'no site'}, {facts.profile}, {metric or 'no data'}"

@@ -83,7 +83,6 @@ class Signal:
     pages: bool = False
     breached_at: datetime | None = None
     under_minutes: float = 0.0
-    under_since: datetime | None = None
     below_minutes: float = 0.0
     below_since: datetime | None = None
     p: float | None = None
@@ -163,7 +162,6 @@ class _Under:
         last_over = np.where(over.any(axis=1), length - 1 - np.argmax(over[:, ::-1], axis=1), -1)
         under = known & (steps > last_over[:, None])
         self._counts = under.sum(axis=1)
-        self._first = np.argmax(under, axis=1)
         fresh = known[:, -_RECENT_STEPS:].any(axis=1)
         self._counts[~fresh] = 0
         self._known = known
@@ -179,7 +177,6 @@ class _Under:
             value=float(sign * history.means[i, last[-1]]) if len(last) else None,
             breached_at=None if breach_start < 0 else self._time(breach_start),
             under_minutes=float(count * STEP_MINUTES),
-            under_since=self._time(int(self._first[i])) if count else None,
         )  # fmt: skip
 
     def _time(self, step: int) -> datetime:

@@ -23,7 +23,7 @@ def minutes(count: float) -> timedelta:
 def calm(now: datetime, **changes: Any) -> Signal:
     """Nothing is wrong: the value has been under the level and the odds have been low for hours."""
     quiet = Signal(
-        "a", MEMORY, 98.0, value=60.0, under_minutes=300, under_since=now - minutes(300),
+        "a", MEMORY, 98.0, value=60.0, under_minutes=300,
         below_minutes=300, below_since=now - minutes(300), p=0.01, lead_minutes=60, issued_at=now,
         odds_row=ODDS_ROW,
     )  # fmt: skip
@@ -38,7 +38,7 @@ def warned(now: datetime, p: float = 0.34, **changes: Any) -> Signal:
 
 def breached(now: datetime, since: datetime, **changes: Any) -> Signal:
     """The value is at the level."""
-    over = {"under_minutes": 0.0, "under_since": None, "value": 99.0}
+    over = {"under_minutes": 0.0, "value": 99.0}
     return warned(now, breached_at=since, **(over | changes))
 
 
