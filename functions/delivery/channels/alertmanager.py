@@ -11,12 +11,10 @@ import httpx
 import msgspec
 
 from functions.delivery.channels.http_sending import (
-    HttpReply,
     HttpSender,
-    refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
+from functions.delivery.dispatch import Dispatch, SendResult
 from functions.delivery.message import facts_of, severity_named, title_of
 from storage.config.channel_settings import AlertmanagerSettings
 from storage.model.periods import parse_period
@@ -50,12 +48,7 @@ class AlertmanagerChannel:
 
     def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Send the alert as it is now."""
-        reply = self._sender.send(self._request(dispatch, now))
-        if not isinstance(reply, HttpReply):
-            return reply
-        if reply.status == 200:
-            return SendResult(SendOutcome.SENT, status=200)
-        return refused_or_failed(reply, self._sender.masked(reply.text))
+        return self._sender.deliver(self._request(dispatch, now))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
         """Return the request, with the password masked."""

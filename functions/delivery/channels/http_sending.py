@@ -5,7 +5,7 @@ Redirects are not followed: they would carry a message and its secrets to anothe
 
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -93,6 +93,15 @@ class HttpSender:
             return self._failure(request, error)
         headers = {name.lower(): value for name, value in response.headers.items()}
         return HttpReply(response.status_code, headers, body)
+
+    def deliver(self, request: httpx.Request, accepted: Container[int] = (200,)) -> SendResult:
+        """Send a request; a reply with a status in `accepted` means that the message arrived."""
+        reply = self.send(request)
+        if not isinstance(reply, HttpReply):
+            return reply
+        if reply.status in accepted:
+            return SendResult(SendOutcome.SENT, status=reply.status)
+        return refused_or_failed(reply, self.masked(reply.text))
 
     def _failure(self, request: httpx.Request, error: httpx.TransportError) -> SendResult:
         text = " ".join(str(error).split()) or type(error).__name__

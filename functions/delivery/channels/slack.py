@@ -156,12 +156,7 @@ class SlackWebhookChannel:
 
     def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Post a message."""
-        reply = self._sender.send(self._request(dispatch, now))
-        if not isinstance(reply, HttpReply):
-            return reply
-        if reply.status == 200:
-            return SendResult(SendOutcome.SENT, status=200)
-        return refused_or_failed(reply, self._sender.masked(reply.text))
+        return self._sender.deliver(self._request(dispatch, now))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
         """Return the request; the path of the webhook is its secret."""

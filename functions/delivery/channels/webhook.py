@@ -12,12 +12,10 @@ import httpx
 import msgspec
 
 from functions.delivery.channels.http_sending import (
-    HttpReply,
     HttpSender,
-    refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
+from functions.delivery.dispatch import Dispatch, SendResult
 from functions.delivery.message import facts_of, title_of
 from storage.config.channel_settings import WebhookSettings
 
@@ -41,12 +39,7 @@ class WebhookChannel:
 
     def send(self, dispatch: Dispatch, now: datetime) -> SendResult:
         """Post a message; any 2xx is accepted."""
-        reply = self._sender.send(self._request(dispatch, now))
-        if not isinstance(reply, HttpReply):
-            return reply
-        if 200 <= reply.status < 300:
-            return SendResult(SendOutcome.SENT, status=reply.status)
-        return refused_or_failed(reply, self._sender.masked(reply.text))
+        return self._sender.deliver(self._request(dispatch, now), accepted=range(200, 300))
 
     def preview(self, dispatch: Dispatch, now: datetime) -> str:
         """Return the request; its signature is that of `now`."""
