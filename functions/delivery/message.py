@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from storage.model.severity import SEVERITIES, Severity
+from storage.model.severity import SEVERITY_BY_NAME
 
-__all__ = ["CLOSED", "Message", "clock", "facts_of", "severity_named", "summary_of", "title_of"]
+__all__ = ["CLOSED", "Message", "clock", "facts_of", "summary_of", "title_of"]
 
 # Phases after which an episode is closed.
 CLOSED = ("over", "withdrawn", "averted")
@@ -60,15 +60,10 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.phase in CLOSED
 
 
-def severity_named(text: str | None) -> Severity | None:
-    """Return the severity level of a name or slug; None for another text."""
-    return next((each for each in SEVERITIES if text in (each.slug, each.name)), None)
-
-
 def title_of(message: Message, now: datetime) -> str:
     """Return the message in one line: `Critical: disk on db-7 likely passes 95 % in 43 min`."""
     what = f"{_subject(message)}{_on_server(message)}"
-    severity = severity_named(message.severity)
+    severity = SEVERITY_BY_NAME.get(message.severity or "")
     name = severity.name if severity else "Alert"
     if message.is_closed:
         return f"{message.phase.capitalize()}: {what}"
@@ -180,7 +175,7 @@ def _parts_of_time(message: Message, now: datetime) -> Iterator[str]:
     if message.breached_at is None and message.likely is not None:
         left = message.likely - now
         yield _span(left) if left > timedelta(0) else "none left: the likely time has passed"
-    severity = severity_named(message.severity)
+    severity = SEVERITY_BY_NAME.get(message.severity or "")
     if severity and severity.respond_within_minutes:
         yield f"respond within {_minutes(severity.respond_within_minutes)}"
 

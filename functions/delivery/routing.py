@@ -11,8 +11,9 @@ from datetime import datetime
 
 import msgspec
 
-from functions.delivery.message import CLOSED, severity_named
+from functions.delivery.message import CLOSED
 from storage.config.channel_settings import ChannelSettings
+from storage.model.severity import SEVERITY_BY_NAME
 
 __all__ = ["ACTIONS", "DeliveryKey", "EpisodeEvent", "Order", "route"]
 
@@ -45,14 +46,14 @@ class EpisodeEvent(msgspec.Struct, frozen=True):
     @property
     def level(self) -> str:
         """The level that it opens: a severity, or a step of its escalation."""
-        severity = severity_named(self.severity)
+        severity = SEVERITY_BY_NAME.get(self.severity or "")
         slug = severity.slug if severity else self.severity or self.phase
         return f"{slug} step {self.escalation}" if self.escalation else slug
 
     @property
     def rank(self) -> float:
         """Rank of its severity; −1 without one."""
-        severity = severity_named(self.severity)
+        severity = SEVERITY_BY_NAME.get(self.severity or "")
         return severity.rank if severity else -1.0
 
 

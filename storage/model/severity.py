@@ -4,13 +4,14 @@ A slug names its status in URLs (`?severity=`), in style sheets and in tests; a 
 read. Nothing else in the code spells them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 __all__ = [
     "CRITICAL", "DANGER", "DEGRADING", "HEALTHY", "HEALTH_STATUSES", "IMMINENT", "LOADING",
-    "SEVERITIES", "STALE", "UNSCORED", "WARNING", "WATCH", "AlertLevel", "HealthStatus",
-    "Severity", "severity_of",
+    "SEVERITIES", "SEVERITY_BY_NAME", "STALE", "UNSCORED", "WARNING", "WATCH", "AlertLevel",
+    "HealthStatus", "Severity", "severity_of",
 ]  # fmt: skip
 
 
@@ -53,6 +54,11 @@ HEALTHY = Severity("healthy", "Healthy", 0, None)
 SEVERITIES: tuple[Severity, ...] = (
     IMMINENT, CRITICAL, DANGER, WARNING, DEGRADING, WATCH, HEALTHY,
 )  # fmt: skip
+
+# By name, as the lake has it, and by slug, as settings and URLs have it.
+SEVERITY_BY_NAME: Mapping[str, Severity] = {
+    key: severity for severity in SEVERITIES for key in (severity.name, severity.slug)
+}
 
 # A server without recent samples ranks just below Warning: nobody knows how it is.
 STALE = HealthStatus("silent", "No data", 59.9)

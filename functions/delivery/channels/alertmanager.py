@@ -15,9 +15,10 @@ from functions.delivery.channels.http_sending import (
     secret_of,
 )
 from functions.delivery.dispatch import Dispatch, SendResult
-from functions.delivery.message import facts_of, severity_named, title_of
+from functions.delivery.message import facts_of, title_of
 from storage.config.channel_settings import AlertmanagerSettings
 from storage.model.periods import parse_period
+from storage.model.severity import SEVERITY_BY_NAME
 
 __all__ = ["CYCLES", "AlertmanagerChannel", "alert_of"]
 
@@ -75,7 +76,7 @@ def alert_of(dispatch: Dispatch, now: datetime, cycle: timedelta) -> dict[str, o
 
 def _labels(dispatch: Dispatch) -> dict[str, str]:
     opened = dispatch.opened
-    severity = severity_named(opened.severity)
+    severity = SEVERITY_BY_NAME.get(opened.severity or "")
     labels = {
         "alertname": opened.rule or "hoursight", "server": opened.server, "metric": opened.metric,
         "severity": severity.slug if severity else None, "profile": opened.profile,

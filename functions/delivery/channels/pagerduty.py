@@ -15,8 +15,9 @@ from functions.delivery.channels.http_sending import (
     secret_of,
 )
 from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
-from functions.delivery.message import Message, facts_of, severity_named, title_of
+from functions.delivery.message import Message, facts_of, title_of
 from storage.config.channel_settings import PagerdutySettings
+from storage.model.severity import SEVERITY_BY_NAME
 
 __all__ = ["PagerdutyChannel", "pagerduty_event"]
 
@@ -82,7 +83,7 @@ def pagerduty_event(dispatch: Dispatch, routing_key: str, now: datetime) -> dict
 
 
 def _payload(message: Message, now: datetime) -> dict[str, object]:
-    severity = severity_named(message.severity)
+    severity = SEVERITY_BY_NAME.get(message.severity or "")
     payload = {
         "summary": title_of(message, now)[:MAX_SUMMARY],
         "source": message.server or "hoursight",

@@ -20,11 +20,11 @@ from functions.rules.alerts.step_context import (
     Row,
     StepContext,
     cascade_key,
-    severity_named,
     with_signal,
 )
 from functions.rules.alerts.words import at, breached_words, label, odds_words, period
 from storage.model.periods import parse_period
+from storage.model.severity import SEVERITY_BY_NAME
 
 __all__ = ["Life"]
 
@@ -130,7 +130,7 @@ class Life:
         if signal is None or not signal.pages or isinstance(rule, NoDataRule):
             return None
         severity = severity_called(rule.page_severity, "")
-        if severity.rank <= severity_named(episode.severity).rank:
+        if severity.rank <= SEVERITY_BY_NAME[episode.severity].rank:
             return None
         changed = with_signal(episode, signal)
         why = f"the odds rose: {odds_words(signal.p, signal.lead_minutes)}"
@@ -142,12 +142,12 @@ class Life:
             return None
         why = f"no longer muted by {muted}: it is still open"
         memory = msgspec.structs.replace(episode.memory, muted=None, silent_arm=False)
-        severity = severity_named(episode.severity)
+        severity = SEVERITY_BY_NAME[episode.severity]
         changed = replace(episode, memory=memory)
         return self._at.notified(changed, "unsilenced", why, severity, anew=True)
 
     def _escalated(self, episode: Episode) -> Row | None:
-        memory, severity = episode.memory, severity_named(episode.severity)
+        memory, severity = episode.memory, SEVERITY_BY_NAME[episode.severity]
         ladder = self._at.book.routes.ladder(severity.slug)
         number = episode.escalation + 1
         if memory.answered_by or memory.notified_at is None or number >= len(ladder):

@@ -7,12 +7,11 @@ from functions.rules.alerts.episode import Episode, Mark, Phase
 from functions.rules.alerts.maintenance import Maintenance, Occurrence, in_maintenance
 from functions.rules.alerts.rule import ServerFacts, matches
 from functions.rules.alerts.words import at
-from storage.model.severity import SEVERITIES, WARNING
+from storage.model.severity import SEVERITY_BY_NAME, WARNING
 
 __all__ = ["SILENT_ARM", "Muting", "concerns", "in_silent_arm"]
 
 SILENT_ARM = "the silent arm: recorded, and not sent"
-_RANKS = {severity.name: severity.rank for severity in SEVERITIES}
 _HASH_BITS = 32
 
 
@@ -44,7 +43,9 @@ class Muting:
         first = self._silent.get(episode.caused_by or "")
         if episode.phase == Phase.NO_DATA and first is not None:
             return f"told with that of {first}"
-        quiet = episode.memory.silent_arm and _RANKS[episode.severity] <= WARNING.rank
+        quiet = (
+            episode.memory.silent_arm and SEVERITY_BY_NAME[episode.severity].rank <= WARNING.rank
+        )
         return SILENT_ARM if quiet and episode.breached_at is None else None
 
 

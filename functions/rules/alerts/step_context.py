@@ -15,12 +15,11 @@ from functions.rules.alerts.rule import Rule, ServerFacts
 from functions.rules.alerts.rule_book import RuleBook
 from functions.rules.alerts.signals import Signal
 from functions.rules.alerts.words import listed
-from storage.model.severity import SEVERITIES, Severity
+from storage.model.severity import SEVERITY_BY_NAME, Severity
 
-__all__ = ["Inputs", "Row", "StepContext", "cascade_key", "severity_named", "with_signal"]
+__all__ = ["Inputs", "Row", "StepContext", "cascade_key", "with_signal"]
 
 Row = dict[str, Any]
-_BY_NAME = {severity.name: severity for severity in SEVERITIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ class StepContext:
 
         At a severity that was sent already nobody else is notified, unless `anew`.
         """
-        if not anew and severity.rank <= severity_named(episode.severity).rank:
+        if not anew and severity.rank <= SEVERITY_BY_NAME[episode.severity].rank:
             return self.event(episode, event, why, episode.memory.sent_to)
         episode = replace(episode, severity=severity.name, escalation=0)
         ladder = self.book.routes.ladder(severity.slug)
@@ -137,11 +136,6 @@ class StepContext:
             raise ValueError(f"episode {episode.id} cannot go {phases}")
         made_by = mark.made_by if mark else None
         return replace(episode, ts=self.now).row(event, why, tuple(channels), made_by)
-
-
-def severity_named(name: str) -> Severity:
-    """Return the severity level of this name."""
-    return _BY_NAME[name]
 
 
 def cascade_key(cause: Episode) -> str:
