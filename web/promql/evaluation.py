@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import promql_parser as promql
 
+from storage.model.promql_text import size_problem
 from web.promql.errors import BadData, Unsupported
 from web.promql.functions import FUNCTIONS, REFUSED
 from web.promql.matching import Selector, selector_of
@@ -21,30 +22,18 @@ from web.promql.vectors import Floats, Labels, Vector, aggregated
 
 __all__ = ["Value", "evaluated", "parsed", "raw_samples"]
 
-MAX_CHARS = 10_000
 MAX_DEPTH = 60
 Value = Floats | Vector | str
 
 
 def parsed(text: str) -> Any:
     """Return the syntax tree of an expression. Raises BadData."""
-    if len(text) > MAX_CHARS:
-        raise BadData(f"the query has {len(text):,} characters, at most {MAX_CHARS:,} are read")
-    if max(_depths(text)) > MAX_DEPTH:
-        raise BadData(f"the query nests more than {MAX_DEPTH} brackets")
+    if (problem := size_problem(text)) is not None:
+        raise BadData(f"invalid parameter 'query': {problem}")
     try:
         return promql.parse(text)
     except (ValueError, OverflowError) as error:
         raise BadData(f"invalid parameter 'query': {error}") from None
-
-
-def _depths(text: str) -> list[int]:
-    """How many brackets are open after each character; 0 at the begin."""
-    depths = [0]
-    for character in text:
-        change = 1 if character in "([{" else -1 if character in ")]}" else 0
-        depths.append(depths[-1] + change)
-    return depths
 
 
 def evaluated(node: Any, samples: LakeSamples, grid: Grid) -> Value:

@@ -82,18 +82,20 @@ def _sets(operator: str, left: Vector, right: Vector, matching: Matching) -> Vec
     present = _present_by_key(right, matching)
     if operator == "or":
         ours = _present_by_key(left, matching)
-        kept = [
+        added = [
             np.where(ours.get(matching.key(each), False), np.nan, values)
             for each, values in zip(right.labels, right.values, strict=True)
         ]
-        rows = np.asarray(kept, np.float64).reshape(right.values.shape)
-        joined = np.concatenate([left.values, rows])
+        joined = np.concatenate(
+            [left.values, np.asarray(added, np.float64).reshape(right.values.shape)]
+        )
         return Vector((*left.labels, *right.labels), joined).present()
-    rows = left.values.copy()
-    for i, each in enumerate(left.labels):
-        there = present.get(matching.key(each), np.zeros(rows.shape[1], np.bool_))
-        rows[i] = np.where(there == (operator == "and"), rows[i], np.nan)
-    return Vector(left.labels, rows).present()
+    kept = operator == "and"
+    rows = [
+        np.where(present.get(matching.key(each), False) == kept, values, np.nan)
+        for each, values in zip(left.labels, left.values, strict=True)
+    ]
+    return Vector(left.labels, np.asarray(rows, np.float64).reshape(left.values.shape)).present()
 
 
 def _present_by_key(vector: Vector, matching: Matching) -> dict[Any, Any]:
