@@ -1,5 +1,6 @@
 """Prometheus's API of the site: forecasts ahead of the present, forms, names, and errors."""
 
+import json
 import shutil
 import subprocess
 import time
@@ -214,6 +215,18 @@ def address(client: Client) -> Iterator[str]:
     """The site of `client` at an address of its own."""
     with served(client.app.state.lake.folders.data) as address:
         yield address
+
+
+def _expressions() -> Iterator[str]:
+    for path in sorted((Path(__file__).parents[3] / "docs" / "grafana").glob("*.json")):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                yield target["expr"].replace("$server", SERVER)
+
+
+@pytest.mark.parametrize("expression", sorted(set(_expressions())))
+def test_each_query_of_the_dashboards_has_an_answer(client: Client, expression: str) -> None:
+    assert _range(client, expression, (-1, 3), "10m")["data"]["result"]
 
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
