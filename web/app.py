@@ -18,6 +18,7 @@ from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
+from web.api.prometheus_api import promql_turns
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
@@ -79,6 +80,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
     app.state.trace, app.state.uploads = trace, uploads
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
+    app.state.promql_turns = promql_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 

@@ -14,6 +14,7 @@ from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
 from web.api.marks_api import add_marks
 from web.api.metrics_api import metrics
+from web.api.prometheus_api import PROMETHEUS
 from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
@@ -39,7 +40,7 @@ YEAR_SECONDS = 31_536_000
 
 def routes() -> list[ControllerRouterHandler]:
     """Return the handlers of all routes."""
-    return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, _static_files()]
+    return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, *PROMETHEUS, _static_files()]
 
 
 class _StaticFiles(BaseLocalFileSystem):
