@@ -57,7 +57,11 @@ class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """An episode as of its newest event; `ts` is the time of that event."""
+    """An episode as of its newest event; `ts` is the time of that event.
+
+    Its messages are sent as those of the episode `group_id`, the first of its group; None: it is
+    that itself.
+    """
 
     id: str
     ts: datetime
@@ -80,6 +84,7 @@ class Episode:
     breached_at: datetime | None = None
     closes_at: datetime | None = None
     group_key: str | None = None
+    group_id: str | None = None
     caused_by: str | None = None
     reasons: tuple[str, ...] = ()
 
@@ -92,6 +97,11 @@ class Episode:
     def came_to_nothing(self) -> bool:
         """Return True for a warning that was withdrawn, and for a breach soon after another."""
         return self.phase == Phase.WITHDRAWN or (self.memory.again and not self.is_open)
+
+    @property
+    def group(self) -> str:
+        """The episode under whose id its messages are sent."""
+        return self.group_id or self.id
 
     @property
     def key(self) -> tuple[str, str, str | None]:
