@@ -26,8 +26,9 @@ def newest_odds(
     window: Window, messages: Sequence[Message]
 ) -> dict[tuple[str | None, str | None], dict[str, Any]]:
     """Return the newest row of `odds` of the last 15 minutes, by server and metric."""
-    named = (each.server for message in messages for each in (message, *message.companions))
-    servers = sorted({server for server in named if server})
+    named = {message.server for message in messages}
+    named |= {each.server for message in messages for each in message.companions}
+    servers = sorted(filter(None, named))
     if not servers:
         return {}
     since = window.now - ODDS_OVER

@@ -66,8 +66,9 @@ def test_a_closed_episode_asks_for_nothing() -> None:
     assert "Acknowledge" not in summary_of(closed, NOW)
 
 
-def companion(server: str, phase: str = "predicted", **fields: object) -> Companion:
-    known = {"severity": "warning", "metric": "disk_usage_pct", "what": "disk used", "unit": "%"}
+def companion(server: str, phase: str = "predicted", **fields: Any) -> Companion:
+    known: dict[str, Any] = {"severity": "warning", "metric": "disk_usage_pct"}
+    known |= {"what": "disk used", "unit": "%"}
     return Companion(f"of {server}", phase, server=server, **known | fields)
 
 

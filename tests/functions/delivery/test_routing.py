@@ -127,7 +127,8 @@ def told(episode: str, phase: str = "predicted", **fields: Any) -> EpisodeEvent:
         sent_to=fields.pop("sent_to", ("oncall",)),
         answered_by=fields.pop("by", None),
     )
-    known = {"severity": "critical", "escalation": 0, "channels": "oncall", "event": "opened"}
+    known: dict[str, Any] = {"severity": "critical", "escalation": 0, "channels": "oncall"}
+    known["event"] = "opened"
     return EpisodeEvent(
         episode=episode, ts=NOW, phase=phase, group_id="e1",
         state=msgspec.json.encode(memory).decode(), **known | fields,
@@ -141,7 +142,7 @@ def orders_of(
     return [(o.action, o.delivery) for o in route(happened, keys, CHANNELS)]
 
 
-LOW = {"level": "warning", "rank": 60.0}
+LOW: dict[str, Any] = {"level": "warning", "rank": 60.0}
 
 
 @pytest.mark.parametrize(
