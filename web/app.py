@@ -16,12 +16,12 @@ from litestar.openapi.plugins import JsonRenderPlugin
 
 from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
-from web.api.functions_api import call_turns
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
+from web.engine_calls import call_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates

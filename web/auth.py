@@ -21,10 +21,11 @@ from web.access_trace import AccessTrace, address_of
 from web.http_errors import HttpRejection
 from web.request_check import host_name
 
-__all__ = ["ADMIN", "FEED", "OPEN", "Auth", "require_access"]
+__all__ = ["ADMIN", "FEED", "OPEN", "OPERATE", "Auth", "require_access"]
 
 # `opt` of a route: the scope that it requires; the default is `read`, None requires no key.
-FEED, ADMIN, OPEN = {"scope": "feed"}, {"scope": "admin"}, {"scope": None}
+FEED, OPERATE, ADMIN = {"scope": "feed"}, {"scope": "operate"}, {"scope": "admin"}
+OPEN = {"scope": None}
 
 # Headers that proxies, load balancers and tunnels add, and no agent or browser sends.
 PROXY_HEADERS = frozenset({
@@ -68,6 +69,7 @@ class Auth:
         """Raise AccessRefused unless the request has the scope; leave a trace of its key."""
         key = self._access(connection, scope)
         if key is not None:
+            connection.scope["state"]["hoursight_actor"] = key.name
             self._trace.used(key, address_of(connection.scope), datetime.now(UTC))
 
     def grants(self, connection: Connection, scope: str) -> bool:

@@ -27,7 +27,7 @@ __all__ = [
     "require_key_if_public", "revoke_key",
 ]  # fmt: skip
 
-SCOPES = ("feed", "read", "admin")
+SCOPES = ("feed", "read", "operate", "admin")
 TOKEN = re.compile(r"hs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 LOCK_WITHIN_S, LOCK_POLL_S = 10.0, 0.02
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -51,8 +51,13 @@ class ApiKey(msgspec.Struct, frozen=True):
     secret_sha256: str
 
     def allows(self, scope: str) -> bool:
-        """Return True if the key has `scope`, or `admin`, which includes all scopes."""
-        return scope in self.scopes or "admin" in self.scopes
+        """Return True if the key has `scope`, or one that includes it.
+
+        `admin` includes all scopes, `operate` includes `read`.
+        """
+        if scope in self.scopes or "admin" in self.scopes:
+            return True
+        return scope == "read" and "operate" in self.scopes
 
 
 class ApiKeys:

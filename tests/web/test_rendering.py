@@ -7,7 +7,7 @@ import pytest
 
 from storage.model.severity import HEALTH_STATUSES, AlertLevel
 from tests.web.conftest import Client
-from web.rendering import STATIC, asset, quoted, server_url
+from web.rendering import STATIC, asset, quoted, server_path
 
 TEMPLATES = Path(STATIC).parent / "templates"
 HTMX = {"HX-Request": "true"}
@@ -39,7 +39,7 @@ def test_the_url_of_a_static_file_has_the_digest_of_its_content() -> None:
 
 def test_a_server_name_is_one_segment_of_its_url() -> None:
     assert quoted("a/b?c#d") == "a%2Fb%3Fc%23d"
-    assert server_url("<b>") == "/servers/%3Cb%3E"
+    assert server_path("<b>") == "/servers/%3Cb%3E"
 
 
 def test_each_health_status_has_its_colour() -> None:

@@ -3,30 +3,20 @@
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
 from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
-from storage.ipc.rpc import NotRunning, call_rpc
 from web.auth import ADMIN
+from web.engine_calls import run_function
 from web.http_errors import RETRY_AFTER, HttpRejection
-from web.lake_session import LakeSession
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
-from web.turns import Turns
 
-__all__ = ["call_function", "call_turns", "json_answer", "read_body", "run_function"]
+__all__ = ["call_function", "json_answer", "read_body"]
 
-# The engine has a limit and a queue of its own; this one holds when the engine does not answer.
-MAX_CALLS = 32
 MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
-
-
-def call_turns() -> Turns:
-    """Turns of calls; one beyond the limit does not wait."""
-    return Turns("calls of functions", MAX_CALLS, 0, 0)
 
 
 @post(
@@ -47,17 +37,6 @@ async def call_function(
     """
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await read_body(request)}
     return json_answer(*await run_function(request, lake, call))
-
-
-async def run_function(
-    request: SiteRequest, lake: LakeSession, call: dict[str, Any]
-) -> tuple[int, bytes]:
-    """Run a function in the engine; return the HTTP status and the JSON of its answer."""
-    try:
-        async with request.app.state.call_turns.turn():
-            return await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
-    except NotRunning as error:
-        return 503, msgspec.json.encode({"error": str(error)})
 
 
 def json_answer(status: int, answer: bytes) -> Response[bytes]:

@@ -5,8 +5,9 @@ from typing import Any
 import msgspec
 from litestar import Response, post
 
-from web.api.functions_api import json_answer, read_body, run_function
+from web.api.functions_api import json_answer, read_body
 from web.auth import FEED
+from web.engine_calls import run_function
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
