@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "ENDED", "NEXT_PHASES", "Episode", "Mark", "Memory", "Phase", "episode_id", "episode_of",
+    "ENDED", "NEXT_PHASES", "Episode", "Mark", "MarkFields", "Memory", "Phase", "episode_id",
+    "episode_of",
 ]  # fmt: skip
 
 
@@ -125,12 +126,9 @@ class Episode:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a person did or announced: a row of `marks`."""
+class MarkFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person did or announced, and about what."""
 
-    mark: str
-    ts: datetime
     kind: str
     server: str | None = None
     pattern: str | None = None
@@ -140,6 +138,13 @@ class Mark:
     ends_at: datetime | None = None
     made_by: str | None = None
     note: str | None = None
+
+
+class Mark(MarkFields, frozen=True, kw_only=True):
+    """A row of `marks`: its id, and when it was made."""
+
+    mark: str
+    ts: datetime
 
 
 def episode_id(
