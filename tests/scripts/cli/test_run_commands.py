@@ -46,6 +46,6 @@ def test_what_doctor_finds_is_the_exit_code(healthy: bool, monkeypatch: pytest.M
     examined = CommandCall(monkeypatch, "scripts.cli.doctor.examine", healthy)
     closed = CommandCall(monkeypatch, "scripts.cli.doctor.close_data_folder")
     assert examined.run(doctor, []).exit_code == (not healthy)
-    assert closed.arguments == ()
+    assert not any(closed.arguments)
     closed.run(doctor, ["--fix"])
     assert closed.arguments == (Path("d"), say)
