@@ -9,8 +9,8 @@ from typing import Any
 from functions.deliver import message_to
 from functions.delivery.channel_factory import open_channel
 from functions.delivery.dispatch import Dispatch, SendOutcome
+from functions.delivery.grouping import event_of
 from functions.delivery.outbox import Outbox
-from functions.delivery.routing import EpisodeEvent
 from functions.engine.window import Window
 from scripts.cli.alert_list import episode_called
 from storage.config.folders import Folders
@@ -59,19 +59,20 @@ def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run:
 def _dispatch(data: Path, episode: str, channel: str, now: datetime) -> Dispatch:
     """Return what was sent last, else what would open the episode at this channel now."""
     folders = Folders.at(data)
-    if folders.outbox.exists():
-        with Outbox(folders) as outbox:
-            if (sent := outbox.newest(episode, channel)) is not None:
-                return sent
     with closing(Reader.open(data)) as reader:
         newest = reader.query(_NEWEST, episode=episode).to_pylist()[0]
+    group = event_of(newest).group
+    if folders.outbox.exists():
+        with Outbox(folders) as outbox:
+            if (sent := outbox.newest(group, channel)) is not None:
+                return sent
+    with closing(Reader.open(data)) as reader:
         return _opening(Window(reader, now), newest, channel)
 
 
 def _opening(window: Window, row: dict[str, Any], channel: str) -> Dispatch:
-    fields = EpisodeEvent.__struct_fields__
-    level = EpisodeEvent(**{name: row[name] for name in fields}).level
+    event = event_of(row)
     message = message_to(window, row, channel)
     action = "resolve" if message.is_closed else "open"
-    delivery = f"{row['episode']}/{level}/{channel}"
-    return Dispatch(delivery, row["episode"], level, action, channel, message, message)
+    delivery = f"{event.episode}/{event.level}/{channel}"
+    return Dispatch(delivery, event.group, event.level, action, channel, message, message)

@@ -95,7 +95,8 @@ _ALERTS = (
     *_of("alert_events", "earliest", "likely", "latest", "closes_at"),
     _text("answered_by", "who acknowledged it first"),
     Column("acted_on", pa.bool_(), "true if somebody acted on it, or the server was rebooted"),
-    *_of("alert_events", "profile", "site", "group_key", "caused_by", "channels", "why", "reasons"),
+    *_of("alert_events", "profile", "site", "group_key", "group_id", "caused_by", "channels"),
+    *_of("alert_events", "why", "reasons"),
 )
 
 
