@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.model.block_ratios import block_ratios
 from storage.model.grid import BAND_LEVELS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRICS
 from storage.model.schema import TIMESTAMP, Column, table
@@ -260,10 +261,16 @@ def _generated() -> dict[str, str]:
         "lowest": _bound({m.name: m.lowest for m in METRICS}),
         "highest": _bound({m.name: m.highest for m in METRICS if m.highest is not None}),
         "blended": ",\n    ".join(blended),
-        "t_95": "(1.96 + 2.37 / (count(*) - 1) + 2.82 / (count(*) - 1) ^ 2"
-        " + 2.56 / (count(*) - 1) ^ 3)",
+        "skill_ratios": block_ratios({
+            "r": ("loss", "naive"), "s": ("loss", "seasonal"), "own": ("loss_model", "naive"),
+        }),
+        "accuracy_ratios": block_ratios({"r": ("near", "targets")}),
+        "coverage_ratios": block_ratios({
+            f"{short}_{level}": (f"{name}_{level}", "targets")
+            for short, name in (("r", "served"), ("s", "own")) for level in BAND_LEVELS
+        }),
         "goal": f"{ACCURACY_GOAL:g}",
-    }
+    }  # fmt: skip
 
 
 def _bound(of_metric: Mapping[str, float]) -> str:
