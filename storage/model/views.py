@@ -88,7 +88,8 @@ _ALERTS = (
     *_of("alert_events", "breached_at"),
     _time("ended_at", "when it ended; NULL: it is open"),
     _text(
-        "outcome", "right, wrong, withdrawn, averted, missed, again (a breach soon after another) "
+        "outcome",
+        "right, wrong, withdrawn, averted, missed, again (a breach soon after another) "
         "or open; NULL: of missing data",
     ),
     Column("silent_arm", pa.bool_(), "true if it is one of those that nobody is sent"),

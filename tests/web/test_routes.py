@@ -15,6 +15,9 @@ ROUTES = {
     "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
     "POST /api/v1/functions/{name}": "admin", "POST /api/v1/marks": "feed",
     "GET /act/{token}": None, "POST /act/{token}/{act}": None,
+    "GET /alerts": "read", "GET /alerts.json": "read", "GET /alerts.csv": "read",
+    "GET /alerts.parquet": "read", "GET /alerts/active": "read", "GET /alerts/{episode}": "read",
+    "POST /alerts/{episode}/{answer}": "operate", "POST /alerts/{episode}/message": "operate",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip

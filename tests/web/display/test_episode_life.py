@@ -1,0 +1,71 @@
+"""The life of an episode: its line, messages in words, and the chart of its forecast."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from storage.model.grid import QUANTILE_COLUMNS
+from web.display.episode_life import delivery_text, forecast_then, life_line
+
+OPENED = datetime(2026, 5, 6, 1, 12, tzinfo=UTC)
+MEMORY = "mem_used_pct"
+
+
+def after(minutes: float) -> datetime:
+    return OPENED + timedelta(minutes=minutes)
+
+
+def event(name: str, phase: str, minutes: float, made_by: str | None = None) -> dict[str, Any]:
+    return {"event": name, "phase": phase, "ts": after(minutes), "made_by": made_by}
+
+
+def test_the_line_has_turns_answers_and_the_first_message_in_their_order() -> None:
+    events = [
+        event("opened", "predicted", 0), event("changed", "predicted", 4),
+        event("acting", "predicted", 8, "alice"), event("closed", "averted", 53),
+    ]  # fmt: skip
+    line = life_line(events, [{"sent_at": after(3)}, {"sent_at": after(1)}, {"sent_at": None}])
+    assert [f"{s.text} {s.at:%H:%M}" for s in line] == [
+        "predicted 01:12", "sent 01:13", "acting (alice) 01:20", "averted 02:05",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("newest", "expected"),
+    [
+        ({"outcome": "sent", "status": 202}, "Sent at 01:14:00 UTC (202)"),
+        ({"outcome": "queued"}, "Waiting since 20 min ago"),
+        ({"outcome": "failed", "attempt": 3, "status": 503, "detail": "busy <b>",
+          "next_at": after(25)}, "Failed, attempt 3 (503): busy <b>; again at 01:37:00 UTC"),
+        ({"outcome": "refused", "status": 400, "detail": "unknown key"},
+         "Refused by the receiver (400): unknown key; it is not tried again"),
+        ({"outcome": "dropped", "detail": "it ended before"}, "Dropped: it ended before"),
+    ],
+)  # fmt: skip
+def test_the_state_of_a_message_is_said_in_words(newest: dict[str, Any], expected: str) -> None:
+    empty = dict.fromkeys(("status", "attempt", "next_at", "detail"))
+    row = {"sent_at": after(2), "queued_at": after(0), "newest": empty | newest}
+    assert delivery_text(row, after(20)) == expected
+
+
+def test_the_chart_has_what_was_forecast_then_and_what_came() -> None:
+    times = [OPENED.replace(minute=10) + timedelta(minutes=5 * step) for step in range(-20, 30)]
+    history = pa.table({"ts": times, f"{MEMORY}_mean": np.arange(50, dtype=np.float32)})
+    quantiles = {name: [50.0 + place] * 96 for place, name in enumerate(QUANTILE_COLUMNS)}
+    issued = {"metric": MEMORY, "issued_at": OPENED.replace(minute=10), **quantiles}
+    chart, axis = forecast_then(MEMORY, 95.0, history, [issued], OPENED)
+    assert (axis.steps, axis.issued, round(axis.now_step, 1)) == (168, 72, 72.4)
+    assert np.nanargmax(chart.measured) == 72 + 29
+    assert chart.quantiles["p98"][0] == 56
+    assert chart.high > 95 > chart.low
+
+
+def test_without_a_forecast_or_values_the_chart_is_empty_and_has_a_range() -> None:
+    chart, axis = forecast_then("own<x>", None, pa.table({"ts": []}), [], OPENED)
+    assert not chart.has_forecast
+    assert axis.issued is None
+    assert chart.high > chart.low
+    assert np.isnan(chart.measured).all()
