@@ -11,13 +11,13 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 
 from storage.errors import HoursightError
-from storage.model.grid import HORIZON_STEPS, STEP
+from storage.model.grid import STEP
 from storage.query.reader import Reader
 from web.actions import act
 from web.auth import OPERATE
-from web.display.charts import Axis, Chart
-from web.display.episode_life import BEFORE, Station, delivery_text, forecast_then, life_line
-from web.display.episodes import ClosedEpisode, OpenEpisode, metric_label
+from web.display.episode_chart import AFTER, BEFORE, EpisodeChart, episode_chart
+from web.display.episode_life import Station, delivery_text, life_line
+from web.display.episodes import ClosedEpisode, OpenEpisode, metric_label, metric_value
 from web.display.system_status import SystemStatus, system_status
 from web.lake_session import LakeSession, sql
 from web.operations import PAGE, answering
@@ -26,8 +26,6 @@ from web.query_links import query_url
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["EpisodeNotFound", "episode_page", "message_preview"]
-
-HORIZON = HORIZON_STEPS * STEP
 
 
 class EpisodeNotFound(HoursightError, NotFoundException):
@@ -50,7 +48,7 @@ class EpisodeView:
     messages: list[tuple[dict[str, Any], str]]
     related: list[dict[str, Any]]
     cascades: list[dict[str, Any]]
-    chart: tuple[Chart, Axis] | None
+    chart: EpisodeChart | None
     links: dict[str, str]
 
     @property
@@ -100,27 +98,29 @@ def _opened(reader: Reader, row: Mapping[str, Any], now: datetime) -> OpenEpisod
     return OpenEpisode(rows[0], now) if rows else None
 
 
-def _chart(reader: Reader, row: Mapping[str, Any], now: datetime) -> tuple[Chart, Axis]:
-    opened = row["opened_at"]
-    about = {"server": row["server"], "metric": row["metric"], "opened": opened}
-    issued = reader.query(sql("episode_forecast"), **about)["issued"][0].as_py()
-    forecast = (
-        reader.query(sql("forecast"), server=row["server"], issued=issued).to_pylist()
-        if issued else []
-    )  # fmt: skip
-    history = reader.query(sql("history"), **_history_span(row, now))
-    return forecast_then(row["metric"], row["threshold"], history, forecast, opened)
+def _chart(reader: Reader, row: Mapping[str, Any], now: datetime) -> EpisodeChart:
+    measured = reader.query(sql("episode_measured"), **_span(row, now))
+    forecast = reader.query(sql("episode_forecast"), **_forecast_of(row))
+    return episode_chart(row["metric"], row["threshold"], measured, forecast, row["opened_at"])
 
 
-def _history_span(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+def _span(row: Mapping[str, Any], now: datetime) -> dict[str, Any]:
     opened = row["opened_at"]
     return {
-        "server": row["server"], "start": opened - BEFORE - STEP, "now": min(now, opened + HORIZON),
+        "server": row["server"], "start": opened - BEFORE - STEP, "until": opened + AFTER,
+        "now": now,
     }  # fmt: skip
 
 
+def _forecast_of(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"server": row["server"], "metric": row["metric"], "opened": row["opened_at"]}
+
+
 def _chart_links(row: Mapping[str, Any], now: datetime) -> dict[str, str]:
-    return {"chart": query_url("history", **_history_span(row, now))}
+    return {
+        "measured": query_url("episode_measured", **_span(row, now)),
+        "forecast": query_url("episode_forecast", **_forecast_of(row)),
+    }
 
 
 @get(
@@ -139,7 +139,7 @@ def _page(
 ) -> Response[str]:
     return page(
         request, "episode", now=now, view=view, system=view.system, problems=view.system.problems,
-        metric_label=metric_label, preview=preview, channel=channel,
+        metric_label=metric_label, metric_value=metric_value, preview=preview, channel=channel,
     )  # fmt: skip
 
 

@@ -1,17 +1,13 @@
-"""The life of an episode: its line, messages in words, and the chart of its forecast."""
+"""The life of an episode: its line, and its messages in words."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pytest
 
-from storage.model.grid import QUANTILE_COLUMNS
-from web.display.episode_life import delivery_text, forecast_then, life_line
+from web.display.episode_life import delivery_text, life_line
 
 OPENED = datetime(2026, 5, 6, 1, 12, tzinfo=UTC)
-MEMORY = "mem_used_pct"
 
 
 def after(minutes: float) -> datetime:
@@ -49,23 +45,3 @@ def test_the_state_of_a_message_is_said_in_words(newest: dict[str, Any], expecte
     empty = dict.fromkeys(("status", "attempt", "next_at", "detail"))
     row = {"sent_at": after(2), "queued_at": after(0), "newest": empty | newest}
     assert delivery_text(row, after(20)) == expected
-
-
-def test_the_chart_has_what_was_forecast_then_and_what_came() -> None:
-    times = [OPENED.replace(minute=10) + timedelta(minutes=5 * step) for step in range(-20, 30)]
-    history = pa.table({"ts": times, f"{MEMORY}_mean": np.arange(50, dtype=np.float32)})
-    quantiles = {name: [50.0 + place] * 96 for place, name in enumerate(QUANTILE_COLUMNS)}
-    issued = {"metric": MEMORY, "issued_at": OPENED.replace(minute=10), **quantiles}
-    chart, axis = forecast_then(MEMORY, 95.0, history, [issued], OPENED)
-    assert (axis.steps, axis.issued, round(axis.now_step, 1)) == (168, 72, 72.4)
-    assert np.nanargmax(chart.measured) == 72 + 29
-    assert chart.quantiles["p98"][0] == 56
-    assert chart.high > 95 > chart.low
-
-
-def test_without_a_forecast_or_values_the_chart_is_empty_and_has_a_range() -> None:
-    chart, axis = forecast_then("own<x>", None, pa.table({"ts": []}), [], OPENED)
-    assert not chart.has_forecast
-    assert axis.issued is None
-    assert chart.high > chart.low
-    assert np.isnan(chart.measured).all()
