@@ -18,7 +18,7 @@ __all__ = ["alert_rules"]
 def alert_rules(window: Window) -> Batch:
     """Answer with the alert rules, maintenance windows and ladders in force, and what is refused.
 
-    The answer has `rules` (name, enabled, stock, covers, sentences), `maintenance` (with the
+    The answer has `rules` (name, enabled, stock, kind, covers, sentences), `maintenance` (with the
     occurrence that is on or comes next), `ladders`, `silent_share` and `refusals`.
     """
     read = read_rule_files(window.reader.folders, save=False)

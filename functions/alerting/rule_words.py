@@ -19,7 +19,7 @@ def rule_in_words(rule: Rule) -> dict[str, Any]:
     """Return a rule on metrics: its name, what it covers, and sentences on what it does."""
     return {
         "name": rule.name, "enabled": rule.enabled, "stock": rule.name == STOCK_RULE,
-        "covers": f"{listed(rule.metrics)} of {_covered(rule)}",
+        "kind": "metrics", "covers": f"{listed(rule.metrics)} of {_covered(rule)}",
         "sentences": [*_warnings(rule), _breach(rule), _end(rule)],
     }  # fmt: skip
 
@@ -63,7 +63,7 @@ def no_data_in_words(rule: NoDataRule) -> dict[str, Any]:
     """Return a rule on silence in the same form."""
     return {
         "name": rule.name, "enabled": rule.enabled, "stock": rule.name == STOCK_NO_DATA,
-        "covers": f"missing data of {_covered(rule)}",
+        "kind": "no data", "covers": f"missing data of {_covered(rule)}",
         "sentences": [f"Opens after {period(parse_period(rule.silent_for))} without a sample."],
     }  # fmt: skip
 

@@ -11,6 +11,7 @@ from functions.engine.window import Window
 from functions.replay.replay import rollups, server_facts
 from storage.config.folders import Folders
 from storage.model.grid import floor_step
+from storage.model.metrics import METRIC_NAMES
 from storage.query.history import History
 from storage.query.memory_lake import MemoryLake
 from tests.conftest import NOW
@@ -23,7 +24,8 @@ RULE = "[[rule]]\nname = 'mine'\nmetrics = ['mem_used_pct']\nenabled = false\n"
 def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MemoryLake]:
     """Two hours of one server on which nothing happens."""
     lake = MemoryLake(Folders.at(tmp_path_factory.mktemp("var")))
-    values = np.full((1, STEPS, 14), 40.0, np.float32)
+    values = np.full((1, STEPS, 14), np.nan, np.float32)
+    values[:, :, METRIC_NAMES.index("mem_used_pct")] = 40.0
     history = History(("a",), np.array([6]), int(START.timestamp()), values)
     lake.put("server_facts", server_facts(history, START, (4,)))
     lake.put("metrics_5m", rollups(history, range(STEPS)))

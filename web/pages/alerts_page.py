@@ -205,7 +205,7 @@ def _target(lake: LakeSession, episode: str, now: datetime, kind: str) -> dict[s
     return {"server": rows[0]["server"], "metric": rows[0]["metric"]}
 
 
-async def form_of(request: SiteRequest) -> dict[str, str]:
-    """Return the text fields of a form, without space around them, at most MAX_NOTE characters."""
+async def form_of(request: SiteRequest, longest: int = MAX_NOTE) -> dict[str, str]:
+    """Return the text fields of a form without space around them, each cut at `longest`."""
     fields = (await request.form()).multi_items()
-    return {name: value.strip()[:MAX_NOTE] for name, value in fields if isinstance(value, str)}
+    return {name: value.strip()[:longest] for name, value in fields if isinstance(value, str)}

@@ -154,6 +154,6 @@ async def message_preview(
     channel = (await form_of(request)).get("channel", "")
     view = await to_thread.run_sync(read_episode, lake, episode, request_time)
     body = {"episode": episode, "channel": channel}
-    outcome = await act(request, lake, "message_preview", body)
+    outcome = await act(request, lake, "message_preview", body, only_reads=True)
     text = outcome.error or str(outcome.answer.get("answer", {}).get("text", ""))
     return await to_thread.run_sync(_page, request, view, request_time, text, channel)
