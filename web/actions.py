@@ -53,10 +53,15 @@ def actor_of(request: SiteRequest) -> str:
 
 
 async def act(
-    request: SiteRequest, lake: LakeSession, function: str, body: dict[str, Any]
+    request: SiteRequest,
+    lake: LakeSession,
+    function: str,
+    body: dict[str, Any],
+    *,
+    only_reads: bool = False,
 ) -> Outcome:
-    """Let the engine run `function` with `body`."""
-    call = {"name": function, "now": None, "dry_run": False, "body": body}
+    """Let the engine run `function` with `body`; one that `only_reads` leaves no row of its run."""
+    call = {"name": function, "now": None, "dry_run": only_reads, "body": body}
     status, answer = await run_function(request, lake, call)
     run = msgspec.json.decode(answer, type=_Run)
     if status == 200 and not run.refused:

@@ -22,7 +22,7 @@ from web.api.prometheus_api import promql_turns
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
-from web.engine_calls import call_turns
+from web.engine_calls import call_turns, trial_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
@@ -81,6 +81,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     app.state.trace, app.state.uploads = trace, uploads
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.state.promql_turns = promql_turns()
+    app.state.trial_turns = trial_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 

@@ -28,7 +28,7 @@ from web.navigation import NAVIGATION
 from web.query_links import query_url
 
 __all__ = [
-    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page",
+    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page", "quoted",
     "server_path", "time_of",
 ]  # fmt: skip
 

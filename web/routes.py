@@ -18,7 +18,10 @@ from web.api.prometheus_api import PROMETHEUS
 from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
+from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, answer_alert
+from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
@@ -28,8 +31,12 @@ __all__ = ["routes"]
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page, server_page, sources_page, settings_page, act_page, act_post,
+    alerts_page, answer_alert, episode_page, message_preview, rules_page, try_rule,
+    silence_servers,
 )  # fmt: skip
-EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
+EXPORTS: tuple[ControllerRouterHandler, ...] = (
+    fleet_export, sources_export, chart_data, alerts_export, alerts_active,
+)  # fmt: skip
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
