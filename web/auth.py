@@ -21,11 +21,11 @@ from web.access_trace import AccessTrace, address_of
 from web.http_errors import HttpRejection
 from web.request_check import host_name
 
-__all__ = ["ADMIN", "FEED", "OPEN", "OPERATE", "Auth", "require_access"]
+__all__ = ["ADMIN", "FEED", "MARK", "OPEN", "OPERATE", "Auth", "require_access"]
 
 # `opt` of a route: the scope that it requires; the default is `read`, None requires no key.
 FEED, OPERATE, ADMIN = {"scope": "feed"}, {"scope": "operate"}, {"scope": "admin"}
-OPEN = {"scope": None}
+MARK, OPEN = {"scope": "mark"}, {"scope": None}
 
 # Headers that proxies, load balancers and tunnels add, and no agent or browser sends.
 PROXY_HEADERS = frozenset({
@@ -186,7 +186,8 @@ def _password(credentials: str) -> str:
 
 
 def _remedy(scope: str) -> str:
+    needed = "operate" if scope == "mark" else scope
     return (
-        f"make one with 'hoursight keys create --scope {scope} --name NAME' and send it as "
+        f"make one with 'hoursight keys create --scope {needed} --name NAME' and send it as "
         "X-API-Key, as Authorization: Bearer, or as the password of basic auth"
     )

@@ -98,7 +98,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         formatting=formatting, display_of=display_of, asset=asset, server_url=server_url,
-        url=url, query_url=query_url, navigation=NAVIGATION,
+        url=url, query_url=query_url, navigation=NAVIGATION, may=may,
         chart_svg=chart_svg, plot_height=PLOT_HEIGHT, bands=BANDS, levels=AlertLevel,
     )  # fmt: skip
     environment.filters["quoted"] = quoted
@@ -123,6 +123,14 @@ def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
     prefix: str = context["request"].scope.get("root_path", "")
     return prefix.rstrip("/") + path
+
+
+@pass_context
+def may(context: Context, scope: str) -> bool:
+    """Return True if the visitor has the scope: a page offers only what he may do."""
+    request = context["request"]
+    granted: bool = request.app.state.auth.grants(request, scope)
+    return granted
 
 
 @pass_context

@@ -8,7 +8,7 @@ import re
 import secrets
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import TextIO
@@ -23,14 +23,24 @@ from storage.platform.private_files import create_private_folder
 from storage.platform.process import exclusive_lock
 
 __all__ = [
-    "SCOPES", "ApiKey", "ApiKeyError", "ApiKeys", "PublicWithoutKey", "create_key", "is_loopback",
+    "SCOPES", "ApiKey", "ApiKeyError", "ApiKeys", "PublicWithoutKey", "create_key", "includes", "is_loopback",
     "require_key_if_public", "revoke_key",
 ]  # fmt: skip
 
 SCOPES = ("feed", "read", "operate", "admin")
+# What each scope lets its owner do. `mark` reports deployments and answers alerts.
+RIGHTS = {
+    "feed": ("feed", "mark"), "read": ("read",), "operate": ("operate", "read", "mark"),
+    "admin": (*SCOPES, "mark"),
+}  # fmt: skip
 TOKEN = re.compile(r"hs_([0-9a-f]{12})_([A-Za-z0-9_-]{43})")
 LOCK_WITHIN_S, LOCK_POLL_S = 10.0, 0.02
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def includes(scopes: Iterable[str], scope: str) -> bool:
+    """Return True if one of `scopes` is or includes `scope`: `operate` includes `read`."""
+    return any(scope in RIGHTS[each] for each in scopes)
 
 
 class ApiKeyError(HoursightError):
@@ -51,13 +61,8 @@ class ApiKey(msgspec.Struct, frozen=True):
     secret_sha256: str
 
     def allows(self, scope: str) -> bool:
-        """Return True if the key has `scope`, or one that includes it.
-
-        `admin` includes all scopes, `operate` includes `read`.
-        """
-        if scope in self.scopes or "admin" in self.scopes:
-            return True
-        return scope == "read" and "operate" in self.scopes
+        """Return True if the key has `scope`, or one that includes it."""
+        return includes(self.scopes, scope)
 
 
 class ApiKeys:
