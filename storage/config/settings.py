@@ -25,6 +25,7 @@ from storage.config.source_settings import (
     SimulatorSettings,
     SourceSettings,
 )
+from storage.config.web_settings import WebSettings
 from storage.errors import HoursightError
 from storage.model.metrics import LARGEST, METRIC_NAMES, METRICS, Levels, Metric
 from storage.model.periods import parse_period
@@ -92,21 +93,6 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             profile: tuple(glob.lower() for glob in globs)
             for profile, globs in (_stock_patterns() | self.patterns).items()
         }
-
-
-class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The address at which the site listens.
-
-    `read_without_key` lets this machine read without a key although keys exist.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    read_without_key: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise ValueError(f"port is {self.port}, expected 1 to 65535")
 
 
 def check_server_label(given: str | list[str]) -> None:

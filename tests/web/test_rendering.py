@@ -72,7 +72,7 @@ def test_templates_and_scripts_do_not_spell_health_statuses() -> None:
 def test_a_page_offers_only_what_its_visitor_may_do(tmp_path: Path) -> None:
     with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
         request = RequestFactory(app=client.app).get("/", headers={"Host": "127.0.0.1"})
-        operate = Environment().from_string("{{ may('operate') }}")
+        operate = Environment(autoescape=True).from_string("{{ may('operate') }}")
         operate.globals["may"] = may
         assert operate.render(request=request) == "True"
         create_key(Folders.at(tmp_path), "me", ["read"], NOW)
