@@ -5,7 +5,8 @@ from typing import Any
 import msgspec
 from litestar import Response, post
 
-from web.api.functions_api import json_answer, read_body
+from web.api.functions_api import error_of, json_answer, read_body
+from web.audit import noted_call
 from web.auth import MARK
 from web.engine_calls import run_function
 from web.operations import JSON, answering
@@ -31,8 +32,10 @@ async def add_marks(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     body = await read_body(request)
     if not all(_kind(each) in REPORTED for each in (body if isinstance(body, list) else [body])):
         request.app.state.auth.check(request, "operate")
-    status, answer = await run_function(request, lake, {"name": "mark", "body": body})
-    return json_answer(*_judged(status, answer))
+    call = {"name": "mark", "body": body}
+    status, answer = _judged(*await run_function(request, lake, call))
+    noted_call(request, "mark", body, error_of(status, answer), status)
+    return json_answer(status, answer)
 
 
 def _kind(mark: Any) -> Any:
