@@ -21,6 +21,7 @@ from web.pages.act_page import act_page, act_post
 from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, answer_alert
 from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.login_page import log_in, log_out, login_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
@@ -32,7 +33,7 @@ __all__ = ["routes"]
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page, server_page, sources_page, settings_page, act_page, act_post,
     alerts_page, answer_alert, episode_page, message_preview, rules_page, try_rule,
-    silence_servers,
+    silence_servers, login_page, log_in, log_out,
 )  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (
     fleet_export, sources_export, chart_data, alerts_export, alerts_active,

@@ -37,6 +37,7 @@ from storage.config.source_settings import (
     SimulatorSettings,
     SourceSettings,
 )
+from storage.config.web_settings import WebSettings
 from storage.errors import HoursightError
 from storage.model.schema import STOCK, Schema, customized
 from storage.platform.private_files import create_private_folder
@@ -58,21 +59,6 @@ _LAST_VALID: dict[Path, "Settings"] = {}
 
 class SettingsError(HoursightError):
     """A setting is not valid; the message names the file, the key and what is expected."""
-
-
-class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The address at which the site listens.
-
-    `read_without_key` lets this machine read without a key although keys exist.
-    """
-
-    host: str = "127.0.0.1"
-    port: int = 8080
-    read_without_key: bool = False
-
-    def __post_init__(self) -> None:
-        if not 0 < self.port < 65536:
-            raise ValueError(f"port is {self.port}, expected 1 to 65535")
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -1,4 +1,4 @@
-"""Tables of the loop: scores, calibration, odds, alerts, deliveries, drift and training."""
+"""Tables of the loop: scores, calibration, odds, alerts, deliveries, drift, training and audit."""
 
 from datetime import timedelta
 
@@ -367,7 +367,27 @@ _TRAININGS = Table(
     by_day=False,
 )  # fmt: skip
 
+_AUDIT = Table(
+    "audit",
+    "what people did at the site, its API and the command: logins, answers, settings",
+    THIRTEEN_MONTHS,
+    (
+        text("entry", "id of the entry", required=True),
+        time("ts", "when"),
+        text("actor", "who: name of the user or key; local without one", required=True),
+        text("role", "viewer, operator, admin or feed, at that time; NULL: nobody logged in"),
+        text("shown_by", "what showed who it was: user, key, oidc, proxy, link or command"),
+        text("action", "what: login, logout, acknowledged, silence, promote …", required=True),
+        prose("target", "of what: a server, an episode, a pattern, a function, a model"),
+        prose("detail", "the note or the values that came with it, in words"),
+        text("address", "from where; NULL: from this machine's command"),
+        text("outcome", "done, refused or failed", required=True),
+        prose("reason", "why it was refused or failed"),
+    ),
+    key=("entry",),
+)  # fmt: skip
+
 LOOP_TABLES: tuple[Table, ...] = (
     _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _FLEET_ODDS, _BREACHES, _ALERT_EVENTS,
-    _MARKS, _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS,
+    _MARKS, _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS, _AUDIT,
 )  # fmt: skip

@@ -71,7 +71,9 @@ class OpenEpisode:
     @property
     def chance(self) -> float | None:
         """The newest odds at the rule's horizon, else those of its newest event."""
-        return self.row["p_now"] if self.row["p_now"] is not None else self.row["p"]
+        p: float | None = self.row["p_now"]
+        q: float | None = self.row["p"]
+        return q if p is None else p
 
     def expected(self, name: str) -> datetime | None:
         """When the breach is expected: `earliest`, `likely` or `latest`, by the newest odds."""
