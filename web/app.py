@@ -26,6 +26,7 @@ from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
 from web.pages.server_page import ServerNotFound
+from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes
@@ -49,7 +50,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     `read_without_key` lets this machine read without one although keys exist.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
-    uploads = Uploads()
+    uploads, queries = Uploads(), QueryRunner(lake.folders)
     trace = AccessTrace(lake.folders)
     app = Litestar(
         route_handlers=routes(),
@@ -65,7 +66,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
             "live": Provide(lambda: live, sync_to_thread=False),
         },
         lifespan=[live.watching, trace.saving],
-        on_shutdown=[lake.close],
+        on_shutdown=[lake.close, queries.close],
         exception_handlers=_exception_handlers(),
         before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
@@ -77,7 +78,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
     app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
-    app.state.trace, app.state.uploads = trace, uploads
+    app.state.trace, app.state.uploads, app.state.queries = trace, uploads, queries
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app

@@ -182,6 +182,11 @@ class Folders:
         return self.data / "key_usage.json"
 
     @property
+    def saved_queries(self) -> Path:
+        """The queries that were saved on the SQL page; without the file there are none."""
+        return self.data / "saved_queries.json"
+
+    @property
     def keys_lock(self) -> Path:
         """Lock of a change of the API keys."""
         return self.data / "keys.lock"

@@ -22,7 +22,7 @@ __all__ = [
     "CageMissing", "close_files", "close_system", "limit_cpu", "limit_memory", "missing_for_cage",
 ]  # fmt: skip
 
-NICENESS = 10
+NICENESS = 5
 MAX_DESCRIPTORS = 256
 STATUS = Path("/proc/self/status")
 OOM_SCORE = Path("/proc/self/oom_score_adj")

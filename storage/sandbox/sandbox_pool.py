@@ -36,6 +36,7 @@ class SandboxPool:
         self._holding = ExitStack()
         self._held = False
         self._closed = False
+        self._starting: SandboxProcess | None = None
 
     def unavailable(self) -> SandboxUnavailable | None:
         """Return why no sandbox can run here; None where one can."""
@@ -73,7 +74,10 @@ class SandboxPool:
 
     def close(self) -> None:
         """End all sandboxes."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            if self._starting is not None:
+                self._starting.kill()
         self._starter.shutdown(wait=True, cancel_futures=True)
         with self._lock:
             idle, self._idle = self._idle, []
@@ -118,7 +122,8 @@ class SandboxPool:
         try:
             sandbox = self._take_or_start()
         except HoursightError as error:
-            log.warning("no sandbox for queries: %s", error)
+            if not self._closed:
+                log.warning("no sandbox for queries: %s", error)
             return
         if not self._added(sandbox):
             sandbox.close()
@@ -130,9 +135,18 @@ class SandboxPool:
         location = lake_location(self._folders)
         self._hold(location)
         try:
-            return SandboxProcess(self._folders, location)
+            sandbox = SandboxProcess(self._folders, location)
         except OSError as error:
             raise LakeUnreadable(f"no process can be started: {error.strerror}") from error
+        with self._lock:
+            self._starting = sandbox
+            if self._closed:
+                sandbox.kill()
+        try:
+            sandbox.wait_until_ready()
+        finally:
+            self._starting = None
+        return sandbox
 
     def _hold(self, location: LakeLocation) -> None:
         """Have the catalog's WAL kept: a sandbox cannot create it."""

@@ -70,10 +70,10 @@ class QueryRows:
 
 
 class SandboxProcess:
-    """A sandbox, for one thread at a time."""
+    """A sandbox, for one thread at a time, once `wait_until_ready` has returned."""
 
     def __init__(self, folders: Folders, location: LakeLocation) -> None:
-        began = time.perf_counter()
+        self._began = time.perf_counter()
         self._stamp = lake_stamp(folders, location.files)
         self._folders, self._files = folders, location.files
         command = [sys.executable, "-P", "-m", "storage.sandbox"]
@@ -86,15 +86,16 @@ class SandboxProcess:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._requests, self._replies = self._process.stdin.fileno(), self._process.stdout.fileno()
+
+    def wait_until_ready(self) -> None:
+        """Wait until it can answer. Raises SandboxUnavailable; it has ended then."""
         try:
-            self._wait_until_ready()
+            self._read_ready()
         except BaseException:
             self.close()
             raise
-        log.debug(
-            "sandbox %d ready after %.0f ms", self._process.pid,
-            1000 * (time.perf_counter() - began),
-        )  # fmt: skip
+        took_ms = 1000 * (time.perf_counter() - self._began)
+        log.debug("sandbox %d ready after %.0f ms", self._process.pid, took_ms)
 
     def is_current(self) -> bool:
         """Return True while it lives, and the files that it may read are those of the lake."""
@@ -116,16 +117,20 @@ class SandboxProcess:
             raise SandboxFailed(Failure("failed", CRASHED, "change the query")) from None
         return QueryRows(_table(rows), ended.truncated, ended.took_ms)
 
-    def close(self) -> None:
-        """Kill it; it has nothing to lose."""
+    def kill(self) -> None:
+        """Kill it; it has nothing to lose. Whoever waits for it is told."""
         self._process.kill()
+
+    def close(self) -> None:
+        """Kill it and forget it."""
+        self.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 with suppress(OSError):
                     pipe.close()
 
-    def _wait_until_ready(self) -> None:
+    def _read_ready(self) -> None:
         try:
             kind, body = next(self._frames(time.monotonic() + START_WITHIN_S, SPARE_BYTES))
         except (EOFError, TimeoutError) as error:
