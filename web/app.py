@@ -25,7 +25,7 @@ from web.engine_calls import call_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
-from web.pages.server_page import ServerNotFound
+from web.pages.server_view import ServerNotFound
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes

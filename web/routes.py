@@ -18,6 +18,7 @@ from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
 from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.server_actions import act_on_server
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
@@ -26,7 +27,7 @@ from web.rendering import STATIC
 __all__ = ["routes"]
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
-    fleet_page, server_page, sources_page, settings_page, act_page, act_post,
+    fleet_page, server_page, act_on_server, sources_page, settings_page, act_page, act_post,
 )  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)

@@ -8,6 +8,7 @@ from tests.web.conftest import Client
 ROUTES = {
     "GET /": "read", "GET /fleet.json": "read", "GET /fleet.csv": "read",
     "GET /fleet.parquet": "read", "GET /servers/{server}": "read", "GET /charts/{server}": "read",
+    "POST /servers/{server}": "operate",
     "GET /sources": "read", "GET /sources.json": "read", "GET /sources.csv": "read",
     "GET /sources.parquet": "read", "GET /settings": "read", "GET /live": "read",
     "GET /status.json": "read", "GET /metrics": "read", "GET /healthz": None, "GET /readyz": None,
