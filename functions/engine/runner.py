@@ -232,6 +232,8 @@ class Runner:
 
     def _write(self, function: Declared, result: CallResult, now: datetime, run_id: str) -> None:
         """Write a segment for each table and each span without a gap; the main table comes last."""
+        if not function.writes:
+            return
         batch, main = result.batch, function.writes[0]
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
         if batch.cursor is not None or batch.refused:

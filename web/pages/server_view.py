@@ -170,9 +170,9 @@ class _Reading:
         server = server.without_forecast() if system.model_refused else server
         trust = self._trust(newest.to_pylist())
         said_at = issues[0] if said and issues and self._now - issues[0] >= SAID[said] else None
-        over = {"said": _served(_issued(made, said_at))} if said_at else {}
-        if what_if:
-            over["what-if"] = list(what_if)
+        over: dict[str, Sequence[Mapping[str, Any]]] = {"what-if": what_if} if what_if else {}
+        if said_at:
+            over["said"] = _served(_issued(made, said_at))
         drawn = self._charts(span, server, samples, newest, over)
         episodes = [Episode(**row) for row in self._rows("server_episodes")]
         return ServerView(
