@@ -51,7 +51,8 @@ class Batch:
     `refused` counts the rows and values that it left out, `clamped` the values that it stored as
     the bound of their metric, and `reasons` says why in words.
     `window_key` names the window that the rows were made from, `model` the model by its hash.
-    `answer` is for whoever called the function, as values that JSON has; it is not stored.
+    `answer` is what a call is answered with beside the rows, as values that JSON has; it is not
+    stored.
 
     This is the one description of a batch: worker processes, the run log and the segments take its
     fields by name.
@@ -113,16 +114,15 @@ class Function(Declared, frozen=True, kw_only=True):
             result = Batch({self.writes[0]: result})
         if not isinstance(result, Batch):
             raise TypeError(
-                f"{self.name} returned {type(result).__name__}: return a pyarrow.Table of rows for "
-                f"{self.writes[0]!r} or a Batch"
-                if self.writes
-                else f"{self.name} returned {type(result).__name__}: return a Batch"
+                f"{self.name} returned {type(result).__name__}: return "
+                + (f"a pyarrow.Table of rows for {self.writes[0]!r} or " if self.writes else "")
+                + "a Batch"
             )
         unknown = set(result.rows) - set(self.writes)
         if unknown:
             raise TypeError(
                 f"{self.name} returned rows for {', '.join(sorted(unknown))}: name the table in "
-                f"@function(writes=…), which has {', '.join(self.writes) or 'none'}"
+                f"@function(writes=…), which has {', '.join(self.writes)}"
             )
         return _with_valid_names(result)
 
@@ -135,8 +135,9 @@ def function(
     memory_mb: int = 512,
     cursor_required: bool = True,
 ) -> Callable[[Callable[..., Any]], Function]:
-    """Register a Python function: `on` sets it off, `writes` names its tables of the lake, if any.
+    """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
+    A function that only answers calls has `writes=()`.
     An adapter or a user's function that runs longer than `deadline`, or whose process uses more
     than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
     there waits; with `cursor_required=False` it starts without one. Raises UnknownTable, and

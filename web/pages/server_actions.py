@@ -8,6 +8,7 @@ from litestar.params import FromPath
 from web.actions import act, actor_of, back_to
 from web.auth import OPERATE
 from web.operations import PAGE, answering
+from web.pages.alerts_page import form_of
 from web.rendering import SiteRequest, TheLake, server_path
 
 __all__ = ["act_on_server"]
@@ -21,7 +22,6 @@ DONE = {
     "deploy": "The deployment is marked.",
 }
 OF_EPISODES = ("acknowledged", "acting")
-MAX_FIELD = 1000
 
 
 @post(
@@ -34,8 +34,7 @@ async def act_on_server(
     """Fields of the form: `do` (acknowledged, acting, silence, unsilence or deploy), and with it
     `episode`, `lasts` and `note`. The answer opens the page of the server, which says what came.
     """
-    name, form = server.removeprefix("/"), await request.form()
-    fields = {key: str(value)[:MAX_FIELD].strip() for key, value in form.items()}
+    name, fields = server.removeprefix("/"), await form_of(request)
     did, page = fields.get("do", ""), server_path(name)
     if did not in DONE:
         return back_to(page, f"do is {did[:40]!r}, expected one of {', '.join(DONE)}", failed=True)
