@@ -44,6 +44,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 LABEL_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
+TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,49}")
 METRIC_NAME = re.compile(r"[a-z][a-z0-9_]{0,49}")
 # Names of columns that the tables have already.
 RESERVED_NAMES = frozenset({"server", "ts", "source", *METRIC_NAMES})
@@ -318,9 +319,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     loop: LoopSettings = LoopSettings()
     training: TrainingSettings = TrainingSettings()
+    tags: dict[str, list[str]] = {}
 
     def __post_init__(self) -> None:
         check_channel_names(self.channels)
+        for tag, globs in self.tags.items():
+            _check_tag(tag, globs)
         names = [m.name for m in self.metrics]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -345,6 +349,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return replace(STOCK, times=self.times.limits)
         own = [m.metric() for m in self.metrics]
         return customized(own, retention, self.times.limits, limits)
+
+
+def _check_tag(tag: str, globs: list[str]) -> None:
+    if not TAG.fullmatch(tag):
+        raise ValueError(
+            f"tags has {tag!r}, expected a name of letters, digits, '-', '_' and '.', for example "
+            "'eu-1'"
+        )
+    if not globs or not all(glob.strip() for glob in globs):
+        raise ValueError(f"tags.{tag} is {globs!r}, expected host names (globs) such as ['web-*']")
 
 
 def _check_limit(name: str, limit: float) -> None:

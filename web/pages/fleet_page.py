@@ -1,9 +1,10 @@
 """The fleet page: every server, worst first."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
 
 import pyarrow as pa
 from anyio import to_thread
@@ -20,21 +21,27 @@ from storage.model.severity import (
     WARNING,
     HealthStatus,
 )
+from storage.query.reader import Reader
 from web.display import exports
-from web.display.loading import with_loading
+from web.display.fleet_strip import FleetStrip, fleet_strip
+from web.display.fleet_table import FLEET_COLUMNS, FleetTable, fleet_table
 from web.display.metric_display import INDICATORS, displayed_levels
 from web.display.server_status import ServerStatus, server_status
-from web.display.sparklines import Sparklines
+from web.display.sparklines import Series, Sparkline, read_series, shown_metric, sparkline
 from web.display.system_status import SystemStatus, system_status
-from web.lake_session import LakeSession, sql
+from web.display.tags import tags_in_force
+from web.kept_results import KeptResults
+from web.lake_session import LakeSession
 from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
 __all__ = ["FleetFilter", "FleetRow", "FleetView", "fleet_export", "fleet_page", "read_fleet"]
 
-PAGE_ROWS = 200
+PAGE_ROWS = 50
+MAX_ROWS = 5000
 # Health statuses whose count is displayed even when it is 0.
 ALWAYS_COUNTED = (IMMINENT, CRITICAL, DANGER, WARNING, HEALTHY)
+GROUPS = ("profile", "site", "tag")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,46 +57,76 @@ class Indicator:
 
 @dataclass(frozen=True, slots=True)
 class FleetRow:
-    """A server on the fleet page; `sparkline` has SVG path data by CSS class."""
+    """A server on the fleet page; `change` is what happened to it within 10 minutes."""
 
     server: ServerStatus
     indicators: tuple[Indicator, ...]
-    sparkline: Mapping[str, str]
+    sparkline: Sparkline
+    tags: tuple[str, ...]
+    change: str
 
 
 @dataclass(frozen=True, slots=True)
 class FleetFilter:
-    """Filter and row limit of the fleet page; an empty field matches every server."""
+    """Filter, grouping and row limit of the fleet page; an empty field matches every server."""
 
     q: str = ""
     profile: str = ""
     severity: str = ""
     show: int = PAGE_ROWS
-
-    def matches(self, server: ServerStatus) -> bool:
-        """Return True if the server is to be listed."""
-        return (
-            self.q.strip().lower() in server.server.lower()
-            and self.profile in ("", server.profile)
-            and self.severity in ("", server.health.slug)
-        )
+    site: str = ""
+    tag: str = ""
+    changed: bool = False
+    group: str = ""
 
     @property
     def on(self) -> bool:
-        """Whether any field is set."""
-        return bool(self.q or self.profile or self.severity)
+        """Whether any field is set that leaves servers out."""
+        return bool(self.query_of("q", "profile", "severity", "site", "tag", "changed"))
+
+    def query_of(self, *names: str) -> str:
+        """Return those fields that are set as the query of a URL."""
+        given = {name: getattr(self, name) for name in names}
+        return urlencode({name: _text(value) for name, value in given.items() if value})
+
+    def link(self, **changes: Any) -> str:
+        """Return the path and query of the page with other values in the filter."""
+        changed = replace(self, **({"show": PAGE_ROWS} | changes))
+        names = [name for name in _FIELDS if name != "show" or changed.show != PAGE_ROWS]
+        query = changed.query_of(*names)
+        return f"/?{query}" if query else "/"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the query `memory_fleet_page`."""
+        return {
+            "q": self.q.strip().lower(), "profile": self.profile, "severity": self.severity,
+            "site": self.site, "tag": self.tag, "changed": self.changed,
+            "show": min(MAX_ROWS, max(1, self.show)),
+        }  # fmt: skip
+
+
+_FIELDS = tuple(FleetFilter.__dataclass_fields__)
+
+
+def _text(value: object) -> str:
+    return "1" if value is True else str(value)
 
 
 @dataclass(frozen=True, slots=True)
 class FleetView:
-    """Data of the fleet page; `counts` are the servers by slug of their health, worst first."""
+    """Data of the fleet page; `counts` are the servers by slug of their health."""
 
     system: SystemStatus
     filter: FleetFilter
+    strip: FleetStrip
     counts: Mapping[str, int]
     rows: tuple[FleetRow, ...]
     matching: int
     total: int
+    tags: Sequence[str] = ()
+    sites: Sequence[str] = ()
+    groups: Sequence[Mapping[str, Any]] = field(default_factory=list)
 
     @property
     def tiles(self) -> list[tuple[HealthStatus, int]]:
@@ -100,37 +137,66 @@ class FleetView:
 
 def read_fleet(lake: LakeSession, fleet_filter: FleetFilter, now: datetime) -> FleetView:
     """Return the fleet as of `now` from one snapshot, worst first."""
+    tags = tags_in_force(lake.folders)
     with lake.snapshot() as reader:
-        system = system_status(reader, lake.folders, now)
-        rows = reader.query(sql("fleet"), now=now).to_pylist()
-        servers = [_scored(server_status(row, now), system) for row in rows]
-        servers = with_loading(servers, reader, now)
-        sparklines = Sparklines(reader, now, _newest_forecast(servers))
-    values = {row["server"]: row for row in rows}
-    matching = _worst_first(filter(fleet_filter.matches, servers))
-    listed = [
-        FleetRow(server, indicators(server, values[server.server]), sparklines.paths(server))
-        for server in matching[: fleet_filter.show]
-    ]
+        system = system_status(reader, lake.folders, now, lake.kept)
+        table = fleet_table(reader, lake.kept, now, tags, system.model_refused)
+        counts = table.query("memory_fleet_counts").to_pylist()
+        listed = table.query("memory_fleet_page", **fleet_filter.parameters).to_pylist()
+        servers = [_status(row, table, system, now) for row in listed]
+        lines = _sparklines(reader, lake.kept, servers, now)
+        strip = fleet_strip(reader, lake.kept, counts, now)
     return FleetView(
-        system, fleet_filter, _counts(servers), tuple(listed), len(matching), len(servers),
+        system, fleet_filter, strip, {row["health"]: row["servers"] for row in counts},
+        tuple(map(_row, listed, servers, lines)), listed[0]["matching"] if listed else 0,
+        strip.total, tags.names, _sites(table), _groups(table, fleet_filter),
     )  # fmt: skip
 
 
-def _counts(servers: Iterable[ServerStatus]) -> dict[str, int]:
-    counter = Counter(server.health for server in servers)
-    return {status.slug: counter[status] for status in HEALTH_STATUSES if counter[status]}
-
-
-def _worst_first(servers: Iterable[ServerStatus]) -> list[ServerStatus]:
-    return sorted(servers, key=lambda server: (-server.rank, server.server))
-
-
-def _scored(server: ServerStatus, system: SystemStatus) -> ServerStatus:
+def _status(
+    row: Mapping[str, Any], table: FleetTable, system: SystemStatus, now: datetime
+) -> ServerStatus:
+    server = server_status(row, now)
+    if server.stale and server.server in table.loading:
+        server = server.while_loading(table.loading[server.server])
     return server.without_forecast() if system.model_refused else server
 
 
-def _newest_forecast(servers: Sequence[ServerStatus]) -> datetime | None:
+def _row(row: Mapping[str, Any], server: ServerStatus, line: Sparkline) -> FleetRow:
+    own = indicators(server, row)
+    return FleetRow(server, own, line, tuple(row["tags"] or ()), row["change"] or "")
+
+
+def _sites(table: FleetTable) -> list[str]:
+    return sorted(filter(None, table.rows["site"].unique().to_pylist()))
+
+
+def _groups(table: FleetTable, fleet_filter: FleetFilter) -> list[dict[str, Any]]:
+    if fleet_filter.group not in GROUPS:
+        return []
+    groups: list[dict[str, Any]] = table.query(
+        "memory_fleet_groups", by=fleet_filter.group, alarming=WARNING.rank,
+        show=min(MAX_ROWS, max(1, fleet_filter.show)),
+    ).to_pylist()  # fmt: skip
+    return groups
+
+
+def _sparklines(
+    reader: Reader, kept: KeptResults, servers: Sequence[ServerStatus], now: datetime
+) -> list[Sparkline]:
+    issued = _newest_forecast(servers)
+    pairs = [(server.server, shown_metric(server)) for server in servers]
+    known: dict[tuple[str, str], Series] = kept.read(
+        reader, "sparklines", ["metrics_5m", "forecasts"], now, dict, issued
+    )
+    known.update(read_series(reader, [pair for pair in pairs if pair not in known], now, issued))
+    return [
+        sparkline(server, metric, known[name, metric])
+        for server, (name, metric) in zip(servers, pairs, strict=True)
+    ]
+
+
+def _newest_forecast(servers: Iterable[ServerStatus]) -> datetime | None:
     return max((s.forecast_at for s in servers if s.forecast_at and s.has_forecast), default=None)
 
 
@@ -158,13 +224,18 @@ def fleet_page(
     profile: FromQuery[str] = "",
     severity: FromQuery[str] = "",
     show: FromQuery[int] = PAGE_ROWS,
+    site: FromQuery[str] = "",
+    tag: FromQuery[str] = "",
+    changed: FromQuery[bool] = False,
+    group: FromQuery[str] = "",
 ) -> Response[str]:
     """HTML; for requests of htmx only the fragment that changes."""
-    fleet = read_fleet(lake, FleetFilter(q, profile, severity, max(1, show)), request_time)
+    wanted = FleetFilter(q, profile, severity, max(1, show), site, tag, changed, group)
+    fleet = read_fleet(lake, wanted, request_time)
     name = "fleet" if fleet.total else "waiting"
     return page(
         request, name, now=request_time, fleet=fleet, system=fleet.system,
-        problems=fleet.system.problems, page_rows=PAGE_ROWS,
+        problems=fleet.system.problems, page_rows=PAGE_ROWS, group_names=GROUPS,
         statuses=HEALTH_STATUSES, profiles=PROFILE_NAMES, data=lake.folders.data,
     )  # fmt: skip
 
@@ -186,9 +257,9 @@ async def fleet_export(
 
 def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
-        rows = reader.query(sql("fleet"), now=now)
-        servers = with_loading([server_status(row, now) for row in rows.to_pylist()], reader, now)
-    names = pa.array([server.health.name for server in servers], pa.string())
-    order = sorted(range(len(servers)), key=lambda i: (-servers[i].rank, servers[i].server))
-    rows = rows.append_column("shown_as", names).take(pa.array(order, pa.int64()))
+        table = fleet_table(reader, lake.kept, now, tags_in_force(lake.folders), False)
+    names = {status.slug: status.name for status in HEALTH_STATUSES}
+    shown = pa.array([names[slug] for slug in table.rows["health"].to_pylist()], pa.string())
+    columns = table.rows.column_names[:FLEET_COLUMNS]
+    rows = table.rows.select(columns).append_column("shown_as", shown)
     return exports.export_response(rows, extension, "fleet")
