@@ -15,6 +15,7 @@ __all__ = ["KeptResults"]
 T = TypeVar("T")
 # Results as of another time than the present are not kept: `now` lies so far from the clock.
 PRESENT = timedelta(seconds=2)
+MAX_ENTRIES = 256  # filters of pages are among the names
 
 
 @dataclass(slots=True)
@@ -58,7 +59,13 @@ class KeptResults:
         versions = self._versions.at(reader, tables)
         if versions is None:
             return compute()
-        version = (versions, floor_step(now), key)
+        return self._result(name, (versions, floor_step(now), key), compute)
+
+    def shared(self, name: str, version: Hashable, compute: Callable[[], T]) -> T:
+        """Return what `compute` returns, the same for all who ask for this version at a time."""
+        return self._result(f"shared {name}", version, compute)
+
+    def _result(self, name: str, version: Hashable, compute: Callable[[], T]) -> T:
         entry = self._entry(name)
         with entry.lock:
             if entry.version != version:
@@ -69,4 +76,6 @@ class KeptResults:
 
     def _entry(self, name: str) -> _Entry:
         with self._lock:
+            if name not in self._entries and len(self._entries) >= MAX_ENTRIES:
+                self._entries.clear()
             return self._entries.setdefault(name, _Entry(threading.Lock()))

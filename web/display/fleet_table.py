@@ -49,9 +49,11 @@ class FleetTable:
         self.rows = rows
         self.loading = loading
 
-    def query(self, name: str, **parameters: Any) -> pa.Table:
-        """Return the result of `web/sql/NAME.sql` over the table `fleet`."""
-        return _MEMORY.query(sql(name), {"fleet": self.rows}, **parameters)
+    def query(
+        self, name: str, more: Mapping[str, pa.Table] | None = None, /, **parameters: Any
+    ) -> pa.Table:
+        """Return the result of `web/sql/NAME.sql` over the table `fleet`, and `more` tables."""
+        return _MEMORY.query(sql(name), {"fleet": self.rows, **(more or {})}, **parameters)
 
 
 _TABLES = (

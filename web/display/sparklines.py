@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from storage.model.metrics import METRIC_NAMES
 from storage.query.reader import Reader
-from web.display.metric_display import INDICATORS, MetricDisplay, display_of, displayed_levels
+from web.display.metric_display import INDICATORS, MetricDisplay, displayed_levels
 from web.display.recommendations import worst_metric
 from web.display.server_status import ServerStatus
 from web.display.svg import Values, line_path, rows_of
@@ -64,11 +64,10 @@ def read_series(
     return {pair: Series(past.get(pair, none), ahead.get(pair, none[:0])) for pair in pairs}
 
 
-def sparkline(server: ServerStatus, metric: str, series: Series) -> Sparkline:
+def sparkline(server: ServerStatus, display: MetricDisplay, series: Series) -> Sparkline:
     """Draw one metric of a server; a stale one has no forecast."""
-    display = display_of(metric)
     past, ahead = (_displayed(values, display) for values in (series.past, series.ahead))
-    level = displayed_levels(server.profile, server.cores).get(metric)
+    level = displayed_levels(server.profile, server.cores).get(display.name, display.metric.levels)
     critical = level.critical if level else None
     top = _top(display, past, ahead, critical)
     drawn = server.has_forecast and not server.stale and len(ahead)

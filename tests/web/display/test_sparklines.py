@@ -10,6 +10,7 @@ import pytest
 from storage.model.grid import floor_step
 from tests.web.display.test_server_status import status as make_status
 from tests.web.site_lakes import LakeServer, SiteLakeWriter
+from web.display.metric_display import display_of
 from web.display.server_status import ScoreReason, ServerStatus
 from web.display.sparklines import Series, Sparkline, read_series, shown_metric, sparkline
 from web.lake_session import LakeSession
@@ -47,14 +48,14 @@ def test_half_hours_that_are_over_are_cut_from_the_forecast(lake: SiteLakeWriter
 
 
 def test_past_and_forecast_meet_at_the_present() -> None:
-    line = sparkline(status(), "mem_used_pct", FLAT)
+    line = sparkline(status(), display_of("mem_used_pct"), FLAT)
     assert line.past.startswith("M0 18")
     assert line.ahead.startswith("M96 15")
     assert line.last == 40
 
 
 def test_cpu_used_is_drawn_not_cpu_idle() -> None:
-    assert set(rows_of(sparkline(status(), "cpu_idle_pct", FLAT).past)) == {12}
+    assert set(rows_of(sparkline(status(), display_of("cpu_idle_pct"), FLAT).past)) == {12}
 
 
 @pytest.mark.parametrize(
@@ -63,13 +64,13 @@ def test_cpu_used_is_drawn_not_cpu_idle() -> None:
     ids=["without forecast", "stale"],
 )
 def test_where_no_forecast_holds_only_the_past_is_drawn(changes: dict[str, object]) -> None:
-    line = sparkline(status(**changes), "mem_used_pct", FLAT)
+    line = sparkline(status(**changes), display_of("mem_used_pct"), FLAT)
     assert line.past
     assert not line.ahead
 
 
 def test_a_metric_without_an_upper_bound_is_drawn_up_to_its_critical_level() -> None:
-    line: Sparkline = sparkline(status(), "back_close_wait", FLAT)
+    line: Sparkline = sparkline(status(), display_of("back_close_wait"), FLAT)
     assert line.level_row in (1, 2)
     assert min(rows_of(line.past)) > 20
 
