@@ -88,6 +88,12 @@ _ALERTS = (
     _text("opened_as", "its first phase: predicted, breached or no data"),
     *_of("alert_events", "breached_at"),
     _time("ended_at", "when it ended; NULL: it is open"),
+    _text(
+        "outcome",
+        "right, wrong, withdrawn, averted, missed, again (a breach soon after another) "
+        "or open; NULL: of missing data",
+    ),
+    Column("silent_arm", pa.bool_(), "true if it is one of those that nobody is sent"),
     _time("changed_at", "when its newest event was recorded"),
     *_of("alert_events", "event", "escalation"),
     Column("lead_minutes", pa.int64(), "from the warning to the breach, at most 480"),
@@ -96,7 +102,8 @@ _ALERTS = (
     *_of("alert_events", "earliest", "likely", "latest", "closes_at"),
     _text("answered_by", "who acknowledged it first"),
     Column("acted_on", pa.bool_(), "true if somebody acted on it, or the server was rebooted"),
-    *_of("alert_events", "profile", "site", "group_key", "caused_by", "channels", "why", "reasons"),
+    *_of("alert_events", "profile", "site", "group_key", "group_id", "caused_by", "channels"),
+    *_of("alert_events", "why", "reasons"),
 )
 
 
