@@ -29,7 +29,7 @@ from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
 from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
-from web.pages.server_page import ServerNotFound
+from web.pages.server_view import ServerNotFound
 from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests

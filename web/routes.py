@@ -25,6 +25,7 @@ from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.login_page import log_in, log_out, login_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
+from web.pages.server_actions import act_on_server
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
@@ -36,6 +37,7 @@ __all__ = ["routes"]
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page,
     server_page,
+    act_on_server,
     alerts_page,
     answer_alert,
     episode_page,

@@ -8,6 +8,7 @@ from tests.web.conftest import Client
 ROUTES = {
     "GET /": "read", "GET /fleet.json": "read", "GET /fleet.csv": "read",
     "GET /fleet.parquet": "read", "GET /servers/{server}": "read", "GET /charts/{server}": "read",
+    "POST /servers/{server}": "operate",
     "GET /sources": "read", "GET /sources.json": "read", "GET /sources.csv": "read",
     "GET /sources.parquet": "read", "GET /sources.arrow": "read", "GET /fleet.arrow": "read",
     "GET /sql": "read", "GET /sql.json": "read", "GET /sql.csv": "read",
