@@ -3,7 +3,7 @@
 import hashlib
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +27,7 @@ from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
 from web.open_state import open_state
 from web.query_links import query_url
+from web.requested_time import carried, earlier_time, place_in_time, time_of
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
@@ -55,12 +56,6 @@ class Notice(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
-def time_of(request: SiteRequest) -> datetime:
-    """Return the time of a request, the same for all of its queries and its page."""
-    now: datetime = request.scope["state"].setdefault("hoursight_now", datetime.now(UTC))
-    return now
-
-
 def is_fragment(request: SiteRequest) -> bool:
     """Return True if htmx swaps the answer into an open page."""
     return bool(request.htmx) and not request.htmx.history_restore_request
@@ -81,12 +76,16 @@ def page(
     fragment = is_fragment(request)
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     notice = None if fragment else _notice(request)
-    state = open_state(request.app.state.lake, time_of(request))
+    earlier = earlier_time(request)
+    lake: LakeSession = request.app.state.lake
+    state = open_state(lake if earlier is None else lake.known_at(earlier), time_of(request))
+    html = template.render(
+        request=request, fragment=fragment, problems=problems if earlier is None else (),
+        notice=notice, open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"),
+        in_time=place_in_time(request), **context,
+    )  # fmt: skip
     return Response(
-        template.render(
-            request=request, fragment=fragment, problems=problems, notice=notice,
-            open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"), **context
-        ),
+        html if earlier is None else carried(html, earlier),
         media_type=MediaType.HTML, headers=_HEADERS | {STATE: state.header},
         status_code=status_code,
         cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
