@@ -20,7 +20,9 @@ from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
 from web.auth import Auth, require_access
 from web.display.exports import FORMATS
+from web.display.hourly_cache import HourlyCache
 from web.display.system_status import disk_problems, writer_problem
+from web.display.trust import TrustFigures
 from web.engine_calls import call_turns, trial_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
@@ -79,7 +81,7 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
     app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
     app.state.trace, app.state.uploads = trace, uploads
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
-    app.state.trial_turns = trial_turns()
+    app.state.trial_turns, app.state.trust_figures = trial_turns(), HourlyCache[TrustFigures]()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 

@@ -24,6 +24,7 @@ from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
+from web.pages.trust_page import change_model, trust_page
 from web.rendering import STATIC
 
 __all__ = ["routes"]
@@ -31,7 +32,7 @@ __all__ = ["routes"]
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page, server_page, sources_page, settings_page, act_page, act_post,
     alerts_page, answer_alert, episode_page, message_preview, rules_page, try_rule,
-    silence_servers,
+    silence_servers, trust_page, change_model,
 )  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (
     fleet_export, sources_export, chart_data, alerts_export, alerts_active,
