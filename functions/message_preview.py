@@ -8,8 +8,8 @@ import msgspec
 from functions.deliver import message_to
 from functions.delivery.channel_factory import open_channel
 from functions.delivery.dispatch import ChannelUnusable, Dispatch
+from functions.delivery.grouping import event_of
 from functions.delivery.outbox import Outbox
-from functions.delivery.routing import EpisodeEvent
 from functions.engine.function import Batch, function
 from functions.engine.triggers import request
 from functions.engine.window import Window
@@ -56,21 +56,15 @@ def newest_dispatch(window: Window, episode: str, channel: str) -> Dispatch:
 
     Raises LookupError for an episode that is not known.
     """
-    folders = window.reader.folders
-    if folders.outbox.exists():
-        with Outbox(folders) as outbox:
-            if (sent := outbox.newest(episode, channel)) is not None:
-                return sent
     rows = window.sql(_NEWEST, episode=episode).to_pylist()
     if not rows:
         raise LookupError(f"there is no episode {episode!r}")
-    return _opening(window, rows[0], channel)
-
-
-def _opening(window: Window, row: dict[str, Any], channel: str) -> Dispatch:
-    fields = EpisodeEvent.__struct_fields__
-    level = EpisodeEvent(**{name: row[name] for name in fields}).level
-    message = message_to(window, row, channel)
+    event, folders = event_of(rows[0]), window.reader.folders
+    if folders.outbox.exists():
+        with Outbox(folders) as outbox:
+            if (sent := outbox.newest(event.group, channel)) is not None:
+                return sent
+    message = message_to(window, rows[0], channel)
     action = "resolve" if message.is_closed else "open"
-    delivery = f"{row['episode']}/{level}/{channel}"
-    return Dispatch(delivery, row["episode"], level, action, channel, message, message)
+    delivery = f"{event.episode}/{event.level}/{channel}"
+    return Dispatch(delivery, event.group, event.level, action, channel, message, message)

@@ -18,6 +18,7 @@ NAVIGATION = (
     Entry("/", "Fleet"),
     Entry("/alerts", "Alerts"),
     Entry("/trust", "Trust"),
+    Entry("/sql", "SQL"),
     Entry("/sources", "Sources", apart=True),
     Entry("/settings", "Settings"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -25,10 +25,12 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
+from web.open_state import open_state
 from web.query_links import query_url
 
 __all__ = [
-    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page", "quoted",
+    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
+    "quoted",
     "server_path", "time_of",
 ]  # fmt: skip
 
@@ -37,6 +39,7 @@ TheLake = NamedDependency[LakeSession]
 TheTime = NamedDependency[datetime]
 
 NOTICE_COOKIE = "hoursight_notice"
+STATE = "Hoursight-State"
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 _HEADERS = {
@@ -58,6 +61,11 @@ def time_of(request: SiteRequest) -> datetime:
     return now
 
 
+def is_fragment(request: SiteRequest) -> bool:
+    """Return True if htmx swaps the answer into an open page."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
 def page(
     request: SiteRequest,
     name: str,
@@ -70,14 +78,17 @@ def page(
 
     htmx needs the whole page when it restores one from the browser's history.
     """
-    fragment = bool(request.htmx) and not request.htmx.history_restore_request
+    fragment = is_fragment(request)
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     notice = None if fragment else _notice(request)
+    state = open_state(request.app.state.lake, time_of(request))
     return Response(
         template.render(
-            request=request, fragment=fragment, problems=problems, notice=notice, **context
+            request=request, fragment=fragment, problems=problems, notice=notice,
+            open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"), **context
         ),
-        media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
+        media_type=MediaType.HTML, headers=_HEADERS | {STATE: state.header},
+        status_code=status_code,
         cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
     )  # fmt: skip
 
@@ -98,7 +109,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         formatting=formatting, display_of=display_of, asset=asset, server_url=server_url,
-        url=url, query_url=query_url, navigation=NAVIGATION,
+        url=url, query_url=query_url, navigation=NAVIGATION, may=may, account=account,
         chart_svg=chart_svg, plot_height=PLOT_HEIGHT, bands=BANDS, levels=AlertLevel,
     )  # fmt: skip
     environment.filters["quoted"] = quoted
@@ -123,6 +134,35 @@ def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
     prefix: str = context["request"].scope.get("root_path", "")
     return prefix.rstrip("/") + path
+
+
+@pass_context
+def may(context: Context, scope: str) -> bool:
+    """Return True if the visitor has the scope: a page offers only what he may do."""
+    request = context["request"]
+    granted: bool = request.app.state.auth.grants(request, scope)
+    return granted
+
+
+class Account(NamedTuple):
+    """What the head of a page says: who the visitor is, and whether logging in or out helps."""
+
+    name: str
+    role: str
+    may_log_in: bool
+    may_log_out: bool
+
+
+@pass_context
+def account(context: Context) -> Account | None:
+    """Return the visitor's account; None where nobody needs one."""
+    request = context["request"]
+    auth = request.app.state.auth
+    visitor = auth.visitor(request)
+    if visitor is None:
+        return Account("", "", True, False) if auth.offers_login() else None
+    by_session = visitor.ambient and visitor.kind != "proxy"
+    return Account(visitor.name, visitor.role, False, by_session)
 
 
 @pass_context

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.model.block_ratios import block_ratios
 from storage.model.grid import BAND_LEVELS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRICS
 from storage.model.schema import TIMESTAMP, Column, table
@@ -101,7 +102,8 @@ _ALERTS = (
     *_of("alert_events", "earliest", "likely", "latest", "closes_at"),
     _text("answered_by", "who acknowledged it first"),
     Column("acted_on", pa.bool_(), "true if somebody acted on it, or the server was rebooted"),
-    *_of("alert_events", "profile", "site", "group_key", "caused_by", "channels", "why", "reasons"),
+    *_of("alert_events", "profile", "site", "group_key", "group_id", "caused_by", "channels"),
+    *_of("alert_events", "why", "reasons"),
 )
 
 
@@ -265,10 +267,16 @@ def _generated() -> dict[str, str]:
         "lowest": _bound({m.name: m.lowest for m in METRICS}),
         "highest": _bound({m.name: m.highest for m in METRICS if m.highest is not None}),
         "blended": ",\n    ".join(blended),
-        "t_95": "(1.96 + 2.37 / (count(*) - 1) + 2.82 / (count(*) - 1) ^ 2"
-        " + 2.56 / (count(*) - 1) ^ 3)",
+        "skill_ratios": block_ratios({
+            "r": ("loss", "naive"), "s": ("loss", "seasonal"), "own": ("loss_model", "naive"),
+        }),
+        "accuracy_ratios": block_ratios({"r": ("near", "targets")}),
+        "coverage_ratios": block_ratios({
+            f"{short}_{level}": (f"{name}_{level}", "targets")
+            for short, name in (("r", "served"), ("s", "own")) for level in BAND_LEVELS
+        }),
         "goal": f"{ACCURACY_GOAL:g}",
-    }
+    }  # fmt: skip
 
 
 def _bound(of_metric: Mapping[str, float]) -> str:

@@ -42,6 +42,6 @@ SELECT
     newest.earliest, newest.likely, newest.latest,
     CASE WHEN openings.ended_at IS NULL THEN newest.closes_at END AS closes_at,
     openings.answered_by, openings.acted_on, newest.profile, newest.site, newest.group_key,
-    newest.caused_by, newest.channels, newest.why, newest.reasons
+    newest.group_id, newest.caused_by, newest.channels, newest.why, newest.reasons
 FROM newest
 JOIN openings USING (episode)
