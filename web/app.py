@@ -23,9 +23,7 @@ from web.api.prometheus_api import promql_turns
 from web.audit_trail import AuditTrail
 from web.auth import AccessRefused, Auth, require_access
 from web.display.exports import FORMATS
-from web.display.hourly_cache import HourlyCache
 from web.display.system_status import disk_problems, writer_problem
-from web.display.trust import TrustFigures
 from web.engine_calls import call_turns, trial_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
@@ -96,7 +94,7 @@ def create_app(
     app.state.queries = queries
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.state.promql_turns = promql_turns()
-    app.state.trial_turns, app.state.trust_figures = trial_turns(), HourlyCache[TrustFigures]()
+    app.state.trial_turns = trial_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 

@@ -23,6 +23,7 @@ from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, ans
 from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.login_page import log_in, log_out, login_page
+from web.pages.report_page import report_download, report_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
 from web.pages.server_actions import act_on_server
@@ -48,6 +49,8 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     silence_servers,
     trust_page,
     change_model,
+    report_page,
+    report_download,
     sql_page,
     save_query,
     remove_query,

@@ -14,7 +14,6 @@ from web.actions import act, actor_of, back_to
 from web.auth import ADMIN
 from web.display import trust
 from web.display.episodes import Record, metric_label, record_of
-from web.display.hourly_cache import HourlyCache
 from web.display.system_status import SystemStatus, system_status
 from web.display.trust import DRIFT_LIMIT, TrustFigures, of_model, trust_sentences
 from web.display.trust_svg import SIZE, Dot, Line, reliability_dots, series_line
@@ -24,7 +23,7 @@ from web.pages.alerts_page import form_of
 from web.query_links import query_url
 from web.rendering import SiteRequest, TheLake, TheTime, page
 
-__all__ = ["FigureCache", "change_model", "read_figures", "trust_page"]
+__all__ = ["change_model", "trust_page"]
 
 WEEK = timedelta(days=7)
 SHIPPED = "shipped"  # the model of the package
@@ -35,8 +34,6 @@ _QUICK = (
 )  # fmt: skip
 _SLOW = ("trust_coverage", "trust_skill", "trust_accuracy", "trust_days")
 _ENDED = ("promoted", "refused", "learned", "failed", "cancelled", "unable")
-
-FigureCache = HourlyCache[TrustFigures]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +87,14 @@ class TrustView:
         return rows[0]["model"] if rows and rows[0]["live_until"] is None else None
 
 
-def read_figures(
-    reader: Reader, cache: FigureCache, folders: Folders, model: str | None, now: datetime
+def _read_figures(
+    lake: LakeSession, reader: Reader, model: str | None, now: datetime
 ) -> TrustFigures:
     """Return the slow figures as of `now`; they are computed once for each hour that is scored."""
     newest = reader.query(sql("trust_newest_score"), now=now)["newest"][0].as_py()
     hour = now.replace(minute=0, second=0, microsecond=0)
-    key = (str(folders.data), model, hour, newest)
-    return cache.get(key, lambda: _figures(reader, model, newest, now))
+    version = (model, hour, newest)
+    return lake.kept.shared("trust", version, lambda: _figures(reader, model, newest, now))
 
 
 def _figures(
@@ -110,7 +107,7 @@ def _figures(
     )  # fmt: skip
 
 
-def read_trust(lake: LakeSession, cache: FigureCache, now: datetime) -> TrustView:
+def read_trust(lake: LakeSession, now: datetime) -> TrustView:
     """Return what is known about the forecasts as of `now`, from one snapshot."""
     week = {"now": now, "since": now - WEEK, "until": now + timedelta(minutes=1)}
     with lake.snapshot() as reader:
@@ -118,7 +115,7 @@ def read_trust(lake: LakeSession, cache: FigureCache, now: datetime) -> TrustVie
         rows = {name: reader.query(sql(name), now=now).to_pylist() for name in _QUICK}
         record = record_of(reader.query(sql("alerts_record"), **week).to_pylist()[0])
         served = rows["trust_models"][0]["model"] if rows["trust_models"] else None
-        figures = read_figures(reader, cache, lake.folders, served, now)
+        figures = _read_figures(lake, reader, served, now)
     links = {name: query_url(name, now=now) for name in (*_QUICK, *_SLOW)}
     return TrustView(
         system, figures, record, rows, _own_models(lake.folders),
@@ -139,12 +136,11 @@ def _own_models(folders: Folders) -> tuple[str, ...]:
 )  # fmt: skip
 def trust_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
     """HTML; for requests of htmx only the fragment that changes."""
-    cache: FigureCache = request.app.state.trust_figures
-    view = read_trust(lake, cache, request_time)
+    view = read_trust(lake, request_time)
     return page(
         request, "trust", now=request_time, view=view, system=view.system,
         problems=view.system.problems, trust=trust, size=SIZE, metric_label=metric_label,
-        may_change=request.app.state.auth.grants(request, "admin"), shipped=SHIPPED,
+        shipped=SHIPPED,
     )  # fmt: skip
 
 
