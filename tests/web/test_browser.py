@@ -28,7 +28,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PHONE = ViewportSize(width=390, height=844)
-SOON_MS = 15_000
+SOON_MS, LOADED_MS = 15_000, 60_000
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
@@ -83,6 +83,7 @@ def open_page(writer: SiteLakeWriter, browser: Browser) -> Iterator[Open]:
         def open_page(path: str, **options: object) -> Page:
             page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
             page.set_default_timeout(SOON_MS)
+            page.set_default_navigation_timeout(LOADED_MS)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(address + path)
