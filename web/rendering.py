@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
 from litestar.datastructures import Cookie
@@ -74,12 +74,12 @@ def page(
     htmx needs the whole page when it restores one from the browser's history.
     """
     fragment = is_fragment(request)
-    template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
+    shown = template(f"_{name}" if fragment else name)
     notice = None if fragment else _notice(request)
     earlier = earlier_time(request)
     lake: LakeSession = request.app.state.lake
     state = open_state(lake if earlier is None else lake.known_at(earlier), time_of(request))
-    html = template.render(
+    html = shown.render(
         request=request, fragment=fragment, problems=problems if earlier is None else (),
         notice=notice, open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"),
         in_time=place_in_time(request), **context,
@@ -90,6 +90,11 @@ def page(
         status_code=status_code,
         cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
     )  # fmt: skip
+
+
+def template(name: str) -> Template:
+    """Return the template `NAME.html`."""
+    return _templates().get_template(f"{name}.html")
 
 
 def _notice(request: SiteRequest) -> Notice | None:

@@ -26,6 +26,8 @@ ROUTES = {
     "POST /alerts/{episode}/{answer}": "operate", "POST /alerts/{episode}/message": "operate",
     "GET /alerts/rules": "read", "POST /alerts/rules/try": "operate",
     "POST /alerts/rules/silence": "operate",
+    "GET /trust": "read", "GET /trust/report": "read", "GET /trust/report.html": "read",
+    "POST /trust/models": "admin",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip
