@@ -13,6 +13,7 @@ from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Server
 
 from storage.config.web_settings import WebSettings
 from storage.ipc.push_protocol import rejection_json
@@ -27,8 +28,10 @@ from web.engine_calls import call_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
+from web.oidc import OidcLogins, OidcProvider
 from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
 from web.pages.server_page import ServerNotFound
+from web.prefix import under_prefix
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes
@@ -82,7 +85,8 @@ def create_app(
         logging_config=None,  # each process configures its own logging
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
-            title="Hoursight", version="0.1.0", components=KEYS, security=SECURITY,
+            title="Hoursight", version="0.1.0", servers=[Server(auth.web.prefix or "/")],
+            components=KEYS, security=SECURITY,
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
     )  # fmt: skip
@@ -90,7 +94,8 @@ def create_app(
     app.state.auth, app.state.trace, app.state.uploads = auth, trace, uploads
     app.state.audit, app.state.logins = audit, Logins()
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
-    app.asgi_handler = checking_requests(app.asgi_handler, trace)
+    app.state.oidc = OidcLogins(), OidcProvider(auth.web.oidc)
+    app.asgi_handler = under_prefix(checking_requests(app.asgi_handler, trace), auth.web.prefix)
     return app
 
 

@@ -25,11 +25,12 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
+from web.prefix import prefix_of
 from web.query_links import query_url
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page",
-    "server_path", "time_of",
+    "public_path", "server_path", "static_path", "time_of",
 ]  # fmt: skip
 
 SiteRequest = HTMXRequest
@@ -106,9 +107,15 @@ def _templates() -> Environment:
     return environment
 
 
-@cache
-def asset(name: str) -> str:
+@pass_context
+def asset(context: Context, name: str) -> str:
     """Return the URL of a static file, which changes with its content."""
+    return url(context, static_path(name))
+
+
+@cache
+def static_path(name: str) -> str:
+    """Return the path of a static file, which changes with its content."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
 
@@ -121,8 +128,12 @@ def quoted(name: str) -> str:
 @pass_context
 def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
-    prefix: str = context["request"].scope.get("root_path", "")
-    return prefix.rstrip("/") + path
+    return public_path(context["request"], path)
+
+
+def public_path(request: SiteRequest, path: str) -> str:
+    """Return a path of this site as the browser has it, below the prefix of a proxy."""
+    return prefix_of(request.scope) + path
 
 
 @pass_context

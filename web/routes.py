@@ -19,6 +19,7 @@ from web.live import live_events
 from web.pages.act_page import act_page, act_post
 from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.login_page import log_in, log_out, login_page
+from web.pages.oidc_page import oidc_begin, oidc_return
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
@@ -28,7 +29,7 @@ __all__ = ["routes"]
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page, server_page, sources_page, settings_page, act_page, act_post,
-    login_page, log_in, log_out,
+    login_page, log_in, log_out, oidc_begin, oidc_return,
 )  # fmt: skip
 EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)

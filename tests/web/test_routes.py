@@ -15,6 +15,7 @@ ROUTES = {
     "POST /api/v1/write": "feed", "POST /api/v2/write": "feed",
     "POST /api/v1/functions/{name}": "admin", "POST /api/v1/marks": "mark",
     "GET /login": None, "POST /login": None, "POST /logout": None,
+    "GET /login/oidc": None, "GET /login/oidc/return": None,
     "GET /act/{token}": None, "POST /act/{token}/{act}": None,
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
