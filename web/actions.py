@@ -55,15 +55,23 @@ def actor_of(request: SiteRequest) -> str:
 
 
 async def act(
-    request: SiteRequest, lake: LakeSession, function: str, body: dict[str, Any], **who: str | None
+    request: SiteRequest,
+    lake: LakeSession,
+    function: str,
+    body: dict[str, Any],
+    *,
+    only_reads: bool = False,
+    **who: str | None,
 ) -> Outcome:
     """Let the engine run `function` with `body`, and note it for the audit.
 
-    `who` are `actor` and `shown_by`, where the request itself does not say who sent it.
+    One that `only_reads` leaves no row of its run, and none of the audit. `who` are `actor` and
+    `shown_by`, where the request itself does not say who sent it.
     """
-    call = {"name": function, "now": None, "dry_run": False, "body": body}
+    call = {"name": function, "now": None, "dry_run": only_reads, "body": body}
     outcome = _judged(*await run_function(request, lake, call))
-    noted_call(request, function, body, outcome.error, outcome.status, **who)
+    if not only_reads:
+        noted_call(request, function, body, outcome.error, outcome.status, **who)
     return outcome
 
 

@@ -20,11 +20,12 @@ from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
+from web.api.prometheus_api import promql_turns
 from web.audit_trail import AuditTrail
 from web.auth import AccessRefused, Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
-from web.engine_calls import call_turns
+from web.engine_calls import call_turns, trial_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
@@ -95,6 +96,8 @@ def create_app(
     app.state.audit, app.state.logins = audit, Logins()
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.state.oidc = OidcLogins(), OidcProvider(auth.web.oidc)
+    app.state.promql_turns = promql_turns()
+    app.state.trial_turns = trial_turns()
     app.asgi_handler = under_prefix(checking_requests(app.asgi_handler, trace), auth.web.prefix)
     return app
 

@@ -16,6 +16,7 @@ class Entry:
 
 NAVIGATION = (
     Entry("/", "Fleet"),
+    Entry("/alerts", "Alerts"),
     Entry("/sources", "Sources", apart=True),
     Entry("/settings", "Settings"),
 )

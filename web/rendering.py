@@ -30,7 +30,7 @@ from web.query_links import query_url
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page",
-    "public_path", "server_path", "static_path", "time_of",
+    "public_path", "quoted", "server_path", "static_path", "time_of",
 ]  # fmt: skip
 
 SiteRequest = HTMXRequest

@@ -14,12 +14,16 @@ from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
 from web.api.marks_api import add_marks
 from web.api.metrics_api import metrics
+from web.api.prometheus_api import PROMETHEUS
 from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
+from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, answer_alert
+from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
 from web.pages.login_page import log_in, log_out, login_page
 from web.pages.oidc_page import oidc_begin, oidc_return
+from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import sources_export, sources_page
@@ -29,9 +33,13 @@ __all__ = ["routes"]
 
 PAGES: tuple[ControllerRouterHandler, ...] = (
     fleet_page, server_page, sources_page, settings_page, act_page, act_post,
-    login_page, log_in, log_out, oidc_begin, oidc_return,
+    alerts_page, answer_alert, episode_page, message_preview, rules_page, try_rule,
+    silence_servers, login_page, log_in, log_out,
+    oidc_begin, oidc_return,
 )  # fmt: skip
-EXPORTS: tuple[ControllerRouterHandler, ...] = (fleet_export, sources_export, chart_data)
+EXPORTS: tuple[ControllerRouterHandler, ...] = (
+    fleet_export, sources_export, chart_data, alerts_export, alerts_active,
+)  # fmt: skip
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
@@ -42,7 +50,7 @@ YEAR_SECONDS = 31_536_000
 
 def routes() -> list[ControllerRouterHandler]:
     """Return the handlers of all routes."""
-    return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, _static_files()]
+    return [*PAGES, *EXPORTS, *LIVE, *STATUS, *INGEST, *FUNCTIONS, *PROMETHEUS, _static_files()]
 
 
 class _StaticFiles(BaseLocalFileSystem):

@@ -32,6 +32,7 @@ from storage.lake.catalog_loss import (
 )
 from storage.lake.duckdb_errors import is_missing_lake
 from storage.lake.extensions import ExtensionMissing, load_extension
+from storage.lake.file_layout import lay_out
 from storage.lake.lake_contents import has_parquet
 from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
@@ -135,6 +136,7 @@ def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
         _create_views(connection)
         connection.execute("COMMIT")
         undo.pop_all()
+    lay_out(connection, schema)  # a table has no options before its commit
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
@@ -200,7 +202,10 @@ def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.D
         with _closed_on_error(_connect(location.catalog)) as connection:
             connection.execute(f"SET memory_limit = '{location.reader_memory}'")
             _set_spill(connection, folders)
+            # More threads take twice the CPU time for the many small reads of the catalog.
+            connection.execute("SET threads = 1")
             _attach(connection, location, f"{option}, READ_ONLY")
+            connection.execute("RESET threads")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
     except duckdb.Error as error:

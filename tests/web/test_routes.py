@@ -17,6 +17,11 @@ ROUTES = {
     "GET /login": None, "POST /login": None, "POST /logout": None,
     "GET /login/oidc": None, "GET /login/oidc/return": None,
     "GET /act/{token}": None, "POST /act/{token}/{act}": None,
+    "GET /alerts": "read", "GET /alerts.json": "read", "GET /alerts.csv": "read",
+    "GET /alerts.parquet": "read", "GET /alerts/active": "read", "GET /alerts/{episode}": "read",
+    "POST /alerts/{episode}/{answer}": "operate", "POST /alerts/{episode}/message": "operate",
+    "GET /alerts/rules": "read", "POST /alerts/rules/try": "operate",
+    "POST /alerts/rules/silence": "operate",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip
