@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, MediaType, Response
+from litestar import Litestar, Response
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import Headers
 from litestar.di import Provide
@@ -16,7 +16,6 @@ from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Server
 
 from storage.config.web_settings import WebSettings
-from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
@@ -33,6 +32,7 @@ from web.oidc import OidcLogins, OidcProvider
 from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
 from web.pages.server_page import ServerNotFound
 from web.prefix import under_prefix
+from web.problem_json import problem_response
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes
@@ -44,6 +44,11 @@ from web.uploads import BodyStalled, Uploads, limiting_uploads
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
+
+DATA_PATHS = (
+    "/charts/", "/readyz", "/api/", "/metrics", "/feed", "/write", "/predictions/", "/predict/",
+    "/explain/", "/alerts/active", "/status",
+)  # fmt: skip
 
 # An export is rendered in a thread, and whole: a few at a time leave the pages a core.
 MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 2, 64, 5.0
@@ -117,21 +122,21 @@ def _exception_handlers() -> dict[int | type[Exception], Any]:
 
 
 def _wants_json(request: SiteRequest) -> bool:
-    path = request.url.path
-    if request.method not in ("GET", "HEAD"):
+    """Return True for data, and for a program: one that accepts JSON, or changes something."""
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    if path.rpartition(".")[2] in FORMATS or path.startswith(DATA_PATHS):
         return True
-    return path.rpartition(".")[2] in FORMATS or path.startswith(
-        ("/charts/", "/readyz", "/api/", "/metrics")
-    )
+    if "text/html" in accepted:
+        return False
+    return "json" in accepted or request.method not in ("GET", "HEAD")
 
 
 def _error_response(
     request: SiteRequest, template: str, status_code: int, headline: str, **context: Any
 ) -> Response[Any]:
-    """Return the error page, or the headline and remedy as JSON for a request of data."""
+    """Return the error page, or the headline and remedy as a problem for a request of data."""
     if _wants_json(request):
-        body = rejection_json(status_code, headline, context.get("remedy", ""))
-        return Response(body, status_code=status_code, media_type=MediaType.JSON)
+        return problem_response(request, status_code, headline, context.get("remedy", ""))
     return page(
         request, template, status_code=status_code, now=time_of(request), headline=headline,
         **context,

@@ -5,6 +5,7 @@ or not, and put before the local paths in the headers of responses: redirects an
 pages have it by `url()` of the templates.
 """
 
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["prefix_of", "under_prefix"]
@@ -19,7 +20,7 @@ def under_prefix(app: ASGIApp, prefix: str) -> ASGIApp:
         return app
 
     async def prefixed(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != ScopeType.HTTP:
             await app(scope, receive, send)
             return
         scope[_KEY] = prefix  # type: ignore[literal-required]
@@ -40,8 +41,7 @@ def under_prefix(app: ASGIApp, prefix: str) -> ASGIApp:
 
 def prefix_of(scope: Scope) -> str:
     """Return the prefix under which a request was made; empty without one."""
-    prefix: str = scope.get(_KEY, "")  # type: ignore[call-overload]
-    return prefix
+    return str(scope.get(_KEY, ""))
 
 
 def _strip(scope: Scope, prefix: str) -> None:
