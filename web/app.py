@@ -25,6 +25,7 @@ from web.auth import AccessRefused, Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
 from web.engine_calls import call_turns, trial_turns
+from web.etags import answering_unchanged, tagged
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
@@ -77,6 +78,7 @@ def create_app(
         request_class=SiteRequest,
         guards=[require_access],
         middleware=[
+            answering_unchanged,
             partial(limiting_uploads, uploads),
             partial(limiting_exports, _export_turns(), tuple(FORMATS)),
         ],
@@ -88,6 +90,7 @@ def create_app(
         lifespan=[live.watching, trace.saving, auth.sessions.saving, audit.sending],
         on_shutdown=[lake.close, queries.close],
         exception_handlers=_exception_handlers(),
+        after_request=tagged,
         before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),

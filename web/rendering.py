@@ -25,7 +25,7 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
-from web.open_state import open_state
+from web.open_state import OpenState, open_state
 from web.prefix import prefix_of
 from web.query_links import query_url
 
@@ -81,7 +81,8 @@ def page(
     fragment = is_fragment(request)
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     notice = None if fragment else _notice(request)
-    state = open_state(request.app.state.lake, time_of(request))
+    may_read = request.app.state.auth.grants(request, "read")
+    state = open_state(request.app.state.lake, time_of(request)) if may_read else OpenState()
     return Response(
         template.render(
             request=request, fragment=fragment, problems=problems, notice=notice,

@@ -14,6 +14,7 @@ from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
 from web.api.marks_api import add_marks
 from web.api.metrics_api import metrics
+from web.api.predictions_api import current_predictions, explain, predict
 from web.api.prometheus_api import PROMETHEUS
 from web.api.sql_api import query_get, query_post
 from web.auth import OPEN
@@ -66,6 +67,9 @@ EXPORTS: tuple[ControllerRouterHandler, ...] = (
     alerts_active,
     sql_export,
     sources_export,
+    current_predictions,
+    predict,
+    explain,
 )  # fmt: skip
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from litestar.testing import TestClient
@@ -80,7 +81,7 @@ def test_redirects_and_cookies_are_below_the_prefix(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_the_prefix_is_taken_off_once_and_at_the_start(path: str, inside: str) -> None:
-    scope = {"path": path, "raw_path": path.encode()}
+    scope: Any = {"path": path, "raw_path": path.encode()}
     _strip(scope, PREFIX)
     assert scope == {"path": inside, "raw_path": inside.encode()}
 

@@ -75,7 +75,8 @@ async def oidc_return(
 def _parts(request: SiteRequest) -> tuple[OidcLogins, OidcProvider]:
     if not _auth(request).web.oidc.issuer:
         raise NotFoundException
-    return request.app.state.oidc
+    parts: tuple[OidcLogins, OidcProvider] = request.app.state.oidc
+    return parts
 
 
 def _return_url(request: SiteRequest) -> str:

@@ -59,7 +59,7 @@ def test_a_group_of_the_provider_gives_a_role(client: Client, provider: Provider
     assert client.get("/status.json").status_code == 503  # no lake: let in
 
 
-WRONG = {
+WRONG: dict[str, dict[str, object]] = {
     "nonce": {"claims": {"nonce": "another"}},
     "audience": {"claims": {"aud": "another"}},
     "issuer": {"claims": {"iss": "http://another.example"}},
