@@ -25,14 +25,14 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
-from web.open_state import open_state
+from web.open_state import OpenState, open_state
+from web.prefix import prefix_of
 from web.query_links import query_url
 from web.requested_time import carried, earlier_time, place_in_time, time_of
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
-    "quoted",
-    "server_path", "time_of",
+    "public_path", "quoted", "server_path", "static_path", "time_of",
 ]  # fmt: skip
 
 SiteRequest = HTMXRequest
@@ -78,7 +78,10 @@ def page(
     notice = None if fragment else _notice(request)
     earlier = earlier_time(request)
     lake: LakeSession = request.app.state.lake
-    state = open_state(lake if earlier is None else lake.known_at(earlier), time_of(request))
+    state = OpenState()
+    if request.app.state.auth.grants(request, "read"):
+        lake = lake if earlier is None else lake.known_at(earlier)
+        state = open_state(lake, time_of(request))
     html = shown.render(
         request=request, fragment=fragment, problems=problems if earlier is None else (),
         notice=notice, open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"),
@@ -121,9 +124,15 @@ def _templates() -> Environment:
     return environment
 
 
-@cache
-def asset(name: str) -> str:
+@pass_context
+def asset(context: Context, name: str) -> str:
     """Return the URL of a static file, which changes with its content."""
+    return url(context, static_path(name))
+
+
+@cache
+def static_path(name: str) -> str:
+    """Return the path of a static file, which changes with its content."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
 
@@ -136,8 +145,12 @@ def quoted(name: str) -> str:
 @pass_context
 def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
-    prefix: str = context["request"].scope.get("root_path", "")
-    return prefix.rstrip("/") + path
+    return public_path(context["request"], path)
+
+
+def public_path(request: SiteRequest, path: str) -> str:
+    """Return a path of this site as the browser has it, below the prefix of a proxy."""
+    return prefix_of(request.scope) + path
 
 
 @pass_context
