@@ -25,7 +25,7 @@ def test_a_page_of_another_site_cannot_call_it(client: Client) -> None:
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"jsonrpc": "2.0", "id": 1, "method": "x"}'])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff"])
 def test_what_is_no_message_of_the_protocol_is_refused(client: Client, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     answer = client.post("/mcp", content=body, headers=headers)
