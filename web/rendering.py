@@ -1,15 +1,19 @@
 """Jinja templates: whole pages, and fragments for requests of htmx."""
 
 import hashlib
+from base64 import urlsafe_b64decode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import msgspec
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2.runtime import Context
 from litestar import MediaType, Response
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar_htmx import HTMXHeaders, HTMXRequest
 
@@ -20,13 +24,22 @@ from web.display.charts import BANDS
 from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
+from web.navigation import NAVIGATION
+from web.open_state import open_state
+from web.query_links import query_url
 
-__all__ = ["STATIC", "SiteRequest", "TheLake", "TheTime", "page", "time_of"]
+__all__ = [
+    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
+    "quoted",
+    "server_path", "time_of",
+]  # fmt: skip
 
 SiteRequest = HTMXRequest
 TheLake = NamedDependency[LakeSession]
 TheTime = NamedDependency[datetime]
 
+NOTICE_COOKIE = "hoursight_notice"
+STATE = "Hoursight-State"
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 _HEADERS = {
@@ -35,10 +48,22 @@ _HEADERS = {
 }
 
 
+class Notice(msgspec.Struct, frozen=True):
+    """What came of the last action of this browser; a page shows it once."""
+
+    text: str
+    failed: bool = False
+
+
 def time_of(request: SiteRequest) -> datetime:
     """Return the time of a request, the same for all of its queries and its page."""
     now: datetime = request.scope["state"].setdefault("hoursight_now", datetime.now(UTC))
     return now
+
+
+def is_fragment(request: SiteRequest) -> bool:
+    """Return True if htmx swaps the answer into an open page."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
 
 
 def page(
@@ -53,12 +78,27 @@ def page(
 
     htmx needs the whole page when it restores one from the browser's history.
     """
-    fragment = bool(request.htmx) and not request.htmx.history_restore_request
+    fragment = is_fragment(request)
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
+    notice = None if fragment else _notice(request)
+    state = open_state(request.app.state.lake, time_of(request))
     return Response(
-        template.render(request=request, fragment=fragment, problems=problems, **context),
-        media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
+        template.render(
+            request=request, fragment=fragment, problems=problems, notice=notice,
+            open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"), **context
+        ),
+        media_type=MediaType.HTML, headers=_HEADERS | {STATE: state.header},
+        status_code=status_code,
+        cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
     )  # fmt: skip
+
+
+def _notice(request: SiteRequest) -> Notice | None:
+    try:
+        text = urlsafe_b64decode(request.cookies.get(NOTICE_COOKIE, ""))
+        return msgspec.json.decode(text, type=Notice) if text else None
+    except ValueError:  # not ours; msgspec's errors are ValueErrors
+        return None
 
 
 @cache
@@ -69,6 +109,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         formatting=formatting, display_of=display_of, asset=asset, server_url=server_url,
+        url=url, query_url=query_url, navigation=NAVIGATION, may=may, account=account,
         chart_svg=chart_svg, plot_height=PLOT_HEIGHT, bands=BANDS, levels=AlertLevel,
     )  # fmt: skip
     environment.filters["quoted"] = quoted
@@ -88,6 +129,48 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
-def server_url(server: str) -> str:
-    """Return the URL of a server's page."""
+@pass_context
+def url(context: Context, path: str) -> str:
+    """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
+    prefix: str = context["request"].scope.get("root_path", "")
+    return prefix.rstrip("/") + path
+
+
+@pass_context
+def may(context: Context, scope: str) -> bool:
+    """Return True if the visitor has the scope: a page offers only what he may do."""
+    request = context["request"]
+    granted: bool = request.app.state.auth.grants(request, scope)
+    return granted
+
+
+class Account(NamedTuple):
+    """What the head of a page says: who the visitor is, and whether logging in or out helps."""
+
+    name: str
+    role: str
+    may_log_in: bool
+    may_log_out: bool
+
+
+@pass_context
+def account(context: Context) -> Account | None:
+    """Return the visitor's account; None where nobody needs one."""
+    request = context["request"]
+    auth = request.app.state.auth
+    visitor = auth.visitor(request)
+    if visitor is None:
+        return Account("", "", True, False) if auth.offers_login() else None
+    by_session = visitor.ambient and visitor.kind != "proxy"
+    return Account(visitor.name, visitor.role, False, by_session)
+
+
+@pass_context
+def server_url(context: Context, server: str) -> str:
+    """Return the URL of a server's page, below that prefix."""
+    return url(context, server_path(server))
+
+
+def server_path(server: str) -> str:
+    """Return the path of a server's page."""
     return f"/servers/{quoted(server)}"

@@ -32,8 +32,9 @@ def keys() -> None:
 @keys.command("create", epilog="Example: hoursight keys create --scope feed --name telegraf")
 @data_option
 @click.option(
-    "--scope", "scopes", multiple=True, required=True, type=click.Choice(["feed", "read", "admin"]),
-    help="What the key allows: pushing rows, reading, or everything; may be given several times.",
+    "--scope", "scopes", multiple=True, required=True,
+    type=click.Choice(["feed", "read", "operate", "admin"]),
+    help="What it allows: pushing rows, reading, answering alerts as well, or everything.",
 )  # fmt: skip
 @click.option("--name", required=True, help="Who will use it.")
 def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:

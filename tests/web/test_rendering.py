@@ -4,10 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment
+from litestar.testing import RequestFactory, TestClient
 
+from storage.config.api_keys import create_key
+from storage.config.folders import Folders
 from storage.model.severity import HEALTH_STATUSES, AlertLevel
+from tests.conftest import NOW
 from tests.web.conftest import Client
-from web.rendering import STATIC, asset, quoted, server_url
+from web.app import create_app
+from web.rendering import STATIC, asset, may, quoted, server_path
 
 TEMPLATES = Path(STATIC).parent / "templates"
 HTMX = {"HX-Request": "true"}
@@ -39,7 +45,7 @@ def test_the_url_of_a_static_file_has_the_digest_of_its_content() -> None:
 
 def test_a_server_name_is_one_segment_of_its_url() -> None:
     assert quoted("a/b?c#d") == "a%2Fb%3Fc%23d"
-    assert server_url("<b>") == "/servers/%3Cb%3E"
+    assert server_path("<b>") == "/servers/%3Cb%3E"
 
 
 def test_each_health_status_has_its_colour() -> None:
@@ -61,3 +67,13 @@ def test_templates_and_scripts_do_not_spell_health_statuses() -> None:
     for file in (*TEMPLATES.glob("*.html"), *STATIC.glob("*.js")):
         words = set(re.findall(r"[\"'>]([A-Za-z ]+)[\"'<]", file.read_text()))
         assert not words & names, file.name
+
+
+def test_a_page_offers_only_what_its_visitor_may_do(tmp_path: Path) -> None:
+    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
+        request = RequestFactory(app=client.app).get("/", headers={"Host": "127.0.0.1"})
+        operate = Environment(autoescape=True).from_string("{{ may('operate') }}")
+        operate.globals["may"] = may
+        assert operate.render(request=request) == "True"
+        create_key(Folders.at(tmp_path), "me", ["read"], NOW)
+        assert operate.render(request=request) == "False"

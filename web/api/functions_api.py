@@ -9,24 +9,17 @@ from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
 from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
-from storage.ipc.rpc import NotRunning, call_rpc
+from web.audit import noted_call
 from web.auth import ADMIN
+from web.engine_calls import run_function
 from web.http_errors import RETRY_AFTER, HttpRejection
-from web.lake_session import LakeSession
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
-from web.turns import Turns
 
-__all__ = ["call_function", "call_turns", "json_answer", "read_body", "run_function"]
+__all__ = ["call_function", "error_of", "json_answer", "read_body"]
 
-# The engine has a limit and a queue of its own; this one holds when the engine does not answer.
-MAX_CALLS = 32
+OF_THE_SITE = frozenset({"audit"})
 MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
-
-
-def call_turns() -> Turns:
-    """Turns of calls; one beyond the limit does not wait."""
-    return Turns("calls of functions", MAX_CALLS, 0, 0)
 
 
 @post(
@@ -45,19 +38,24 @@ async def call_function(
     404: unknown function; 413: too many values in the body; 500: it failed, `error` says why; 503:
     the engine is not running, or too many calls are; 504: it was stopped at its deadline.
     """
+    if name in OF_THE_SITE:
+        raise HttpRejection(403, f"{name} is written by the site alone", "read the table of it")
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await read_body(request)}
-    return json_answer(*await run_function(request, lake, call))
+    status, answer = await run_function(request, lake, call)
+    if not dry_run:
+        noted_call(request, name, call["body"], error_of(status, answer), status)
+    return json_answer(status, answer)
 
 
-async def run_function(
-    request: SiteRequest, lake: LakeSession, call: dict[str, Any]
-) -> tuple[int, bytes]:
-    """Run a function in the engine; return the HTTP status and the JSON of its answer."""
-    try:
-        async with request.app.state.call_turns.turn():
-            return await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
-    except NotRunning as error:
-        return 503, msgspec.json.encode({"error": str(error)})
+def error_of(status: int, answer: bytes) -> str:
+    """Return why an answer of the engine is an error; empty if it is none."""
+    if status == 200:
+        return ""
+    return msgspec.json.decode(answer, type=_Failed).error or f"the engine answered {status}"
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    error: str | None = None
 
 
 def json_answer(status: int, answer: bytes) -> Response[bytes]:

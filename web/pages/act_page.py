@@ -6,12 +6,11 @@ Mail scanners open links, so a GET changes nothing; the buttons of the page post
 import asyncio
 from typing import Any, Literal
 
-import msgspec
 from litestar import Response, get, post
 from litestar.params import FromPath
 
 from storage.config.signed_links import LinkClaim, LinkInvalid, LinkUsed, SignedLinks
-from storage.ipc.rpc import NotRunning, call_rpc
+from web.actions import act as perform
 from web.auth import OPEN
 from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake, page, time_of
@@ -23,14 +22,6 @@ DONE = {
     "acknowledged": "Acknowledged. It will not escalate.",
     "acting": "Noted: you act on it. It will not escalate, and does not count as a false alarm.",
 }
-
-
-class _Run(msgspec.Struct, frozen=True):
-    """What the page reads of the engine's answer."""
-
-    error: str | None = None
-    refused: int = 0
-    reasons: list[str] = []
 
 
 @get(
@@ -74,20 +65,13 @@ async def act_post(
 
 async def _mark(request: SiteRequest, lake: TheLake, claim: LinkClaim, act: str) -> str | None:
     """Let the engine record the mark; return what went wrong, or None."""
+    actor = f"link sent to {claim.channel}"
     mark = {
-        "kind": act, "episode": claim.episode, "made_by": f"link sent to {claim.channel}",
+        "kind": act, "episode": claim.episode, "made_by": actor,
         "mark": f"link-{claim.episode}-{claim.channel}-{act}",
     }  # fmt: skip
-    call = {"name": "mark", "now": None, "dry_run": False, "body": mark}
-    try:
-        async with request.app.state.call_turns.turn():
-            status, answer = await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
-    except NotRunning as error:
-        return str(error)
-    run = msgspec.json.decode(answer, type=_Run)
-    if status == 200 and not run.refused:
-        return None
-    return "; ".join(run.reasons) or run.error or f"the engine answered {status}"
+    outcome = await perform(request, lake, "mark", mark, actor=actor, shown_by="link")
+    return outcome.error or None
 
 
 def _page(
