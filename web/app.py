@@ -30,6 +30,7 @@ from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFail
 from web.live import LiveUpdates
 from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
 from web.pages.server_view import ServerNotFound
+from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes
@@ -59,7 +60,7 @@ def create_app(
     log in how.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
-    uploads = Uploads()
+    uploads, queries = Uploads(), QueryRunner(lake.folders)
     trace = AccessTrace(lake.folders)
     audit = AuditTrail(lake.folders)
     auth = Auth(lake.folders, trace, exposed, read_without_key, web)
@@ -77,7 +78,7 @@ def create_app(
             "live": Provide(lambda: live, sync_to_thread=False),
         },
         lifespan=[live.watching, trace.saving, auth.sessions.saving, audit.sending],
-        on_shutdown=[lake.close],
+        on_shutdown=[lake.close, queries.close],
         exception_handlers=_exception_handlers(),
         before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
@@ -90,6 +91,7 @@ def create_app(
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
     app.state.auth, app.state.trace, app.state.uploads = auth, trace, uploads
     app.state.audit, app.state.logins = audit, Logins()
+    app.state.queries = queries
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
     app.state.promql_turns = promql_turns()
     app.state.trial_turns = trial_turns()

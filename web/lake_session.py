@@ -10,6 +10,7 @@ from storage.config.folders import Folders
 from storage.model.views import as_of_now
 from storage.query.reader import LakeMissing, LakeUnreadable, QueryFailed, Reader
 from storage.query.shared_reader import SharedReader
+from web.kept_results import KeptResults
 
 __all__ = ["LakeMissing", "LakeSession", "LakeUnreadable", "QueryFailed", "sql"]
 
@@ -20,10 +21,14 @@ _VIEWS_PRESENT = "SELECT count(*) AS n FROM duckdb_views() WHERE view_name = 'fl
 
 
 class LakeSession:
-    """One lake, which need not exist yet; safe to share between threads."""
+    """One lake, which need not exist yet; safe to share between threads.
+
+    `kept` has results of queries of the present, for as long as they hold.
+    """
 
     def __init__(self, data: Path | str) -> None:
         self.folders = Folders.at(data)
+        self.kept = KeptResults()
         self._reader = SharedReader(self.folders.data, self._check)
 
     @contextmanager
@@ -42,6 +47,7 @@ class LakeSession:
     def _check(self, reader: Reader) -> None:
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
             raise LakeMissing(self.folders.data)  # the writer is still creating it
+        self.kept.clear()
 
 
 @cache

@@ -25,10 +25,12 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
+from web.open_state import open_state
 from web.query_links import query_url
 
 __all__ = [
-    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "page", "quoted",
+    "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
+    "quoted",
     "server_path", "time_of",
 ]  # fmt: skip
 
@@ -37,6 +39,7 @@ TheLake = NamedDependency[LakeSession]
 TheTime = NamedDependency[datetime]
 
 NOTICE_COOKIE = "hoursight_notice"
+STATE = "Hoursight-State"
 _HERE = Path(__file__).parent
 STATIC = _HERE / "static"
 _HEADERS = {
@@ -58,6 +61,11 @@ def time_of(request: SiteRequest) -> datetime:
     return now
 
 
+def is_fragment(request: SiteRequest) -> bool:
+    """Return True if htmx swaps the answer into an open page."""
+    return bool(request.htmx) and not request.htmx.history_restore_request
+
+
 def page(
     request: SiteRequest,
     name: str,
@@ -70,14 +78,17 @@ def page(
 
     htmx needs the whole page when it restores one from the browser's history.
     """
-    fragment = bool(request.htmx) and not request.htmx.history_restore_request
+    fragment = is_fragment(request)
     template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
     notice = None if fragment else _notice(request)
+    state = open_state(request.app.state.lake, time_of(request))
     return Response(
         template.render(
-            request=request, fragment=fragment, problems=problems, notice=notice, **context
+            request=request, fragment=fragment, problems=problems, notice=notice,
+            open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"), **context
         ),
-        media_type=MediaType.HTML, headers=_HEADERS, status_code=status_code,
+        media_type=MediaType.HTML, headers=_HEADERS | {STATE: state.header},
+        status_code=status_code,
         cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
     )  # fmt: skip
 

@@ -192,6 +192,11 @@ class Folders:
         return self.data / "sessions.json"
 
     @property
+    def saved_queries(self) -> Path:
+        """The queries that were saved on the SQL page; without the file there are none."""
+        return self.data / "saved_queries.json"
+
+    @property
     def deleted(self) -> Path:
         """The servers that were deleted, by pseudonym; without the file there are none."""
         return self.data / "deleted.json"

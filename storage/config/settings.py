@@ -1,6 +1,7 @@
 """Settings of a data folder: the file `hoursight.toml`, in which every key has a default."""
 
 import logging
+import re
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -52,6 +53,7 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+TAG = re.compile(r"[A-Za-z0-9][\w.-]{0,49}")
 
 # The last valid settings of each file that this process has read.
 _LAST_VALID: dict[Path, "Settings"] = {}
@@ -83,9 +85,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat: HeartbeatSettings = HeartbeatSettings()
     loop: LoopSettings = LoopSettings()
     training: TrainingSettings = TrainingSettings()
+    tags: dict[str, list[str]] = {}
 
     def __post_init__(self) -> None:
         check_channel_names(self.channels)
+        for tag, globs in self.tags.items():
+            _check_tag(tag, globs)
         names = [m.name for m in self.metrics]
         if len(set(names)) < len(names):
             raise ValueError(
@@ -107,6 +112,16 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             return replace(STOCK, times=self.times.limits)
         own = [m.metric() for m in self.metrics]
         return customized(own, retention, self.times.limits, limits)
+
+
+def _check_tag(tag: str, globs: list[str]) -> None:
+    if not TAG.fullmatch(tag):
+        raise ValueError(
+            f"tags has {tag!r}, expected a name of letters, digits, '-', '_' and '.', for example "
+            "'eu-1'"
+        )
+    if not globs or not all(glob.strip() for glob in globs):
+        raise ValueError(f"tags.{tag} is {globs!r}, expected host names (globs) such as ['web-*']")
 
 
 def read_settings(data: Path | str) -> Settings:

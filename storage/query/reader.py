@@ -287,6 +287,12 @@ class _PinnedReader(Reader):
     """Uses only the connection with the transaction: a new cursor would be outside of it."""
 
     _known: Definitions | None = None
+    _snapshot: int | None = None
+
+    def snapshot(self) -> int:
+        if self._snapshot is None:
+            self._snapshot = super().snapshot()
+        return self._snapshot
 
     def _definitions(self, check: StatementCheck) -> Definitions:
         # They cannot change within a snapshot.

@@ -9,7 +9,7 @@ from web.display.server_status import Loading, ServerStatus
 from web.display.source_status import read_sources
 from web.lake_session import sql
 
-__all__ = ["with_loading"]
+__all__ = ["loading_servers", "with_loading"]
 
 
 def with_loading(
@@ -18,7 +18,7 @@ def with_loading(
     """Return the servers; a stale one whose source is loading its history has the progress."""
     if not any(server.stale for server in servers):
         return list(servers)
-    loading = _loading_by_server(reader, now)
+    loading = loading_servers(reader, now)
     return [
         server.while_loading(loading[server.server])
         if server.stale and server.server in loading
@@ -27,7 +27,7 @@ def with_loading(
     ]
 
 
-def _loading_by_server(reader: Reader, now: datetime) -> dict[str, Loading]:
+def loading_servers(reader: Reader, now: datetime) -> dict[str, Loading]:
     """Return the progress of each server of which a source has just loaded samples."""
     progress: dict[str, Loading] = {}
     for source in read_sources(reader, now):

@@ -1,6 +1,6 @@
 """Processes that run but do not respond: stopped by a signal, or with a main loop that waits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,10 +8,8 @@ from storage.config.folders import Folders
 from storage.model.severity import AlertLevel
 from storage.platform.heartbeat import heartbeats
 from storage.platform.process_usage import is_stopped, running_since
-from storage.query.reader import Reader
 from web.display import formatting
 from web.display.problems import MISSING, Problem
-from web.lake_session import sql
 
 __all__ = ["process_health"]
 
@@ -19,10 +17,15 @@ __all__ = ["process_health"]
 SILENT = timedelta(minutes=3)
 
 
-def process_health(reader: Reader, folders: Folders, now: datetime) -> Iterator[Problem]:
-    """Yield a problem for each process of this host that runs but does not respond."""
+def process_health(
+    processes: Iterable[Mapping[str, Any]], folders: Folders, now: datetime
+) -> Iterator[Problem]:
+    """Yield a problem for each process of this host that runs but does not respond.
+
+    `processes` are the rows of the query `telemetry_processes`.
+    """
     beats = heartbeats(folders.heartbeats)
-    for row in reader.query(sql("telemetry_processes")).to_pylist():
+    for row in processes:
         name, began = row["process"], _running_since(row)
         if began is None:
             continue
@@ -42,7 +45,7 @@ def process_health(reader: Reader, folders: Folders, now: datetime) -> Iterator[
                 )  # fmt: skip
 
 
-def _running_since(row: dict[str, Any]) -> datetime | None:
+def _running_since(row: Mapping[str, Any]) -> datetime | None:
     """The start of the logged process; None if it does not run on this host."""
     return running_since(row["pid"], row["ts"]) if row["event"] == "started" else None
 

@@ -18,10 +18,20 @@ from storage.model.time_limits import age_s
 from web.display import formatting
 from web.display.metric_display import display_of, displayed_levels
 
-__all__ = ["STALE_SECONDS", "Loading", "Odds", "ScoreReason", "ServerStatus", "server_status"]
+__all__ = [
+    "SHOWN_FROM",
+    "STALE_SECONDS",
+    "Loading",
+    "Odds",
+    "ScoreReason",
+    "ServerStatus",
+    "server_status",
+]
 
 # A server without a sample for a whole step of the grid is stale.
 STALE_SECONDS = STEP_MINUTES * 60
+# A breach is named from these odds within 8 hours on.
+SHOWN_FROM = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +133,27 @@ class ServerStatus:
         return severity_of(self.score).respond_within_minutes
 
     @property
+    def act_minutes(self) -> float | None:
+        """Time to act: the time to respond, or less when the breach may come sooner.
+
+        None when no action is needed, or nothing is known. As in web/sql/memory_fleet.sql.
+        """
+        respond, chance = self.respond_within_minutes, self.chance
+        if respond is None or self.stale or self.loading is not None:
+            return None
+        if self.breach_earliest is None or chance is None or chance < SHOWN_FROM:
+            return respond
+        return min(respond, max(0, (self.breach_earliest - self.now).total_seconds() / 60))
+
+    @property
+    def act_text(self) -> str:
+        """The time to act in words; empty when no action is needed."""
+        minutes = self.act_minutes
+        if minutes is None:
+            return ""
+        return "act now" if minutes < 1 else f"act within {formatting.duration(minutes * 60)}"
+
+    @property
     def rank(self) -> float:
         """Sort key, worst first: the score, or the rank of a status without a present score."""
         if self.loading is not None:
@@ -198,7 +229,7 @@ class ServerStatus:
     @property
     def breach_text(self) -> str:
         """The likeliest breach, its level and time; empty when none is likely."""
-        if self.breach_metric is None or self.chance is None or self.chance < 0.05:
+        if self.breach_metric is None or self.chance is None or self.chance < SHOWN_FROM:
             return ""
         metric = display_of(self.breach_metric)
         own = displayed_levels(self.profile, self.cores).get(self.breach_metric)

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from storage.config.folders import Folders
@@ -17,6 +18,7 @@ from storage.query.reader import Reader
 from web.display import formatting
 from web.display.problems import MISSING, Problem
 from web.display.process_health import process_health
+from web.kept_results import KeptResults
 from web.lake_session import sql
 
 __all__ = [
@@ -87,25 +89,42 @@ class SystemStatus:
         return "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
 
 
-def system_status(reader: Reader, folders: Folders, now: datetime) -> SystemStatus:
-    """Return the status of the system from one snapshot of the lake and the data folder."""
-    newest = reader.query(sql("newest_sample"), now=now).column(0)[0].as_py()
-    outages = [_outage(row) for row in reader.query(sql("outages"), now=now).to_pylist()]
-    refusal = _model_refusal(reader, now)
+def system_status(
+    reader: Reader, folders: Folders, now: datetime, kept: KeptResults | None = None
+) -> SystemStatus:
+    """Return the status of the system from one snapshot of the lake and the data folder.
+
+    `kept` has results of earlier calls that still hold.
+    """
+    read = partial(_read, reader, kept or KeptResults(), now)
+    newest = read("newest_sample", ["metrics", "metrics_5m"], now=now)[0]["ts"]
+    outages = [_outage(row) for row in read("outages", ["processes"], now=now)]
+    refusal = _model_refusal(read("model", ["models"], now=now)[0]["newest"])
+    latest = now + schema_of(folders).times.max_ahead
+    (ahead,) = read("samples_ahead", ["metrics"], latest=latest)
     problems = [
         *_model_problem(refusal),
         *disk_problems(folders),
         *_process_problems(outages, now),
-        *process_health(reader, folders, now),
+        *process_health(read("telemetry_processes", ["processes"]), folders, now),
         *writer_problem(folders, now),
         *_stale_problem(newest, now),
-        *_clock_problem(reader, now),
+        *_clock_problem(ahead, now),
         *damage_problem(folders),
     ]
     return SystemStatus(
         now, newest, notify.last_commit(folders.data, now), notify.pending_segments(folders.data),
         tuple(problems), tuple(o for o in outages if o.back_at), refusal is not None,
     )  # fmt: skip
+
+
+def _read(
+    reader: Reader, kept: KeptResults, at: datetime, name: str, tables: list[str], /,
+    **parameters: datetime,
+) -> list[dict[str, Any]]:  # fmt: skip
+    return kept.read(
+        reader, name, tables, at, lambda: reader.query(sql(name), **parameters).to_pylist()
+    )
 
 
 def writer_problem(folders: Folders, now: datetime) -> Iterator[Problem]:
@@ -190,9 +209,7 @@ def _stale_problem(newest: datetime | None, now: datetime) -> Iterator[Problem]:
     )
 
 
-def _clock_problem(reader: Reader, now: datetime) -> Iterator[Problem]:
-    latest = now + schema_of(reader.folders).times.max_ahead
-    ahead = reader.query(sql("samples_ahead"), latest=latest).to_pylist()[0]
+def _clock_problem(ahead: dict[str, Any], now: datetime) -> Iterator[Problem]:
     if not ahead["servers"]:
         return
     count = ahead["servers"]
@@ -222,8 +239,7 @@ def damage_problem(folders: Folders) -> Iterator[Problem]:
         )  # fmt: skip
 
 
-def _model_refusal(reader: Reader, now: datetime) -> dict[str, Any] | None:
-    event: dict[str, Any] | None = reader.query(sql("model"), now=now)["newest"][0].as_py()
+def _model_refusal(event: dict[str, Any] | None) -> dict[str, Any] | None:
     return event if event and event["event"] == "refused" else None
 
 

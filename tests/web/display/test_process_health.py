@@ -14,6 +14,7 @@ from storage.query.reader import Reader
 from tests.web.site_lakes import SiteLakeWriter
 from web.display.problems import Problem
 from web.display.process_health import process_health
+from web.lake_session import sql
 
 
 @pytest.fixture
@@ -29,7 +30,8 @@ def process(lake: SiteLakeWriter) -> Iterator["subprocess.Popen[bytes]"]:
 
 def problems(lake: SiteLakeWriter, later: timedelta = timedelta()) -> list[Problem]:
     reader = Reader.open(lake.folders.data)
-    found = list(process_health(reader, lake.folders, datetime.now(UTC) + later))
+    processes = reader.query(sql("telemetry_processes")).to_pylist()
+    found = list(process_health(processes, lake.folders, datetime.now(UTC) + later))
     reader.close()
     return found
 

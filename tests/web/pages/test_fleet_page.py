@@ -109,7 +109,7 @@ def test_names_and_reasons_from_outside_are_escaped(client: Client) -> None:
 
 def test_gaps_break_the_small_chart(client: Client) -> None:
     whole, broken = (
-        re.search(r'class="cpu" d="([^"]*)"', row_of(client.get("/").text, name))
+        re.search(r'class="past" d="([^"]*)"', row_of(client.get("/").text, name))
         for name in ("nginx-1", "kafka-2")
     )
     assert whole
