@@ -26,7 +26,8 @@ def _export(lake: LakeSession, name: str, extension: str, now: datetime) -> Resp
         view = read_server(lake, name, now, usual_span(now))
         return Response(exports.encode_json(_as_json(view)), media_type="application/json")
     with lake.snapshot() as reader:
-        known_server(reader, name, now, system_status(reader, lake.folders, now))
+        system = system_status(reader, lake.folders, now, lake.kept)
+        known_server(reader, name, now, system, lake.kept)
         rows = reader.query(
             sql("server_points"), server=name, start=now - timedelta(hours=24), now=now
         )
@@ -93,7 +94,7 @@ def _is_export(lake: LakeSession, name: str, now: datetime) -> bool:
     if not stem or extension not in exports.FORMATS:
         return False
     with lake.snapshot() as reader:
-        return facts_of(reader, name, now) is None
+        return facts_of(reader, name, now, lake.kept) is None
 
 
 def _page(
