@@ -124,6 +124,18 @@ def test_charts_distinguish_measured_and_forecast(open_page: Open) -> None:
     assert overhang(page) <= 0
 
 
+def test_dragging_over_a_chart_shows_that_time(open_page: Open) -> None:
+    page = drawn(open_page("/servers/web-07.shop?said=1h", viewport={"width": 1440, "height": 900}))
+    box = page.locator(".chart .u-over").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/servers/web-07.shop?said=1h&from=*&to=*", timeout=SOON_MS)
+    drawn(page)
+
+
 @pytest.mark.parametrize("path", ["/", "/servers/web-07.shop", "/servers/%3Cb%3Ex%3C%2Fb%3E"])
 def test_a_phone_needs_no_sideways_scrolling(open_page: Open, path: str) -> None:
     page = open_page(path, viewport=PHONE, is_mobile=True, device_scale_factor=2)
