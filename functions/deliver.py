@@ -13,12 +13,13 @@ import msgspec
 import pyarrow as pa
 
 from functions.delivery.fleet_liveness import count_fleet, judge
+from functions.delivery.grouping import Group, event_of, groups_of
 from functions.delivery.heartbeat_thread import note_liveness
 from functions.delivery.message import Message
 from functions.delivery.message_context import MessageContext, read_context
-from functions.delivery.message_renewal import newest_odds, renewed
+from functions.delivery.message_renewal import newest_odds, renewed_group
 from functions.delivery.outbox import Outbox
-from functions.delivery.routing import EpisodeEvent, Order
+from functions.delivery.routing import Order
 from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
@@ -48,21 +49,30 @@ def deliver(window: Window, cursor: str | None) -> Batch:
         if outbox.is_new:
             since = window.now - timedelta(days=30)
             outbox.seed(window.sql(_SENT, since=since).to_pylist(), window.now)
-        events = _new_events(window, outbox) if settings.channels else []
-        _enqueue(window, outbox, settings, events[:MAX_EVENTS])
+        new = _new_events(window, outbox) if settings.channels else []
+        events = _first_of(new)
+        _enqueue(window, outbox, settings, events)
         _renew(window, outbox)
         SignedLinks(folders).forget(window.now)
         if settings.heartbeat.is_set:
             note_liveness(outbox, judge(count_fleet(window)), window.now)
-        batch = _outcomes(outbox, cursor, window.now, more=len(events) > MAX_EVENTS)
-    return _with_unknown(batch, settings, events[:MAX_EVENTS])
+        batch = _outcomes(outbox, cursor, window.now, more=len(events) < len(new))
+    return _with_unknown(batch, settings, events)
 
 
 def _new_events(window: Window, outbox: Outbox) -> list[dict[str, Any]]:
     oldest, newest = window.now - OLDEST_EVENT, outbox.newest_event()
     since = oldest if newest is None else max(oldest, newest - OVERLAP)
     events = window.sql(_EVENTS, since=since, now=window.now).to_pylist()
-    return [row for row in events if not outbox.knows(_event(row))]
+    return [row for row in events if not outbox.knows(event_of(row))]
+
+
+def _first_of(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return MAX_EVENTS of these, and what else is of the last one's time: a group is one event."""
+    if len(events) <= MAX_EVENTS:
+        return events
+    last = events[MAX_EVENTS - 1]["ts"]
+    return [row for row in events if row["ts"] <= last]
 
 
 def _enqueue(
@@ -70,13 +80,18 @@ def _enqueue(
 ) -> None:
     if not events:
         return
-    context = _context(window, events, settings)
+    groups = groups_of(window, events)
+    worst = {
+        row["episode"]: row
+        for group in groups for row in map(group.worst, settings.channels)
+    }  # fmt: skip
+    context = _context(window, list(worst.values()), settings)
     links = SignedLinks(window.reader.folders)
 
-    def message_of(row: Mapping[str, Any], order: Order) -> Message:
-        return _with_link(context, row, order.channel, links)
+    def message_of(group: Group, order: Order) -> Message:
+        return _with_link(context, group, order.channel, links)
 
-    queued = [(_event(row), partial(message_of, row)) for row in events]
+    queued = [(group.happened, partial(message_of, group)) for group in groups]
     outbox.enqueue_all(queued, settings.channels, window.now)
 
 
@@ -86,16 +101,17 @@ def _renew(window: Window, outbox: Outbox) -> None:
     odds = newest_odds(window, list(messages.values()))
     with outbox.transaction():
         for delivery, message in messages.items():
-            new = renewed(message, odds.get((message.server, message.metric)))
+            new = renewed_group(message, odds)
             if new != message:
                 outbox.renew(delivery, new)
 
 
 def message_to(window: Window, row: Mapping[str, Any], channel: str) -> Message:
-    """Return the message of a row of `alert_events` to a channel."""
+    """Return the message to a channel about the group of a row of `alert_events`."""
     folders = window.reader.folders
-    context = _context(window, [row], settings_in_force(folders.data))
-    return _with_link(context, row, channel, SignedLinks(folders))
+    group = groups_of(window, [row])[-1]
+    context = _context(window, [group.worst(channel)], settings_in_force(folders.data))
+    return _with_link(context, group, channel, SignedLinks(folders))
 
 
 def _context(
@@ -105,25 +121,19 @@ def _context(
     return read_context(window, events, metrics, settings.alerts.public_url)
 
 
-def _with_link(
-    context: MessageContext, row: Mapping[str, Any], channel: str, links: SignedLinks
-) -> Message:
-    """Return the message of an event with the one-time link of its channel."""
-    message = context.message(row)
+def _with_link(context: MessageContext, group: Group, channel: str, links: SignedLinks) -> Message:
+    """Return the message of a group with the one-time link of its channel."""
+    message = group.message(context, channel)
     if not context.public_url or message.is_closed:
         return message
-    token = links.token(message.episode, channel, message.ts)
+    token = links.token(group.answerable(channel), channel, message.ts)
     url = f"{context.public_url.rstrip('/')}/act/{token}"
     return msgspec.structs.replace(message, act_url=url)
 
 
-def _event(row: Mapping[str, Any]) -> EpisodeEvent:
-    return EpisodeEvent(**{name: row[name] for name in EpisodeEvent.__struct_fields__})
-
-
 def _with_unknown(batch: Batch, settings: Settings, events: list[dict[str, Any]]) -> Batch:
     """Return the batch with the number of messages to channels that the settings do not have."""
-    named = [name for row in events for name in _event(row).channel_names]
+    named = [name for row in events for name in event_of(row).channel_names]
     unknown = [name for name in named if name not in settings.channels]
     if not unknown:
         return batch

@@ -20,9 +20,8 @@ from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rollup import SETTLE
 from functions.rules.serving.recipes import ServingState, abstentions, leading_names, recipe_of
-from functions.rules.serving.state_rows import NamedRace, as_lists
-from functions.serving_state import read_calibration, read_race
-from storage.config.settings import settings_in_force
+from functions.rules.serving.state_rows import as_lists
+from functions.serving_state import serving_state
 from storage.model.grid import (
     CONTEXT_STEPS,
     HORIZON_STEPS,
@@ -99,18 +98,9 @@ def _forecast(
         return rows | _event_rows(last, event, window.now), None
     card = json.dumps({k: v for k, v in model.card.items() if k != "fixture"})
     event = {"event": "serving", "model": model.hash, "path": path, "card": card}
-    state = _serving_state(window, model.hash, contexts)
+    state = serving_state(window, model.hash, contexts)
     rows = {"forecasts": _predicted(model, contexts, window.now, state)}
     return rows | _event_rows(last, event, window.now), model.hash
-
-
-def _serving_state(window: Window, model: str, contexts: Contexts) -> ServingState:
-    """Return what the scores of this model's forecasts have taught, unless that is turned off."""
-    if not settings_in_force(window.reader.folders.data).loop.correct:
-        return ServingState(None, NamedRace.new(contexts.servers))
-    calibration, until = read_calibration(window, model, contexts.stop)
-    race = read_race(window, model, until or contexts.stop, contexts.servers)
-    return ServingState(calibration if until else None, race)
 
 
 def _newest_origin(window: Window) -> datetime | None:

@@ -12,6 +12,7 @@ from functions.engine.function import Batch, function
 from functions.engine.triggers import request
 from functions.engine.window import Window
 from functions.normalize.strict_toml import SourceInvalid, decode_strict
+from functions.rules.alerts.episode import MarkFields
 from storage.model.grid import HORIZON_STEPS, STEP
 from storage.model.periods import parse_period
 from storage.model.schema import table
@@ -33,19 +34,13 @@ MAX_MARKS = 1000
 _TARGETS = ("server", "pattern", "episode")
 
 
-class MarkRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One mark. Times have a zone; `lasts` is a period such as "2h", in place of `ends_at`."""
+class MarkRequest(MarkFields, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One mark as it is sent, by an id of the sender's own if there is one.
 
-    kind: str
-    server: str | None = None
-    pattern: str | None = None
-    metric: str | None = None
-    episode: str | None = None
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    Times have a zone; `lasts` is a period such as "2h", in place of `ends_at`.
+    """
+
     lasts: str | None = None
-    made_by: str | None = None
-    note: str | None = None
     mark: str | None = None
 
     def __post_init__(self) -> None:

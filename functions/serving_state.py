@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from functions.engine.window import Window
+from functions.rules.serving.recipes import ServingState
 from functions.rules.serving.state_rows import (
     NamedCalibration,
     NamedRace,
     calibration_state,
     race_state,
 )
+from storage.config.settings import settings_in_force
+from storage.query.windows import Contexts
 
-__all__ = ["profiles_of", "read_calibration", "read_race"]
+__all__ = ["profiles_of", "read_calibration", "read_race", "serving_state"]
 
 GENERIC = "generic"
 # The newest state is at most so old, unless the model did not serve for longer.
@@ -19,6 +22,15 @@ USUAL_AGE = timedelta(days=2)
 ANY_AGE = datetime(1970, 1, 1, tzinfo=UTC)
 # The race of one hour is written in portions of servers.
 PORTIONS_SPAN = timedelta(hours=6)
+
+
+def serving_state(window: Window, model: str, contexts: Contexts) -> ServingState:
+    """Return what the scores of this model's forecasts have taught, unless that is turned off."""
+    if not settings_in_force(window.reader.folders.data).loop.correct:
+        return ServingState(None, NamedRace.new(contexts.servers))
+    calibration, until = read_calibration(window, model, contexts.stop)
+    race = read_race(window, model, until or contexts.stop, contexts.servers)
+    return ServingState(calibration if until else None, race)
 
 
 def read_calibration(

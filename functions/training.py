@@ -13,7 +13,7 @@ from functions.engine.function import Batch, function
 from functions.engine.triggers import every, rows
 from functions.engine.window import Window
 from functions.rules.drift.training_due import HIGH_FOR, Check, Training, decide
-from storage.config.settings import TrainingSettings
+from storage.config.loop_settings import TrainingSettings
 from storage.model.schema import table
 
 NEXT_HOURS = 24

@@ -216,9 +216,9 @@ def _environment(folders: Folders) -> dict[str, str]:
 
 
 def _configured(folders: Folders) -> list[tuple[int, int, int] | None]:
-    """Return what changes when the settings or the API keys are edited."""
+    """Return what changes when the settings, the API keys or the users are edited."""
     stamps: list[tuple[int, int, int] | None] = []
-    for path in (folders.settings, folders.keys):
+    for path in (folders.settings, folders.keys, folders.users):
         try:
             about = path.stat()
         except OSError:

@@ -28,6 +28,7 @@ __all__ = [
     "SHIPPED",
     "ModelMissing",
     "fingerprint",
+    "model_event",
     "model_event_row",
     "names",
     "path_of",
@@ -126,6 +127,14 @@ def model_event_row(
     now: datetime,
 ) -> None:
     """Record an event of a model file, with its reason, in the table `models`."""
+    rows = model_event(event, path, detail, card, now)
+    segment.write(folders, rows, segment.Provenance("models", "models", now))
+
+
+def model_event(
+    event: str, path: Path, detail: str, card: Mapping[str, Any], now: datetime
+) -> pa.Table:
+    """Return an event of a model file, with its reason, as a row of the table `models`."""
     row = {
         "model": fingerprint(path),
         "ts": now,
@@ -134,8 +143,7 @@ def model_event_row(
         "detail": detail,
         "card": json.dumps({k: v for k, v in card.items() if k != "fixture"}),
     }
-    rows = pa.Table.from_pylist([row], table("models").arrow)
-    segment.write(folders, rows, segment.Provenance("models", "models", now))
+    return pa.Table.from_pylist([row], table("models").arrow)
 
 
 def _put(target: Path, source: Path | None) -> None:

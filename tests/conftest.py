@@ -2,8 +2,8 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,24 @@ settings.load_profile("busy")
 NOW = datetime(2026, 5, 6, 12, 0, 30, tzinfo=UTC)
 
 
-@dataclass
 class LakeFixture:
-    """A data folder with its writer and a reader beside it."""
+    """A data folder with its writer and a reader beside it, which opens when it is first used."""
 
-    folders: Folders
-    writer: Writer
-    reader: Reader
+    def __init__(self, folders: Folders, writer: Writer, reader: Reader | None = None) -> None:
+        self.folders, self.writer = folders, writer
+        if reader is not None:
+            self.reader = reader
+
+    @cached_property
+    def reader(self) -> Reader:
+        """Opening one takes as long as some commits, and many tests only write."""
+        return Reader.open(self.folders.data)
+
+    def close(self) -> None:
+        """Close the reader if it was used, and the writer."""
+        if "reader" in vars(self):
+            self.reader.close()
+        self.writer.close()
 
     def put(self, table_name: str, rows: list[dict[str, Any]] | pa.Table, **fields: Any) -> Path:
         """Write a segment; rows may be dicts, `fields` are those of its provenance."""
@@ -61,7 +72,6 @@ def empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def house(tmp_path: Path, empty_lake: Path) -> Iterator[LakeFixture]:
     shutil.copytree(empty_lake, tmp_path, dirs_exist_ok=True)
-    house = LakeFixture(Folders.at(tmp_path), Writer.open(tmp_path), Reader.open(tmp_path))
+    house = LakeFixture(Folders.at(tmp_path), Writer.open(tmp_path))
     yield house
-    house.reader.close()
-    house.writer.close()
+    house.close()

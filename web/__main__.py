@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (PublicWithoutKey, ApiKeyError) as error:
         exit_unconfigured(error)
     exposed = not is_loopback(host)
-    app = create_app(options.data, exposed, settings.web.read_without_key)
+    app = create_app(options.data, exposed, settings.web.read_without_key, settings.web)
     if not exposed:
         _warn_without_keys(Folders.at(options.data))
     descriptors = raise_descriptor_limit()

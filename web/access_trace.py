@@ -5,6 +5,7 @@ number of those in between, for at most 100 addresses and reasons, so that nobod
 """
 
 import asyncio
+import ipaddress
 import logging
 import re
 from collections import Counter
@@ -20,7 +21,7 @@ from storage.config.api_keys import ApiKey
 from storage.config.folders import Folders
 from storage.config.key_usage import KeyUsage, Tally, add_key_usage
 
-__all__ = ["AccessTrace", "address_of"]
+__all__ = ["AccessTrace", "address_of", "peer_of"]
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,18 @@ def address_of(scope: Mapping[str, Any]) -> str:
         if name == b"x-forwarded-for" and FORWARDED.fullmatch(stated := value.decode("latin-1")):
             return f"{stated.strip()}{BY}{address}"
     return address
+
+
+def peer_of(host: str) -> str:
+    """Whose connections count together: an address, of IPv6 its /64 network; no header says it."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if address.version == 4:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 class AccessTrace:

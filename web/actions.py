@@ -13,11 +13,13 @@ import msgspec
 from litestar.datastructures import Cookie
 from litestar.response import Redirect
 
+from web.audit import LOCAL, noted_call
 from web.engine_calls import run_function
+from web.identity import Identity
 from web.lake_session import LakeSession
 from web.rendering import NOTICE_COOKIE, Notice, SiteRequest
 
-__all__ = ["Outcome", "act", "actor_of", "back_to"]
+__all__ = ["Outcome", "act", "actor_of", "back_to", "local_path"]
 
 NOTICE_SECONDS = 20
 MAX_NOTICE = 600
@@ -48,16 +50,32 @@ class _Run(msgspec.Struct, frozen=True):
 
 def actor_of(request: SiteRequest) -> str:
     """Return who sent the request: the name of the user or key, or `local` without one."""
-    actor: str = request.scope["state"].get("hoursight_actor", "local")
-    return actor
+    identity: Identity | None = request.scope["state"].get("hoursight_identity")
+    return identity.name if identity else LOCAL
 
 
 async def act(
-    request: SiteRequest, lake: LakeSession, function: str, body: dict[str, Any]
+    request: SiteRequest,
+    lake: LakeSession,
+    function: str,
+    body: dict[str, Any],
+    *,
+    only_reads: bool = False,
+    **who: str | None,
 ) -> Outcome:
-    """Let the engine run `function` with `body`."""
-    call = {"name": function, "now": None, "dry_run": False, "body": body}
-    status, answer = await run_function(request, lake, call)
+    """Let the engine run `function` with `body`, and note it for the audit.
+
+    One that `only_reads` leaves no row of its run, and none of the audit. `who` are `actor` and
+    `shown_by`, where the request itself does not say who sent it.
+    """
+    call = {"name": function, "now": None, "dry_run": only_reads, "body": body}
+    outcome = _judged(*await run_function(request, lake, call))
+    if not only_reads:
+        noted_call(request, function, body, outcome.error, outcome.status, **who)
+    return outcome
+
+
+def _judged(status: int, answer: bytes) -> Outcome:
     run = msgspec.json.decode(answer, type=_Run)
     if status == 200 and not run.refused:
         return Outcome(200, "", msgspec.json.decode(answer))
@@ -67,11 +85,14 @@ async def act(
 
 def back_to(path: str, text: str, failed: bool = False) -> Redirect:
     """Return an answer that opens `path` of this site, which then shows `text` once."""
-    if not _LOCAL_PATH.fullmatch(path):
-        path = "/"
     notice = msgspec.json.encode(Notice(text[:MAX_NOTICE], failed))
     cookie = Cookie(
         NOTICE_COOKIE, value=urlsafe_b64encode(notice).decode(), max_age=NOTICE_SECONDS,
         httponly=True, samesite="strict",
     )  # fmt: skip
-    return Redirect(path, status_code=303, cookies=[cookie])
+    return Redirect(local_path(path), status_code=303, cookies=[cookie])
+
+
+def local_path(path: str) -> str:
+    """Return a path of this site as it is, and `/` for anything else."""
+    return path if _LOCAL_PATH.fullmatch(path) else "/"

@@ -14,18 +14,23 @@ from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from storage.config.web_settings import WebSettings
 from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
-from web.auth import Auth, require_access
+from web.api.prometheus_api import promql_turns
+from web.audit_trail import AuditTrail
+from web.auth import AccessRefused, Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
-from web.engine_calls import call_turns
+from web.engine_calls import call_turns, trial_turns
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
-from web.pages.server_page import ServerNotFound
+from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
+from web.pages.server_view import ServerNotFound
+from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
 from web.routes import routes
@@ -42,15 +47,23 @@ log = logging.getLogger(__name__)
 MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 2, 64, 5.0
 
 
-def create_app(data: Path | str, exposed: bool = False, read_without_key: bool = False) -> Litestar:
+def create_app(
+    data: Path | str,
+    exposed: bool = False,
+    read_without_key: bool = False,
+    web: WebSettings | None = None,
+) -> Litestar:
     """Return the site over the lake in folder `data`, which need not exist yet.
 
     `exposed` says that other machines can reach it: then every request needs an API key.
-    `read_without_key` lets this machine read without one although keys exist.
+    `read_without_key` lets this machine read without one although keys exist. `web` says who may
+    log in how.
     """
     lake, live = LakeSession(data), LiveUpdates(Path(data))
-    uploads = Uploads()
+    uploads, queries = Uploads(), QueryRunner(lake.folders)
     trace = AccessTrace(lake.folders)
+    audit = AuditTrail(lake.folders)
+    auth = Auth(lake.folders, trace, exposed, read_without_key, web)
     app = Litestar(
         route_handlers=routes(),
         request_class=SiteRequest,
@@ -64,8 +77,8 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
             "request_time": Provide(time_of, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
         },
-        lifespan=[live.watching, trace.saving],
-        on_shutdown=[lake.close],
+        lifespan=[live.watching, trace.saving, auth.sessions.saving, audit.sending],
+        on_shutdown=[lake.close, queries.close],
         exception_handlers=_exception_handlers(),
         before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
@@ -76,9 +89,12 @@ def create_app(data: Path | str, exposed: bool = False, read_without_key: bool =
         ),
     )  # fmt: skip
     app.state.lake, app.state.live, app.state.telemetry = lake, live, Telemetry(lake)
-    app.state.auth = Auth(lake.folders, trace, exposed, read_without_key)
-    app.state.trace, app.state.uploads = trace, uploads
+    app.state.auth, app.state.trace, app.state.uploads = auth, trace, uploads
+    app.state.audit, app.state.logins = audit, Logins()
+    app.state.queries = queries
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
+    app.state.promql_turns = promql_turns()
+    app.state.trial_turns = trial_turns()
     app.asgi_handler = checking_requests(app.asgi_handler, trace)
     return app
 
@@ -92,7 +108,8 @@ def _exception_handlers() -> dict[int | type[Exception], Any]:
     return {
         LakeMissing: _lake_missing, LakeUnreadable: _lake_unreadable,
         QueryFailed: _lake_unreadable, ServerNotFound: _server_not_found,
-        HttpRejection: _rejected, HTTPException: _http_error, Exception: _internal_error,
+        AccessRefused: _access_refused, HttpRejection: _rejected, HTTPException: _http_error,
+        Exception: _internal_error,
     }  # fmt: skip
 
 
@@ -183,6 +200,13 @@ def _rejected(request: SiteRequest, error: HttpRejection) -> Response[Any]:
     )
     answer.headers.update(error.headers or {})
     return answer
+
+
+def _access_refused(request: SiteRequest, error: AccessRefused) -> Response[Any]:
+    """Return the login to a browser that shows a page, and else the refusal."""
+    if error.status_code != 401 or not asks_for_login(request):
+        return _rejected(request, error)
+    return login_answer(request, 401, error.detail, wanted=wanted_path(request))
 
 
 def _count_refusal(request: SiteRequest, error: HttpRejection) -> None:

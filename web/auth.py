@@ -1,12 +1,12 @@
-"""Authentication and authorization: API keys, loopback access and cross-site requests.
+"""Authentication and authorization: API keys, sessions, a trusted proxy, and cross-site requests.
 
-While the site listens on a loopback address and no API key exists, a request of this machine may do
-everything. Once there is a key everything needs one; `web.read_without_key` excepts reading from
-this machine. No header makes a request more trusted: one of a proxy, another host name or HTTP/1.0,
-which only proxies speak, makes it less trusted.
+While the site listens on a loopback address and nobody needs to log in, because there is no API
+key, no user and no other system that knows people, a request of this machine may do everything.
+After that everything needs a key or a login; `web.read_without_key` excepts reading from this
+machine. No header makes a request more trusted, but those of a proxy that the settings name: one of
+another proxy, another host name or HTTP/1.0, which only proxies speak, makes it less trusted.
 """
 
-import base64
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -15,17 +15,22 @@ from urllib.parse import urlsplit
 from litestar.connection import ASGIConnection
 from litestar.handlers.base import BaseRouteHandler
 
-from storage.config.api_keys import ApiKey, ApiKeyError, ApiKeys, is_loopback
+from storage.config.api_keys import ApiKeyError, ApiKeys, includes, is_loopback
 from storage.config.folders import Folders
-from web.access_trace import AccessTrace, address_of
+from storage.config.users import ROLES, SCOPE_OF, UserError, Users
+from storage.config.web_settings import WebSettings
+from storage.model.periods import parse_period
+from web.access_trace import AccessTrace, address_of, peer_of
 from web.http_errors import HttpRejection
+from web.identity import SESSION_COOKIE, Identity, token_of
 from web.request_check import host_name
+from web.sessions import Session, Sessions
 
-__all__ = ["ADMIN", "FEED", "OPEN", "OPERATE", "Auth", "require_access"]
+__all__ = ["ADMIN", "FEED", "MARK", "OPEN", "OPERATE", "AccessRefused", "Auth", "require_access"]
 
 # `opt` of a route: the scope that it requires; the default is `read`, None requires no key.
 FEED, OPERATE, ADMIN = {"scope": "feed"}, {"scope": "operate"}, {"scope": "admin"}
-OPEN = {"scope": None}
+MARK, OPEN = {"scope": "mark"}, {"scope": None}
 
 # Headers that proxies, load balancers and tunnels add, and no agent or browser sends.
 PROXY_HEADERS = frozenset({
@@ -38,7 +43,7 @@ PROXY_PREFIXES = (
     "cf-", "proxy-", "tailscale-", "x-amzn-", "x-appengine-", "x-appgw-", "x-auth-request-",
     "x-azure-", "x-envoy-", "x-forward", "x-goog-", "x-original-", "x-proxy-", "x-rewrite-",
 )  # fmt: skip
-MAX_ORIGIN = 100
+MAX_ORIGIN, MAX_NAME = 100, 64
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="hoursight", charset="UTF-8"'}
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -58,19 +63,30 @@ class Auth:
     """Access rules of one site; `exposed` says that other machines can reach it."""
 
     def __init__(
-        self, folders: Folders, trace: AccessTrace, exposed: bool, read_without_key: bool
+        self,
+        folders: Folders,
+        trace: AccessTrace,
+        exposed: bool,
+        read_without_key: bool,
+        web: WebSettings | None = None,
     ) -> None:
-        self._keyring = ApiKeys(folders)
+        self.web = web or WebSettings()
+        idle, longest = (
+            parse_period(self.web.sessions.idle),
+            parse_period(self.web.sessions.longest),
+        )
+        self.keys, self.users = ApiKeys(folders), Users(folders)
+        self.sessions = Sessions(folders, idle, longest)
         self._trace = trace
         self._exposed = exposed
         self._read_without_key = read_without_key
 
     def check(self, connection: Connection, scope: str) -> None:
         """Raise AccessRefused unless the request has the scope; leave a trace of its key."""
-        key = self._access(connection, scope)
-        if key is not None:
-            connection.scope["state"]["hoursight_actor"] = key.name
-            self._trace.used(key, address_of(connection.scope), datetime.now(UTC))
+        identity = self._access(connection, scope)
+        connection.scope["state"]["hoursight_identity"] = identity
+        if identity is not None and identity.key is not None:
+            self._trace.used(identity.key, address_of(connection.scope), datetime.now(UTC))
 
     def grants(self, connection: Connection, scope: str) -> bool:
         """Return True if the request has the scope, now."""
@@ -80,37 +96,101 @@ class Auth:
             return False
         return True
 
-    def _access(self, connection: Connection, scope: str) -> ApiKey | None:
-        """Return the key that the request needs and has, or None if it needs none."""
+    def visitor(self, connection: Connection) -> Identity | None:
+        """Who sent the request; None if it does not say, or need not."""
+        try:
+            return self._identify(connection)
+        except (ApiKeyError, UserError):
+            return None
+
+    def offers_login(self) -> bool:
+        """Return True if somebody can log in here."""
+        try:
+            return self.keys.required() or self.users.required() or bool(self.web.oidc.issuer)
+        except (ApiKeyError, UserError):
+            return False
+
+    def login_required(self) -> bool:
+        """Return True if there has been a key or a user, or another system knows people.
+
+        Raises ApiKeyError and UserError.
+        """
+        others = bool(self.web.oidc.issuer or self.web.proxy.addresses)
+        return others or self.keys.required() or self.users.required()
+
+    def address(self, connection: Connection) -> str:
+        """The address of the sender; behind a trusted proxy the one that the proxy states."""
+        peer = connection.client.host if connection.client else ""
+        stated = connection.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        return peer_of(stated if stated and self.web.proxy.trusts(peer) else peer)
+
+    def _access(self, connection: Connection, scope: str) -> Identity | None:
+        """Return who sent the request, or None if it needs no key and has none."""
         local = not self._exposed and _is_local(connection)
         if local and scope == "read" and self._read_without_key:
-            return None
+            return self.visitor(connection)
         try:
-            if local and not self._keyring.required():
+            if local and not self.login_required():
                 return None
-            return self._key(connection, scope)
-        except ApiKeyError as error:
+            return self._permitted(connection, scope)
+        except (ApiKeyError, UserError) as error:
             raise AccessRefused("keys_unreadable", 503, error.message, error.remedy or "") from None
 
-    def _key(self, connection: Connection, scope: str) -> ApiKey:
-        token = _token(connection.headers)
-        if token is None:
-            message = self._key_required(connection)
+    def _permitted(self, connection: Connection, scope: str) -> Identity:
+        identity = self._identify(connection)
+        if identity is None and token_of(connection.headers) is None:
+            message = self._login_needed(connection)
             raise AccessRefused("no_key", 401, message, _remedy(scope), **CHALLENGE)
-        key = self._keyring.find(token)
-        if key is None:
+        if identity is None:
             raise AccessRefused(
                 "unknown_key", 403, "the API key is unknown or was revoked", _remedy(scope)
             )
-        if not key.allows(scope):
-            has = " and ".join(key.scopes)
-            raise AccessRefused(
-                "scope", 403, f"the key {key.name!r} has the scope {has} only", _remedy(scope)
-            )
-        return key
+        if identity.ambient:
+            require_origin(connection)
+        if not identity.allows(scope):
+            raise _lacking(identity, scope)
+        return identity
 
-    def _key_required(self, connection: Connection) -> str:
-        if self._exposed or self._keyring.required():
+    def _identify(self, connection: Connection) -> Identity | None:
+        """Return who sent the request, by its key, its proxy or its session."""
+        token = token_of(connection.headers)
+        key = None if token is None else self.keys.find(token)
+        if key is not None:
+            return Identity.of_key(key)
+        return self._by_proxy(connection) or self._by_session(connection)
+
+    def _by_proxy(self, connection: Connection) -> Identity | None:
+        proxy = self.web.proxy
+        if connection.client is None or not proxy.trusts(connection.client.host):
+            return None
+        names = connection.headers.getall(proxy.user_header, [])
+        if len(names) != 1 or not names[0].strip():  # one that a visitor added makes two
+            return None
+        groups = connection.headers.get(proxy.role_header, "").split(",")
+        role = proxy.role_of([group.strip() for group in groups])
+        return Identity.of_role("proxy", names[0].strip()[:MAX_NAME], role) if role else None
+
+    def _by_session(self, connection: Connection) -> Identity | None:
+        token = connection.cookies.get(SESSION_COOKIE)
+        session = self.sessions.find(token, datetime.now(UTC)) if token else None
+        return None if session is None else self._of_session(session)
+
+    def _of_session(self, session: Session) -> Identity | None:
+        """Return whose session it is, with the rights of now; None if the account is gone."""
+        if session.kind == "key":
+            key = self.keys.by_id(session.subject)
+            return None if key is None else Identity.of_key(key, ambient=True)
+        if session.kind == "user":
+            user = self.users.find(session.name)
+            valid = user is not None and user.version == session.subject
+            return Identity.of_role("user", session.name, user.role) if user and valid else None
+        known = session.subject == self.web.oidc.issuer
+        return Identity.of_role("oidc", session.name, session.role) if known else None
+
+    def _login_needed(self, connection: Connection) -> str:
+        if self.users.required() or self.web.oidc.issuer:
+            return "a login or an API key is required"
+        if self._exposed or self.login_required():
             return "an API key is required"
         host = connection.headers.get("host", "missing")
         return (
@@ -148,6 +228,31 @@ def _reject_cross_site(headers: Mapping[str, str]) -> None:
         )  # fmt: skip
 
 
+def require_origin(connection: Connection) -> None:
+    """Reject a change for which a browser's own proof is used, unless it says whose page sent it.
+
+    What it says has been compared already. Every browser says it, so that no token is needed.
+    """
+    stated = connection.headers.keys() & {"origin", "sec-fetch-site"}
+    if connection.scope.get("method") not in ("GET", "HEAD") and not stated:
+        raise AccessRefused(
+            "other_site", 403, "the request does not say which page sent it",
+            "send an API key as X-API-Key, or the header Origin as browsers do",
+        )  # fmt: skip
+
+
+def _lacking(identity: Identity, scope: str) -> AccessRefused:
+    if identity.kind == "key":
+        has = " and ".join(identity.scopes)
+        message = f"the key {identity.name!r} has the scope {has} only"
+        return AccessRefused("scope", 403, message, _remedy(scope))
+    needed = next(role for role in ROLES if includes([SCOPE_OF[role]], scope))
+    return AccessRefused(
+        "scope", 403, f"{identity.name} has the role {identity.role} only",
+        f"log in as somebody with the role {needed}",
+    )  # fmt: skip
+
+
 def _network_location(origin: str) -> str | None:
     try:
         return urlsplit(origin).netloc
@@ -168,25 +273,9 @@ def _is_proxied(connection: Connection) -> bool:
     )
 
 
-def _token(headers: Mapping[str, str]) -> str | None:
-    """Return the key in X-API-Key, or in Authorization as Bearer, Token or Basic; None without."""
-    if key := headers.get("x-api-key"):
-        return key.strip()
-    kind, _, rest = headers.get("authorization", "").strip().partition(" ")
-    if kind.lower() == "basic":
-        return _password(rest)
-    return rest.strip() if kind.lower() in ("bearer", "token") else None
-
-
-def _password(credentials: str) -> str:
-    try:
-        return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-    except ValueError:  # not base64, not ASCII or not UTF-8
-        return ""
-
-
 def _remedy(scope: str) -> str:
+    needed = "operate" if scope == "mark" else scope
     return (
-        f"make one with 'hoursight keys create --scope {scope} --name NAME' and send it as "
+        f"make one with 'hoursight keys create --scope {needed} --name NAME' and send it as "
         "X-API-Key, as Authorization: Bearer, or as the password of basic auth"
     )

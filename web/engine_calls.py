@@ -9,7 +9,7 @@ from storage.ipc.rpc import NotRunning, call_rpc
 from web.lake_session import LakeSession
 from web.turns import Turns
 
-__all__ = ["call_turns", "run_function"]
+__all__ = ["call_turns", "run_function", "trial_turns"]
 
 # The engine has a limit and a queue of its own; this one holds when the engine does not answer.
 MAX_CALLS = 32
@@ -18,6 +18,11 @@ MAX_CALLS = 32
 def call_turns() -> Turns:
     """Turns of calls; one beyond the limit does not wait."""
     return Turns("calls of functions", MAX_CALLS, 0, 0)
+
+
+def trial_turns() -> Turns:
+    """Turns of calls that take minutes: one at a time leaves the engine's turns to the others."""
+    return Turns("trials", 1, 2, 60.0)
 
 
 async def run_function(

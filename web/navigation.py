@@ -16,6 +16,8 @@ class Entry:
 
 NAVIGATION = (
     Entry("/", "Fleet"),
+    Entry("/alerts", "Alerts"),
+    Entry("/sql", "SQL"),
     Entry("/sources", "Sources", apart=True),
     Entry("/settings", "Settings"),
 )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -30,6 +30,7 @@ from web.query_links import query_url
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
+    "quoted",
     "server_path", "time_of",
 ]  # fmt: skip
 
@@ -108,7 +109,7 @@ def _templates() -> Environment:
     )  # fmt: skip
     environment.globals.update(
         formatting=formatting, display_of=display_of, asset=asset, server_url=server_url,
-        url=url, query_url=query_url, navigation=NAVIGATION,
+        url=url, query_url=query_url, navigation=NAVIGATION, may=may, account=account,
         chart_svg=chart_svg, plot_height=PLOT_HEIGHT, bands=BANDS, levels=AlertLevel,
     )  # fmt: skip
     environment.filters["quoted"] = quoted
@@ -133,6 +134,35 @@ def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
     prefix: str = context["request"].scope.get("root_path", "")
     return prefix.rstrip("/") + path
+
+
+@pass_context
+def may(context: Context, scope: str) -> bool:
+    """Return True if the visitor has the scope: a page offers only what he may do."""
+    request = context["request"]
+    granted: bool = request.app.state.auth.grants(request, scope)
+    return granted
+
+
+class Account(NamedTuple):
+    """What the head of a page says: who the visitor is, and whether logging in or out helps."""
+
+    name: str
+    role: str
+    may_log_in: bool
+    may_log_out: bool
+
+
+@pass_context
+def account(context: Context) -> Account | None:
+    """Return the visitor's account; None where nobody needs one."""
+    request = context["request"]
+    auth = request.app.state.auth
+    visitor = auth.visitor(request)
+    if visitor is None:
+        return Account("", "", True, False) if auth.offers_login() else None
+    by_session = visitor.ambient and visitor.kind != "proxy"
+    return Account(visitor.name, visitor.role, False, by_session)
 
 
 @pass_context

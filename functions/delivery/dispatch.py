@@ -8,7 +8,11 @@ from typing import Protocol
 from functions.delivery.message import Message
 from storage.errors import HoursightError
 
-__all__ = ["Channel", "ChannelUnusable", "Dispatch", "SendOutcome", "SendResult"]
+__all__ = ["REPEATED", "Channel", "ChannelUnusable", "Dispatch", "SendOutcome", "SendResult"]
+
+
+# What a message says to a receiver that has no key against doubles.
+REPEATED = "This may be here twice: an earlier attempt may have arrived."
 
 
 class ChannelUnusable(HoursightError):

@@ -1,4 +1,7 @@
-"""Message: what an operator reads about one episode; parts that are not known are left out."""
+"""Message: what an operator reads about a group of episodes, the worst first.
+
+Parts that are not known are left out.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,19 +10,38 @@ import msgspec
 
 from storage.model.severity import SEVERITY_BY_NAME
 
-__all__ = ["CLOSED", "Message", "clock", "facts_of", "summary_of", "title_of"]
+__all__ = [
+    "CLOSED", "Companion", "Message", "clock", "facts_of", "links_of", "summary_of", "title_of",
+]  # fmt: skip
 
 # Phases after which an episode is closed.
 CLOSED = ("over", "withdrawn", "averted")
 
 
+class Companion(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Another open episode of the group of a message; `what` is the label of its metric."""
+
+    episode: str
+    phase: str
+    severity: str | None = None
+    server: str | None = None
+    metric: str | None = None
+    what: str | None = None
+    unit: str = ""
+    value: float | None = None
+    likely: datetime | None = None
+    breached_at: datetime | None = None
+    url: str | None = None
+
+
 class Message(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One episode as of `ts`; None or an empty text is what is not known.
+    """One episode as of `ts`, and its group; None or an empty text is what is not known.
 
     `usual` is the median of `value` on this server at this hour, `limit` the level that the rule
     watches, `odds` the chance of a breach within `lead_minutes`. `trust` says how often the rule
     was right, `url` leads to the server's page as of `ts`, `act_url` to the page of the one-time
-    link.
+    link. Of the other open episodes of its group, `others` in number, `companions` are the worst;
+    `ended` have ended.
     """
 
     episode: str
@@ -53,6 +75,9 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
     made_by: str | None = None
     url: str | None = None
     act_url: str | None = None
+    companions: tuple[Companion, ...] = ()
+    others: int = 0
+    ended: int = 0
 
     @property
     def is_closed(self) -> bool:
@@ -61,7 +86,16 @@ class Message(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def title_of(message: Message, now: datetime) -> str:
-    """Return the message in one line: `Critical: disk on db-7 likely passes 95 % in 43 min`."""
+    """Return the message in one line: `Critical: disk on db-7 likely passes 95 % in 43 min`.
+
+    That of a group is about its worst episode: `…, and 4 others`.
+    """
+    others = message.ended if message.is_closed else message.others
+    more = f", and {others} {'other' if others == 1 else 'others'}" if others else ""
+    return f"{_worst(message, now)}{more}"
+
+
+def _worst(message: Message, now: datetime) -> str:
     what = f"{_subject(message)}{_on_server(message)}"
     severity = SEVERITY_BY_NAME.get(message.severity or "")
     name = severity.name if severity else "Alert"
@@ -83,7 +117,8 @@ def facts_of(message: Message, now: datetime) -> list[tuple[str, str]]:
     return [
         (label, text)
         for label, text in (
-            ("Now", _value(message)), ("Limit", _optional(message.limit, message.unit)),
+            ("Together", _together(message, now)), ("Now", _value(message)),
+            ("Limit", _optional(message.limit, message.unit)),
             ("Odds", _odds(message)), ("Breach", _breach(message, now)),
             ("Time to act", _time_to_act(message, now)),
             ("Why", "; ".join(filter(None, (message.why, *message.reasons)))),
@@ -101,11 +136,20 @@ def summary_of(message: Message, now: datetime) -> str:
     """Return title, facts and links as lines of plain text."""
     lines = [title_of(message, now), ""]
     lines += [f"{label}: {text}" for label, text in facts_of(message, now)]
-    if message.url:
-        lines += ["", f"Server as of then: {message.url}"]
-    if message.act_url and not message.is_closed:
-        lines += [f"Acknowledge, or say that you act on it: {message.act_url}"]
+    links = links_of(message)
+    lines += [""] * bool(links) + [f"{text}: {url}" for text, url in links]
     return "\n".join(lines) + "\n"
+
+
+def links_of(message: Message) -> list[tuple[str, str]]:
+    """Return the links of a message, as pairs of a text and a URL."""
+    answer = "Acknowledge, or say that you act on it"
+    links = [
+        ("Server as of then", message.url),
+        (answer, None if message.is_closed else message.act_url),
+        *((f"{each.server} as of then", each.url) for each in message.companions),
+    ]
+    return [(text, url) for text, url in links if url]
 
 
 def clock(ts: datetime, now: datetime) -> str:
@@ -128,6 +172,41 @@ def _when(message: Message, now: datetime) -> str:
         left = message.likely - now
         return f" in {_span(left)}" if left > timedelta(0) else f" ({clock(message.likely, now)})"
     return f" within {_minutes(message.lead_minutes)}" if message.lead_minutes else ""
+
+
+def _together(message: Message, now: datetime) -> str:
+    """Return how many episodes of a group are open, and the runway of the worst."""
+    if message.is_closed or not message.others + message.ended:
+        return ""
+    first = Companion(
+        message.episode, message.phase, message.severity, message.server, message.metric,
+        message.label, message.unit, message.value, message.likely, message.breached_at,
+    )  # fmt: skip
+    shown = [first, *message.companions]
+    left_out = message.others - len(message.companions)
+    words = [_runway(each, now) for each in shown] + [f"{left_out} more"] * bool(left_out)
+    over = f"; {message.ended} ended" if message.ended else ""
+    return f"{1 + message.others} open: {', '.join(words)}{over}"
+
+
+def _runway(each: Companion, now: datetime) -> str:
+    """Return what an episode of a group has left: `db-8 (Critical, likely in 20 min)`."""
+    left = None if each.likely is None else each.likely - now
+    state = {
+        "breached": _breached(each, now),
+        "predicted": "predicted" if left is None
+        else f"likely in {_span(left)}" if left > timedelta(0) else "likely now",
+    }.get(each.phase, each.phase)  # fmt: skip
+    severity = SEVERITY_BY_NAME.get(each.severity or "")
+    named = each.what or each.metric
+    what = f"{named} on {each.server}" if named else str(each.server)
+    return f"{what} ({', '.join(filter(None, (severity.name if severity else '', state)))})"
+
+
+def _breached(each: Companion, now: datetime) -> str:
+    at = f" at {_amount(each.value, each.unit)}" if each.value is not None else ""
+    since = f" since {clock(each.breached_at, now)}" if each.breached_at is not None else ""
+    return f"breached{at}{since}"
 
 
 def _value(message: Message) -> str:

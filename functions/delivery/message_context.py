@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
-from functions.delivery.message import Message
+from functions.delivery.message import Companion, Message
 from functions.engine.window import Window
 from storage.model.metrics import Metric
 from storage.model.next_steps import NEXT_STEPS, STALE_STEP
@@ -65,6 +65,16 @@ class MessageContext:
             caused_by=self.causes.get(row["caused_by"] or ""),
             trust=self.trust.get(row["rule"] or ""),
             next_step=STALE_STEP if no_data else NEXT_STEPS.get(about[1]),
+            url=self._url(row["server"], row["ts"]),
+        )  # fmt: skip
+
+    def companion(self, row: Mapping[str, Any]) -> Companion:
+        """Return the line of a row of `alert_events` in the message of its group."""
+        metric = self.metrics.get(row["metric"] or "")
+        same = ("episode", "phase", "severity", "server", "metric", "value", "likely")
+        return Companion(
+            **{name: row[name] for name in (*same, "breached_at")},
+            what=metric.label if metric else None, unit=metric.unit if metric else "",
             url=self._url(row["server"], row["ts"]),
         )  # fmt: skip
 

@@ -6,10 +6,12 @@ from typing import Any
 
 import msgspec
 
-from functions.delivery.message import Message
+from functions.delivery.message import Companion, Message
 from functions.engine.window import Window
 
-__all__ = ["newest_odds", "renewed"]
+__all__ = ["newest_odds", "renewed", "renewed_group"]
+
+Odds = Mapping[tuple[str | None, str | None], Mapping[str, Any]]
 
 ODDS_OVER = timedelta(minutes=15)
 
@@ -24,12 +26,30 @@ def newest_odds(
     window: Window, messages: Sequence[Message]
 ) -> dict[tuple[str | None, str | None], dict[str, Any]]:
     """Return the newest row of `odds` of the last 15 minutes, by server and metric."""
-    servers = sorted({message.server for message in messages if message.server})
+    named = {message.server for message in messages}
+    named |= {each.server for message in messages for each in message.companions}
+    servers = sorted(filter(None, named))
     if not servers:
         return {}
     since = window.now - ODDS_OVER
     rows = window.sql(_ODDS, since=since, now=window.now, servers=servers).to_pylist()
     return {(row["server"], row["metric"]): row for row in rows}
+
+
+def renewed_group(message: Message, odds: Odds) -> Message:
+    """Return a message in which all of its group have the newest values and times."""
+    message = renewed(message, odds.get((message.server, message.metric)))
+    companions = tuple(
+        _with_runway(each, odds.get((each.server, each.metric)), message)
+        for each in message.companions
+    )
+    return msgspec.structs.replace(message, companions=companions)
+
+
+def _with_runway(each: Companion, odds: Mapping[str, Any] | None, message: Message) -> Companion:
+    if odds is None or odds["issued_at"] < message.ts or odds["value"] is None:
+        return each
+    return msgspec.structs.replace(each, value=odds["value"], likely=odds["likely"] or each.likely)
 
 
 def renewed(message: Message, odds: Mapping[str, Any] | None) -> Message:

@@ -17,7 +17,7 @@ import msgspec
 from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
 from functions.delivery.message import Message
 from functions.delivery.outbox_reading import OutboxReading, dispatch_of, seconds
-from functions.delivery.routing import EpisodeEvent, Order, route
+from functions.delivery.routing import EpisodeEvent, GroupEvent, Order, route
 from storage.config.channel_settings import ChannelSettings
 from storage.config.folders import Folders
 from storage.platform.failpoints import failpoint
@@ -28,6 +28,8 @@ LEASE = timedelta(minutes=2)  # longer than any attempt to send
 GIVE_UP_AFTER = timedelta(hours=24)
 LEAST_ATTEMPTS = 10  # this machine may have been off for a day
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0
+# Who joined or left is told to a receiver that cannot edit no sooner after the message before it.
+JOINS_EVERY = timedelta(minutes=5)
 KEPT = timedelta(days=30)  # after an episode was closed
 
 Channels = Mapping[str, ChannelSettings]
@@ -119,27 +121,27 @@ class Outbox(OutboxReading):
     def enqueue(
         self, event: EpisodeEvent, channels: Channels, message_of: MessageOf, now: datetime
     ) -> int:
-        """Queue the messages that an event makes; return their number. A second call does nothing.
+        """Queue the messages of an episode that is alone in its group; return their number.
 
-        A channel that the settings do not have is recorded as refused.
+        A second call does nothing. A channel that the settings do not have is recorded as refused.
         """
-        return self.enqueue_all([(event, message_of)], channels, now)
+        return self.enqueue_all([(GroupEvent.alone(event), message_of)], channels, now)
 
     def enqueue_all(
-        self, events: Iterable[tuple[EpisodeEvent, MessageOf]], channels: Channels, now: datetime
+        self, events: Iterable[tuple[GroupEvent, MessageOf]], channels: Channels, now: datetime
     ) -> int:
-        """Queue the messages of several events, all of them or none."""
+        """Queue the messages of what happened to several groups, all of them or none."""
         with self.transaction():
             count = sum(self._enqueue(event, channels, of, now) for event, of in events)
         failpoint("delivery: queued")
         return count
 
     def _enqueue(
-        self, event: EpisodeEvent, channels: Channels, message_of: MessageOf, now: datetime
+        self, event: GroupEvent, channels: Channels, message_of: MessageOf, now: datetime
     ) -> int:
-        if not self._is_first(event):
+        if not any([self._is_first(each) for each in event.events]):  # noqa: C419 - notes all
             return 0
-        orders = route(event, self.keys_of(event.episode), channels)
+        orders = route(event, self.keys_of(event.group), channels)
         for order in orders:
             self._queue(order, event, channels, message_of(order), now)
         return len(orders)
@@ -152,21 +154,21 @@ class Outbox(OutboxReading):
         return inserted.rowcount > 0
 
     def _queue(
-        self, order: Order, event: EpisodeEvent, channels: Channels, message: Message, now: datetime
+        self, order: Order, event: GroupEvent, channels: Channels, message: Message, now: datetime
     ) -> None:
         settings, text = channels.get(order.channel), msgspec.json.encode(message).decode()
         if order.action == "open":
             self.execute(
                 "INSERT OR REPLACE INTO keys VALUES (:delivery, :episode, :level, :channel, :kind, "
                 ":rank, :escalation, 'queued', :phase, :text, :text, NULL, 0, :now)",
-                delivery=order.delivery, episode=event.episode, level=order.level,
-                channel=order.channel, kind=settings.kind if settings else None, rank=event.rank,
-                escalation=event.escalation or 0, phase=event.phase, text=text, now=seconds(now),
+                delivery=order.delivery, episode=event.group, level=order.level,
+                channel=order.channel, kind=settings.kind if settings else None, rank=order.rank,
+                escalation=order.escalation, phase=order.phase, text=text, now=seconds(now),
             )  # fmt: skip
         else:
             self.execute(
                 "UPDATE keys SET newest = :text, phase = :phase WHERE delivery = :delivery",
-                text=text, phase=event.phase, delivery=order.delivery,
+                text=text, phase=order.phase, delivery=order.delivery,
             )  # fmt: skip
             if order.action != "acknowledge":
                 self._drop_superseded(order, now)
@@ -186,14 +188,24 @@ class Outbox(OutboxReading):
             )
             self._refuse_key(order, reason, now)
 
-    def _insert(self, order: Order, event: EpisodeEvent, text: str, now: datetime) -> None:
+    def _insert(self, order: Order, event: GroupEvent, text: str, now: datetime) -> None:
         self.execute(
             "INSERT OR IGNORE INTO entries (delivery, action, event_ts, message, state, attempts, "
             "next_at, created_at, leased_until, may_have_arrived) "
-            "VALUES (:delivery, :action, :event_ts, :text, 'queued', 0, :now, :now, 0, 0)",
+            "VALUES (:delivery, :action, :event_ts, :text, 'queued', 0, :next_at, :now, 0, 0)",
             delivery=order.delivery, action=order.action, event_ts=event.ts.isoformat(), text=text,
-            now=seconds(now),
+            now=seconds(now), next_at=self._due_at(order, now),
         )  # fmt: skip
+
+    def _due_at(self, order: Order, now: datetime) -> float:
+        """Return when a message is sent: one that can wait, some time after that before it."""
+        if not order.can_wait:
+            return seconds(now)
+        last = self.one(
+            "SELECT coalesce(max(created_at), 0) FROM entries WHERE delivery = ? "
+            "AND state != 'dropped'", order.delivery,
+        )  # fmt: skip
+        return max(seconds(now), float(last) + JOINS_EVERY.total_seconds())
 
     def _refuse_key(self, order: Order, reason: str, now: datetime) -> None:
         self.execute(

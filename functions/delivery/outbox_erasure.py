@@ -54,9 +54,13 @@ def _replace(outbox: Outbox, table: str, column: str, server: str) -> int:
 
 
 def _open_messages(outbox: Outbox, server: str) -> list[tuple[str, Message]]:
-    """Return the newest message of each open episode of a server."""
+    """Return the newest message of each open group in which no other server is left."""
     rows = outbox.execute(
         "SELECT episode, newest FROM keys WHERE state IN ('queued', 'open') AND newest IS NOT NULL"
     )
     messages = {row["episode"]: msgspec.json.decode(row["newest"], type=Message) for row in rows}
-    return [(episode, each) for episode, each in messages.items() if each.server == server]
+    return [
+        (episode, each)
+        for episode, each in messages.items()
+        if each.server == server and not each.others
+    ]

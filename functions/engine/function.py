@@ -51,6 +51,8 @@ class Batch:
     `refused` counts the rows and values that it left out, `clamped` the values that it stored as
     the bound of their metric, and `reasons` says why in words.
     `window_key` names the window that the rows were made from, `model` the model by its hash.
+    `answer` is what a call is answered with beside the rows, as values that JSON has; it is not
+    stored.
 
     This is the one description of a batch: worker processes, the run log and the segments take its
     fields by name.
@@ -64,6 +66,7 @@ class Batch:
     refused: int = 0
     reasons: tuple[str, ...] = ()
     clamped: int = 0
+    answer: Any = None
 
     @property
     def row_count(self) -> int:
@@ -107,12 +110,13 @@ class Function(Declared, frozen=True, kw_only=True):
 
     def batch(self, result: Any) -> Batch:
         """Return the result of `call` as a batch. Raises TypeError if it is not one."""
-        if isinstance(result, pa.Table):
+        if isinstance(result, pa.Table) and self.writes:
             result = Batch({self.writes[0]: result})
         if not isinstance(result, Batch):
             raise TypeError(
-                f"{self.name} returned {type(result).__name__}: return a pyarrow.Table of rows for "
-                f"{self.writes[0]!r} or a Batch"
+                f"{self.name} returned {type(result).__name__}: return "
+                + (f"a pyarrow.Table of rows for {self.writes[0]!r} or " if self.writes else "")
+                + "a Batch"
             )
         unknown = set(result.rows) - set(self.writes)
         if unknown:
@@ -133,6 +137,7 @@ def function(
 ) -> Callable[[Callable[..., Any]], Function]:
     """Register a Python function: `on` sets it off, `writes` names its tables of the lake.
 
+    A function that only answers calls has `writes=()`.
     An adapter or a user's function that runs longer than `deadline`, or whose process uses more
     than `memory_mb`, is stopped. While the lake cannot be read, a function whose cursor is only
     there waits; with `cursor_required=False` it starts without one. Raises UnknownTable, and

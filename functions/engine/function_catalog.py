@@ -35,6 +35,8 @@ __all__ = [
 ]  # fmt: skip
 
 OWNER = "hoursight"
+# Of the engine's functions these take the CPU for minutes: each call has a process of its own.
+LONG_CALLS = frozenset({"alert_trial"})
 
 
 class UnknownFunction(HoursightError):
@@ -170,7 +172,7 @@ def _entries_of(file: UserFile) -> list[CatalogEntry]:
 
 
 def _stock_entry(function: Function) -> CatalogEntry:
-    if function in engine_functions():
+    if function in engine_functions() and function.name not in LONG_CALLS:
         return CatalogEntry(function)
     return CatalogEntry(function, CodeSource(module=function.call.__module__))
 

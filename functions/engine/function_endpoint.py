@@ -105,6 +105,7 @@ def _run_as_json(run: Run) -> bytes:
             "refused": run.batch.refused,
             "clamped": run.batch.clamped,
             "reasons": run.batch.reasons,
+            "answer": run.batch.answer,
         }
     )
 

@@ -232,9 +232,9 @@ class Runner:
 
     def _write(self, function: Declared, result: CallResult, now: datetime, run_id: str) -> None:
         """Write a segment for each table and each span without a gap; the main table comes last."""
-        batch, main = result.batch, function.writes[0]
+        batch, main = result.batch, next(iter(function.writes), None)
         rows = {name: rows for name, rows in batch.rows.items() if rows.num_rows}
-        if batch.cursor is not None or batch.refused:
+        if main is not None and (batch.cursor is not None or batch.refused):
             rows.setdefault(main, table(main).arrow.empty_table())
         pieces = [
             (name, piece) for name in sorted(rows, key=lambda name: name == main)

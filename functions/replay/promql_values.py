@@ -31,6 +31,7 @@ from functions.replay.promql_operators import (
 )
 from functions.rules.evaluation.straight_lines import predict_linear
 from storage.model.grid import STEP, STEP_MINUTES
+from storage.model.promql_text import size_problem
 
 __all__ = ["FleetValues", "NotReplayable", "Result", "evaluate"]
 
@@ -229,6 +230,8 @@ class _Evaluator:
 def evaluate(expression: str, fleet: FleetValues) -> Result:
     """Return what an expression gives over a history. Raises NotReplayable."""
     try:
+        if (problem := size_problem(expression)) is not None:
+            raise NotReplayable(problem)
         tree = promql.parse(expression)
     except ValueError as error:
         raise NotReplayable(f"not valid PromQL: {error}") from error

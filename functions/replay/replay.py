@@ -61,7 +61,7 @@ class ReplayOptions:
 
 def replayed_functions(functions: Iterable[Function]) -> tuple[Function, ...]:
     """Return those of `functions` that a replay runs, in the order of the flow."""
-    chosen = [f for f in functions if not LEFT_OUT & set(f.writes)]
+    chosen = [f for f in functions if f.writes and not LEFT_OUT & set(f.writes)]
     places = {name: i for i, name in enumerate(ORDER)}
     return tuple(sorted(chosen, key=lambda f: places.get(f.name, len(places) - 1.5)))
 

@@ -29,11 +29,12 @@ from functions.rules.odds.breaches import at_level, breaches
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
 from storage.errors import HoursightError
-from storage.model.grid import STEP, STEP_MINUTES
+from storage.model.grid import STEP, STEP_MINUTES, floor_step
 from storage.model.metrics import Metric
 from storage.model.profiles import levels_for
 from storage.model.schema import table
 from storage.model.severity import SEVERITIES
+from storage.query.history import HistoryError
 from storage.query.memory_lake import MemoryLake
 from storage.query.reader import Reader
 
@@ -43,6 +44,8 @@ __all__ = [
     "Trial",
     "read_rules_on_trial",
     "rule_in_force",
+    "rules_on_trial",
+    "span_of",
     "try_rules",
 ]
 
@@ -51,6 +54,8 @@ PAGES_WITHIN = 15
 PAGING = frozenset(s.name for s in SEVERITIES if (s.respond_within_minutes or 1e9) <= PAGES_WITHIN)
 WEEK = timedelta(days=7)
 MARKS_BEFORE = timedelta(days=8)
+
+_TEXT = "rules on trial"
 
 RECENT_TICKS = 13  # for so long odds count for a rule that asks for them again and again
 _STEP_US = STEP_MINUTES * 60_000_000
@@ -83,6 +88,18 @@ class Trial:
     odds: int
     rules: tuple[RuleTrial, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """Return all numbers as values that JSON has; None is not known."""
+        return {
+            "start": self.start.isoformat(), "stop": self.stop.isoformat(),
+            "servers": self.servers, "odds": self.odds,
+            "rules": [
+                {"name": each.rule.name, "pages_a_week": each.pages_a_week,
+                 "episodes_a_week": each.warnings_a_week, **each.quality.as_json()}
+                for each in self.rules
+            ],
+        }  # fmt: skip
+
 
 def read_rules_on_trial(path: Path, metrics: Sequence[Metric]) -> RuleBook:
     """Return the rules of one file alone, without the stock ones. Raises RulesRefused."""
@@ -92,16 +109,34 @@ def read_rules_on_trial(path: Path, metrics: Sequence[Metric]) -> RuleBook:
         raise RulesRefused(
             f"{path}: cannot be read ({error.strerror}); name a file of alert rules"
         ) from error
-    read = read_book({path.stem: text}, {}, metrics)
+    try:
+        return rules_on_trial(text, metrics)
+    except RulesRefused as error:
+        raise RulesRefused(f"{path}: {error}") from error
+
+
+def rules_on_trial(text: bytes, metrics: Sequence[Metric]) -> RuleBook:
+    """Return the rules of a text, written as a file of rules, alone. Raises RulesRefused."""
+    read = read_book({_TEXT: text}, {}, metrics)
     if read.refusals:
-        raise RulesRefused(
-            f"{path}: " + "; ".join(f"{each.entry}: {each.why}" for each in read.refusals)
-        )
-    names = set(read.entries[path.stem].get("rule", {}))
+        raise RulesRefused("; ".join(f"{each.entry}: {each.why}" for each in read.refusals))
+    names = set(read.entries[_TEXT].get("rule", {}))
     rules = tuple(rule for rule in read.book.rules if rule.name in names)
     if not rules:
-        raise RulesRefused(f"{path}: it has no [[rule]]; write one with name and metrics")
+        raise RulesRefused("it has no [[rule]]; write one with name and metrics")
     return replace(read.book, rules=rules, no_data=())
+
+
+def span_of(reader: Reader, days: float) -> tuple[datetime, datetime]:
+    """Return the last `days` of complete steps, or fewer where the lake has no more.
+
+    Raises HistoryError for a lake without any.
+    """
+    span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
+    if span["first"] is None:
+        raise HistoryError("the lake has no complete 5-minute step yet: let the system run")
+    stop = span["last"] + STEP
+    return max(floor_step(stop - timedelta(days=days)), span["first"]), stop
 
 
 def rule_in_force(name: str, folders: Folders) -> RuleBook:

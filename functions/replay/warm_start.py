@@ -18,6 +18,7 @@ from functions.engine.window import Window
 from functions.odds_fit import refit
 from functions.replay.replay import ReplayOptions, replay, replayed_functions
 from functions.rollup import SETTLE
+from functions.warm_start import KNOWS_BREACHES
 from storage.config.folders import Folders
 from storage.errors import HoursightError
 from storage.model.grid import CONTEXT_STEPS
@@ -42,11 +43,7 @@ STEP_BYTES = 14 * 4
 STATES = ("calibration", "race")
 ISSUED = ("scores", "fleet_odds", "odds")
 
-_LEARNED = """
-SELECT
-    (SELECT count(*) FROM odds_models) AS models,
-    (SELECT count(*) FROM trainings WHERE event = 'learned') AS warm_starts
-"""
+_LEARNED = "SELECT count(*) > 0 AS learned FROM trainings WHERE event = 'learned'"
 
 
 class WarmStartRefused(HoursightError):
@@ -72,9 +69,10 @@ class Past:
 
 def check(reader: Reader) -> None:
     """Raise AlreadyLearned, or WarmStartRefused where a model of the data folder's own serves."""
-    row = reader.query(_LEARNED).to_pylist()[0]
+    fitted = reader.query(KNOWS_BREACHES)["fitted"][0].as_py()
+    before = reader.query(_LEARNED)["learned"][0].as_py()
     waiting = any(reader.folders.inbox.glob("*-warm_start-odds_models-*.parquet"))
-    if row["models"] or row["warm_starts"] or waiting:
+    if fitted or before or waiting:
         raise AlreadyLearned(
             "the odds were fitted on this fleet's outcomes before: nothing is left"
         )

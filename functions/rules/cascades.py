@@ -20,6 +20,8 @@ EARLIER_STEPS: Final = 24  # and its cause was so within two hours
 TROUBLE: Final = 5.0  # robust deviations from what is usual at this hour
 LEAST_TROUBLED: Final = 2  # steps of trouble that are no single spike
 HALF_LAGS: Final = 12  # lags up to 30 minutes, in half steps
+QUIET_STEPS: Final = 12  # trouble that comes back within an hour is the same episode
+LAG_SPREAD: Final = 3  # steps by which the lags of common episodes may differ from the best one
 LEAST_CORRELATION: Final = 0.5
 LEAST_LEAD: Final = 0.06  # by how much it fits better after its cause than before it
 LEAST_EPISODES: Final = 2  # one common episode may be chance
@@ -165,6 +167,12 @@ def _normalized(shapes: Floats) -> Floats:
     return normalized
 
 
+def _begins(shape: Floats) -> Ints:
+    """Return the steps in which episodes of a shape [steps] begin, if that was seen."""
+    trouble = np.flatnonzero(shape > 0)
+    return trouble[np.diff(trouble, prepend=-1) > QUIET_STEPS]
+
+
 def _effective_sizes(shapes: Floats) -> Floats:
     """Return the number of independent steps of each pair [n, n] (Bartlett's formula)."""
     steps = shapes.shape[1]
@@ -190,12 +198,12 @@ class _Pairs:
         z = float(np.arctanh(min(correlation, 0.9999)) * np.sqrt(size))
         return min(1.0, NormalDist().cdf(-z) * self._tests)
 
-    def common_episodes(self, lead: int, follow: int) -> int:
-        """Return before how many episodes of the one that follows the other was in trouble."""
-        trouble = self._shapes > 0
-        begins = np.flatnonzero(np.diff(trouble[follow], prepend=False) & trouble[follow])
-        spans = (slice(max(0, step - HALF_LAGS // 2), step + 1) for step in begins)
-        return sum(bool(trouble[lead, span].any()) for span in spans)
+    def common_episodes(self, lead: int, follow: int, lag: float) -> int:
+        """Return how many episodes of `lead` began about `lag` steps before one of `follow`."""
+        begins, led = _begins(self._shapes[follow]), _begins(self._shapes[lead])
+        distance = begins[None, :] - led[:, None]  # [episodes of lead, of follow]
+        near = (distance >= 0) & (np.abs(distance - lag) <= LAG_SPREAD)
+        return int(near.any(axis=1).sum())
 
 
 def _likeliest(pairs: _Pairs, active: Ints, metric: Ints, server: int) -> CascadeLink | None:
@@ -214,10 +222,10 @@ def _likeliest(pairs: _Pairs, active: Ints, metric: Ints, server: int) -> Cascad
         correlation = float(best[lead])
         if not correlation:
             return None
-        p_value = pairs.p_value(int(lead), follow, correlation)
-        if p_value <= LIMIT and pairs.common_episodes(int(lead), follow) >= LEAST_EPISODES:
+        p_value, steps = pairs.p_value(int(lead), follow, correlation), (lag[lead] + 1.5) / 2
+        if p_value <= LIMIT and pairs.common_episodes(int(lead), follow, steps) >= LEAST_EPISODES:
             return CascadeLink(
                 server, int(active[lead]), JUDGED[metric[follow]].name, JUDGED[metric[lead]].name,
-                STEP_MINUTES * (float(lag[lead]) + 1.5) / 2, correlation, p_value,
+                STEP_MINUTES * float(steps), correlation, p_value,
             )  # fmt: skip
     return None

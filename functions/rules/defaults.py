@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from storage.model.evidence import LEAST_EVENTS, SKILL_HOURS
 from storage.model.served import CANDIDATES
 
 __all__ = [
@@ -40,17 +41,13 @@ RACE_CASE_HOURS: Final = 8.0  # hours of losses that are one independent case
 RACE_LEAST_LOSS: Final = 0.0005  # of the scale; smaller losses count as this one
 RACE_LEAST_SHARE: Final = 0.01  # a smaller share goes to the model
 
-# No forecast is served with a skill below 0 over 7 days, judged from a day of scores on.
-SKILL_HOURS: Final = 24
+# No forecast is served with a skill below 0 over 7 days, judged from SKILL_HOURS of scores on.
 SKILL_TO_RETURN: Final = 0.02  # it is served again above this
 LEAST_LOSS_EXCESS: Final = 0.001  # of the scale: less is no loss to speak of
 # Measured on four public sets: an 80 % band from a reading an hour holds .60 (calibration mends
 # that), and no median left the readings of its context by more than .31 of their range.
 LEAST_KNOWN_SHARE: Final = 1 / 15  # of the steps since the first reading
 FARTHEST_MEDIAN: Final = 3.0
-
-# Odds are marked as not yet checked until the fleet has had so many breaches.
-LEAST_EVENTS: Final = 30
 
 # Drift: the lower bound of log(loss / reference) over this in so many checks, an hour apart.
 DRIFT_LIMIT: Final = 1.05

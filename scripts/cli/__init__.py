@@ -10,6 +10,7 @@ from scripts.cli import (
     model_commands,
     run_commands,
     source_commands,
+    user_commands,
 )
 from scripts.cli.group import cli
 
@@ -24,4 +25,5 @@ __all__ = [
     "model_commands",
     "run_commands",
     "source_commands",
+    "user_commands",
 ]

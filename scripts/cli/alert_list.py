@@ -73,6 +73,8 @@ def show_alert(data: Path, episode: str) -> None:
     last = events[-1]
     say(f"episode {name}: {last['server']}, {_what(last | {'horizon_minutes': None})}")
     say(f"rule {last['rule']}, group {last['group_key']}, phase {last['phase']}")
+    if last["group_id"]:
+        say(f"its messages are those of episode {last['group_id']}")
     for reason in last["reasons"] or ():
         say(f"  {reason}")
     columns = ["time", "event", "phase", "severity", "sent to", "by", "why"]

@@ -4,14 +4,12 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from functions.deliver import message_to
 from functions.delivery.channel_factory import open_channel
-from functions.delivery.dispatch import Dispatch, SendOutcome
+from functions.delivery.dispatch import SendOutcome
 from functions.delivery.outbox import Outbox
-from functions.delivery.routing import EpisodeEvent
 from functions.engine.window import Window
+from functions.message_preview import newest_dispatch
 from scripts.cli.alert_list import episode_called
 from storage.config.folders import Folders
 from storage.config.settings import read_settings
@@ -21,8 +19,6 @@ from storage.query.reader import Reader
 __all__ = ["ChannelUnknown", "send_message"]
 
 Print = Callable[[str], None]
-
-_NEWEST = "SELECT * FROM alert_events WHERE episode = $episode ORDER BY ts DESC LIMIT 1"
 
 
 class ChannelUnknown(HoursightError):
@@ -42,7 +38,9 @@ def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run:
             f"the settings have no channel {channel!r}; there are: {known}",
             "add it to hoursight.toml as docs/loop.md shows",
         )
-    dispatch = _dispatch(data, episode_called(data, episode), channel, now)
+    with closing(Reader.open(data)) as reader:
+        window = Window(reader, now)
+        dispatch = newest_dispatch(window, episode_called(data, episode), channel)
     with closing(open_channel(channel, settings.channels[channel])) as opened:
         if dry_run:
             for line in opened.preview(dispatch, now).splitlines():
@@ -54,24 +52,3 @@ def send_message(data: Path, episode: str, channel: str, say: Print, *, dry_run:
             outbox.note_sent_by_hand(dispatch, answer, now)
     say(f"{channel}: {answer.outcome.value}{f': {answer.detail}' if answer.detail else ''}")
     return answer.outcome is SendOutcome.SENT
-
-
-def _dispatch(data: Path, episode: str, channel: str, now: datetime) -> Dispatch:
-    """Return what was sent last, else what would open the episode at this channel now."""
-    folders = Folders.at(data)
-    if folders.outbox.exists():
-        with Outbox(folders) as outbox:
-            if (sent := outbox.newest(episode, channel)) is not None:
-                return sent
-    with closing(Reader.open(data)) as reader:
-        newest = reader.query(_NEWEST, episode=episode).to_pylist()[0]
-        return _opening(Window(reader, now), newest, channel)
-
-
-def _opening(window: Window, row: dict[str, Any], channel: str) -> Dispatch:
-    fields = EpisodeEvent.__struct_fields__
-    level = EpisodeEvent(**{name: row[name] for name in fields}).level
-    message = message_to(window, row, channel)
-    action = "resolve" if message.is_closed else "open"
-    delivery = f"{row['episode']}/{level}/{channel}"
-    return Dispatch(delivery, row["episode"], level, action, channel, message, message)

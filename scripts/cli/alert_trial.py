@@ -5,7 +5,6 @@ import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from functions.replay.trial import (
     Trial,
     read_rules_on_trial,
     rule_in_force,
+    span_of,
     try_rules,
 )
 from functions.rules.alerts.rule_book import RuleBook
@@ -24,7 +24,6 @@ from scripts.cli.output import format_time
 from scripts.cli.printer import console, say_lines
 from storage.config.folders import Folders
 from storage.config.settings import schema_of
-from storage.model.grid import STEP, floor_step
 from storage.query.history import HistoryError
 from storage.query.reader import LakeMissing, LakeUnreadable, Reader
 
@@ -49,7 +48,7 @@ def command(options: TrialOptions, say: Say) -> int:
         book = _rules(options.rule, Folders.at(options.data))
         reader = Reader.open(options.data)
         try:
-            start, stop = _span(reader, options.days)
+            start, stop = span_of(reader, options.days)
             with Progress(console=console(err=True), disable=not sys.stderr.isatty()) as progress:
                 task = progress.add_task("Trying", total=None)
                 trial = try_rules(
@@ -63,7 +62,7 @@ def command(options: TrialOptions, say: Say) -> int:
         return 2
     _print(options.rule, trial, say)
     if options.json_file:
-        options.json_file.write_text(json.dumps(_as_json(trial), indent=1) + "\n")
+        options.json_file.write_text(json.dumps(trial.as_json(), indent=1) + "\n")
         say(f"wrote {options.json_file}")
     return 0
 
@@ -72,15 +71,6 @@ def _rules(name: str, folders: Folders) -> RuleBook:
     if Path(name).suffix == ".toml" or Path(name).exists():
         return read_rules_on_trial(Path(name), schema_of(folders).metrics)
     return rule_in_force(name, folders)
-
-
-def _span(reader: Reader, days: float) -> tuple[datetime, datetime]:
-    """The last `days` of complete steps, or fewer where the lake has no more."""
-    span = reader.query("SELECT min(ts) AS first, max(ts) AS last FROM metrics_5m").to_pylist()[0]
-    if span["first"] is None:
-        raise HistoryError("the lake has no complete 5-minute step yet: let the system run")
-    stop = span["last"] + STEP
-    return max(floor_step(stop - timedelta(days=days)), span["first"]), stop
 
 
 def _print(name: str, trial: Trial, say: Say) -> None:
@@ -112,18 +102,6 @@ def _print_rule(each: RuleTrial, say: Say) -> None:
         f"  {_number(quality.false_per_host_day)} false alarms per host-day; "
         f"{each.warnings_a_week:.1f} episodes and {each.pages_a_week:.1f} pages a week"
     )
-
-
-def _as_json(trial: Trial) -> dict[str, Any]:
-    return {
-        "start": trial.start.isoformat(), "stop": trial.stop.isoformat(),
-        "servers": trial.servers, "odds": trial.odds,
-        "rules": [
-            {"name": each.rule.name, "pages_a_week": each.pages_a_week,
-             "episodes_a_week": each.warnings_a_week, **each.quality.as_json()}
-            for each in trial.rules
-        ],
-    }  # fmt: skip
 
 
 def _share(value: float) -> str:

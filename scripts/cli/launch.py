@@ -10,6 +10,7 @@ from typing import TextIO
 from scripts.procfile import PROCFILE
 from scripts.startup import report_startup
 from scripts.supervisor import Supervisor, claim
+from scripts.warm_start_report import report_warm_start
 from storage.config.api_keys import require_key_if_public
 from storage.config.folders import Folders
 from storage.config.settings import (
@@ -107,7 +108,7 @@ def _run(
         progress = partial(report_startup, data, site_url(host, port), say)
         fixed = {"HOURSIGHT_PORT": str(port)} if port_is_fixed else {}
         environment = fixed | logs.environment()
-        parts = {"start": progress}
+        parts = {"start": progress, "learn": partial(report_warm_start, data, say)}
         await Supervisor(
             Folders.at(data), environment, print_line, procfile, lock=lock, parts=parts
         ).run()

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from functions import model_change
 from functions.engine.forecaster import SHIPPED, Forecaster, ModelUnusable
 from scripts.cli.output import print_grid
 from storage import model_registry
@@ -51,11 +52,9 @@ def _row(name: str, path: Path, serving: str | None) -> list[Any]:
 def promote(data: Path, name: str, say: Say) -> None:
     """Let a model serve. Raises ModelUnusable, and then nothing has changed."""
     folders = Folders.at(data).create()
-    path = SHIPPED if name == model_registry.SHIPPED else model_registry.path_of(folders, name)
-    card = Forecaster.open(path).card
-    model_registry.promote(folders, name)
+    changed = model_change.promote(folders, name)
     model_registry.model_event_row(
-        folders, "promoted", path, "by a person", card, datetime.now(UTC)
+        folders, changed.event, changed.path, "by a person", changed.card, datetime.now(UTC)
     )
     say(f"{name} serves from the next cycle on. Back: hoursight models rollback")
 
@@ -63,16 +62,9 @@ def promote(data: Path, name: str, say: Say) -> None:
 def roll_back(data: Path, say: Say) -> None:
     """Let the model serve that was serving before the present one."""
     folders = Folders.at(data).create()
-    model_registry.rollback(folders)
-    path = folders.own_model or SHIPPED
-    card = Forecaster.serving(folders).card
+    changed = model_change.roll_back(folders)
     model_registry.model_event_row(
-        folders, "rolled back", path, "by a person", card, datetime.now(UTC)
+        folders, changed.event, changed.path, "by a person", changed.card, datetime.now(UTC)
     )
-    now = model_registry.fingerprint(path)
-    names = {
-        model_registry.fingerprint(folders.models / f"{n}.onnx"): n
-        for n in model_registry.names(folders)
-    }
-    say(f"{names.get(now, model_registry.SHIPPED if path == SHIPPED else now)} serves again.")
+    say(f"{model_change.name_of(folders, changed.path)} serves again.")
     say("Its calibration and its weights in the race, kept by its fingerprint, serve with it.")

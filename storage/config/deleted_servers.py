@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from storage.config.folders import Folders
-from storage.config.settings import DeletionSettings
+from storage.config.sample_settings import DeletionSettings
 from storage.ipc.decoding import InvalidJson, decode_json
 from storage.model.names import erased_name
 

@@ -182,9 +182,19 @@ class Folders:
         return self.data / "key_usage.json"
 
     @property
-    def keys_lock(self) -> Path:
-        """Lock of a change of the API keys."""
-        return self.data / "keys.lock"
+    def users(self) -> Path:
+        """The people who may log in, their passwords hashed; without the file there are none."""
+        return self.data / "users.json"
+
+    @property
+    def sessions(self) -> Path:
+        """Who is logged in at the site, by the hash of the browser's token."""
+        return self.data / "sessions.json"
+
+    @property
+    def saved_queries(self) -> Path:
+        """The queries that were saved on the SQL page; without the file there are none."""
+        return self.data / "saved_queries.json"
 
     @property
     def deleted(self) -> Path:

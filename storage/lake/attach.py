@@ -32,6 +32,7 @@ from storage.lake.catalog_loss import (
 )
 from storage.lake.duckdb_errors import is_missing_lake
 from storage.lake.extensions import ExtensionMissing, load_extension
+from storage.lake.file_layout import lay_out
 from storage.lake.lake_contents import has_parquet
 from storage.lake.read_only_folder import catalog_copy, is_writable, shared_lock
 from storage.model.schema import STOCK, Schema
@@ -43,9 +44,11 @@ __all__ = [
     "SPILL_PREFIX",
     "ReadersBusy",
     "attach_copy",
+    "attach_lake",
     "attach_new",
     "attach_reader",
     "attach_writer",
+    "connect_for",
     "copy_catalog",
     "evolve",
     "merge_lock",
@@ -105,7 +108,7 @@ def attach_writer(
         open_lock(lock).close()  # for readers who cannot create them
     check_catalog_file(folders, location)
     with (
-        _closed_on_error(_connect(location.catalog)) as connection,
+        _closed_on_error(connect_for(location.catalog)) as connection,
         loss_named(folders, location),
     ):
         connection.execute(f"SET threads = 1; SET memory_limit = '{WRITER_MEMORY}'")
@@ -115,11 +118,11 @@ def attach_writer(
         # After a conflict on the snapshot's number the writer must read the lake again, not retry.
         connection.execute("SET ducklake_max_retry_count = 0")
         option = NOT_NEW if has_parquet(location.files) else ""
-        _attach(connection, location, _journal(location.catalog) + option)
+        attach_lake(connection, location, _journal(location.catalog) + option)
         check_catalog_id(connection, folders, location)
         if data_path is not None:
             connection.execute("USE memory; DETACH lake")
-            _attach(connection, location, data_path=data_path)
+            attach_lake(connection, location, data_path=data_path)
         evolve(connection, schema)
         mark(connection, location.files)
     return connection
@@ -135,6 +138,7 @@ def evolve(connection: duckdb.DuckDBPyConnection, schema: Schema) -> None:
         _create_views(connection)
         connection.execute("COMMIT")
         undo.pop_all()
+    lay_out(connection, schema)  # a table has no options before its commit
 
 
 def _roll_back(connection: duckdb.DuckDBPyConnection) -> None:
@@ -197,10 +201,13 @@ def attach_copy(folders: Folders) -> duckdb.DuckDBPyConnection:
 def _attached(folders: Folders, location: LakeLocation, option: str) -> duckdb.DuckDBPyConnection:
     began = time.perf_counter()
     try:
-        with _closed_on_error(_connect(location.catalog)) as connection:
+        with _closed_on_error(connect_for(location.catalog)) as connection:
             connection.execute(f"SET memory_limit = '{location.reader_memory}'")
             _set_spill(connection, folders)
-            _attach(connection, location, f"{option}, READ_ONLY")
+            # More threads take twice the CPU time for the many small reads of the catalog.
+            connection.execute("SET threads = 1")
+            attach_lake(connection, location, f"{option}, READ_ONLY")
+            connection.execute("RESET threads")
     except ExtensionMissing as error:
         raise LakeUnreadable(str(error)) from error
     except duckdb.Error as error:
@@ -225,17 +232,17 @@ def _unreadable(folders: Folders, location: LakeLocation, error: duckdb.Error) -
 
 def attach_new(location: LakeLocation) -> duckdb.DuckDBPyConnection:
     """A connection that writes a new, empty catalog for the files of `location`."""
-    with _closed_on_error(_connect(location.catalog)) as connection:
-        _attach(connection, location, _journal(location.catalog))
+    with _closed_on_error(connect_for(location.catalog)) as connection:
+        attach_lake(connection, location, _journal(location.catalog))
     return connection
 
 
 def copy_catalog(source: LakeLocation, target: Path, files: Path) -> None:
     """Copy the current catalog of `source` into a new SQLite catalog `target` for `files`."""
-    connection = _connect(source.catalog)
+    connection = connect_for(source.catalog)
     try:
         load_extension(connection, SqliteCatalog.extension)
-        _attach(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
+        attach_lake(connection, source, f"{_journal(source.catalog)}, READ_ONLY")
         # DuckLake creates the tables; its initial rows are replaced.
         connection.execute(
             f"ATTACH 'ducklake:sqlite:{_quoted(str(target))}' AS target "
@@ -301,10 +308,13 @@ def _locked(lock: IO[str], patience_s: float) -> bool:
             return True
 
 
-def _connect(catalog: SqliteCatalog | PostgresCatalog) -> duckdb.DuckDBPyConnection:
+def connect_for(
+    catalog: SqliteCatalog | PostgresCatalog, **config: str
+) -> duckdb.DuckDBPyConnection:
+    """A connection that has loaded what a lake with this catalog needs."""
     # The extensions come from packages that pip has verified; checking the signature of 70 MB again
     # takes 0.2 s. Unsigned extensions are disabled again once these are loaded.
-    unsigned = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true"})
+    unsigned = duckdb.connect(":memory:", config={"allow_unsigned_extensions": "true", **config})
     with _closed_on_error(unsigned) as connection:
         for extension in ("ducklake", catalog.extension):
             load_extension(connection, extension)
@@ -339,12 +349,13 @@ def _journal(catalog: SqliteCatalog | PostgresCatalog) -> str:
     return "" if catalog.networked else WAL
 
 
-def _attach(
+def attach_lake(
     connection: duckdb.DuckDBPyConnection,
     location: LakeLocation,
     option: str = "",
     data_path: Path | None = None,
 ) -> None:
+    """Attach the lake under the name `lake`, and use it."""
     connection.execute(
         f"ATTACH 'ducklake:{_quoted(location.catalog.url)}' AS lake "
         # The catalog has paths relative to the folder, which may have been moved or restored.

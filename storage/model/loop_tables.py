@@ -1,4 +1,4 @@
-"""Tables of the loop: scores, calibration, odds, alerts, deliveries, drift and training."""
+"""Tables of the loop: scores, calibration, odds, alerts, deliveries, drift, training and audit."""
 
 from datetime import timedelta
 
@@ -248,6 +248,7 @@ _ALERT_EVENTS = Table(
         time("breached_at", "when it breached", required=False),
         time("closes_at", "when it closes if nothing changes", required=False),
         text("group_key", "episodes that belong together have the same"),
+        text("group_id", "the episode whose messages tell of it too; NULL: it has its own"),
         text("caused_by", "the episode that caused it"),
         text("channels", "where it is sent, separated by commas; NULL: nowhere"),
         prose("why", "why, in words"),
@@ -285,9 +286,9 @@ _DELIVERIES = Table(
     "attempts to deliver a message of an episode to a channel",
     ALWAYS,
     (
-        text("delivery", "id: one episode, level and channel", required=True),
+        text("delivery", "id: one group of episodes, level and channel", required=True),
         time("ts", "when"),
-        text("episode", "the episode", required=True),
+        text("episode", "the episode, or the first one of its group", required=True),
         text("level", "severity level or step of escalation", required=True),
         text("action", "open, update, acknowledge or resolve", required=True),
         text("channel", "name of the channel", required=True),
@@ -366,7 +367,27 @@ _TRAININGS = Table(
     by_day=False,
 )  # fmt: skip
 
+_AUDIT = Table(
+    "audit",
+    "what people did at the site, its API and the command: logins, answers, settings",
+    THIRTEEN_MONTHS,
+    (
+        text("entry", "id of the entry", required=True),
+        time("ts", "when"),
+        text("actor", "who: name of the user or key; local without one", required=True),
+        text("role", "viewer, operator, admin or feed, at that time; NULL: nobody logged in"),
+        text("shown_by", "what showed who it was: user, key, oidc, proxy, link or command"),
+        text("action", "what: login, logout, acknowledged, silence, promote …", required=True),
+        prose("target", "of what: a server, an episode, a pattern, a function, a model"),
+        prose("detail", "the note or the values that came with it, in words"),
+        text("address", "from where; NULL: from this machine's command"),
+        text("outcome", "done, refused or failed", required=True),
+        prose("reason", "why it was refused or failed"),
+    ),
+    key=("entry",),
+)  # fmt: skip
+
 LOOP_TABLES: tuple[Table, ...] = (
     _SCORES, _CALIBRATION, _RACE, _ODDS, _ODDS_MODELS, _FLEET_ODDS, _BREACHES, _ALERT_EVENTS,
-    _MARKS, _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS,
+    _MARKS, _DELIVERIES, _DRIFT, _CASCADES, _TRAININGS, _AUDIT,
 )  # fmt: skip

@@ -133,6 +133,8 @@ TABLES: tuple[Table, ...] = (
         ),
         key=("server", "metric", "issued_at"), time="issued_at",
         provisional=("state", "abstained"),  # the context may have been late
+        # Forecasts are read by their issue; a row has more than 800 numbers.
+        sorted_by=("issued_at", "server", "metric"), rows_per_group=2048,
     ),
     Table(
         "risks", "risk of each server, now and within the forecast", THIRTEEN_MONTHS,

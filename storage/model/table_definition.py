@@ -10,8 +10,12 @@ import pyarrow as pa
 
 from storage.model.table_rows import rows_to_arrow
 
-__all__ = ["TIMESTAMP", "WITH_OWN_METRICS", "Column", "Table", "retention_text", "sql_type"]
+__all__ = [
+    "ROWS_PER_GROUP", "TIMESTAMP", "WITH_OWN_METRICS", "Column", "Table", "retention_text",
+    "sql_type",
+]  # fmt: skip
 
+ROWS_PER_GROUP = 122_880  # DuckDB's own choice
 TIMESTAMP = pa.timestamp("us", tz="UTC")
 # The tables to which metrics from the settings add columns.
 WITH_OWN_METRICS = ("metrics", "metrics_5m")
@@ -51,7 +55,9 @@ class Table:
     value: rows of one key are merged, and NULL replaces nothing. `provisional` is a column and the
     value that marks a row as provisional: the first row of the same key with another value replaces
     it. `time` is the column that dates a row. Rows older than `retention` are deleted, a whole day
-    at a time (None: never); `by_day` partitions the table's files by day for that.
+    at a time (None: never); `by_day` partitions the table's files by day for that. Merged files are
+    sorted by `sorted_by` (empty: by the key, or else by time), with a row group for each
+    `rows_per_group` rows: a reader leaves out the groups in which nothing can match.
     """
 
     name: str
@@ -64,6 +70,8 @@ class Table:
     by_day: bool = True
     by_cell: bool = False
     provisional: tuple[str, str] | None = None
+    sorted_by: tuple[str, ...] = ()
+    rows_per_group: int = ROWS_PER_GROUP
 
     @cached_property
     def arrow(self) -> pa.Schema:
@@ -98,14 +106,19 @@ class Table:
         """The columns' names in order."""
         return tuple(c.name for c in self.columns)
 
+    @property
+    def order(self) -> tuple[str, ...]:
+        """The columns by which its merged files are sorted."""
+        return self.sorted_by or self.key or (self.time,)
+
     def ddl(self) -> Iterator[str]:
-        """The statements that create the table, partitioned by day and sorted by its key."""
+        """The statements that create the table, partitioned by day and sorted."""
         body = ", ".join(c.ddl for c in self.columns)
         yield f"CREATE TABLE {self.name} ({body})"
         if self.by_day:
             days = ", ".join(f"{part}({self.time})" for part in ("year", "month", "day"))
             yield f"ALTER TABLE {self.name} SET PARTITIONED BY ({days})"
-        yield f"ALTER TABLE {self.name} SET SORTED BY ({', '.join(self.key or (self.time,))})"
+        yield f"ALTER TABLE {self.name} SET SORTED BY ({', '.join(self.order)})"
 
 
 _SQL_TYPES = {

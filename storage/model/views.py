@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.model.block_ratios import block_ratios
 from storage.model.grid import BAND_LEVELS, QUANTILE_COLUMNS, QUANTILES
 from storage.model.metrics import METRICS
 from storage.model.schema import TIMESTAMP, Column, table
@@ -87,6 +88,12 @@ _ALERTS = (
     _text("opened_as", "its first phase: predicted, breached or no data"),
     *_of("alert_events", "breached_at"),
     _time("ended_at", "when it ended; NULL: it is open"),
+    _text(
+        "outcome",
+        "right, wrong, withdrawn, averted, missed, again (a breach soon after another) "
+        "or open; NULL: of missing data",
+    ),
+    Column("silent_arm", pa.bool_(), "true if it is one of those that nobody is sent"),
     _time("changed_at", "when its newest event was recorded"),
     *_of("alert_events", "event", "escalation"),
     Column("lead_minutes", pa.int64(), "from the warning to the breach, at most 480"),
@@ -95,7 +102,8 @@ _ALERTS = (
     *_of("alert_events", "earliest", "likely", "latest", "closes_at"),
     _text("answered_by", "who acknowledged it first"),
     Column("acted_on", pa.bool_(), "true if somebody acted on it, or the server was rebooted"),
-    *_of("alert_events", "profile", "site", "group_key", "caused_by", "channels", "why", "reasons"),
+    *_of("alert_events", "profile", "site", "group_key", "group_id", "caused_by", "channels"),
+    *_of("alert_events", "why", "reasons"),
 )
 
 
@@ -259,10 +267,16 @@ def _generated() -> dict[str, str]:
         "lowest": _bound({m.name: m.lowest for m in METRICS}),
         "highest": _bound({m.name: m.highest for m in METRICS if m.highest is not None}),
         "blended": ",\n    ".join(blended),
-        "t_95": "(1.96 + 2.37 / (count(*) - 1) + 2.82 / (count(*) - 1) ^ 2"
-        " + 2.56 / (count(*) - 1) ^ 3)",
+        "skill_ratios": block_ratios({
+            "r": ("loss", "naive"), "s": ("loss", "seasonal"), "own": ("loss_model", "naive"),
+        }),
+        "accuracy_ratios": block_ratios({"r": ("near", "targets")}),
+        "coverage_ratios": block_ratios({
+            f"{short}_{level}": (f"{name}_{level}", "targets")
+            for short, name in (("r", "served"), ("s", "own")) for level in BAND_LEVELS
+        }),
         "goal": f"{ACCURACY_GOAL:g}",
-    }
+    }  # fmt: skip
 
 
 def _bound(of_metric: Mapping[str, float]) -> str:

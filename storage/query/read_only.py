@@ -16,7 +16,9 @@ import duckdb
 from storage.errors import QueryFailed
 from storage.query.statement import NotOneRead, StatementNames, names_of
 
-__all__ = ["StatementCheck", "StatementRefused", "confine"]
+__all__ = [
+    "ReadPolicy", "StatementCheck", "StatementRefused", "computing", "confine",
+]  # fmt: skip
 
 REMEDY = "to run it anyway, use 'hoursight sql --unrestricted' or connect(…, unrestricted=True)"
 
@@ -80,8 +82,8 @@ CACHED_STATEMENTS = 512
 class StatementRefused(QueryFailed):
     """The SQL does more than read; the message says what was refused, why, and the remedy."""
 
-    def __init__(self, what: str, why: str) -> None:
-        super().__init__(f"{what} refused, SQL is read-only here: {why}; {REMEDY}")
+    def __init__(self, what: str, why: str, remedy: str = REMEDY) -> None:
+        super().__init__(f"{what} refused, SQL is read-only here: {why}; {remedy}")
 
 
 def confine(connection: duckdb.DuckDBPyConnection) -> None:
@@ -96,8 +98,11 @@ class StatementCheck:
     this object.
     """
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, policy: "ReadPolicy | None" = None
+    ) -> None:
         self._connection = connection
+        self._policy = policy or ReadPolicy()
         self._lock = threading.Lock()
         self._names: dict[str, StatementNames] = {}
 
@@ -122,7 +127,7 @@ class StatementCheck:
         pending, seen = [sql], set[str]()
         while pending:
             names = self._names_of(pending.pop())
-            _verify(names, lake.macros)
+            self._verify(names, lake.macros)
             views = (names.tables & lake.views.keys()) - seen
             seen |= views
             pending.extend(lake.views[name] for name in views)
@@ -140,7 +145,39 @@ class StatementCheck:
         try:
             return names_of(self._connection, sql)
         except NotOneRead as error:
-            raise StatementRefused(error.what, error.expected) from error
+            raise self._refused(error.what, error.expected) from error
+
+    def _verify(self, names: StatementNames, macros: frozenset[str]) -> None:
+        """Raise StatementRefused for a function or file that is not known to be read-only."""
+        for name in (names.functions | names.table_functions | names.either) & macros:
+            raise self._refused(f"the macro {name!r}", "macros of the lake are not checked")
+        in_from = self._policy.table_functions
+        for name in (
+            (names.functions - computing())
+            | (names.table_functions - in_from)
+            | (names.either - ((computing() - ALSO_TABLE_MACRO) | in_from))
+        ):
+            raise self._refused(f"the function {name!r}", "it is not known to only read")
+        for name in names.tables:
+            if self._policy.unread.search(name):
+                raise self._refused(repr(name), self._policy.read_instead)
+
+    def _refused(self, what: str, why: str) -> StatementRefused:
+        return StatementRefused(what, why, self._policy.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPolicy:
+    """What statements may read: by default also local files of data.
+
+    No table may have a name that `unread` matches; `read_instead` says what can be read. `remedy`
+    ends each refusal.
+    """
+
+    table_functions: frozenset[str] = TABLE_FUNCTIONS
+    unread: re.Pattern[str] = DATABASE_FILE
+    read_instead: str = "only CSV, Parquet and JSON files can be read"
+    remedy: str = REMEDY
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,22 +186,6 @@ class Definitions:
 
     views: Mapping[str, str]
     macros: frozenset[str]
-
-
-def _verify(names: StatementNames, macros: frozenset[str]) -> None:
-    """Raise StatementRefused for a function or file that is not known to be read-only."""
-    for name in (names.functions | names.table_functions | names.either) & macros:
-        raise StatementRefused(f"the macro {name!r}", "macros of the lake are not checked")
-    anywhere = (computing() - ALSO_TABLE_MACRO) | TABLE_FUNCTIONS
-    for name in (
-        (names.functions - computing())
-        | (names.table_functions - TABLE_FUNCTIONS)
-        | (names.either - anywhere)
-    ):
-        raise StatementRefused(f"the function {name!r}", "it is not known to only read")
-    for name in names.tables:
-        if DATABASE_FILE.search(name):
-            raise StatementRefused(f"{name!r}", "only CSV, Parquet and JSON files can be read")
 
 
 @cache

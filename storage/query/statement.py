@@ -12,7 +12,7 @@ import duckdb
 
 from storage.errors import HoursightError
 
-__all__ = ["NotOneRead", "StatementNames", "names_of"]
+__all__ = ["NotOneRead", "StatementNames", "explained_part", "names_of"]
 
 SELECT, EXPLAIN, CREATE = (
     duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.CREATE,
@@ -78,6 +78,17 @@ def _is_pivot(statements: list[duckdb.Statement]) -> bool:
         and types == [CREATE] * (len(types) - 1) + [SELECT]
         and not any(statement.query for statement in statements)
     )
+
+
+def explained_part(connection: duckdb.DuckDBPyConnection, sql: str) -> str | None:
+    """The SELECT that EXPLAIN shows the plan of: `sql` itself, or what comes after its EXPLAIN.
+
+    None for a PIVOT that takes its columns from the data, of which there is no single plan.
+    """
+    statements = connection.extract_statements(sql.rstrip().rstrip(";"))
+    if _is_pivot(statements):
+        return None
+    return _explained(connection, sql) if statements[0].type == EXPLAIN else sql
 
 
 def _explained(connection: duckdb.DuckDBPyConnection, sql: str) -> str:

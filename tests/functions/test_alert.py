@@ -93,7 +93,7 @@ class Story:
     def events(self, server: str) -> list[tuple[str, str, str | None]]:
         rows = self.house.reader.query(
             "SELECT event, phase, channels FROM alert_events WHERE server = $server "
-            "AND metric = 'mem_used_pct' AND event != 'changed' ORDER BY ts",
+            "AND metric = 'mem_used_pct' AND event NOT IN ('changed', 'acknowledged') ORDER BY ts",
             server=server,
         ).to_pylist()  # fmt: skip
         return [(row["event"], row["phase"], row["channels"]) for row in rows]
@@ -155,6 +155,16 @@ def test_what_somebody_says_about_an_episode_averts_it(story: Story) -> None:
     assert story.one("acted", "answered_by") == "ann"
     (row,) = story.runs[-3].batch.rows["marks"].to_pylist()
     assert (row["server"], row["metric"]) == ("acted", MEMORY)  # which scores leave out
+
+
+def test_an_answer_to_one_of_a_group_answers_for_those_that_were_sent_with_it(
+    story: Story,
+) -> None:
+    group = story.house.one("SELECT DISTINCT group_id FROM alert_events WHERE group_id IS NOT NULL")
+    assert story.one("acted", "coalesce(group_id, episode)") == group
+    assert story.one("dropped", "coalesce(group_id, episode)") == group
+    assert story.one("dropped", "answered_by") == "ann"
+    assert not story.one("dropped", "acted_on")  # it still counts as right or wrong
 
 
 def test_a_reboot_averts_and_is_a_mark_for_the_scores(story: Story) -> None:

@@ -58,6 +58,7 @@ def lake(tmp_path: Path) -> Iterator[DeliveryLake]:
 def event(name: str = "opened", phase: str = "predicted", **fields: Any) -> dict[str, Any]:
     """A row of `alert_events`, of the disk of db-7."""
     after = timedelta(minutes=fields.pop("after", 0))
+    name = fields.pop("name", name)
     known = {
         "episode": "e1", "ts": NOW + after, "event": name, "phase": phase, "server": "db-7",
         "metric": "disk_usage_pct", "rule": "disk fills", "severity": "critical", "escalation": 0,
@@ -189,3 +190,55 @@ def test_an_open_message_says_what_the_odds_say_now_and_the_heartbeat_is_judged(
     assert state.withheld(NOW + timedelta(minutes=6)) == (
         "no server has the history that a forecast needs yet"
     )
+
+
+def disks(*servers: str, **fields: Any) -> list[dict[str, Any]]:
+    """Events of one time and group, of the disks of several servers."""
+    return [
+        event(episode=f"of {s}", server=s, group_id="of a" if s != "a" else None, **fields)
+        for s in servers
+    ]  # fmt: skip
+
+
+def test_a_group_is_one_message_that_is_updated_until_its_last_one_is_over(
+    lake: DeliveryLake,
+) -> None:
+    lake.put("alert_events", disks("a", "b"))
+    lake.run()
+    opened = leased(lake)
+    assert (opened.action, opened.message.server, opened.message.others) == ("open", "a", 1)
+    lake.put("alert_events", disks("c", after=1, phase="breached", severity="imminent"))
+    lake.put("alert_events", disks("a", name="closed", after=1, phase="over"))
+    lake.run(1)
+    risen = [leased(lake, 1) for _ in range(2)]
+    assert [(d.action, d.level) for d in risen] == [("open", "imminent"), ("resolve", "critical")]
+    assert (risen[0].message.server, risen[0].message.others, risen[0].message.ended) == ("c", 1, 1)
+    lake.put("alert_events", disks("b", "c", name="closed", after=2, phase="over"))
+    lake.run(2)
+    ended = leased(lake, 2)
+    assert (ended.action, ended.delivery) == ("resolve", "of c/imminent/hook")
+    with Outbox(lake.folders) as outbox:
+        assert outbox.lease("hook", NOW + timedelta(minutes=9)) is None
+
+
+def test_the_link_of_a_group_is_for_the_newest_that_waits_for_an_answer(
+    lake: DeliveryLake,
+) -> None:
+    lake.put("alert_events", disks("a"))
+    lake.put("alert_events", disks("b", after=1))
+    lake.run(1)
+    urls = [str(leased(lake, 1).message.act_url) for _ in range(2)]
+    links = SignedLinks(lake.folders)
+    claims = [links.claim(url.removeprefix("https://hs.example/act/"), NOW) for url in urls]
+    assert [claim.episode for claim in claims] == ["of a", "of b"]
+
+
+def test_a_group_of_more_events_than_a_run_takes_is_still_one_message(
+    lake: DeliveryLake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.deliver.MAX_EVENTS", 2)
+    lake.put("alert_events", disks("a", "b", "c", "d"))
+    lake.run()
+    assert leased(lake).message.others == 3
+    with Outbox(lake.folders) as outbox:
+        assert outbox.lease("hook", NOW) is None

@@ -71,3 +71,40 @@ def test_nothing_is_due_where_a_warm_start_is_not_wanted(house: LakeFixture, obs
     else:
         house.folders.settings.write_text("[training]\nautomatic = false\n")
     assert decided(house) is None
+
+
+def test_an_attempt_that_failed_is_repeated_with_the_reason(house: LakeFixture) -> None:
+    fill(house)
+    failed = {"training": "a-history", "cause": "history", "event": "failed", "reason": "no memory"}
+    house.put("trainings", [failed | {"ts": NOW - 5 * MINUTE}])
+    house.commit()
+    assert decided(house) is None
+    house.put("trainings", [failed | {"ts": NOW - 20 * MINUTE, "training": "b-history"}])
+    house.commit()
+    runner = Runner(house.folders, Settings())
+    run = runner.run(warm_start, "test", NOW + 60 * MINUTE)
+    (row,) = run.batch.rows["trainings"].to_pylist()
+    assert row["event"] == "due"
+    assert row["reason"].endswith("another attempt, as that of 65 min ago failed: no memory")
+
+
+@pytest.mark.parametrize(("events", "due"), [(3, True), (30, False)])
+def test_history_that_comes_late_is_learned_from_while_few_breaches_are_known(
+    house: LakeFixture, events: int, due: bool
+) -> None:
+    fill(house)
+    fit = {"ts": NOW - 60 * MINUTE, "kind": "calibration", "metric_group": "all"}
+    house.put("odds_models", [fit | {"lead_minutes": 60, "events": events}])
+    house.commit()
+    assert (decided(house) is not None) is due
+
+
+def test_a_lake_that_grew_by_itself_is_not_replayed(house: LakeFixture) -> None:
+    fill(house)
+    began = NOW - 6 * DAY
+    house.put("forecasts", [{
+        "server": "b", "metric": "load_average", "issued_at": began, "made_at": began,
+        "state": "abstained",
+    }], created_at=began)  # fmt: skip
+    house.commit(began)
+    assert decided(house) is None

@@ -17,7 +17,9 @@ Client = TestClient[Litestar]
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """The site over a fleet that no test changes."""
     writer = SiteLakeWriter(tmp_path_factory.mktemp("var")).fleet()
-    with TestClient(create_app(writer.folders.data), "http://127.0.0.1") as client:
+    app = create_app(writer.folders.data)
+    app.state.queries.deadline_s = 60.0  # on a busy machine
+    with TestClient(app, "http://127.0.0.1") as client:
         yield client
     writer.close()
 

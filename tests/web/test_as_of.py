@@ -10,10 +10,11 @@ from storage.model.grid import STEP
 from storage.model.schema import table
 from tests.web.site_lakes import FLEET, ROWS, LakeServer, SiteLakeWriter
 from web.display.source_status import read_sources
+from web.display.spans import usual_span
 from web.display.system_status import system_status
 from web.lake_session import LakeSession, sql
 from web.pages.fleet_page import FleetFilter, read_fleet
-from web.pages.server_page import ServerNotFound, read_server
+from web.pages.server_view import ServerNotFound, read_server
 
 THEN = datetime.now(UTC) - timedelta(hours=2)
 LATER = THEN + timedelta(hours=2)
@@ -59,7 +60,7 @@ def two_states(lake: SiteLakeWriter) -> tuple[LakeSession, dict[str, Any]]:
 def state(lake: LakeSession) -> dict[str, Any]:
     """Everything that the fleet, a server, the sources and the status show as of THEN."""
     fleet = read_fleet(lake, FleetFilter(), THEN)
-    server = read_server(lake, CHANGED, THEN)
+    server = read_server(lake, CHANGED, THEN, usual_span(THEN))
     with lake.snapshot() as reader:
         status = system_status(reader, lake.folders, THEN)
         sources = read_sources(reader, THEN)
@@ -87,10 +88,10 @@ def test_an_earlier_time_shows_the_earlier_state(
 
 def test_the_present_shows_the_later_state(two_states: tuple[LakeSession, dict[str, Any]]) -> None:
     lake, before = two_states
-    now = read_server(lake, CHANGED, LATER).server
+    now = read_server(lake, CHANGED, LATER, usual_span(LATER)).server
     assert (before["server"].profile, now.profile) == ("web_api", "database")
     assert (before["server"].now_score, now.now_score) == (8.0, 88.0)
-    assert read_server(lake, "later-1", LATER).server.profile == "web_api"
+    assert read_server(lake, "later-1", LATER, usual_span(LATER)).server.profile == "web_api"
 
 
 def test_a_server_is_unknown_before_its_first_facts(
@@ -99,5 +100,5 @@ def test_a_server_is_unknown_before_its_first_facts(
     lake, _ = two_states
     early = THEN - timedelta(days=8, seconds=1)
     with pytest.raises(ServerNotFound):
-        read_server(lake, CHANGED, early)
+        read_server(lake, CHANGED, early, usual_span(early))
     assert read_fleet(lake, FleetFilter(), early).total == 0

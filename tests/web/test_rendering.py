@@ -4,10 +4,16 @@ import re
 from pathlib import Path
 
 import pytest
+from jinja2 import Environment
+from litestar.testing import RequestFactory, TestClient
 
+from storage.config.api_keys import create_key
+from storage.config.folders import Folders
 from storage.model.severity import HEALTH_STATUSES, AlertLevel
+from tests.conftest import NOW
 from tests.web.conftest import Client
-from web.rendering import STATIC, asset, quoted, server_path
+from web.app import create_app
+from web.rendering import STATIC, asset, may, quoted, server_path
 
 TEMPLATES = Path(STATIC).parent / "templates"
 HTMX = {"HX-Request": "true"}
@@ -61,3 +67,13 @@ def test_templates_and_scripts_do_not_spell_health_statuses() -> None:
     for file in (*TEMPLATES.glob("*.html"), *STATIC.glob("*.js")):
         words = set(re.findall(r"[\"'>]([A-Za-z ]+)[\"'<]", file.read_text()))
         assert not words & names, file.name
+
+
+def test_a_page_offers_only_what_its_visitor_may_do(tmp_path: Path) -> None:
+    with TestClient(create_app(tmp_path), "http://127.0.0.1") as client:
+        request = RequestFactory(app=client.app).get("/", headers={"Host": "127.0.0.1"})
+        operate = Environment(autoescape=True).from_string("{{ may('operate') }}")
+        operate.globals["may"] = may
+        assert operate.render(request=request) == "True"
+        create_key(Folders.at(tmp_path), "me", ["read"], NOW)
+        assert operate.render(request=request) == "False"

@@ -3,19 +3,22 @@
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from litestar import MediaType, Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
 from storage.ipc.decoding import InvalidJson, decode_json, decoded_bytes
+from web.audit import noted_call
 from web.auth import ADMIN
 from web.engine_calls import run_function
 from web.http_errors import RETRY_AFTER, HttpRejection
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
-__all__ = ["call_function", "json_answer", "read_body"]
+__all__ = ["call_function", "error_of", "json_answer", "read_body"]
 
+OF_THE_SITE = frozenset({"audit"})
 MAX_DECODED_BYTES = 128 << 20  # about 400,000 values
 
 
@@ -35,8 +38,24 @@ async def call_function(
     404: unknown function; 413: too many values in the body; 500: it failed, `error` says why; 503:
     the engine is not running, or too many calls are; 504: it was stopped at its deadline.
     """
+    if name in OF_THE_SITE:
+        raise HttpRejection(403, f"{name} is written by the site alone", "read the table of it")
     call = {"name": name, "now": now, "dry_run": dry_run, "body": await read_body(request)}
-    return json_answer(*await run_function(request, lake, call))
+    status, answer = await run_function(request, lake, call)
+    if not dry_run:
+        noted_call(request, name, call["body"], error_of(status, answer), status)
+    return json_answer(status, answer)
+
+
+def error_of(status: int, answer: bytes) -> str:
+    """Return why an answer of the engine is an error; empty if it is none."""
+    if status == 200:
+        return ""
+    return msgspec.json.decode(answer, type=_Failed).error or f"the engine answered {status}"
+
+
+class _Failed(msgspec.Struct, frozen=True):
+    error: str | None = None
 
 
 def json_answer(status: int, answer: bytes) -> Response[bytes]:

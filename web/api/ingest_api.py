@@ -4,7 +4,6 @@ The response is 2xx only after the rows are on disk.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ from litestar.openapi import ResponseSpec
 
 from storage.ipc.push_protocol import MAX_SENT_BYTES, Push, rejection_json
 from storage.ipc.rpc import NotRunning, call_rpc
+from web.access_trace import peer_of
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
 from web.http_errors import RETRY_AFTER, HttpRejection
@@ -21,7 +21,7 @@ from web.rendering import SiteRequest, TheLake
 from web.turns import Turns
 from web.uploads import BodyStalled
 
-__all__ = ["feed", "peer_of", "push_turns", "write_lines", "write_series"]
+__all__ = ["feed", "push_turns", "write_lines", "write_series"]
 
 GZIP = ("identity", "gzip")
 TIMEOUT_S = 30
@@ -155,18 +155,6 @@ def _sender(request: SiteRequest) -> str:
     behind = request.headers.get("x-forwarded-for", "")[:MAX_SENDER_CHARS]
     program = request.headers.get("user-agent", "")[:MAX_SENDER_CHARS]
     return "".join((f"{behind} by " if behind else "", address, f" ({program})" if program else ""))
-
-
-def peer_of(host: str) -> str:
-    """Whose connections count together: an address, of IPv6 its /64 network; no header says it."""
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return host
-    if address.version == 4:
-        return host
-    mapped = address.ipv4_mapped
-    return str(mapped or ipaddress.ip_network((address, 64), strict=False))
 
 
 async def _body(request: SiteRequest) -> bytes:

@@ -5,21 +5,22 @@ from typing import Any
 import msgspec
 from litestar import Response, post
 
-from web.api.functions_api import json_answer, read_body
-from web.auth import FEED
+from web.api.functions_api import error_of, json_answer, read_body
+from web.audit import noted_call
+from web.auth import MARK
 from web.engine_calls import run_function
 from web.operations import JSON, answering
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["add_marks"]
 
-# What a pipeline reports. To answer, silence or close alerts takes the rights to run functions.
+# What a pipeline reports. To answer, silence or close alerts takes the rights of an operator.
 REPORTED = ("deploy", "remediation")
 
 
 @post(
     "/api/v1/marks", status_code=200, summary="Mark a deployment, an act, an answer or a silence",
-    opt=FEED, operation_class=answering(JSON),
+    opt=MARK, operation_class=answering(JSON),
 )  # fmt: skip
 async def add_marks(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """The JSON in the request is one mark or a list of them; the response has their rows.
@@ -30,9 +31,11 @@ async def add_marks(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """
     body = await read_body(request)
     if not all(_kind(each) in REPORTED for each in (body if isinstance(body, list) else [body])):
-        request.app.state.auth.check(request, "admin")
-    status, answer = await run_function(request, lake, {"name": "mark", "body": body})
-    return json_answer(*_judged(status, answer))
+        request.app.state.auth.check(request, "operate")
+    call = {"name": "mark", "body": body}
+    status, answer = _judged(*await run_function(request, lake, call))
+    noted_call(request, "mark", body, error_of(status, answer), status)
+    return json_answer(status, answer)
 
 
 def _kind(mark: Any) -> Any:

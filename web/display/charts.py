@@ -1,4 +1,4 @@
-"""Chart model of a server: 24 h measured and 8 h forecast of each metric on one time axis.
+"""Chart model of a server: each metric, measured and forecast, on one time axis.
 
 Both drawings come from it: the SVG of the page (`chart_svg`) and, as JSON, uPlot in the browser.
 """
@@ -6,30 +6,28 @@ Both drawings come from it: the SVG of the page (`chart_svg`) and, as JSON, uPlo
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from storage.model.grid import (
-    CONTEXT_STEPS,
-    HORIZON_STEPS,
-    QUANTILE_COLUMNS,
-    STEP_MINUTES,
-    floor_step,
-)
+from storage.model.grid import QUANTILE_COLUMNS, STEP
 from storage.model.metrics import Levels
 from web.display.metric_display import METRIC_DISPLAYS, MetricDisplay
+from web.display.spans import Span, usual_span
 from web.display.svg import Values
 
-__all__ = ["BANDS", "MEDIAN", "Axis", "Band", "Chart", "ServerCharts", "Tick", "server_charts"]
+__all__ = [
+    "BANDS", "MEDIAN", "OVERLAY_BAND", "Axis", "Band", "Chart", "Overlay", "Series",
+    "ServerCharts", "Tick", "server_charts",
+]  # fmt: skip
 
-STEP_SECONDS = STEP_MINUTES * 60
-PAST_STEPS = CONTEXT_STEPS + 1  # with the step that is not complete yet
-TICK_HOURS = 6
-TICK_MARGIN_STEPS = 12  # a label closer to an end of the axis would be cut off
+MAX_TICKS = 8
+TICK_HOURS = (1, 2, 3, 6, 12, 24, 48, 168, 336, 720, 1440, 2880, 8760)
+TICK_MARGIN = 12 / 385  # of the axis: a label closer to its end would be cut off
 MEDIAN = "p50"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +47,9 @@ class Band:
 BANDS = (Band("p02", "p98"), Band("p10", "p90"), Band("p25", "p75"))
 
 
+OVERLAY_BAND = BANDS[1]  # the one band of a forecast that is drawn over another
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """A labelled time on the axis, `step` steps after its start."""
@@ -59,42 +60,75 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """The time axis of all charts, in 5-minute steps; `issued` is the forecast's first step."""
+    """The time axis of all charts; `issued` is the first step of the forecast."""
 
-    start: datetime
+    span: Span
     now: datetime
     issued: int | None
-    steps: int = PAST_STEPS + HORIZON_STEPS
+
+    @property
+    def start(self) -> datetime:
+        """The start of the first step."""
+        return self.span.start
+
+    @property
+    def steps(self) -> int:
+        """The number of steps."""
+        return self.span.steps
 
     @property
     def now_step(self) -> float:
-        """Position of the present, in steps after the start."""
-        return (self.now - self.start).total_seconds() / STEP_SECONDS
+        """Position of the present, in steps after the start; no further than the end."""
+        return min(self.span.position(self.now), self.steps)
 
     @property
     def ticks(self) -> list[Tick]:
-        """Every sixth full hour of the day (UTC), away from the ends of the axis."""
-        hour = self.start.replace(minute=0, second=0, microsecond=0)
-        ticks = []
-        for _ in range(math.ceil(self.steps * STEP_SECONDS / 3600) + 1):
-            step = (hour - self.start).total_seconds() / STEP_SECONDS
-            inside = TICK_MARGIN_STEPS <= step <= self.steps - TICK_MARGIN_STEPS
-            if inside and hour.hour % TICK_HOURS == 0:
-                ticks.append(Tick(step, f"{hour:%H:%M}"))
-            hour += timedelta(hours=1)
+        """Round times (UTC), at most MAX_TICKS, away from the ends of the axis."""
+        length = self.steps * self.span.step
+        hours = next((h for h in TICK_HOURS if length / timedelta(hours=h) <= MAX_TICKS), 17_520)
+        each, margin = timedelta(hours=hours), TICK_MARGIN * self.steps
+        at, ticks = self.start - (self.start - _EPOCH) % each, []
+        while at < self.start + length:
+            step = self.span.position(at)
+            if margin <= step <= self.steps - margin:
+                ticks.append(Tick(step, f"{at:%H:%M}" if hours < 24 else f"{at:%d %b}"))
+            at += each
         return ticks
 
     def as_json(self) -> dict[str, Any]:
         """Return the axis with times in epoch seconds."""
-        start = int(self.start.timestamp())
+        start, step = int(self.start.timestamp()), int(self.span.step.total_seconds())
         return {
-            "start": start, "now": int(self.now.timestamp()), "step": STEP_SECONDS,
+            "start": start, "now": int(self.now.timestamp()), "step": step,
             "steps": self.steps, "issued": self.issued,
             "ticks": [
-                {"at": round(start + tick.step * STEP_SECONDS), "label": tick.label}
-                for tick in self.ticks
+                {"at": round(start + tick.step * step), "label": tick.label} for tick in self.ticks
             ],
         }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Quantiles of a forecast by name, from step `first` of the axis on."""
+
+    first: int
+    quantiles: Mapping[str, Values]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A forecast that is drawn over a chart: `said` before, or `what-if`."""
+
+    kind: str
+    series: Series
+
+    def as_json(self) -> dict[str, Any]:
+        """Return its band and median, rounded to 2 digits."""
+        names = (OVERLAY_BAND.low, MEDIAN, OVERLAY_BAND.high)
+        lists = [_rounded(self.series.quantiles[name]) for name in names]
+        return {"kind": self.kind, "first": self.series.first} | dict(
+            zip(("low", "middle", "high"), lists, strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +136,8 @@ class Chart:
     """One metric as displayed: measured means (NaN is a gap), forecast quantiles and level lines.
 
     `low` and `high` are the value range, `levels` the level lines within it, `value` the newest
-    sample and `band` the level that it has reached (`warn`, `critical` or empty).
+    sample and `band` the level that it has reached (`warn`, `critical` or empty). `spread` are the
+    least and the largest 5-minute mean of each step, where a step holds several.
     """
 
     display: MetricDisplay
@@ -113,6 +148,8 @@ class Chart:
     levels: Mapping[str, float]
     value: float | None
     band: str
+    spread: tuple[Values, Values] | None = None
+    overlays: tuple[Overlay, ...] = ()
 
     @property
     def has_forecast(self) -> bool:
@@ -126,6 +163,8 @@ class Chart:
             "low": self.low, "high": self.high, "levels": self.levels,
             "measured": _rounded(self.measured),
             "ahead": {name: _rounded(values) for name, values in self.quantiles.items()},
+            "spread": None if self.spread is None else [_rounded(each) for each in self.spread],
+            "overlays": [overlay.as_json() for overlay in self.overlays],
         }  # fmt: skip
 
 
@@ -154,39 +193,51 @@ def server_charts(
     latest: Mapping[str, float | None],
     levels: Mapping[str, Levels],
     now: datetime,
+    *,
+    span: Span | None = None,
+    displays: Sequence[MetricDisplay] = METRIC_DISPLAYS,
+    overlays: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> ServerCharts:
     """Build the chart of every metric.
 
-    `history` has a row per step with the column `ts` and a `_mean` of each metric; `forecast` has a
-    row per metric with its quantile lists, or none; `latest` is the newest sample; `levels` are as
-    displayed.
+    `history` has a row per step with the column `ts` and a `_mean` of each metric, and where the
+    steps of `span` are wide a `_low` and a `_high`; `forecast` has a row per metric with its
+    quantile lists, or none, and each of `overlays`, by kind, too; `latest` is the newest sample;
+    `levels` are as displayed.
     """
-    start = floor_step(now) - timedelta(minutes=STEP_MINUTES * CONTEXT_STEPS)
-    ahead = {row["metric"]: row for row in forecast if row[MEDIAN] is not None}
-    issued = min((row["issued_at"] for row in ahead.values()), default=None)
-    grid = _on_grid(history, start)
+    span = span or usual_span(now)
+    grid = _OnGrid(history, span)
+    ahead = _by_metric(forecast, span)
+    over = {kind: _by_metric(rows, span) for kind, rows in (overlays or {}).items()}
     charts = [
-        _chart(display, grid[display.name], ahead.get(display.name), latest, levels)
-        for display in METRIC_DISPLAYS
-    ]
-    axis = Axis(start, now, None if issued is None else _step(issued, start))
-    return ServerCharts(axis, tuple(charts))
+        _chart(
+            display, grid, ahead.get(display.name),
+            [Overlay(kind, each[display.name]) for kind, each in over.items()
+             if display.name in each],
+            latest, levels,
+        )
+        for display in displays
+    ]  # fmt: skip
+    issued = min((series.first for series in ahead.values()), default=None)
+    return ServerCharts(Axis(span, now, issued), tuple(charts))
 
 
 def _chart(
-    display: MetricDisplay, measured: Values, row: Mapping[str, Any] | None,
+    display: MetricDisplay, grid: "_OnGrid", ahead: Series | None, overlays: Sequence[Overlay],
     latest: Mapping[str, float | None], levels: Mapping[str, Levels],
 ) -> Chart:  # fmt: skip
     value, own = display.value(latest.get(display.name)), levels.get(display.name)
-    measured = 100 - measured if display.mirrored else measured
-    quantiles = _quantiles(row, display.mirrored) if row else {}
+    measured, spread = grid.measured(display), grid.spread(display)
+    quantiles = _displayed(ahead, display).quantiles if ahead else {}
+    shown = [Overlay(each.kind, _displayed(each.series, display)) for each in overlays]
     # The widest band may leave the chart: it would flatten everything that was measured.
     widest = (BANDS[0].low, BANDS[0].high)
-    inner = [values for name, values in quantiles.items() if name not in widest]
-    low, high = _range(display, own, [measured, *inner])
+    drawn = [values for name, values in quantiles.items() if name not in widest]
+    drawn += [each.series.quantiles[q] for each in shown for q in (OVERLAY_BAND.high, MEDIAN)]
+    low, high = _range(display, own, [measured, *(spread or ()), *drawn])
     return Chart(
         display, measured, quantiles, low, high, _levels_up_to(own, high), value,
-        display.band(value, levels),
+        display.band(value, levels), spread, tuple(shown),
     )  # fmt: skip
 
 
@@ -197,28 +248,58 @@ def _levels_up_to(levels: Levels | None, high: float) -> dict[str, float]:
     return {name: level for name, level in both.items() if level <= high}
 
 
-def _quantiles(row: Mapping[str, Any], mirrored: bool) -> dict[str, Values]:
-    lists = [np.array(row[name], dtype=np.float32) for name in QUANTILE_COLUMNS]
-    if mirrored:
-        lists = [100 - values for values in reversed(lists)]
-    return dict(zip(QUANTILE_COLUMNS, lists, strict=True))
+def _by_metric(rows: Sequence[Mapping[str, Any]], span: Span) -> dict[str, Series]:
+    """Return the forecast of each metric that has one within the span."""
+    if not span.shows_forecast:
+        return {}
+    made = {row["metric"]: _series(row, span) for row in rows if row[MEDIAN] is not None}
+    return {name: series for name, series in made.items() if len(series.quantiles[MEDIAN])}
 
 
-def _step(at: datetime, start: datetime) -> int:
-    return round((at - start).total_seconds() / STEP_SECONDS)
+def _series(row: Mapping[str, Any], span: Span) -> Series:
+    """Return the quantiles of a row at the steps of the axis: of wide steps, each at its start."""
+    first = max(0, -(-(row["issued_at"] - span.start) // span.step))
+    skipped, every = (span.start + first * span.step - row["issued_at"]) // STEP, span.step // STEP
+    steps = slice(skipped, skipped + max(0, span.steps - first) * every, every)
+    lists = {name: np.array(row[name], np.float32)[steps] for name in QUANTILE_COLUMNS}
+    return Series(first, lists)
 
 
-def _on_grid(history: pa.Table, start: datetime) -> dict[str, Values]:
-    """Return each metric's PAST_STEPS means from `start` on, NaN where there are none."""
-    seconds = history.column("ts").to_numpy().astype("datetime64[s]").astype(np.int64)
-    steps = (seconds - int(start.timestamp())) // STEP_SECONDS
-    inside = (steps >= 0) & (steps < PAST_STEPS)
-    grid = {}
-    for display in METRIC_DISPLAYS:
-        values = np.full(PAST_STEPS, np.nan, dtype=np.float32)
-        values[steps[inside]] = history.column(f"{display.name}_mean").to_numpy()[inside]
-        grid[display.name] = values
-    return grid
+def _displayed(series: Series, display: MetricDisplay) -> Series:
+    """Return the series as displayed: the quantiles of a mirrored metric change places."""
+    if not display.mirrored:
+        return series
+    lists = [100 - series.quantiles[name] for name in reversed(QUANTILE_COLUMNS)]
+    return Series(series.first, dict(zip(QUANTILE_COLUMNS, lists, strict=True)))
+
+
+class _OnGrid:
+    """Columns of the history as arrays of one value a step, NaN where there is none."""
+
+    def __init__(self, history: pa.Table, span: Span) -> None:
+        seconds = history.column("ts").to_numpy().astype("datetime64[s]").astype(np.int64)
+        steps = (seconds - int(span.start.timestamp())) // int(span.step.total_seconds())
+        self._inside = (steps >= 0) & (steps < span.steps)
+        self._steps, self._count = steps[self._inside], span.steps
+        self._history, self._columns = history, set(history.column_names)
+
+    def measured(self, display: MetricDisplay) -> Values:
+        """The means of a metric as displayed."""
+        return self._values(display, "mean")
+
+    def spread(self, display: MetricDisplay) -> tuple[Values, Values] | None:
+        """The least and the largest 5-minute mean of each step; None without them."""
+        if f"{display.name}_low" not in self._columns:
+            return None
+        pair = self._values(display, "low"), self._values(display, "high")
+        return (pair[1], pair[0]) if display.mirrored else pair
+
+    def _values(self, display: MetricDisplay, part: str) -> Values:
+        values = np.full(self._count, np.nan, dtype=np.float32)
+        name = f"{display.name}_{part}"
+        if name in self._columns:
+            values[self._steps] = self._history.column(name).to_numpy()[self._inside]
+        return 100 - values if display.mirrored else values
 
 
 def _range(

@@ -1,4 +1,4 @@
-"""Exports of a page's rows: JSON, CSV and Parquet."""
+"""Exports of a page's rows: JSON, CSV, Parquet and Arrow."""
 
 import io
 from collections.abc import Callable
@@ -12,7 +12,9 @@ from pyarrow import csv, parquet
 from storage.model.formula_guard import guarded
 from storage.platform.printable import printable_json
 
-__all__ = ["FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "paths"]
+__all__ = [
+    "FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "file_response", "paths",
+]  # fmt: skip
 
 
 def encode_json(value: Any) -> bytes:
@@ -42,6 +44,13 @@ def _flat(rows: pa.Table) -> pa.Table:
     return rows
 
 
+def _arrow(rows: pa.Table) -> bytes:
+    out = io.BytesIO()
+    with pa.ipc.new_file(out, rows.schema) as file:
+        file.write_table(rows)
+    return out.getvalue()
+
+
 def _parquet(rows: pa.Table) -> bytes:
     out = io.BytesIO()
     parquet.write_table(rows, out)
@@ -53,6 +62,7 @@ FORMATS: dict[str, tuple[Callable[[pa.Table], bytes], str]] = {
     "json": (_json, "application/json"),
     "csv": (_csv, "text/csv"),
     "parquet": (_parquet, "application/vnd.apache.parquet"),
+    "arrow": (_arrow, "application/vnd.apache.arrow.file"),
 }
 MEDIA_TYPES = tuple(media_type for _, media_type in FORMATS.values())
 
@@ -63,10 +73,17 @@ def paths(page: str) -> list[str]:
 
 
 def export_response(rows: pa.Table, extension: str, name: str) -> Response[bytes]:
-    """Return the rows in one of the FORMATS; CSV and Parquet are downloads named after `name`."""
+    """Return the rows in one of the FORMATS; all but JSON are downloads named after `name`."""
     encode, media_type = FORMATS[extension]
-    headers = {"Cache-Control": "no-store"}
+    return file_response(encode(rows), extension, name, media_type)
+
+
+def file_response(
+    content: bytes, extension: str, name: str, media_type: str, **more: str
+) -> Response[bytes]:
+    """Return what was encoded already; `more` are further headers."""
+    headers = {"Cache-Control": "no-store", **more}
     if extension != "json":
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
         headers["Content-Disposition"] = f'attachment; filename="{safe}.{extension}"'
-    return Response(encode(rows), media_type=media_type, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

@@ -1,12 +1,15 @@
 """How each of the 14 metrics is displayed: order, label, unit and direction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from storage.model.metrics import Levels, Metric, metric
 from storage.model.profiles import levels_for
 
-__all__ = ["INDICATORS", "METRIC_DISPLAYS", "MetricDisplay", "display_of", "displayed_levels"]
+__all__ = [
+    "INDICATORS", "METRIC_DISPLAYS", "MetricDisplay", "display_of", "displayed_levels",
+    "displays_with_own",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,11 @@ class MetricDisplay:
         own = levels.get(self.name)
         if value is None or own is None:
             return ""
-        if value >= own.critical:
+        # A metric of the settings may be bad when it is low.
+        sign = -1 if self.metric.bad_when == "low" and not self.mirrored else 1
+        if sign * value >= sign * own.critical:
             return "critical"
-        return "warn" if value >= own.warn else ""
+        return "warn" if sign * value >= sign * own.warn else ""
 
 
 def _display(name: str, short: str = "") -> MetricDisplay:
@@ -72,6 +77,12 @@ _BY_NAME = {display.name: display for display in METRIC_DISPLAYS}
 def display_of(name: str) -> MetricDisplay:
     """Return the display of the metric `name`; KeyError for an unknown name."""
     return _BY_NAME[name]
+
+
+def displays_with_own(metrics: Iterable[Metric]) -> tuple[MetricDisplay, ...]:
+    """Return the displays of the 14 metrics, and after them those of the settings' own."""
+    own = (MetricDisplay(m, m.label, m.label) for m in metrics if m.name not in _BY_NAME)
+    return (*METRIC_DISPLAYS, *own)
 
 
 def displayed_levels(profile: str | None, cores: int | None) -> dict[str, Levels]:

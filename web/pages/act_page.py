@@ -65,11 +65,12 @@ async def act_post(
 
 async def _mark(request: SiteRequest, lake: TheLake, claim: LinkClaim, act: str) -> str | None:
     """Let the engine record the mark; return what went wrong, or None."""
+    actor = f"link sent to {claim.channel}"
     mark = {
-        "kind": act, "episode": claim.episode, "made_by": f"link sent to {claim.channel}",
+        "kind": act, "episode": claim.episode, "made_by": actor,
         "mark": f"link-{claim.episode}-{claim.channel}-{act}",
     }  # fmt: skip
-    outcome = await perform(request, lake, "mark", mark)
+    outcome = await perform(request, lake, "mark", mark, actor=actor, shown_by="link")
     return outcome.error or None
 
 

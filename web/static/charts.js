@@ -11,15 +11,19 @@
   const plots = new Map(); // metric -> {plot, chart}
   let model = null;
 
-  // Series of a plot: 0 the times, 1 measured, then low and high of each band, then the median.
+  // Series of a plot: 0 the times, 1 measured, then low and high of each band, then the median,
+  // then low, high and median of each overlay, then the least and largest mean of wide steps.
   const lowSeries = (band) => 2 + 2 * band;
   const highSeries = (band) => 3 + 2 * band;
   const medianSeries = () => 2 + 2 * model.bands.length;
+  const overlaySeries = (place) => medianSeries() + 1 + 3 * place;
+  const spreadSeries = () => overlaySeries(kinds().length);
+  const kinds = () => [...new Set(model.charts.flatMap((chart) => chart.overlays.map((each) => each.kind)))];
   const quantiles = () => [...model.bands.flatMap((band) => [band.low, band.high]), model.median];
 
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   function readColours() {
-    const names = ["measured", "ahead", "band", "future", "now", "soft", "grid", "crit-text", "warn-text"];
+    const names = ["measured", "ahead", "band", "future", "now", "soft", "grid", "crit-text", "warn-text", "said", "what-if"];
     return Object.fromEntries(names.map((name) => [name, colour(`--${name}`)]));
   }
   let ink = readColours();
@@ -32,7 +36,12 @@
       return out;
     };
     const ahead = quantiles().map((name) => padded(chart.ahead[name], model.issued ?? 0));
-    return [xs, padded(chart.measured, 0), ...ahead];
+    const over = kinds().flatMap((kind) => {
+      const each = chart.overlays.find((overlay) => overlay.kind === kind);
+      return ["low", "high", "middle"].map((part) => padded(each?.[part], each?.first ?? 0));
+    });
+    const spread = (chart.spread || [[], []]).map((values) => padded(values, 0));
+    return [xs, padded(chart.measured, 0), ...ahead, ...over, ...spread];
   }
 
   function digits(value, unit) {
@@ -40,7 +49,10 @@
     return unit === "%" || unit === "MB/s" ? `${text} ${unit}` : text;
   }
 
-  const hour = (seconds) => new Date(seconds * 1000).toISOString().slice(11, 16);
+  function hour(seconds) {
+    const text = new Date(seconds * 1000).toISOString();
+    return model.step * model.steps > 2 * 86400 ? text.slice(0, 16).replace("T", " ") : text.slice(11, 16);
+  }
 
   function shadeFuture(u) {
     const x = u.valToPos(model.now, "x", true);
@@ -82,6 +94,7 @@
       const critical = name === "critical";
       line(u, left, y, left + width, y, critical ? ink["crit-text"] : ink["warn-text"], critical ? [8, 3] : [2, 4], 1);
     }
+    if (model.now >= model.start + model.steps * model.step) return;
     const x = u.valToPos(model.now, "x", true);
     line(u, x, top - 12 * devicePixelRatio, x, top + height, ink.now, [], 1.2);
     caption(u, "measured", "right", x);
@@ -101,7 +114,22 @@
       const [low, high] = [at(lowSeries(band)), at(highSeries(band))];
       parts.push(`forecast ${digits(middle, chart.unit)} (${READOUT_PERCENT} %: ${digits(low, "")}–${digits(high, "")})`);
     }
+    kinds().forEach((kind, place) => {
+      const value = at(overlaySeries(place) + 2);
+      if (value != null) parts.push(`${kind === "said" ? "said then" : "what if"} ${digits(value, chart.unit)}`);
+    });
     out.textContent = i == null ? "" : `${hour(u.data[0][i])} ${parts.join(", ") || "no data"}`;
+  }
+
+  // Dragging over a chart shows that time, as a page of its own.
+  function zoom(u) {
+    if (u.select.width < 8) return;
+    const [from, to] = [u.select.left, u.select.left + u.select.width].map((x) => Math.round(u.posToVal(x, "x")));
+    const query = new URLSearchParams(location.search);
+    query.delete("last");
+    query.set("from", from);
+    query.set("to", Math.max(to, from + 1800));
+    location.search = query;
   }
 
   // A single mean between two gaps is drawn as a dot.
@@ -116,7 +144,7 @@
     return {
       width, height, padding: [16, 6, 0, 0],
       legend: { show: false },
-      cursor: { y: false, sync: { key: "charts" }, drag: { x: false, y: false }, points: { size: 6 } },
+      cursor: { y: false, sync: { key: "charts" }, drag: { x: true, y: false, setScale: false }, points: { size: 6 } },
       tzDate: (ts) => uPlot.tzDate(new Date(ts * 1000), "Etc/UTC"),
       scales: {
         x: { time: true, range: () => [model.start, model.start + (model.steps - 1) * model.step] },
@@ -131,9 +159,15 @@
         { stroke: ink.measured, width: 1.6, points: { show: true, size: 4, filter: isolated } },
         ...model.bands.flatMap(() => [edge, edge]),
         { stroke: ink.ahead, width: 1.6, dash: [5, 4], points: { show: false } },
+        ...kinds().flatMap((kind) => [edge, edge, { stroke: ink[kind], width: 1.6, dash: [1, 4], points: { show: false } }]),
+        edge, edge,
       ],
-      bands: model.bands.map((_, i) => ({ series: [highSeries(i), lowSeries(i)], fill: ink.band + "38" })),
-      hooks: { drawClear: [shadeFuture], draw: [marks], setCursor: [readout] },
+      bands: [
+        ...model.bands.map((_, i) => ({ series: [highSeries(i), lowSeries(i)], fill: ink.band + "38" })),
+        ...kinds().map((kind, i) => ({ series: [overlaySeries(i) + 1, overlaySeries(i)], fill: ink[kind] + "33" })),
+        { series: [spreadSeries() + 1, spreadSeries()], fill: ink.measured + "40" },
+      ],
+      hooks: { drawClear: [shadeFuture], draw: [marks], setCursor: [readout], setSelect: [zoom] },
     };
   }
 

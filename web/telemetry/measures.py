@@ -103,6 +103,21 @@ MEASURES = (
         "hoursight_query_memory_limit_bytes", "gauge",
         "Limit of it, [lake] reader_memory in the settings.",
     ),
+    Measure(
+        "hoursight_breach_probability", "gauge",
+        "Odds, 0 to 1, that the metric breaches its critical level within this time.",
+        ("server", "metric", "within"),
+    ),
+    Measure(
+        "hoursight_runway_seconds", "gauge",
+        "Time left until a breach: earliest (10 % are sooner), likely (half), latest (90 %).",
+        ("server", "metric", "bound"),
+    ),
+    Measure(
+        "hoursight_odds_checked", "gauge",
+        "1 when the odds of the metric were checked on 30 breaches of this fleet or more.",
+        ("metric",),
+    ),
     Measure("hoursight_lake_files", "gauge", "Parquet files of the lake by table.", ("table",)),
     Measure("hoursight_lake_bytes", "gauge", "Size of these files by table.", ("table",)),
 )  # fmt: skip

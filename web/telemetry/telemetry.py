@@ -18,6 +18,7 @@ from typing import Any
 from storage.config.folders import Folders
 from storage.inbox import notify
 from storage.lake.file_health import read_scrub_state
+from storage.model.grid import LEAD_MINUTES
 from storage.model.time_limits import age_s
 from storage.platform.process_usage import Usage, running_since, usage_of
 from storage.query.reader import Reader
@@ -30,12 +31,14 @@ __all__ = ["BUILT_IN", "SUSPENDED_AFTER", "Telemetry"]
 
 STATES = ("ready", "missing", "unreadable")
 REPORTING = timedelta(minutes=5)
+ODDS_FOR = timedelta(minutes=15)
 FILES_COUNTED_EVERY = timedelta(minutes=1)
 SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
 BUILT_IN = frozenset({
-    "alert", "breach", "calibrate", "cascade", "deliver", "drift", "forecast", "mark", "odds",
-    "odds_fit", "risk", "rollup", "score", "training", "warm_start",
+    "alert", "alert_rules", "alert_trial", "breach", "calibrate", "cascade", "deliver", "drift",
+    "forecast", "mark", "message_preview", "model_change", "odds", "odds_fit", "risk", "rollup",
+    "score", "training", "warm_start",
 })  # fmt: skip
 
 _Query = Callable[[Reader, datetime], None]
@@ -60,6 +63,7 @@ class Telemetry:
             (("models",), self._query_model),
             (("runs",), self._query_failures),
             (("processes",), self._query_processes),
+            (("odds",), self._query_odds),
         )
         self._gathered: dict[str, Any] = {}
         self._files: list[dict[str, Any]] = []
@@ -137,6 +141,9 @@ class Telemetry:
     def _query_processes(self, reader: Reader, _: datetime) -> None:
         self._gathered["processes"] = reader.query(sql("telemetry_processes")).to_pylist()
 
+    def _query_odds(self, reader: Reader, now: datetime) -> None:
+        self._gathered["odds"] = reader.query(sql("telemetry_odds"), now=now).to_pylist()
+
     def _add_gathered(self, values: _Values, now: datetime) -> None:
         gathered, totals = self._gathered, self._totals
         values["hoursight_servers"][()] = gathered["servers"]
@@ -159,6 +166,26 @@ class Telemetry:
             values["hoursight_lake_files"][(row["table_name"],)] = row["files"]
             values["hoursight_lake_bytes"][(row["table_name"],)] = row["bytes"]
         _add_failures(values, gathered["failures"])
+        _add_odds(values, gathered["odds"], now)
+
+
+def _add_odds(values: _Values, rows: list[dict[str, Any]], now: datetime) -> None:
+    """Add the odds that are known: those of a forecast that was withheld or is late vanish."""
+    checked: dict[str, bool] = {}
+    for row in rows:
+        if now - row["issued_at"] > ODDS_FOR:
+            continue
+        server, metric = row["server"], row["metric"]
+        checked[metric] = checked.get(metric, True) and bool(row["checked"])
+        for lead in LEAD_MINUTES:
+            if (p := row[f"p_{lead}m"]) is not None:
+                values["hoursight_breach_probability"][(server, metric, f"{lead}m")] = p
+        for bound in ("earliest", "likely", "latest"):
+            if (at := row[bound]) is not None:
+                left = max(0.0, at - now.timestamp())
+                values["hoursight_runway_seconds"][(server, metric, bound)] = left
+    for metric, is_checked in checked.items():
+        values["hoursight_odds_checked"][(metric,)] = float(is_checked)
 
 
 def _add_failures(values: _Values, rows: list[dict[str, Any]]) -> None:

@@ -1,4 +1,7 @@
-"""Apprise: every other receiver, by its URL. It has no key against doubles: each attempt counts."""
+"""Apprise: every other receiver, by its URL.
+
+It has no key against doubles, and answers no more than yes or no: what is sent again says so.
+"""
 
 import io
 import logging
@@ -9,7 +12,13 @@ from datetime import datetime, timedelta
 import apprise
 
 from functions.delivery.channels.http_sending import masked, secret_of
-from functions.delivery.dispatch import ChannelUnusable, Dispatch, SendOutcome, SendResult
+from functions.delivery.dispatch import (
+    REPEATED,
+    ChannelUnusable,
+    Dispatch,
+    SendOutcome,
+    SendResult,
+)
 from functions.delivery.message import summary_of, title_of
 from storage.config.channel_settings import AppriseSettings
 from storage.platform.error_text import bounded
@@ -64,7 +73,10 @@ class AppriseChannel:
         kinds = {"resolve": apprise.NotifyType.SUCCESS, "open": apprise.NotifyType.FAILURE}
         kind = kinds.get(dispatch.action, apprise.NotifyType.WARNING)
         message = dispatch.message
-        return title_of(message, now), summary_of(message, now).partition("\n\n")[2], kind
+        body = summary_of(message, now).partition("\n\n")[2]
+        if dispatch.may_have_arrived:
+            body = f"{REPEATED}\n\n{body}"
+        return title_of(message, now), body, kind
 
 
 def _captured() -> AbstractContextManager[io.StringIO]:

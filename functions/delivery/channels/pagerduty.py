@@ -15,7 +15,7 @@ from functions.delivery.channels.http_sending import (
     secret_of,
 )
 from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
-from functions.delivery.message import Message, facts_of, title_of
+from functions.delivery.message import Message, facts_of, links_of, title_of
 from storage.config.channel_settings import PagerdutySettings
 from storage.model.severity import SEVERITY_BY_NAME
 
@@ -76,7 +76,7 @@ def pagerduty_event(dispatch: Dispatch, routing_key: str, now: datetime) -> dict
     if action == "trigger":
         event["payload"] = _payload(dispatch.message, now)
         event["client"] = "Hoursight"
-        event["links"] = _links(dispatch.message)
+        event["links"] = [{"text": text, "href": url} for text, url in links_of(dispatch.message)]
         if dispatch.message.url:
             event["client_url"] = dispatch.message.url
     return event
@@ -93,10 +93,3 @@ def _payload(message: Message, now: datetime) -> dict[str, object]:
         "class": message.rule, "custom_details": dict(facts_of(message, now)),
     }  # fmt: skip
     return {key: value for key, value in payload.items() if value is not None}
-
-
-def _links(message: Message) -> list[dict[str, str]]:
-    links = [
-        ("Server as of then", message.url), ("Acknowledge, or say that you act", message.act_url)
-    ]  # fmt: skip
-    return [{"text": text, "href": url} for text, url in links if url]

@@ -1,7 +1,8 @@
 """Slack: one message that a bot edits in place, or messages by an incoming webhook.
 
 Slack has no key against doubles. A bot's message carries its delivery as metadata: where an attempt
-may have arrived, the channel's newest messages are searched for it before it is posted again.
+may have arrived, the channel's newest messages are searched for it before it is posted again. A
+webhook answers `ok` and no id, and cannot be searched: what it gets again says so.
 """
 
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from functions.delivery.channels.http_sending import (
     refused_or_failed,
     secret_of,
 )
-from functions.delivery.dispatch import Dispatch, SendOutcome, SendResult
+from functions.delivery.dispatch import REPEATED, Dispatch, SendOutcome, SendResult
 from functions.delivery.message import Message, facts_of, title_of
 from storage.config.channel_settings import SlackSettings
 
@@ -163,7 +164,11 @@ class SlackWebhookChannel:
         return self._sender.preview(self._request(dispatch, now))
 
     def _request(self, dispatch: Dispatch, now: datetime) -> httpx.Request:
-        body = msgspec.json.encode(_content(dispatch, now))
+        content = _content(dispatch, now)
+        if dispatch.may_have_arrived:
+            note = {"type": "mrkdwn", "text": REPEATED}
+            content["blocks"].append({"type": "context", "elements": [note]})
+        body = msgspec.json.encode(content)
         headers = {"Content-Type": "application/json"}
         return self._sender.request("POST", self._url, body, headers)
 
@@ -187,6 +192,8 @@ def blocks_of(message: Message, now: datetime) -> list[dict[str, Any]]:
     if lines:
         text = {"type": "mrkdwn", "text": _cut("\n".join(lines), MAX_SECTION)}
         blocks.append({"type": "section", "text": text})
+    if any(each.url for each in message.companions):
+        blocks.append(_companions(message))
     links = [("Open the server", message.url)]
     if not message.is_closed:
         links.append(("Acknowledge or act", message.act_url))
@@ -194,6 +201,19 @@ def blocks_of(message: Message, now: datetime) -> list[dict[str, Any]]:
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     return blocks
+
+
+def _companions(message: Message) -> dict[str, Any]:
+    """Return the links of a group, whole ones only."""
+    links = [
+        f"<{each.url}|{_escaped(each.server or '')}>" for each in message.companions if each.url
+    ]
+    text = "Others: "
+    for link in links:
+        if len(text) + len(link) > MAX_SECTION:
+            break
+        text = f"{text}{link} "
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text.strip()}}
 
 
 def _button(text: str, url: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "ENDED", "NEXT_PHASES", "Episode", "Mark", "Memory", "Phase", "episode_id", "episode_of",
+    "ENDED", "NEXT_PHASES", "Episode", "Mark", "MarkFields", "Memory", "Phase", "episode_id",
+    "episode_of",
 ]  # fmt: skip
 
 
@@ -57,7 +58,11 @@ class Memory(msgspec.Struct, frozen=True, omit_defaults=True):
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """An episode as of its newest event; `ts` is the time of that event."""
+    """An episode as of its newest event; `ts` is the time of that event.
+
+    Its messages are sent as those of the episode `group_id`, the first of its group; None: it is
+    that itself.
+    """
 
     id: str
     ts: datetime
@@ -80,6 +85,7 @@ class Episode:
     breached_at: datetime | None = None
     closes_at: datetime | None = None
     group_key: str | None = None
+    group_id: str | None = None
     caused_by: str | None = None
     reasons: tuple[str, ...] = ()
 
@@ -92,6 +98,11 @@ class Episode:
     def came_to_nothing(self) -> bool:
         """Return True for a warning that was withdrawn, and for a breach soon after another."""
         return self.phase == Phase.WITHDRAWN or (self.memory.again and not self.is_open)
+
+    @property
+    def group(self) -> str:
+        """The episode under whose id its messages are sent."""
+        return self.group_id or self.id
 
     @property
     def key(self) -> tuple[str, str, str | None]:
@@ -115,12 +126,9 @@ class Episode:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """What a person did or announced: a row of `marks`."""
+class MarkFields(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person did or announced, and about what."""
 
-    mark: str
-    ts: datetime
     kind: str
     server: str | None = None
     pattern: str | None = None
@@ -130,6 +138,13 @@ class Mark:
     ends_at: datetime | None = None
     made_by: str | None = None
     note: str | None = None
+
+
+class Mark(MarkFields, frozen=True, kw_only=True):
+    """A row of `marks`: its id, and when it was made."""
+
+    mark: str
+    ts: datetime
 
 
 def episode_id(

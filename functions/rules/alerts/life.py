@@ -28,6 +28,7 @@ from storage.model.severity import SEVERITY_BY_NAME
 
 __all__ = ["Life"]
 
+_ANSWERS = ("acknowledged", "acting")
 _NOTED = ("acknowledged", *ACTS)
 
 
@@ -56,10 +57,11 @@ class Life:
             or self._breach(episode, rule, signal)
             or self._noted(episode)
             or self._rebooted(episode)
+            or self._answered(episode)
             or self._raised(episode, rule, signal)
             or self._unmuted(episode)
             or self._escalated(episode)
-            or self._caused(episode)
+            or self._caused(episode, rule)
             or self._countdown(episode, rule, signal)
         )
 
@@ -107,12 +109,35 @@ class Life:
             return None
         memory = msgspec.structs.replace(episode.memory, marks=(*episode.memory.marks, mark.mark))
         said = _said(mark.kind, mark)
-        if mark.kind in ("acknowledged", "acting"):
+        if mark.kind in _ANSWERS:
             memory = msgspec.structs.replace(memory, answered_by=mark.made_by or "somebody")
         if mark.kind in ACTS:
             memory = msgspec.structs.replace(memory, acted=said)
         changed = replace(episode, memory=memory)
         return self._at.event(changed, mark.kind, said, episode.memory.sent_to, mark)
+
+    def _answered(self, episode: Episode) -> Row | None:
+        """An answer to another one of its group, which does not say that this one was acted on.
+
+        Both were in a message when it was given: one that joins later needs an answer of its own.
+        """
+        sent, noted = episode.memory.notified_at, episode.memory.marks
+        mark = next(
+            (
+                mark for mark in self._at.inputs.marks
+                if mark.kind in _ANSWERS and mark.mark not in noted and mark.episode != episode.id
+                and sent is not None and sent <= mark.ts
+                and self._at.group_of(mark.episode) == episode.group
+            ), None,
+        )  # fmt: skip
+        if mark is None:
+            return None
+        memory = msgspec.structs.replace(
+            episode.memory, marks=(*noted, mark.mark), answered_by=mark.made_by or "somebody"
+        )
+        said = f"{_said('acknowledged', mark)}, with others of its group"
+        changed = replace(episode, memory=memory)
+        return self._at.event(changed, "acknowledged", said, memory.sent_to, mark)
 
     def _rebooted(self, episode: Episode) -> Row | None:
         boot = self._at.inputs.reboots.get(episode.server)
@@ -162,11 +187,13 @@ class Life:
         waited = period(self._at.now - memory.notified_at)
         return self._at.event(changed, "escalated", f"nobody has answered for {waited}", channels)
 
-    def _caused(self, episode: Episode) -> Row | None:
+    def _caused(self, episode: Episode, rule: Rule | NoDataRule) -> Row | None:
         cause = None if episode.caused_by else self._at.cause(episode.server, episode.id)
         if cause is None:
             return None
-        changed = replace(episode, caused_by=cause.id, group_key=cascade_key(cause))
+        changed = replace(episode, caused_by=cause.id)
+        if "cascade" in rule.group_by:
+            changed = replace(changed, group_key=cascade_key(cause))
         why = f"it follows {label(cause.metric)} of {cause.server}"
         return self._at.event(changed, "caused", why)
 

@@ -20,6 +20,7 @@ __all__ = ["Maintenance", "Occurrence", "in_maintenance"]
 
 LONGEST = timedelta(days=31)
 LONGEST_REPEATED = timedelta(days=7)
+LOOKED_AHEAD = timedelta(days=62)
 _LEAP_YEAR = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -73,6 +74,17 @@ class Maintenance(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def occurrence(self, now: datetime) -> Occurrence | None:
         """Return the occurrence that contains `now`; None outside."""
         return next((each for each in self._near(now) if each.start <= now < each.end), None)
+
+    def upcoming(self, now: datetime) -> Occurrence | None:
+        """Return the occurrence that contains `now`, or the next one that starts within 62 days."""
+        step = timedelta(days=1) if self.duration is None else parse_period(self.duration)
+        at = now
+        while at <= now + LOOKED_AHEAD:
+            for each in self._near(at):
+                if each.end > now:
+                    return each
+            at += max(step, timedelta(hours=3))
+        return None
 
     def _near(self, now: datetime) -> Iterator[Occurrence]:
         zone = zone_called(self.zone)

@@ -10,7 +10,7 @@ from functions.rules.alerts.episode import Episode, Memory, Phase, episode_id
 from functions.rules.alerts.muting import in_silent_arm
 from functions.rules.alerts.rule import NoDataRule, Rule, ServerFacts, severity_called
 from functions.rules.alerts.signals import Signal
-from functions.rules.alerts.step_context import Row, StepContext, cascade_key, with_signal
+from functions.rules.alerts.step_context import Row, StepContext, with_signal
 from functions.rules.alerts.words import at, breached_words, label, period, warning_words
 from storage.model.periods import parse_period
 from storage.model.severity import WARNING, Severity
@@ -57,7 +57,7 @@ def _opening(context: StepContext, rule: Rule, signal: Signal, last: Episode | N
         slug = rule.page_severity if signal.pages else rule.severity
         phase, words = Phase.PREDICTED, warning_words(signal)
     again = last is not None and context.closing.soon_after(last)
-    episode = _new(context, rule.name, signal.server, signal.metric, phase, opened_at, again)
+    episode = _new(context, rule, signal.server, signal.metric, phase, opened_at, again)
     episode = with_signal(replace(episode, breached_at=signal.breached_at), signal)
     why = f"{words}; {context.terms(episode, rule, signal)}"
     if again and last is not None:
@@ -89,7 +89,7 @@ def _silent_episode(
     context: StepContext, rule: NoDataRule, server: str, seen: datetime, first: Episode | None
 ) -> Episode:
     """Return an episode of missing data; where many are silent they follow from the first."""
-    episode = _new(context, rule.name, server, None, Phase.NO_DATA, seen, False)
+    episode = _new(context, rule, server, None, Phase.NO_DATA, seen, False)
     still = [e for e in context.at_server[server] if e.metric is not None]
     waiting = tuple(f"{label(e.metric)} stays {e.phase}" for e in still)
     belief = tuple(context.inputs.beliefs.get(server, ()))
@@ -112,7 +112,7 @@ def _silent_servers(context: StepContext, rule: NoDataRule) -> Mapping[str, date
 
 def _new(
     context: StepContext,
-    rule: str,
+    rule: Rule | NoDataRule,
     server: str,
     metric: str | None,
     phase: Phase,
@@ -121,15 +121,14 @@ def _new(
 ) -> Episode:
     facts = context.inputs.servers.get(server, ServerFacts(server))
     memory = Memory(opened_at=opened_at, again=again)
-    ident = episode_id(rule, server, metric, phase, opened_at)
+    ident = episode_id(rule.name, server, metric, phase, opened_at)
     cause = context.cause(server, ident)
-    group = f"{facts.site or 'no site'}, {facts.profile}, {metric or 'no data'}"
-    return Episode(
-        id=ident, ts=context.now, phase=phase, server=server, metric=metric, rule=rule,
+    episode = Episode(
+        id=ident, ts=context.now, phase=phase, server=server, metric=metric, rule=rule.name,
         severity=WARNING.name, escalation=0, memory=memory, profile=facts.profile,
         site=facts.site, caused_by=cause.id if cause else None,
-        group_key=cascade_key(cause) if cause else group,
     )  # fmt: skip
+    return context.grouped(episode, rule.group_by, cause)
 
 
 def _first_event(context: StepContext, episode: Episode, why: str, severity: Severity) -> Row:

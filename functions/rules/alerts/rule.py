@@ -21,8 +21,8 @@ from storage.model.periods import parse_period
 from storage.model.severity import SEVERITIES, Severity
 
 __all__ = [
-    "LEADS", "STOCK_NO_DATA", "STOCK_RULE", "NoDataRule", "Rule", "Scope", "ServerFacts",
-    "check_name", "check_period", "matches", "minutes", "severity_called",
+    "GROUP_BY", "LEADS", "STOCK_NO_DATA", "STOCK_RULE", "NoDataRule", "Rule", "Scope",
+    "ServerFacts", "check_name", "check_period", "matches", "minutes", "severity_called",
 ]  # fmt: skip
 
 # How leads are written, and their minutes.
@@ -30,6 +30,9 @@ LEADS = {f"{m // 60}h" if m >= 60 else f"{m}m": m for m in LEAD_MINUTES}
 STOCK_RULE = "breach"
 STOCK_NO_DATA = "no data"
 LONGEST_WITHIN = timedelta(hours=2)
+# Episodes of one rule that have these in common are sent as one message.
+GROUP_BY = ("cascade", "site", "profile", "metric")
+GROUPS = (*GROUP_BY, "server")
 _SLUGS = {severity.slug: severity for severity in SEVERITIES}
 
 
@@ -62,7 +65,8 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     It warns when any of `odds` (`unchecked` until the odds were checked on this fleet's breaches)
     is reached `for_at_least` so long in the last `within`, and pages at `page`. A breach is the
-    `level` for the time `breach`. It closes after `close_after` without either.
+    `level` for the time `breach`. It closes after `close_after` without either. Episodes that are
+    the same in all of `group_by` are sent as one message; in none of it: each for itself.
     """
 
     name: str
@@ -81,6 +85,7 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
     severity: str = "warning"
     page_severity: str = "critical"
     breach_severity: str = "critical"
+    group_by: tuple[str, ...] = GROUP_BY
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -92,6 +97,7 @@ class Rule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
             self._check_odds(key, getattr(self, key))
         for key in ("severity", "page_severity", "breach_severity"):
             severity_called(getattr(self, key), key)
+        check_group_by(self.group_by)
         if (self.for_at_least is None) != (self.within is None):
             raise ValueError("one of for_at_least and within is given, expected both or none")
         least, span = self.for_at_least, self.within
@@ -149,10 +155,12 @@ class NoDataRule(Scope, frozen=True, forbid_unknown_fields=True, kw_only=True):
     enabled: bool = True
     silent_for: str = "15m"
     severity: str = "warning"
+    group_by: tuple[str, ...] = GROUP_BY
 
     def __post_init__(self) -> None:
         check_name(self.name)
         check_period("silent_for", self.silent_for)
+        check_group_by(self.group_by)
         severity_called(self.severity, "severity")
 
 
@@ -172,6 +180,13 @@ def check_name(name: str) -> None:
     """Raise ValueError for an empty name."""
     if not name.strip():
         raise ValueError(f"name is {name!r}, expected a name that is used once, such as 'disk'")
+
+
+def check_group_by(names: Sequence[str]) -> None:
+    """Raise ValueError for something that episodes are not grouped by."""
+    for name in names:
+        if name not in GROUPS:
+            raise ValueError(f"group_by has {name!r}, expected some of {', '.join(GROUPS)}")
 
 
 def check_period(key: str, text: str | None) -> timedelta | None:

@@ -57,15 +57,17 @@ class StepContext:
         self.ended: dict[tuple[str, str, str | None], list[Episode]] = defaultdict(list)
         self.at_server: dict[str, list[Episode]] = defaultdict(list)
         self._causes: dict[str, str | None] = {}
-        self._ids: set[str] = set()
+        self._groups: dict[str, str] = {}  # by episode
+        self._open_groups: dict[tuple[str, str], str] = {}  # by rule and key
         self._silent: dict[str, str] = {}  # servers by the ids of their episodes
         self.muting = Muting(book.maintenance, inputs.marks, self._silent, now)
         for episode in sorted(episodes, key=lambda e: e.ts):
             self._causes[episode.id] = episode.caused_by
-            self._ids.add(episode.id)
+            self._groups[episode.id] = episode.group
             if episode.is_open:
                 self.open[episode.key] = episode
                 self.at_server[episode.server].append(episode)
+                self._open_groups[episode.rule, episode.group_key or ""] = episode.group
                 if episode.phase == Phase.NO_DATA:
                     self._silent[episode.id] = episode.server
             else:
@@ -87,7 +89,23 @@ class StepContext:
 
     def knows(self, ident: str) -> bool:
         """Return True for an episode that is open, or was within the last day."""
-        return ident in self._ids
+        return ident in self._groups
+
+    def group_of(self, ident: str | None) -> str | None:
+        """Return the group of an episode that is open, or was within the last day."""
+        return self._groups.get(ident or "")
+
+    def grouped(self, episode: Episode, by: Sequence[str], cause: Episode | None) -> Episode:
+        """Return a new episode in the group of its cause, or of those that are like it."""
+        if cause is not None and "cascade" in by:
+            return replace(episode, group_key=cascade_key(cause), group_id=cause.group)
+        key = group_key(episode, by)
+        if key is None:
+            return episode
+        open_group = self._open_groups.get((episode.rule, key))
+        if open_group is None and not self.knows(episode.id):
+            self._open_groups[episode.rule, key] = episode.id
+        return replace(episode, group_key=key, group_id=open_group)
 
     def is_first(self, silent: Episode) -> None:
         """Take note of an episode of missing data that others of this time are told with."""
@@ -136,6 +154,15 @@ class StepContext:
             raise ValueError(f"episode {episode.id} cannot go {phases}")
         made_by = mark.made_by if mark else None
         return replace(episode, ts=self.now).row(event, why, tuple(channels), made_by)
+
+
+def group_key(episode: Episode, by: Sequence[str]) -> str | None:
+    """Return what the episodes of a group have in common; None: it stands for itself."""
+    values = {
+        "site": episode.site or "no site", "profile": episode.profile,
+        "metric": episode.metric or "no data", "server": episode.server,
+    }  # fmt: skip
+    return ", ".join(values[name] for name in by if name in values) or None
 
 
 def cascade_key(cause: Episode) -> str:

@@ -1,33 +1,11 @@
 -- How far each alert rule can be trusted: what came of the warnings that it gave in the last 30 days.
-WITH episodes AS (
+WITH judged AS (
     SELECT
-        episode, arg_max(rule, ts) AS rule, arg_max(server, ts) AS server,
-        arg_max(metric, ts) AS metric, min(ts) AS opened_at, arg_min(phase, ts) AS opened_as,
-        arg_max(phase, ts) AS phase, max(breached_at) AS breached_at,
-        max(lead_minutes) AS horizon_minutes,
-        bool_or(json_extract_string(state, '$.again') = 'true') AS again,
-        bool_or(json_extract_string(state, '$.silent_arm') = 'true') AS silent_arm,
-        max(ts) FILTER (phase IN ('over', 'withdrawn', 'averted')) AS ended_at
-    FROM alert_events
-    WHERE ts <= {now} AND metric IS NOT NULL
-    GROUP BY episode
-    HAVING min(ts) > {now} - INTERVAL 30 DAY
-),
-judged AS (
-    SELECT
-        *,
-        opened_as = 'predicted' AS warned,
-        CASE
-            WHEN opened_as = 'breached' THEN CASE WHEN again THEN 'again' ELSE 'missed' END
-            WHEN breached_at IS NOT NULL THEN 'right'
-            WHEN phase = 'averted' THEN 'averted'
-            WHEN ended_at IS NULL THEN 'open'
-            WHEN ended_at >= opened_at + to_minutes(coalesce(horizon_minutes, 480)) THEN 'wrong'
-            ELSE 'withdrawn'
-        END AS outcome,
+        rule, opened_as = 'predicted' AS warned, outcome, silent_arm,
         least(480, date_diff('minute', opened_at, breached_at)) AS lead,
         date_diff('minute', opened_at, coalesce(breached_at, ended_at, {now})) AS warned_minutes
-    FROM episodes
+    FROM {alerts} AS alerts
+    WHERE metric IS NOT NULL AND opened_at > {now} - INTERVAL 30 DAY
 ),
 hosts AS (  -- not the history before: no rule could warn then
     SELECT count(*) / 288 AS host_days

@@ -23,6 +23,7 @@ servers = ["db*"]
 odds = { 4h = 0.5 }
 for_at_least = "20m"
 within = "30m"
+group_by = ["site"]
 
 [[rule]]
 name = "queue"
@@ -57,6 +58,7 @@ def test_a_file_of_all_that_there_is() -> None:
     book = (result := read(GOOD)).book
     assert result.refusals == ()
     assert [rule.name for rule in book.rules] == [STOCK_RULE, "disks", "queue"]
+    assert book.rules[1].group_by == ("site",)
     assert [rule.silent_for for rule in book.no_data] == ["30m"]  # in place of the stock one
     assert [step[1] for step in book.routes.ladder("critical")] == [("pager",), ("boss", "chat")]
     assert list(book.routes.ladder("degrading")) == []
@@ -85,6 +87,7 @@ RULE = '[[rule]]\nname = "x"\n'
         (RULE + 'for_at_least = "20m"\nwithin = "10m"', "expected no more than within, '10m'"),
         (RULE + 'for_at_least = "1h"\nwithin = "3h"', "within is '3h', expected at most 2h"),
         (RULE + 'breach = "5 apples"', "'5 apples' is not a valid period"),
+        (RULE + 'group_by = ["rack"]', "group_by has 'rack', expected some of cascade, site"),
         (RULE + 'severity = "bad"', "severity is 'bad', expected one of imminent"),
         (RULE + 'samples = "all"', "samples is 'all'"),
         ('[[rule]]\nmetrics = ["*"]', "name is missing: write it"),

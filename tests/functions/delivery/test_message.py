@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from functions.delivery.message import facts_of, summary_of, title_of
+from functions.delivery.message import Companion, facts_of, summary_of, title_of
 from tests.functions.delivery.messages import NOW, message
 
 
@@ -64,3 +64,30 @@ def test_a_closed_episode_asks_for_nothing() -> None:
     labels = [label for label, _ in facts_of(closed, NOW)]
     assert not {"Odds", "Time to act", "Next step"} & set(labels)
     assert "Acknowledge" not in summary_of(closed, NOW)
+
+
+def companion(server: str, phase: str = "predicted", **fields: Any) -> Companion:
+    known: dict[str, Any] = {"severity": "warning", "metric": "disk_usage_pct"}
+    known |= {"what": "disk used", "unit": "%"}
+    return Companion(f"of {server}", phase, server=server, **known | fields)
+
+
+def test_a_group_names_its_count_and_the_worst_first_with_their_runway() -> None:
+    others = (
+        companion("db-8", "breached", value=97.0, breached_at=NOW),
+        companion("db-9", likely=NOW + timedelta(hours=2), url="https://hs.example/servers/db-9"),
+    )
+    group = message(companions=others, others=4, ended=1)
+    assert title_of(group, NOW).endswith("in 43 min, and 4 others")
+    assert dict(facts_of(group, NOW))["Together"] == (
+        "5 open: disk used on db-7 (Critical, likely in 43 min), "
+        "disk used on db-8 (Warning, breached at 97 % since 03:00 UTC), "
+        "disk used on db-9 (Warning, likely in 2 h), 2 more; 1 ended"
+    )
+    assert "db-9 as of then: https://hs.example/servers/db-9" in summary_of(group, NOW)
+
+
+def test_the_end_of_a_group_says_how_many_there_were() -> None:
+    over = message(phase="over", ended=1)
+    assert title_of(over, NOW) == "Over: disk used on db-7, and 1 other"
+    assert "Together" not in dict(facts_of(over, NOW))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from functions.delivery.message_renewal import newest_odds, renewed
+from functions.delivery.message import Companion
+from functions.delivery.message_renewal import newest_odds, renewed, renewed_group
 from functions.engine.window import Window
 from tests.functions.delivery.memory_lakes import memory_lake, put
 from tests.functions.delivery.messages import NOW, message
@@ -46,3 +47,12 @@ def test_the_newest_odds_of_each_series_are_read(tmp_path: Path) -> None:
         ])  # fmt: skip
         found = newest_odds(Window(lake.reader, NOW), [message(), message(server="other")])
     assert {key: each["value"] for key, each in found.items()} == {("db-7", "disk_usage_pct"): 1.0}
+
+
+def test_all_of_a_group_get_their_newest_runway() -> None:
+    likely = NOW + timedelta(minutes=5)
+    other = Companion("e2", "predicted", server="db-8", metric="disk_usage_pct", value=90.0)
+    group = message(companions=(other,), others=1)
+    row = {"issued_at": NOW, "value": 93.0, "likely": likely}
+    (companion,) = renewed_group(group, {("db-8", "disk_usage_pct"): row}).companions
+    assert (companion.value, companion.likely) == (93.0, likely)

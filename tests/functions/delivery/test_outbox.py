@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.delivery.dispatch import SendOutcome, SendResult
-from functions.delivery.outbox import GIVE_UP_AFTER, LEASE, Outbox, back_off
-from functions.delivery.routing import EpisodeEvent
+from functions.delivery.outbox import GIVE_UP_AFTER, LEASE, Outbox, always, back_off
+from functions.delivery.routing import EpisodeEvent, GroupEvent
 from storage.config.channel_settings import (
     Channel,
     MailSettings,
@@ -263,3 +263,39 @@ def test_the_pause_grows_from_seconds_to_minutes(attempt: int, seed: int) -> Non
     assert 2.5 <= pause_s <= 450
     assert attempt > 1 or pause_s <= 7.5
     assert attempt < 8 or pause_s >= 150
+
+
+def joined(number: int, *, phase: str = "predicted") -> GroupEvent:
+    """The episode of this number opens in the group of e1, whose others are open."""
+    events = [
+        EpisodeEvent(
+            f"e{i}", NOW + timedelta(minutes=i), "opened", phase, "critical", 0, "oncall", "e1"
+        )
+        for i in range(1, number + 1)
+    ]  # fmt: skip
+    return GroupEvent((events[-1],), tuple(events))
+
+
+def put_group(outbox: Outbox, happened: GroupEvent) -> int:
+    made = message(ts=happened.ts)
+    return outbox.enqueue_all([(happened, always(made))], CHANNELS, happened.ts)
+
+
+def test_those_who_join_are_told_together_where_nothing_is_edited(outbox: Outbox) -> None:
+    put_group(outbox, joined(1))
+    assert sent(outbox, "oncall", NOW + timedelta(minutes=1)) == ["open"]
+    for number in (2, 3, 4):
+        put_group(outbox, joined(number))
+    assert sent(outbox, "oncall", NOW + timedelta(minutes=5)) == []
+    assert sent(outbox, "oncall", NOW + timedelta(minutes=6)) == ["update"]
+    put_group(outbox, joined(7, phase="breached"))
+    assert sent(outbox, "oncall", NOW + timedelta(minutes=7)) == ["update"]
+
+
+def test_a_group_is_opened_once_on_a_channel_however_often_its_events_come(
+    outbox: Outbox,
+) -> None:
+    for number in (2, 1, 4, 2, 6, 3):
+        put_group(outbox, joined(number))
+        assert put_group(outbox, joined(number)) == 0
+    assert sent(outbox, "oncall", NOW + timedelta(days=1)).count("open") == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from functions.delivery.dispatch import SendOutcome, SendResult
+from functions.delivery.message import Companion
 from functions.delivery.outbox import Outbox
 from functions.delivery.outbox_erasure import erase_from_outbox
 from storage.config.channel_settings import PagerdutySettings
@@ -46,3 +47,15 @@ def test_its_open_messages_are_resolved(folders: Folders) -> None:
 def test_without_an_outbox_there_is_nothing_to_erase(tmp_path: Path) -> None:
     assert erase_from_outbox(Folders.at(tmp_path), "db-7", SETTINGS, NOW) == 0
     assert not (tmp_path / "outbox.sqlite").exists()
+
+
+def test_a_group_in_which_others_are_left_stays_open(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path)
+    with Outbox(folders) as outbox:
+        left = Companion("e2", "predicted", server="db-8")
+        group = message(server="db-7", companions=(left,), others=1)
+        outbox.enqueue(event(), SETTINGS.channels, lambda _: group, NOW)
+        outbox.record(outbox.lease("oncall", NOW), SendResult(SendOutcome.SENT), NOW)
+    erase_from_outbox(folders, "db-7", SETTINGS, NOW)
+    with Outbox(folders) as outbox:
+        assert outbox.lease("oncall", NOW) is None

@@ -1,10 +1,12 @@
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.delivery.routing import DeliveryKey, EpisodeEvent, Order, route
+from functions.delivery.routing import DeliveryKey, EpisodeEvent, GroupEvent, Order, route
+from functions.rules.alerts.episode import Memory
 from storage.config.channel_settings import (
     AppriseSettings,
     Channel,
@@ -26,7 +28,7 @@ def key(level: str = "critical", channel: str = "oncall", **fields: Any) -> Deli
 
 
 def made(happened: EpisodeEvent, *keys: DeliveryKey) -> list[tuple[str, str]]:
-    return [(o.action, o.delivery) for o in route(happened, keys, CHANNELS)]
+    return [(o.action, o.delivery) for o in route(GroupEvent.alone(happened), keys, CHANNELS)]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +70,7 @@ def test_an_event_makes_the_messages_that_are_new(
 
 def test_a_higher_level_replaces_the_lower_where_nothing_can_be_resolved() -> None:
     happened = event("changed", severity="imminent", channels="sms")
-    orders = route(happened, [key(channel="sms")], CHANNELS)
+    orders = route(GroupEvent.alone(happened), [key(channel="sms")], CHANNELS)
     assert [(o.action, o.drop is None) for o in orders] == [("open", True), ("resolve", False)]
 
 
@@ -106,7 +108,7 @@ def test_each_key_opens_once_and_only_what_is_open_is_updated_or_resolved(
     keys: list[DeliveryKey] = []
     opened: set[str] = set()
     for happened in events:
-        for order in route(happened, keys, CHANNELS):
+        for order in route(GroupEvent.alone(happened), keys, CHANNELS):
             if order.action == "open":
                 assert order.delivery not in opened
                 opened.add(order.delivery)
@@ -116,3 +118,93 @@ def test_each_key_opens_once_and_only_what_is_open_is_updated_or_resolved(
         live = [k.channel for k in keys if k.is_live]
         assert len(live) == len(set(live))
         assert not (happened.is_closing and live)
+
+
+def told(episode: str, phase: str = "predicted", **fields: Any) -> EpisodeEvent:
+    """The newest event of an episode of the group of e1, of which `sent_to` has heard."""
+    memory = Memory(
+        opened_at=NOW,
+        sent_to=fields.pop("sent_to", ("oncall",)),
+        answered_by=fields.pop("by", None),
+    )
+    known: dict[str, Any] = {"severity": "critical", "escalation": 0, "channels": "oncall"}
+    known["event"] = "opened"
+    return EpisodeEvent(
+        episode=episode, ts=NOW, phase=phase, group_id="e1",
+        state=msgspec.json.encode(memory).decode(), **known | fields,
+    )  # fmt: skip
+
+
+def orders_of(
+    events: list[EpisodeEvent], others: list[EpisodeEvent], *keys: DeliveryKey
+) -> list[tuple[str, str]]:
+    happened = GroupEvent(tuple(events), (*events, *others))
+    return [(o.action, o.delivery) for o in route(happened, keys, CHANNELS)]
+
+
+LOW: dict[str, Any] = {"level": "warning", "rank": 60.0}
+
+
+@pytest.mark.parametrize(
+    ("events", "others", "keys", "orders"),
+    [
+        # The first cycle: one message for all.
+        ([told("e1"), told("e2")], [], [], [("open", "e1/critical/oncall")]),
+        # One that joins edits it, one that leaves too, and the last one resolves it.
+        ([told("e2")], [told("e1")], [key()], [("update", "e1/critical/oncall")]),
+        ([told("e1", "over")], [told("e2")], [key(phase="predicted, 2")],
+         [("update", "e1/critical/oncall")]),
+        ([told("e2", "over")], [told("e1", "withdrawn")], [key()],
+         [("resolve", "e1/critical/oncall")]),
+        # A page is never hidden behind a warning.
+        ([told("e2")], [told("e1", severity="warning")], [key(**LOW)],
+         [("open", "e2/critical/oncall"), ("resolve", "e1/warning/oncall")]),
+        # A channel hears of those that are sent to it, and no longer.
+        ([told("e2", "over")], [told("e1", channels="hook", sent_to=("hook",))],
+         [key(), key(channel="hook")], [("resolve", "e1/critical/oncall")]),
+        # What joins after the page was over is a page again.
+        ([told("e3")], [told("e1", "over"), told("e2", channels="hook", sent_to=("hook",))],
+         [key(state="closed")], [("open", "e3/critical/oncall")]),
+        # One answer for all; with one that nobody answered for it stays open.
+        ([told("e1", event="acknowledged", by="ann"), told("e2", event="acknowledged", by="ann")],
+         [], [key()], [("acknowledge", "e1/critical/oncall")]),
+        ([told("e1", event="acknowledged", by="ann")], [told("e2")], [key(phase="predicted, 2")],
+         []),
+        # The second escalation of a group is not another message.
+        ([told("e2", event="escalated", escalation=1)], [told("e1", escalation=1)],
+         [key("critical step 1", escalation=1, phase="predicted, 2")], []),
+    ],
+)  # fmt: skip
+def test_a_group_is_one_message_on_each_channel(
+    events: list[EpisodeEvent],
+    others: list[EpisodeEvent],
+    keys: list[DeliveryKey],
+    orders: list[tuple[str, str]],
+) -> None:
+    assert orders_of(events, others, *keys) == orders
+
+
+@given(st.permutations(["warning", "critical", "imminent", "warning"]))
+def test_the_open_message_of_a_group_has_the_level_of_its_worst(severities: list[str]) -> None:
+    keys: list[DeliveryKey] = []
+    members: list[EpisodeEvent] = []
+    for number, severity in enumerate(severities):
+        event_ = told(f"e{number}", severity=severity)
+        happened = GroupEvent((event_,), (*members, event_))
+        for order in route(happened, keys, CHANNELS):
+            if order.action == "open":
+                new = DeliveryKey(
+                    order.delivery, "e1", order.level, "oncall", order.rank, 0, "open", order.phase
+                )
+                keys = [new]
+        members.append(event_)
+        assert keys[0].rank == max(member.rank for member in members)
+
+
+def test_who_joins_can_wait_where_nothing_is_edited_and_a_breach_cannot() -> None:
+    happened = GroupEvent((told("e2"),), (told("e1"), told("e2")))
+    (order,) = route(happened, [key()], CHANNELS)
+    assert (order.can_wait, order.phase) == (True, "predicted, 2")
+    happened = GroupEvent((told("e2", "breached"),), (told("e1"), told("e2", "breached")))
+    (order,) = route(happened, [key()], CHANNELS)
+    assert not order.can_wait

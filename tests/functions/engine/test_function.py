@@ -132,6 +132,13 @@ def test_the_former_name_of_the_model_argument_works_with_a_warning() -> None:
 
 
 def test_the_provenance_of_a_segment_has_every_field_of_a_batch() -> None:
-    """Except for the rows themselves, and for `more`, which is for the scheduler."""
+    """Except for the rows themselves, `more` for the scheduler, and `answer` for a caller."""
     batch, provenance = ({f.name for f in fields(kind)} for kind in (Batch, Provenance))
-    assert batch - provenance == {"rows", "more"}
+    assert batch - provenance == {"rows", "more", "answer"}
+
+
+def test_a_function_that_only_answers_returns_a_batch_without_rows() -> None:
+    made = function(on=every("5s"), writes=())(lambda: Batch(answer=1))
+    assert made.batch(Batch(answer=1)).answer == 1
+    with pytest.raises(TypeError, match=r"returned Table: return a Batch$"):
+        made.batch(FACTS)

@@ -151,3 +151,9 @@ def test_a_file_that_takes_a_reserved_name_is_not_kept(
     with pytest.raises(LoadFailed, match="function 'risk' in 'hoursight' already"):
         load_all(catalog, folders)
     assert not catalog.user_files()[0].is_loaded
+
+
+def test_a_call_that_takes_minutes_has_a_process_of_its_own(tmp_path: Path) -> None:
+    catalog = FunctionCatalog(Folders.at(tmp_path), Settings())
+    assert catalog.find("alert_trial").source is not None
+    assert catalog.find("alert_rules").source is None

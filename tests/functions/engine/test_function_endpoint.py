@@ -24,6 +24,8 @@ FILE = """
 def mine(now, body): return facts(now, body["server"])
 @function(on=request(), writes="server_facts", deadline="1s")
 def slow(): time.sleep(60)
+@function(on=request(), writes=())
+def asked(body): return Batch(answer={"sent": body}, refused=1, reasons=("x",))
 @function(on=request(), writes="server_facts")
 def counter(cursor): return Batch(cursor=str(int(cursor or 0) + 1))
 """
@@ -62,6 +64,15 @@ def test_a_failure_is_500_and_a_deadline_504_with_the_error(endpoint: FunctionEn
     assert (status, "KeyError: 'server'" in reply["error"]) == (500, True)
     status, reply = call(endpoint, "slow")
     assert (status, "deadline of 1 s" in reply["error"]) == (504, True)
+
+
+def test_a_function_that_only_answers_writes_nothing(
+    endpoint: FunctionEndpoint, house: LakeFixture
+) -> None:
+    status, reply = call(endpoint, "asked", body=[1, None])
+    assert (status, reply["answer"], reply["rows"]) == (200, {"sent": [1, None]}, {})
+    assert (reply["refused"], reply["reasons"]) == (1, ["x"])
+    assert not [path for path in house.folders.inbox.glob("*.parquet") if "asked" in path.name]
 
 
 def test_an_unknown_function_is_404_with_those_that_exist(endpoint: FunctionEndpoint) -> None:

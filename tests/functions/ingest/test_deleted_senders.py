@@ -13,7 +13,8 @@ from functions.ingest.ingest_service import IngestService
 from functions.ingest.remote_write import WriteRequest
 from storage.config.deleted_servers import DeletedServers, record_deleted
 from storage.config.folders import Folders
-from storage.config.settings import DeletionSettings, Settings, write_settings
+from storage.config.sample_settings import DeletionSettings
+from storage.config.settings import Settings, write_settings
 from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import Push
 from storage.model.names import erased_name

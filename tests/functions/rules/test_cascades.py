@@ -53,6 +53,28 @@ def test_one_common_episode_is_no_proof() -> None:
     assert links(values) == []
 
 
+def test_trouble_that_comes_back_within_an_hour_is_the_same_episode() -> None:
+    values = fleet()
+    trouble(values, 3, EPISODES[-1:])
+    trouble(values, 7, [EPISODES[-1] + 2], minutes=5)
+    trouble(values, 7, [EPISODES[-1] + 4], minutes=40)
+    assert links(values) == []
+
+
+def test_an_episode_whose_begin_was_not_seen_is_no_common_one() -> None:
+    values = fleet()
+    trouble(values, 3, (2, EPISODES[-1]))
+    trouble(values, 7, (4, EPISODES[-1] + 2))
+    assert links(values) == []
+
+
+def test_episodes_that_follow_with_other_lags_are_chance() -> None:
+    values = fleet()
+    trouble(values, 3, (100, 250), minutes=150)
+    trouble(values, 7, (100, 256), minutes=150)
+    assert links(values) == []
+
+
 def test_trouble_at_other_times_is_no_cause() -> None:
     values = fleet()
     trouble(values, 3, (20, 90, 170, 272))

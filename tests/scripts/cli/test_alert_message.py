@@ -30,8 +30,7 @@ def shown(data: Path) -> str:
 
 def test_what_was_sent_is_shown_as_its_next_message(data: Path) -> None:
     assert '"action":"open"' in shown(data)
-    row = event()
-    opened = EpisodeEvent(**{name: row[name] for name in EpisodeEvent.__struct_fields__})
+    opened = EpisodeEvent("e1", NOW, "opened", "predicted", "critical", 0, "hook")
     with Outbox(Folders.at(data)) as outbox:
         outbox.enqueue(opened, read_settings(data).channels, always(message()), NOW)
         outbox.record(outbox.lease("hook", NOW), SendResult(SendOutcome.SENT), NOW)

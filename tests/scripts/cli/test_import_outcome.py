@@ -9,7 +9,8 @@ from scripts.cli import import_outcome as outcomes
 from scripts.cli.import_file import import_file
 from scripts.cli.import_outcome import ImportOutcome, import_outcome
 from storage.config.deleted_servers import record_deleted
-from storage.config.settings import DeletionSettings, Settings, write_settings
+from storage.config.sample_settings import DeletionSettings
+from storage.config.settings import Settings, write_settings
 from storage.lake.writer import Writer
 from storage.model.names import erased_name
 from tests.conftest import NOW, LakeFixture

@@ -8,6 +8,7 @@ from storage.config.api_keys import (
     ApiKeys,
     PublicWithoutKey,
     create_key,
+    includes,
     is_loopback,
     require_key_if_public,
     revoke_key,
@@ -49,6 +50,18 @@ def test_an_admin_key_allows_everything_and_others_their_own(folders: Folders) -
     assert [both.allows(scope) for scope in ("feed", "read", "admin")] == [True, True, False]
 
 
+@pytest.mark.parametrize(
+    ("scope", "rights"),
+    [
+        ("feed", {"feed", "mark"}), ("read", {"read"}), ("operate", {"operate", "read", "mark"}),
+        ("admin", {"feed", "read", "operate", "admin", "mark"}),
+    ],
+)  # fmt: skip
+def test_a_scope_includes_what_its_role_needs_and_no_more(scope: str, rights: set[str]) -> None:
+    every = ("feed", "read", "operate", "admin", "mark")
+    assert {each for each in every if includes([scope], each)} == rights
+
+
 def test_open_keys_see_keys_created_and_revoked(folders: Folders) -> None:
     ring = ApiKeys(folders)
     assert ring.known() == []
@@ -62,7 +75,7 @@ def test_open_keys_see_keys_created_and_revoked(folders: Folders) -> None:
     ("name", "scopes", "says"),
     [
         ("telegraf", ["feed"], "a key named 'telegraf' exists already"),
-        ("x", ["write"], r"scope is write \(expected feed, read or admin\)"),
+        ("x", ["write"], r"scope is write \(expected feed, read, operate or admin\)"),
         ("x", [], "scope is missing"),
         ("a b", ["feed"], "name 'a b' is not valid"),
     ],

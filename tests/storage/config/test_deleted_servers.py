@@ -6,7 +6,7 @@ import pytest
 
 from storage.config.deleted_servers import DeletedServers, record_deleted
 from storage.config.folders import Folders
-from storage.config.settings import DeletionSettings
+from storage.config.sample_settings import DeletionSettings
 from storage.model.names import erased_name
 from tests.conftest import NOW
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from storage.config.settings import Settings, SettingsError, read_settings, write_settings
-from storage.model.profiles import STOCK_PATTERNS
 from storage.model.schema import STOCK
 from storage.model.time_limits import TimeLimits
 
@@ -72,27 +71,6 @@ def test_an_invalid_setting_is_reported_by_file_key_and_expectation(
     assert says in str(error.value)
     assert str(tmp_path) in str(error.value)
     assert "pst" not in str(error.value)
-
-
-def test_a_limit_replaces_that_of_its_metric_only(tmp_path: Path) -> None:
-    (tmp_path / "hoursight.toml").write_text("[limits]\nuptime_days = 40000\n")
-    limits = {m.name: m.bounds[1] for m in read_settings(tmp_path).schema().metrics}
-    assert (limits["uptime_days"], limits["net_in_mb_s"], limits["mem_used_pct"]) == (4e4, 1e5, 100)
-
-
-def test_patterns_replace_the_stock_ones_of_their_profile_only(tmp_path: Path) -> None:
-    (tmp_path / "hoursight.toml").write_text("[profiles.patterns]\ndatabase = ['DB-*']\n")
-    patterns = read_settings(tmp_path).profiles.all_patterns
-    assert patterns["database"] == ("db-*",)
-    assert patterns["web_api"] == STOCK_PATTERNS["web_api"]
-
-
-def test_devices_that_count_are_settings(tmp_path: Path) -> None:
-    text = "[devices.volumes]\ninclude = ['nfs4']\n[devices.links]\nexclude = ['wg*', 'tun0']\n"
-    (tmp_path / "hoursight.toml").write_text(text)
-    devices = read_settings(tmp_path).devices
-    assert devices.volumes.include == ["nfs4"]
-    assert devices.links.exclude == ["wg*", "tun0"]
 
 
 def test_the_limits_of_times_are_part_of_the_schema(tmp_path: Path) -> None:

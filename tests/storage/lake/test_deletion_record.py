@@ -2,7 +2,8 @@
 
 import pytest
 
-from storage.config.settings import DeletionSettings, Settings, write_settings
+from storage.config.sample_settings import DeletionSettings
+from storage.config.settings import Settings, write_settings
 from storage.model.names import erased_name
 from tests.conftest import NOW, LakeFixture
 

@@ -19,8 +19,8 @@ from storage.inbox.segment import provenance_of
 from storage.ipc.push_protocol import MAX_SENT_BYTES
 from tests.web.conftest import Client
 from tests.web.test_auth import site
+from web.access_trace import peer_of
 from web.api import ingest_api
-from web.api.ingest_api import peer_of
 from web.rendering import SiteRequest
 
 RECORD = {"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.5}

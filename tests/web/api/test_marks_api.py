@@ -57,6 +57,8 @@ def test_a_mark_that_cannot_be_used_is_422_with_the_reason(client: Client, engin
         ("feed", [DEPLOY, SILENCE], 403),
         ("feed", ["x"], 403),
         ("admin", SILENCE, 200),
+        ("operate", SILENCE, 200),
+        ("operate", DEPLOY, 200),
         ("read", DEPLOY, 403),
     ],
 )

@@ -10,10 +10,11 @@ from tests.web.conftest import Client
 from web.display.chart_svg import PLOT_HEIGHT, chart_svg
 from web.display.charts import Axis, Chart
 from web.display.metric_display import display_of
+from web.display.spans import usual_span
 from web.display.svg import Values
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-AXIS = Axis(NOW, NOW, issued=2)
+AXIS = Axis(usual_span(NOW), NOW, issued=2)
 
 
 def chart(measured: list[float], quantiles: dict[str, Values], **levels: float) -> Chart:

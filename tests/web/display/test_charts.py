@@ -12,6 +12,7 @@ from storage.model.grid import CONTEXT_STEPS, HORIZON_STEPS, QUANTILE_COLUMNS
 from storage.model.metrics import METRIC_NAMES, Levels
 from web.display.charts import BANDS, Axis, Chart, ServerCharts, server_charts
 from web.display.metric_display import displayed_levels
+from web.display.spans import Span, usual_span
 
 NOW = datetime(2026, 3, 1, 2, 13, tzinfo=UTC)
 START = datetime(2026, 2, 28, 2, 10, tzinfo=UTC)
@@ -48,10 +49,11 @@ def test_the_axis_begins_24_hours_ago_and_has_both_periods() -> None:
 
 
 def test_ticks_are_every_six_hours_and_not_at_the_ends_of_the_axis() -> None:
-    axis = Axis(START, NOW, None)
+    axis = Axis(usual_span(NOW), NOW, None)
     assert [tick.label for tick in axis.ticks] == ["06:00", "12:00", "18:00", "00:00", "06:00"]
     assert axis.ticks[0].step == 46
-    shifted = Axis(datetime(2026, 2, 28, 5, 30, tzinfo=UTC), NOW, None)
+    at = datetime(2026, 2, 28, 5, 30, tzinfo=UTC)
+    shifted = Axis(Span(at, at + timedelta(hours=32, minutes=5)), NOW, None)
     assert shifted.ticks[0].label == "12:00"
 
 

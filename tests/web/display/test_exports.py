@@ -21,7 +21,7 @@ ROWS = pa.table(
 
 
 def test_a_page_has_an_export_in_each_format() -> None:
-    assert paths("/fleet") == ["/fleet.json", "/fleet.csv", "/fleet.parquet"]
+    assert paths("/fleet") == ["/fleet.json", "/fleet.csv", "/fleet.parquet", "/fleet.arrow"]
 
 
 def test_json_has_iso_times_and_nested_values() -> None:
@@ -38,6 +38,11 @@ def test_csv_has_nested_values_as_json_text() -> None:
 def test_parquet_keeps_types() -> None:
     rows = parquet.read_table(io.BytesIO(export_response(ROWS, "parquet", "fleet").content))
     assert rows.schema == ROWS.schema
+
+
+def test_arrow_is_a_file_of_the_same_rows() -> None:
+    content = export_response(ROWS, "arrow", "fleet").content
+    assert pa.ipc.open_file(content).read_all() == ROWS
 
 
 @pytest.mark.parametrize("extension", FORMATS)

@@ -47,7 +47,7 @@ def test_opening_the_link_shows_two_buttons_and_changes_nothing(
         page = client.get(link(folders))
     assert page.status_code == 200
     assert page.text.count('<button type="submit">') == 2
-    assert '<meta name="referrer" content="same-origin">' in page.text
+    assert page.headers["referrer-policy"] == "same-origin"
     assert "/live" not in page.text
     assert engine.calls == []
 

@@ -195,3 +195,31 @@ def test_a_scrape_of_a_thousand_servers_takes_less_than_100_ms_of_cpu(lake: Site
         scrape(telemetry, datetime.now(UTC))
         took.append(time.process_time() - began)
     assert min(took) < 0.1
+
+
+def _odds(server: str, minutes_ago: float, **values: Any) -> dict[str, Any]:
+    return {
+        "server": server, "metric": "mem_used_pct", "level": 90.0,
+        "issued_at": NOW - timedelta(minutes=minutes_ago),
+        "p_30m": 0.25, "p_60m": None, "checked": True, "value": 71.0,
+        "earliest": NOW + timedelta(minutes=10), "likely": NOW - timedelta(minutes=1),
+    } | values  # fmt: skip
+
+
+def test_odds_and_the_time_left_are_gauges(lake: SiteLakeWriter) -> None:
+    lake.insert("odds", [_odds("a", 7, p_30m=0.9), _odds("a", 2), _odds("b", 2, checked=False)])
+    found = scrape(telemetry_of(lake))
+    of = 'server="a",metric="mem_used_pct"'
+    assert found[f'hoursight_breach_probability{{{of},within="30m"}}'] == 0.25
+    assert f'hoursight_breach_probability{{{of},within="60m"}}' not in found
+    assert found[f'hoursight_runway_seconds{{{of},bound="earliest"}}'] == 600
+    assert found[f'hoursight_runway_seconds{{{of},bound="likely"}}'] == 0
+    assert f'hoursight_runway_seconds{{{of},bound="latest"}}' not in found
+    assert found['hoursight_odds_checked{metric="mem_used_pct"}'] == 0
+
+
+def test_odds_that_are_late_vanish(lake: SiteLakeWriter) -> None:
+    lake.insert("odds", [_odds("a", 2)])
+    telemetry = telemetry_of(lake)
+    assert "hoursight_breach_probability" in telemetry.text(NOW)
+    assert "hoursight_breach_probability" not in telemetry.text(NOW + timedelta(minutes=14))

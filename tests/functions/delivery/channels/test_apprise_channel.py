@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from functions.delivery.channels.apprise_channel import AppriseChannel
-from functions.delivery.dispatch import ChannelUnusable, SendOutcome
+from functions.delivery.dispatch import REPEATED, ChannelUnusable, SendOutcome
 from storage.config.channel_settings import AppriseSettings
 from tests.functions.delivery.messages import NOW, dispatch
 from tests.functions.delivery.receiver import Receiver, Reply, receiver
@@ -48,3 +48,10 @@ def test_a_url_that_apprise_does_not_know_is_named_without_its_secret(
     with pytest.raises(ChannelUnusable, match="'carrier'") as error:
         AppriseChannel("other", SETTINGS)
     assert "pigeon-7" not in str(error.value)
+
+
+def test_a_message_that_may_have_arrived_says_so(service: Any) -> None:
+    server, channel = service
+    channel.send(dispatch(may_have_arrived=True), NOW)
+    channel.send(dispatch(), NOW)
+    assert [REPEATED in each.json["message"] for each in server.requests] == [True, False]

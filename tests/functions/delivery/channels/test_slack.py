@@ -1,5 +1,6 @@
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
@@ -7,7 +8,8 @@ import pytest
 from slack_sdk.models.blocks import Block
 
 from functions.delivery.channels.slack import blocks_of, slack_channel
-from functions.delivery.dispatch import SendOutcome
+from functions.delivery.dispatch import REPEATED, SendOutcome
+from functions.delivery.message import Companion
 from storage.config.channel_settings import SlackSettings
 from tests.functions.delivery.messages import NOW, dispatch, message
 from tests.functions.delivery.receiver import Received, Receiver, Reply, receiver
@@ -159,3 +161,26 @@ def test_blocks_are_within_the_limits_of_slack_whatever_the_texts(length: int) -
     for block in Block.parse_all(blocks):
         block.validate_json()
     assert "<&>" not in json.dumps(blocks[1])
+
+
+def test_a_webhook_says_that_a_message_may_have_arrived_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLACK_HOOK", "https://hooks.slack.example/services/T/B/x")
+    with closing(slack_channel("ops", SlackSettings(webhook_env="SLACK_HOOK"))) as channel:
+        shown = [channel.preview(dispatch(may_have_arrived=again), NOW) for again in (True, False)]
+    assert [REPEATED in each for each in shown] == [True, False]
+
+
+def test_the_blocks_of_a_group_link_to_the_others_within_the_limits_of_slack() -> None:
+    links = [
+        Companion(f"e{n}", "predicted", server=f"db<{n}>", url=f"https://hs.example/{'x' * 500}")
+        for n in range(9)
+    ]  # fmt: skip
+    blocks = blocks_of(message(companions=tuple(links), others=9), NOW)
+    for block in blocks:
+        parsed = Block.parse(block)
+        assert parsed is not None
+        parsed.validate_json()
+    (others,) = (b["text"]["text"] for b in blocks if b["type"] == "section" and "Others" in str(b))
+    assert others.count("|db&lt;") == others.count("<https://") == 5

@@ -79,7 +79,8 @@ class Timeline:
 
 def mark(kind: str, ts: datetime, **target: Any) -> Mark:
     """What Ann did."""
-    return Mark(f"{kind}-{ts:%H%M}", ts, kind, **({"made_by": "ann"} | target))
+    known = {"mark": f"{kind}-{ts:%H%M}", "made_by": "ann"}
+    return Mark(ts=ts, kind=kind, **(known | target))
 
 
 def phases_by_episode(rows: Iterable[dict[str, Any]]) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from datetime import timedelta
 import pytest
 
 from functions.rules.acted_on import ACTS
-from functions.rules.alerts.rule import Rule
+from functions.rules.alerts.rule import Rule, ServerFacts
 from functions.rules.alerts.rule_book import STOCK_BOOK
 from tests.functions.rules.alerts.scenes import (
     T0,
@@ -147,3 +147,27 @@ def test_a_change_of_the_model_alone_opens_changes_and_closes_nothing() -> None:
     later, other = T0 + minutes(5), {"model": "m2", "checked": True}
     assert Timeline().step(later, calm(later, odds_row=other)) == []
     assert predicted().step(later, warned(later, odds_row=other)) == []
+
+
+def test_an_answer_covers_the_group_of_its_time_and_one_that_joins_later_escalates() -> None:
+    servers = [ServerFacts(name, "web_api", "fra") for name in "abc"]
+    line = Timeline(servers=servers)
+    line.step(T0, *(breached(T0, T0, server=name) for name in "ab"))
+    answer = mark("acknowledged", T0 + minutes(2), episode=line.last["episode"])
+    for after in (3, 4, 40):
+        now = T0 + minutes(after)
+        line.step(now, *(breached(now, T0, server=name) for name in "abc"), marks=[answer])
+    events = {name: [r["event"] for r in line.rows if r["server"] == name] for name in "abc"}
+    assert events["a"] == events["b"] == ["opened", "acknowledged"]
+    assert events["c"] == ["opened", "escalated"]
+    assert len({episode.group for episode in line.episodes()}) == 1
+
+
+def test_what_is_done_about_one_of_a_group_does_not_count_for_the_others() -> None:
+    line = Timeline(servers=[ServerFacts(name, "web_api", "fra") for name in "ab"])
+    line.step(T0, *(warned(T0, server=name) for name in "ab"))
+    acting = mark("acting", T0 + minutes(1), episode=line.rows[0]["episode"])
+    now = T0 + minutes(2)
+    line.step(now, *(warned(now, server=name) for name in "ab"), marks=[acting])
+    acted = {e.server: (e.memory.acted is not None, e.memory.answered_by) for e in line.episodes()}
+    assert acted == {"a": (True, "ann"), "b": (False, "ann")}

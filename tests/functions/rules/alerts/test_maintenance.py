@@ -98,3 +98,26 @@ def test_every_night_of_the_year_is_in_a_nightly_window(local: datetime, zone: s
     assert (occurrence is not None) == (hour >= 22 or hour < 6)
     if occurrence is not None:
         assert timedelta(hours=7) <= occurrence.end - occurrence.start <= timedelta(hours=9)
+
+
+@pytest.mark.parametrize(
+    ("fields", "at", "start"),
+    [
+        ({"starts": "2026-01-03 22:00", "duration": "1h"}, "2026-01-01 00:00", "2026-01-03 21:00"),
+        ({"starts": "2026-01-03 22:00", "duration": "1h"}, "2026-01-03 21:30", "2026-01-03 21:00"),
+        (NIGHTLY | {"duration": "30m"}, "2026-02-01 22:00", "2026-02-02 21:00"),
+        ({"cron": "0 22 * * sat", "to": "23:00"}, "2026-01-04 00:00", "2026-01-10 21:00"),
+        ({"cron": "15 3 1 * *", "duration": "1h"}, "2026-01-04 00:00", "2026-02-01 02:15"),
+    ],
+)  # fmt: skip
+def test_the_next_occurrence_is_that_which_is_on_or_comes_first(
+    fields: dict[str, str], at: str, start: str
+) -> None:
+    upcoming = window(**fields).upcoming(utc(at))
+    assert upcoming is not None
+    assert upcoming.start == utc(start)
+
+
+def test_a_window_that_is_over_has_no_next_occurrence() -> None:
+    once = window(starts="2026-01-03 22:00", duration="1h")
+    assert once.upcoming(utc("2026-01-03 23:00")) is None

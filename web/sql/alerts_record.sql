@@ -1,0 +1,15 @@
+-- What came of all warnings until $now: since when, how many of each outcome, and how long before.
+SELECT
+    coalesce(
+        (SELECT min(ts) FROM runs WHERE function = 'alert' AND ts <= $now), min(opened_at)
+    ) AS since,
+    count(*) FILTER (metric IS NOT NULL AND opened_as = 'predicted') AS warned,
+    count(*) FILTER (outcome = 'right') AS correct,
+    count(*) FILTER (outcome = 'wrong') AS wrong,
+    count(*) FILTER (outcome = 'withdrawn') AS withdrawn,
+    count(*) FILTER (outcome = 'averted') AS averted,
+    count(*) FILTER (outcome = 'open') AS still_open,
+    count(*) FILTER (outcome = 'missed') AS missed,
+    count(*) FILTER (metric IS NULL) AS silent_servers,
+    median(lead_minutes) FILTER (outcome = 'right') AS median_lead_minutes
+FROM {alerts} AS alerts

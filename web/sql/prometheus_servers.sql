@@ -1,0 +1,2 @@
+-- Servers with the labels of their series.
+SELECT server, profile, site FROM {servers} AS servers ORDER BY server
