@@ -54,6 +54,10 @@ def test_the_sentence_names_the_longest_quiet_time(
     assert shift(rows, NOW).sentence == sentence
 
 
+def test_without_forecasts_nothing_is_promised() -> None:
+    assert shift([], NOW, known=False).sentence.startswith("Not known")
+
+
 @given(st.lists(st.tuples(st.integers(0, 480), st.integers(0, 480)).map(sorted), max_size=20))
 def test_quiet_time_and_breaches_never_overlap(spans: list[list[int]]) -> None:
     strip = shift([row(first, None, last) for first, last in spans], NOW)
