@@ -1,6 +1,7 @@
 """The site's application: its parts, and its answers to errors."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from web.problem_json import problem_response
 from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
+from web.requested_time import earlier_time
 from web.routes import routes
 from web.security_headers import add_security_headers
 from web.telemetry.telemetry import Telemetry
@@ -83,7 +85,7 @@ def create_app(
             partial(limiting_exports, _export_turns(), tuple(FORMATS)),
         ],
         dependencies={
-            "lake": Provide(lambda: lake, sync_to_thread=False),
+            "lake": Provide(_lake_of(lake), sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
         },
@@ -110,6 +112,16 @@ def create_app(
     app.state.trial_turns = trial_turns()
     app.asgi_handler = under_prefix(checking_requests(app.asgi_handler, trace), auth.web.prefix)
     return app
+
+
+def _lake_of(present: LakeSession) -> Callable[[SiteRequest], LakeSession]:
+    """Return the provider of the lake as it was known at the time that a request asks for."""
+
+    def lake(request: SiteRequest) -> LakeSession:
+        earlier = earlier_time(request)
+        return present if earlier is None else present.known_at(earlier)
+
+    return lake
 
 
 def _export_turns() -> Turns:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from storage.config.api_keys import create_key
@@ -21,10 +23,10 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-def is_problem(answer, status: int) -> dict:
+def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
-    body = answer.json()
+    body: dict[str, Any] = answer.json()
     assert (body["type"], body["status"]) == ("about:blank", status)
     assert body["title"]
     assert body["detail"]

@@ -13,7 +13,8 @@ ROUTES = {
     "GET /sources.parquet": "read", "GET /sources.arrow": "read", "GET /fleet.arrow": "read",
     "GET /sql": "read", "GET /sql.json": "read", "GET /sql.csv": "read",
     "GET /sql.parquet": "read", "GET /sql.arrow": "read", "GET /api/v1/sql": "read",
-    "POST /api/v1/sql": "read", "POST /sql/saved": "operate", "POST /sql/saved/remove": "operate",
+    "POST /mcp": "read", "POST /api/v1/sql": "read", "POST /sql/saved": "operate",
+    "POST /sql/saved/remove": "operate",
     "GET /settings": "read", "GET /live": "read",
     "GET /status.json": "read", "GET /metrics": "read", "GET /healthz": None, "GET /readyz": None,
     "POST /feed": "feed", "POST /feed/data": "feed", "POST /write": "feed",
@@ -38,6 +39,8 @@ ROUTES = {
     "POST /alerts/{episode}/{answer}": "operate", "POST /alerts/{episode}/message": "operate",
     "GET /alerts/rules": "read", "POST /alerts/rules/try": "operate",
     "POST /alerts/rules/silence": "operate",
+    "GET /trust": "read", "GET /trust/report": "read", "GET /trust/report.html": "read",
+    "POST /trust/models": "admin",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip

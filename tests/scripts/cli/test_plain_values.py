@@ -4,7 +4,6 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-
 from scripts.cli.plain_values import json_text, plain_values
 
 
