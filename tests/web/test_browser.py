@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 
 from storage.config.folders import Folders
 from storage.config.signed_links import SignedLinks
+from storage.config.users import add_user
 from storage.ipc.rpc import serve_rpc
 from tests.web.alert_rows import PREDICTED, episode_rows, insert_history
 from tests.web.api.test_functions_api import Engine
@@ -279,6 +280,22 @@ def test_a_one_time_link_is_pressed_in_a_browser_without_a_key(
         expect(page.get_by_role("heading")).to_have_text("Acknowledged. It will not escalate.")
         page.close()
     assert [call["body"]["kind"] for call in engine.calls] == ["acknowledged"]
+
+
+def test_a_person_logs_in_and_out_with_a_browser(tmp_path: Path, browser: Browser) -> None:
+    folders = Folders.at(tmp_path).create()
+    add_user(folders, "ann", "operator", "four words of mine", datetime.now(UTC))
+    with served(tmp_path) as url:
+        page = browser.new_page()
+        page.goto(f"{url}/settings")
+        page.get_by_label("Name", exact=True).fill("ann")
+        page.get_by_label("Password").fill("four words of mine")
+        page.get_by_role("button", name="Log in").click()
+        expect(page).to_have_url(f"{url}/settings", timeout=SOON_MS)
+        expect(page.locator(".account .who")).to_have_text("ann · operator")
+        page.get_by_role("button", name="Log out").click()
+        expect(page.get_by_role("heading")).to_have_text("Log in", timeout=SOON_MS)
+        page.close()
 
 
 def test_alerts_can_be_read_and_answered_on_a_phone(
