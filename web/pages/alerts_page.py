@@ -156,13 +156,17 @@ def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]
 
 
 @get(
-    "/alerts/active", sync_to_thread=True, summary="Open episodes as JSON, the worst first",
+    ["/alerts/active", "/api/v1/alerts/active"], summary="Open episodes as JSON, the worst first",
     operation_class=answering(JSON),
 )  # fmt: skip
-def alerts_active(lake: TheLake, request_time: TheTime) -> Response[bytes]:
+async def alerts_active(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """The rows of the view `alerts` that are open."""
+    return await to_thread.run_sync(_active, lake, request_time)
+
+
+def _active(lake: LakeSession, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
-        rows = reader.query(sql("alerts_active"), now=request_time, severities=list(SEVERITY_NAMES))
+        rows = reader.query(sql("alerts_active"), now=now, severities=list(SEVERITY_NAMES))
     return exports.export_response(rows, "json", "alerts")
 
 
