@@ -27,6 +27,13 @@ ROUTES = {
     "POST /alerts/{episode}/{answer}": "operate", "POST /alerts/{episode}/message": "operate",
     "GET /alerts/rules": "read", "POST /alerts/rules/try": "operate",
     "POST /alerts/rules/silence": "operate",
+    "GET /alerts.arrow": "read", "GET /api/v1/query": "read", "POST /api/v1/query": "read",
+    "GET /api/v1/query_range": "read", "POST /api/v1/query_range": "read",
+    "GET /api/v1/labels": "read", "POST /api/v1/labels": "read",
+    "GET /api/v1/label/{name}/values": "read", "GET /api/v1/series": "read",
+    "POST /api/v1/series": "read", "GET /api/v1/metadata": "read",
+    "GET /api/v1/status/buildinfo": "read", "GET /api/v1/alerts": "read",
+    "GET /api/v1/rules": "read", "GET /api/v1/rules/{rest}": "read",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip
