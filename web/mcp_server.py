@@ -37,7 +37,8 @@ def mcp_server(runner: QueryRunner, folders: Folders) -> MCPServer:
         tools.fleet, tools.server, tools.episodes, tools.forecast, tools.sql, tools.schema,
     ):  # fmt: skip
         server.add_tool(
-            _in_words(tool), annotations=ToolAnnotations(readOnlyHint=True, openWorldHint=False),
+            _in_words(tool),
+            annotations=ToolAnnotations(read_only_hint=True, open_world_hint=False),
             structured_output=False,
         )  # fmt: skip
     return server

@@ -22,7 +22,7 @@ def assist(client: Client, session: Session) -> Any:
     """The result of a session of an assistant that reaches the site over HTTP."""
 
     async def run() -> Any:
-        transport = httpx2.ASGITransport(app=client.app)  # type: ignore[arg-type]
+        transport = httpx2.ASGITransport(app=client.app)
         async with (
             httpx2.AsyncClient(transport=transport, timeout=60) as http,
             McpClient(streamable_http_client(URL, http_client=http)) as assistant,
