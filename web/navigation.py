@@ -17,6 +17,7 @@ class Entry:
 NAVIGATION = (
     Entry("/", "Fleet"),
     Entry("/alerts", "Alerts"),
+    Entry("/trust", "Trust"),
     Entry("/sql", "SQL"),
     Entry("/sources", "Sources", apart=True),
     Entry("/settings", "Settings"),

@@ -22,9 +22,11 @@ from playwright.sync_api import (
 from storage.config.folders import Folders
 from storage.config.signed_links import SignedLinks
 from storage.ipc.rpc import serve_rpc
+from tests.web.alert_rows import PREDICTED, episode_rows, insert_history
 from tests.web.api.test_functions_api import Engine
 from tests.web.axe import serious_findings
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
+from tests.web.trust_rows import insert_trust
 from web.__main__ import SiteServer
 from web.app import create_app
 
@@ -34,7 +36,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PHONE = ViewportSize(width=390, height=844)
-SOON_MS = 15_000
+SOON_MS, LOADED_MS = 15_000, 60_000
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
@@ -89,6 +91,7 @@ def open_page(writer: SiteLakeWriter, browser: Browser) -> Iterator[Open]:
         def open_page(path: str, **options: object) -> Page:
             page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
             page.set_default_timeout(SOON_MS)
+            page.set_default_navigation_timeout(LOADED_MS)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(address + path)
@@ -127,6 +130,18 @@ def test_charts_distinguish_measured_and_forecast(open_page: Open) -> None:
     for text in ("measured, 24 h", "now", "forecast median", "50, 80 and 96 %"):
         assert text in legend
     assert overhang(page) <= 0
+
+
+def test_dragging_over_a_chart_shows_that_time(open_page: Open) -> None:
+    page = drawn(open_page("/servers/web-07.shop?said=1h", viewport={"width": 1440, "height": 900}))
+    box = page.locator(".chart .u-over").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/servers/web-07.shop?said=1h&from=*&to=*", timeout=SOON_MS)
+    drawn(page)
 
 
 @pytest.mark.parametrize("path", ["/", "/servers/web-07.shop", "/servers/%3Cb%3Ex%3C%2Fb%3E"])
@@ -271,3 +286,32 @@ def test_a_one_time_link_is_pressed_in_a_browser_without_a_key(
         expect(page.get_by_role("heading")).to_have_text("Acknowledged. It will not escalate.")
         page.close()
     assert [call["body"]["kind"] for call in engine.calls] == ["acknowledged"]
+
+
+def test_alerts_can_be_read_and_answered_on_a_phone(
+    writer: SiteLakeWriter, open_page: Open
+) -> None:
+    insert_history(writer)
+    writer.insert("alert_events", episode_rows("open", [PREDICTED]))
+    engine = Engine()
+    with serve_rpc(writer.folders.rpc_socket, engine):
+        page = open_page("/alerts", viewport=PHONE, is_mobile=True)
+        expect(page.locator("tr[data-outcome=missed]")).to_be_visible()
+        assert overhang(page) <= 0
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.locator(".notice")).to_contain_text("it does not escalate any more")
+        page.locator(".episode .lead a").click()
+        expect(page.locator(".life")).to_contain_text("predicted")
+        assert overhang(page) <= 0
+    assert engine.calls[0]["body"]["kind"] == "acknowledged"
+
+
+@pytest.mark.parametrize("path", ["/alerts/rules", "/trust", "/trust/report"])
+def test_rules_trust_and_report_fit_a_phone(
+    writer: SiteLakeWriter, open_page: Open, path: str
+) -> None:
+    insert_trust(writer)
+    insert_history(writer)
+    page = open_page(path, viewport=PHONE, is_mobile=True)
+    expect(page.locator("main table").first).to_be_attached()
+    assert overhang(page) <= 0

@@ -70,7 +70,7 @@ def _pages(
     lake: SiteLake, site: "_Site", servers: int, rounds: int
 ) -> Iterator[Figure]:  # fmt: skip
     fleet_ms = LARGE_FLEET_MS if servers >= LARGE else FLEET_MS
-    pages = (
+    pages: tuple[tuple[str, str, dict[str, str], float], ...] = (
         ("fleet page", "/", {}, fleet_ms),
         ("fleet fragment", "/", HTMX, fleet_ms),
         ("heat map", "/?view=heat", HTMX, fleet_ms),
