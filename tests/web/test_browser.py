@@ -240,7 +240,7 @@ def test_a_row_that_did_not_change_is_kept_when_another_does(
     page = open_page("/")
     expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     now = datetime.now(UTC)
     worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
     writer.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
