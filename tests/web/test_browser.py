@@ -244,7 +244,8 @@ def test_a_row_that_did_not_change_is_kept_when_another_does(
     now = datetime.now(UTC)
     worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
     writer.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
-    expect(page.locator("tr[data-server]").first).to_have_attribute("data-server", "nginx-1")
+    first = page.locator("tr[data-server]").first
+    expect(first).to_have_attribute("data-server", "nginx-1", timeout=SOON_MS)
     expect(page.locator("tr[data-server]")).to_have_count(len(FLEET))
     assert any(each.text().count("data-kept") > 3 for each in answers if each.status == 200)
 
