@@ -18,6 +18,8 @@ NAVIGATION = (
     Entry("/", "Fleet"),
     Entry("/alerts", "Alerts"),
     Entry("/sql", "SQL"),
-    Entry("/sources", "Sources", apart=True),
+    Entry("/functions", "Functions", apart=True),
+    Entry("/sources", "Sources"),
     Entry("/settings", "Settings"),
+    Entry("/docs", "Docs"),
 )

@@ -20,8 +20,15 @@ from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
 from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, answer_alert
+from web.pages.docs_page import docs_file, docs_page, document_page
 from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.functions_page import (
+    act_on_function,
+    function_page,
+    functions_export,
+    functions_page,
+)
 from web.pages.login_page import log_in, log_out, login_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
@@ -48,8 +55,13 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     sql_page,
     save_query,
     remove_query,
+    functions_page,
+    function_page,
+    act_on_function,
     sources_page,
     settings_page,
+    docs_page,
+    document_page,
     login_page,
     log_in,
     log_out,
@@ -62,7 +74,9 @@ EXPORTS: tuple[ControllerRouterHandler, ...] = (
     alerts_export,
     alerts_active,
     sql_export,
+    functions_export,
     sources_export,
+    docs_file,
 )  # fmt: skip
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
