@@ -32,10 +32,11 @@ from web.pages.functions_page import (
 from web.pages.login_page import log_in, log_out, login_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
+from web.pages.scenario_page import scenario_page, switch_scenario
 from web.pages.server_actions import act_on_server
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
-from web.pages.sources_page import sources_export, sources_page
+from web.pages.sources_page import source_page, sources_export, sources_page
 from web.pages.sql_page import sql_export, sql_page
 from web.rendering import STATIC
 
@@ -59,6 +60,9 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     function_page,
     act_on_function,
     sources_page,
+    source_page,
+    scenario_page,
+    switch_scenario,
     settings_page,
     docs_page,
     document_page,
