@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.test_docs_fidelity import function_of
+from tests.test_docs_fidelity import is_test
 
 TEXT = (Path(__file__).parents[1] / "docs" / "security.md").read_text()
 HEADER = ("attack", "door", "what it cost", "what is answered", "test")
@@ -50,4 +50,4 @@ def test_the_function_of_each_attack_exists(row: AttackRow) -> None:
     tests = re.findall(r"`(tests/[^`]+)`", row.test)
     assert tests
     for test in tests:
-        assert callable(function_of(test))
+        assert is_test(test), test

@@ -21,6 +21,7 @@ from storage.config.folders import Folders
 from storage.config.process_setup import add_data_option, configured, exit_unconfigured
 from storage.config.settings import SettingsError, read_settings
 from storage.config.settings_file import SettingsFile
+from storage.config.users import UserError, Users
 from storage.platform import logs
 from storage.platform.listening import CannotListen, listening_sockets, site_url
 from storage.platform.private_files import restrict_new_files
@@ -98,15 +99,16 @@ def main(arguments: list[str] | None = None) -> None:
     with configured():
         settings = read_settings(options.data)
         port = options.port or _port_of_environment() or settings.web.port
-    host = options.host or settings.web.host
+    host, folders = options.host or settings.web.host, Folders.at(options.data)
     try:
-        require_key_if_public(Folders.at(options.data), host)
-    except (PublicWithoutKey, ApiKeyError) as error:
+        others = settings.web.knows_people or bool(Users(folders).known())
+        require_key_if_public(folders, host, others)
+    except (PublicWithoutKey, ApiKeyError, UserError) as error:
         exit_unconfigured(error)
     exposed = not is_loopback(host)
     app = create_app(options.data, exposed, settings.web.read_without_key, settings.web)
-    if not exposed:
-        _warn_without_keys(Folders.at(options.data))
+    if not exposed and not settings.web.knows_people:
+        _warn_without_keys(folders)
     descriptors = raise_descriptor_limit()
     connections = connection_limit(descriptors)
     app.state.live.max_streams = min(MAX_STREAMS, connections // 2)
@@ -133,8 +135,8 @@ def _sockets(host: str, port: int) -> list[socket.socket]:
 
 def _warn_without_keys(folders: Folders) -> None:
     try:
-        required = ApiKeys(folders).required()
-    except ApiKeyError as error:
+        required = ApiKeys(folders).required() or Users(folders).required()
+    except (ApiKeyError, UserError) as error:
         log.error("every request is refused: %s", error)
         return
     if not required:

@@ -1,21 +1,22 @@
 """The site's application: its parts, and its answers to errors."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from litestar import Litestar, MediaType, Response
+from litestar import Litestar, Response
 from litestar.config.compression import CompressionConfig
 from litestar.datastructures import Headers
 from litestar.di import Provide
 from litestar.exceptions import HTTPException, ValidationException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Server
 
 from storage.config.web_settings import WebSettings
-from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
 from web.api.ingest_api import push_turns
 from web.api.openapi import KEYS, SECURITY
@@ -25,14 +26,19 @@ from web.auth import AccessRefused, Auth, require_access
 from web.display.exports import FORMATS
 from web.display.system_status import disk_problems, writer_problem
 from web.engine_calls import call_turns, trial_turns
+from web.etags import answering_unchanged, tagged
 from web.http_errors import HttpRejection, Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed
 from web.live import LiveUpdates
+from web.oidc import OidcLogins, OidcProvider
 from web.pages.login_page import Logins, asks_for_login, login_answer, wanted_path
 from web.pages.server_view import ServerNotFound
+from web.prefix import under_prefix
+from web.problem_json import problem_response
 from web.query_runner import QueryRunner
 from web.rendering import SiteRequest, page, time_of
 from web.request_check import checking_requests
+from web.requested_time import earlier_time
 from web.routes import routes
 from web.security_headers import add_security_headers
 from web.telemetry.telemetry import Telemetry
@@ -42,6 +48,11 @@ from web.uploads import BodyStalled, Uploads, limiting_uploads
 __all__ = ["create_app"]
 
 log = logging.getLogger(__name__)
+
+DATA_PATHS = (
+    "/charts/", "/readyz", "/api/", "/metrics", "/feed", "/write", "/predictions/", "/predict/",
+    "/explain/", "/alerts/active", "/status",
+)  # fmt: skip
 
 # An export is rendered in a thread, and whole: a few at a time leave the pages a core.
 MAX_EXPORTS, MAX_EXPORTS_WAITING, MAX_EXPORT_WAIT_S = 2, 64, 5.0
@@ -69,22 +80,25 @@ def create_app(
         request_class=SiteRequest,
         guards=[require_access],
         middleware=[
+            answering_unchanged,
             partial(limiting_uploads, uploads),
             partial(limiting_exports, _export_turns(), tuple(FORMATS)),
         ],
         dependencies={
-            "lake": Provide(lambda: lake, sync_to_thread=False),
+            "lake": Provide(_lake_of(lake), sync_to_thread=False),
             "request_time": Provide(time_of, sync_to_thread=False),
             "live": Provide(lambda: live, sync_to_thread=False),
         },
         lifespan=[live.watching, trace.saving, auth.sessions.saving, audit.sending],
         on_shutdown=[lake.close, queries.close],
         exception_handlers=_exception_handlers(),
+        after_request=tagged,
         before_send=[add_security_headers],
         logging_config=None,  # each process configures its own logging
         compression_config=CompressionConfig("gzip", gzip_compress_level=5, exclude="/live"),
         openapi_config=OpenAPIConfig(
-            title="Hoursight", version="0.1.0", components=KEYS, security=SECURITY,
+            title="Hoursight", version="0.1.0", servers=[Server(auth.web.prefix or "/")],
+            components=KEYS, security=SECURITY,
             render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])],
         ),
     )  # fmt: skip
@@ -93,10 +107,21 @@ def create_app(
     app.state.audit, app.state.logins = audit, Logins()
     app.state.queries = queries
     app.state.push_turns, app.state.call_turns = push_turns(), call_turns()
+    app.state.oidc = OidcLogins(), OidcProvider(auth.web.oidc)
     app.state.promql_turns = promql_turns()
     app.state.trial_turns = trial_turns()
-    app.asgi_handler = checking_requests(app.asgi_handler, trace)
+    app.asgi_handler = under_prefix(checking_requests(app.asgi_handler, trace), auth.web.prefix)
     return app
+
+
+def _lake_of(present: LakeSession) -> Callable[[SiteRequest], LakeSession]:
+    """Return the provider of the lake as it was known at the time that a request asks for."""
+
+    def lake(request: SiteRequest) -> LakeSession:
+        earlier = earlier_time(request)
+        return present if earlier is None else present.known_at(earlier)
+
+    return lake
 
 
 def _export_turns() -> Turns:
@@ -114,21 +139,21 @@ def _exception_handlers() -> dict[int | type[Exception], Any]:
 
 
 def _wants_json(request: SiteRequest) -> bool:
-    path = request.url.path
-    if request.method not in ("GET", "HEAD"):
+    """Return True for data, and for a program: one that accepts JSON, or changes something."""
+    path, accepted = request.url.path, request.headers.get("accept", "")
+    if path.rpartition(".")[2] in FORMATS or path.startswith(DATA_PATHS):
         return True
-    return path.rpartition(".")[2] in FORMATS or path.startswith(
-        ("/charts/", "/readyz", "/api/", "/metrics")
-    )
+    if "text/html" in accepted:
+        return False
+    return "json" in accepted or request.method not in ("GET", "HEAD")
 
 
 def _error_response(
     request: SiteRequest, template: str, status_code: int, headline: str, **context: Any
 ) -> Response[Any]:
-    """Return the error page, or the headline and remedy as JSON for a request of data."""
+    """Return the error page, or the headline and remedy as a problem for a request of data."""
     if _wants_json(request):
-        body = rejection_json(status_code, headline, context.get("remedy", ""))
-        return Response(body, status_code=status_code, media_type=MediaType.JSON)
+        return problem_response(request, status_code, headline, context.get("remedy", ""))
     return page(
         request, template, status_code=status_code, now=time_of(request), headline=headline,
         **context,

@@ -115,8 +115,7 @@ class Auth:
 
         Raises ApiKeyError and UserError.
         """
-        others = bool(self.web.oidc.issuer or self.web.proxy.addresses)
-        return others or self.keys.required() or self.users.required()
+        return self.web.knows_people or self.keys.required() or self.users.required()
 
     def address(self, connection: Connection) -> str:
         """The address of the sender; behind a trusted proxy the one that the proxy states."""

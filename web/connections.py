@@ -12,6 +12,7 @@ from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 from storage.ipc.push_protocol import rejection_json
 from web.http_errors import CLOSE, RETRY_AFTER
+from web.operations import PROBLEM
 from web.pace import Pace
 from web.security_headers import HEADERS
 
@@ -217,7 +218,7 @@ async def _send_refusal(send: ASGISendCallable) -> None:
 
 def _headers(body: bytes, more: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     headers = {
-        "Content-Type": "application/json", "Content-Length": str(len(body)),
+        "Content-Type": PROBLEM, "Content-Length": str(len(body)),
         "Cache-Control": "no-store", **HEADERS, **CLOSE, **more,
     }  # fmt: skip
     return [(name.lower().encode(), value.encode()) for name, value in headers.items()]

@@ -33,4 +33,6 @@ async def run_function(
         async with request.app.state.call_turns.turn():
             return await call_rpc(lake.folders.rpc_socket, msgspec.json.encode(call))
     except NotRunning as error:
-        return 503, msgspec.json.encode({"error": str(error)})
+        return 503, msgspec.json.encode(
+            {"error": str(error), "detail": error.message, "remedy": error.remedy or ""}
+        )

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -40,6 +41,10 @@ class LakeSession:
         with self._reader.use() as reader, reader.pinned() as pinned:
             yield pinned
 
+    def known_at(self, at: datetime) -> "LakeSession":
+        """Return the same lake with the rows that were known at `at`."""
+        return _EarlierSession(self, at)
+
     def close(self) -> None:
         """Close the reader; the next snapshot opens it again."""
         self._reader.close()
@@ -48,6 +53,20 @@ class LakeSession:
         if not reader.query(_VIEWS_PRESENT).column("n")[0].as_py():
             raise LakeMissing(self.folders.data)  # the writer is still creating it
         self.kept.clear()
+
+
+class _EarlierSession(LakeSession):
+    """A lake as it was known at an earlier time; the session of the present owns the reader."""
+
+    def __init__(self, present: LakeSession, at: datetime) -> None:
+        self.folders, self.kept = present.folders, KeptResults()
+        self._reader, self._at = present._reader, at
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Reader]:
+        """Yield a reader pinned to the newest commit, its tables cut off. Raise NotRunningThen."""
+        with self._reader.use() as reader, reader.pinned(known_at=self._at) as pinned:
+            yield pinned
 
 
 @cache

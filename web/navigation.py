@@ -17,6 +17,7 @@ class Entry:
 NAVIGATION = (
     Entry("/", "Fleet"),
     Entry("/alerts", "Alerts"),
+    Entry("/trust", "Trust"),
     Entry("/sql", "SQL"),
     Entry("/functions", "Functions", apart=True),
     Entry("/sources", "Sources"),

@@ -5,12 +5,22 @@ from typing import ClassVar
 
 from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, Schema
 
-__all__ = ["JSON", "PAGE", "SiteOperation", "answering"]
+__all__ = ["JSON", "PAGE", "PROBLEM", "SiteOperation", "answering"]
 
-JSON, PAGE = "application/json", "text/html"
+JSON, PAGE, PROBLEM = "application/json", "text/html", "application/problem+json"
 _TEXT = Schema(type=OpenAPIType.STRING)
 # JSON without a schema of its own: the docs describe what is public in it.
-_SCHEMAS = {JSON: Schema()}
+_SCHEMAS = {
+    JSON: Schema(),
+    PROBLEM: Schema(
+        type=OpenAPIType.OBJECT, required=["type", "title", "status", "detail"],
+        description="RFC 9457, with `remedy`: what to do",
+        properties={
+            "type": _TEXT, "title": _TEXT, "detail": _TEXT, "remedy": _TEXT, "instance": _TEXT,
+            "status": Schema(type=OpenAPIType.INTEGER),
+        },
+    ),
+}  # fmt: skip
 
 
 def _response(description: str, *media_types: str) -> OpenAPIResponse:
@@ -28,7 +38,7 @@ class SiteOperation(Operation):
         responses = dict(self.responses or {})
         if self.media_types:
             responses = {"200": _response("what the summary says", *self.media_types)}
-        responses["default"] = _response("an error: what is wrong, and the remedy", JSON, PAGE)
+        responses["default"] = _response("an error: what is wrong, and the remedy", PROBLEM, PAGE)
         self.responses = responses
 
 

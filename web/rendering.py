@@ -3,14 +3,14 @@
 import hashlib
 from base64 import urlsafe_b64decode
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template, pass_context
 from jinja2.runtime import Context
 from litestar import MediaType, Response
 from litestar.datastructures import Cookie
@@ -25,13 +25,14 @@ from web.display.metric_display import display_of
 from web.display.problems import Problem
 from web.lake_session import LakeSession
 from web.navigation import NAVIGATION
-from web.open_state import open_state
+from web.open_state import OpenState, open_state
+from web.prefix import prefix_of
 from web.query_links import query_url
+from web.requested_time import carried, earlier_time, place_in_time, time_of
 
 __all__ = [
     "NOTICE_COOKIE", "STATIC", "Notice", "SiteRequest", "TheLake", "TheTime", "is_fragment", "page",
-    "quoted",
-    "server_path", "time_of",
+    "public_path", "quoted", "server_path", "static_path", "time_of",
 ]  # fmt: skip
 
 SiteRequest = HTMXRequest
@@ -55,12 +56,6 @@ class Notice(msgspec.Struct, frozen=True):
     failed: bool = False
 
 
-def time_of(request: SiteRequest) -> datetime:
-    """Return the time of a request, the same for all of its queries and its page."""
-    now: datetime = request.scope["state"].setdefault("hoursight_now", datetime.now(UTC))
-    return now
-
-
 def is_fragment(request: SiteRequest) -> bool:
     """Return True if htmx swaps the answer into an open page."""
     return bool(request.htmx) and not request.htmx.history_restore_request
@@ -79,18 +74,30 @@ def page(
     htmx needs the whole page when it restores one from the browser's history.
     """
     fragment = is_fragment(request)
-    template = _templates().get_template(f"_{name}.html" if fragment else f"{name}.html")
+    shown = template(f"_{name}" if fragment else name)
     notice = None if fragment else _notice(request)
-    state = open_state(request.app.state.lake, time_of(request))
+    earlier = earlier_time(request)
+    lake: LakeSession = request.app.state.lake
+    state = OpenState()
+    if request.app.state.auth.grants(request, "read"):
+        lake = lake if earlier is None else lake.known_at(earlier)
+        state = open_state(lake, time_of(request))
+    html = shown.render(
+        request=request, fragment=fragment, problems=problems if earlier is None else (),
+        notice=notice, open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"),
+        in_time=place_in_time(request), **context,
+    )  # fmt: skip
     return Response(
-        template.render(
-            request=request, fragment=fragment, problems=problems, notice=notice,
-            open_state=state, wall=request.query_params.get("wall", "") not in ("", "0"), **context
-        ),
+        html if earlier is None else carried(html, earlier),
         media_type=MediaType.HTML, headers=_HEADERS | {STATE: state.header},
         status_code=status_code,
         cookies=[Cookie(NOTICE_COOKIE, value="", max_age=0)] if notice else None,
     )  # fmt: skip
+
+
+def template(name: str) -> Template:
+    """Return the template `NAME.html`."""
+    return _templates().get_template(f"{name}.html")
 
 
 def _notice(request: SiteRequest) -> Notice | None:
@@ -117,9 +124,15 @@ def _templates() -> Environment:
     return environment
 
 
-@cache
-def asset(name: str) -> str:
+@pass_context
+def asset(context: Context, name: str) -> str:
     """Return the URL of a static file, which changes with its content."""
+    return url(context, static_path(name))
+
+
+@cache
+def static_path(name: str) -> str:
+    """Return the path of a static file, which changes with its content."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
 
@@ -132,8 +145,12 @@ def quoted(name: str) -> str:
 @pass_context
 def url(context: Context, path: str) -> str:
     """Return the URL of a path of this site, below the prefix at which a proxy serves it."""
-    prefix: str = context["request"].scope.get("root_path", "")
-    return prefix.rstrip("/") + path
+    return public_path(context["request"], path)
+
+
+def public_path(request: SiteRequest, path: str) -> str:
+    """Return a path of this site as the browser has it, below the prefix of a proxy."""
+    return prefix_of(request.scope) + path
 
 
 @pass_context

@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from storage.ipc.push_protocol import rejection_json
 from web.access_trace import AccessTrace, address_of
+from web.operations import PROBLEM
 from web.security_headers import add_security_headers
 
 __all__ = ["checking_requests", "host_name"]
@@ -99,7 +100,7 @@ def _shown(text: str) -> str:
 async def _answer(scope: Scope, send: Send, malformed: Malformed) -> None:
     body = rejection_json(*malformed)
     headers = [
-        (b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()),
+        (b"content-type", PROBLEM.encode()), (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
     ]  # fmt: skip
     start = {"type": "http.response.start", "status": malformed.status_code, "headers": headers}

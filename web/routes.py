@@ -13,7 +13,9 @@ from web.api.functions_api import call_function
 from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
 from web.api.marks_api import add_marks
+from web.api.mcp_api import mcp_endpoint
 from web.api.metrics_api import metrics
+from web.api.predictions_api import current_predictions, explain, predict
 from web.api.prometheus_api import PROMETHEUS
 from web.api.sql_api import query_get, query_post
 from web.auth import OPEN
@@ -30,6 +32,8 @@ from web.pages.functions_page import (
     functions_page,
 )
 from web.pages.login_page import log_in, log_out, login_page
+from web.pages.oidc_page import oidc_begin, oidc_return
+from web.pages.report_page import report_download, report_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
 from web.pages.scenario_page import scenario_page, switch_scenario
@@ -38,6 +42,7 @@ from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
 from web.pages.sources_page import source_page, sources_export, sources_page
 from web.pages.sql_page import sql_export, sql_page
+from web.pages.trust_page import change_model, trust_page
 from web.rendering import STATIC
 
 __all__ = ["routes"]
@@ -53,6 +58,10 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     rules_page,
     try_rule,
     silence_servers,
+    trust_page,
+    change_model,
+    report_page,
+    report_download,
     sql_page,
     save_query,
     remove_query,
@@ -69,6 +78,8 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     login_page,
     log_in,
     log_out,
+    oidc_begin,
+    oidc_return,
     act_page,
     act_post,
 )
@@ -81,12 +92,15 @@ EXPORTS: tuple[ControllerRouterHandler, ...] = (
     functions_export,
     sources_export,
     docs_file,
+    current_predictions,
+    predict,
+    explain,
 )  # fmt: skip
 LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
 FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function, add_marks)
-QUERIES: tuple[ControllerRouterHandler, ...] = (query_get, query_post)
+QUERIES: tuple[ControllerRouterHandler, ...] = (query_get, query_post, mcp_endpoint)
 
 YEAR_SECONDS = 31_536_000
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.cli.command_audit import note_command
 from scripts.cli.group import cli, data_option
 from scripts.cli.printer import say
 
@@ -43,6 +44,7 @@ def create_key(data: Path, scopes: tuple[str, ...], name: str) -> None:
     from storage.config.folders import Folders
 
     token = api_keys.create_key(Folders.at(data), name, scopes, datetime.now(UTC))
+    note_command(data, "keys create", name, ",".join(scopes))
     say(token)
     say("The key is shown only this once. Send it as the header X-API-Key.", err=True)
 
@@ -86,6 +88,7 @@ def revoke_key(data: Path, name: str) -> None:
 
     folders = Folders.at(data)
     key = api_keys.revoke_key(folders, name)
+    note_command(data, "keys revoke", key.name, ",".join(key.scopes))
     say(f"The key {key.name!r} ({','.join(key.scopes)}) is revoked.")
     if not api_keys.ApiKeys(folders).known():
         say(

@@ -22,6 +22,7 @@ from storage.config.settings import (
     read_settings,
     write_settings,
 )
+from storage.config.users import Users
 from storage.errors import HoursightError
 from storage.inbox import segment
 from storage.lake.catalog import lake_location, make_files
@@ -158,7 +159,8 @@ def _settings(data: Path, servers: int, say: Print) -> Settings:
 
 def _port(data: Path, web: WebSettings, named: int | None, tries: int) -> int:
     """Return the port for the site: the given one, else the first free one of `tries`."""
-    require_key_if_public(Folders.at(data), web.host)
+    folders = Folders.at(data)
+    require_key_if_public(folders, web.host, web.knows_people or bool(Users(folders).known()))
     first = named or web.port
     last = first if named else first + tries - 1
     for port in range(first, last + 1):

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from scripts.cli.command_audit import note_command
 from scripts.cli.group import cli, data_option
 from scripts.cli.printer import say
 
@@ -121,6 +122,7 @@ def promote_model(data: Path, name: str) -> None:
     from scripts.cli.model_list import promote
 
     promote(data, name, say)
+    note_command(data, "models promote", name)
 
 
 @models.command("rollback", epilog="Example: hoursight models rollback")
@@ -130,6 +132,7 @@ def roll_back_model(data: Path) -> None:
     from scripts.cli.model_list import roll_back
 
     roll_back(data, say)
+    note_command(data, "models rollback", "the model before")
 
 
 @cli.command(epilog="Example: hoursight backtest history.parquet --html report.html")

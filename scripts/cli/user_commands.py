@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from scripts.cli.command_audit import note_command
 from scripts.cli.group import cli, data_option
 from scripts.cli.printer import say
 
@@ -35,6 +36,7 @@ def add_user(data: Path, name: str, role: str) -> None:
     from storage.config.folders import Folders
 
     users.add_user(Folders.at(data), name, role, _password(name), datetime.now(UTC))
+    note_command(data, "users add", name, role)
     say(f"{name} may log in as {role}.")
 
 
@@ -58,6 +60,7 @@ def change_password(data: Path, name: str) -> None:
     from storage.config.folders import Folders
 
     users.change_password(Folders.at(data), name, _password(name))
+    note_command(data, "users passwd", name)
     say(f"The password of {name} is changed; open sessions have ended.")
 
 
@@ -71,6 +74,7 @@ def remove_user(data: Path, name: str) -> None:
 
     folders = Folders.at(data)
     user = users.remove_user(folders, name)
+    note_command(data, "users remove", user.name, user.role)
     say(f"The user {user.name!r} ({user.role}) is removed; open sessions have ended.")
     if not users.Users(folders).known():
         say(

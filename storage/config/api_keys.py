@@ -129,12 +129,16 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def require_key_if_public(folders: Folders, host: str) -> None:
-    """Raise PublicWithoutKey if `host` is reachable by others and no API key exists."""
-    if not is_loopback(host) and not ApiKeys(folders).known():
+def require_key_if_public(folders: Folders, host: str, others: bool = False) -> None:
+    """Raise PublicWithoutKey if `host` is reachable by others, and nobody has to show who it is.
+
+    `others` says that there are users, or that another system knows people.
+    """
+    if not is_loopback(host) and not others and not ApiKeys(folders).known():
         raise PublicWithoutKey(
             f"web.host is {host}, which other hosts can reach, and no API key exists: create one "
-            "with 'hoursight keys create --scope admin --name me', or set web.host to 127.0.0.1"
+            "with 'hoursight keys create --scope admin --name me' or a user with 'hoursight users "
+            "add', or set web.host to 127.0.0.1"
         )
 
 

@@ -158,3 +158,8 @@ class WebSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 f"prefix is {self.prefix!r}, expected a path such as '/hoursight', without a slash "
                 "at its end"
             )
+
+    @property
+    def knows_people(self) -> bool:
+        """Whether another system says who somebody is: a provider, or a proxy."""
+        return bool(self.oidc.issuer or self.proxy.addresses)

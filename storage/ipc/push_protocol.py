@@ -53,10 +53,15 @@ class Push(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def rejection_json(status_code: int, message: str, remedy: str = "", **more: Any) -> bytes:
-    """The JSON body of a rejected push; clients of InfluxDB show its `message` or `error`."""
+    """The JSON body of an error: a problem as RFC 9457 has it, with its remedy.
+
+    Clients of InfluxDB show `message` or `error`.
+    """
     whole = f"{message}: {remedy}" if remedy else message
+    title = HTTPStatus(status_code).phrase
     body = {
-        "status_code": status_code, "code": HTTPStatus(status_code).phrase.lower(),
-        "detail": message, "remedy": remedy, "message": whole, "error": whole,
+        "type": "about:blank", "title": title, "status": status_code, "detail": message,
+        "remedy": remedy, "status_code": status_code, "code": title.lower(), "message": whole,
+        "error": whole,
     }  # fmt: skip
     return printable_json(msgspec.json.encode(body | more).decode()).encode()

@@ -39,7 +39,7 @@ class MemoryReader(Reader):
         return 0
 
     @contextmanager
-    def pinned(self, known: Any = None) -> Iterator[Reader]:  # noqa: ARG002 - nothing moves here
+    def pinned(self, known: Any = None, known_at: Any = None) -> Iterator[Reader]:  # noqa: ARG002 - nothing moves here
         """Context: this reader, as nothing is committed while a function runs."""
         yield self
 

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.config.folders import Folders
+from storage.config.settings import schema_of
 from storage.errors import Diagnosis, LakeMissing, LakeUnreadable, QueryFailed
 from storage.lake.attach import SQL, attach_reader, reader_lock
 from storage.lake.catalog import LakeLocation, lake_location
@@ -29,6 +30,7 @@ from storage.lake.last_values import read_last_values
 from storage.platform.durability import disk_problem
 from storage.query.arrow_types import unheld, unheld_columns, with_text
 from storage.query.file_cache import FileCache
+from storage.query.known_then import cut_off
 from storage.query.query_handle import QueryHandle
 from storage.query.read_only import (
     Definitions,
@@ -134,29 +136,38 @@ class Reader:
 
         Read from the last-value cache where possible, which covers the last day.
         """
-        cached = None if self._location.catalog.networked else read_last_values(self.folders)
+        cached = None if self._has_no_cache() else read_last_values(self.folders)
         rows = cached.between(start, stop) if cached else None
         if cached is None or rows is None or cached.snapshot != self.snapshot():
             return self.named("windows/readings", start=start, stop=stop)
         self.rows_read += rows.num_rows
         return rows
 
+    def _has_no_cache(self) -> bool:
+        return self._location.catalog.networked
+
     def snapshot(self) -> int:
         """The id of the newest snapshot."""
         return int(self.query("FROM ducklake_current_snapshot('lake')").column(0)[0].as_py())
 
     @contextmanager
-    def pinned(self, known: Definitions | None = None) -> Iterator["Reader"]:
+    def pinned(
+        self, known: Definitions | None = None, known_at: datetime | None = None
+    ) -> Iterator["Reader"]:
         """Context: a reader whose queries all see the same snapshot.
 
         Keep it short: a merge waits for its end. `known` are the definitions of that snapshot,
-        where they are known.
+        where they are known. With `known_at` its tables have the rows that were known at that
+        time; raises NotRunningThen.
         """
         with self._merge_guard():
             cursor = self._begin()
             try:
+                if known_at is not None:
+                    self._cut_off(cursor, known_at)
                 pinned = _PinnedReader(self.folders, self._location, cursor, self._check)
                 pinned._known = known
+                pinned._is_earlier = known_at is not None
                 pinned._file_cache = self._file_cache
                 yield pinned
             finally:
@@ -165,6 +176,12 @@ class Reader:
                 ):  # the transaction ended with the connection to the server
                     cursor.execute("ROLLBACK")
                 cursor.close()
+
+    def _cut_off(self, cursor: duckdb.DuckDBPyConnection, at: datetime) -> None:
+        try:
+            cut_off(cursor, schema_of(self.folders).tables, at)
+        except duckdb.Error as error:
+            raise self._failed(error) from error
 
     def _begin(self) -> duckdb.DuckDBPyConnection:
         """A cursor in a transaction of its own. Raises QueryFailed."""
@@ -288,6 +305,10 @@ class _PinnedReader(Reader):
 
     _known: Definitions | None = None
     _snapshot: int | None = None
+    _is_earlier = False  # its tables are cut off, and the cache has the present
+
+    def _has_no_cache(self) -> bool:
+        return self._is_earlier or super()._has_no_cache()
 
     def snapshot(self) -> int:
         if self._snapshot is None:

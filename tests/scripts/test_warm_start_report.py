@@ -58,7 +58,7 @@ def test_what_happens_after_the_start_is_printed_once(house: LakeFixture) -> Non
             await asyncio.wait([report], timeout=0.2)
         await report
 
-    asyncio.run(asyncio.wait_for(play(), 60))
+    asyncio.run(asyncio.wait_for(play(), 100))
     assert [line.split(" │ ")[1].partition(":")[0] for line in lines] == [
         "a warm start begins", "the warm start is done",
     ]  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from scripts.ports import free_port
+from storage.config.web_settings import WebSettings
 from web.__main__ import SiteServer
 from web.app import create_app
 from web.http_protocol import site_protocol
@@ -20,9 +21,9 @@ DEADLINE_S = 20.0
 
 
 @contextmanager
-def serving(data: Path) -> Iterator[int]:
+def serving(data: Path, web: WebSettings | None = None) -> Iterator[int]:
     """Serve a data folder within the context; yield the port."""
-    app, port = create_app(data), free_port()
+    app, port = create_app(data, web=web), free_port()
     config = uvicorn.Config(
         app, port=port, log_config=None, server_header=False, ws="none", lifespan="on",
         http=site_protocol(app.state.trace),  # type: ignore[arg-type]

@@ -12,12 +12,14 @@ from litestar.testing import RequestFactory, TestClient
 from storage.config.api_keys import create_key, revoke_key
 from storage.config.folders import Folders
 from storage.config.key_usage import read_key_usage
+from storage.config.web_settings import ProxySettings, WebSettings
 from tests.conftest import NOW
 from tests.web.conftest import Client
 from web.__main__ import _warn_without_keys, main
 from web.access_trace import AccessTrace
 from web.app import create_app
 from web.auth import Auth
+from web.identity import Identity
 
 RECORD = [{"server": "a", "ts": "2026-05-06T12:00:00Z", "mem_used_pct": 1.0}]
 
@@ -290,3 +292,47 @@ def test_the_site_does_not_start_on_a_public_address_without_a_key(
         main(["--data", str(tmp_path), "--host", "192.0.2.1"])
     assert exit_info.value.code == os.EX_CONFIG
     assert re.search(r"no API key exists.*keys create --scope admin", capsys.readouterr().err)
+
+
+PROXY = ProxySettings(addresses=["10.0.0.5"], roles={"ops": "operator"}, default_role="viewer")
+
+
+def by_proxy(data: Path, headers: list[tuple[str, str]], peer: str = "10.0.0.5") -> Identity | None:
+    folders = Folders.at(data)
+    auth = Auth(folders, AccessTrace(folders), True, False, WebSettings(proxy=PROXY))
+    request = RequestFactory().get("/", headers={"Host": "monitor.example"})
+    request.scope["headers"] = [(k.lower().encode(), v.encode()) for k, v in headers]
+    request.scope["client"] = (peer, 1)
+    return auth.visitor(request)
+
+
+@pytest.mark.parametrize(
+    ("headers", "role"),
+    [
+        ([("Remote-User", "ann"), ("Remote-Groups", "staff, ops")], "operator"),
+        ([("Remote-User", "ann")], "viewer"),
+        ([("Remote-Groups", "ops")], None),
+        ([("Remote-User", " ")], None),
+        ([("Remote-User", "ann"), ("Remote-User", "bob")], None),  # one is the visitor's own
+        ([("Remote_User", "ann")], None),
+    ],
+)
+def test_a_named_proxy_says_who_somebody_is(tmp_path: Path, headers, role: str | None) -> None:
+    identity = by_proxy(tmp_path, headers)
+    assert (identity.role if identity else None) == role
+    assert by_proxy(tmp_path, headers, "10.0.0.6") is None
+
+
+def test_the_address_behind_a_named_proxy_is_the_last_that_it_states(tmp_path: Path) -> None:
+    folders = Folders.at(tmp_path)
+    auth = Auth(folders, AccessTrace(folders), True, False, WebSettings(proxy=PROXY))
+    request = RequestFactory().get("/", headers={"X-Forwarded-For": "6.6.6.6, 203.0.113.7"})
+    for peer, address in (("10.0.0.5", "203.0.113.7"), ("10.0.0.6", "10.0.0.6")):
+        request.scope["client"] = (peer, 1)
+        assert auth.address(request) == address
+
+
+def test_a_named_proxy_closes_the_site_to_requests_of_this_machine(tmp_path: Path) -> None:
+    app = create_app(tmp_path, web=WebSettings(proxy=PROXY))
+    with TestClient(app, "http://127.0.0.1") as client:
+        assert client.get("/status.json").status_code == 401

@@ -15,8 +15,12 @@ from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwr
 from storage.config.folders import Folders
 from storage.config.signed_links import SignedLinks
 from storage.ipc.rpc import serve_rpc
+from tests.web.alert_rows import PREDICTED, episode_rows, insert_history
 from tests.web.api.test_functions_api import Engine
+from tests.web.axe import serious_findings
+from tests.web.pages.test_functions_page import FunctionsEngine
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
+from tests.web.trust_rows import insert_trust
 from web.__main__ import SiteServer
 from web.app import create_app
 
@@ -26,7 +30,7 @@ FLAGS = (
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 PHONE = ViewportSize(width=390, height=844)
-SOON_MS = 15_000
+SOON_MS, LOADED_MS = 15_000, 60_000
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
@@ -81,6 +85,7 @@ def open_page(writer: SiteLakeWriter, browser: Browser) -> Iterator[Open]:
         def open_page(path: str, **options: object) -> Page:
             page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
             page.set_default_timeout(SOON_MS)
+            page.set_default_navigation_timeout(LOADED_MS)
             page.on("console", lambda message: complaints.append(message.text))
             page.on("pageerror", lambda error: complaints.append(str(error)))
             page.goto(address + path)
@@ -119,6 +124,18 @@ def test_charts_distinguish_measured_and_forecast(open_page: Open) -> None:
     for text in ("measured, 24 h", "now", "forecast median", "50, 80 and 96 %"):
         assert text in legend
     assert overhang(page) <= 0
+
+
+def test_dragging_over_a_chart_shows_that_time(open_page: Open) -> None:
+    page = drawn(open_page("/servers/web-07.shop?said=1h", viewport={"width": 1440, "height": 900}))
+    box = page.locator(".chart .u-over").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/servers/web-07.shop?said=1h&from=*&to=*", timeout=SOON_MS)
+    drawn(page)
 
 
 @pytest.mark.parametrize("path", ["/", "/servers/web-07.shop", "/servers/%3Cb%3Ex%3C%2Fb%3E"])
@@ -178,6 +195,54 @@ def test_a_search_goes_on_through_live_updates(open_page: Open, writer: SiteLake
     expect(page.locator("tr[data-server]")).to_have_count(1)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_has_no_serious_finding(open_page: Open, scheme: str) -> None:
+    page = open_page("/", color_scheme=scheme)
+    address = page.url.rstrip("/")
+    paths = ["", "/?view=heat", "/?view=mem_used_pct", "/?group=profile", "/?wall=1"]
+    for path in [*paths, "/servers/web-07.shop", "/sources", "/settings"]:
+        page.goto(address + path)
+        assert serious_findings(page) == [], path
+
+
+def test_keys_open_the_help_the_search_and_pages(open_page: Open) -> None:
+    page = open_page("/")
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.locator("#q").blur()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Settings")
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    expect(page.locator("tr[data-server]")).to_have_count(len(FLEET))
+
+
+def test_times_are_those_of_the_reader_with_utc_on_hover(open_page: Open) -> None:
+    page = open_page("/", timezone_id="Asia/Kolkata")
+    clock = page.locator("tr[data-server='gpu-node-3'] time.clock")
+    utc, local = clock.get_attribute("title") or "", clock.inner_text()
+    minutes = [60 * int(text[:2]) + int(text[3:5]) for text in (utc, local)]
+    assert (minutes[1] - minutes[0]) % 1440 == 330
+    page.get_by_role("button", name="Show UTC").click()
+    expect(page.get_by_text(f"No data since {utc}")).to_be_visible()
+
+
+def test_a_row_that_did_not_change_is_kept_when_another_does(
+    open_page: Open, writer: SiteLakeWriter
+) -> None:
+    page = open_page("/")
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    answers: list[str] = []
+    page.on("response", lambda answer: answers.append(answer.text()) if answer.ok else None)
+    now = datetime.now(UTC)
+    worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
+    writer.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
+    expect(page.locator("tr[data-server]").first).to_have_attribute("data-server", "nginx-1")
+    expect(page.locator("tr[data-server]")).to_have_count(len(FLEET))
+    assert any(text.count("data-kept") > 3 for text in answers)
+
+
 def test_ages_grow_by_themselves(open_page: Open) -> None:
     page = open_page("/")
     age = page.locator(".facts time.age").first
@@ -215,3 +280,43 @@ def test_a_one_time_link_is_pressed_in_a_browser_without_a_key(
         expect(page.get_by_role("heading")).to_have_text("Acknowledged. It will not escalate.")
         page.close()
     assert [call["body"]["kind"] for call in engine.calls] == ["acknowledged"]
+
+
+def test_alerts_can_be_read_and_answered_on_a_phone(
+    writer: SiteLakeWriter, open_page: Open
+) -> None:
+    insert_history(writer)
+    writer.insert("alert_events", episode_rows("open", [PREDICTED]))
+    engine = Engine()
+    with serve_rpc(writer.folders.rpc_socket, engine):
+        page = open_page("/alerts", viewport=PHONE, is_mobile=True)
+        expect(page.locator("tr[data-outcome=missed]")).to_be_visible()
+        assert overhang(page) <= 0
+        page.get_by_role("button", name="Acknowledge").click()
+        expect(page.locator(".notice")).to_contain_text("it does not escalate any more")
+        page.locator(".episode .lead a").click()
+        expect(page.locator(".life")).to_contain_text("predicted")
+        assert overhang(page) <= 0
+    assert engine.calls[0]["body"]["kind"] == "acknowledged"
+
+
+@pytest.mark.parametrize("path", ["/alerts/rules", "/trust", "/trust/report"])
+def test_rules_trust_and_report_fit_a_phone(
+    writer: SiteLakeWriter, open_page: Open, path: str
+) -> None:
+    insert_trust(writer)
+    insert_history(writer)
+    page = open_page(path, viewport=PHONE, is_mobile=True)
+    expect(page.locator("main table").first).to_be_attached()
+    assert overhang(page) <= 0
+
+
+def test_a_suspended_function_is_resumed_with_one_click(
+    open_page: Open, writer: SiteLakeWriter
+) -> None:
+    with serve_rpc(writer.folders.rpc_socket, FunctionsEngine()):
+        page = open_page("/functions", viewport=PHONE)
+        assert page.locator("tr[data-function]").first.get_attribute("data-state") == "SUSPENDED"
+        assert overhang(page) <= 0
+        page.locator("button", has_text="Resume").click()
+        expect(page.locator(".notice.good")).to_contain_text("runs again")

@@ -13,7 +13,7 @@ from storage.model.severity import HEALTH_STATUSES, AlertLevel
 from tests.conftest import NOW
 from tests.web.conftest import Client
 from web.app import create_app
-from web.rendering import STATIC, asset, may, quoted, server_path
+from web.rendering import STATIC, may, quoted, server_path, static_path
 
 TEMPLATES = Path(STATIC).parent / "templates"
 HTMX = {"HX-Request": "true"}
@@ -38,9 +38,9 @@ def test_pages_are_not_cached(client: Client) -> None:
 
 
 def test_the_url_of_a_static_file_has_the_digest_of_its_content() -> None:
-    assert re.fullmatch(r"/static/charts\.js\?v=[0-9a-f]{10}", asset("charts.js"))
+    assert re.fullmatch(r"/static/charts\.js\?v=[0-9a-f]{10}", static_path("charts.js"))
     with pytest.raises(FileNotFoundError):
-        asset("missing.js")
+        static_path("missing.js")
 
 
 def test_a_server_name_is_one_segment_of_its_url() -> None:

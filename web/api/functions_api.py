@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from litestar import MediaType, Response, post
+from litestar import Response, post
 from litestar.exceptions import ClientException
 from litestar.params import FromPath, FromQuery
 
@@ -14,6 +14,7 @@ from web.auth import ADMIN
 from web.engine_calls import run_function
 from web.http_errors import RETRY_AFTER, HttpRejection
 from web.operations import JSON, answering
+from web.problem_json import data_answer
 from web.rendering import SiteRequest, TheLake
 
 __all__ = ["call_function", "error_of", "json_answer", "read_body"]
@@ -44,7 +45,7 @@ async def call_function(
     status, answer = await run_function(request, lake, call)
     if not dry_run:
         noted_call(request, name, call["body"], error_of(status, answer), status)
-    return json_answer(status, answer)
+    return json_answer(request, status, answer)
 
 
 def error_of(status: int, answer: bytes) -> str:
@@ -58,10 +59,9 @@ class _Failed(msgspec.Struct, frozen=True):
     error: str | None = None
 
 
-def json_answer(status: int, answer: bytes) -> Response[bytes]:
+def json_answer(request: SiteRequest, status: int, answer: bytes) -> Response[bytes]:
     """Return an answer of the engine as a response."""
-    headers = {"Cache-Control": "no-store"} | (RETRY_AFTER if status == 503 else {})
-    return Response(answer, status_code=status, media_type=MediaType.JSON, headers=headers)
+    return data_answer(request, status, answer, **(RETRY_AFTER if status == 503 else {}))
 
 
 async def read_body(request: SiteRequest) -> Any:

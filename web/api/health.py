@@ -1,7 +1,9 @@
 """Health endpoints for load balancers and monitoring: liveness, readiness and system status."""
 
+from datetime import datetime
 from typing import Any
 
+from anyio import to_thread
 from litestar import MediaType, Response, get
 
 from storage.model.time_limits import age_s
@@ -9,6 +11,7 @@ from web.auth import OPEN
 from web.display import formatting
 from web.display.exports import encode_json
 from web.display.system_status import SystemStatus, system_status
+from web.lake_session import LakeSession
 from web.operations import JSON, answering
 from web.rendering import TheLake, TheTime
 
@@ -46,12 +49,17 @@ def readyz(lake: TheLake, request_time: TheTime) -> Response[bytes]:
 
 
 @get(
-    "/status.json", sync_to_thread=True, summary="System status", operation_class=answering(JSON),
+    ["/status.json", "/status", "/api/v1/status"], summary="System status",
+    operation_class=answering(JSON),
 )  # fmt: skip
-def status(lake: TheLake, request_time: TheTime) -> Response[bytes]:
+async def status(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """Problems with their remedies, outages of the last 24 h, newest sample and commit."""
+    return _json(await to_thread.run_sync(_status, lake, request_time), 200)
+
+
+def _status(lake: LakeSession, now: datetime) -> dict[str, Any]:
     with lake.snapshot() as reader:
-        return _json(_as_json(system_status(reader, lake.folders, request_time)), 200)
+        return _as_json(system_status(reader, lake.folders, now))
 
 
 def _as_json(system: SystemStatus) -> dict[str, Any]:

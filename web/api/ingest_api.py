@@ -17,6 +17,8 @@ from web.access_trace import peer_of
 from web.api.openapi import LinesOperation, RecordsOperation, SeriesOperation
 from web.auth import FEED
 from web.http_errors import RETRY_AFTER, HttpRejection
+from web.operations import PROBLEM
+from web.problem_json import data_answer
 from web.rendering import SiteRequest, TheLake
 from web.turns import Turns
 from web.uploads import BodyStalled
@@ -58,12 +60,16 @@ class IngestResponse(msgspec.Struct):
 
 
 class IngestError(msgspec.Struct):
-    """Why a request was rejected, and what to do."""
+    """Why a request was rejected, and what to do: a problem as RFC 9457 has it."""
 
-    status_code: int
+    type: str
+    title: str
+    status: int
     detail: str
-    message: str
     remedy: str
+    status_code: int
+    message: str
+    instance: str = ""
 
 
 ERRORS = {
@@ -75,7 +81,7 @@ ERRORS = {
     "after Retry-After",
 }  # fmt: skip
 RESPONSES = {
-    code: ResponseSpec(IngestError, generate_examples=False, description=text)
+    code: ResponseSpec(IngestError, generate_examples=False, description=text, media_type=PROBLEM)
     for code, text in ERRORS.items()
 }
 ACCEPTED = {
@@ -143,7 +149,7 @@ async def _forward(
     peer = peer_of(request.client.host if request.client else "")
     push = Push(kind, await _body(request), encoding, parameters, _sender(request), peer)
     async with request.app.state.push_turns.turn():
-        return await _ingest(lake, push)
+        return await _ingest(request, lake, push)
 
 
 def _sender(request: SiteRequest) -> str:
@@ -184,7 +190,7 @@ def _too_large() -> HttpRejection:
     )
 
 
-async def _ingest(lake: TheLake, push: Push) -> Response[Any]:
+async def _ingest(request: SiteRequest, lake: TheLake, push: Push) -> Response[Any]:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             status, answer = await call_rpc(lake.folders.push_socket, push.packed())
@@ -193,8 +199,9 @@ async def _ingest(lake: TheLake, push: Push) -> Response[Any]:
     except TimeoutError:
         status = 503
         answer = rejection_json(503, f"no answer within {TIMEOUT_S} s", "send it again later")
-    headers = RETRY_AFTER if status == 503 else {}
-    return Response(answer, status_code=status, media_type=MediaType.JSON, headers=headers)
+    if status < 400:
+        return Response(answer, status_code=status, media_type=MediaType.JSON)
+    return data_answer(request, status, answer, **(RETRY_AFTER if status == 503 else {}))
 
 
 def _check_media(request: SiteRequest, allowed: Sequence[str]) -> None:

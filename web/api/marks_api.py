@@ -35,7 +35,7 @@ async def add_marks(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     call = {"name": "mark", "body": body}
     status, answer = _judged(*await run_function(request, lake, call))
     noted_call(request, "mark", body, error_of(status, answer), status)
-    return json_answer(status, answer)
+    return json_answer(request, status, answer)
 
 
 def _kind(mark: Any) -> Any:

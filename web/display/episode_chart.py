@@ -16,6 +16,7 @@ BEFORE, AFTER = timedelta(hours=6), HORIZON_STEPS * STEP
 STEPS = int(BEFORE / STEP) + HORIZON_STEPS
 HEIGHT = 160  # pixels; one step is one unit wide
 TICK_HOURS = 2
+TICK_MARGIN_STEPS = 4  # a label closer to an end would be cut off
 # Widest first, so that the narrower ones are drawn over it.
 BANDS = tuple(zip(QUANTILE_COLUMNS[:3], QUANTILE_COLUMNS[:3:-1], strict=True))
 
@@ -95,4 +96,8 @@ def _range(drawn: Sequence[Values], threshold: float | None) -> tuple[float, flo
 def _ticks(start: datetime) -> list[tuple[float, str]]:
     hour = start.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     hours = [hour + timedelta(hours=n) for n in range(14)]
-    return [((at - start) / STEP, f"{at:%H:%M}") for at in hours if at.hour % TICK_HOURS == 0]
+    ticks = [((at - start) / STEP, f"{at:%H:%M}") for at in hours if at.hour % TICK_HOURS == 0]
+    return [
+        (step, label) for step, label in ticks
+        if TICK_MARGIN_STEPS <= step <= STEPS - TICK_MARGIN_STEPS
+    ]  # fmt: skip

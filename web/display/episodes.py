@@ -1,8 +1,8 @@
 """Episodes of alerts as pages show them: what, how long, who has it, and what came of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from storage.model.next_steps import NEXT_STEPS, STALE_STEP
@@ -11,10 +11,11 @@ from web.display import formatting
 from web.display.metric_display import METRIC_DISPLAYS
 
 __all__ = [
-    "OUTCOMES", "SEVERITY_NAMES", "ClosedEpisode", "OpenEpisode", "Record", "lead_text",
+    "EPOCH", "OUTCOMES", "SEVERITY_NAMES", "ClosedEpisode", "OpenEpisode", "Record", "lead_text",
     "metric_label", "metric_value", "record_of",
 ]  # fmt: skip
 
+EPOCH = datetime.fromtimestamp(0, UTC)  # a record since then is that since the start
 SEVERITY_NAMES = tuple(severity.name for severity in SEVERITIES)
 # Outcomes in the order in which a record names them, and what each means.
 OUTCOMES: Mapping[str, str] = {
@@ -71,9 +72,9 @@ class OpenEpisode:
     @property
     def chance(self) -> float | None:
         """The newest odds at the rule's horizon, else those of its newest event."""
-        p: float | None = self.row["p_now"]
-        q: float | None = self.row["p"]
-        return q if p is None else p
+        newest: float | None = self.row["p_now"]
+        opened: float | None = self.row["p"]
+        return opened if newest is None else newest
 
     def expected(self, name: str) -> datetime | None:
         """When the breach is expected: `earliest`, `likely` or `latest`, by the newest odds."""
@@ -219,5 +220,6 @@ class Record:
 
 
 def record_of(row: Mapping[str, Any]) -> Record:
-    """Return the record in a row of `web/sql/alerts_record.sql`."""
-    return Record(**{name: row[name] for name in Record.__dataclass_fields__})
+    """Return the record in a row of `web/sql/alerts_record.sql`; EPOCH is no time of a start."""
+    record = Record(**{name: row[name] for name in Record.__dataclass_fields__})
+    return replace(record, since=None) if record.since == EPOCH else record

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,6 +15,7 @@ from web.actions import act, actor_of, back_to
 from web.auth import OPERATE
 from web.display import exports
 from web.display.episodes import (
+    EPOCH,
     OUTCOMES,
     SEVERITY_NAMES,
     ClosedEpisode,
@@ -88,15 +89,16 @@ def read_alerts(
         "now": now, "outcome": history.outcome, "rule": history.rule, "server": history.server,
         "rows": PAGE_ROWS, "skip": PAGE_ROWS * (history.page - 1),
     }  # fmt: skip
+    every = {"now": now, "since": EPOCH, "until": now + timedelta(minutes=1)}
     with lake.snapshot() as reader:
         system = system_status(reader, lake.folders, now)
         open_rows = reader.query(sql("alerts_open"), **opened).to_pylist()
         ended_rows = reader.query(sql("alerts_history"), **ended).to_pylist()
-        record = record_of(reader.query(sql("alerts_record"), now=now).to_pylist()[0])
+        record = record_of(reader.query(sql("alerts_record"), **every).to_pylist()[0])
     links = {
         "open": query_url("alerts_open", **opened),
         "history": query_url("alerts_history", **ended),
-        "record": query_url("alerts_record", now=now),
+        "record": query_url("alerts_record", **every),
     }
     return AlertsView(
         system, record, tuple(OpenEpisode(row, now) for row in open_rows), _total(open_rows),
@@ -154,13 +156,17 @@ def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]
 
 
 @get(
-    "/alerts/active", sync_to_thread=True, summary="Open episodes as JSON, the worst first",
+    ["/alerts/active", "/api/v1/alerts/active"], summary="Open episodes as JSON, the worst first",
     operation_class=answering(JSON),
 )  # fmt: skip
-def alerts_active(lake: TheLake, request_time: TheTime) -> Response[bytes]:
+async def alerts_active(lake: TheLake, request_time: TheTime) -> Response[bytes]:
     """The rows of the view `alerts` that are open."""
+    return await to_thread.run_sync(_active, lake, request_time)
+
+
+def _active(lake: LakeSession, now: datetime) -> Response[bytes]:
     with lake.snapshot() as reader:
-        rows = reader.query(sql("alerts_active"), now=request_time, severities=list(SEVERITY_NAMES))
+        rows = reader.query(sql("alerts_active"), now=now, severities=list(SEVERITY_NAMES))
     return exports.export_response(rows, "json", "alerts")
 
 

@@ -20,6 +20,7 @@ from web.display.row_digests import DigestedFragment, digested
 from web.display.tags import tags_in_force
 from web.lake_session import LakeSession
 from web.operations import PAGE, answering
+from web.prefix import prefix_of
 from web.rendering import SiteRequest, TheLake, TheTime, is_fragment, page
 
 __all__ = ["FleetFilter", "FleetRow", "FleetView", "fleet_export", "fleet_page", "read_fleet"]
@@ -71,7 +72,7 @@ def _fragment(
 ) -> DigestedFragment:
     """The fragment, the same for all pages of this URL until the next commit."""
     commits = tuple(notify.commit_times(lake.folders.data).items())
-    url = (request.scope.get("root_path", ""), request.url.query)
+    url = (prefix_of(request.scope), request.url.query)
     version = (commits, int(now.timestamp()) // SHARED_SECONDS)
 
     def render() -> DigestedFragment:

@@ -26,6 +26,7 @@ from web.turns import Turns
 __all__ = [
     "Logins",
     "asks_for_login",
+    "is_https",
     "log_in",
     "log_out",
     "logged_in",
@@ -163,7 +164,7 @@ def logged_in(
     request.scope["state"]["hoursight_identity"] = identity
     noted(request, "login")
     cookie = Cookie(
-        SESSION_COOKIE, value=token, httponly=True, samesite="lax", secure=_is_https(request),
+        SESSION_COOKIE, value=token, httponly=True, samesite="lax", secure=is_https(request),
         max_age=int(parse_period(auth.web.sessions.longest).total_seconds()),
     )  # fmt: skip
     return Redirect(local_path(wanted), status_code=303, cookies=[cookie, *extra])
@@ -214,7 +215,7 @@ def _have_passwords(auth: Auth) -> bool:
         return True
 
 
-def _is_https(request: SiteRequest) -> bool:
+def is_https(request: SiteRequest) -> bool:
     """Return True if the browser speaks TLS: to this site, or to the proxy in front of it."""
     stated = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     origin = request.headers.get("origin", "")

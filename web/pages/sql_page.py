@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlencode
 
 from anyio import to_thread
@@ -20,6 +19,7 @@ from web.display.query_snippets import query_snippets
 from web.display.query_table import QueryTable, query_table
 from web.display.schema_browser import EXAMPLES, relations
 from web.operations import PAGE, answering
+from web.prefix import prefix_of
 from web.query_runner import (
     DEADLINE_S,
     MAX_QUERY,
@@ -140,5 +140,5 @@ def _twins(q: str) -> list[tuple[str, str]]:
 
 
 def _site(request: SiteRequest) -> str:
-    prefix: Any = request.scope.get("root_path", "")
-    return f"{request.url.scheme}://{request.headers.get('host', 'localhost')}{prefix}".rstrip("/")
+    host = request.headers.get("host", "localhost")
+    return f"{request.url.scheme}://{host}{prefix_of(request.scope)}"

@@ -201,4 +201,20 @@
   tick();
   localTimes(document.body);
   showZone();
+
+  // The slider of the time machine: hours back from now, in the field and in the URL.
+  const slider = document.getElementById("as-of-slider");
+  if (slider) {
+    const field = slider.form.elements.at;
+    slider.parentElement.hidden = false;
+    const shown = Date.parse(`${field.value}:00Z`);
+    slider.value = Math.max(-48, Math.round((shown - serverNow()) / 3600000));
+    slider.addEventListener("input", () => {
+      field.value = new Date(serverNow() + slider.value * 3600000).toISOString().slice(0, 16);
+    });
+    slider.addEventListener("change", () => {
+      if (slider.value !== "0") slider.form.submit();
+      else location.assign(slider.form.dataset.present);
+    });
+  }
 })();

@@ -4,7 +4,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-import scoringrules
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -63,6 +62,8 @@ def level(value: float = 50.0, n: int = 1) -> Observed:
 
 
 def test_the_loss_is_that_of_the_oracle() -> None:
+    import scoringrules  # slow to import, by every process that collects the tests
+
     rng = np.random.default_rng(3)
     values, quantiles = rng.normal(size=(40, 12)), np.sort(rng.normal(size=(40, 12, 7)), axis=2)
     pinball = [
@@ -72,6 +73,8 @@ def test_the_loss_is_that_of_the_oracle() -> None:
 
 
 def test_the_sums_and_the_bands_are_those_of_the_oracle() -> None:
+    import scoringrules
+
     happened, forecast = observed(), due()
     served = forecast.served
     values = happened.values[:, ISSUE : ISSUE + HOUR].astype(np.float64)

@@ -134,6 +134,7 @@ PUBLIC = ["0.0.0.0", "::", "10.0.0.1", "monitor", "localhost.evil.example"]  # n
 
 @pytest.mark.parametrize("host", PUBLIC)
 def test_a_public_address_needs_one(folders: Folders, host: str) -> None:
+    require_key_if_public(folders, host, others=True)
     with pytest.raises(PublicWithoutKey, match="keys create --scope admin"):
         require_key_if_public(folders, host)
     create_key(folders, "me", ["admin"], NOW)

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import t as student
 
 from storage.model.schema import table
 from storage.model.views import as_of_now
@@ -64,6 +63,8 @@ def shown(house: LakeFixture, view: str, **chosen: Any) -> dict[str, Any]:
 
 def ratio(over: str, under: str, **chosen: Any) -> tuple[float, float]:
     """The ratio of two sums over the last 7 days, and half its 95 % interval, by NumPy."""
+    from scipy.stats import t as student  # slow to import, by every process that collects the tests
+
     sums: dict[tuple[Any, ...], list[float]] = {}
     for row in SCORES:
         if row["ts"] <= NOW - timedelta(days=7) or any(row[k] != v for k, v in chosen.items()):

@@ -69,7 +69,9 @@ def test_an_error_of_the_engine_keeps_its_status_and_body(
 ) -> None:
     engine.answer = (status, b'{"error":"why"}')
     answer = client.post(URL)
-    assert (answer.status_code, answer.json()) == (status, {"error": "why"})
+    body = answer.json()
+    assert (answer.status_code, body["error"], body["detail"]) == (status, "why", "why")
+    assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
 
 

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy import stats
 
 from functions.rules.drift.shift_measures import combined, shifts
 
@@ -42,6 +41,8 @@ def test_a_weekend_is_compared_with_the_weekend_before_slot_by_slot() -> None:
 @settings(max_examples=10)
 @given(st.integers(0, 10_000), st.floats(0, 3))
 def test_the_distance_is_that_of_two_samples_without_weights(seed: int, shift: float) -> None:
+    from scipy import stats  # slow to import, by every process that collects the tests
+
     values = np.round(fleet(seed), 1)
     values[0, -1] += shift
     made = shifts(values, WEEKDAYS).distribution[0, 0]

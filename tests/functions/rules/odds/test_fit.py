@@ -1,15 +1,25 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
 
+from functions.rules.odds.cases import Cases
 from functions.rules.odds.fit import fit_fleet, fit_odds, halves
 from functions.rules.odds.models import ALL, Fitted, odds_models
 from storage.model.grid import HORIZON_STEPS, LEAD_MINUTES
 from tests.functions.rules.odds.odds_scenes import MEMORY, cases
 
-CASES = cases(servers=8, days=6)
-FITS = {(f.kind, f.metric_group, f.lead_minutes): f for f in fit_odds(CASES)}
+
+# Not at the import: each process that collects the tests would compute them.
+@cache
+def known() -> Cases:
+    return cases(servers=8, days=6)
+
+
+@cache
+def known_fits() -> dict[tuple[str, str, int], Fitted]:
+    return {(f.kind, f.metric_group, f.lead_minutes): f for f in fit_odds(known())}
 
 
 def test_the_last_third_is_judged_and_no_outcome_of_the_first_part_reaches_into_it() -> None:
@@ -20,7 +30,7 @@ def test_the_last_third_is_judged_and_no_outcome_of_the_first_part_reaches_into_
 
 
 def test_calibrated_odds_serve_once_they_are_better_on_days_they_have_not_seen() -> None:
-    fit = FITS["calibration", ALL, 480]
+    fit = known_fits()["calibration", ALL, 480]
     assert fit.held_out is not None
     assert fit.other is not None
     assert fit.serves
@@ -31,13 +41,13 @@ def test_calibrated_odds_serve_once_they_are_better_on_days_they_have_not_seen()
 
 
 def test_the_trend_head_serves_where_it_is_better_and_only_there() -> None:
-    memory = [FITS["trend", "memory and disk", lead] for lead in LEAD_MINUTES]
+    memory = [known_fits()["trend", "memory and disk", lead] for lead in LEAD_MINUTES]
     assert all(fit.serves for fit in memory[:3])
-    assert not any(FITS["trend", "CPU", lead].serves for lead in LEAD_MINUTES)
+    assert not any(known_fits()["trend", "CPU", lead].serves for lead in LEAD_MINUTES)
 
 
 def test_with_few_breaches_nothing_serves_yet() -> None:
-    few = CASES.only((CASES.first < 0) | (CASES.first < np.unique(CASES.first)[10]))
+    few = known().only((known().first < 0) | (known().first < np.unique(known().first)[10]))
     assert 0 < few.events < 30
     fits = fit_odds(few)
     assert not any(fit.serves for fit in fits)
@@ -47,32 +57,32 @@ def test_with_few_breaches_nothing_serves_yet() -> None:
 
 
 def test_no_case_at_all_makes_calibrators_that_do_not_serve() -> None:
-    fits = fit_odds(CASES.only(np.zeros(len(CASES), bool)))
+    fits = fit_odds(known().only(np.zeros(len(known()), bool)))
     assert {fit.kind for fit in fits} == {"calibration", "any"}
     assert not any(fit.serves for fit in fits)
 
 
 def test_a_head_that_was_worse_on_the_last_days_does_not_serve() -> None:
-    _, judge_on = halves(CASES.origin)
-    opposite = np.where(judge_on[:, None], -CASES.features, CASES.features)
-    fits = fit_odds(replace(CASES, features=opposite))
+    _, judge_on = halves(known().origin)
+    opposite = np.where(judge_on[:, None], -known().features, known().features)
+    fits = fit_odds(replace(known(), features=opposite))
     assert not any(fit.serves for fit in fits if fit.kind == "trend" and fit.lead_minutes == 60)
 
 
 def test_what_was_fitted_is_read_back_from_its_rows() -> None:
-    served = odds_models([fit.row() for fit in FITS.values()], 30)
+    served = odds_models([fit.row() for fit in known_fits().values()], 30)
     assert served.checked
-    assert set(served.calibrators) == {f.lead_minutes for f in FITS.values()
+    assert set(served.calibrators) == {f.lead_minutes for f in known_fits().values()
                                        if f.kind == "calibration" and f.serves}  # fmt: skip
     head = served.trend
     assert head is not None
-    features = CASES.features[:50].astype(float)
+    features = known().features[:50].astype(float)
     in_breach = np.zeros((50, 8), bool)
     raw = np.full((50, 8, 5), 0.02)
     of_all = np.repeat(features[:, None], 8, axis=1)
     odds = served.served(raw, of_all, in_breach)
     assert odds.trend[:, MEMORY].all()
-    assert odds.p[:, MEMORY, 0] == pytest.approx(head(features, CASES.metric[:50])[:, 0])
+    assert odds.p[:, MEMORY, 0] == pytest.approx(head(features, known().metric[:50])[:, 0])
 
 
 ORIGIN = np.arange(0, 12_000, 3)

@@ -1,12 +1,16 @@
+from functools import cache
+
 import numpy as np
 import pytest
 
 from functions.rules.fleet_state import LEAST_ODDS
+from functions.rules.odds.cases import Cases
 from functions.rules.odds.exceedance import logit
 from functions.rules.odds.trend import (
     FEATURES,
     HISTORY_STEPS,
     SLOPE_STEPS,
+    TrendHead,
     drivers,
     fit_trend,
     trend_features,
@@ -16,8 +20,18 @@ from tests.functions.rules.odds.odds_scenes import MEMORY, cases
 LEVEL, GAP = np.array([98.0]), np.array([8.0])
 RAW = np.full((1, 1, 5), 0.1)
 END = np.array([HISTORY_STEPS])
-CASES = cases()
-HEAD = fit_trend(CASES.features, CASES.metric, CASES.came, CASES.weight)
+
+
+# Not at the import: each process that collects the tests would compute them.
+@cache
+def known() -> Cases:
+    return cases()
+
+
+@cache
+def head() -> TrendHead:
+    each = known()
+    return fit_trend(each.features, each.metric, each.came, each.weight)
 
 
 def features(memory: np.ndarray) -> np.ndarray:
@@ -71,14 +85,14 @@ def test_features_need_only_the_steps_before_the_origin() -> None:
 
 
 def test_the_head_sees_a_ramp_that_the_odds_of_the_bands_do_not() -> None:
-    odds = HEAD(CASES.features, CASES.metric)
-    soon = CASES.came[:, 1] == 1
+    odds = head()(known().features, known().metric)
+    soon = known().came[:, 1] == 1
     assert np.median(odds[soon, 1]) > 0.5
     assert np.median(odds[~soon, 1]) < 0.02
 
 
 def test_its_odds_never_fall_with_the_lead_and_are_never_certain() -> None:
-    odds = HEAD(np.random.default_rng(1).normal(0, 5, (200, FEATURES)), np.zeros(200, int))
+    odds = head()(np.random.default_rng(1).normal(0, 5, (200, FEATURES)), np.zeros(200, int))
     assert (np.diff(odds, axis=1) >= 0).all()
     assert odds.min() >= LEAST_ODDS
     assert odds.max() <= 1 - LEAST_ODDS
@@ -86,10 +100,10 @@ def test_its_odds_never_fall_with_the_lead_and_are_never_certain() -> None:
 
 def test_its_drivers_are_said_in_words_strongest_first() -> None:
     ramp = features(climb(30.0))
-    near = HEAD.mean[:FEATURES].copy()
+    near = head().mean[:FEATURES].copy()
     near[5:] = ramp[5:]  # the bands say nothing
-    texts = drivers(HEAD, near, MEMORY, 98.0, 8.0)
+    texts = drivers(head(), near, MEMORY, 98.0, 8.0)
     assert texts[0].startswith("memory has climbed by 30 points per hour for ")
     assert "memory is at 90 % of 98 %" in texts
     calm = features(np.full(HISTORY_STEPS, 40.0))
-    assert "memory has climbed" not in " ".join(drivers(HEAD, calm, MEMORY, 98.0, 8.0))
+    assert "memory has climbed" not in " ".join(drivers(head(), calm, MEMORY, 98.0, 8.0))
