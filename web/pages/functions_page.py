@@ -30,12 +30,14 @@ from web.operations import PAGE, answering
 from web.pages.alerts_page import form_of
 from web.query_links import query_url
 from web.rendering import SiteRequest, TheLake, TheTime, page, quoted
+from web.requested_time import earlier_time
 
 __all__ = ["act_on_function", "function_page", "functions_export", "functions_page"]
 
 PAGE_ROWS = 50
 MAX_ROWS = 100_000
 FUNCTIONS_PATH = "/functions"
+OF_THE_PRESENT = "this page is about an earlier time, and what the engine runs is known of now only"
 
 
 class FunctionNotFound(HoursightError, NotFoundException):
@@ -101,6 +103,8 @@ def read_function(
 
 async def _words(request: SiteRequest, lake: LakeSession) -> tuple[list[FunctionWords], str]:
     """Return the functions that the engine lists, or why it does not."""
+    if earlier_time(request) is not None:
+        return [], OF_THE_PRESENT
     outcome = await act(request, lake, "function_states", {}, only_reads=True)
     if outcome.failed:
         return [], outcome.error

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from anyio import to_thread
 from litestar import Response, get, post
 from litestar.response import Redirect
 
@@ -59,16 +60,21 @@ def read_scenario(lake: LakeSession, now: datetime) -> ScenarioView:
 
 
 @get(
-    SCENARIO_PATH, sync_to_thread=True, summary="Scenario of the simulated fleet",
-    operation_class=answering(PAGE),
+    SCENARIO_PATH, summary="Scenario of the simulated fleet", operation_class=answering(PAGE)
 )  # fmt: skip
-def scenario_page(request: SiteRequest, lake: TheLake, request_time: TheTime) -> Response[str]:
+async def scenario_page(
+    request: SiteRequest, lake: TheLake, request_time: TheTime
+) -> Response[str]:
     """HTML; for requests of htmx only the fragment that changes."""
-    view = read_scenario(lake, request_time)
-    return page(
-        request, "scenario", now=request_time, view=view, system=view.system,
-        problems=view.system.problems, meanings=MEANINGS, data=lake.folders.data,
-    )  # fmt: skip
+
+    def render() -> Response[str]:
+        view = read_scenario(lake, request_time)
+        return page(
+            request, "scenario", now=request_time, view=view, system=view.system,
+            problems=view.system.problems, meanings=MEANINGS, data=lake.folders.data,
+        )  # fmt: skip
+
+    return await to_thread.run_sync(render)
 
 
 @post(

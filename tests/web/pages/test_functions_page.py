@@ -112,6 +112,16 @@ def test_without_the_engine_the_runs_of_the_lake_are_shown(client: Client) -> No
     assert "<form" not in text.split('id="board"')[1].split("</main>")[0]
 
 
+@pytest.mark.usefixtures("engine")
+def test_at_an_earlier_time_nothing_of_the_present_is_shown(client: Client) -> None:
+    at = (NOW - timedelta(seconds=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = client.get(f"/functions?at={at}").text
+    assert "is about an earlier time" in text
+    assert 'data-function="rollup"' not in text
+    assert 'data-state="FAILING"' in text
+    assert "Suspended" not in text
+
+
 def test_without_functions_the_page_says_how_to_get_one(site: Client) -> None:
     text = site.get("/functions", headers={"HX-Request": "true"}).text
     assert "<html" not in text
