@@ -26,6 +26,7 @@ from storage.ipc.rpc import serve_rpc
 from tests.web.alert_rows import PREDICTED, episode_rows, insert_history
 from tests.web.api.test_functions_api import Engine
 from tests.web.axe import serious_findings
+from tests.web.pages.test_functions_page import FunctionsEngine
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
 from tests.web.trust_rows import insert_trust
 from web.__main__ import SiteServer
@@ -333,3 +334,14 @@ def test_rules_trust_and_report_fit_a_phone(
     page = open_page(path, viewport=PHONE, is_mobile=True)
     expect(page.locator("main .block").first).to_be_visible()
     assert overhang(page) <= 0
+
+
+def test_a_suspended_function_is_resumed_with_one_click(
+    open_page: Open, writer: SiteLakeWriter
+) -> None:
+    with serve_rpc(writer.folders.rpc_socket, FunctionsEngine()):
+        page = open_page("/functions", viewport=PHONE)
+        assert page.locator("tr[data-function]").first.get_attribute("data-state") == "SUSPENDED"
+        assert overhang(page) <= 0
+        page.locator("button", has_text="Resume").click()
+        expect(page.locator(".notice.good")).to_contain_text("runs again")
