@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.web.test_browser import PHONE, SOON_MS, Open, overhang, pytestmark
+from tests.web.test_browser import SOON_MS, Open, overhang, pytestmark
 from tests.web.test_browser import browser as browser
 from tests.web.test_browser import open_page as open_page
 from tests.web.test_browser import writer as writer
@@ -13,7 +13,7 @@ __all__ = ["pytestmark"]
 
 @pytest.mark.timeout(240)
 def test_a_query_is_completed_run_corrected_and_saved(open_page: Open) -> None:
-    page = open_page("/sql", viewport=PHONE)
+    page = open_page("/sql", viewport={"width": 1000, "height": 800})
     editor = page.get_by_role("textbox", name="Query")
     editor.press_sequentially("SELECT count(*) AS n FROM fleet_n")
     expect(page.locator("#completions")).to_be_visible()

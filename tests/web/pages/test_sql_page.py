@@ -28,11 +28,16 @@ def get(client: Client, sql: str, extension: str = "", **more: str) -> str:
 
 
 NOW = datetime.now(UTC)
-LISTS = {"severities": ["critical"], "metrics": ["mem_used_pct"], "servers": [HOSTILE]}
+LISTS = {
+    "failures": ["failed"],
+    "severities": ["critical"],
+    "metrics": ["mem_used_pct"],
+    "servers": [HOSTILE],
+}
 NUMBERS = {"rows": 50, "skip": 0, "seconds": 3600, "seen": 0, "show": 50}
 TEXTS = dict.fromkeys(
     ("episode", "server", "metric", "model", "outcome", "profile", "erased", "source", "rule",
-     "severity"), HOSTILE,
+     "severity", "function"), HOSTILE,
 )  # fmt: skip
 TIMES = dict.fromkeys(
     ("now", "issued", "start", "stop", "reached", "latest", "since", "oldest", "opened", "said",
