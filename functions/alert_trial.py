@@ -39,7 +39,7 @@ class TrialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError(f"days is {self.days:g}, expected 1 to {LONGEST_DAYS:g}")
 
 
-@function(on=request(), writes=(), deadline="10m", memory_mb=2048)
+@function(on=request(), writes=(), deadline="30m", memory_mb=2048)
 def alert_trial(window: Window, body: Any) -> Batch:
     """Answer with what alert rules would have done with the odds that are stored.
 

@@ -51,8 +51,8 @@ def test_the_result_of_a_trial_is_said_in_words() -> None:
 
 
 def test_the_time_that_a_trial_takes_grows_with_servers_and_days() -> None:
-    assert trial_cost(0, 7) == "about 3 s"
-    assert trial_cost(200, 7) != trial_cost(100, 7)
+    assert trial_cost(20, 6) == "about 2 min 45 s"
+    assert trial_cost(1000, 7) == "about 15 min"
 
 
 def test_an_answer_without_anything_is_no_rule_in_force() -> None:
