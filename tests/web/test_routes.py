@@ -41,6 +41,11 @@ ROUTES = {
     "POST /alerts/rules/silence": "operate",
     "GET /trust": "read", "GET /trust/report": "read", "GET /trust/report.html": "read",
     "POST /trust/models": "admin",
+    "GET /functions": "read", "GET /functions.json": "read", "GET /functions.csv": "read",
+    "GET /functions.parquet": "read", "GET /functions.arrow": "read",
+    "GET /functions/{name}": "read", "POST /functions/{name}": "admin",
+    "GET /sources/{name}": "read", "GET /docs": "read", "GET /docs/{name}": "read",
+    "GET /docs/files/{name}": "read", "GET /scenario": "read", "POST /scenario": "operate",
     "GET /static": None, "GET /schema": "read", "GET /schema/openapi.json": "read",
     "GET /schema/{path}": "read",
 }  # fmt: skip
