@@ -120,7 +120,7 @@ def _without_version(file: UserFile, runs: Runs) -> FunctionInfo:
     )  # fmt: skip
 
 
-def _load_error(name: str, code_hash: str, runs: Runs) -> str | None:
+def _load_error(name: str, code_hash: str | None, runs: Runs) -> str | None:
     """Return why this very text could not be loaded; None if nothing has tried yet."""
     for run in runs.get(name, ()):
         if run["trigger"] == LOADING and run["code_hash"] == code_hash:

@@ -67,7 +67,8 @@ def meaning_of(section: str) -> str:
     for part in section.split("."):
         kind = _struct_at(kind, part)
     if kind is not None:
-        return " ".join((inspect.getdoc(kind) or "").split("\n\n", 1)[0].split())
+        first = (inspect.getdoc(kind) or "").split("\n\n", 1)[0]
+        return " ".join(first.replace("`", "").split())
     return _MEANINGS.get(section.split(".", 1)[0], "")
 
 
