@@ -111,7 +111,7 @@ def test_schema_lists_tables_and_their_columns(run: Run) -> None:
         "timed out, out of memory, unreachable, not written, resumed, revived"
         in run("schema", "runs")[1]
     )
-    assert "expected one of alert_events, breaches" in run("schema", "nope")[2]
+    assert "expected one of alert_events, audit, breaches" in run("schema", "nope")[2]
 
 
 def test_calling_the_host_shows_its_fourteen_metrics_with_units(run: Run, tmp_path: Path) -> None:

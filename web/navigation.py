@@ -19,6 +19,8 @@ NAVIGATION = (
     Entry("/alerts", "Alerts"),
     Entry("/trust", "Trust"),
     Entry("/sql", "SQL"),
-    Entry("/sources", "Sources", apart=True),
+    Entry("/functions", "Functions", apart=True),
+    Entry("/sources", "Sources"),
     Entry("/settings", "Settings"),
+    Entry("/docs", "Docs"),
 )

@@ -22,17 +22,25 @@ from web.auth import OPEN
 from web.live import live_events
 from web.pages.act_page import act_page, act_post
 from web.pages.alerts_page import alerts_active, alerts_export, alerts_page, answer_alert
+from web.pages.docs_page import docs_file, docs_page, document_page
 from web.pages.episode_page import episode_page, message_preview
 from web.pages.fleet_page import fleet_export, fleet_page
+from web.pages.functions_page import (
+    act_on_function,
+    function_page,
+    functions_export,
+    functions_page,
+)
 from web.pages.login_page import log_in, log_out, login_page
 from web.pages.oidc_page import oidc_begin, oidc_return
 from web.pages.report_page import report_download, report_page
 from web.pages.rules_page import rules_page, silence_servers, try_rule
 from web.pages.saved_queries import remove_query, save_query
+from web.pages.scenario_page import scenario_page, switch_scenario
 from web.pages.server_actions import act_on_server
 from web.pages.server_page import chart_data, server_page
 from web.pages.settings_page import settings_page
-from web.pages.sources_page import sources_export, sources_page
+from web.pages.sources_page import source_page, sources_export, sources_page
 from web.pages.sql_page import sql_export, sql_page
 from web.pages.trust_page import change_model, trust_page
 from web.rendering import STATIC
@@ -57,8 +65,16 @@ PAGES: tuple[ControllerRouterHandler, ...] = (
     sql_page,
     save_query,
     remove_query,
+    functions_page,
+    function_page,
+    act_on_function,
     sources_page,
+    source_page,
+    scenario_page,
+    switch_scenario,
     settings_page,
+    docs_page,
+    document_page,
     login_page,
     log_in,
     log_out,
@@ -73,7 +89,9 @@ EXPORTS: tuple[ControllerRouterHandler, ...] = (
     alerts_export,
     alerts_active,
     sql_export,
+    functions_export,
     sources_export,
+    docs_file,
     current_predictions,
     predict,
     explain,

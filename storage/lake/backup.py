@@ -183,6 +183,8 @@ def _stage(folders: Folders, staged: Folders, missing: set[str]) -> StagedFiles:
     failpoint("backup: inbox linked")
     location = lake_location(folders)
     _copy_settings(folders, staged)
+    with suppress(FileNotFoundError):
+        shutil.copy2(folders.saved_queries, staged.saved_queries)
     _copy_catalog(location, staged)
     failpoint("backup: catalog copied")
     files = stage_files(folders, location.files, staged, missing)

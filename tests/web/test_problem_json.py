@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from storage.config.api_keys import create_key
@@ -22,7 +23,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
         yield client
 
 
-def is_problem(answer: Any, status: int) -> dict[str, Any]:
+def is_problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     body: dict[str, Any] = answer.json()

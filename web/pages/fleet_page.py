@@ -59,12 +59,14 @@ def fleet_page(
         q, profile, severity, max(1, show), site, tag, changed, group, view, metric, sort
     )
     if not is_fragment(request):
-        return _rendered(request, lake, wanted, request_time)
+        answer = _rendered(request, lake, wanted, request_time)
+        answer.content = digested(answer.content, {}).answer(()) or ""
+        return answer
     fragment = _fragment(request, lake, wanted, request_time)
-    answer = fragment.answer(frozenset(request.headers.get(SHOWN, "").split()))
-    if answer is None:
+    html = fragment.answer(frozenset(request.headers.get(SHOWN, "").split()))
+    if html is None:
         return Response(None, status_code=204, headers=fragment.headers)
-    return Response(answer, media_type="text/html", headers=fragment.headers)
+    return Response(html, media_type="text/html", headers=fragment.headers)
 
 
 def _fragment(

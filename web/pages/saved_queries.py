@@ -13,6 +13,7 @@ from litestar.response import Redirect
 
 from storage.config.saved_queries import SavedQueries, SavedQuery, SavedQueryRefused
 from web.actions import actor_of, back_to
+from web.audit import noted
 from web.auth import OPERATE
 from web.operations import PAGE, answering
 from web.rendering import SiteRequest, TheLake
@@ -49,8 +50,10 @@ async def save_query(
     try:
         replaced = await to_thread.run_sync(SavedQueries(lake.folders).save, query)
     except SavedQueryRefused as error:
+        noted(request, "query saved", target=data.name, error=str(error), status=422)
         return back_to(path, str(error), failed=True)
     name = data.name.strip()
+    noted(request, "query saved", target=name, detail=data.q)
     return back_to(path, f"Saved as {name!r}" + (", in place of the former" if replaced else ""))
 
 
@@ -59,11 +62,15 @@ async def save_query(
     operation_class=answering(PAGE),
 )  # fmt: skip
 async def remove_query(
-    lake: TheLake, data: Annotated[RemoveForm, Body(media_type=RequestEncodingType.URL_ENCODED)]
+    request: SiteRequest,
+    lake: TheLake,
+    data: Annotated[RemoveForm, Body(media_type=RequestEncodingType.URL_ENCODED)],
 ) -> Redirect:
     """Back to the SQL page, which says what came of it."""
     try:
         await to_thread.run_sync(SavedQueries(lake.folders).remove, data.name)
     except SavedQueryRefused as error:
+        noted(request, "query removed", target=data.name, error=str(error), status=422)
         return back_to("/sql", str(error), failed=True)
+    noted(request, "query removed", target=data.name)
     return back_to("/sql", f"Removed {data.name!r}")

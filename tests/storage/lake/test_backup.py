@@ -77,12 +77,14 @@ def test_models_settings_and_rejected_files_are_backed_up(
 ) -> None:
     house.commit()
     house.folders.settings.write_text("[web]\nport = 9000\n")
+    house.folders.saved_queries.write_text("[]")
     (house.folders.models / "serving.onnx").write_bytes(b"model")
     (house.folders.rejected / "torn.parquet").write_bytes(b"torn")
     back_up(house.folders.data, tmp_path / "b.tar")
     restore(tmp_path / "b.tar", tmp_path / "again")
     again = Folders.at(tmp_path / "again")
     assert "9000" in again.settings.read_text()
+    assert again.saved_queries.read_text() == "[]"
     assert (again.models / "serving.onnx").read_bytes() == b"model"
     assert (again.rejected / "torn.parquet").exists()
 

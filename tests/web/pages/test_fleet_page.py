@@ -3,6 +3,7 @@
 import io
 import re
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from litestar.testing import TestClient
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
-from tests.web.site_lakes import FLEET, HOSTILE, LakeServer, SiteLakeWriter
+from tests.web.site_lakes import FLEET, HOSTILE, LakeServer, SiteLakeWriter, risks
 from web.app import create_app
 
 
@@ -136,6 +137,18 @@ def test_htmx_gets_only_the_fragment(client: Client) -> None:
     assert "<html" not in answer.text
     assert order_of(answer.text)[0] == "web-07.shop"
     assert "HX-Request" in answer.headers["vary"]
+
+
+def test_an_open_page_gets_the_rows_that_changed(lake: SiteLakeWriter, site: Client) -> None:
+    lake.fleet()
+    shown = re.search(r'data-rows="([^"]*)"', site.get("/").text)
+    assert shown
+    worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
+    now = datetime.now(UTC)
+    lake.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
+    answer = site.get("/", headers={"HX-Request": "true", "Hoursight-Shown": shown[1]}).text
+    assert order_of(answer)[0] == "nginx-1"
+    assert answer.count("<tr data-kept=") >= len(FLEET) // 2
 
 
 def test_an_empty_lake_shows_the_waiting_page(site: Client) -> None:

@@ -20,6 +20,8 @@ def test_a_saved_query_is_listed_runs_and_can_be_removed(
     assert "SELECT%201%20--%20%C3%A4%C3%B6%C3%BC%20%26%20more" in page
     removed = site.post("/sql/saved/remove", data={"name": HOSTILE})
     assert "None yet." in removed.text
+    entries = [(row["action"], row["target"]) for row in site.app.state.audit._waiting]
+    assert entries == [("query saved", HOSTILE), ("query removed", HOSTILE)]
 
 
 def test_a_query_that_cannot_be_saved_is_said_so(client: Client) -> None:

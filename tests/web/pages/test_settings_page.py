@@ -41,6 +41,8 @@ def test_a_file_that_is_not_valid_is_named_and_the_last_values_stay(
     lake.folders.settings.write_text("[web]\nport = 'x'\n")
     text = site.get("/settings").text
     assert re.search(r"8081", rows(text, "setting")["web.port"])
+    assert 'data-state="not-valid"' in text
+    assert "port is &#39;x&#39;" in text
 
 
 def test_without_a_lake_the_page_says_so(tmp_path: Path) -> None:
@@ -57,3 +59,14 @@ def test_a_file_that_was_never_valid_is_named_with_what_is_wrong(tmp_path: Path)
         answer = client.get("/settings")
     assert answer.status_code == 503
     assert "port is &#39;x&#39;" in answer.text
+
+
+def test_settings_are_searched_and_a_section_says_what_it_means(site: Client) -> None:
+    text = site.get("/settings?q=history_days+8.0").text
+    assert list(rows(text, "setting")) == ["sources.simulator.history_days"]
+    assert "[sources.simulator]" in text
+    assert "The simulated fleet" in text
+    assert 'data-state="not-valid"' not in text
+    none = site.get("/settings?q=%3Cb%3E&changed=1").text
+    assert 'data-state="no-match"' in none
+    assert 'value="&lt;b&gt;"' in none

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
+from urllib.parse import quote
 
 from pyarrow import csv, parquet
 
@@ -116,7 +117,9 @@ def test_a_backfill_shows_its_progress(lake: SiteLakeWriter, site: Client) -> No
     log.committed("late", 2 * day, 3_600, made=5_000)
     for seconds in (20, 10, 0):  # always an hour late, and as fast as time
         log.committed("late", 3_605 + seconds, 3_600 + seconds, made=seconds)
-    rows = rows_of(site.get("/sources").text)
+    text = site.get("/sources").text
+    rows = rows_of(text)
+    assert 'value="0.750" aria-label="history of fleet that is loaded"' in text
     progress = r"Loading history, up to \d\d \w+ \d\d:\d\d UTC \(75 %\), about 10 s left"
     assert re.search(progress, rows["fleet"])
     assert "Connected, no new samples" in rows["late"]
@@ -143,3 +146,20 @@ def test_two_senders_of_one_server_are_shown_beside_the_state(
     assert "Two senders write web<1> at the same time" in shown
     assert "cpu_user_pct" in details
     assert "two senders" not in details
+
+
+def test_a_source_has_a_page_with_what_was_refused_and_why(
+    lake: SiteLakeWriter, site: Client
+) -> None:
+    log, name = SourceLog(lake), "sh<b>op%.json"
+    log.file(name, "refused", "connection.urll is not a key")
+    log.committed(name, 20, 5, (BAD,))
+    path = f"/sources/{quote(name, safe='')}"
+    assert f'href="{path}"' in site.get("/sources").text
+    text = site.get(path).text
+    assert "3 rows were refused in 1 commit." in text
+    assert "is not a number, as &#39;n/a&#39; of &lt;b&gt;x&lt;/b&gt;" in text
+    assert "refused: connection.urll is not a key" in text
+    assert name not in text
+    assert "<html" not in site.get(path, headers={"HX-Request": "true"}).text
+    assert site.get("/sources/nix").status_code == 404

@@ -2,6 +2,8 @@
 
 import io
 import json
+import re
+from contextlib import closing
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
@@ -9,6 +11,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from storage.query.read_only import StatementCheck
+from storage.query.reader import Reader
+from storage.sandbox.sql_policy import POLICY, verify_plan
 from tests.web.conftest import Client
 from web.display.schema_browser import EXAMPLES
 from web.lake_session import _SQL
@@ -111,18 +116,44 @@ def test_files_hold_the_same_rows(client: Client) -> None:
     assert pa.ipc.open_file(answers["arrow"].content).read_all().num_rows == 3
 
 
-def test_every_statement_and_example_of_the_site_runs_in_the_sandbox(
+def statements() -> dict[str, str]:
+    """The statements of the site by name, with parameters and columns written into them."""
+    names = sorted(p.stem for p in _SQL.glob("*.sql") if not p.stem.startswith(OF_MEMORY))
+    texts = {name: query_text(name, **PARAMETERS) for name in names}
+    for piece, columns in PIECES.items():
+        texts = {name: text.replace(piece, columns) for name, text in texts.items()}
+    return texts
+
+
+def linked() -> set[str]:
+    """The statements to which a page links."""
+    web = _SQL.parent
+    sources = (p.read_text() for kind in ("*.py", "*.html") for p in web.rglob(kind))
+    names = {name for text in sources for name in re.findall(r'query_url\(\s*"(\w+)"', text)}
+    return names & statements().keys()
+
+
+def test_a_sandbox_accepts_every_statement_and_the_plan_of_those_behind_figures(
     client: Client,
 ) -> None:
-    queries = {f"example {i}": each.sql for i, each in enumerate(EXAMPLES)}
-    names = sorted(p.stem for p in _SQL.glob("*.sql") if not p.stem.startswith(OF_MEMORY))
-    assert len(names) > 20
-    for name in names:
-        text = query_text(name, **PARAMETERS)
-        for piece, columns in PIECES.items():
-            text = text.replace(piece, columns)
-        queries[name] = text
-    answers = {
-        name: client.get(f"/sql.arrow?{urlencode({'q': sql})}") for name, sql in queries.items()
-    }
+    behind = linked()
+    assert len(behind) > 5
+    with closing(Reader.open(client.app.state.lake.folders.data, unrestricted=True)) as reader:
+        check = StatementCheck(reader._connection.cursor(), POLICY)
+        lake = check.definitions()
+        for name, text in statements().items():
+            check.verify(text, lake)
+            if name in behind:
+                verify_plan(reader._connection, text)
+        check.close()
+
+
+def test_every_example_runs(client: Client) -> None:
+    answers = {each.question: client.get(f"{each.link.replace('?', '.csv?')}") for each in EXAMPLES}
     assert {name: a.text for name, a in answers.items() if a.status_code != 200} == {}
+
+
+@pytest.mark.parametrize("name", ["server", "history"])
+def test_the_query_behind_a_figure_runs(client: Client, name: str) -> None:
+    answer = client.get(f"/sql.csv?{urlencode({'q': statements()[name]})}")
+    assert answer.status_code == 200, answer.text
