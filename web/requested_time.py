@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 from litestar import Request
 
 from web.http_errors import HttpRejection
+from web.prefix import prefix_of
 
 __all__ = ["STEPS", "carried", "earlier_time", "place_in_time", "time_of"]
 
@@ -87,9 +88,7 @@ def place_in_time(request: SiteRequest) -> dict[str, Any]:
 
 
 def _path(request: SiteRequest) -> str:
-    prefix = str(request.scope.get("root_path", "")).rstrip("/")
-    path = request.url.path
-    return path if not prefix or path.startswith(f"{prefix}/") else prefix + path
+    return prefix_of(request.scope) + str(request.scope["path"])
 
 
 def _url(request: SiteRequest, at: datetime | None) -> str:

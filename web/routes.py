@@ -13,6 +13,7 @@ from web.api.functions_api import call_function
 from web.api.health import healthz, readyz, status
 from web.api.ingest_api import feed, write_lines, write_series
 from web.api.marks_api import add_marks
+from web.api.mcp_api import mcp_endpoint
 from web.api.metrics_api import metrics
 from web.api.predictions_api import current_predictions, explain, predict
 from web.api.prometheus_api import PROMETHEUS
@@ -81,7 +82,7 @@ LIVE: tuple[ControllerRouterHandler, ...] = (live_events,)
 STATUS: tuple[ControllerRouterHandler, ...] = (healthz, readyz, status, metrics)
 INGEST: tuple[ControllerRouterHandler, ...] = (feed, write_lines, write_series)
 FUNCTIONS: tuple[ControllerRouterHandler, ...] = (call_function, add_marks)
-QUERIES: tuple[ControllerRouterHandler, ...] = (query_get, query_post)
+QUERIES: tuple[ControllerRouterHandler, ...] = (query_get, query_post, mcp_endpoint)
 
 YEAR_SECONDS = 31_536_000
 

@@ -1,4 +1,4 @@
-"""Commands on functions: call, and functions list, runs, why, new, resume."""
+"""Commands on functions: call, quiet, and functions list, runs, why, new, resume."""
 
 import sys
 from datetime import datetime
@@ -28,6 +28,23 @@ def call_command(data: Path, name: str, now: datetime | None, **options: Any) ->
     from scripts.cli.call import call_function
 
     sys.exit(0 if call_function(data, name, now, say, **options) else 1)
+
+
+@cli.command("quiet", epilog="Example: hoursight quiet web-1 --for 20m && reboot")
+@data_option
+@click.argument("server")
+@click.option("--for", "lasts", default="20m", show_default=True, help="How long it is away.")
+@click.option("--within", default="8h", show_default=True, help="It has to begin within this time.")
+@click.option("--json", "as_json", is_flag=True, help="The answer as JSON.")
+def quiet_command(data: Path, server: str, lasts: str, within: str, as_json: bool) -> None:
+    """Say when SERVER can be rebooted with the least harm, with the odds.
+
+    Exit codes: 0 now is as good as the best time, 1 wait until the time that is printed, 2 not
+    known.
+    """
+    from scripts.cli.quiet import quiet
+
+    sys.exit(quiet(data, server, lasts, within, as_json))
 
 
 @cli.group(invoke_without_command=True, epilog="Example: hoursight functions why host")

@@ -305,6 +305,10 @@ class _PinnedReader(Reader):
 
     _known: Definitions | None = None
     _snapshot: int | None = None
+    _is_earlier = False  # its tables are cut off, and the cache has the present
+
+    def _has_no_cache(self) -> bool:
+        return self._is_earlier or super()._has_no_cache()
 
     def snapshot(self) -> int:
         if self._snapshot is None:

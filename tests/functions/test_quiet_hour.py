@@ -1,7 +1,7 @@
 """Quiet hour: what is answered from the forecasts and odds of the lake."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,19 @@ QUIET_STEP = 48  # of the server `calm-later`
 METRICS = ("net_in_mb_s", "net_out_mb_s", "load_average")
 
 
-def steps(server: str) -> list[dict[str, Any]]:
+def steps(server: str, origin: datetime) -> list[dict[str, Any]]:
     values = {f"{name}_mean": 10.0 for name in METRICS} | {"cpu_idle_pct_mean": 99.9}
     return [
-        {"server": server, "ts": ORIGIN - (i + 1) * STEP} | values for i in range(CONTEXT_STEPS)
+        {"server": server, "ts": origin - (i + 1) * STEP} | values for i in range(CONTEXT_STEPS)
     ]
 
 
-def forecasts(server: str, medians: np.ndarray, **changed: Any) -> list[dict[str, Any]]:
+def forecasts(
+    server: str, medians: np.ndarray, origin: datetime, **changed: Any
+) -> list[dict[str, Any]]:
     spread = np.linspace(-0.3, 0.3, len(QUANTILE_COLUMNS))
     lists = {q: (medians + s).tolist() for q, s in zip(QUANTILE_COLUMNS, spread, strict=True)}
-    row = {"server": server, "issued_at": ORIGIN, "made_at": ORIGIN, "model": "m", "state": "ok"}
+    row = {"server": server, "issued_at": origin, "made_at": origin, "model": "m", "state": "ok"}
     return [row | lists | {"metric": name} | changed for name in METRICS]
 
 
@@ -44,22 +46,23 @@ def forecasts(server: str, medians: np.ndarray, **changed: Any) -> list[dict[str
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     falling = np.where(np.arange(HORIZON_STEPS) < QUIET_STEP, 12.0, 3.0)
     with house_at(tmp_path_factory.mktemp("quiet")) as house:
-        fill(house, falling)
+        fill(house, falling, ORIGIN)
         yield Runner(house.folders, Settings())
 
 
-def fill(house: LakeFixture, falling: np.ndarray) -> None:
+def fill(house: LakeFixture, falling: np.ndarray, origin: datetime) -> None:
+    """Servers that were forecast at `origin`: of falling use, of steady use, and without any."""
     names = ("calm-later", "steady", "blind")
-    house.put("server_facts", [{"server": n, "ts": ORIGIN} for n in names])
-    house.put("metrics_5m", [row for name in names for row in steps(name)])
-    house.put("forecasts", forecasts("calm-later", falling))
-    house.put("forecasts", forecasts("steady", np.full(HORIZON_STEPS, 10.0)))
+    house.put("server_facts", [{"server": n, "ts": origin} for n in names])
+    house.put("metrics_5m", [row for name in names for row in steps(name, origin)])
+    house.put("forecasts", forecasts("calm-later", falling, origin))
+    house.put("forecasts", forecasts("steady", np.full(HORIZON_STEPS, 10.0), origin))
     none = dict.fromkeys(QUANTILE_COLUMNS)
-    blind = forecasts("blind", falling, state="abstained", why="no skill: 1.4", **none)
+    blind = forecasts("blind", falling, origin, state="abstained", why="no skill: 1.4", **none)
     house.put("forecasts", blind)
     odds = {f"p_breach_{lead}m": 0.1 for lead in LEAD_MINUTES}
-    house.put("risks", [{"server": "calm-later", "issued_at": ORIGIN} | odds])
-    house.commit()
+    house.put("risks", [{"server": "calm-later", "issued_at": origin} | odds])
+    house.commit(origin)
 
 
 def asked(runner: Runner, body: Any, now: Any = NOW) -> tuple[Any, tuple[str, ...]]:

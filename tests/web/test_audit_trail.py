@@ -27,7 +27,7 @@ def sent(folders: Folders, note: Callable[[AuditTrail], None]) -> list[dict[str,
     engine, trail = Engine(), AuditTrail(folders)
 
     async def run() -> None:
-        async with trail.sending(None):  # type: ignore[arg-type]
+        async with trail.sending(None):
             note(trail)
 
     with serve_rpc(folders.rpc_socket, engine):
@@ -73,7 +73,7 @@ def test_entries_beyond_the_limit_are_counted_in_one(folders: Folders) -> None:
 
 def test_what_no_engine_took_is_said_at_the_end(folders: Folders, caplog) -> None:
     async def run() -> None:
-        async with (trail := AuditTrail(folders)).sending(None):  # type: ignore[arg-type]
+        async with (trail := AuditTrail(folders)).sending(None):
             trail.note(FAILED)
 
     asyncio.run(run())

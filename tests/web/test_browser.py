@@ -17,6 +17,7 @@ from storage.config.signed_links import SignedLinks
 from storage.ipc.rpc import serve_rpc
 from tests.web.alert_rows import PREDICTED, episode_rows, insert_history
 from tests.web.api.test_functions_api import Engine
+from tests.web.axe import serious_findings
 from tests.web.site_lakes import FLEET, LakeServer, SiteLakeWriter, risks, samples, steps
 from tests.web.trust_rows import insert_trust
 from web.__main__ import SiteServer
@@ -124,6 +125,18 @@ def test_charts_distinguish_measured_and_forecast(open_page: Open) -> None:
     assert overhang(page) <= 0
 
 
+def test_dragging_over_a_chart_shows_that_time(open_page: Open) -> None:
+    page = drawn(open_page("/servers/web-07.shop?said=1h", viewport={"width": 1440, "height": 900}))
+    box = page.locator(".chart .u-over").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 20, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 120, box["y"] + 40, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**/servers/web-07.shop?said=1h&from=*&to=*", timeout=SOON_MS)
+    drawn(page)
+
+
 @pytest.mark.parametrize("path", ["/", "/servers/web-07.shop", "/servers/%3Cb%3Ex%3C%2Fb%3E"])
 def test_a_phone_needs_no_sideways_scrolling(open_page: Open, path: str) -> None:
     page = open_page(path, viewport=PHONE, is_mobile=True, device_scale_factor=2)
@@ -179,6 +192,54 @@ def test_a_search_goes_on_through_live_updates(open_page: Open, writer: SiteLake
     writer.insert("metrics", samples(FLEET[3], datetime.now(UTC)))
     expect(page.locator("tr[data-server] time.age")).not_to_have_attribute("datetime", seen or "")
     expect(page.locator("tr[data-server]")).to_have_count(1)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_has_no_serious_finding(open_page: Open, scheme: str) -> None:
+    page = open_page("/", color_scheme=scheme)
+    address = page.url.rstrip("/")
+    paths = ["", "/?view=heat", "/?view=mem_used_pct", "/?group=profile", "/?wall=1"]
+    for path in [*paths, "/servers/web-07.shop", "/sources", "/settings"]:
+        page.goto(address + path)
+        assert serious_findings(page) == [], path
+
+
+def test_keys_open_the_help_the_search_and_pages(open_page: Open) -> None:
+    page = open_page("/")
+    page.keyboard.press("/")
+    expect(page.locator("#q")).to_be_focused()
+    page.locator("#q").blur()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Settings")
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    expect(page.locator("tr[data-server]")).to_have_count(len(FLEET))
+
+
+def test_times_are_those_of_the_reader_with_utc_on_hover(open_page: Open) -> None:
+    page = open_page("/", timezone_id="Asia/Kolkata")
+    clock = page.locator("tr[data-server='gpu-node-3'] time.clock")
+    utc, local = clock.get_attribute("title") or "", clock.inner_text()
+    minutes = [60 * int(text[:2]) + int(text[3:5]) for text in (utc, local)]
+    assert (minutes[1] - minutes[0]) % 1440 == 330
+    page.get_by_role("button", name="Show UTC").click()
+    expect(page.get_by_text(f"No data since {utc}")).to_be_visible()
+
+
+def test_a_row_that_did_not_change_is_kept_when_another_does(
+    open_page: Open, writer: SiteLakeWriter
+) -> None:
+    page = open_page("/")
+    expect(page.locator("#live")).to_have_class("live on", timeout=SOON_MS)
+    answers: list[str] = []
+    page.on("response", lambda answer: answers.append(answer.text()) if answer.ok else None)
+    now = datetime.now(UTC)
+    worse = replace(FLEET[-1], now_score=97.0, ahead_score=40.0)
+    writer.insert("risks", [{**row, "issued_at": now} for row in risks(worse, now)])
+    expect(page.locator("tr[data-server]").first).to_have_attribute("data-server", "nginx-1")
+    expect(page.locator("tr[data-server]")).to_have_count(len(FLEET))
+    assert any(text.count("data-kept") > 3 for text in answers)
 
 
 def test_ages_grow_by_themselves(open_page: Open) -> None:

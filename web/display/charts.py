@@ -202,8 +202,8 @@ def server_charts(
 
     `history` has a row per step with the column `ts` and a `_mean` of each metric, and where the
     steps of `span` are wide a `_low` and a `_high`; `forecast` has a row per metric with its
-    quantile lists, or none, and each of `overlays`, by kind, too; `latest` is the newest sample;
-    `levels` are as displayed.
+    quantile lists, or none; each of `overlays`, by kind, has rows with p10, p50 and p90; `latest`
+    is the newest sample; `levels` are as displayed.
     """
     span = span or usual_span(now)
     grid = _OnGrid(history, span)
@@ -261,7 +261,8 @@ def _series(row: Mapping[str, Any], span: Span) -> Series:
     first = max(0, -(-(row["issued_at"] - span.start) // span.step))
     skipped, every = (span.start + first * span.step - row["issued_at"]) // STEP, span.step // STEP
     steps = slice(skipped, skipped + max(0, span.steps - first) * every, every)
-    lists = {name: np.array(row[name], np.float32)[steps] for name in QUANTILE_COLUMNS}
+    named = (name for name in QUANTILE_COLUMNS if name in row)
+    lists = {name: np.array(row[name], np.float32)[steps] for name in named}
     return Series(first, lists)
 
 
@@ -269,8 +270,9 @@ def _displayed(series: Series, display: MetricDisplay) -> Series:
     """Return the series as displayed: the quantiles of a mirrored metric change places."""
     if not display.mirrored:
         return series
-    lists = [100 - series.quantiles[name] for name in reversed(QUANTILE_COLUMNS)]
-    return Series(series.first, dict(zip(QUANTILE_COLUMNS, lists, strict=True)))
+    mirrored = zip(QUANTILE_COLUMNS, reversed(QUANTILE_COLUMNS), strict=True)
+    lists = {to: 100 - series.quantiles[of] for to, of in mirrored if of in series.quantiles}
+    return Series(series.first, lists)
 
 
 class _OnGrid:

@@ -24,7 +24,7 @@ from web.lake_session import sql
 
 __all__ = ["FLEET_COLUMNS", "FleetTable", "fleet_table"]
 
-FLEET_COLUMNS = 32  # of the view `fleet_now` and the indicators; the others order the fleet
+FLEET_COLUMNS = 35  # of the view `fleet_now` and the indicators; the others order the fleet
 SINCE_SAMPLE = timedelta(hours=1)
 LOADING_SECONDS = CELLS_SECONDS = 10
 # The ages of samples move a server to another status this much late, at most.

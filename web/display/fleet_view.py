@@ -102,7 +102,8 @@ class _Read:
         """Return what the filter asks for."""
         counts = self.table.query("memory_fleet_counts").to_pylist()
         strip = fleet_strip(self.reader, self.kept, counts, self.now)
-        own, matching = self._groups() if self.filter.group in GROUPS else self._servers()
+        grouped = self.filter.group in GROUPS
+        own, matching = self._groups() if grouped else self._servers(counts)
         return FleetView(
             self.system, self.filter, strip, {row["health"]: row["servers"] for row in counts},
             matching, strip.total, tags=self.tags.names, sites=_sites(self.table),
@@ -116,7 +117,7 @@ class _Read:
         ).to_pylist()  # fmt: skip
         return {"groups": rows}, _matching(rows)
 
-    def _servers(self) -> tuple[dict[str, Any], int]:
+    def _servers(self, counts: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], int]:
         if self.filter.view == "heat":
             rows = self._page()
             return {"heat": self._heat(list(map(self._status, rows)))}, _matching(rows)
@@ -125,7 +126,7 @@ class _Read:
         rows = self._page()
         servers = list(map(self._status, rows))
         lines = self._sparklines(servers, [shown_metric(server) for server in servers])
-        return {"rows": tuple(map(_row, rows, servers, lines)), "shift": self._shift()}, (
+        return {"rows": tuple(map(_row, rows, servers, lines)), "shift": self._shift(counts)}, (
             _matching(rows)
         )
 
@@ -186,13 +187,13 @@ class _Read:
         known.update(read_series(self.reader, missing, self.now, issued))
         return known
 
-    def _shift(self) -> Shift | None:
+    def _shift(self, counts: Sequence[Mapping[str, Any]]) -> Shift | None:
         if self.filter.on:
             return None
         rows = self.table.query(
             "memory_fleet_shift", now=self.now, chance=EXPECTED_FROM, show=MAX_EXPECTED
         )
-        return shift(rows.to_pylist(), self.now)
+        return shift(rows.to_pylist(), self.now, known=any(row["seeing"] for row in counts))
 
 
 def read_fleet(lake: LakeSession, fleet_filter: FleetFilter, now: datetime) -> FleetView:

@@ -68,7 +68,7 @@ def metric_heat(server: ServerStatus, display: MetricDisplay, series: Series) ->
     if len(known):
         low, high = (formatting.reading(float(v), display.unit) for v in (known.min(), known.max()))
         text = f"{display.label} {low} to {high}"
-    return HeatRow(server, _paths(_classes(values / top, SHARES)), text)
+    return HeatRow(server, _paths(_classes((values / top).astype(np.float32), SHARES)), text)
 
 
 def _chances(odds: Iterable[Odds]) -> Values:

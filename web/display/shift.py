@@ -42,8 +42,13 @@ class Shift:
     sentence: str
 
 
-def shift(rows: Sequence[Mapping[str, Any]], now: datetime) -> Shift:
-    """Return the strip; `rows` are those of the query `memory_fleet_shift`."""
+def shift(rows: Sequence[Mapping[str, Any]], now: datetime, known: bool = True) -> Shift:
+    """Return the strip; `rows` are those of the query `memory_fleet_shift`.
+
+    Without a server that reports and has a forecast, nothing is known.
+    """
+    if not known:
+        return Shift((), 0, (), "Not known: no server reports and has a forecast")
     bars = [_bar(row, now) for row in rows]
     quiet = _quiet([(bar.first, bar.last) for bar in bars])
     expected = rows[0]["expected"] if rows else 0

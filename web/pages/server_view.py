@@ -13,7 +13,7 @@ from litestar.exceptions import NotFoundException
 
 from storage.config.settings import schema_of
 from storage.errors import HoursightError
-from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP
+from storage.model.grid import HORIZON_STEPS, QUANTILE_COLUMNS, STEP, floor_step
 from storage.model.metrics import METRIC_NAMES
 from storage.model.names import erased_name, is_name
 from storage.model.schema import table
@@ -29,6 +29,7 @@ from web.display.server_status import ServerStatus, server_status
 from web.display.server_trust import ServerTrust, server_trust
 from web.display.spans import Span
 from web.display.system_status import SystemStatus, system_status
+from web.kept_results import KeptResults
 from web.lake_session import LakeSession, sql
 
 __all__ = [
@@ -41,11 +42,20 @@ __all__ = [
     "read_server",
 ]
 
+NOW = timedelta(0)
 # How long ago the forecasts were made that can be drawn over what happened.
 SAID = {f"{hours}h": timedelta(hours=hours) for hours in (1, 2, 4, 8)}
 HORIZON = HORIZON_STEPS * STEP
 MAX_SUGGESTIONS = 8
 MAX_EPISODES = 10
+# The tables on whose changes the result of each query depends.
+_KEPT = {
+    "server": ["server_facts", "deletions"], "server_samples": ["metrics"],
+    "server_steps": ["metrics_5m"], "history": ["metrics_5m"], "history_wide": ["metrics_5m"],
+    "server_risk": ["risks"], "server_forecasts": ["forecasts"], "server_odds": ["odds"],
+    "odds_record": ["odds_models"], "server_episodes": ["alert_events"],
+    "server_skill": ["scores"],
+}  # fmt: skip
 _RISK = [name for name in table("risks").names if name not in ("server", "issued_at")]
 
 
@@ -119,26 +129,32 @@ def read_server(
     of a forecast.
     """
     with lake.snapshot() as reader:
-        system = system_status(reader, lake.folders, now)
-        return _Reading(reader, known_server(reader, name, now, system), now).view(
-            system, span, said, what_if
-        )
+        system = system_status(reader, lake.folders, now, lake.kept)
+        facts = known_server(reader, name, now, system, lake.kept)
+        return _Reading(reader, lake.kept, facts, now).view(system, span, said, what_if)
 
 
-def facts_of(reader: Reader, name: str, now: datetime) -> Mapping[str, Any] | None:
+def facts_of(
+    reader: Reader, name: str, now: datetime, kept: KeptResults
+) -> Mapping[str, Any] | None:
     """Return the facts of a server; None if there is none of that name."""
     # No table has an invalid name, and a NUL in a filter makes DuckLake's own query fail.
     if not is_name(name):
         return None
-    rows = reader.query(sql("server"), server=name, erased=erased_name(name), now=now).to_pylist()
+    rows: list[dict[str, Any]] = kept.read(
+        reader, f"server {name}", _KEPT["server"], now,
+        lambda: reader.query(
+            sql("server"), server=name, erased=erased_name(name), now=now
+        ).to_pylist(),
+    )  # fmt: skip
     return rows[0] if rows else None
 
 
 def known_server(
-    reader: Reader, name: str, now: datetime, system: SystemStatus
+    reader: Reader, name: str, now: datetime, system: SystemStatus, kept: KeptResults
 ) -> Mapping[str, Any]:
     """Return the facts of a server; raise ServerNotFound."""
-    facts = facts_of(reader, name, now)
+    facts = facts_of(reader, name, now, kept)
     if facts is None:
         names = reader.query(sql("server_names"), now=now).column("server").to_pylist()
         raise ServerNotFound(name, _similar(name, names), system)
@@ -154,8 +170,10 @@ def _similar(name: str, names: list[str]) -> list[str]:
 class _Reading:
     """Reads one server from a pinned reader: each table once."""
 
-    def __init__(self, reader: Reader, facts: Mapping[str, Any], now: datetime) -> None:
-        self._reader, self._facts, self._now = reader, facts, now
+    def __init__(
+        self, reader: Reader, kept: KeptResults, facts: Mapping[str, Any], now: datetime
+    ) -> None:
+        self._reader, self._kept, self._facts, self._now = reader, kept, facts, now
         self._displays = displays_with_own(schema_of(reader.folders).metrics)
 
     def view(
@@ -163,13 +181,17 @@ class _Reading:
     ) -> ServerView:
         """Return all that the page shows."""
         samples = self._rows("server_samples")[0]
-        made = self._table("server_forecasts", said=self._now - SAID.get(said, timedelta(0)))
+        made = self._table("server_forecasts", said=floor_step(self._now) - SAID.get(said, NOW))
         issues = sorted(set(made["issued_at"].to_pylist()))
         newest = _issued(made, issues[-1]) if issues else made
         server = self._status(samples, newest.to_pylist())
         server = server.without_forecast() if system.model_refused else server
         trust = self._trust(newest.to_pylist())
-        said_at = issues[0] if said and issues and self._now - issues[0] >= SAID[said] else None
+        said_at = (
+            issues[0]
+            if said and issues and floor_step(self._now) - issues[0] >= SAID[said]
+            else None
+        )
         over: dict[str, Sequence[Mapping[str, Any]]] = {"what-if": what_if} if what_if else {}
         if said_at:
             over["said"] = _served(_issued(made, said_at))
@@ -178,7 +200,7 @@ class _Reading:
         return ServerView(
             system, server, drawn, next_step(server), worst_metric(server),
             self._facts["deleted_at"], metric_odds(self._rows("server_odds")),
-            odds_record(self._table("odds_record", server=None).to_pylist()), trust,
+            odds_record(self._table("odds_record", server="").to_pylist()), trust,
             episodes[:MAX_EPISODES], len(episodes) > MAX_EPISODES, said_at, samples["source"],
         )  # fmt: skip
 
@@ -189,7 +211,10 @@ class _Reading:
     def _table(self, name: str, **parameters: Any) -> pa.Table:
         given = {"server": self._facts["server"], "now": self._now} | parameters
         named = {key: value for key, value in given.items() if f"${key}" in sql(name)}
-        return self._reader.query(sql(name), **named)
+        return self._kept.read(
+            self._reader, f"{name} {named.get('server')}", _KEPT[name], self._now,
+            lambda: self._reader.query(sql(name), **named), tuple(parameters.items()),
+        )  # fmt: skip
 
     def _status(
         self, samples: Mapping[str, Any], forecasts: Sequence[Mapping[str, Any]]

@@ -1,4 +1,4 @@
-"""`python -m scripts.tools.bench store|peers|model|push|sources [--json FILE]`."""
+"""`python -m scripts.tools.bench store|peers|model|push|sources|site_pages [--json FILE]`."""
 
 import json
 import os
@@ -64,6 +64,19 @@ def sources(path: Path | None) -> None:
     from scripts.tools.bench.sources_bench import figures
 
     _report(chain(figures(), mongodb_bench.figures()), path, {})
+
+
+@bench.command(
+    "site_pages", epilog="Example: python -m scripts.tools.bench site_pages --servers 1000"
+)
+@click.option("--servers", multiple=True, type=int, default=(100, 1000, 5000), show_default=True)
+@click.option("--rounds", default=20, show_default=True, help="Requests of each page.")
+@json_option
+def site_pages(servers: tuple[int, ...], rounds: int, path: Path | None) -> None:
+    """Measure the pages of the site: time, CPU and compressed bytes, a commit before each."""
+    from scripts.tools.bench.site_pages import figures
+
+    _report(figures(servers, rounds), path, {"servers": list(servers), "rounds": rounds})
 
 
 @bench.command(epilog="Example: python -m scripts.tools.bench peers --hosts 100 --hours 12")

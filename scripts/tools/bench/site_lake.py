@@ -30,6 +30,7 @@ class SiteLake:
         self.folders = Folders.at(data).create()
         self.now = now or datetime.now(UTC)
         self._servers = servers
+        self._names: list[str] = []
         self._writer = Writer.open(data)
         self._fill()
 
@@ -38,6 +39,11 @@ class SiteLake:
         provenance = segment.Provenance(table=name, function="bench", created_at=self.now)
         segment.write(self.folders, rows, provenance)
         self._writer.commit_waiting(datetime.now(UTC))
+
+    @property
+    def first_server(self) -> str:
+        """The name of a server."""
+        return self._names[0]
 
     def commit_samples(self, at: datetime) -> None:
         """Commit one sample of each server, measured at `at`."""
@@ -55,7 +61,7 @@ class SiteLake:
         for step in range(0, SAMPLE_STEPS, CHUNK_STEPS):
             start = first + step * timedelta(seconds=5)
             self.insert("metrics", samples(self._servers, start, CHUNK_STEPS))
-        names = rolled["server"].to_pylist()[: self._servers]
+        names = self._names = rolled["server"].to_pylist()[: self._servers]
         self.insert("server_facts", self._facts(names))
         self.insert("forecasts", forecasts(self._servers, issued))
         for back in range(RISK_STEPS, 0, -1):

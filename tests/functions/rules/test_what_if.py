@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.rules.what_if import Change, ChangeInvalid, changed, level_of, parse_changes
-from storage.model.metrics import METRIC_NAMES, METRICS
+from storage.model.metrics import METRIC_NAMES, METRICS, Metric
 
 MEMORY = METRIC_NAMES.index("mem_used_pct")
 
@@ -74,7 +74,9 @@ def test_a_level_moves_the_last_hour_there_and_keeps_the_shape() -> None:
 
 
 @given(st.sampled_from(METRICS), st.floats(-200, 200), st.floats(0, 1000))
-def test_values_stay_in_the_range_of_the_metric(metric, added: float, factor: float) -> None:  # type: ignore[no-untyped-def]
+def test_values_stay_in_the_range_of_the_metric(
+    metric: Metric, added: float, factor: float
+) -> None:
     after = changed(context(), [Change(metric.name, factor, added)])
     values = after[:, METRIC_NAMES.index(metric.name)]
     assert (values >= metric.lowest).all()

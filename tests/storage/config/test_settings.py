@@ -50,6 +50,8 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
             "patterns has 'frontend', expected one of ml",
         ),
         ("[profiles.patterns]\ndatabase = 'db-*'", "profiles.patterns"),
+        ("[tags]\n'a b' = ['web-*']", "tags has 'a b', expected a name of letters, digits"),
+        ("[tags]\neu = []", "tags.eu is [], expected host names (globs) such as ['web-*']"),
         ("[limits]\nmem_used_pct = 120", "limits has 'mem_used_pct', expected one of net_in_mb_s"),
         ("[limits]\nuptime_days = 0", "limits.uptime_days is 0, expected a number over 0"),
         ("[limits]\nuptime_days = 'x'", "limits.uptime_days is 'x', expected `float`, got `str`"),

@@ -21,7 +21,7 @@ def test_curl_asks_for_the_same_query() -> None:
 def test_python_has_the_query_as_it_is() -> None:
     calls = [node for node in ast.walk(ast.parse(SNIPPETS["Python"])) if isinstance(node, ast.Call)]
     texts = [a.value for call in calls for a in call.args if isinstance(a, ast.Constant)]
-    assert [text.strip() for text in texts] == [SQL, "/srv/o'neil"]
+    assert [str(text).strip() for text in texts] == [SQL, "/srv/o'neil"]
 
 
 def test_duckdb_attaches_the_catalog() -> None:
