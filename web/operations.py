@@ -33,15 +33,19 @@ class SiteOperation(Operation):
     """An operation that may also answer with an error, as a page or as JSON."""
 
     media_types: ClassVar[tuple[str, ...]] = ()
+    error_types: ClassVar[tuple[str, ...]] = (PROBLEM, PAGE)
 
     def __post_init__(self) -> None:
         responses = dict(self.responses or {})
         if self.media_types:
             responses = {"200": _response("what the summary says", *self.media_types)}
-        responses["default"] = _response("an error: what is wrong, and the remedy", PROBLEM, PAGE)
+        responses["default"] = _response(
+            "an error: what is wrong, and the remedy", *self.error_types
+        )
         self.responses = responses
 
 
-def answering(*media_types: str) -> type[SiteOperation]:
-    """Return an operation that answers with one of these media types."""
-    return type("AnsweringOperation", (SiteOperation,), {"media_types": media_types})
+def answering(*media_types: str, errors: tuple[str, ...] = (PROBLEM, PAGE)) -> type[SiteOperation]:
+    """Return an operation that answers with one of these media types, and `errors` with others."""
+    fields = {"media_types": media_types, "error_types": errors}
+    return type("AnsweringOperation", (SiteOperation,), fields)

@@ -57,7 +57,11 @@ def load_engine(location: LakeLocation) -> duckdb.DuckDBPyConnection:
     connection = connect_for(location.catalog, threads="1")
     computing()
     names_of(connection, EVERY_PARSER)
-    rows = connection.execute("SELECT now() AS t, 1.5 AS x").to_arrow_reader(1).read_all()
+    rows = (
+        connection.execute("SELECT TIMESTAMPTZ '2026-05-06 12:00:00Z' AS t, 1.5 AS x")
+        .to_arrow_reader(1)
+        .read_all()
+    )
     rows.to_pylist()
     return connection
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,11 +89,10 @@ class SandboxProcess:
 
     def wait_until_ready(self) -> None:
         """Wait until it can answer. Raises SandboxUnavailable; it has ended then."""
-        try:
+        with ExitStack() as undo:
+            undo.callback(self.close)
             self._read_ready()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
         took_ms = 1000 * (time.perf_counter() - self._began)
         log.debug("sandbox %d ready after %.0f ms", self._process.pid, took_ms)
 

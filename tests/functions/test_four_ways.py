@@ -145,7 +145,10 @@ def test_http_tells_what_went_wrong(filled: LakeFixture) -> None:
             status, text = post("bad")
             assert (status, "ZeroDivisionError" in text) == (500, True)
             status, text = post("nobody")
-            assert (status, "there are alert, bad, " in text) == (404, True)
+            assert (status, "there are alert, " in text and "audit, bad, breach" in text) == (
+                404,
+                True,
+            )
             assert post("census?now=2026-05-06T12:00:30")[0] == 400
             assert post("census", content="{")[0] == 400
             assert post("census", headers={"Origin": "http://elsewhere.example"})[0] == 403

@@ -263,7 +263,7 @@ def test_ages_grow_by_themselves(open_page: Open) -> None:
 def test_without_javascript_everything_is_there(open_page: Open) -> None:
     page = open_page("/", java_script_enabled=False)
     assert page.locator("tr[data-server]").count() == len(FLEET)
-    page.locator("a", has_text="web-07.shop").click()
+    page.locator("table a", has_text="web-07.shop").click()
     assert page.locator(".chart svg.chart-svg path.measured").count() == 14
 
 

@@ -27,6 +27,11 @@ async def mcp_endpoint(request: SiteRequest, lake: TheLake) -> ASGIApp:
             501, "the package of the Model Context Protocol is not installed",
             "run pip install 'hoursight[mcp]' and restart the web process",
         )  # fmt: skip
+    if request.content_type[0] != "application/json":
+        raise HttpRejection(
+            415, "the body is not application/json",
+            "send a message of JSON-RPC with Content-Type: application/json",
+        )  # fmt: skip
     from web.mcp_server import mcp_server, serve_http  # loads 30 MB, only where it is used
 
     server = mcp_server(runner_of(request.app.state), lake.folders)

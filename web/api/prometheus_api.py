@@ -22,7 +22,7 @@ from storage.model.grid import QUANTILES
 from storage.model.metrics import Metric
 from web.http_errors import Overloaded
 from web.lake_session import LakeMissing, LakeSession, LakeUnreadable, QueryFailed, sql
-from web.operations import JSON, answering
+from web.operations import JSON, PAGE, PROBLEM, answering
 from web.promql.errors import BadData, PromqlError
 from web.promql.evaluation import evaluated, parsed, raw_samples
 from web.promql.request_fields import (
@@ -43,6 +43,8 @@ __all__ = ["PROMETHEUS", "promql_turns"]
 
 MAX_POINTS = 11_000  # of a series, as Prometheus
 MAX_VALUES = 2_000_000  # of an answer
+# Errors of the query itself have the shape of Prometheus.
+_OPERATION = answering(JSON, errors=(JSON, PROBLEM, PAGE))
 _GET_OR_POST: Sequence[Method] = ("GET", "POST")
 _LABEL_NAMES = ("__name__", "ml_forecast", "profile", "quantile", "server", "site")
 
@@ -61,7 +63,7 @@ def _samples(lake: LakeSession, now: datetime) -> Iterator[LakeSamples]:
 
 
 @route("/api/v1/query", http_method=_GET_OR_POST, status_code=200,
-       summary="PromQL at one time", operation_class=answering(JSON))  # fmt: skip
+       summary="PromQL at one time", operation_class=_OPERATION)  # fmt: skip
 async def query(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """`query`, and `time` (now without it): of a time ahead the quantiles of the forecast.
 
@@ -93,7 +95,7 @@ def _instant(fields: Fields, samples: LakeSamples) -> tuple[Any, list[str]]:
 
 
 @route("/api/v1/query_range", http_method=_GET_OR_POST, status_code=200,
-       summary="PromQL over a range of time", operation_class=answering(JSON))  # fmt: skip
+       summary="PromQL over a range of time", operation_class=_OPERATION)  # fmt: skip
 async def query_range(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """`query`, `start`, `end` and `step`; what lies ahead are quantiles of the forecast."""
     return await _answered(request, lake, _range)
@@ -132,7 +134,7 @@ def _by_labels(series: tuple[Labels, Any]) -> Labels:
 
 
 @route("/api/v1/labels", http_method=_GET_OR_POST, status_code=200,
-       summary="Names of labels", operation_class=answering(JSON))  # fmt: skip
+       summary="Names of labels", operation_class=_OPERATION)  # fmt: skip
 async def labels(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """The labels of the series that `match[]` selects, or of all."""
     return await _answered(request, lake, _label_names)
@@ -149,7 +151,7 @@ def _label_names(fields: Fields, samples: LakeSamples) -> tuple[Any, list[str]]:
 
 
 @get("/api/v1/label/{name:str}/values", summary="Values of a label",
-     operation_class=answering(JSON))  # fmt: skip
+     operation_class=_OPERATION)  # fmt: skip
 async def label_values(request: SiteRequest, lake: TheLake, name: FromPath[str]) -> Response[bytes]:
     """The values of one label in the series that `match[]` selects, or in all."""
 
@@ -176,7 +178,7 @@ def _values_of(name: str, fields: Fields, samples: LakeSamples) -> list[str]:
 
 
 @route("/api/v1/series", http_method=_GET_OR_POST, status_code=200,
-       summary="Series by their labels", operation_class=answering(JSON))  # fmt: skip
+       summary="Series by their labels", operation_class=_OPERATION)  # fmt: skip
 async def series(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """The labels of the series that `match[]` selects; those of the future have `quantile` too."""
     return await _answered(request, lake, _series)
@@ -191,7 +193,7 @@ def _series(fields: Fields, samples: LakeSamples) -> tuple[Any, list[str]]:
 
 
 @get("/api/v1/metadata", summary="Type, unit and meaning of each metric",
-     operation_class=answering(JSON))  # fmt: skip
+     operation_class=_OPERATION)  # fmt: skip
 async def metric_metadata(request: SiteRequest, lake: TheLake) -> Response[bytes]:
     """Of each metric, or of the one called `metric`."""
 
@@ -208,7 +210,7 @@ def _described(metric: Metric) -> dict[str, str]:
 
 
 @get("/api/v1/status/buildinfo", summary="Version, as Prometheus tells its own",
-     operation_class=answering(JSON))  # fmt: skip
+     operation_class=_OPERATION)  # fmt: skip
 async def buildinfo() -> Response[bytes]:
     """The version of Hoursight. Without `features`, clients expect no ruler and no exemplars."""
     names = ("revision", "branch", "buildUser", "buildDate", "goVersion")
@@ -217,7 +219,7 @@ async def buildinfo() -> Response[bytes]:
 
 
 @get("/api/v1/alerts", sync_to_thread=True, summary="Open alerts, as Prometheus lists its own",
-     operation_class=answering(JSON))  # fmt: skip
+     operation_class=_OPERATION)  # fmt: skip
 def prometheus_alerts(lake: TheLake) -> Response[bytes]:
     """The open episodes: `pending` while they are predicted, `firing` once they have breached."""
     with lake.snapshot() as reader:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from storage.errors import HoursightError
 from storage.query.reader import Reader
 from web.display import formatting
 from web.display.episodes import Record, record_of
@@ -19,7 +20,7 @@ _LOOP = ("writer", "engine")  # without these no forecast and no warning is made
 QUERIES = ("report_scores", "report_outages", "report_episodes", "alerts_record")
 
 
-class MonthInvalid(ValueError):
+class MonthInvalid(HoursightError):
     """A text is not a valid month."""
 
 

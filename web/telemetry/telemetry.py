@@ -36,9 +36,10 @@ FILES_COUNTED_EVERY = timedelta(minutes=1)
 SUSPENDED_AFTER = 5  # failures in a row
 # The engine retries its built-in functions after any number of failures; it suspends only others.
 BUILT_IN = frozenset({
-    "alert", "alert_rules", "alert_trial", "breach", "calibrate", "cascade", "deliver", "drift",
-    "forecast", "mark", "message_preview", "model_change", "odds", "odds_fit", "risk", "rollup",
-    "score", "training", "warm_start",
+    "alert", "alert_rules", "alert_trial", "audit", "breach", "calibrate", "cascade", "deliver",
+    "drift", "forecast", "function_resume", "function_states", "mark", "message_preview",
+    "model_change", "odds", "odds_fit", "quiet_hour", "risk", "rollup", "scenario", "score",
+    "training", "warm_start", "what_if",
 })  # fmt: skip
 
 _Query = Callable[[Reader, datetime], None]

@@ -24,6 +24,8 @@ SELECT
         WHEN newest.metric IS NULL THEN NULL
         WHEN openings.opened_as = 'breached' AND openings.again THEN 'again'
         WHEN openings.opened_as = 'breached' THEN 'missed'
+        -- A warning that was given when the breach had begun came too late.
+        WHEN openings.breached_at < openings.opened_at THEN 'missed'
         WHEN openings.breached_at IS NOT NULL THEN 'right'
         WHEN newest.phase = 'averted' THEN 'averted'
         WHEN openings.ended_at IS NULL THEN 'open'
@@ -35,7 +37,7 @@ SELECT
     coalesce(openings.silent_arm, false) AS silent_arm,
     newest.ts AS changed_at, newest.event, newest.escalation,
     -- The warning that there was, at most the 8 hours of a forecast.
-    CASE WHEN openings.opened_as = 'predicted' AND newest.breached_at IS NOT NULL
+    CASE WHEN openings.opened_as = 'predicted' AND newest.breached_at >= openings.opened_at
         THEN least(480, date_diff('minute', openings.opened_at, newest.breached_at))
     END AS lead_minutes,
     newest.value, newest.threshold, newest.p, newest.lead_minutes AS horizon_minutes,

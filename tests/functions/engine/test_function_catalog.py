@@ -85,7 +85,7 @@ def test_only_a_function_of_the_engine_runs_in_its_process(catalog: FunctionCata
 
 
 def test_an_unknown_name_lists_the_ones_there_are(catalog: FunctionCatalog) -> None:
-    expected = "no function 'forcast'; there are alert, .*drift, forecast, host, .*simulator"
+    expected = "no function 'forcast'; there are alert, .*drift, forecast, .*host, .*simulator"
     with pytest.raises(UnknownFunction, match=expected):
         catalog.find("forcast")
 

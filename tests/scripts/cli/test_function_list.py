@@ -126,7 +126,7 @@ def test_a_suspended_function_is_shown_until_it_is_resumed(run: Run, suspended: 
     )
     assert "'hoursight functions resume good'" in reported
     assert "good runs again" in run("functions", "resume", "good")[1]
-    assert "suspended" not in run("functions")[1]
+    assert "suspended:" not in run("functions")[1]
     assert "good is not suspended" in run("functions", "resume", "good")[1]
 
 
@@ -135,9 +135,9 @@ def test_a_changed_source_is_no_longer_suspended(
 ) -> None:
     assert suspended.run_log.state(FunctionCaller(suspended).find("good").function).suspended
     save(house.folders, "cases", CASES + "# mended\n")
-    assert "suspended" not in run("functions")[1]
+    assert "suspended:" not in run("functions")[1]
     engine.refresh()
-    assert "suspended" not in run("functions")[1]
+    assert "suspended:" not in run("functions")[1]
     assert NOT_LOADED not in run("functions")[1]
 
 

@@ -77,7 +77,7 @@ def test_a_foreign_parquet_file_is_rejected(house: LakeFixture) -> None:
 def test_rows_for_an_unknown_table_are_rejected(house: LakeFixture) -> None:
     drop(house, good(), table="metricz")
     reason = house.commit().rejected[0].reason
-    assert "no table 'metricz' (expected one of alert_events, breaches" in reason
+    assert "no table 'metricz' (expected one of alert_events, audit, breaches" in reason
 
 
 def test_a_rejected_file_is_logged_once_however_often_it_arrives(house: LakeFixture) -> None:

@@ -19,8 +19,13 @@ SCORE = dict.fromkeys(table("scores").names, 1) | {
     "server": "a", "metric": "load_average", "bucket": 60, "model": "m", "shadow": 0,
     "replayed": True,
 }  # fmt: skip
-# The one text that makes a view of the present out of a query about a given time.
-PRESENT = ROOT / "storage" / "model" / "views.py"
+# The text that makes a view of the present out of a query about a given time, and queries that run
+# as people write them: examples of the SQL page and tools of assistants.
+PRESENT = {
+    ROOT / "storage" / "model" / "views.py",
+    ROOT / "web" / "assistant_tools.py",
+    ROOT / "web" / "display" / "schema_browser.py",
+}
 
 
 @pytest.mark.parametrize("view", VIEWS, ids=lambda view: view.name)
@@ -71,7 +76,7 @@ def test_a_view_is_its_query_as_of_the_present(house: LakeFixture, view: View) -
 def test_no_sql_of_ours_looks_at_the_clock() -> None:
     texts = [
         path for room in OURS for kind in ("*.sql", "*.py", "*.txt")
-        for path in (ROOT / room).rglob(kind) if path != PRESENT
+        for path in (ROOT / room).rglob(kind) if path not in PRESENT
     ]  # fmt: skip
     assert len(texts) > 100
     assert [str(path) for path in texts if CLOCK.search(path.read_text())] == []

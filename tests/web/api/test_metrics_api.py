@@ -41,7 +41,7 @@ def test_who_may_read_the_site_may_scrape_it(lake: SiteLakeWriter) -> None:
     with TestClient(create_app(lake.folders.data, exposed=True), "http://127.0.0.1") as site:
         reply = site.get("/metrics")
     assert reply.status_code == 401
-    assert reply.headers["content-type"].startswith("application/json")
+    assert reply.headers["content-type"].startswith("application/problem+json")
 
 
 @needs_prometheus

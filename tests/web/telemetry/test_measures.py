@@ -27,7 +27,7 @@ def test_each_metric_has_a_help_sentence() -> None:
 
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 def test_the_alerts_of_the_document_are_rules(tmp_path: Path) -> None:
-    _, rules = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    *_, rules = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
     (tmp_path / "rules.yml").write_text(rules)
     done = subprocess.run(
         [str(PROMTOOL), "check", "rules", str(tmp_path / "rules.yml")], capture_output=True,

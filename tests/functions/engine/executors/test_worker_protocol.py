@@ -25,7 +25,15 @@ from tests.conftest import NOW
 
 ROWS = pa.table({"server": ["a", None], "ts": pa.array([NOW, NOW], pa.timestamp("us", "UTC"))})
 BATCH = Batch(
-    {"metrics": ROWS, "truth": ROWS.slice(0, 0)}, "c", "key", "hash", True, 3, ("why",), 2
+    {"metrics": ROWS, "truth": ROWS.slice(0, 0)},
+    "c",
+    "key",
+    "hash",
+    True,
+    3,
+    ("why",),
+    2,
+    {"a": [1, None]},
 )
 
 
