@@ -44,7 +44,16 @@ def run(*command: str, cwd: Path, **environment: str) -> subprocess.CompletedPro
     )  # fmt: skip
 
 
-def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up: Up) -> None:
+def test_up_runs_where_modules_have_the_names_of_ours_says_the_next_step_and_refuses_a_second(
+    up: Up, crowded: Path
+) -> None:
+    up.until("The site: ")
+    second = run(*COMMAND, "up", cwd=crowded)
+    assert second.returncode == 1
+    assert second.stdout == ""
+    assert second.stderr.startswith(f"hoursight: {crowded}/var is in use by a running hoursight: ")
+    demo = run(*COMMAND, "demo", "--scenario", "cascade", cwd=crowded)
+    assert (demo.returncode, demo.stdout) == (1, "")
     up.until(" INFO web web.__main__ listening at http://127.0.0.1:")
     up.until("No source is configured: write one with 'hoursight sources new KIND")
     up.until(" INFO writer storage.__main__ writing to ")
@@ -53,17 +62,6 @@ def test_up_runs_where_modules_have_the_names_of_ours_and_says_the_next_step(up:
     assert "the wrong" not in up.said
     assert "ended" not in up.said
     assert "Stopped. The data stays" in up.said
-
-
-def test_a_second_up_is_refused_before_it_says_anything_else(up: Up, crowded: Path) -> None:
-    up.until("The site: ")
-    second = run(*COMMAND, "up", cwd=crowded)
-    assert second.returncode == 1
-    assert second.stdout == ""
-    assert second.stderr.startswith(f"hoursight: {crowded}/var is in use by a running hoursight: ")
-    demo = run(*COMMAND, "demo", "--scenario", "cascade", cwd=crowded)
-    assert (demo.returncode, demo.stdout) == (1, "")
-    up.end()
 
 
 @pytest.mark.parametrize("command", ["up", "demo"])
