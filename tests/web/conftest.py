@@ -67,3 +67,22 @@ def site(lake: SiteLakeWriter) -> Iterator[Client]:
     """The site over `lake`."""
     with TestClient(create_app(lake.folders.data), "http://127.0.0.1") as client:
         yield client
+
+
+@pytest.fixture(scope="package")
+def kept_rows_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptSite]:
+    with kept_site(tmp_path_factory.mktemp("rows")) as site:
+        yield site
+
+
+@pytest.fixture
+def kept_lake(kept_rows_site: KeptSite) -> SiteLakeWriter:
+    """As `lake`, for tests that change nothing but rows."""
+    return kept_rows_site.writer.clear()
+
+
+@pytest.fixture
+def kept_client(kept_rows_site: KeptSite, kept_lake: SiteLakeWriter) -> Client:
+    """As `site`, over `kept_lake`."""
+    assert kept_rows_site.writer is kept_lake
+    return kept_rows_site.client
