@@ -41,6 +41,7 @@ FLAGS = (
 )  # fmt: skip
 PHONE = ViewportSize(width=390, height=844)
 SOON_MS, LOADED_MS = 15_000, 60_000
+expect.set_options(timeout=SOON_MS)  # on a busy machine
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.exists(), reason=f"there is no {CHROMIUM}"),
