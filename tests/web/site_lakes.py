@@ -112,9 +112,11 @@ class SiteLakeWriter:
             shutil.copytree(_empty_lake(), data, dirs_exist_ok=True)
         self.folders = Folders.at(data).create()
         self.connection: duckdb.DuckDBPyConnection = attach_writer(self.folders)
+        self._filled: set[str] = set()
 
     def insert(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Commit rows to one table."""
+        self._filled.add(name)
         schema = table(name).arrow
         full = [{n: row.get(n) for n in schema.names} for row in rows]
         batch = pa.Table.from_pylist(full, schema=schema)
@@ -122,6 +124,14 @@ class SiteLakeWriter:
         self.connection.execute(f"INSERT INTO {name} SELECT * FROM batch")
         self.connection.unregister("batch")
         notify.notify(self.folders, [name])
+
+    def clear(self) -> "SiteLakeWriter":
+        """Delete what was inserted."""
+        for name in sorted(self._filled):
+            self.connection.execute(f"DELETE FROM {name}")
+        notify.notify(self.folders, self._filled)
+        self._filled.clear()
+        return self
 
     def close(self) -> None:
         """Close the lake."""

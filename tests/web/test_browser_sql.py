@@ -4,9 +4,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.web.test_browser import SOON_MS, Open, overhang, pytestmark
+from tests.web.test_browser import browsed_site as browsed_site
 from tests.web.test_browser import browser as browser
 from tests.web.test_browser import open_page as open_page
-from tests.web.test_browser import writer as writer
 
 __all__ = ["pytestmark"]
 

@@ -7,12 +7,23 @@ from datetime import UTC, datetime
 from html import unescape
 from pathlib import Path
 
+import pytest
 from litestar.testing import TestClient
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
 from tests.web.site_lakes import FLEET, HOSTILE, LakeServer, SiteLakeWriter, risks
 from web.app import create_app
+
+
+@pytest.fixture
+def lake(kept_lake: SiteLakeWriter) -> SiteLakeWriter:
+    return kept_lake
+
+
+@pytest.fixture
+def site(kept_client: Client) -> Client:
+    return kept_client
 
 
 def row_of(page: str, server: str) -> str:

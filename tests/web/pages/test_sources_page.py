@@ -7,6 +7,7 @@ from html import unescape
 from typing import Any
 from urllib.parse import quote
 
+import pytest
 from pyarrow import csv, parquet
 
 from tests.web.conftest import Client
@@ -47,6 +48,16 @@ class SourceLog:
         row = {"run_id": f"{source}{seconds}", "function": source, "trigger": "every 5 s"}
         rest = {"ts": self.ago(seconds), "outcome": outcome, "error": error}
         self.lake.insert("runs", [row | rest])
+
+
+@pytest.fixture
+def lake(kept_lake: SiteLakeWriter) -> SiteLakeWriter:
+    return kept_lake
+
+
+@pytest.fixture
+def site(kept_client: Client) -> Client:
+    return kept_client
 
 
 def rows_of(page: str) -> dict[str, str]:
