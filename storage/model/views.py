@@ -118,7 +118,7 @@ def _share(name: str, meaning: str) -> Column:
 _ALERT_QUALITY = (
     *_of("alert_events", "rule"),
     _count("warnings", "episodes that opened before any breach"),
-    _count("correct", "of these, those that breached"),
+    _count("correct", "of these, those that a breach followed"),
     _count("wrong", "those whose time passed without a breach"),
     _count("withdrawn", "those that the forecast took back before"),
     _count("averted", "those that somebody acted on and that did not breach"),
