@@ -10,7 +10,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from litestar import Litestar
 from storage.config.api_keys import ApiKey
 from storage.config.folders import Folders
 from storage.config.key_usage import KeyUsage, Tally, add_key_usage
+from web.periodic import repeated
 
 __all__ = ["AccessTrace", "address_of", "peer_of"]
 
@@ -73,7 +74,6 @@ class AccessTrace:
         self._unsaved = KeyUsage()
         self._quiet: dict[tuple[str, str], _Quiet] = {}
         self._failed = False
-        self._stop = asyncio.Event()
 
     def used(self, key: ApiKey, address: str, now: datetime) -> None:
         """Count a request that was let in by a key."""
@@ -113,20 +113,8 @@ class AccessTrace:
     @asynccontextmanager
     async def saving(self, _: Litestar) -> AsyncIterator[None]:
         """Lifespan context: write the tallies to their file while the site is running."""
-        self._stop = asyncio.Event()
-        task = asyncio.create_task(self._save_often())
-        try:
+        async with repeated(self._save, SAVE_EVERY_S):
             yield
-        finally:
-            self._stop.set()
-            await task
-            await self._save()
-
-    async def _save_often(self) -> None:
-        while not self._stop.is_set():
-            await self._save()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), SAVE_EVERY_S)
 
     async def _save(self) -> None:
         usage, self._unsaved = self._unsaved, KeyUsage()

@@ -9,7 +9,7 @@ import logging
 import secrets
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 import msgspec
@@ -18,6 +18,7 @@ from litestar import Litestar
 from storage.config.entries_file import replace_file
 from storage.config.folders import Folders
 from storage.ipc.decoding import InvalidJson, decode_json
+from web.periodic import repeated
 
 __all__ = ["Session", "Sessions"]
 
@@ -55,7 +56,6 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] | None = None
         self._changed = False
-        self._stop = asyncio.Event()
 
     def start(
         self, kind: str, name: str, subject: str, role: str, address: str, now: datetime
@@ -118,20 +118,8 @@ class Sessions:
     @asynccontextmanager
     async def saving(self, _: Litestar) -> AsyncIterator[None]:
         """Lifespan context: write the sessions to their file while the site is running."""
-        self._stop = asyncio.Event()
-        task = asyncio.create_task(self._save_often())
-        try:
+        async with repeated(self._save, SAVE_EVERY_S):
             yield
-        finally:
-            self._stop.set()
-            await task
-            await self._save()
-
-    async def _save_often(self) -> None:
-        while not self._stop.is_set():
-            await self._save()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), SAVE_EVERY_S)
 
     async def _save(self) -> None:
         try:
