@@ -238,7 +238,9 @@ def test_axe_has_no_serious_finding(open_page: Open) -> None:
     page = open_page("/", color_scheme="light")
     address = page.url.rstrip("/")
     paths = ["", "/?view=heat", "/?view=mem_used_pct", "/?group=profile", "/?wall=1"]
-    for path in [*paths, "/servers/web-07.shop", "/sources", "/settings"]:
+    about = ["/functions", "/sources", "/settings", "/docs", "/docs/loop"]
+    judged = ["/alerts", "/alerts/rules", "/trust", "/trust/report", "/sql?q=SELECT+1+AS+n"]
+    for path in [*paths, "/servers/web-07.shop", *judged, *about, "/login"]:
         page.goto(address + path)
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)

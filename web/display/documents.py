@@ -80,6 +80,7 @@ def rendered(name: str, markdown: str) -> DocsPage:
         for child in token.children or ():
             _lead_inside(child)
     html = _parser().renderer.render(tokens, _parser().options, {})
+    html = html.replace("<pre>", '<pre tabindex="0">')  # so that keys can scroll it
     sections = tuple(_sections(tokens))
     title = next((each.heading for each in sections if each.level == 1), name)
     return DocsPage(name, title, _about(tokens), html, sections)
