@@ -32,26 +32,26 @@ class Group:
     happened: GroupEvent
     rows: tuple[Row, ...]
 
-    def told(self, channel: str) -> list[Row]:
+    def rows_for(self, channel: str) -> list[Row]:
         """Return the rows of the episodes that a channel hears of, the worst first."""
         pairs = zip(self.happened.members, self.rows, strict=True)
-        return sorted((row for member, row in pairs if member.is_told(channel)), key=_badness)
+        return sorted((row for member, row in pairs if member.is_sent_to(channel)), key=_badness)
 
     def worst(self, channel: str) -> Row:
         """Return the row that a message to a channel is about."""
-        return next(iter(self.told(channel)), self.rows[0])
+        return next(iter(self.rows_for(channel)), self.rows[0])
 
     def answerable(self, channel: str) -> str:
         """Return the newest episode that waits for an answer: the one-time link is for that."""
-        told = {row["episode"] for row in self.told(channel)}
-        waiting = [m for m in self.happened.members if m.episode in told and not m.is_closing]
+        episodes = {row["episode"] for row in self.rows_for(channel)}
+        waiting = [m for m in self.happened.members if m.episode in episodes and not m.is_closing]
         waiting = [m for m in waiting if not m.is_answered] or waiting
         newest = max(waiting, key=lambda m: (m.ts, m.episode), default=None)
         return newest.episode if newest else str(self.worst(channel)["episode"])
 
     def message(self, context: MessageContext, channel: str) -> Message:
         """Return the message to a channel, without its one-time link."""
-        worst, *others = self.told(channel) or [self.rows[0]]
+        worst, *others = self.rows_for(channel) or [self.rows[0]]
         still_open = [row for row in others if not event_of(row).is_closing]
         message = context.message({**worst, "ts": self.happened.ts})
         return msgspec.structs.replace(

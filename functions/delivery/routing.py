@@ -79,7 +79,7 @@ class EpisodeEvent(msgspec.Struct, frozen=True, dict=True):
         memory = self._memory
         return self.is_acknowledging if memory is None else memory.answered_by is not None
 
-    def is_told(self, channel: str) -> bool:
+    def is_sent_to(self, channel: str) -> bool:
         """Return True if a channel hears of the episode; of one without a state all do."""
         memory = self._memory
         return memory is None or channel in memory.sent_to or channel in self.channel_names
@@ -181,8 +181,8 @@ def _of_channel(
     happened: GroupEvent, name: str, keys: Sequence[DeliveryKey], settings: ChannelSettings | None
 ) -> Iterator[Order]:
     """Yield the messages to one channel, which hears of some of the episodes."""
-    events = [event for event in happened.events if event.is_told(name)]
-    members = [member for member in happened.members if member.is_told(name)]
+    events = [event for event in happened.events if event.is_sent_to(name)]
+    members = [member for member in happened.members if member.is_sent_to(name)]
     live = [key for key in keys if key.is_live]
     still_open = [member for member in members if not member.is_closing]
     if not events:
@@ -243,7 +243,7 @@ def _open(
 def _is_above(event: EpisodeEvent, keys: Iterable[DeliveryKey]) -> bool:
     """Return True if no key of these covers the level of `event`.
 
-    A key that is over covers its own episode only: it has told nobody of those that came later.
+    A key that is over covers its own episode only: nobody was notified of those that came later.
     """
     earlier = [
         key for key in keys
