@@ -6,14 +6,16 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from litestar import Response
+from anyio import to_thread
+from litestar import Request, Response
 from pyarrow import csv, parquet
 
 from storage.model.formula_guard import guarded
 from storage.platform.printable import printable_json
 
 __all__ = [
-    "FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "file_response", "paths",
+    "FORMATS", "MEDIA_TYPES", "encode_json", "export_response", "exported", "file_response",
+    "paths",
 ]  # fmt: skip
 
 
@@ -87,3 +89,11 @@ def file_response(
         safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
         headers["Content-Disposition"] = f'attachment; filename="{safe}.{extension}"'
     return Response(content, media_type=media_type, headers=headers)
+
+
+async def exported(
+    request: Request[Any, Any, Any], name: str, read: Callable[[], pa.Table]
+) -> Response[bytes]:
+    """Return the rows of `read` in the format with which the path ends; both run in a thread."""
+    extension = request.url.path.rpartition(".")[2]
+    return await to_thread.run_sync(lambda: export_response(read(), extension, name))

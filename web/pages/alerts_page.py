@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+import pyarrow as pa
 from anyio import to_thread
 from litestar import Response, get, post
 from litestar.params import FromPath, FromQuery
@@ -145,14 +147,12 @@ async def alerts_export(
     request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:
     """The view `alerts` as JSON, CSV or Parquet: open episodes first, then the newest."""
-    extension = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_export, lake, extension, request_time)
+    return await exports.exported(request, "alerts", partial(_exported_rows, lake, request_time))
 
 
-def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
+def _exported_rows(lake: LakeSession, now: datetime) -> pa.Table:
     with lake.snapshot() as reader:
-        rows = reader.query(sql("alerts"), now=now)
-    return exports.export_response(rows, extension, "alerts")
+        return reader.query(sql("alerts"), now=now)
 
 
 @get(

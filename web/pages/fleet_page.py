@@ -1,9 +1,9 @@
 """The fleet page: every server, worst first."""
 
 from datetime import datetime
+from functools import partial
 
 import pyarrow as pa
-from anyio import to_thread
 from litestar import Response, get
 from litestar.params import FromQuery
 
@@ -107,15 +107,13 @@ async def fleet_export(
 
     Worst server first; `shown_as` is the health status on the page, such as `No data`.
     """
-    extension = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_export, lake, extension, request_time)
+    return await exports.exported(request, "fleet", partial(_exported_rows, lake, request_time))
 
 
-def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
+def _exported_rows(lake: LakeSession, now: datetime) -> pa.Table:
     with lake.snapshot() as reader:
         table = fleet_table(reader, lake.kept, now, tags_in_force(lake.folders), False)
     names = {status.slug: status.name for status in HEALTH_STATUSES}
     shown = pa.array([names[slug] for slug in table.rows["health"].to_pylist()], pa.string())
     columns = table.rows.column_names[:FLEET_COLUMNS]
-    rows = table.rows.select(columns).append_column("shown_as", shown)
-    return exports.export_response(rows, extension, "fleet")
+    return table.rows.select(columns).append_column("shown_as", shown)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 from anyio import to_thread
 from litestar import Response, get, post
 from litestar.exceptions import NotFoundException
@@ -141,14 +142,12 @@ async def functions_export(
     request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:
     """What each function that ran did last, and its runs of 24 h, as JSON, CSV or Parquet."""
-    extension = request.url.path.rpartition(".")[2]
 
-    def export() -> Response[bytes]:
+    def read() -> pa.Table:
         with lake.snapshot() as reader:
-            rows = reader.query(sql("functions"), failures=list(FAILED_OUTCOMES), now=request_time)
-        return exports.export_response(rows, extension, "functions")
+            return reader.query(sql("functions"), failures=list(FAILED_OUTCOMES), now=request_time)
 
-    return await to_thread.run_sync(export)
+    return await exports.exported(request, "functions", read)
 
 
 @get(

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
-from anyio import to_thread
 from litestar import Response, get
 from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
@@ -98,13 +98,12 @@ async def sources_export(
     request: SiteRequest, lake: TheLake, request_time: TheTime
 ) -> Response[bytes]:
     """The sources as JSON, CSV or Parquet; `state` is the sentence on the page."""
-    extension = request.url.path.rpartition(".")[2]
-    return await to_thread.run_sync(_export, lake, extension, request_time)
+    return await exports.exported(request, "sources", partial(_exported_rows, lake, request_time))
 
 
-def _export(lake: LakeSession, extension: str, now: datetime) -> Response[bytes]:
+def _exported_rows(lake: LakeSession, now: datetime) -> pa.Table:
     with lake.snapshot() as reader:
         sources = {each.source: each for each in read_sources(reader, now)}
         rows = source_rows(reader, now)
     states = pa.array([sources[name].summary for name in rows["source"].to_pylist()], pa.string())
-    return exports.export_response(rows.append_column("state", states), extension, "sources")
+    return rows.append_column("state", states)
