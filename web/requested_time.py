@@ -16,7 +16,8 @@ SiteRequest = Request[Any, Any, Any]
 # Links from a time to others nearby.
 STEPS = (("24 h earlier", -24), ("1 h earlier", -1), ("1 h later", 1), ("24 h later", 24))
 _LINK = re.compile(
-    r'( (?:href|hx-get|data-charts)=")(/(?!/|static/)[^"#]*)(#[^"]*)?("(?! data-present))'
+    r'( (?:href|hx-get|data-charts)=")'
+    r'(/(?!/|(?:[^"]*/)?static/)[^"#]*)(#[^"]*)?("(?! data-present))'
 )
 _FORM = re.compile(r'<form(?![^>]*method="(?:post|dialog)")[^>]*>', re.IGNORECASE)
 # What was known then cannot be answered now; one can still log out.

@@ -137,6 +137,7 @@ def test_where_commits_are_no_longer_kept_the_rows_up_to_the_time_count(
         ('<a href="https://x">', '<a href="https://x">'),
         ('<a href="/?at=U">', '<a href="/?at=U">'),
         ('<link href="/static/a.css">', '<link href="/static/a.css">'),
+        ('<link href="/below/static/a.css?v=1">', '<link href="/below/static/a.css?v=1">'),
         ('<form action="/">', '<form action="/"><input type="hidden" name="at" value="T">'),
         ('<form method="post" action="/x"><b>y</b></form><i>', "<i>"),
         ('<form method="post" action="/logout">', '<form method="post" action="/logout">'),
